@@ -1,0 +1,4 @@
+//! argv → one verb of the `vaultix` command.
+
+/// Runs nothing yet.
+fn main() {}

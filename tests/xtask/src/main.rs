@@ -1,0 +1,4 @@
+//! argv → one of the repository's own commands.
+
+/// Runs nothing yet.
+fn main() {}
