@@ -1,1 +1,7 @@
-//! The helper as a library.
+//! the helper as a library: ciphertext → one file in the ramfs.
+
+pub mod bounded;
+pub mod decrypt;
+pub mod header;
+pub mod identity;
+pub mod plaintext;

@@ -1,0 +1,132 @@
+//! ids and paths → the spelling that systemd wants for them.
+
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+/// Longest name of a unit, in bytes: systemd's `UNIT_NAME_MAX` less the byte that ends it.
+const MAX_UNIT_NAME: usize = 255;
+
+/// Returns `id` as the instance part of a unit name, as `systemd-escape` prints it.
+///
+/// `/` becomes `-`; ASCII letters, digits, `:`, `_` and inner `.` stay; every other byte becomes `\xHH` in
+/// lower-case hex.
+///
+/// Rule: systemd.unit(5), "String Escaping for Inclusion in Unit Names".
+///
+/// ```
+/// use vaultix_generator::escape::instance;
+/// assert_eq!(instance("wifi/home psk"), r"wifi-home\x20psk");
+/// assert_eq!(instance("a-b"), r"a\x2db");
+/// ```
+#[must_use]
+pub fn instance(id: &str) -> String {
+    let mut escaped = String::with_capacity(id.len());
+    for (at, byte) in id.bytes().enumerate() {
+        match byte {
+            b'/' => escaped.push('-'),
+            b'.' if at == 0 => push_hex(&mut escaped, byte),
+            b'.' | b':' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
+                escaped.push(char::from(byte));
+            }
+            _ => push_hex(&mut escaped, byte),
+        }
+    }
+    escaped
+}
+
+/// Returns the name of the unit that the template `prefix` (`vaultix-secret@`) has for `id`.
+///
+/// Where the escaped id makes it longer than systemd allows, the instance is `sha256-` and the first 32 hex
+/// digits of the id's SHA-256. No id is escaped to that: a `-` comes from a `/`, and the digits never
+/// stand for themselves behind it unless the id is `sha256/…`, which then is another unit's hash.
+///
+/// ```
+/// use vaultix_generator::escape::unit_name;
+/// assert_eq!(unit_name("vaultix-secret@", "wifi"), "vaultix-secret@wifi.service");
+/// assert_eq!(unit_name("vaultix-secret@", &"-".repeat(60)).len(), 62);
+/// ```
+#[must_use]
+pub fn unit_name(prefix: &str, id: &str) -> String {
+    let name = format!("{prefix}{}.service", instance(id));
+    if name.len() <= MAX_UNIT_NAME {
+        return name;
+    }
+    let digest = Sha256::digest(id);
+    let mut name = format!("{prefix}sha256-");
+    for byte in digest.iter().take(16) {
+        let _ = write!(name, "{byte:02x}"); // Writing to a String cannot fail.
+    }
+    name + ".service"
+}
+
+/// Returns the name of the unit of the kind `suffix` (`mount`) for the absolute path `path`.
+///
+/// Slashes at the ends do not count; the root directory is `-`.
+///
+/// ```
+/// use vaultix_generator::escape::path_unit;
+/// assert_eq!(path_unit("/run/vaultix.d", "mount"), "run-vaultix.d.mount");
+/// assert_eq!(path_unit("/", "mount"), "-.mount");
+/// ```
+#[must_use]
+pub fn path_unit(path: &str, suffix: &str) -> String {
+    let inner = path.trim_matches('/');
+    let escaped = if inner.is_empty() { "-".to_owned() } else { instance(inner) };
+    format!("{escaped}.{suffix}")
+}
+
+/// Returns `text` as one quoted argument of `ExecStart=`, to be taken to the letter.
+///
+/// Rule: systemd.service(5), "Command lines", and systemd.syntax(7), "Quoting".
+///
+/// ```
+/// use vaultix_generator::escape::argument;
+/// assert_eq!(argument(r#"50% of "$x""#), r#""50%% of \"$$x\"""#);
+/// ```
+#[must_use]
+pub fn argument(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for character in text.chars() {
+        match character {
+            '\\' => quoted.push_str(r"\\"),
+            '"' => quoted.push_str("\\\""),
+            '%' => quoted.push_str("%%"),
+            '$' => quoted.push_str("$$"),
+            // systemd refuses bare control characters, and takes C escapes for bytes.
+            control if control.is_ascii_control() => push_hex(&mut quoted, control as u8),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Returns `text` as the value of a setting that systemd expands specifiers in, on one line.
+///
+/// ```
+/// use vaultix_generator::escape::value;
+/// assert_eq!(value("50%\n"), r"50%%\x0a");
+/// ```
+#[must_use]
+pub fn value(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '%' => escaped.push_str("%%"),
+            control if control.is_ascii_control() => push_hex(&mut escaped, control as u8),
+            other => escaped.push(other),
+        }
+    }
+    // A backslash at the end of a line joins the next one to it.
+    if escaped.ends_with('\\') {
+        escaped.push(' ');
+    }
+    escaped
+}
+
+/// Appends `byte` as `\xHH`.
+fn push_hex(text: &mut String, byte: u8) {
+    let _ = write!(text, "\\x{byte:02x}"); // Writing to a String cannot fail.
+}

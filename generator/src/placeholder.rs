@@ -1,0 +1,157 @@
+//! text with `{{ <64 hex digits> }}` in it → what stands where.
+
+/// One piece of a text.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// Bytes to be taken as they are.
+    Text(&'a [u8]),
+    /// A placeholder: the 64 hex digits between its braces, and the whole of it.
+    Placeholder {
+        /// 64 lower-case hex digits.
+        hash: &'a str,
+        /// The placeholder with its braces, as it stands in the text.
+        whole: &'a [u8],
+    },
+}
+
+/// Digits of a placeholder's hash.
+const HASH_LENGTH: usize = 64;
+
+/// Splits `text` into placeholders and what stands between them.
+///
+/// A placeholder is `{{`, 64 lower-case hex digits and `}}`; spaces and tabs inside the braces do not count.
+/// Whatever else stands in double braces is text, since other programs' templates use them, too. The pieces
+/// put together are `text`.
+#[must_use]
+pub fn split(text: &[u8]) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    let mut searched = 0;
+    while let Some(start) = find_braces(rest, searched) {
+        let (before, from) = rest.split_at(start);
+        if let Some((hash, whole, after)) = placeholder(from) {
+            if !before.is_empty() {
+                pieces.push(Piece::Text(before));
+            }
+            pieces.push(Piece::Placeholder { hash, whole });
+            rest = after;
+            searched = 0;
+        } else {
+            // One brace on, not two: `{{{ hash }}` holds a placeholder behind its first brace.
+            searched = start + 1;
+        }
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Text(rest));
+    }
+    pieces
+}
+
+/// Returns the hash when `text` is one placeholder and nothing else.
+#[must_use]
+pub fn hash(text: &str) -> Option<&str> {
+    match placeholder(text.as_bytes()) {
+        Some((hash, _, [])) => Some(hash),
+        _ => None,
+    }
+}
+
+/// Returns whether `text` is 64 lower-case hex digits.
+#[must_use]
+pub fn is_hash(text: &str) -> bool {
+    text.len() == HASH_LENGTH && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Returns where the first `{{` at or behind `from` stands.
+fn find_braces(text: &[u8], from: usize) -> Option<usize> {
+    text.get(from..)?.windows(2).position(|pair| pair == b"{{").map(|at| from + at)
+}
+
+/// Reads the placeholder that `text` begins with: its hash, the whole of it, and what follows.
+fn placeholder(text: &[u8]) -> Option<(&str, &[u8], &[u8])> {
+    let inside = skip_blanks(text.strip_prefix(b"{{")?);
+    let (hash, behind) = inside.split_at_checked(HASH_LENGTH)?;
+    let hash = str::from_utf8(hash).ok().filter(|hash| is_hash(hash))?;
+    let after = skip_blanks(behind).strip_prefix(b"}}")?;
+    let whole = text.get(..text.len() - after.len())?;
+    Some((hash, whole, after))
+}
+
+/// Returns `text` without the spaces and tabs it begins with.
+fn skip_blanks(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    text.get(blanks..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    /// Writes the pieces so that a table can be read: text as it is, placeholders as `<first digit>`.
+    fn shown(text: &str) -> String {
+        split(text.as_bytes())
+            .iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                Piece::Placeholder { hash, .. } => format!("<{}>", &hash[..1]),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn placeholders_are_found_wherever_they_stand() {
+        let a = "a".repeat(64);
+        let b = "b".repeat(64);
+        for (text, expected) in [
+            (format!("{{{{ {a} }}}}"), "<a>".to_owned()),
+            (format!("x{{{{{a}}}}}y{{{{\t{b}  }}}}z"), "x<a>y<b>z".to_owned()),
+            (format!("{{{{ {a} }}}}{{{{ {b} }}}}"), "<a><b>".to_owned()),
+            (format!("{{{{{{ {a} }}}}}}"), "{<a>}".to_owned()),
+            (format!("{{{{{{{{ {a} }}}}"), "{{<a>".to_owned()),
+        ] {
+            assert_eq!(shown(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_braces_are_text() {
+        let a = "a".repeat(64);
+        for text in [
+            "",
+            "{",
+            "{{",
+            "{{ name }}",
+            "{{ }}",
+            "}}{{",
+            &format!("{{{{ {} }}}}", "A".repeat(64)),
+            &format!("{{{{ {a}a }}}}"),
+            &format!("{{{{ {} }}}}", &a[1..]),
+            &format!("{{{{ {a} }}"),
+            &format!("{{ {a} }}}}"),
+            &format!("{{{{\n{a} }}}}"),
+        ] {
+            assert_eq!(shown(text), text);
+        }
+    }
+
+    #[test]
+    fn pieces_put_together_are_the_text() {
+        let text = format!("\u{0}{{{{ {} }}}}é{{{{", "0".repeat(64));
+        let again: Vec<u8> = split(text.as_bytes())
+            .iter()
+            .flat_map(|piece| match piece {
+                Piece::Text(bytes) | Piece::Placeholder { whole: bytes, .. } => bytes.to_vec(),
+            })
+            .collect();
+        assert_eq!(again, text.as_bytes());
+    }
+
+    #[test]
+    fn a_hash_stands_alone_in_its_placeholder() {
+        let a = "a".repeat(64);
+        assert_eq!(hash(&format!("{{{{ {a} }}}}")), Some(a.as_str()));
+        assert_eq!(hash(&format!("{{{{ {a} }}}} ")), None);
+        assert_eq!(hash(&a), None);
+    }
+}

@@ -1,0 +1,49 @@
+//! path → its bytes, of which there may not be too many.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use zeroize::Zeroizing;
+
+/// Largest ciphertext we read, in bytes (128 MiB).
+///
+/// A ramfs has no limit of its own: without one here, a hostile cache file could take all memory at boot.
+pub const MAX_CIPHERTEXT: u64 = 128 << 20;
+
+/// Largest file with identities, in bytes (1 MiB).
+pub const MAX_IDENTITY: u64 = 1 << 20;
+
+/// Reads the regular file `path`, which may hold up to `limit` bytes. The bytes are wiped when dropped.
+///
+/// Never blocks on a FIFO or a device.
+///
+/// # Errors
+///
+/// The system's own; [`io::ErrorKind::InvalidInput`] when it is not a regular file, and
+/// [`io::ErrorKind::FileTooLarge`], with size and limit, when it holds more.
+pub fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let too_large = |size: u64| {
+        let text = format!("it has {size} bytes or more, the limit is {limit}");
+        io::Error::new(io::ErrorKind::FileTooLarge, text)
+    };
+    let size = metadata.len();
+    if size > limit {
+        return Err(too_large(size));
+    }
+    // One byte over, so that the last read finds the end without growing: growth leaves copies behind.
+    let capacity = usize::try_from(size).map_err(|_| too_large(size))?.saturating_add(1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(too_large(limit + 1)) } else { Ok(bytes) }
+}

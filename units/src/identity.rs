@@ -1,0 +1,145 @@
+//! files with the host's identities → identities of age.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use age::Identity;
+use vaultix_generator::profile::{HostKey, HostKeyKind, Settings};
+
+use crate::bounded;
+
+/// The host's identities that could be read, and why others could not.
+pub struct HostIdentities {
+    /// Those that could, in the order of the profile.
+    identities: Vec<Box<dyn Identity + Send + Sync>>,
+    /// The files they came from.
+    pub tried: Vec<PathBuf>,
+    /// Those that could not.
+    pub failures: Vec<Failure>,
+}
+
+/// Why a file with an identity of the host is of no use.
+#[derive(Debug)]
+pub struct Failure {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: Reason,
+}
+
+/// What is wrong with a file that should hold an identity.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It cannot be read.
+    Read(io::Error),
+    /// It is an ssh key with a passphrase, which nobody can type at boot.
+    Passphrase,
+    /// It is an ssh key of a type that age has no use for.
+    Unsupported,
+    /// It is no private key of the stated type; what that type is called.
+    NotAKey(&'static str),
+    /// It is an ssh key, but of the other type; the stated one.
+    WrongType(&'static str),
+    /// A line of it is no identity of age; its number, from 1.
+    Line(usize),
+    /// It holds no identity.
+    Empty,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.path.display())?;
+        match &self.reason {
+            Reason::Read(error) => error.fmt(f),
+            Reason::Passphrase => {
+                f.write_str("protected by a passphrase, which nobody can type at boot")
+            }
+            Reason::Unsupported => f.write_str("an ssh key of a type that age does not support"),
+            Reason::NotAKey(kind) => write!(f, "not an OpenSSH private key of type {kind}"),
+            Reason::WrongType(kind) => write!(f, "an ssh key, but not of type {kind}"),
+            Reason::Line(number) => write!(f, "line {number} is not an age identity"),
+            Reason::Empty => f.write_str("holds no identity"),
+        }
+    }
+}
+
+impl HostIdentities {
+    /// Reads every host key of `settings` whose type fits the host's recipient.
+    ///
+    /// Never fails as a whole: what could not be read stands in [`HostIdentities::failures`].
+    #[must_use]
+    pub fn read(settings: &Settings) -> Self {
+        let mut all = Self { identities: Vec::new(), tried: Vec::new(), failures: Vec::new() };
+        for key in fitting(settings) {
+            match read(key) {
+                Ok(identities) => {
+                    all.identities.extend(identities);
+                    all.tried.push(key.path.clone());
+                }
+                Err(reason) => all.failures.push(Failure { path: key.path.clone(), reason }),
+            }
+        }
+        all
+    }
+
+    /// Returns the identities in the order in which they are to be tried.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Identity> {
+        self.identities.iter().map(|identity| &**identity as &dyn Identity)
+    }
+}
+
+/// Returns the host keys whose type can open what is encrypted to the host's recipient.
+pub fn fitting(settings: &Settings) -> impl Iterator<Item = &HostKey> {
+    let word = settings.host_pubkey.split_ascii_whitespace().next().unwrap_or_default();
+    let kind = match word {
+        "ssh-ed25519" => Some(HostKeyKind::Ed25519),
+        "ssh-rsa" => Some(HostKeyKind::Rsa),
+        age if age.starts_with("age1") => Some(HostKeyKind::Age),
+        _ => None,
+    };
+    settings.host_keys.iter().filter(move |key| Some(key.kind) == kind)
+}
+
+/// Reads one file.
+fn read(key: &HostKey) -> Result<Vec<Box<dyn Identity + Send + Sync>>, Reason> {
+    let text = bounded::read(&key.path, bounded::MAX_IDENTITY).map_err(Reason::Read)?;
+    match key.kind {
+        HostKeyKind::Ed25519 => ssh("ssh-ed25519", &text),
+        HostKeyKind::Rsa => ssh("ssh-rsa", &text),
+        HostKeyKind::Age => native(&text),
+    }
+}
+
+/// Reads an OpenSSH private key of the type `kind`.
+fn ssh(kind: &'static str, text: &[u8]) -> Result<Vec<Box<dyn Identity + Send + Sync>>, Reason> {
+    use age::ssh::Identity;
+    match Identity::from_buffer(text, None) {
+        Ok(Identity::Encrypted(_)) => Err(Reason::Passphrase),
+        Ok(Identity::Unsupported(_)) => Err(Reason::Unsupported),
+        Ok(identity) => {
+            // A key can be asked for its public half only as a recipient.
+            let public = age::ssh::Recipient::try_from(identity.clone()).ok();
+            match public.map(|public| public.to_string().starts_with(kind)) {
+                Some(true) => Ok(vec![Box::new(identity)]),
+                _ => Err(Reason::WrongType(kind)),
+            }
+        }
+        Err(_) => Err(Reason::NotAKey(kind)),
+    }
+}
+
+/// Reads native age identities, one a line; empty lines and comments do not count.
+fn native(text: &[u8]) -> Result<Vec<Box<dyn Identity + Send + Sync>>, Reason> {
+    let mut identities: Vec<Box<dyn Identity + Send + Sync>> = Vec::new();
+    for (i, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        let line = str::from_utf8(line).map_err(|_| Reason::Line(i + 1))?.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let identity: age::x25519::Identity = line.parse().map_err(|_| Reason::Line(i + 1))?;
+        identities.push(Box::new(identity));
+    }
+    if identities.is_empty() { Err(Reason::Empty) } else { Ok(identities) }
+}

@@ -1,0 +1,24 @@
+//! decrypted bytes → bytes that are wiped when they are no longer needed.
+
+use zeroize::Zeroizing;
+
+/// Decrypted bytes, wiped when dropped.
+///
+/// Has no `Debug`, `Clone` or `Display` on purpose, so that no log line, error or failed test can carry a
+/// secret. [`Plaintext::expose`] is the one way to the bytes; search for it to find every place that sees
+/// them.
+pub struct Plaintext(Zeroizing<Vec<u8>>);
+
+impl Plaintext {
+    /// Takes over `bytes`, which are wiped with it.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// Returns the bytes. Whoever copies them wipes the copy.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
