@@ -38,8 +38,7 @@ pub fn instance(id: &str) -> String {
 /// Returns the name of the unit that the template `prefix` (`vaultix-secret@`) has for `id`.
 ///
 /// Where the escaped id makes it longer than systemd allows, the instance is `sha256-` and the first 32 hex
-/// digits of the id's SHA-256. No id is escaped to that: a `-` comes from a `/`, and the digits never
-/// stand for themselves behind it unless the id is `sha256/…`, which then is another unit's hash.
+/// digits of the id's SHA-256. The description of the unit carries the id then.
 ///
 /// ```
 /// use vaultix_generator::escape::unit_name;
@@ -52,12 +51,8 @@ pub fn unit_name(prefix: &str, id: &str) -> String {
     if name.len() <= MAX_UNIT_NAME {
         return name;
     }
-    let digest = Sha256::digest(id);
-    let mut name = format!("{prefix}sha256-");
-    for byte in digest.iter().take(16) {
-        let _ = write!(name, "{byte:02x}"); // Writing to a String cannot fail.
-    }
-    name + ".service"
+    let digest = hex(&Sha256::digest(id));
+    format!("{prefix}sha256-{}.service", digest.get(..32).unwrap_or_default())
 }
 
 /// Returns the name of the unit of the kind `suffix` (`mount`) for the absolute path `path`.
@@ -124,6 +119,16 @@ pub fn value(text: &str) -> String {
         escaped.push(' ');
     }
     escaped
+}
+
+/// Returns `bytes` in lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}"); // Writing to a String cannot fail.
+    }
+    text
 }
 
 /// Appends `byte` as `\xHH`.

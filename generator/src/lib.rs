@@ -1,5 +1,86 @@
 //! the generator as a library: profile → units, and what the other sides need of it.
 
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
 pub mod escape;
+pub mod output;
 pub mod placeholder;
 pub mod profile;
+pub mod status;
+pub mod unit;
+
+use profile::{Profile, Side};
+use status::Status;
+use unit::Programs;
+
+/// Generates the units of the host with the profile `profile` into `directory`.
+///
+/// Without a profile there is nothing to do. With one that cannot be used, one unit is made that fails with the
+/// reason: what a generator prints, nobody sees.
+///
+/// # Errors
+///
+/// The status to exit with and a line for somebody who runs the generator by hand.
+pub fn generate(profile: &Path, helper: &Path, directory: &Path) -> Result<(), (Status, String)> {
+    let read = match read_profile(profile, Side::Host) {
+        Ok(None) => return Ok(()),
+        Ok(Some(read)) => read,
+        Err(reason) => {
+            let reason = format!("cannot use the profile {}: {reason}", profile.display());
+            write(directory, &unit::render_bad_profile(&reason, profile))?;
+            return Err((Status::Config, reason));
+        }
+    };
+    write(directory, &unit::render(&read, &Programs { helper, profile }))
+}
+
+/// Reads the profile `path`; `None` if there is none.
+///
+/// # Errors
+///
+/// What is wrong with it, without its path.
+pub fn read_profile(path: &Path, side: Side) -> Result<Option<Profile>, String> {
+    let text = match read_text(path) {
+        Ok(text) => text,
+        // A link to nowhere is not the absence of a profile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match fs::symlink_metadata(path) {
+                Ok(_) => Err("it is a link to a file that does not exist".to_owned()),
+                Err(_) => Ok(None),
+            };
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    Profile::parse(&text, side).map(Some).map_err(|error| error.to_string())
+}
+
+/// Reads the regular file `path`, up to the limit of a profile.
+fn read_text(path: &Path) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut text = String::new();
+    let size = File::open(path)?.take(profile::MAX_BYTES + 1).read_to_string(&mut text)?;
+    if size as u64 > profile::MAX_BYTES {
+        let limit = profile::MAX_BYTES;
+        let text = format!("it has {} bytes or more, the limit is {limit}", limit + 1);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(text)
+}
+
+/// Writes `files` and words what failed.
+fn write(directory: &Path, files: &[unit::UnitFile]) -> Result<(), (Status, String)> {
+    output::write(directory, files).map_err(|failures| {
+        let lines: Vec<String> = failures
+            .into_iter()
+            .map(|(path, error): (PathBuf, io::Error)| {
+                format!("cannot write {}: {error}", path.display())
+            })
+            .collect();
+        (Status::CantCreat, lines.join("\n"))
+    })
+}

@@ -1,4 +1,112 @@
-//! argv → unit files in the directories that systemd names.
+//! argv → unit files in the directory that systemd names, and an exit status; never a signal.
 
-/// Runs nothing yet.
-fn main() {}
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use vaultix_generator::profile::DEFAULT_PATH;
+use vaultix_generator::status::Status;
+
+/// What to say to a wrong command line.
+const USAGE: &str = "usage: vaultix-generator [--profile FILE] NORMAL_DIR [EARLY_DIR LATE_DIR]";
+
+fn main() -> ExitCode {
+    // A generator that dies by a signal makes systemd stop the other generators, fstab's among them. What
+    // should never happen ends in an exit status, even so.
+    std::panic::set_hook(Box::new(|_| std::process::exit(Status::Software as i32)));
+
+    let result = run(std::env::args_os().skip(1));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((status, message)) => {
+            eprintln!("vaultix-generator: {message}");
+            status.into()
+        }
+    }
+}
+
+/// Does what the command line says.
+fn run(args: impl Iterator<Item = OsString>) -> Result<(), (Status, String)> {
+    let (profile, directory) = parse(args).ok_or((Status::Usage, USAGE.to_owned()))?;
+    if is_initrd() || is_off(&kernel_command_line()) {
+        return Ok(());
+    }
+    let helper = helper().ok_or((Status::Software, "cannot tell where it runs from".to_owned()))?;
+    vaultix_generator::generate(&profile, &helper, &directory)
+}
+
+/// Reads the command line: the profile and the normal directory.
+fn parse(mut args: impl Iterator<Item = OsString>) -> Option<(PathBuf, PathBuf)> {
+    let mut profile = PathBuf::from(DEFAULT_PATH);
+    let mut directories = Vec::new();
+    while let Some(arg) = args.next() {
+        if arg == "--profile" {
+            profile = args.next()?.into();
+        } else if arg.as_encoded_bytes().starts_with(b"-") {
+            return None;
+        } else {
+            directories.push(PathBuf::from(arg));
+        }
+    }
+    match directories.len() {
+        1 | 3 => directories.into_iter().next().map(|normal| (profile, normal)),
+        _ => None,
+    }
+}
+
+/// Returns the helper that was installed with this program: `../../../bin/vaultix-decrypt` from its own real
+/// place, so that a link to it from `/etc/systemd/system-generators` works.
+fn helper() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    Some(own.ancestors().nth(4)?.join("bin/vaultix-decrypt"))
+}
+
+/// Returns whether it is the initrd's systemd that asks: no secret is decrypted there.
+fn is_initrd() -> bool {
+    std::env::var_os("SYSTEMD_IN_INITRD").is_some_and(|value| value == "1")
+}
+
+/// Returns whether `vaultix=off` stands on the kernel's command line; the last `vaultix=` counts.
+fn is_off(command_line: &str) -> bool {
+    command_line
+        .split([' ', '\t', '\n', '\0'])
+        .filter_map(|word| word.strip_prefix("vaultix="))
+        .next_back()
+        .is_some_and(|value| matches!(value, "off" | "no" | "false" | "0"))
+}
+
+/// Returns the kernel's command line; in a container, that of its PID 1, as systemd does.
+fn kernel_command_line() -> String {
+    let container =
+        std::env::var("SYSTEMD_VIRTUALIZATION").is_ok_and(|value| value.starts_with("container:"));
+    let path = if container { "/proc/1/cmdline" } else { "/proc/cmdline" };
+    let bytes = fs::read(Path::new(path)).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_word_of_ours_turns_it_off() {
+        assert!(is_off("quiet vaultix=off ro\n"));
+        assert!(is_off("/sbin/init\0vaultix=0\0"));
+        assert!(!is_off("quiet"));
+        assert!(!is_off("xvaultix=off"));
+        assert!(!is_off("vaultix=off vaultix=on"));
+    }
+
+    #[test]
+    fn one_or_three_directories_are_taken() {
+        let parse = |args: &[&str]| parse(args.iter().map(OsString::from));
+        assert_eq!(parse(&["/n"]), Some((DEFAULT_PATH.into(), "/n".into())));
+        assert_eq!(parse(&["/n", "/e", "/l"]), Some((DEFAULT_PATH.into(), "/n".into())));
+        assert_eq!(parse(&["--profile", "/p", "/n"]), Some(("/p".into(), "/n".into())));
+        assert_eq!(parse(&["/n", "/e"]), None);
+        assert_eq!(parse(&[]), None);
+        assert_eq!(parse(&["--help"]), None);
+        assert_eq!(parse(&["--profile"]), None);
+    }
+}

@@ -676,6 +676,18 @@ fn ensure_path(place: String, path: &Path, name: &str, settings: &Settings) -> R
     }
 }
 
+/// Returns the host keys whose type can open what is encrypted to the host's recipient.
+pub fn fitting_keys(settings: &Settings) -> impl Iterator<Item = &HostKey> {
+    let word = settings.host_pubkey.split_ascii_whitespace().next().unwrap_or_default();
+    let kind = match word {
+        "ssh-ed25519" => Some(HostKeyKind::Ed25519),
+        "ssh-rsa" => Some(HostKeyKind::Rsa),
+        age if age.starts_with("age1") => Some(HostKeyKind::Age),
+        _ => None,
+    };
+    settings.host_keys.iter().filter(move |key| Some(key.kind) == kind)
+}
+
 /// Turns early templates that use a value which is not there so early into faults.
 fn refuse_late_values(
     templates: &mut BTreeMap<String, Result<Template, Invalid>>,
@@ -784,5 +796,3 @@ fn settle<T>(
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -5,16 +5,17 @@ use std::io;
 use std::path::PathBuf;
 
 use age::Identity;
-use vaultix_generator::profile::{HostKey, HostKeyKind, Settings};
+use vaultix_generator::profile::{HostKey, HostKeyKind, Settings, fitting_keys};
 
 use crate::bounded;
+use crate::header::{self, Recipient};
 
 /// The host's identities that could be read, and why others could not.
 pub struct HostIdentities {
     /// Those that could, in the order of the profile.
     identities: Vec<Box<dyn Identity + Send + Sync>>,
-    /// The files they came from.
-    pub tried: Vec<PathBuf>,
+    /// The files they came from, with the stanza that names the key where it is an ssh key.
+    pub tried: Vec<(PathBuf, Option<Recipient>)>,
     /// Those that could not.
     pub failures: Vec<Failure>,
 }
@@ -72,11 +73,11 @@ impl HostIdentities {
     #[must_use]
     pub fn read(settings: &Settings) -> Self {
         let mut all = Self { identities: Vec::new(), tried: Vec::new(), failures: Vec::new() };
-        for key in fitting(settings) {
+        for key in fitting_keys(settings) {
             match read(key) {
-                Ok(identities) => {
+                Ok((identities, recipient)) => {
                     all.identities.extend(identities);
-                    all.tried.push(key.path.clone());
+                    all.tried.push((key.path.clone(), recipient));
                 }
                 Err(reason) => all.failures.push(Failure { path: key.path.clone(), reason }),
             }
@@ -90,20 +91,11 @@ impl HostIdentities {
     }
 }
 
-/// Returns the host keys whose type can open what is encrypted to the host's recipient.
-pub fn fitting(settings: &Settings) -> impl Iterator<Item = &HostKey> {
-    let word = settings.host_pubkey.split_ascii_whitespace().next().unwrap_or_default();
-    let kind = match word {
-        "ssh-ed25519" => Some(HostKeyKind::Ed25519),
-        "ssh-rsa" => Some(HostKeyKind::Rsa),
-        age if age.starts_with("age1") => Some(HostKeyKind::Age),
-        _ => None,
-    };
-    settings.host_keys.iter().filter(move |key| Some(key.kind) == kind)
-}
+/// Identities of one file, and the stanza that names the key where it is an ssh key.
+type Identities = (Vec<Box<dyn Identity + Send + Sync>>, Option<Recipient>);
 
 /// Reads one file.
-fn read(key: &HostKey) -> Result<Vec<Box<dyn Identity + Send + Sync>>, Reason> {
+fn read(key: &HostKey) -> Result<Identities, Reason> {
     let text = bounded::read(&key.path, bounded::MAX_IDENTITY).map_err(Reason::Read)?;
     match key.kind {
         HostKeyKind::Ed25519 => ssh("ssh-ed25519", &text),
@@ -113,16 +105,18 @@ fn read(key: &HostKey) -> Result<Vec<Box<dyn Identity + Send + Sync>>, Reason> {
 }
 
 /// Reads an OpenSSH private key of the type `kind`.
-fn ssh(kind: &'static str, text: &[u8]) -> Result<Vec<Box<dyn Identity + Send + Sync>>, Reason> {
+fn ssh(kind: &'static str, text: &[u8]) -> Result<Identities, Reason> {
     use age::ssh::Identity;
     match Identity::from_buffer(text, None) {
         Ok(Identity::Encrypted(_)) => Err(Reason::Passphrase),
         Ok(Identity::Unsupported(_)) => Err(Reason::Unsupported),
         Ok(identity) => {
-            // A key can be asked for its public half only as a recipient.
+            // A key tells its type and its public half only as a recipient.
             let public = age::ssh::Recipient::try_from(identity.clone()).ok();
-            match public.map(|public| public.to_string().starts_with(kind)) {
-                Some(true) => Ok(vec![Box::new(identity)]),
+            match public.and_then(|public| header::of_ssh_key(&public.to_string())) {
+                Some(recipient) if recipient.kind == kind => {
+                    Ok((vec![Box::new(identity)], Some(recipient)))
+                }
                 _ => Err(Reason::WrongType(kind)),
             }
         }
@@ -131,7 +125,7 @@ fn ssh(kind: &'static str, text: &[u8]) -> Result<Vec<Box<dyn Identity + Send + 
 }
 
 /// Reads native age identities, one a line; empty lines and comments do not count.
-fn native(text: &[u8]) -> Result<Vec<Box<dyn Identity + Send + Sync>>, Reason> {
+fn native(text: &[u8]) -> Result<Identities, Reason> {
     let mut identities: Vec<Box<dyn Identity + Send + Sync>> = Vec::new();
     for (i, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = str::from_utf8(line).map_err(|_| Reason::Line(i + 1))?.trim();
@@ -141,5 +135,5 @@ fn native(text: &[u8]) -> Result<Vec<Box<dyn Identity + Send + Sync>>, Reason> {
         let identity: age::x25519::Identity = line.parse().map_err(|_| Reason::Line(i + 1))?;
         identities.push(Box::new(identity));
     }
-    if identities.is_empty() { Err(Reason::Empty) } else { Ok(identities) }
+    if identities.is_empty() { Err(Reason::Empty) } else { Ok((identities, None)) }
 }

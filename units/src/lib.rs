@@ -1,7 +1,17 @@
 //! the helper as a library: ciphertext → one file in the ramfs.
 
+pub mod args;
 pub mod bounded;
 pub mod decrypt;
+pub mod failure;
+pub mod generation;
 pub mod header;
+pub mod host;
 pub mod identity;
+pub mod item;
+pub mod owner;
+pub mod path;
 pub mod plaintext;
+pub mod record;
+pub mod systemctl;
+pub mod template;

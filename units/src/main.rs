@@ -1,4 +1,79 @@
 //! argv → one item placed, or an exit status that says why not.
 
-/// Runs nothing yet.
-fn main() {}
+use std::path::Path;
+use std::process::ExitCode;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use vaultix_generator::profile::{Profile, Side};
+use vaultix_generator::status::Status;
+use vaultix_units::args::{self, Verb};
+use vaultix_units::failure::{Level, say};
+use vaultix_units::item;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Wipes whatever is freed: age leaves a copy of the plaintext and of the key's text on the heap.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
+
+fn main() -> ExitCode {
+    harden();
+    // A panic's text could hold anything; what should never happen ends in an exit status.
+    std::panic::set_hook(Box::new(|_| {
+        say(Level::Error, "internal error: this is a defect of vaultix-decrypt");
+        std::process::exit(Status::Software as i32);
+    }));
+    let Some((verb, profile)) = args::parse(std::env::args_os().skip(1)) else {
+        eprintln!("{}", args::USAGE);
+        return Status::Usage.into();
+    };
+    match run(&verb, &profile) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(status) => status.into(),
+    }
+}
+
+/// Keeps what is in memory there: no core dump, no debugger. Files are made for their owner alone.
+fn harden() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // Neither can fail with these arguments, and the unit sets a limit, too.
+    let _ = rustix::process::setrlimit(Resource::Core, none);
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+}
+
+/// Does what the command line says, and reports each failure.
+fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
+    match verb {
+        Verb::Help => {
+            print(args::USAGE);
+            Ok(())
+        }
+        Verb::Version => {
+            print(concat!("vaultix-decrypt ", env!("CARGO_PKG_VERSION")));
+            Ok(())
+        }
+        Verb::Item(kind, id) => item::place(&read(path)?, *kind, id).map_err(|failure| {
+            let verb = if kind.name() == "secret" { "decrypt secret" } else { "render template" };
+            say(Level::Error, &format!("cannot {verb} \"{id}\": {}", failure.reason));
+            failure.status
+        }),
+        Verb::Switch { .. } | Verb::Check => Err(Status::Usage),
+    }
+}
+
+/// Prints an answer.
+#[expect(clippy::print_stdout, reason = "help and version go to stdout")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+/// Reads the profile, and reports what is wrong with it.
+fn read(path: &Path) -> Result<Profile, Status> {
+    let reason = match vaultix_generator::read_profile(path, Side::Host) {
+        Ok(Some(profile)) => return Ok(profile),
+        Ok(None) => "it does not exist".to_owned(),
+        Err(reason) => reason,
+    };
+    say(Level::Error, &format!("cannot use the profile {}: {reason}", path.display()));
+    Err(Status::Config)
+}

@@ -1,0 +1,312 @@
+//! [`Profile`] → unit files, pure; every decision about ordering is made here.
+//!
+//! The texts stand in `units/*.in`, beside the reasons for their lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::escape;
+use crate::profile::{self, Placement, Profile, Settings};
+
+/// Text of an item's unit.
+const ITEM: &str = include_str!("../../units/vaultix-item@.service.in");
+/// Text of the target.
+const TARGET: &str = include_str!("../../units/vaultix.target.in");
+/// Text of the mount.
+const MOUNT: &str = include_str!("../../units/ramfs.mount.in");
+/// Text of the unit that fails for a profile.
+const BAD_PROFILE: &str = include_str!("../../units/vaultix-profile.service.in");
+/// Text of the unit that waits for a key.
+const LATE_KEY_PATH: &str = include_str!("../../units/vaultix-late-key.path.in");
+/// Text of the unit that tries again with it.
+const LATE_KEY_SERVICE: &str = include_str!("../../units/vaultix-late-key.service.in");
+/// Text of a consumer's drop-in.
+const CONSUMER: &str = include_str!("../../units/consumer.conf.in");
+
+/// Name of the target that every item is part of.
+pub const TARGET_UNIT: &str = "vaultix.target";
+/// Name of the unit that fails for a profile.
+pub const PROFILE_UNIT: &str = "vaultix-profile.service";
+/// Name of the unit that waits for a host key.
+pub const LATE_KEY_UNIT: &str = "vaultix-late-key.path";
+
+/// Units that make users. Those that do not exist count for nothing in an ordering.
+const USERS: [&str; 2] = ["systemd-sysusers.service", "userborn.service"];
+
+/// One thing to be put into the generator's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitFile {
+    /// Where, relative to the directory: a name, or a name in a `.wants` or `.d` directory.
+    pub path: String,
+    /// What.
+    pub content: Content,
+}
+
+/// What a unit file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A file with this text.
+    Text(String),
+    /// A link to this path.
+    Link(String),
+}
+
+/// The two kinds of items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A secret.
+    Secret,
+    /// A template.
+    Template,
+}
+
+impl Kind {
+    /// Returns its name: the helper's verb, and a part of the unit's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Template => "template",
+        }
+    }
+
+    /// Returns the name of the unit of the item `id`.
+    #[must_use]
+    pub fn unit(self, id: &str) -> String {
+        escape::unit_name(&format!("vaultix-{}@", self.name()), id)
+    }
+}
+
+/// What is needed to write units besides the profile.
+pub struct Programs<'a> {
+    /// The helper, absolute.
+    pub helper: &'a Path,
+    /// The profile's path.
+    pub profile: &'a Path,
+}
+
+/// Renders the units of `profile`, the same bytes for the same profile.
+///
+/// An item that is wrong gets a unit, too: the helper fails there with what is wrong. Without it, a service
+/// that waits for the item would only report that a unit does not exist.
+#[must_use]
+pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
+    let settings = &profile.settings;
+    let mount = escape::path_unit(&settings.decrypted_mount_point.to_string_lossy(), "mount");
+    let source = escape::value(&programs.profile.to_string_lossy());
+    let mut files = vec![
+        text(
+            mount.clone(),
+            MOUNT,
+            &[
+                ("PROFILE", &source),
+                ("WHERE", &escape::value(&settings.decrypted_mount_point.to_string_lossy())),
+            ],
+        ),
+        text(TARGET_UNIT, TARGET, &[("PROFILE", &source)]),
+        want("sysinit.target", TARGET_UNIT),
+    ];
+    files.extend(late_key(settings, &source));
+
+    let mut consumers = Consumers::default();
+    let normal = normal_order(settings);
+    let early = format!("Before={}", USERS.join(" "));
+    for item in items(profile) {
+        let unit = item.kind.unit(item.id);
+        let mut order = if item.early { early.clone() } else { normal.clone() };
+        if !item.values.is_empty() {
+            // Not Requires=: after one failed restart of a secret, the template would stay down for good.
+            let values: Vec<_> = item.values.iter().map(|id| Kind::Secret.unit(id)).collect();
+            let values = values.join(" ");
+            order = format!("{order}\nWants={values}\nAfter={values}");
+        }
+        files.push(text(
+            unit.clone(),
+            ITEM,
+            &[
+                ("KIND", item.kind.name()),
+                ("ID", &escape::value(item.id)),
+                ("PROFILE", &source),
+                ("MOUNT", &mount),
+                ("ORDER", &order),
+                ("EXEC", &command(programs, item.kind, item.id)),
+            ],
+        ));
+        files.push(want(TARGET_UNIT, &unit));
+        if item.early {
+            // Wants=, since userborn makes the other users all the same when a secret of one fails.
+            files.extend(USERS.map(|users| want(users, &unit)));
+        }
+        consumers.add(&unit, item.place);
+    }
+    files.extend(consumers.render());
+    files
+}
+
+/// Renders the one unit of a profile that cannot be used: it fails with `reason`.
+#[must_use]
+pub fn render_bad_profile(reason: &str, profile: &Path) -> Vec<UnitFile> {
+    let fields = [
+        ("PROFILE", escape::value(&profile.to_string_lossy())),
+        ("REASON", escape::argument(&format!("<3>vaultix: {reason}"))),
+    ];
+    vec![
+        text(
+            PROFILE_UNIT,
+            BAD_PROFILE,
+            &fields.each_ref().map(|(name, value)| (*name, value.as_str())),
+        ),
+        want("sysinit.target", PROFILE_UNIT),
+    ]
+}
+
+/// An item, as far as its unit is concerned.
+struct Item<'a> {
+    /// Whether it is a secret or a template.
+    kind: Kind,
+    /// Its id.
+    id: &'a str,
+    /// Whether it is needed before users exist.
+    early: bool,
+    /// Ids of the secrets it puts in, for templates.
+    values: BTreeSet<&'a str>,
+    /// Where it goes; `None` when it is wrong.
+    place: Option<&'a Placement>,
+}
+
+/// Returns all items, secrets first, each kind sorted by id.
+fn items(profile: &Profile) -> impl Iterator<Item = Item<'_>> {
+    let secrets = profile.secrets.iter().map(|(id, secret)| Item {
+        kind: Kind::Secret,
+        id,
+        early: profile.early.contains(id),
+        values: BTreeSet::new(),
+        place: secret.as_ref().ok().map(|secret| &secret.place),
+    });
+    let templates = profile.templates.iter().map(|(id, template)| Item {
+        kind: Kind::Template,
+        id,
+        early: profile.early.contains(id),
+        values: template
+            .as_ref()
+            .map(|template| template.secrets(&profile.placeholders))
+            .unwrap_or_default(),
+        place: template.as_ref().ok().map(|template| &template.place),
+    });
+    secrets.chain(templates)
+}
+
+/// Returns the ordering of an item that is not early: after users, and after the mounts of the host keys.
+///
+/// Early items get none of this: ordered after a mount, they would make a cycle through userborn and
+/// local-fs-pre.target, at boot or at shutdown.
+///
+/// Every directory on the way to a key may be a mount point, hence one name for each; names that do not exist
+/// count for nothing. This is what `WantsMountsFor=` does since systemd 256. `RequiresMountsFor=` is not: an
+/// item whose mount failed would not run, and not show up as failed.
+fn normal_order(settings: &Settings) -> String {
+    let mut mounts = BTreeSet::new();
+    for key in &settings.host_keys {
+        mounts.extend(
+            key.path
+                .ancestors()
+                .skip(1)
+                .filter(|directory| *directory != Path::new("/"))
+                .map(|directory| escape::path_unit(&directory.to_string_lossy(), "mount")),
+        );
+    }
+    let mounts: Vec<String> = mounts.into_iter().collect();
+    let mut order = format!("After={}", USERS.join(" "));
+    if !mounts.is_empty() {
+        let mounts = mounts.join(" ");
+        order = format!("{order}\nWants={mounts}\nAfter={mounts}");
+    }
+    order
+}
+
+/// Renders the two units that try again when a host key comes late, if there is a key to wait for.
+fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
+    let paths: Vec<String> = profile::fitting_keys(settings)
+        .map(|key| format!("PathExists={}", escape::value(&key.path.to_string_lossy())))
+        .collect();
+    if paths.is_empty() {
+        return Vec::new();
+    }
+    let systemctl = escape::argument(&settings.systemctl.to_string_lossy());
+    vec![
+        text(LATE_KEY_UNIT, LATE_KEY_PATH, &[("PROFILE", source), ("PATHS", &paths.join("\n"))]),
+        text(
+            "vaultix-late-key.service",
+            LATE_KEY_SERVICE,
+            &[("PROFILE", source), ("SYSTEMCTL", &systemctl)],
+        ),
+    ]
+}
+
+/// Returns the command line of an item's unit.
+fn command(programs: &Programs, kind: Kind, id: &str) -> String {
+    let helper = escape::argument(&programs.helper.to_string_lossy());
+    let profile = if programs.profile == Path::new(profile::DEFAULT_PATH) {
+        String::new()
+    } else {
+        format!(" --profile {}", escape::argument(&programs.profile.to_string_lossy()))
+    };
+    format!("{helper} {}{profile} -- {}", kind.name(), escape::argument(id))
+}
+
+/// Units that read items, by name, each with the items' units.
+#[derive(Default)]
+struct Consumers(BTreeMap<String, BTreeSet<String>>);
+
+impl Consumers {
+    /// Notes who reads the item with the unit `unit`.
+    fn add(&mut self, unit: &str, place: Option<&Placement>) {
+        let Some(place) = place else { return };
+        for consumer in place.restart_units.iter().chain(&place.reload_units) {
+            self.0.entry(consumer.clone()).or_default().insert(unit.to_owned());
+        }
+    }
+
+    /// Renders a drop-in for each.
+    fn render(self) -> impl Iterator<Item = UnitFile> {
+        self.0.into_iter().map(|(consumer, items)| {
+            let items: Vec<String> = items.into_iter().collect();
+            text(format!("{consumer}.d/50-vaultix.conf"), CONSUMER, &[("ITEMS", &items.join(" "))])
+        })
+    }
+}
+
+/// Returns the link that makes `by` want `unit`.
+fn want(by: &str, unit: &str) -> UnitFile {
+    UnitFile {
+        path: format!("{by}.wants/{unit}"),
+        content: Content::Link(PathBuf::from("..").join(unit).to_string_lossy().into_owned()),
+    }
+}
+
+/// Fills `fields` into `template`, in one pass, and leaves comments and double blank lines out.
+fn text(path: impl Into<String>, template: &str, fields: &[(&str, &str)]) -> UnitFile {
+    let mut filled = String::with_capacity(template.len());
+    filled.push_str("# Made by vaultix-generator.\n");
+    for line in template.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        if line.starts_with('[') {
+            filled.push('\n');
+        }
+        let mut parts = line.split('@');
+        filled.push_str(parts.next().unwrap_or_default());
+        let mut literal = "@";
+        for part in parts {
+            if let Some((_, value)) = fields.iter().find(|(name, _)| *name == part) {
+                filled.push_str(value);
+                literal = "";
+            } else {
+                filled.push_str(literal);
+                filled.push_str(part);
+                literal = "@";
+            }
+        }
+        filled.push('\n');
+    }
+    UnitFile { path: path.into(), content: Content::Text(filled) }
+}
+

@@ -1,0 +1,113 @@
+//! argv → what the helper is to do.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use vaultix_generator::profile::DEFAULT_PATH;
+use vaultix_generator::unit::Kind;
+
+/// What to say to a wrong command line.
+pub const USAGE: &str = "\
+usage: vaultix-decrypt secret [--profile FILE] -- ID
+       vaultix-decrypt template [--profile FILE] -- ID
+       vaultix-decrypt switch [--early] [--profile FILE]
+       vaultix-decrypt check [--profile FILE]
+The units run it; by hand: systemctl restart vaultix-secret@ID. See vaultix-decrypt(8).";
+
+/// What the helper is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Place one item.
+    Item(Kind, String),
+    /// Bring the running system to the profile: the early items, or all others.
+    Switch {
+        /// Whether it is the early items' turn.
+        early: bool,
+    },
+    /// Tell whether every item would decrypt, and write nothing.
+    Check,
+    /// Print the usage.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// Reads the command line, without the program's name: the verb and the profile's path.
+///
+/// Returns `None` when it is wrong.
+#[must_use]
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)> {
+    let mut args = args.into_iter();
+    let verb = args.next()?;
+    let mut profile = PathBuf::from(DEFAULT_PATH);
+    let mut early = false;
+    let mut id = None;
+    while let Some(arg) = args.next() {
+        match arg.to_str()? {
+            "--profile" => profile = args.next()?.into(),
+            "--early" if verb == "switch" => early = true,
+            // What follows is the id, whatever it looks like.
+            "--" => {
+                id = Some(args.next()?.into_string().ok()?);
+                if args.next().is_some() {
+                    return None;
+                }
+            }
+            _ => return None,
+        }
+    }
+    let verb = match (verb.to_str()?, id) {
+        ("secret", Some(id)) => Verb::Item(Kind::Secret, id),
+        ("template", Some(id)) => Verb::Item(Kind::Template, id),
+        ("switch", None) => Verb::Switch { early },
+        ("check", None) => Verb::Check,
+        ("help" | "--help" | "-h", None) => Verb::Help,
+        ("version" | "--version" | "-V", None) => Verb::Version,
+        _ => return None,
+    };
+    Some((verb, profile))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    /// Parses words.
+    fn parsed(words: &[&str]) -> Option<(Verb, PathBuf)> {
+        parse(words.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn an_id_may_look_like_anything() {
+        for id in ["a", "--help", "-", "--", "a b"] {
+            let expected = Verb::Item(Kind::Secret, id.to_owned());
+            assert_eq!(parsed(&["secret", "--", id]), Some((expected, DEFAULT_PATH.into())));
+        }
+    }
+
+    #[test]
+    fn the_profile_may_be_another() {
+        let expected = (Verb::Switch { early: true }, PathBuf::from("/p"));
+        assert_eq!(parsed(&["switch", "--profile", "/p", "--early"]), Some(expected));
+        assert_eq!(parsed(&["check", "--profile", "/p"]), Some((Verb::Check, "/p".into())));
+    }
+
+    #[test]
+    fn what_is_too_much_or_too_little_is_refused() {
+        for words in [
+            &[][..],
+            &["secret"],
+            &["secret", "a"],
+            &["secret", "--"],
+            &["secret", "--", "a", "b"],
+            &["secret", "--early", "--", "a"],
+            &["switch", "--", "a"],
+            &["check", "--early"],
+            &["check", "--profile"],
+            &["decrypt"],
+        ] {
+            assert_eq!(parsed(words), None, "{words:?}");
+        }
+    }
+}

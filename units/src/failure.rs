@@ -1,0 +1,88 @@
+//! what went wrong with an item → one line on stderr and an exit status.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use vaultix_generator::profile::Invalid;
+use vaultix_generator::status::Status;
+
+/// Why an item is not in place: the text follows `cannot …: `.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit status when it is the only item.
+    pub status: Status,
+    /// What is wrong, on which file, and what to do; one line.
+    pub reason: String,
+}
+
+impl Failure {
+    /// Returns the failure `reason`.
+    pub fn new(status: Status, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into() }
+    }
+
+    /// Returns a failure to do something with `path`: "cannot open /run/x: …".
+    pub fn path(
+        status: Status,
+        verb: &str,
+        path: impl AsRef<std::path::Path>,
+        error: impl Display,
+    ) -> Self {
+        Self::new(status, format!("cannot {verb} {}: {error}", path.as_ref().display()))
+    }
+
+    /// Returns the failure to write `path`.
+    pub fn write(path: impl AsRef<std::path::Path>, error: impl Display) -> Self {
+        Self::path(Status::CantCreat, "write", path, error)
+    }
+}
+
+impl From<&Invalid> for Failure {
+    fn from(invalid: &Invalid) -> Self {
+        Self::new(Status::Config, invalid.to_string())
+    }
+}
+
+/// How much a line matters, as the journal counts it.
+#[derive(Clone, Copy, Debug)]
+pub enum Level {
+    /// Something failed.
+    Error,
+    /// Something is odd, and was dealt with.
+    Warning,
+    /// Something worth knowing.
+    Info,
+}
+
+/// Writes `text` to stderr as one line, with its level in front when stderr is the journal.
+///
+/// A line that cannot be written is lost: there is no other place to say so.
+pub fn say(level: Level, text: &str) {
+    let mut line = String::with_capacity(text.len() + 24);
+    if is_journal() {
+        line.push_str(match level {
+            Level::Error => "<3>",
+            Level::Warning => "<4>",
+            Level::Info => "<6>",
+        });
+    }
+    line.push_str("vaultix-decrypt: ");
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line.push('\n');
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Returns whether stderr is connected to the journal.
+///
+/// Rule: systemd.exec(5), `JOURNAL_STREAM`: device and inode of the stream, in decimal, joined by a colon.
+fn is_journal() -> bool {
+    let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
+    rustix::fs::fstat(std::io::stderr())
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}

@@ -1,0 +1,201 @@
+//! a host's identities and a ciphertext → its plaintext, or the one line that ends the search for why not.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use vaultix_generator::escape;
+use vaultix_generator::profile::{Secret, Settings};
+use vaultix_generator::status::Status;
+
+use crate::bounded;
+use crate::decrypt::{self, decrypt};
+use crate::failure::{Failure, Level, say};
+use crate::header::{self, Recipient};
+use crate::identity::{self, HostIdentities, Reason};
+use crate::plaintext::Plaintext;
+use crate::template::{Value, fill};
+
+/// Decrypts for one host. Its keys are read when they are first needed, and once.
+pub struct Host<'a> {
+    /// Settings of the host.
+    settings: &'a Settings,
+    /// Its identities.
+    identities: OnceLock<HostIdentities>,
+}
+
+impl<'a> Host<'a> {
+    /// Returns the host with these settings.
+    #[must_use]
+    pub fn new(settings: &'a Settings) -> Self {
+        Self { settings, identities: OnceLock::new() }
+    }
+
+    /// Returns the plaintext of `secret`, with what it inserts.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NoInput`] without a ciphertext, [`Status::DataErr`] for a damaged one, [`Status::NoPerm`]
+    /// when no key of the host opens it.
+    pub fn decrypt(&self, secret: &Secret) -> Result<Plaintext, Failure> {
+        let path = &secret.ciphertext;
+        let ciphertext = bounded::read(path, bounded::MAX_CIPHERTEXT)
+            .map_err(|error| unreadable(path, &error))?;
+        let identities = self.identities();
+        let plaintext = match decrypt(&ciphertext, identities.iter()) {
+            Ok(plaintext) => plaintext,
+            Err(decrypt::Error::NoMatch(recipients)) => {
+                return Err(self.no_match(path, identities, &recipients));
+            }
+            Err(decrypt::Error::Damaged(reason)) => {
+                let path = path.display();
+                return Err(Failure::new(
+                    Status::DataErr,
+                    format!("{path}: {reason}; make it anew: vaultix renc"),
+                ));
+            }
+        };
+        if secret.insert.is_empty() && !secret.clean_placeholder {
+            return Ok(plaintext);
+        }
+        let value = |hash: &str| {
+            Ok::<_, Failure>(match secret.insert.get(hash) {
+                Some(text) => Value::Bytes(text.as_bytes()),
+                None if secret.clean_placeholder => Value::Bytes(b""),
+                None => Value::Itself,
+            })
+        };
+        fill(plaintext.expose(), value)
+    }
+
+    /// Returns whether a key that could open the host's secrets does not exist.
+    ///
+    /// It may come later: on a mount, or made by sshd's key generation.
+    #[must_use]
+    pub fn misses_key(&self) -> bool {
+        self.identities.get().is_some_and(|identities| {
+            identities.failures.iter().any(|failure| is_missing(&failure.reason))
+        })
+    }
+
+    /// Returns the host's identities, and names those that could not be read while others could.
+    fn identities(&self) -> &HostIdentities {
+        self.identities.get_or_init(|| {
+            let identities = HostIdentities::read(self.settings);
+            if !identities.tried.is_empty() {
+                for failure in &identities.failures {
+                    say(Level::Warning, &format!("cannot use the host key {failure}"));
+                }
+            }
+            identities
+        })
+    }
+
+    /// Says why no identity opens the ciphertext `path`, which is encrypted to `recipients`.
+    fn no_match(
+        &self,
+        path: &Path,
+        identities: &HostIdentities,
+        recipients: &[Recipient],
+    ) -> Failure {
+        let refused = |reason: String| Failure::new(Status::NoPerm, reason);
+        if identities.tried.is_empty() {
+            return refused(self.no_key(identities));
+        }
+        let host = header::of_ssh_key(&self.settings.host_pubkey);
+        let ours = host.as_ref().filter(|host| recipients.contains(host));
+        let tried = identities.tried.iter().map(|(path, recipient)| match recipient {
+            Some(recipient) => {
+                format!(
+                    "{} is {}",
+                    path.display(),
+                    header::describe(std::slice::from_ref(recipient))
+                )
+            }
+            None => format!("{} holds others", path.display()),
+        });
+        let keys: Vec<String> =
+            tried.chain(identities.failures.iter().map(ToString::to_string)).collect();
+        let keys = keys.join(", ");
+        let (path, recipients) = (path.display(), header::describe(recipients));
+        refused(match ours {
+            Some(_) => format!(
+                "{path} is for the key in settings.hostPubkey ({recipients}), but no key on this host is that \
+                 one: {keys}; put the right key there, or set hostPubkey to this host's and run: vaultix renc"
+            ),
+            None => format!(
+                "{path} is encrypted to another key: {recipients}, but {keys}; set hostPubkey to this host's and run: \
+                 vaultix renc"
+            ),
+        })
+    }
+
+    /// Says why there is no identity at all.
+    fn no_key(&self, identities: &HostIdentities) -> String {
+        let kind = self.settings.host_pubkey.split_ascii_whitespace().next().unwrap_or_default();
+        if identities.failures.is_empty() {
+            return format!(
+                "no key in settings.hostKeys is of the type of settings.hostPubkey ({kind}); list the key that \
+                 belongs to it"
+            );
+        }
+        let reasons: Vec<String> = identities.failures.iter().map(explain).collect();
+        format!("no host key can be read: {}", reasons.join(", "))
+    }
+}
+
+/// Says why a host key cannot be read, and where to look.
+fn explain(failure: &identity::Failure) -> String {
+    let path = &failure.path;
+    if is_missing(&failure.reason) {
+        let text = format!("{failure}");
+        return match unmounted(path) {
+            Some((directory, unit)) => format!(
+                "{text} ({} is not mounted, see: systemctl status {unit})",
+                directory.display()
+            ),
+            None => text,
+        };
+    }
+    format!("{failure}")
+}
+
+/// Returns whether the file is not there.
+fn is_missing(reason: &Reason) -> bool {
+    matches!(reason, Reason::Read(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+}
+
+/// Returns the directory above `path` that should be a mount point and is none, with its unit.
+///
+/// What should be mounted is what fstab(5) names and what the units in systemd's directories mount.
+fn unmounted(path: &Path) -> Option<(PathBuf, String)> {
+    let mounted = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points: Vec<&str> = mounted.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+    path.ancestors().skip(1).find_map(|directory| {
+        let text = directory.to_str()?;
+        if text == "/" || points.contains(&text) {
+            return None;
+        }
+        let unit = escape::path_unit(text, "mount");
+        let known = ["/run/systemd/generator", "/etc/systemd/system", "/run/systemd/system"]
+            .iter()
+            .any(|units| Path::new(units).join(&unit).exists());
+        known.then(|| (directory.to_owned(), unit))
+    })
+}
+
+/// Says why the ciphertext `path` cannot be read.
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => Failure::new(
+            Status::NoInput,
+            format!("the ciphertext {shown} does not exist; make it: vaultix renc"),
+        ),
+        io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => {
+            Failure::new(Status::DataErr, format!("the ciphertext {shown} is of no use: {error}"))
+        }
+        _ => Failure::path(Status::NoInput, "read", path, error),
+    }
+}

@@ -1,0 +1,110 @@
+//! names of users and groups → their numbers, from /etc/passwd and /etc/group.
+//!
+//! The helper is linked statically, so there is no name service switch to ask. Accounts of a directory service
+//! do not exist when secrets are placed anyhow.
+
+use std::fs;
+
+use vaultix_generator::profile::Placement;
+use vaultix_generator::status::Status;
+
+use crate::failure::Failure;
+
+/// Who owns a file, and who may read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ownership {
+    /// The user's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// The accounts of this host; each file is read when it is first needed, and once.
+#[derive(Default)]
+pub struct Accounts {
+    /// Text of /etc/passwd.
+    users: Option<Vec<u8>>,
+    /// Text of /etc/group.
+    groups: Option<Vec<u8>>,
+}
+
+impl Accounts {
+    /// Returns the numbers of the owner and group of `place`, with its mode.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NoUser`] when there is no such user or group.
+    pub fn resolve(&mut self, place: &Placement) -> Result<Ownership, Failure> {
+        Ok(Ownership {
+            uid: number("user", &place.owner, "/etc/passwd", &mut self.users)?,
+            gid: number("group", &place.group, "/etc/group", &mut self.groups)?,
+            mode: place.mode.bits(),
+        })
+    }
+}
+
+/// Returns the number of the account `name`; `kind` is what it is, `database` the file that lists them.
+fn number(
+    kind: &str,
+    name: &str,
+    database: &str,
+    text: &mut Option<Vec<u8>>,
+) -> Result<u32, Failure> {
+    if name == "root" {
+        return Ok(0);
+    }
+    if let Ok(number) = name.parse() {
+        // chown(2) takes this one for "leave it as it is".
+        return if number == u32::MAX { Err(unknown(kind, name, database)) } else { Ok(number) };
+    }
+    if text.is_none() {
+        let read = fs::read(database)
+            .map_err(|error| Failure::path(Status::NoUser, "read", database, error))?;
+        *text = Some(read);
+    }
+    find(text.as_deref().unwrap_or_default(), name).ok_or_else(|| unknown(kind, name, database))
+}
+
+/// Finds the number of `name` in the text of passwd(5) or group(5): in both, the third field.
+fn find(text: &[u8], name: &str) -> Option<u32> {
+    text.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':');
+        (fields.next()? == name.as_bytes()).then_some(())?;
+        str::from_utf8(fields.nth(1)?).ok()?.parse().ok()
+    })
+}
+
+/// Returns the failure for an account that does not exist.
+fn unknown(kind: &str, name: &str, database: &str) -> Failure {
+    Failure::new(
+        Status::NoUser,
+        format!(
+            "there is no {kind} \"{name}\" in {database}; declare it, or see whether the service that makes \
+             users ran: systemctl status userborn.service systemd-sysusers.service"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+
+    #[test]
+    fn the_third_field_of_the_line_that_bears_the_name_counts() {
+        let text =
+            b"root:x:0:0:root:/root:/bin/sh\nbroken\nweb:x:oops:1::\nweb2:x:12:13::/:/bin/sh";
+        assert_eq!(find(text, "root"), Some(0));
+        assert_eq!(find(text, "web2"), Some(12));
+        assert_eq!(find(text, "web"), None, "a number that is none");
+        assert_eq!(find(text, "broken"), None, "a line that is too short");
+        assert_eq!(find(text, "we"), None, "a part of a name");
+        assert_eq!(find(b"", "root"), None);
+    }
+
+    #[test]
+    fn a_later_line_counts_when_the_first_is_broken() {
+        assert_eq!(find(b"web:x\nweb:x:7:\n", "web"), Some(7));
+    }
+}

@@ -1,0 +1,195 @@
+//! what a plaintext was made from → a few bytes beside it, for the next switch to compare.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use vaultix_generator::escape::hex;
+use vaultix_generator::profile::{Placement, Secret, Template};
+use vaultix_generator::unit::Kind;
+
+use crate::generation::Generation;
+
+/// What an item was made from, and where it was put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// SHA-256 of what decides on the plaintext.
+    pub inputs: [u8; 32],
+    /// Whether it is a secret or a template.
+    pub kind: Kind,
+    /// The item's id.
+    pub id: String,
+    /// Its file in the generation.
+    pub name: String,
+    /// Where consumers find it.
+    pub path: PathBuf,
+    /// Whether a custom path is a link.
+    pub symlink: bool,
+    /// Whether it is needed before users exist.
+    pub early: bool,
+}
+
+impl Record {
+    /// Returns the record of an item with these inputs.
+    #[must_use]
+    pub fn new(inputs: [u8; 32], kind: Kind, id: &str, place: &Placement) -> Self {
+        Self {
+            inputs,
+            kind,
+            id: id.to_owned(),
+            name: place.name.clone(),
+            path: place.path.clone(),
+            symlink: place.symlink,
+            early: place.early,
+        }
+    }
+
+    /// Returns the name of the record of an item: that of its unit, which is short enough for a file.
+    #[must_use]
+    pub fn key(kind: Kind, id: &str) -> String {
+        kind.unit(id)
+    }
+
+    /// Returns the text of the record: its fields, none of which can hold a NUL, each followed by one.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let shape = if self.symlink { "link" } else { "file" };
+        let early = if self.early { "early" } else { "normal" };
+        let path = self.path.as_os_str().as_encoded_bytes();
+        let inputs = hex(&self.inputs);
+        let fields = [
+            inputs.as_bytes(),
+            self.kind.name().as_bytes(),
+            self.id.as_bytes(),
+            self.name.as_bytes(),
+            path,
+            shape.as_bytes(),
+            early.as_bytes(),
+        ];
+        fields.iter().flat_map(|field| [*field, b"\0"].concat()).collect()
+    }
+
+    /// Reads the text of a record; `None` when it is none of ours, as after an update of this program.
+    #[must_use]
+    pub fn from_bytes(text: &[u8]) -> Option<Self> {
+        let text = str::from_utf8(text.strip_suffix(b"\0")?).ok()?;
+        let fields: Vec<&str> = text.split('\0').collect();
+        let [inputs, kind, id, name, path, shape, early] = fields.try_into().ok()?;
+        Some(Self {
+            inputs: from_hex(inputs)?,
+            kind: [Kind::Secret, Kind::Template].into_iter().find(|known| known.name() == kind)?,
+            id: id.to_owned(),
+            name: name.to_owned(),
+            path: path.into(),
+            symlink: shape == "link",
+            early: early == "early",
+        })
+    }
+}
+
+/// Reads 64 hex digits.
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    (text.len() == 64 && text.is_ascii()).then_some(())?;
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// Returns the inputs of a secret.
+///
+/// The ciphertext counts by its path and by what stat(2) says of it: one that was replaced or written to has
+/// another inode or time. A difference costs one decryption and no more.
+#[must_use]
+pub fn secret_inputs(secret: &Secret) -> [u8; 32] {
+    let mut inputs = Inputs::default();
+    inputs.add(secret.ciphertext.as_os_str().as_encoded_bytes());
+    inputs.add(&stamp_of(&secret.ciphertext));
+    inputs.add(&[u8::from(secret.clean_placeholder)]);
+    for (hash, text) in &secret.insert {
+        inputs.add(hash.as_bytes());
+        inputs.add(text.as_bytes());
+    }
+    inputs.finish()
+}
+
+/// Returns the inputs of a template, whose values are the files `values` in `generation`.
+///
+/// A value counts by its file: one that is unchanged is the same file in the next generation.
+#[must_use]
+pub fn template_inputs<'a>(
+    template: &Template,
+    values: impl Iterator<Item = (&'a str, &'a str)>,
+    generation: &Generation,
+) -> [u8; 32] {
+    let mut inputs = Inputs::default();
+    inputs.add(template.content.as_bytes());
+    inputs.add(&[u8::from(template.trim)]);
+    for (hash, name) in values {
+        inputs.add(hash.as_bytes());
+        let file = generation.stat(name).map(|stat| stamp(&stat, 0)).unwrap_or_default();
+        inputs.add(&file);
+    }
+    inputs.finish()
+}
+
+/// A hash over fields, each with its length before it, so that they cannot run into one another.
+#[derive(Default)]
+struct Inputs(Sha256);
+
+impl Inputs {
+    /// Adds a field.
+    fn add(&mut self, field: &[u8]) {
+        self.0.update((field.len() as u64).to_le_bytes());
+        self.0.update(field);
+    }
+
+    /// Returns the hash.
+    fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+/// Returns what tells the file `path` from what it was before; empty when it does not exist.
+fn stamp_of(path: &Path) -> Vec<u8> {
+    rustix::fs::stat(path).map(|stat| stamp(&stat, stat.st_ctime)).unwrap_or_default()
+}
+
+/// Returns inode, size and times of a file as bytes. `changed` is its `st_ctime`, or 0 where links to it come
+/// and go, which change that.
+fn stamp(stat: &rustix::fs::Stat, changed: i64) -> Vec<u8> {
+    format!(
+        "{}:{}:{}:{}.{}:{changed}",
+        stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        for (symlink, early) in [(true, false), (false, true)] {
+            let record = Record {
+                inputs: [0xa5; 32],
+                kind: Kind::Template,
+                id: "a b/\u{fc}\n".to_owned(),
+                name: "n/m".to_owned(),
+                path: "/etc/x y".into(),
+                symlink,
+                early,
+            };
+            assert_eq!(Record::from_bytes(&record.to_bytes()), Some(record));
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_not_read() {
+        for text in [&b""[..], b"\0", b"a\0b\0", &[0xff; 80]] {
+            assert_eq!(Record::from_bytes(text), None);
+        }
+    }
+}
