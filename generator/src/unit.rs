@@ -23,6 +23,9 @@ const LATE_KEY_SERVICE: &str = include_str!("../../units/vaultix-late-key.servic
 /// Text of a consumer's drop-in.
 const CONSUMER: &str = include_str!("../../units/consumer.conf.in");
 
+/// Text of a drop-in for a unit that switches.
+const SWITCH: &str = include_str!("../../units/switch.conf.in");
+
 /// Name of the target that every item is part of.
 pub const TARGET_UNIT: &str = "vaultix.target";
 /// Name of the unit that fails for a profile.
@@ -109,7 +112,9 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     files.extend(late_key(settings, &source));
 
     let mut consumers = Consumers::default();
-    let normal = normal_order(settings);
+    let key_mounts = key_mounts(settings);
+    files.extend(switch(&mount, &key_mounts));
+    let normal = normal_order(&key_mounts);
     let early = format!("Before={}", USERS.join(" "));
     for item in items(profile) {
         let unit = item.kind.unit(item.id);
@@ -196,15 +201,12 @@ fn items(profile: &Profile) -> impl Iterator<Item = Item<'_>> {
     secrets.chain(templates)
 }
 
-/// Returns the ordering of an item that is not early: after users, and after the mounts of the host keys.
-///
-/// Early items get none of this: ordered after a mount, they would make a cycle through userborn and
-/// local-fs-pre.target, at boot or at shutdown.
+/// Returns the names of the mounts that may hold a host key.
 ///
 /// Every directory on the way to a key may be a mount point, hence one name for each; names that do not exist
 /// count for nothing. This is what `WantsMountsFor=` does since systemd 256. `RequiresMountsFor=` is not: an
 /// item whose mount failed would not run, and not show up as failed.
-fn normal_order(settings: &Settings) -> String {
+fn key_mounts(settings: &Settings) -> String {
     let mut mounts = BTreeSet::new();
     for key in &settings.host_keys {
         mounts.extend(
@@ -215,13 +217,28 @@ fn normal_order(settings: &Settings) -> String {
                 .map(|directory| escape::path_unit(&directory.to_string_lossy(), "mount")),
         );
     }
-    let mounts: Vec<String> = mounts.into_iter().collect();
-    let mut order = format!("After={}", USERS.join(" "));
-    if !mounts.is_empty() {
-        let mounts = mounts.join(" ");
-        order = format!("{order}\nWants={mounts}\nAfter={mounts}");
+    mounts.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the ordering of an item that is not early: after users, and after the mounts of the host keys.
+///
+/// Early items get none of this: ordered after a mount, they would make a cycle through userborn and
+/// local-fs-pre.target, at boot or at shutdown.
+fn normal_order(key_mounts: &str) -> String {
+    let users = USERS.join(" ");
+    if key_mounts.is_empty() {
+        format!("After={users}")
+    } else {
+        format!("After={users}\nWants={key_mounts}\nAfter={key_mounts}")
     }
-    order
+}
+
+/// Renders drop-ins for the two static units. The early one waits for no key, as early items do not.
+fn switch(mount: &str, key_mounts: &str) -> [UnitFile; 2] {
+    let all = format!("{mount} {key_mounts}");
+    [("vaultix-switch-early", mount), ("vaultix-switch", all.trim_end())].map(|(unit, mounts)| {
+        text(format!("{unit}.service.d/50-vaultix.conf"), SWITCH, &[("MOUNTS", mounts)])
+    })
 }
 
 /// Renders the two units that try again when a host key comes late, if there is a key to wait for.
@@ -309,4 +326,3 @@ fn text(path: impl Into<String>, template: &str, fields: &[(&str, &str)]) -> Uni
     }
     UnitFile { path: path.into(), content: Content::Text(filled) }
 }
-

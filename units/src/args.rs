@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use vaultix_generator::profile::DEFAULT_PATH;
 use vaultix_generator::unit::Kind;
 
+use crate::switch::Phase;
+
 /// What to say to a wrong command line.
 pub const USAGE: &str = "\
 usage: vaultix-decrypt secret [--profile FILE] -- ID
@@ -21,8 +23,8 @@ pub enum Verb {
     Item(Kind, String),
     /// Bring the running system to the profile: the early items, or all others.
     Switch {
-        /// Whether it is the early items' turn.
-        early: bool,
+        /// Whose turn it is.
+        phase: Phase,
     },
     /// Tell whether every item would decrypt, and write nothing.
     Check,
@@ -40,12 +42,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
     let mut args = args.into_iter();
     let verb = args.next()?;
     let mut profile = PathBuf::from(DEFAULT_PATH);
-    let mut early = false;
+    let mut phase = Phase::Normal;
     let mut id = None;
     while let Some(arg) = args.next() {
         match arg.to_str()? {
             "--profile" => profile = args.next()?.into(),
-            "--early" if verb == "switch" => early = true,
+            "--early" if verb == "switch" => phase = Phase::Early,
             // What follows is the id, whatever it looks like.
             "--" => {
                 id = Some(args.next()?.into_string().ok()?);
@@ -59,7 +61,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
     let verb = match (verb.to_str()?, id) {
         ("secret", Some(id)) => Verb::Item(Kind::Secret, id),
         ("template", Some(id)) => Verb::Item(Kind::Template, id),
-        ("switch", None) => Verb::Switch { early },
+        ("switch", None) => Verb::Switch { phase },
         ("check", None) => Verb::Check,
         ("help" | "--help" | "-h", None) => Verb::Help,
         ("version" | "--version" | "-V", None) => Verb::Version,
@@ -88,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_profile_may_be_another() {
-        let expected = (Verb::Switch { early: true }, PathBuf::from("/p"));
+        let expected = (Verb::Switch { phase: Phase::Early }, PathBuf::from("/p"));
         assert_eq!(parsed(&["switch", "--profile", "/p", "--early"]), Some(expected));
         assert_eq!(parsed(&["check", "--profile", "/p"]), Some((Verb::Check, "/p".into())));
     }

@@ -173,6 +173,20 @@ impl Ramfs {
         replace_link(link, &target).map_err(|error| Failure::write(link, error))
     }
 
+    /// Removes `link` if it leads into the ramfs.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`], with the path.
+    pub fn remove_link(&self, link: &Path) -> Result<(), Failure> {
+        let ours = std::fs::read_link(link).is_ok_and(|target| target.starts_with(&self.point));
+        if !ours {
+            return Ok(());
+        }
+        std::fs::remove_file(link)
+            .map_err(|error| Failure::path(Status::CantCreat, "remove", link, error))
+    }
+
     /// Removes all generations but `current` and the newest before it, of which `keep` are kept with it;
     /// 0 keeps all. What is newer than `current` was never finished.
     ///
@@ -255,14 +269,14 @@ impl Generation {
         write().map_err(|error: Errno| Failure::write(self.path_of(name), error))
     }
 
-    /// Takes over the file `name` of the generation `from`, as `to`. Both have the same file then.
+    /// Takes over the file `old` of the generation `from` as `name`. Both have the same file then.
     ///
     /// # Errors
     ///
     /// [`Status::CantCreat`], with the path.
-    pub fn link(&self, from: &Self, name: &str) -> Result<(), Failure> {
+    pub fn link(&self, from: &Self, old: &str, name: &str) -> Result<(), Failure> {
         self.make_parents(name)
-            .and_then(|()| link(&from.root, &self.root, name))
+            .and_then(|()| link(&from.root, old, &self.root, name))
             .map_err(|error| Failure::write(self.path_of(name), error))
     }
 
@@ -273,17 +287,8 @@ impl Generation {
     /// [`Status::CantCreat`], with the path.
     pub fn link_record(&self, from: &Self, key: &str) -> Result<(), Failure> {
         let name = format!("placed/{key}");
-        match link(&from.record, &self.record, &name) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()), // Without a record, the item is made anew next time.
-            Err(error) => Err(Failure::write(self.path.join(RESERVED_NAME).join(name), error)),
-        }
-    }
-
-    /// Removes the file `name` and its record `key`.
-    pub fn forget(&self, name: &str, key: &str) {
-        // What cannot be removed goes with the generation.
-        let _ = fs::unlinkat(&self.root, name, AtFlags::empty());
-        let _ = fs::unlinkat(&self.record, format!("placed/{key}"), AtFlags::empty());
+        link(&from.record, &name, &self.record, &name)
+            .map_err(|error| Failure::write(self.path.join(RESERVED_NAME).join(name), error))
     }
 
     /// Returns the keys of all records.
@@ -337,6 +342,13 @@ impl Generation {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
         // The note is a help for the next run: one that cannot be written is no failure of its own.
         let _ = fs::openat(&self.record, format!("failed/{key}"), flags, UNFINISHED);
+    }
+
+    /// Returns whether the item `key` has failed and there was no plaintext of it.
+    #[must_use]
+    pub fn has_failed(&self, key: &str) -> bool {
+        fs::accessat(&self.record, format!("failed/{key}"), fs::Access::EXISTS, AtFlags::empty())
+            .is_ok()
     }
 
     /// Takes back the note that the item `key` has failed; returns whether there was one.
@@ -454,12 +466,12 @@ fn make_directory(parent: &OwnedFd, name: &str, mode: Mode) -> Result<OwnedFd, E
     }
 }
 
-/// Makes `name` in `to` the file that it is in `from`; a file that is there before is replaced.
-fn link(from: &OwnedFd, to: &OwnedFd, name: &str) -> Result<(), Errno> {
-    match fs::linkat(from, name, to, name, AtFlags::empty()) {
+/// Makes `name` in `to` the file `old` in `from`; a file that is there before is replaced.
+fn link(from: &OwnedFd, old: &str, to: &OwnedFd, name: &str) -> Result<(), Errno> {
+    match fs::linkat(from, old, to, name, AtFlags::empty()) {
         Err(Errno::EXIST) => {
             fs::unlinkat(to, name, AtFlags::empty())?;
-            fs::linkat(from, name, to, name, AtFlags::empty())
+            fs::linkat(from, old, to, name, AtFlags::empty())
         }
         result => result,
     }

@@ -1,5 +1,7 @@
 //! profile + id → one file in place: what a unit does when it starts, and when it is reloaded.
 
+use std::collections::BTreeMap;
+
 use vaultix_generator::profile::{Invalid, Placement, Profile, Secret, Settings, Template};
 use vaultix_generator::status::Status;
 use vaultix_generator::unit::{Kind, LATE_KEY_UNIT};
@@ -28,7 +30,7 @@ pub fn place(profile: &Profile, kind: Kind, id: &str) -> Result<(), Failure> {
 
 /// Finds the item `id`.
 fn find<'a, T>(
-    items: &'a std::collections::BTreeMap<String, Result<T, Invalid>>,
+    items: &'a BTreeMap<String, Result<T, Invalid>>,
     kind: Kind,
     id: &str,
 ) -> Result<&'a T, Failure> {
@@ -72,9 +74,10 @@ fn template(profile: &Profile, template: &Template) -> Result<(), Failure> {
     let settings = &profile.settings;
     let item = Item { kind: Kind::Template, id: &template.id, place: &template.place };
     let changed = item.place(settings, |generation| {
-        let names = value_names(profile, template);
-        let values = names.iter().map(|(hash, name)| (*hash, *name));
-        let inputs = record::template_inputs(template, values, generation);
+        let values = values(profile, template);
+        let files =
+            values.iter().map(|(hash, secret)| (*hash, generation.stat(&secret.place.name)));
+        let inputs = record::template_inputs(template, files);
         Ok((inputs, render(profile, template, generation)?))
     })?;
     if changed {
@@ -93,20 +96,14 @@ pub(crate) fn users_of<'a>(profile: &'a Profile, secret: &str) -> impl Iterator<
     })
 }
 
-/// Returns the values of `template`: the hash of each, and the file it stands in.
-pub(crate) fn value_names<'a>(
-    profile: &'a Profile,
-    template: &Template,
-) -> Vec<(&'a str, &'a str)> {
+/// Returns the values of `template`: the hash of each, and the secret it stands for.
+pub(crate) fn values<'a>(profile: &'a Profile, template: &Template) -> Vec<(&'a str, &'a Secret)> {
     let used = template.secrets(&profile.placeholders);
     profile
         .placeholders
         .iter()
         .filter(|(_, id)| used.contains(id.as_str()))
-        .filter_map(|(hash, id)| {
-            let secret = profile.secrets.get(id)?.as_ref().ok()?;
-            Some((hash.as_str(), secret.place.name.as_str()))
-        })
+        .filter_map(|(hash, id)| Some((hash.as_str(), profile.secrets.get(id)?.as_ref().ok()?)))
         .collect()
 }
 
@@ -120,42 +117,46 @@ pub(crate) fn render(
     template: &Template,
     generation: &Generation,
 ) -> Result<Plaintext, Failure> {
-    let mut values = std::collections::BTreeMap::new();
-    for (hash, id) in &profile.placeholders {
-        if template.secrets(&profile.placeholders).contains(id.as_str()) {
-            values.insert(hash.as_str(), value(profile, id, generation)?);
-        }
+    let used = template.secrets(&profile.placeholders);
+    let mut values = BTreeMap::new();
+    for (hash, id) in profile.placeholders.iter().filter(|(_, id)| used.contains(id.as_str())) {
+        values.insert(hash.as_str(), value(profile, hash, id, generation)?);
     }
     fill(template.content.as_bytes(), |hash| match values.get(hash) {
         Some(value) if template.trim => Ok(Value::Bytes(value.expose().trim_ascii())),
         Some(value) => Ok(Value::Bytes(value.expose())),
-        None => Err(Failure::new(
-            Status::DataErr,
-            format!(
-                "the placeholder {{{{ {hash} }}}} in its content is of no secret of this host; see placeholder in the profile"
-            ),
-        )),
+        None => Err(unknown_placeholder(hash, None)),
     })
 }
 
-/// Reads the value of the secret `id`.
-fn value(profile: &Profile, id: &str, generation: &Generation) -> Result<Plaintext, Failure> {
-    let missing = |reason: String| Failure::new(Status::NoInput, reason);
-    let unit = Kind::Secret.unit(id);
-    let Some(secret) = profile.secrets.get(id) else {
-        return Err(Failure::new(
-            Status::DataErr,
-            format!(
-                "it uses the placeholder of the secret \"{id}\", which this host does not have"
-            ),
-        ));
+/// Returns the failure for a placeholder of no secret of this host; `id` is what the profile says it is of.
+pub(crate) fn unknown_placeholder(hash: &str, id: Option<&str>) -> Failure {
+    let of = match id {
+        Some(id) => format!("of \"{id}\", which is no secret of this host"),
+        None => "of no secret of this host; see placeholder in the profile".to_owned(),
     };
+    Failure::new(
+        Status::DataErr,
+        format!("the placeholder {{{{ {hash} }}}} in its content is {of}"),
+    )
+}
+
+/// Reads the value of the secret `id`, whose placeholder has the hash `hash`.
+fn value(
+    profile: &Profile,
+    hash: &str,
+    id: &str,
+    generation: &Generation,
+) -> Result<Plaintext, Failure> {
+    let secret = profile.secrets.get(id).ok_or_else(|| unknown_placeholder(hash, Some(id)))?;
     let read = match secret {
         Ok(secret) => generation.read(&secret.place.name)?,
         Err(_) => None,
     };
     read.ok_or_else(|| {
-        missing(format!("the secret \"{id}\" is not in place; see: systemctl status '{unit}'"))
+        let unit = Kind::Secret.unit(id);
+        let reason = format!("the secret \"{id}\" is not in place; see: systemctl status '{unit}'");
+        Failure::new(Status::NoInput, reason)
     })
 }
 

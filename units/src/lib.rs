@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod bounded;
+pub mod check;
 pub mod decrypt;
 pub mod failure;
 pub mod generation;
@@ -13,5 +14,6 @@ pub mod owner;
 pub mod path;
 pub mod plaintext;
 pub mod record;
+pub mod switch;
 pub mod systemctl;
 pub mod template;

@@ -7,8 +7,10 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use vaultix_generator::profile::{Profile, Side};
 use vaultix_generator::status::Status;
 use vaultix_units::args::{self, Verb};
-use vaultix_units::failure::{Level, say};
+use vaultix_units::check::check;
+use vaultix_units::failure::{Failure, Level, say};
 use vaultix_units::item;
+use vaultix_units::switch::{Jobs, switch};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes whatever is freed: age leaves a copy of the plaintext and of the key's text on the heap.
@@ -57,8 +59,26 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             say(Level::Error, &format!("cannot {verb} \"{id}\": {}", failure.reason));
             failure.status
         }),
-        Verb::Switch { .. } | Verb::Check => Err(Status::Usage),
+        Verb::Switch { phase } => {
+            let outcome = switch(&read(path)?, *phase, Jobs::Queue).map_err(|failure| {
+                say(Level::Error, &format!("cannot switch: {}", failure.reason));
+                failure.status
+            })?;
+            if outcome.made > 0 || outcome.removed > 0 {
+                say(Level::Info, &outcome.to_string());
+            }
+            report("place", &outcome.failures)
+        }
+        Verb::Check => report("decrypt", &check(&read(path)?)),
     }
+}
+
+/// Reports what failed of several items.
+fn report(verb: &str, failures: &[(String, Failure)]) -> Result<(), Status> {
+    for (item, failure) in failures {
+        say(Level::Error, &format!("cannot {verb} {item}: {}", failure.reason));
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Status::SomeFailed) }
 }
 
 /// Prints an answer.

@@ -7,8 +7,6 @@ use vaultix_generator::escape::hex;
 use vaultix_generator::profile::{Placement, Secret, Template};
 use vaultix_generator::unit::Kind;
 
-use crate::generation::Generation;
-
 /// What an item was made from, and where it was put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -113,22 +111,21 @@ pub fn secret_inputs(secret: &Secret) -> [u8; 32] {
     inputs.finish()
 }
 
-/// Returns the inputs of a template, whose values are the files `values` in `generation`.
+/// Returns the inputs of a template, whose values are files: the hash of each, and what stat(2) says of it.
 ///
 /// A value counts by its file: one that is unchanged is the same file in the next generation.
 #[must_use]
 pub fn template_inputs<'a>(
     template: &Template,
-    values: impl Iterator<Item = (&'a str, &'a str)>,
-    generation: &Generation,
+    values: impl Iterator<Item = (&'a str, Option<rustix::fs::Stat>)>,
 ) -> [u8; 32] {
     let mut inputs = Inputs::default();
     inputs.add(template.content.as_bytes());
     inputs.add(&[u8::from(template.trim)]);
-    for (hash, name) in values {
+    for (hash, stat) in values {
         inputs.add(hash.as_bytes());
-        let file = generation.stat(name).map(|stat| stamp(&stat, 0)).unwrap_or_default();
-        inputs.add(&file);
+        // Not its ctime: links to it come and go, which change that.
+        inputs.add(&stat.map(|stat| stamp(&stat, 0)).unwrap_or_default());
     }
     inputs.finish()
 }

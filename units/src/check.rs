@@ -1,0 +1,60 @@
+//! profile → would every item decrypt on this host? Writes nothing.
+
+use std::collections::BTreeSet;
+
+use vaultix_generator::placeholder::{Piece, split};
+use vaultix_generator::profile::{Invalid, Profile, Secret, Template};
+use vaultix_generator::status::Status;
+
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::switch::decrypt_all;
+
+/// Decrypts every secret, looks up every placeholder, and returns what fails, each with what it is.
+///
+/// Owners are not looked up: users of a profile to come may not exist yet.
+#[must_use]
+pub fn check(profile: &Profile) -> Vec<(String, Failure)> {
+    let mut failures = Vec::new();
+    let mut secrets: Vec<&Secret> = Vec::new();
+    for (id, secret) in &profile.secrets {
+        match secret {
+            Ok(secret) => secrets.push(secret),
+            Err(invalid) => failures.push((format!("secret \"{id}\""), invalid.into())),
+        }
+    }
+    let host = Host::new(&profile.settings);
+    let mut missing: BTreeSet<&str> = BTreeSet::new();
+    for (secret, result) in secrets.iter().zip(decrypt_all(&host, &secrets)) {
+        if let Err(failure) = result {
+            missing.insert(&secret.id);
+            failures.push((format!("secret \"{}\"", secret.id), failure));
+        }
+    }
+    for (id, template) in &profile.templates {
+        if let Err(failure) = check_template(profile, template.as_ref(), &missing) {
+            failures.push((format!("template \"{id}\""), failure));
+        }
+    }
+    failures
+}
+
+/// Checks one template.
+fn check_template(
+    profile: &Profile,
+    template: Result<&Template, &Invalid>,
+    missing: &BTreeSet<&str>,
+) -> Result<(), Failure> {
+    for piece in split(template?.content.as_bytes()) {
+        let Piece::Placeholder { hash, .. } = piece else { continue };
+        let secret = profile.placeholders.get(hash);
+        let Some(id) = secret.filter(|id| profile.secrets.contains_key(*id)) else {
+            return Err(crate::item::unknown_placeholder(hash, secret.map(String::as_str)));
+        };
+        if missing.contains(id.as_str()) {
+            let reason = format!("it uses the secret \"{id}\", which does not decrypt");
+            return Err(Failure::new(Status::NoInput, reason));
+        }
+    }
+    Ok(())
+}
