@@ -57,6 +57,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Installs into `prefix`, to be run from there.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) fn into(prefix: &Path) -> Result<()> {
+    run(&Args { prefix: prefix.to_owned(), destdir: None })
+}
+
 /// Returns the folder to write to: the prefix, below the staging folder if there is one.
 fn below(args: &Args) -> PathBuf {
     match &args.destdir {

@@ -1,6 +1,7 @@
 //! argv → one of the repository's own commands.
 
 mod install;
+mod test;
 
 use std::env;
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ struct Args {
 enum Command {
     /// `cargo xtask install`.
     Install(install::Args),
+    /// `cargo xtask test`.
+    Test(test::Args),
 }
 
 /// Runs the command; an error is one message on stderr and status 1, a usage error 64.
@@ -48,5 +51,6 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Install(args) => install::run(&args),
+        Command::Test(args) => test::run(&args),
     }
 }

@@ -38,16 +38,15 @@ pub const DESK: &[Program] = &[
 /// Some are missing and this is not root, or not Debian: the message is the command to run. Or
 /// apt-get failed.
 pub fn ensure(sh: &Shell, programs: &[Program]) -> Result<()> {
-    let mut missing: Vec<&str> =
-        programs.iter().filter(|(name, _)| !is_there(name)).map(|(_, package)| *package).collect();
-    missing.sort_unstable();
-    missing.dedup();
-    if missing.is_empty() {
+    let mut wanted: Vec<&str> = missing(programs).iter().map(|(_, package)| *package).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    if wanted.is_empty() {
         return Ok(());
     }
-    let wish = format!("apt-get install {}", missing.join(" "));
+    let wish = format!("apt-get install {}", wanted.join(" "));
     if !is_there("apt-get") {
-        return Err(format!("these are missing, and there is no apt-get: {missing:?}").into());
+        return Err(format!("these are missing, and there is no apt-get: {wanted:?}").into());
     }
     if !is_root(sh)? {
         return Err(format!("some programs are missing; as root: {wish}").into());
@@ -55,15 +54,21 @@ pub fn ensure(sh: &Shell, programs: &[Program]) -> Result<()> {
     eprintln!("xtask: {wish}");
     let _env = sh.push_env("DEBIAN_FRONTEND", "noninteractive");
     cmd!(sh, "apt-get -qq update").run()?;
-    cmd!(sh, "apt-get -qq install --no-install-recommends --yes {missing...}")
+    cmd!(sh, "apt-get -qq install --no-install-recommends --yes {wanted...}")
         .ignore_stdout()
         .run()?;
-    match programs.iter().find(|(name, _)| !is_there(name)) {
+    match missing(programs).first() {
         Some((name, package)) => {
             Err(format!("{package} is installed, but {name} is not in PATH").into())
         }
         None => Ok(()),
     }
+}
+
+/// Returns those `programs` that are not there.
+#[must_use]
+pub fn missing(programs: &[Program]) -> Vec<Program> {
+    programs.iter().filter(|(name, _)| !is_there(name)).copied().collect()
 }
 
 /// Tells whether this process may mount and boot: user id 0.
