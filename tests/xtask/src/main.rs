@@ -1,5 +1,7 @@
 //! argv → one of the repository's own commands.
 
+mod bench;
+mod demo;
 mod install;
 mod test;
 
@@ -21,6 +23,10 @@ struct Args {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Command {
+    /// `cargo xtask bench`.
+    Bench(bench::Args),
+    /// `cargo xtask demo`.
+    Demo(demo::Args),
     /// `cargo xtask install`.
     Install(install::Args),
     /// `cargo xtask test`.
@@ -50,6 +56,8 @@ fn main() -> ExitCode {
 /// Hands over to the command's own file.
 fn run(command: Command) -> Result<()> {
     match command {
+        Command::Bench(args) => bench::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Test(args) => test::run(&args),
     }

@@ -21,6 +21,9 @@ pub const BOOT: &[Program] = &[
     ("strace", "strace"),
 ];
 
+/// What measuring needs beyond that.
+pub const BENCH: &[Program] = &[("time", "time")];
+
 /// What the desk's tests need.
 pub const DESK: &[Program] = &[
     ("age", "age"),
