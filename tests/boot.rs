@@ -20,13 +20,25 @@ mod support;
 #[path = "boot/arrival.rs"]
 mod arrival;
 
+/// What is needed before there are users.
+#[path = "boot/early.rs"]
+mod early;
+
 /// What fails, how it says so, and what does not fail with it.
 #[path = "boot/failure.rs"]
 mod failure;
 
+/// What a host goes through later on.
+#[path = "boot/life.rs"]
+mod life;
+
 /// What restarting and reloading does.
 #[path = "boot/restart.rs"]
 mod restart;
+
+/// Texts with secrets in them.
+#[path = "boot/template.rs"]
+mod template;
 
 /// Makes a test of each scenario for each system that it is listed for.
 macro_rules! scenarios {
@@ -61,9 +73,17 @@ on_both! {
     failure::an_invalid_profile,
     failure::no_profile,
     failure::turned_off,
+    early::a_password_is_there_before_users,
+    early::users_are_made_without_it,
+    early::a_key_on_a_late_mount,
+    template::templates_are_rendered,
+    life::a_late_key_is_enough,
+    life::rescue_and_the_mount,
     restart::consumers_are_told_of_changes_only,
     restart::reload_of_systemd_keeps_all,
     ;
     // systemd 252 does not boot without CAP_SYS_ADMIN.
     failure::not_a_ramfs,
+    // And has no soft reboot.
+    life::soft_reboot,
 }

@@ -309,4 +309,3 @@ fn text(path: impl Into<String>, template: &str, fields: &[(&str, &str)]) -> Uni
     }
     UnitFile { path: path.into(), content: Content::Text(filled) }
 }
-

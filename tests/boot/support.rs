@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use xtask::container::Container;
 use xtask::packages;
 use xtask::system::System;
@@ -126,9 +127,46 @@ impl Scenario {
         self.file(&format!("/fixtures/{name}"), ciphertext);
     }
 
+    /// Puts a ciphertext of this plaintext at a path of its own, as the Nix store would, and returns
+    /// that path.
+    pub fn store(&self, name: &str, plaintext: impl AsRef<[u8]>) -> String {
+        let path = format!("/store/{name}");
+        self.file(&path, encrypt(&self.recipient, plaintext.as_ref()));
+        path
+    }
+
+    /// Adds a profile that the script can switch to by `name`.
+    pub fn next(&self, name: &str, profile: &Value) {
+        let text = serde_json::to_string_pretty(profile).unwrap();
+        self.file(&format!("/next/{name}/profile.json"), text);
+    }
+
+    /// Makes this a NixOS, as far as switching is concerned: users are made by a unit that stands
+    /// where userborn stands, and a target runs it and ours again.
+    ///
+    /// The unit makes the users that `/etc/users` lists (name and user id, one a line) and gives them the
+    /// hashed password that is in `/run/vaultix-for-user/NAME`.
+    pub fn nixos(&self) {
+        self.file("/etc/systemd/system/sysinit-reactivation.target", "[Unit]\n");
+        self.file("/etc/systemd/system/userborn.service", USERBORN);
+        self.file("/usr/local/sbin/userborn", include_str!("userborn.sh"));
+        let below = "/etc/systemd/system";
+        self.link(&format!("{below}/sysinit.target.wants/userborn.service"), "../userborn.service");
+        self.link(&format!("{below}/systemd-sysusers.service"), "userborn.service");
+        for unit in ["userborn", "vaultix-switch-early", "vaultix-switch"] {
+            let from = format!("{below}/sysinit-reactivation.target.requires/{unit}.service");
+            self.link(&from, &format!("../{unit}.service"));
+        }
+    }
+
     /// Puts a file at the absolute `path`, mode 0644.
     pub fn file(&self, path: &str, bytes: impl AsRef<[u8]>) {
         self.container.put(path, bytes).unwrap();
+    }
+
+    /// Puts a symbolic link to `target` at the absolute `path`.
+    pub fn link(&self, path: &str, target: &str) {
+        self.container.link(path, target).unwrap();
     }
 
     /// Adds a unit that is started at boot, beside the script and before it.
@@ -204,6 +242,22 @@ find /run/vaultix* -printf '%M %u %g %s %p %l\n' >/out/tree 2>&1
 find /run/systemd/generator* -printf '%p %l\n' >/out/generated 2>&1
 touch /out/done
 systemctl poweroff
+";
+
+/// The unit of nixpkgs' userborn module, with its ordering, around a script of ours.
+const USERBORN: &str = "\
+[Unit]
+Description=Manage users
+DefaultDependencies=no
+Conflicts=shutdown.target
+After=systemd-remount-fs.service systemd-tmpfiles-setup-dev-early.service
+Before=systemd-tmpfiles-setup-dev.service sysinit.target shutdown.target
+Before=sysinit-reactivation.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh /usr/local/sbin/userborn
 ";
 
 /// A boot that is over. Prints all that is known about it when a test fails.
@@ -434,4 +488,14 @@ fn item_unit(template: &str, id: &str) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Returns the placeholder of a secret.
+pub fn placeholder(id: &str) -> String {
+    format!("{{{{ {:x} }}}}", Sha256::digest(id))
+}
+
+/// Returns the unit of a template, named by the real systemd-escape.
+pub fn template_unit(id: &str) -> String {
+    item_unit("vaultix-template@.service", id)
 }
