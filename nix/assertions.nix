@@ -27,18 +27,20 @@ let
 
   cache = [
     (ensure (cfg.secrets == { } || cfg.settings.flake != null) "cannot find the secrets of host ${host}"
-      "vaultix.settings.flake is not set, and neither specialArgs nor _module.args has `self` or `inputs`"
+      "vaultix.settings.flake is not set, and neither specialArgs nor _module.args has `self` or `inputs.self`"
       "set vaultix.settings.flake = self, or pass specialArgs = { inherit self; } to nixosSystem"
     )
     (ensure (withoutSource == [ ]) "cannot use ${list withoutSource} of vaultix.secrets on host ${host}"
       "Nix does not see ${
         list (map (id: flakePlace cfg.secrets.${id}.file) withoutSource)
       }; in a flake, it sees what git tracks"
-      "vaultix edit FILE, then git add FILE, or set vaultix.secrets.<name>.file"
+      "git add them; what does not exist yet is made by: vaultix edit ${
+        flakePlace cfg.secrets.${builtins.head withoutSource}.file
+      }"
     )
     (ensure (withoutEntry == [ ]) "cannot use ${list withoutEntry} of vaultix.secrets on host ${host}"
       "${cacheDirectory} has nothing for them that fits their files and the key of the host"
-      "vaultix renc, then git add ${lib.removeSuffix "/${host}" cacheDirectory}"
+      "vaultix renc && git add ${lib.removeSuffix "/${host}" cacheDirectory}"
     )
   ];
 

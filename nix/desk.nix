@@ -21,27 +21,12 @@ let
     && lib.hasPrefix "${builtins.storeDir}/" identity
     && !lib.hasSuffix ".pub" identity
     && !lib.hasSuffix ".age" identity;
-  warnOfIdentity = lib.warnIf (isPlainInStore config.identity) (fault {
-    what = "vaultix.identity is in the Nix store, where everyone can read it";
-    because = "${config.identity} was given as a path of the flake";
-    fix = "for a private key, write a string: identity = \"/home/me/${baseNameOf config.identity}\"; for the stub of a hardware key or a file with a passphrase, let its name end in .pub or .age";
-  });
-
   # Hosts without the module have no secrets; a node that is no NixOS host has no such option.
   hosts = lib.filterAttrs (_: node: node.config.vaultix.active or false) config.nodes;
   byIdentifier = builtins.groupBy (name: hosts.${name}.config.vaultix.settings.hostIdentifier) (
     builtins.attrNames hosts
   );
-  only =
-    identifier: names:
-    if builtins.length names == 1 then
-      hosts.${builtins.head names}
-    else
-      throw (fault {
-        what = "cannot tell the hosts ${list names} apart";
-        because = "each has \"${identifier}\" as vaultix.settings.hostIdentifier, and so the same cache";
-        fix = "set networking.hostName or vaultix.settings.hostIdentifier to another one, or remove one from vaultix.nodes";
-      });
+  twins = lib.filterAttrs (_: names: builtins.length names > 1) byIdentifier;
 in
 {
   options = {
@@ -144,14 +129,14 @@ in
     settings = mkOption {
       type = types.raw;
       readOnly = true;
-      default = warnOfIdentity {
+      default = lib.foldr lib.warn {
         inherit (config)
           identity
           extraRecipients
           cache
           defaultSecretDirectory
           ;
-      };
+      } config.warnings;
       defaultText = literalExpression "{ identity, extraRecipients, cache, defaultSecretDirectory }";
       description = ''
         What `vaultix` asks for first; evaluates no host.
@@ -164,7 +149,11 @@ in
       type = types.raw;
       readOnly = true;
       default = builtins.mapAttrs (
-        identifier: names: (import ./profile.nix).desk (only identifier names).config.vaultix
+        identifier: names:
+        if config.errors ? ${identifier} then
+          throw config.errors.${identifier}
+        else
+          (import ./profile.nix).desk hosts.${builtins.head names}.config.vaultix
       ) byIdentifier;
       defaultText = literalExpression "<hostIdentifier>.<profile>";
       description = ''
@@ -173,6 +162,33 @@ in
         `file` of a secret is its place in the copy of the flake that Nix evaluates, below
         {file}`/nix/store`.
       '';
+    };
+
+    warnings = mkOption {
+      type = types.listOf types.str;
+      readOnly = true;
+      internal = true;
+      default = lib.optional (isPlainInStore config.identity) (fault {
+        what = "vaultix.identity is in the Nix store, where everyone can read it";
+        because = "${config.identity} was given as a path of the flake";
+        fix = "for a private key, write a string: identity = \"/home/me/${baseNameOf config.identity}\"; for the stub of a hardware key or a file with a passphrase, let its name end in .pub or .age";
+      });
+      description = "What `settings` warns of.";
+    };
+
+    errors = mkOption {
+      type = types.lazyAttrsOf types.str;
+      readOnly = true;
+      internal = true;
+      default = builtins.mapAttrs (
+        identifier: names:
+        fault {
+          what = "cannot tell the hosts ${list names} apart";
+          because = "each has \"${identifier}\" as vaultix.settings.hostIdentifier, and so the same cache";
+          fix = "set networking.hostName or vaultix.settings.hostIdentifier to another one, or remove one from vaultix.nodes";
+        }
+      ) twins;
+      description = "Why there is no profile, by identifier.";
     };
   };
 }

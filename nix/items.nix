@@ -8,7 +8,7 @@ let
   inherit (builtins) elem filter match;
   inherit (lib) concatMap hasPrefix mapAttrsToList;
   inherit (import ./message.nix) list quote;
-  inherit (import ./types.nix { inherit lib; }) hash isRelativePath;
+  inherit (import ./types.nix { inherit lib; }) hash;
   inherit (cfg.settings) decryptedDir decryptedDirForUser decryptedMountPoint;
 
   labelled =
@@ -50,11 +50,6 @@ let
       what = "cannot use an item without a name in vaultix.secrets or vaultix.templates";
       because = "its id is \"\"";
       fix = "write an id of at least one character";
-    }) items
-    ++ whenever ({ id, item, ... }: id != "" && !isRelativePath item.name) (entry: {
-      what = field "name" entry;
-      because = "${quote entry.item.name} is not a relative path of plain names";
-      fix = "write it like \"app/token\", without \"..\" and slashes to spare; set path for a place elsewhere";
     }) items
     ++ whenever ({ item, ... }: isInside ".vaultix" item.name) (entry: {
       what = field "name" entry;
@@ -126,6 +121,10 @@ let
     text:
     match "[A-Za-z0-9:_\\][A-Za-z0-9:_.\\@-]*[.](${suffixes})" text != null
     && match ".*@[.][a-z]+" text == null;
+  withSuffix =
+    text:
+    if isUnit "${text}.service" && !hasSuffix text then "${text}.service" else "getty@tty1.service";
+  hasSuffix = text: match ".*[.](${suffixes})" text != null;
   units =
     concatMap
       (
@@ -138,7 +137,7 @@ let
           {
             what = field name entry;
             because = "${list odd}: not the full name of a unit";
-            fix = "write it with its suffix, like ${quote "${lib.head odd}.service"}";
+            fix = "write it in full, like ${quote (withSuffix (lib.head odd))}";
           }
         ) items
       )

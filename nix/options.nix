@@ -13,7 +13,12 @@ let
     mkOption
     types
     ;
-  inherit (import ./types.nix { inherit lib; }) absolutePath belowFlake recipient;
+  inherit (import ./types.nix { inherit lib; })
+    absolutePath
+    belowFlake
+    placeholder
+    recipient
+    ;
   inherit (import ./root.nix { inherit lib cfg; }) flakeOutput defaultFile recipientKeyType;
 
   cfg = config.vaultix;
@@ -241,7 +246,7 @@ in
     };
 
     placeholder = mkOption {
-      type = types.attrsOf (types.strMatching "[{][{] [0-9a-f]{64} [}][}]");
+      type = types.attrsOf placeholder;
       default = { };
       defaultText = literalMD "one for each secret";
       example = literalExpression "config.vaultix.placeholder.db";

@@ -9,7 +9,7 @@
 let
   inherit (lib) literalExpression mkOption types;
   inherit (import ./escape.nix { inherit lib; }) unit;
-  inherit (import ./types.nix { inherit lib; }) absolutePath account;
+  inherit (import ./types.nix { inherit lib; }) absolutePath account relativePath;
 
   units = mkOption {
     type = types.listOf types.str;
@@ -20,7 +20,7 @@ in
 {
   options = {
     name = mkOption {
-      type = types.str;
+      type = relativePath;
       default = name;
       defaultText = literalExpression "<name>";
       example = "nginx/tls.key";

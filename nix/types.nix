@@ -11,8 +11,10 @@ in
     description = "absolute path, as a string, without `.`, `..` and slashes to spare";
   };
 
-  # What a `name` is: it has to stay below the directory it is joined to.
-  isRelativePath = text: builtins.match "${component}(/${component})*" text != null;
+  # It has to stay below the directory it is joined to.
+  relativePath = strMatching "${component}(/${component})*" // {
+    description = "relative path without `.`, `..` and slashes to spare";
+  };
 
   belowFlake = strMatching "[.]?/?${component}(/${component})*/?" // {
     description = "path below the root of the flake, as a string";
@@ -30,4 +32,8 @@ in
     };
 
   hash = strMatching "[0-9a-f]{64}";
+
+  placeholder = strMatching "[{][{] [0-9a-f]{64} [}][}]" // {
+    description = "placeholder";
+  };
 }
