@@ -16,6 +16,5 @@ pkgs.mkShell {
     pkgs.git
     pkgs.jq
     pkgs.openssh
-    pkgs.xxd
   ];
 }

@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
 # Prints cache-name.json: names of cache files by sha256sum(1) and awk(1) alone, which neither of the two
-# programs under test uses. Needs jq and xxd.  tests/vectors/cache-name.sh >tests/vectors/cache-name.json
+# programs under test uses. Needs jq.  tests/vectors/cache-name.sh >tests/vectors/cache-name.json
 set -euo pipefail
 
-# case NOTE SOURCE_IN_HEX RECIPIENT
+# bytes HEX
+bytes() {
+  # shellcheck disable=SC2059 # The format is the bytes.
+  printf "$(sed 's/../\\x&/g' <<<"$1")"
+}
+
+# case_of NOTE SOURCE_IN_HEX RECIPIENT
 case_of() {
   local key name
   key=$(printf %s "$3" | tr '\r\n\t' '   ' |
     awk '{ if ($1 ~ /^(ssh|ecdsa|sk)-/ && NF > 1) print $1 " " $2; else print $1 }')
   name=$(printf 'vaultix-v1\n%s\n%s\n' \
-    "$(printf %s "$2" | xxd -r -p | sha256sum | cut -d' ' -f1)" "$key" | sha256sum | cut -d' ' -f1)
+    "$(bytes "$2" | sha256sum | cut -d' ' -f1)" "$key" | sha256sum | cut -d' ' -f1)
   jq -n --arg note "$1" --arg hex "$2" --arg recipient "$3" --arg name "$name" \
     '{ note: $note, sourceHex: $hex, recipient: $recipient, name: $name }'
 }
@@ -18,7 +24,7 @@ blob=AAAAC3NzaC1lZDI1NTE5AAAAIAlrgSeCFlHTIgediv8iaOVr+4iigZa54kc9wKL+bHZG
 ssh="ssh-ed25519 $blob"
 rsa='ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7'
 age=age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq
-text=$(printf 'age-encryption.org/v1\n-> X25519 abc\n' | xxd -p | tr -d '\n')
+text=$(printf 'age-encryption.org/v1\n-> X25519 abc\n' | od -An -v -tx1 | tr -d ' \n')
 {
   case_of 'an ssh key without a comment' "$text" "$ssh"
   case_of 'its comment does not count' "$text" "$ssh root@web1"
