@@ -1,4 +1,64 @@
 //! argv → one of the repository's own commands.
 
-/// Runs nothing yet.
-fn main() {}
+mod bench;
+mod demo;
+mod install;
+mod test;
+
+use std::env;
+use std::process::ExitCode;
+
+use argh::FromArgs;
+use xtask::workspace::Result;
+
+/// The repository's own commands
+#[derive(FromArgs)]
+struct Args {
+    /// the one to run
+    #[argh(subcommand)]
+    command: Command,
+}
+
+/// Each command, with its arguments.
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Command {
+    /// `cargo xtask bench`.
+    Bench(bench::Args),
+    /// `cargo xtask demo`.
+    Demo(demo::Args),
+    /// `cargo xtask install`.
+    Install(install::Args),
+    /// `cargo xtask test`.
+    Test(test::Args),
+}
+
+/// Runs the command; an error is one message on stderr and status 1, a usage error 64.
+fn main() -> ExitCode {
+    let given: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = given.iter().map(String::as_str).collect();
+    let args = match Args::from_args(&["cargo xtask"], &words) {
+        Ok(args) => args,
+        Err(early) => {
+            eprintln!("{}", early.output.trim_end());
+            return if early.status.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(64) };
+        }
+    };
+    match run(args.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Hands over to the command's own file.
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Bench(args) => bench::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Install(args) => install::run(&args),
+        Command::Test(args) => test::run(&args),
+    }
+}

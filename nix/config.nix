@@ -1,0 +1,68 @@
+# options → what makes a host place its secrets: a profile, a generator and two units.
+{
+  config,
+  lib,
+  pkgs,
+  utils,
+  ...
+}:
+let
+  cfg = config.vaultix;
+
+  helper = "${cfg.package}/bin/vaultix-decrypt";
+  generator = "${cfg.package}/lib/systemd/system-generators/vaultix-generator";
+
+  profile = pkgs.writeText "vaultix-profile.json" (builtins.toJSON config.vaultix-debug);
+
+  # The generator that will boot reads it once before: what it refuses cannot be built. Not where this
+  # machine cannot run the host's programs.
+  check = pkgs.runCommand "vaultix-profile-check" { } ''
+    mkdir normal early late
+    ${generator} --profile ${profile} normal early late || {
+      grep -rhs StandardInputText normal >&2
+      exit 1
+    }
+    touch $out
+  '';
+
+  # The text is the one that other systems install: units/*.in says why it is as it is. Nothing wants
+  # these at boot, and nothing restarts them: they run at every switch, when
+  # switch-to-configuration restarts sysinit-reactivation.target, and find out what has changed.
+  unit = name: {
+    ${name} = {
+      text = builtins.replaceStrings [ "@BINDIR@" ] [ "${cfg.package}/bin" ] (
+        builtins.readFile (../units + "/${name}.in")
+      );
+      requiredBy = [ "sysinit-reactivation.target" ];
+    };
+  };
+in
+{
+  config = lib.mkIf cfg.active {
+    vaultix.placeholder = builtins.mapAttrs (
+      id: _: lib.mkDefault "{{ ${builtins.hashString "sha256" id} }}"
+    ) cfg.secrets;
+
+    assertions = import ./assertions.nix { inherit config lib utils; };
+
+    environment.etc."vaultix/profile.json".source = profile;
+
+    systemd = {
+      generators.vaultix-generator = generator;
+      units = unit "vaultix-switch-early.service" // unit "vaultix-switch.service";
+    };
+
+    system = {
+      checks = lib.optional (pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform) check;
+
+      # Before anything is touched. `boot` also runs where a host is installed, and there its key may
+      # not be yet.
+      preSwitchChecks.vaultix = ''
+        if ! ${helper} check --profile ${profile}; then
+          [ "''${2-}" = boot ] || exit 1
+          echo "vaultix: going on, since nothing is placed before the next boot" >&2
+        fi
+      '';
+    };
+  };
+}

@@ -1,0 +1,194 @@
+# options of the flake → what `vaultix` and `nix run` read from it: settings, profiles, apps.
+#
+# One module for both ways into a flake, so that both check types: flake-module.nix and configure.nix.
+{
+  # Value of `nodes` where none is given.
+  defaultNodes,
+  # system → { pkgs, vaultix }
+  systems,
+}:
+{ config, lib, ... }:
+let
+  inherit (lib) literalExpression mkOption types;
+  inherit (import ./message.nix) fault list;
+  inherit (import ./types.nix { inherit lib; }) belowFlake;
+
+  # A private key in the store is readable by everyone on the machine, and copied to every cache. Nix
+  # cannot look into a file that may be binary, so the name has to say that this one is none.
+  isPlainInStore =
+    identity:
+    identity != null
+    && lib.hasPrefix "${builtins.storeDir}/" identity
+    && !lib.hasSuffix ".pub" identity
+    && !lib.hasSuffix ".age" identity;
+  # Hosts without the module have no secrets; a node that is no NixOS host has no such option.
+  hosts = lib.filterAttrs (_: node: node.config.vaultix.active or false) config.nodes;
+  byIdentifier = builtins.groupBy (name: hosts.${name}.config.vaultix.settings.hostIdentifier) (
+    builtins.attrNames hosts
+  );
+  twins = lib.filterAttrs (_: names: builtins.length names > 1) byIdentifier;
+in
+{
+  options = {
+    nodes = mkOption {
+      type = types.lazyAttrsOf types.raw;
+      default = defaultNodes;
+      defaultText = literalExpression "self.nixosConfigurations";
+      example = literalExpression "(colmena.lib.makeHive self.outputs.colmena).nodes";
+      description = ''
+        The hosts, as anything that has `.config`.
+
+        Those that do not import the module are passed over.
+      '';
+    };
+
+    identity = mkOption {
+      type = types.nullOr (types.coercedTo types.path toString types.str);
+      default = null;
+      example = "/home/me/identity.txt";
+      description = ''
+        File with the master identity, which decrypts every secret at the desk.
+
+        A string, so that it stays out of the Nix store. With `null`, `vaultix` needs `--identity`.
+      '';
+    };
+
+    extraRecipients = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq" ];
+      description = ''
+        Recipients that secrets are encrypted to besides the master identity's own.
+
+        Each of their identities can decrypt all secrets: a spare key in a safe, a second operator.
+        `vaultix rekey` brings older files up to date.
+      '';
+    };
+
+    cache = mkOption {
+      type = belowFlake;
+      default = "./secrets/cache";
+      description = ''
+        Where `vaultix renc` puts the ciphertexts for hosts, relative to the root of the flake.
+
+        Commit it: a host is built from it.
+      '';
+    };
+
+    defaultSecretDirectory = mkOption {
+      type = belowFlake;
+      default = "./secrets";
+      description = ''
+        Where secrets without a `file` have theirs, relative to the root of the flake.
+
+        With it, `vaultix.secrets.wifi = { }` means {file}`secrets/wifi.age`.
+      '';
+    };
+
+    extraPackages = mkOption {
+      type = types.listOf types.package;
+      default = [ ];
+      example = literalExpression "[ pkgs.age-plugin-yubikey ]";
+      description = ''
+        Packages to have in `PATH`, such as plugins of age.
+
+        For `nix run`; a `vaultix` of your own finds what is in yours.
+      '';
+    };
+
+    pinentryPackage = mkOption {
+      type = types.nullOr types.package;
+      default = null;
+      example = literalExpression "pkgs.pinentry-qt";
+      description = ''
+        Program that asks for passphrases and PINs.
+
+        For `nix run`; with `null` it is the one in `PINENTRY_PROGRAM` or `PATH`, or the terminal.
+      '';
+    };
+
+    app = mkOption {
+      type = types.lazyAttrsOf (types.lazyAttrsOf types.package);
+      readOnly = true;
+      default = builtins.mapAttrs (
+        _: system:
+        import ./app.nix {
+          inherit lib;
+          inherit (system) pkgs vaultix;
+          inherit (config) extraPackages pinentryPackage;
+        }
+      ) systems;
+      defaultText = literalExpression "<system>.<command>";
+      description = ''
+        The commands of `vaultix` as packages, by system.
+
+        `nix run .#vaultix.app.x86_64-linux.renc` needs nothing installed.
+      '';
+    };
+
+    settings = mkOption {
+      type = types.raw;
+      readOnly = true;
+      default = lib.foldr lib.warn {
+        inherit (config)
+          identity
+          extraRecipients
+          cache
+          defaultSecretDirectory
+          ;
+      } config.warnings;
+      defaultText = literalExpression "{ identity, extraRecipients, cache, defaultSecretDirectory }";
+      description = ''
+        What `vaultix` asks for first; evaluates no host.
+
+        Folders are strings, relative to the root of the flake.
+      '';
+    };
+
+    profiles = mkOption {
+      type = types.raw;
+      readOnly = true;
+      default = builtins.mapAttrs (
+        identifier: names:
+        if config.errors ? ${identifier} then
+          throw config.errors.${identifier}
+        else
+          (import ./profile.nix).desk hosts.${builtins.head names}.config.vaultix
+      ) byIdentifier;
+      defaultText = literalExpression "<hostIdentifier>.<profile>";
+      description = ''
+        The profiles of all hosts, for `vaultix renc` and the like.
+
+        `file` of a secret is its place in the copy of the flake that Nix evaluates, below
+        {file}`/nix/store`.
+      '';
+    };
+
+    warnings = mkOption {
+      type = types.listOf types.str;
+      readOnly = true;
+      internal = true;
+      default = lib.optional (isPlainInStore config.identity) (fault {
+        what = "vaultix.identity is in the Nix store, where everyone can read it";
+        because = "${config.identity} was given as a path of the flake";
+        fix = "for a private key, write a string: identity = \"/home/me/${baseNameOf config.identity}\"; for the stub of a hardware key or a file with a passphrase, let its name end in .pub or .age";
+      });
+      description = "What `settings` warns of.";
+    };
+
+    errors = mkOption {
+      type = types.lazyAttrsOf types.str;
+      readOnly = true;
+      internal = true;
+      default = builtins.mapAttrs (
+        identifier: names:
+        fault {
+          what = "cannot tell the hosts ${list names} apart";
+          because = "each has \"${identifier}\" as vaultix.settings.hostIdentifier, and so the same cache";
+          fix = "set networking.hostName or vaultix.settings.hostIdentifier to another one, or remove one from vaultix.nodes";
+        }
+      ) twins;
+      description = "Why there is no profile, by identifier.";
+    };
+  };
+}

@@ -1,0 +1,61 @@
+# flake-parts → `flake.vaultix`.
+{
+  # package set → this flake's packages
+  packagesOf,
+}:
+let
+  module =
+    {
+      config,
+      lib,
+      self,
+      flake-parts-lib,
+      ...
+    }:
+    let
+      inherit (lib) literalExpression mkOption types;
+    in
+    {
+      options.flake.vaultix = mkOption {
+        type = types.submodule (
+          import ./desk.nix {
+            defaultNodes = self.nixosConfigurations or { };
+            systems = builtins.mapAttrs (_: system: {
+              inherit (system.vaultix) pkgs;
+              inherit (packagesOf system.vaultix.pkgs) vaultix;
+            }) config.allSystems;
+          }
+        );
+        default = { };
+        description = ''
+          Secrets of this flake's hosts.
+
+          Read by `vaultix` and by the NixOS module.
+        '';
+      };
+
+      options.perSystem = flake-parts-lib.mkPerSystemOption (
+        { pkgs, ... }:
+        {
+          options.vaultix.pkgs = mkOption {
+            type = types.raw;
+            default = pkgs;
+            defaultText = literalExpression "pkgs";
+            description = ''
+              Package set that the commands in {option}`flake.vaultix.app` are made from.
+
+              Change it to have them from another nixpkgs than the rest of the flake.
+            '';
+          };
+        }
+      );
+    };
+in
+# Not the function itself: what it is has to be known before it asks for flake-parts' arguments, so that
+# an import in the wrong place is told which place is right. `key` lets two modules import it.
+{
+  _class = "flake";
+  _file = ./flake-module.nix;
+  key = toString ./flake-module.nix;
+  imports = [ module ];
+}

@@ -1,0 +1,199 @@
+# secrets and templates → what is wrong with them, as `assertions`.
+{
+  lib,
+  cfg,
+  ensure,
+}:
+let
+  inherit (builtins) elem filter match;
+  inherit (lib) concatMap hasPrefix mapAttrsToList;
+  inherit (import ./message.nix) list quote;
+  inherit (import ./types.nix { inherit lib; }) hash;
+  inherit (cfg.settings) decryptedDir decryptedDirForUser decryptedMountPoint;
+
+  labelled =
+    kind: isSecret:
+    mapAttrsToList (
+      id: item: {
+        inherit id item isSecret;
+        option = "vaultix.${kind}.${lib.strings.escapeNixIdentifier id}";
+        isEarly = elem id cfg.beforeUserborn;
+      }
+    );
+  secrets = labelled "secrets" true cfg.secrets;
+  templates = labelled "templates" false cfg.templates;
+  items = secrets ++ templates;
+
+  # One assertion for every item that has the fault.
+  whenever =
+    test: texts:
+    concatMap (
+      entry:
+      let
+        inherit (texts entry) what because fix;
+      in
+      lib.optional (test entry) (ensure false what because fix)
+    );
+
+  field = name: entry: "cannot use ${entry.option}.${name}";
+
+  isInside = directory: path: path == directory || hasPrefix "${directory}/" path;
+  isDefault =
+    { item, ... }:
+    elem item.path [
+      "${decryptedDir}/${item.name}"
+      "${decryptedDirForUser}/${item.name}"
+    ];
+
+  names =
+    whenever ({ id, ... }: id == "") (_: {
+      what = "cannot use an item without a name in vaultix.secrets or vaultix.templates";
+      because = "its id is \"\"";
+      fix = "write an id of at least one character";
+    }) items
+    ++ whenever ({ item, ... }: isInside ".vaultix" item.name) (entry: {
+      what = field "name" entry;
+      because = "${quote entry.item.name} is where a generation keeps its own record";
+      fix = "choose a name that does not begin with \".vaultix/\"";
+    }) items;
+
+  # value of a field → the items that share it, where there are several.
+  shared =
+    fieldName:
+    lib.filterAttrs (_: group: builtins.length group > 1) (
+      lib.groupBy (entry: entry.item.${fieldName}) items
+    );
+  options = map (entry: entry.option);
+  inside = mapAttrsToList (_: entry: entry) (
+    lib.genAttrs (map (entry: entry.item.name) items) (name: {
+      inherit name;
+      below = filter (entry: hasPrefix "${name}/" entry.item.name) items;
+      at = filter (entry: entry.item.name == name) items;
+    })
+  );
+  clashes =
+    mapAttrsToList (
+      name: group:
+      ensure false "cannot place ${lib.concatStringsSep " and " (options group)}"
+        "all have the name ${quote name}, and so one file"
+        "set name to another one in all but one of them"
+    ) (shared "name")
+    ++ map (
+      {
+        name,
+        at,
+        below,
+      }:
+      ensure false "cannot place ${
+        lib.concatStringsSep " and " (options (at ++ below))
+      }" "${quote name} is a file in one and a directory in another" "set name to another one in either"
+    ) (filter (entry: entry.below != [ ]) inside)
+    ++ mapAttrsToList (
+      path: group:
+      ensure false "cannot place ${lib.concatStringsSep " and " (options group)}"
+        "all have the path ${quote path}"
+        "set path to another one in all but one of them"
+    ) (lib.filterAttrs (_: group: !lib.all isDefault group) (shared "path"));
+
+  ours = [
+    decryptedDir
+    decryptedDirForUser
+    decryptedMountPoint
+  ];
+  paths =
+    whenever
+      (
+        entry:
+        !isDefault entry
+        && lib.any (
+          directory: isInside directory entry.item.path || isInside entry.item.path directory
+        ) ours
+      )
+      (entry: {
+        what = field "path" entry;
+        because = "${quote entry.item.path} lies in a directory that Vaultix makes, or is one above it";
+        fix = "set name to choose a file in there, or path to a place elsewhere";
+      })
+      items;
+
+  suffixes = "service|socket|device|mount|automount|swap|target|path|timer|slice|scope";
+  isUnit =
+    text:
+    match "[A-Za-z0-9:_\\][A-Za-z0-9:_.\\@-]*[.](${suffixes})" text != null
+    && match ".*@[.][a-z]+" text == null;
+  withSuffix =
+    text:
+    if isUnit "${text}.service" && !hasSuffix text then "${text}.service" else "getty@tty1.service";
+  hasSuffix = text: match ".*[.](${suffixes})" text != null;
+  units =
+    concatMap
+      (
+        name:
+        whenever ({ item, ... }: !lib.all isUnit item.${name}) (
+          entry:
+          let
+            odd = filter (text: !isUnit text) entry.item.${name};
+          in
+          {
+            what = field name entry;
+            because = "${list odd}: not the full name of a unit";
+            fix = "write it in full, like ${quote (withSuffix (lib.head odd))}";
+          }
+        ) items
+      )
+      [
+        "restartUnits"
+        "reloadUnits"
+      ];
+
+  isNumeric = text: text == "root" || match "[0-9]+" text != null;
+  accounts =
+    concatMap
+      (
+        name:
+        whenever ({ isEarly, item, ... }: isEarly && !isNumeric item.${name}) (entry: {
+          what = field name entry;
+          because = "${quote entry.item.${name}} is a name, and ${quote entry.id} is in vaultix.beforeUserborn: no user exists yet";
+          fix = "set it to \"root\" or a number";
+        }) items
+      )
+      [
+        "owner"
+        "group"
+      ];
+
+  # Hashes of the placeholders in a text, and the ids of the secrets that they stand for.
+  hashesIn =
+    text:
+    map lib.head (
+      filter builtins.isList (builtins.split "[{][{][ \t]*([0-9a-f]{64})[ \t]*[}][}]" text)
+    );
+  idOf = lib.listToAttrs (
+    mapAttrsToList (id: placeholder: lib.nameValuePair (lib.head (hashesIn placeholder)) id) (
+      builtins.intersectAttrs cfg.secrets cfg.placeholder
+    )
+  );
+  used = text: map (hash: idOf.${hash}) (filter (hash: idOf ? ${hash}) (hashesIn text));
+  unknownIn = { item, ... }: lib.unique (filter (hash: !(idOf ? ${hash})) (hashesIn item.content));
+  lateIn = { item, ... }: lib.unique (filter (id: !elem id cfg.beforeUserborn) (used item.content));
+  contents =
+    whenever (entry: unknownIn entry != [ ]) (entry: {
+      what = field "content" entry;
+      because = "it has placeholders of no secret of this host: ${list (unknownIn entry)}";
+      fix = "write \${config.vaultix.placeholder.<name>} with the name of a secret";
+    }) templates
+    ++ whenever (entry: entry.isEarly && lateIn entry != [ ]) (entry: {
+      what = field "content" entry;
+      because = "${quote entry.id} is in vaultix.beforeUserborn, and it uses ${list (lateIn entry)}, which is not";
+      fix = "add ${list (lateIn entry)} to vaultix.beforeUserborn";
+    }) templates;
+
+  isHash = hash.check;
+  odd = { item, ... }: filter (text: !isHash text) (builtins.attrNames item.insert);
+  inserts = whenever (entry: odd entry != [ ]) (entry: {
+    what = field "insert" entry;
+    because = "${list (odd entry)}: not 64 lower-case hex digits";
+    fix = "make them with: openssl rand -hex 32";
+  }) secrets;
+in
+names ++ clashes ++ paths ++ units ++ accounts ++ contents ++ inserts

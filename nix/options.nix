@@ -1,0 +1,297 @@
+# `vaultix.*` of a host; nothing is set here.
+{
+  config,
+  options,
+  lib,
+  pkgs,
+  ...
+}@args:
+let
+  inherit (lib)
+    literalExpression
+    literalMD
+    mkOption
+    types
+    ;
+  inherit (import ./types.nix { inherit lib; })
+    absolutePath
+    belowFlake
+    placeholder
+    recipient
+    ;
+  inherit (import ./root.nix { inherit lib cfg; }) flakeOutput defaultFile recipientKeyType;
+
+  cfg = config.vaultix;
+  inherit (config.users) users;
+
+  # Special arguments first: `_module.args` may not be looked at where it is about to be defined.
+  flake =
+    args.self or args.inputs.self or config._module.args.self or config._module.args.inputs.self
+      or null;
+
+  hostKey = types.submodule {
+    options = {
+      path = mkOption {
+        type = types.externalPath;
+        example = "/etc/ssh/ssh_host_ed25519_key";
+        description = ''
+          File on the host, as a string.
+
+          Read by the units, never by Nix: a private key does not belong into the store.
+        '';
+      };
+      type = mkOption {
+        type = types.enum [
+          "ed25519"
+          "rsa"
+          "age"
+        ];
+        description = ''
+          What the file holds: an OpenSSH private key of this type, or identities of age.
+
+          Keys whose type does not fit {option}`vaultix.settings.hostPubkey` are not tried.
+        '';
+      };
+    };
+  };
+in
+{
+  options.vaultix = {
+    package = mkOption {
+      type = types.package;
+      default = (import ./package.nix { inherit pkgs; }).vaultix-boot;
+      defaultText = literalMD "`vaultix-boot`, built with the packages of the host";
+      description = ''
+        The boot side: the generator and the program that the units run.
+
+        Nothing else of Vaultix becomes part of the host.
+      '';
+    };
+
+    settings = {
+      hostPubkey = mkOption {
+        type = types.coercedTo types.path (
+          key:
+          if builtins.isPath key || lib.hasPrefix builtins.storeDir key then builtins.readFile key else key
+        ) recipient;
+        example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA… root@web1";
+        description = ''
+          Public key of the host, as text or as a file of the flake.
+
+          The desk encrypts this host's secrets to it. `ssh-keyscan -t ed25519 HOST` prints it behind the
+          name of the host; on the host it is in {file}`/etc/ssh/ssh_host_ed25519_key.pub`.
+        '';
+      };
+
+      hostKeys = mkOption {
+        type = types.listOf hostKey;
+        default = map (key: { inherit (key) path type; }) (
+          builtins.filter (
+            key: key.type or null == recipientKeyType cfg.settings.hostPubkey
+          ) config.services.openssh.hostKeys
+        );
+        defaultText = literalMD "those of {option}`services.openssh.hostKeys` that are of the type of `hostPubkey`";
+        example = literalExpression ''
+          [
+            {
+              path = "/persist/etc/ssh/ssh_host_ed25519_key";
+              type = "ed25519";
+            }
+          ]
+        '';
+        description = ''
+          Private keys of the host, in the order in which they are tried.
+
+          Give the real place of a key, not one that is linked or bound to it late in boot.
+        '';
+      };
+
+      hostIdentifier = mkOption {
+        type = types.strMatching "[A-Za-z0-9_-][A-Za-z0-9_.-]*";
+        default = config.networking.hostName;
+        defaultText = literalExpression "config.networking.hostName";
+        description = ''
+          Name of the host's directory in the cache; no two hosts may have the same.
+
+          After a change, run `vaultix renc`.
+        '';
+      };
+
+      decryptedDir = mkOption {
+        type = absolutePath;
+        default = "/run/vaultix";
+        description = ''
+          Where programs find secrets and templates.
+
+          A symlink to the current generation below {option}`vaultix.settings.decryptedMountPoint`.
+        '';
+      };
+
+      decryptedDirForUser = mkOption {
+        type = absolutePath;
+        default = "/run/vaultix-for-user";
+        description = ''
+          The same for items in {option}`vaultix.beforeUserborn`.
+
+          A symlink, too.
+        '';
+      };
+
+      decryptedMountPoint = mkOption {
+        type = absolutePath;
+        default = "/run/vaultix.d";
+        description = ''
+          Where the file system in memory is mounted that holds the plaintexts.
+
+          It is ramfs, which is never swapped out.
+        '';
+      };
+
+      keepGenerations = mkOption {
+        type = types.ints.unsigned;
+        default = 1;
+        description = ''
+          How many generations of plaintexts are kept, the current one counted; 0 keeps all.
+
+          Programs that hold a directory of an older one open need it to stay.
+        '';
+      };
+
+      flake = mkOption {
+        type = types.nullOr (
+          types.addCheck types.raw (value: builtins.isPath value || lib.isStringLike value)
+          // {
+            description = "flake or path";
+          }
+        );
+        default = flake;
+        defaultText = literalMD "`self` or `inputs.self` from `specialArgs` or `_module.args`";
+        example = literalExpression "self";
+        description = ''
+          The flake that this host belongs to, or the folder that holds the cache.
+
+          Only looked up at evaluation: it does not become part of the host.
+        '';
+      };
+
+      cache = mkOption {
+        type = belowFlake;
+        default = flakeOutput.cache or "./secrets/cache";
+        defaultText = literalMD "`vaultix.cache` of the flake, or `\"./secrets/cache\"`";
+        description = ''
+          Where `vaultix renc` puts the ciphertexts for hosts, relative to {option}`vaultix.settings.flake`.
+
+          Set it in the flake, for all hosts at once.
+        '';
+      };
+
+      defaultSecretDirectory = mkOption {
+        type = belowFlake;
+        default = flakeOutput.defaultSecretDirectory or "./secrets";
+        defaultText = literalMD "`vaultix.defaultSecretDirectory` of the flake, or `\"./secrets\"`";
+        description = ''
+          Where secrets without a `file` have theirs, relative to {option}`vaultix.settings.flake`.
+
+          Set it in the flake, for all hosts at once.
+        '';
+      };
+    };
+
+    secrets = mkOption {
+      type = types.attrsOf (
+        import ./secret.nix {
+          inherit
+            lib
+            cfg
+            users
+            defaultFile
+            ;
+        }
+      );
+      default = { };
+      example = literalExpression ''
+        {
+          wifi = { };
+          tls = {
+            file = ./secrets/tls.age;
+            owner = "nginx";
+            reloadUnits = [ "nginx.service" ];
+          };
+        }
+      '';
+      description = ''
+        Secrets of this host, by id.
+
+        Each is decrypted by a unit of its own, {option}`vaultix.secrets.<name>.unit`, into
+        {option}`vaultix.secrets.<name>.path`.
+      '';
+    };
+
+    templates = mkOption {
+      type = types.attrsOf (import ./template.nix { inherit lib cfg users; });
+      default = { };
+      example = literalExpression ''
+        {
+          "app.conf".content = '''
+            user = app
+            password = ''${config.vaultix.placeholder.db}
+          ''';
+        }
+      '';
+      description = ''
+        Texts into which values of secrets are put, by id.
+
+        Each is rendered by a unit of its own after the secrets it uses.
+      '';
+    };
+
+    placeholder = mkOption {
+      type = types.attrsOf placeholder;
+      default = { };
+      defaultText = literalMD "one for each secret";
+      example = literalExpression "config.vaultix.placeholder.db";
+      description = ''
+        What stands for the value of a secret in the content of a template, by the secret's id.
+
+        Set by the module; read it.
+      '';
+    };
+
+    beforeUserborn = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "alice-password" ];
+      description = ''
+        Ids of secrets and templates that are needed before users exist, such as hashed passwords.
+
+        They are placed below {option}`vaultix.settings.decryptedDirForUser` and belong to `root` or a
+        number. The host's key must be on a file system with `neededForBoot`.
+      '';
+    };
+
+    active = mkOption {
+      type = types.bool;
+      readOnly = true;
+      internal = true;
+      # Without secrets, too: the last ones have to be removed from a running host.
+      default =
+        options.vaultix.settings.hostPubkey.isDefined || cfg.secrets != { } || cfg.templates != { };
+      defaultText = literalMD "whether a key or an item is set";
+      description = "Whether this host takes part.";
+    };
+  };
+
+  options.vaultix-debug = mkOption {
+    type = types.raw;
+    readOnly = true;
+    default = (import ./profile.nix).host (import ./ciphertext.nix { inherit lib cfg; }).cipher cfg;
+    defaultText = literalMD "the profile";
+    description = ''
+      The profile of this host, as it is put into {file}`/etc/vaultix/profile.json`.
+
+      For the day when the flake or the host is broken:
+      `nix eval --json .#nixosConfigurations.HOST.config.vaultix-debug > profile.json` and, on the host,
+      `vaultix -p profile.json deploy`.
+    '';
+  };
+}

@@ -1,0 +1,96 @@
+# sources → the two packages: `vaultix` for the desk, `vaultix-boot` for a host.
+{ pkgs }:
+let
+  inherit (pkgs) lib;
+  inherit (pkgs.stdenv) hostPlatform;
+
+  source = lib.fileset.toSource {
+    root = ../.;
+    fileset = lib.fileset.unions [
+      ../Cargo.toml
+      ../Cargo.lock
+      ../generator
+      ../units
+      ../src
+      ../tests
+    ];
+  };
+
+  common = {
+    inherit ((lib.importTOML ../Cargo.toml).workspace.package) version;
+    src = source;
+    cargoLock.lockFile = ../Cargo.lock;
+    strictDeps = true;
+    # The tests are a check of their own, and need tools that a package does not.
+    doCheck = false;
+  };
+
+  meta = {
+    license = [
+      lib.licenses.mit
+      lib.licenses.asl20
+    ];
+  };
+
+  # Static programs start faster and need no library at boot. Elsewhere musl has no Rust.
+  bootPackages =
+    if
+      hostPlatform.isLinux && (hostPlatform.isx86_64 || hostPlatform.isAarch64 || hostPlatform.isRiscV64)
+    then
+      pkgs.pkgsStatic
+    else
+      pkgs;
+in
+{
+  vaultix = pkgs.rustPlatform.buildRustPackage (
+    common
+    // {
+      pname = "vaultix";
+      cargoBuildFlags = [
+        "--package"
+        "vaultix"
+      ];
+      nativeBuildInputs = [ pkgs.installShellFiles ];
+      postInstall = ''
+        for page in docs/man/*.[158]; do
+          [ ! -e "$page" ] || installManPage "$page"
+        done
+        for script in completions/*.{bash,fish,zsh}; do
+          [ ! -e "$script" ] || installShellCompletion --cmd vaultix "$script"
+        done
+      '';
+      meta = meta // {
+        description = "Edits secrets for NixOS and encrypts them to hosts";
+        mainProgram = "vaultix";
+        platforms = lib.platforms.unix;
+      };
+    }
+  );
+
+  vaultix-boot = bootPackages.rustPlatform.buildRustPackage (
+    common
+    // {
+      pname = "vaultix-boot";
+      # Each alone: one call for both would unite the features of what they share.
+      buildPhase = ''
+        runHook preBuild
+        cargoBuildFlags="--package vaultix-generator" cargoBuildHook
+        cargoBuildFlags="--package vaultix-units" cargoBuildHook
+        runHook postBuild
+      '';
+      # The generator finds the helper from its own place, ../../../bin.
+      installPhase = ''
+        runHook preInstall
+        built=target/${bootPackages.stdenv.hostPlatform.rust.cargoShortTarget}/release
+        install -D -m 0755 -t $out/bin $built/vaultix-decrypt
+        install -D -m 0755 -t $out/lib/systemd/system-generators $built/vaultix-generator
+        runHook postInstall
+      '';
+      meta = meta // {
+        description = "Places a host's secrets at boot and at every switch";
+        mainProgram = "vaultix-decrypt";
+        platforms = lib.platforms.linux;
+      };
+    }
+  );
+}

@@ -1,0 +1,130 @@
+# where a plaintext goes and who may read it: the options that secrets and templates share.
+{
+  lib,
+  cfg,
+  users,
+  kind,
+}:
+{ name, config, ... }:
+let
+  inherit (lib) literalExpression mkOption types;
+  inherit (import ./escape.nix { inherit lib; }) unit;
+  inherit (import ./types.nix { inherit lib; }) absolutePath account relativePath;
+
+  units = mkOption {
+    type = types.listOf types.str;
+    default = [ ];
+    example = [ "nginx.service" ];
+  };
+in
+{
+  options = {
+    name = mkOption {
+      type = relativePath;
+      default = name;
+      defaultText = literalExpression "<name>";
+      example = "nginx/tls.key";
+      description = ''
+        File name below {option}`vaultix.settings.decryptedDir`; may hold directories.
+
+        Set it to choose a file name; set `path` only for a place outside that directory.
+      '';
+    };
+
+    path = mkOption {
+      type = absolutePath;
+      default =
+        if builtins.elem name cfg.beforeUserborn then
+          "${cfg.settings.decryptedDirForUser}/${config.name}"
+        else
+          "${cfg.settings.decryptedDir}/${config.name}";
+      defaultText = literalExpression ''"''${config.vaultix.settings.decryptedDir}/''${name}"'';
+      example = "/var/lib/app/token";
+      description = ''
+        Where the plaintext is found; use it to tell a program.
+
+        Any other path than the default gets a symlink to the file in memory, made when the file is placed.
+        Items in {option}`vaultix.beforeUserborn` are found below
+        {option}`vaultix.settings.decryptedDirForUser`.
+      '';
+    };
+
+    mode = mkOption {
+      type = types.strMatching "0?[0-7]{3}";
+      default = "0400";
+      example = "0440";
+      description = ''
+        Permission bits of the file, in octal as for {manpage}`chmod(1)`.
+
+        Applied before the file appears under its name, so it is never readable by more users than this.
+      '';
+    };
+
+    owner = mkOption {
+      type = account;
+      default = "root";
+      example = "nginx";
+      description = ''
+        User that owns the file, by name or number.
+
+        An unknown user fails the unit of this item. Items in {option}`vaultix.beforeUserborn` are placed
+        before users exist and take `root` or a number.
+      '';
+    };
+
+    group = mkOption {
+      type = account;
+      default =
+        let
+          own = users.${config.owner}.group or "";
+        in
+        if own == "" then "root" else own;
+      defaultText = literalExpression ''config.users.users.''${owner}.group or "root"'';
+      example = "nginx";
+      description = ''
+        Group of the file, by name or number.
+
+        An unknown group fails the unit of this item.
+      '';
+    };
+
+    symlink = mkOption {
+      type = types.bool;
+      default = true;
+      description = ''
+        Whether a `path` of your own is a symlink to the file in memory.
+
+        With `false` the plaintext itself is put there, which is refused where that is a disk.
+      '';
+    };
+
+    restartUnits = units // {
+      description = ''
+        Units to restart when the plaintext has changed, by their full names.
+
+        They also start after this item, if both start. A ciphertext made anew for the same plaintext
+        restarts nothing, and neither does an item that could not be placed.
+      '';
+    };
+
+    reloadUnits = units // {
+      description = ''
+        Units to reload when the plaintext has changed, by their full names.
+
+        They also start after this item, if both start.
+      '';
+    };
+
+    unit = mkOption {
+      type = types.str;
+      readOnly = true;
+      default = unit kind name;
+      defaultText = literalExpression ''"vaultix-${kind}@''${systemd-escape name}.service"'';
+      description = ''
+        The unit that places the file, for {option}`systemd.services.<name>.after` and the like.
+
+        It is active while the file is in place. Ordinary services start after it without any of this.
+      '';
+    };
+  };
+}

@@ -1,0 +1,77 @@
+# options of one host → its profile, for the host or for the desk; the only maker of profile.json.
+#
+# Field by field and never a whole option tree: what is written here ends up in the host's closure
+# together with every store path it names. Only builtins.
+let
+  inherit (builtins)
+    intersectAttrs
+    mapAttrs
+    ;
+  inherit (import ./cache-name.nix) withoutComment;
+
+  placement = item: {
+    inherit (item)
+      name
+      path
+      mode
+      owner
+      group
+      symlink
+      restartUnits
+      reloadUnits
+      ;
+  };
+
+  insert = text: { inherit (text) order content; };
+
+  secret =
+    ciphertext: id: item:
+    placement item
+    // {
+      inherit id;
+      inherit (item) allowDisk cleanPlaceholder;
+      insert = mapAttrs (_: insert) item.insert;
+    }
+    // ciphertext id item;
+
+  template =
+    _: item:
+    placement item
+    // {
+      inherit (item) content trim;
+    };
+
+  # toString, since a path that is written as one would be copied to the store by toJSON.
+  hostKey = key: {
+    path = toString key.path;
+    inherit (key) type;
+  };
+
+  profile = ciphertext: cfg: {
+    version = 1;
+    settings = {
+      inherit (cfg.settings)
+        decryptedDir
+        decryptedDirForUser
+        decryptedMountPoint
+        hostIdentifier
+        keepGenerations
+        ;
+      hostPubkey = withoutComment cfg.settings.hostPubkey;
+      hostKeys = map hostKey cfg.settings.hostKeys;
+      # A link that outlives updates of systemd, and so leaves the profile as it is.
+      systemctl = "/run/current-system/systemd/bin/systemctl";
+    };
+    secrets = mapAttrs (secret ciphertext) cfg.secrets;
+    templates = mapAttrs template cfg.templates;
+    placeholder = intersectAttrs cfg.secrets cfg.placeholder;
+    inherit (cfg) beforeUserborn;
+  };
+in
+{
+  # What a host reads. `cipher` maps the id of a secret to the store path of its ciphertext.
+  host = cipher: profile (id: _: { cipher = cipher id; });
+
+  # What the desk reads: where each secret's master ciphertext lies.
+  desk = profile (_: item: { file = toString item.file; });
+}

@@ -1,0 +1,39 @@
+# types that nixpkgs does not have.
+{ lib }:
+let
+  inherit (lib.types) strMatching;
+
+  # Neither empty nor "." nor "..".
+  component = "([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)";
+in
+{
+  absolutePath = strMatching "(/${component})+" // {
+    description = "absolute path, as a string, without `.`, `..` and slashes to spare";
+  };
+
+  # It has to stay below the directory it is joined to.
+  relativePath = strMatching "${component}(/${component})*" // {
+    description = "relative path without `.`, `..` and slashes to spare";
+  };
+
+  belowFlake = strMatching "[.]?/?${component}(/${component})*/?" // {
+    description = "path below the root of the flake, as a string";
+  };
+
+  account = strMatching "[^:[:space:]]+" // {
+    description = "name or number of a user or group";
+  };
+
+  # A file's text ends with a newline, and a key may be followed by a comment.
+  recipient =
+    strMatching "[[:space:]]*(ssh-(ed25519|rsa)[ \t]+[A-Za-z0-9+/=]+|age1[0-9a-z]+)([ \t][^\n]*)?[[:space:]]*"
+    // {
+      description = "ssh public key (ed25519 or rsa) or recipient of age (age1…)";
+    };
+
+  hash = strMatching "[0-9a-f]{64}";
+
+  placeholder = strMatching "[{][{] [0-9a-f]{64} [}][}]" // {
+    description = "placeholder";
+  };
+}

@@ -1,0 +1,89 @@
+//! installed product + profiles → what real systemds do with them.
+//!
+//! Each scenario is one boot in a container and asserts many things; it runs on systemd 252 and 257.
+//! Needs root. `cargo xtask test` installs what else it needs.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+#[path = "prefix.rs"]
+mod prefix;
+#[path = "boot/support.rs"]
+mod support;
+
+/// What arrives at boot, where, and when.
+#[path = "boot/arrival.rs"]
+mod arrival;
+
+/// What is needed before there are users.
+#[path = "boot/early.rs"]
+mod early;
+
+/// What fails, how it says so, and what does not fail with it.
+#[path = "boot/failure.rs"]
+mod failure;
+
+/// What a host goes through later on.
+#[path = "boot/life.rs"]
+mod life;
+
+/// What restarting and reloading does.
+#[path = "boot/restart.rs"]
+mod restart;
+
+/// Texts with secrets in them.
+#[path = "boot/template.rs"]
+mod template;
+
+/// Makes a test of each scenario for each system that it is listed for.
+macro_rules! scenarios {
+    ($($system:ident = $which:ident { $($module:ident :: $scenario:ident,)+ })+) => {
+        $(mod $system {
+            use xtask::system::System;
+            $(#[test] fn $scenario() {
+                crate::support::run_on(System::$which, crate::$module::$scenario);
+            })+
+        })+
+    };
+}
+
+/// Lists the scenarios that run on both systems, and after them those that need the newer one.
+macro_rules! on_both {
+    ($($module:ident :: $scenario:ident,)+; $($newer:ident :: $new:ident,)+) => {
+        scenarios! {
+            bookworm = Bookworm { $($module :: $scenario,)+ }
+            trixie = Trixie { $($module :: $scenario,)+ $($newer :: $new,)+ }
+        }
+    };
+}
+
+on_both! {
+    arrival::every_secret_arrives,
+    arrival::a_plain_service_waits,
+    arrival::any_name_will_do,
+    arrival::every_kind_of_host_key,
+    arrival::readable_until_services_stop,
+    failure::four_of_ten,
+    failure::a_bad_item_fails_alone,
+    failure::an_invalid_profile,
+    failure::no_profile,
+    failure::turned_off,
+    early::a_password_is_there_before_users,
+    early::users_are_made_without_it,
+    early::a_key_on_a_late_mount,
+    template::templates_are_rendered,
+    life::a_late_key_is_enough,
+    life::rescue_and_the_mount,
+    restart::consumers_are_told_of_changes_only,
+    restart::reload_of_systemd_keeps_all,
+    ;
+    // systemd 252 does not boot without CAP_SYS_ADMIN.
+    failure::not_a_ramfs,
+    // And has no soft reboot.
+    life::soft_reboot,
+}

@@ -1,0 +1,225 @@
+//! profile → files: what arrives at boot, with which owner and mode, where, and when.
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use xtask::system::System;
+
+use crate::support::{Boot, Scenario, secret_unit};
+
+/// A plaintext that is found wherever it leaks to.
+const MARKER: &str = "correct-horse-battery-staple";
+
+/// Every secret is there, whole, with its owner and mode, on a ramfs with the promised flags.
+pub fn every_secret_arrives(system: System) {
+    let big: Vec<u8> = (0..300_000_u32).map(|i| (i.wrapping_mul(i) % 251) as u8).collect();
+    let mut host = Scenario::new(system, "arrive");
+    for (id, plaintext, fields) in [
+        ("plain", MARKER.as_bytes(), json!({})),
+        ("empty", b"", json!({})),
+        ("big", &big, json!({ "mode": "0440" })),
+        ("named", b"1", json!({ "owner": "daemon", "group": "mail", "mode": "0640" })),
+        ("numbered", b"2", json!({ "owner": "12345", "group": "54321", "mode": "444" })),
+        ("deep", b"3", json!({ "name": "a/b/c" })),
+        ("other-id", b"4", json!({ "id": "its-own", "name": "its name" })),
+    ] {
+        host.secret_with(id, plaintext, fields);
+        host.file(&format!("/fixtures/{id}"), plaintext);
+    }
+    let boot = host.run(
+        r#"
+        note state systemctl is-system-running
+        note files find /run/vaultix/ -name .vaultix -prune -o -printf '%P %y %m %U %G\n'
+        note records stat --format=%a /run/vaultix/.vaultix
+        for it in plain empty big named numbered; do cmp "/run/vaultix/$it" "/fixtures/$it"; done
+        cmp /run/vaultix/a/b/c /fixtures/deep
+        cmp '/run/vaultix/its name' /fixtures/other-id
+        note fstype stat --file-system --format=%T /run/vaultix.d
+        note mount findmnt --noheadings --output=SOURCE,FSTYPE,OPTIONS /run/vaultix.d
+        note mountpoint stat --format='%a %u %g' /run/vaultix.d /run/vaultix.d/1
+        note current readlink --canonicalize /run/vaultix
+        note order systemctl show --property=ActiveEnterTimestampMonotonic --value \
+            vaultix-secret@big.service vaultix.target sysinit.target
+        note verify systemd-analyze verify --generators=yes --man=no default.target
+        # Wherever a careless program could have left it; the ramfs is another file system.
+        note leaks find /etc /run /tmp /var/tmp /var/lib/systemd /root -xdev -type f -newer /proc/1 \
+            -exec grep --files-with-matches --fixed-strings correct-horse {} +
+        "#,
+    );
+    assert_eq!(boot.text("script.errors"), "", "every file is what was encrypted");
+    assert_eq!(boot.text("state"), "running");
+    let files = boot.text("files");
+    let mut files: Vec<_> = files.lines().collect();
+    files.sort_unstable();
+    let expected = [
+        " d 751 0 0",
+        "a d 751 0 0",
+        "a/b d 751 0 0",
+        "a/b/c f 400 0 0",
+        "big f 440 0 0",
+        "empty f 400 0 0",
+        "its name f 400 0 0",
+        "named f 640 1 8",
+        "numbered f 444 12345 54321",
+        "plain f 400 0 0",
+    ];
+    pretty_assertions::assert_eq!(files, expected);
+    assert_eq!(boot.text("fstype"), "ramfs");
+    let mount = boot.text("mount");
+    for flag in ["ramfs", "nosuid", "nodev", "noexec"] {
+        assert!(mount.contains(flag), "{flag} in {mount}");
+    }
+    assert_eq!(boot.text("mountpoint"), "751 0 0\n751 0 0");
+    assert_eq!(boot.text("records"), "700", "what is kept about a generation is root's business");
+    assert_eq!(boot.text("current"), "/run/vaultix.d/1");
+
+    for id in ["plain", "empty", "big", "named", "numbered", "deep", "its-own"] {
+        let unit = boot.unit(&secret_unit(id));
+        assert_eq!(unit["ActiveState"], "active", "{id}");
+        assert_eq!(unit["SubState"], "exited", "{id}");
+    }
+    let times: Vec<u64> =
+        boot.text("order").split_whitespace().map(|time| time.parse().unwrap()).collect();
+    assert_eq!(times.len(), 3);
+    assert!(times[0] > 0 && times[0] <= times[1] && times[1] <= times[2], "in order: {times:?}");
+    assert!(!boot.text("verify").to_lowercase().contains("cycle"), "{}", boot.text("verify"));
+    assert!(!boot.text("verify").contains("vaultix"), "{}", boot.text("verify"));
+    boot.assert_no_cycle();
+    assert_eq!(boot.text("leaks"), "", "the plaintext is in the ramfs and nowhere else");
+    assert!(boot.journal().iter().all(|line| !line.message.contains(MARKER)), "nor in the journal");
+}
+
+/// An ordinary service without any ordering of its own finds its secret, however long that takes.
+pub fn a_plain_service_waits(system: System) {
+    let mut host = Scenario::new(system, "wait");
+    host.secret("slow", "late but there");
+    host.file(
+        "/etc/systemd/system/vaultix-secret@slow.service.d/slow.conf",
+        "[Service]\nExecStartPre=/bin/sleep 2\n",
+    );
+    host.consumer("plain", "/run/vaultix/slow");
+    let boot = host.run(
+        "note began systemctl show --property=InactiveExitTimestampMonotonic --value \
+            vaultix-secret@slow.service plain.service",
+    );
+    assert_eq!(boot.text("plain.log").lines().next(), Some("start late but there"));
+    let times: Vec<u64> =
+        boot.text("began").split_whitespace().map(|time| time.parse().unwrap()).collect();
+    assert!(times[1] - times[0] >= 2_000_000, "it was slow, and waited for: {times:?}");
+    boot.assert_no_cycle();
+}
+
+/// Any id reaches its file, and its unit has the name that systemd-escape gives it.
+pub fn any_name_will_do(system: System) {
+    let long = "x".repeat(200);
+    let dashes = "-".repeat(120);
+    let umlauts = "ü".repeat(100);
+    let ids = [
+        "deep/er/still",
+        "with-dash",
+        "-leading",
+        "--help",
+        "--",
+        ".hidden",
+        "two words",
+        " edges ",
+        "100%",
+        "%n %I %% %i",
+        "$HOME ${PATH} $$",
+        "\"double\" and 'single'",
+        r"back\slash \x2d",
+        "semi;colon & more | $(reboot) `reboot`",
+        "at@sign:colon_under",
+        "#comment",
+        "star*[a-z]?",
+        "grüße-日本-🔑",
+        "tab\tnewline\nend",
+        &long,
+        &dashes,
+        &umlauts,
+    ];
+    let mut host = Scenario::new(system, "names");
+    for id in ids {
+        host.secret_with(
+            id,
+            format!("plaintext of {id}"),
+            json!({ "restartUnits": ["user.service"] }),
+        );
+        host.file(&format!("/fixtures/{id}"), format!("plaintext of {id}"));
+    }
+    host.consumer("user", "/run/vaultix/two words");
+    let boot = host.run(
+        r"
+        note diff diff --recursive --exclude=.vaultix /fixtures /run/vaultix/
+        note state systemctl is-system-running
+        note after systemctl show --property=After --value user.service
+        note wants systemctl show --property=Wants --value user.service
+        ",
+    );
+    assert_eq!(boot.text("diff"), "");
+    assert_eq!(boot.text("state"), "running", "{:?}", boot.failed("final"));
+    // systemctl quotes names that have a backslash.
+    let plain = |list: &str| list.replace('"', "").replace(r"\\", r"\");
+    let (after, wants) = (plain(&boot.text("after")), plain(&boot.text("wants")));
+    let after: Vec<_> = after.split(' ').collect();
+    let wants: Vec<_> = wants.split(' ').collect();
+    for id in ids {
+        let unit = if id == dashes || id == umlauts { hashed_unit(id) } else { secret_unit(id) };
+        assert_eq!(boot.unit(&unit)["ActiveState"], "active", "{id}");
+        assert!(after.contains(&unit.as_str()), "{unit} in {after:?}");
+        assert!(wants.contains(&unit.as_str()), "{unit} in {wants:?}");
+    }
+    for id in ["100%", "%n %I %% %i", "$HOME ${PATH} $$", &long] {
+        let description = boot.unit(&secret_unit(id))["Description"].clone();
+        assert!(description.contains(id), "{id} in {description}");
+    }
+    let description = boot.unit(&hashed_unit(&dashes))["Description"].clone();
+    assert!(description.contains(&dashes), "a hash tells nobody anything: {description}");
+    assert!(boot.text("user.log").contains("start plaintext of two words"));
+    boot.assert_no_cycle();
+}
+
+/// Returns the unit of a secret whose escaped id is too long.
+fn hashed_unit(id: &str) -> String {
+    let hash = format!("{:x}", Sha256::digest(id));
+    format!("vaultix-secret@sha256-{}.service", &hash[..32])
+}
+
+/// All three kinds of host keys open what was made for them, and a second key is tried.
+pub fn every_kind_of_host_key(system: System) {
+    for kind in ["ed25519", "rsa", "age"] {
+        let mut host = Scenario::new(system, kind);
+        let path = format!("/etc/keys/{kind}");
+        host.key(&path, kind);
+        host.secret("token", "opened");
+        host.consumer("reader", "/run/vaultix/token");
+        let boot = host.run("note state systemctl is-system-running");
+        assert_eq!(boot.text("state"), "running", "{kind}");
+        assert_eq!(boot.text("reader.log").lines().next(), Some("start opened"), "{kind}");
+    }
+}
+
+/// Secrets can be read until the last service that might want one has stopped.
+pub fn readable_until_services_stop(system: System) {
+    let mut host = Scenario::new(system, "shutdown");
+    host.secret("token", "hunter2");
+    host.secret_with("told", "hunter3", json!({ "restartUnits": ["told.service"] }));
+    host.consumer("plain", "/run/vaultix/token");
+    host.consumer("told", "/run/vaultix/told");
+    // Slow, so that it would lose the race if there were one.
+    host.file(
+        "/etc/systemd/system/plain.service.d/slow.conf",
+        "[Service]\nExecStop=\nExecStop=/bin/sleep 1\n\
+         ExecStop=/bin/sh -c 'echo stop $$(cat /run/vaultix/token 2>&1) >>/out/plain.log'\n",
+    );
+    let boot: Boot = host.run("");
+    assert_eq!(boot.text("plain.log"), "start hunter2\nstop hunter2");
+    assert_eq!(boot.text("told.log"), "start hunter3\nstop hunter3");
+    let journal = boot.journal();
+    assert!(
+        journal
+            .iter()
+            .any(|line| line.unit == "run-vaultix.d.mount" && line.message.contains("Unmounted")),
+        "and then they go"
+    );
+    boot.assert_no_cycle();
+}

@@ -1,0 +1,103 @@
+//! secrets that are needed before users exist → users with passwords.
+
+use serde_json::json;
+use xtask::system::System;
+
+use crate::support::{Scenario, placeholder, secret_unit};
+
+/// A user whose password is an early secret can be looked up after the first boot, and a secret may
+/// belong to a user who was made in that very boot.
+pub fn a_password_is_there_before_users(system: System) {
+    let mut host = Scenario::new(system, "early");
+    host.nixos();
+    host.file("/etc/users", "alice 1500\nbob 1501\n");
+    host.secret("alice", "$y$j9T$alice$hash");
+    host.secret("bob-hash", "hash-of-bob");
+    host.secret_with("owned", "1", json!({ "owner": "alice" }));
+    host.profile()["placeholder"] = json!({ "bob-hash": placeholder("bob-hash") });
+    host.profile()["templates"] =
+        json!({ "bob": { "content": format!("$y$j9T${}", placeholder("bob-hash")) } });
+    host.profile()["beforeUserborn"] = json!(["alice", "bob-hash", "bob"]);
+    let boot = host.run(
+        r"
+        note state systemctl is-system-running
+        note shadow grep -E '^(alice|bob):' /etc/shadow
+        note owned stat --format='%a %U' /run/vaultix/owned
+        note early find /run/vaultix-for-user/ -name .vaultix -prune -o -type f -printf '%P %m %U %G\n'
+        note order systemctl show --property=ActiveEnterTimestampMonotonic --value \
+            vaultix-secret@alice.service userborn.service vaultix-secret@owned.service
+        note needs systemctl show --property=After --value vaultix-secret@alice.service
+        note verify systemd-analyze verify --generators=yes --man=no default.target
+        ",
+    );
+    assert_eq!(boot.text("state"), "running", "{:?}", boot.failed("final"));
+    assert_eq!(
+        boot.text("shadow"),
+        "alice:$y$j9T$alice$hash:1::::::\nbob:$y$j9T$hash-of-bob:1::::::"
+    );
+    assert_eq!(boot.text("owned"), "400 alice");
+    let early = boot.text("early");
+    let mut early: Vec<_> = early.lines().collect();
+    early.sort_unstable();
+    assert_eq!(early, ["alice 400 0 0", "bob 400 0 0", "bob-hash 400 0 0"]);
+    let times: Vec<u64> =
+        boot.text("order").split_whitespace().map(|time| time.parse().unwrap()).collect();
+    assert!(times[0] <= times[1] && times[1] <= times[2], "in order: {times:?}");
+    let needs = boot.text("needs");
+    let mounts: Vec<_> = needs.split(' ').filter(|unit| unit.ends_with(".mount")).collect();
+    assert_eq!(mounts, ["run-vaultix.d.mount"], "any other mount makes a cycle");
+    assert!(!boot.text("verify").to_lowercase().contains("cycle"), "{}", boot.text("verify"));
+    boot.assert_no_cycle();
+}
+
+/// An early secret that cannot be had is loud, and keeps no user from being made.
+pub fn users_are_made_without_it(system: System) {
+    let mut host = Scenario::new(system, "noearly");
+    host.nixos();
+    host.file("/etc/users", "alice 1500\n");
+    host.ciphertext("alice", Some(b"not an age file"), json!({}));
+    host.secret_with("named", "1", json!({ "owner": "alice" }));
+    host.secret_with("early-named", "1", json!({ "owner": "alice" }));
+    host.profile()["beforeUserborn"] = json!(["alice", "early-named"]);
+    let boot =
+        host.run("note state systemctl is-system-running; note users grep ^alice: /etc/passwd");
+    assert_eq!(boot.text("state"), "degraded");
+    assert_eq!(boot.text("users"), "alice:x:1500:1500::/:/bin/sh");
+    assert_eq!(boot.unit(&secret_unit("alice"))["ExecMainStatus"], "65");
+    // A name means nothing before users exist: the profile itself is wrong.
+    assert_eq!(boot.unit(&secret_unit("early-named"))["ExecMainStatus"], "78");
+    boot.assert_error(&secret_unit("early-named"), &["early-named", "alice"]);
+    assert_eq!(boot.unit(&secret_unit("named"))["ActiveState"], "active");
+    boot.assert_no_cycle();
+}
+
+/// A host key on a file system that is mounted late: the early secret fails and says what to do, the
+/// normal one waits for the mount, and nothing goes in a circle, at boot or at shutdown.
+pub fn a_key_on_a_late_mount(system: System) {
+    let mut host = Scenario::new(system, "latemount");
+    host.nixos();
+    host.file("/etc/users", "alice 1500\n");
+    host.key("/origin/host_key", "ed25519");
+    host.profile()["settings"]["hostKeys"] =
+        json!([{ "path": "/persist/host_key", "type": "ed25519" }]);
+    host.secret("alice", "hash");
+    host.secret("normal", "hunter2");
+    host.profile()["beforeUserborn"] = json!(["alice"]);
+    host.file("/persist/.mountpoint", "");
+    host.file(
+        "/etc/systemd/system/persist.mount",
+        "[Mount]\nWhat=/origin\nWhere=/persist\nType=none\nOptions=bind\n",
+    );
+    host.link(
+        "/etc/systemd/system/local-fs.target.requires/persist.mount",
+        "/etc/systemd/system/persist.mount",
+    );
+    let boot =
+        host.run("note verify systemd-analyze verify --generators=yes --man=no default.target");
+    let early = boot.unit_at("boot", &secret_unit("alice"));
+    assert_eq!(early["ExecMainStatus"], "77", "at boot, before the mount");
+    boot.assert_error(&secret_unit("alice"), &["alice", "/persist/host_key", "neededForBoot"]);
+    assert_eq!(boot.unit_at("boot", &secret_unit("normal"))["ActiveState"], "active");
+    assert!(!boot.text("verify").to_lowercase().contains("cycle"), "{}", boot.text("verify"));
+    boot.assert_no_cycle();
+}

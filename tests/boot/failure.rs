@@ -1,0 +1,205 @@
+//! what can be wrong with one item or with the whole profile → who fails, with which words, and who does not.
+
+use serde_json::{Value, json};
+use xtask::system::System;
+
+use crate::support::{Boot, Scenario, encrypt, secret_unit};
+
+/// Four of ten cannot be decrypted: those four units fail, each with its reason, and the others arrive.
+pub fn four_of_ten(system: System) {
+    let mut host = Scenario::new(system, "four");
+    for id in ["one", "two", "three", "four", "five", "six"] {
+        host.secret(id, format!("plaintext {id}"));
+    }
+    let recipient = host.recipient().to_owned();
+    let mut corrupt = encrypt(&recipient, b"damaged on the way");
+    *corrupt.last_mut().unwrap() ^= 1;
+    host.ciphertext("corrupt", Some(&corrupt), json!({ "restartUnits": ["user.service"] }));
+    let stranger = host.stranger();
+    host.ciphertext("foreign", Some(&encrypt(&stranger, b"for another host")), json!({}));
+    host.ciphertext("missing", None, json!({}));
+    host.secret_with("ownerless", "whose?", json!({ "owner": "nosuchuser" }));
+    host.consumer("user", "/run/vaultix/corrupt");
+    let boot = host.run(
+        r"
+        note state systemctl is-system-running
+        note failed systemctl --failed --plain --no-legend
+        note files find /run/vaultix.d/ -name .vaultix -prune -o -type f -printf '%P '
+        note content cat /run/vaultix/one /run/vaultix/six
+        note targets systemctl is-active vaultix.target sysinit.target
+        ",
+    );
+    assert_eq!(boot.text("state"), "degraded", "a failure is seen");
+    assert_eq!(boot.text("targets"), "active\nactive", "and holds up nobody");
+    for (id, status, name, words) in [
+        ("corrupt", "65", "DATAERR", ["corrupt", "/etc/vaultix/cache/corrupt"]),
+        ("foreign", "77", "NOPERM", ["foreign", "/etc/ssh/ssh_host_ed25519_key"]),
+        ("missing", "66", "NOINPUT", ["missing", "/etc/vaultix/cache/missing"]),
+        ("ownerless", "67", "NOUSER", ["ownerless", "nosuchuser"]),
+    ] {
+        let unit = secret_unit(id);
+        assert_eq!(boot.unit(&unit)["ExecMainStatus"], status, "{id}");
+        assert_eq!(boot.unit(&unit)["Result"], "exit-code", "{id}");
+        boot.assert_error(&unit, &words);
+        let named = format!("status={status}/{name}");
+        let journal = boot.journal_of(&unit);
+        assert!(journal.iter().any(|line| line.message.contains(&named)), "{named}: {journal:#?}");
+    }
+    let mut failed = boot.failed("boot");
+    failed.sort();
+    let expected = ["corrupt", "foreign", "missing", "ownerless"].map(secret_unit);
+    assert_eq!(failed, expected, "exactly those");
+    let files = boot.text("files");
+    let mut files: Vec<_> = files.split_whitespace().collect();
+    files.sort_unstable();
+    assert_eq!(files, ["1/five", "1/four", "1/one", "1/six", "1/three", "1/two"]);
+    assert_eq!(boot.text("content"), "plaintext oneplaintext six");
+    assert!(boot.text("user.log").starts_with("start cat:"), "its user starts nevertheless");
+    boot.assert_no_cycle();
+}
+
+/// A bad item has a unit of its own that fails with the reason; the others are emitted.
+pub fn a_bad_item_fails_alone(system: System) {
+    let mut host = Scenario::new(system, "item");
+    host.secret("good", "1");
+    let bad = [
+        ("badmode", json!({ "mode": "0400zzz" }), "0400zzz"),
+        ("nines", json!({ "mode": "999" }), "999"),
+        ("setuid", json!({ "mode": "4755" }), "4755"),
+        ("misspelt", json!({ "mdoe": "0400" }), "mdoe"),
+        ("dotdot", json!({ "name": "../escape" }), "../escape"),
+        ("absolute", json!({ "name": "/etc/shadow" }), "/etc/shadow"),
+        ("twopart", json!({ "name": "a//b" }), "a//b"),
+    ];
+    for (id, fields, _) in &bad {
+        host.secret_with(id, "never seen", fields.clone());
+    }
+    host.profile()["secrets"]["nocipher"] = json!({});
+    let boot = host.run("note files find /run/vaultix.d/ -name .vaultix -prune -o -type f -print");
+    for (id, _, word) in &bad {
+        let unit = secret_unit(id);
+        assert_eq!(boot.unit(&unit)["ActiveState"], "failed", "{id}");
+        assert_eq!(boot.unit(&unit)["ExecMainStatus"], "78", "{id}");
+        boot.assert_error(&unit, &[id, word]);
+    }
+    assert_eq!(boot.unit(&secret_unit("nocipher"))["ExecMainStatus"], "78");
+    boot.assert_error(&secret_unit("nocipher"), &["nocipher", "cipher"]);
+    assert_eq!(boot.failed("boot").len(), bad.len() + 1, "{:?}", boot.failed("boot"));
+    assert_eq!(boot.unit(&secret_unit("good"))["ActiveState"], "active");
+    assert_eq!(boot.text("files"), "/run/vaultix.d/1/good");
+    boot.assert_no_cycle();
+}
+
+/// A profile that cannot be used is one failing unit with the reason, and boot goes on.
+pub fn an_invalid_profile(system: System) {
+    let mut host = Scenario::new(system, "profile");
+    *host.profile() = json!({ "version": 2, "settings": {}, "secrets": {} });
+    for (name, text) in [
+        ("empty", String::new()),
+        ("noise", "\u{1}\u{2}no json at all".into()),
+        ("cut", r#"{"version": 1, "settings": {"#.into()),
+        ("unknown", r#"{"version": 1, "settings": {}, "secrets": {}, "secerts": {}}"#.into()),
+        ("list", "[]".into()),
+    ] {
+        host.file(&format!("/fixtures/{name}.json"), text);
+    }
+    let boot = host.run(
+        r"
+        note state systemctl is-system-running
+        note failed systemctl --failed --plain --no-legend
+        for it in empty noise cut unknown list; do
+            cp /fixtures/$it.json /etc/vaultix/profile.json
+            systemctl daemon-reload
+            systemctl reset-failed
+            note $it systemctl start vaultix-profile.service
+            systemctl show --property=ExecMainStatus --value vaultix-profile.service >/out/$it.code
+            journalctl --sync
+            journalctl --quiet --unit=vaultix-profile.service --output=cat --priority=3 \
+                --invocation=$(systemctl show --property=InvocationID --value vaultix-profile.service) \
+                >/out/$it.line 2>/dev/null ||
+            journalctl --quiet --output=cat --priority=3 \
+                _SYSTEMD_INVOCATION_ID=$(systemctl show --property=InvocationID --value vaultix-profile.service) \
+                >/out/$it.line
+        done
+        rm /etc/vaultix/profile.json
+        systemctl daemon-reload
+        ",
+    );
+    assert_eq!(boot.text("state"), "degraded");
+    assert_eq!(boot.failed("boot"), ["vaultix-profile.service"]);
+    boot.assert_error(
+        "vaultix-profile.service",
+        &["/etc/vaultix/profile.json", "version", "2", "1"],
+    );
+    for (name, word) in [
+        ("empty", "line 1"),
+        ("noise", "line 1"),
+        ("cut", "line 1"),
+        ("unknown", "secerts"),
+        ("list", ""),
+    ] {
+        assert_eq!(boot.status(name), 1, "{name}: starting it fails");
+        assert_eq!(boot.text(&format!("{name}.code")), "78", "{name}");
+        let line = boot.text(&format!("{name}.line"));
+        assert!(
+            line.contains("/etc/vaultix/profile.json") && line.contains(word),
+            "{name}: {line}"
+        );
+    }
+    assert!(
+        !boot.text("generated").contains("vaultix"),
+        "without a profile nothing is emitted: {}",
+        boot.text("generated")
+    );
+    boot.assert_no_cycle();
+}
+
+/// A host without a profile has nothing of ours.
+pub fn no_profile(system: System) {
+    let mut host = Scenario::new(system, "none");
+    *host.profile() = Value::Null;
+    let boot = host.run("note state systemctl is-system-running");
+    assert_eq!(boot.text("state"), "running");
+    assert_nothing_of_ours(&boot);
+}
+
+/// `vaultix=off` on the kernel command line turns everything off.
+pub fn turned_off(system: System) {
+    let mut host = Scenario::new(system, "off");
+    host.secret("token", "hunter2");
+    host.kernel("vaultix=off");
+    let boot = host.run("note state systemctl is-system-running; note args cat /proc/1/cmdline");
+    assert!(boot.text("args").contains("vaultix=off"), "it was given");
+    assert_eq!(boot.text("state"), "running");
+    assert_nothing_of_ours(&boot);
+}
+
+/// Fails if the generator has made anything, or a unit of ours is active.
+fn assert_nothing_of_ours(boot: &Boot) {
+    assert!(!boot.text("generated").contains("vaultix"), "{}", boot.text("generated"));
+    assert!(boot.text("tree").contains("No such file"), "{}", boot.text("tree"));
+    let units = boot.units("final");
+    let ours = units.iter().filter(|(name, unit)| {
+        (name.starts_with("vaultix") || name.starts_with("run-vaultix"))
+            && unit["ActiveState"] != "inactive"
+    });
+    assert_eq!(ours.count(), 0);
+}
+
+/// Where the ramfs cannot be mounted, nothing is written, and the secret's own unit says why.
+pub fn not_a_ramfs(system: System) {
+    let mut host = Scenario::new(system, "noram");
+    host.secret("token", "hunter2");
+    host.nspawn("--drop-capability=CAP_SYS_ADMIN");
+    let boot = host.run("note files find /run/vaultix.d /run/vaultix/ -type f");
+    let unit = secret_unit("token");
+    assert_eq!(boot.unit(&unit)["ActiveState"], "failed");
+    assert_eq!(boot.unit(&unit)["ExecMainStatus"], "73");
+    boot.assert_error(&unit, &["token", "/run/vaultix.d", "ramfs"]);
+    assert!(
+        !boot.text("files").lines().any(|line| line.ends_with("token")),
+        "{}",
+        boot.text("files")
+    );
+    assert!(boot.journal().iter().all(|line| !line.message.contains("hunter2")));
+}

@@ -1,0 +1,134 @@
+//! what a host goes through after its boot → its secrets are there again.
+
+use serde_json::json;
+use xtask::system::System;
+
+use crate::support::{Scenario, placeholder, secret_unit, template_unit};
+
+/// A host key that comes late is noticed without anybody asking, and consumers are told.
+pub fn a_late_key_is_enough(system: System) {
+    let mut host = Scenario::new(system, "latekey");
+    host.key("/origin/host_key", "ed25519");
+    host.profile()["settings"]["hostKeys"] =
+        json!([{ "path": "/late/host_key", "type": "ed25519" }]);
+    host.secret_with("token", "hunter2", json!({ "restartUnits": ["user.service"] }));
+    host.profile()["placeholder"] = json!({ "token": placeholder("token") });
+    host.profile()["templates"] = json!({ "conf": { "content": placeholder("token") } });
+    host.consumer("user", "/run/vaultix/token");
+    host.consumer("plain", "/run/vaultix/token");
+    host.unit(
+        "told.path",
+        "[Unit]\nDefaultDependencies=no\n[Path]\nPathExists=/run/vaultix/conf\n",
+    );
+    host.file(
+        "/etc/systemd/system/told.service",
+        "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+         ExecStart=/bin/sh -c 'echo now >/run/told'\n",
+    );
+    let boot = host.run(
+        r"
+        note state systemctl is-system-running
+        mkdir -p /run/late
+        # Returns when the last file, the template, has come.
+        mkfifo /run/came
+        mkdir -p /etc/systemd/system/told.service.d
+        printf '[Service]\nExecStartPost=/bin/sh -c \'echo >/run/came\'\n' >/etc/systemd/system/told.service.d/fifo.conf
+        systemctl daemon-reload
+        mkdir -p /late
+        cp /origin/host_key /late/.new && mv /late/.new /late/host_key
+        read -r _ </run/came
+        settle
+        snapshot came
+        note token cat /run/vaultix/token /run/vaultix/conf
+        note second systemctl is-system-running
+        note tries journalctl --quiet --output=cat --unit=vaultix-secret@token.service
+        ",
+    );
+    assert_eq!(boot.text("state"), "degraded");
+    assert_eq!(boot.unit_at("boot", &secret_unit("token"))["ExecMainStatus"], "77");
+    assert_eq!(boot.unit_at("boot", "vaultix-late-key.path")["ActiveState"], "active");
+    boot.assert_error(&secret_unit("token"), &["token", "/late/host_key"]);
+    assert_eq!(boot.text("token"), "hunter2hunter2");
+    for unit in [secret_unit("token"), template_unit("conf")] {
+        assert_eq!(boot.unit_at("came", &unit)["ActiveState"], "active", "{unit}");
+    }
+    assert_eq!(boot.text("second"), "running");
+    let log = boot.text("user.log");
+    let starts: Vec<_> = log.lines().filter(|line| line.starts_with("start")).collect();
+    assert_eq!(starts.len(), 2, "{log}");
+    assert!(starts[1] == "start hunter2", "told when it came: {log}");
+    assert_eq!(boot.text("plain.log").matches("start").count(), 1, "who did not ask is not told");
+    boot.assert_no_cycle();
+}
+
+/// Rescue mode and back, and the ramfs unmounted and mounted again.
+pub fn rescue_and_the_mount(system: System) {
+    let mut host = Scenario::new(system, "rescue");
+    host.secret("token", "hunter2");
+    host.secret("other", "hunter3");
+    // The real one waits for a password on the console.
+    host.file(
+        "/etc/systemd/system/rescue.service",
+        "[Unit]\nDefaultDependencies=no\nConflicts=shutdown.target\nBefore=shutdown.target\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n",
+    );
+    host.file(
+        "/etc/systemd/system/home.target",
+        "[Unit]\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n",
+    );
+    let boot = host.run(
+        r"
+        look() { settle; snapshot $1; note $1 cat /run/vaultix/token /run/vaultix/other; }
+        look boot
+        systemctl isolate rescue.target; look rescue
+        systemctl isolate home.target; look home
+        systemctl stop run-vaultix.d.mount; look stopped
+        note gone findmnt /run/vaultix.d
+        systemctl start vaultix.target; look again
+        note link readlink --canonicalize /run/vaultix
+        note fstype stat --file-system --format=%T /run/vaultix/
+        ",
+    );
+    for step in ["boot", "rescue", "home", "again"] {
+        assert_eq!(boot.text(step), "hunter2hunter3", "{step}");
+        for unit in [secret_unit("token"), secret_unit("other"), "vaultix.target".into()] {
+            assert_eq!(boot.unit_at(step, &unit)["ActiveState"], "active", "{step}: {unit}");
+        }
+    }
+    assert_eq!(boot.status("gone"), 1, "it was unmounted");
+    assert_eq!(boot.unit_at("stopped", &secret_unit("token"))["ActiveState"], "inactive");
+    assert_eq!(boot.text("link"), "/run/vaultix.d/1");
+    assert_eq!(boot.text("fstype"), "ramfs");
+    boot.assert_no_cycle();
+}
+
+/// After a soft reboot, which keeps `/run` but not the ramfs, everything is made anew.
+pub fn soft_reboot(system: System) {
+    let mut host = Scenario::new(system, "soft");
+    host.secret("token", "hunter2");
+    host.fixture("v2", "v2");
+    host.consumer("user", "/run/vaultix/token");
+    let boot = host.run(
+        r"
+        if [ ! -e /out/soft ]; then
+            touch /out/soft
+            note first cat /run/vaultix/token
+            reencrypt token v2
+            systemctl soft-reboot
+            # Never gets beyond this: the reboot kills it.
+            sleep infinity
+        fi
+        note count systemctl show --property=SoftRebootsCount --value
+        note second cat /run/vaultix/token
+        note state systemctl is-system-running
+        note link readlink --canonicalize /run/vaultix
+        ",
+    );
+    assert_eq!(boot.text("first"), "hunter2");
+    assert_eq!(boot.text("count"), "1", "it really was one");
+    assert_eq!(boot.text("second"), "v2");
+    assert_eq!(boot.text("state"), "running");
+    assert_eq!(boot.text("link"), "/run/vaultix.d/1");
+    assert_eq!(boot.text("user.log"), "start hunter2\nstop hunter2\nstart v2\nstop v2");
+    boot.assert_no_cycle();
+}

@@ -1,0 +1,55 @@
+# What the scripts of all scenarios may use. Everything they find out goes to a file in /out.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin SYSTEMD_PAGER= SYSTEMD_COLORS=0
+cd /
+
+# note NAME COMMAND...: what the command printed, in /out/NAME, and its exit status, in /out/NAME.status
+note() {
+    local name=$1
+    shift
+    "$@" >"/out/$name" 2>&1
+    echo $? >"/out/$name.status"
+}
+
+# settle: returns once systemd's job queue is empty. Nothing is polled: a unit that is ordered after all that is
+# queued cannot run before.
+settle() {
+    local jobs
+    while jobs=$(systemctl list-jobs --plain --no-legend | awk '$1 ~ /^[0-9]+$/ { print $2 }') && [ -n "$jobs" ]; do
+        systemd-run --quiet --wait --property=After="$(printf '%s\n' "$jobs" | sed 's/\\/\\\\/g' | tr '\n' ' ')" true
+    done
+}
+
+# snapshot NAME: the state of all units, in /out/NAME.units
+snapshot() {
+    systemctl show --property=Id,Description,LoadState,ActiveState,SubState,Result,ExecMainStatus,MainPID \
+        --property=InvocationID,StatusText,FragmentPath '*' >"/out/$1.units"
+}
+
+# reencrypt ID FIXTURE: puts another ciphertext where the profile says that of secret ID is
+reencrypt() {
+    cp "/fixtures/$2" "/etc/vaultix/cache/$1.new" && mv "/etc/vaultix/cache/$1.new" "/etc/vaultix/cache/$1"
+}
+
+# switch NAME: what NixOS's switch-to-configuration does when /next/NAME becomes the running configuration, step by
+# step: the check before anything is touched, the new /etc, reset-failed, daemon-reload, the restart of
+# sysinit-reactivation.target, and the start of the targets that are active. /out/NAME.switch has what it said,
+# /out/NAME.switch.status is 0 or, as there, 4 if some unit failed.
+switch() {
+    note "$1.check" /opt/vaultix/bin/vaultix-decrypt check --profile "/next/$1/profile.json"
+    note "$1.switch" switch_to "$1"
+    settle
+    snapshot "$1"
+    note "$1.files" find /run/vaultix/ /run/vaultix-for-user/ -name .vaultix -prune -o ! -type d -printf '%p %m %U %G %l\n'
+    note "$1.inodes" find /run/vaultix/ /run/vaultix-for-user/ -name .vaultix -prune -o ! -type d -printf '%f %i\n'
+    note "$1.generations" ls /run/vaultix.d
+}
+switch_to() {
+    local failed=0
+    cp "/next/$1/profile.json" /etc/vaultix/profile.json
+    systemctl reset-failed
+    systemctl daemon-reload
+    systemctl restart sysinit-reactivation.target || failed=4
+    systemctl start sysinit.target || failed=4
+    [ -z "$(systemctl --failed --plain --no-legend)" ] || failed=4
+    return $failed
+}

@@ -1,0 +1,156 @@
+//! restart, reload, stop and start of one secret → its file and those who use it.
+
+use serde_json::json;
+use xtask::system::System;
+
+use crate::support::{Boot, Scenario, secret_unit};
+
+/// Names of the three kinds of consumers: named in `restartUnits`, in `reloadUnits`, and nowhere.
+const CONSUMERS: [&str; 3] = ["restarted", "reloaded", "unrelated"];
+
+/// A changed plaintext reaches those who asked for it, an unchanged or bad one reaches nobody.
+pub fn consumers_are_told_of_changes_only(system: System) {
+    let mut host = Scenario::new(system, "restart");
+    let fields = json!({
+        "restartUnits": ["restarted.service", "stopped.service"], "reloadUnits": ["reloaded.service"]
+    });
+    host.secret_with("token", "v1", fields);
+    host.fixture("again", "v1");
+    for version in ["v2", "v3", "v4", "v5"] {
+        host.fixture(version, version);
+    }
+    host.file("/fixtures/broken", "not an age file");
+    for name in CONSUMERS.into_iter().chain(["stopped"]) {
+        host.consumer(name, "/run/vaultix/token");
+    }
+    let boot = host.run(
+        r#"
+        unit=vaultix-secret@token.service
+        systemctl stop stopped.service
+        step() { # step NAME VERB: runs it, waits for what it queued, notes all
+            note "$1" systemctl "$2" $unit
+            settle
+            snapshot "$1"
+            note "$1.file" cat /run/vaultix/token
+            note "$1.inode" stat --format='%i %a %u %g' /run/vaultix/token
+        }
+        step boot is-active
+        exec 9</run/vaultix/token
+
+        step same restart
+        reencrypt token again;  step again restart
+        reencrypt token v2;     step changed restart
+        note held cat <&9
+        reencrypt token broken; step broken restart
+        reencrypt token v2;     step mended restart
+        reencrypt token v3;     step reload reload
+        reencrypt token broken; step badreload reload
+        step stop stop
+        reencrypt token v4;     step start start
+        for i in 1 2 3 4 5 6 7 8 9 10 11 12; do systemctl restart $unit || echo refused: $i >&2; done
+        settle
+        step often is-active
+        "#,
+    );
+    assert_eq!(boot.text("script.errors"), "", "restarts are not refused for their number");
+
+    let quiet = |from: &str, to: &str| {
+        for name in CONSUMERS {
+            assert_eq!(invocation(&boot, from, name), invocation(&boot, to, name), "{to}: {name}");
+        }
+    };
+    let told = |from: &str, to: &str| {
+        for name in ["reloaded", "unrelated"] {
+            assert_eq!(invocation(&boot, from, name), invocation(&boot, to, name), "{to}: {name}");
+        }
+        assert_ne!(
+            invocation(&boot, from, "restarted"),
+            invocation(&boot, to, "restarted"),
+            "{to}: a restart"
+        );
+    };
+    let check = |step: &str, status: i32, state: &str, file: &str| {
+        assert_eq!(boot.status(step), status, "{step}: {}", boot.text(step));
+        let unit = boot.unit_at(step, &secret_unit("token"));
+        assert_eq!(unit["ActiveState"], state, "{step}");
+        assert_eq!(boot.text(&format!("{step}.file")), file, "{step}");
+        let inode = boot.text(&format!("{step}.inode"));
+        assert!(inode.ends_with(" 400 0 0"), "{step}: {inode}");
+    };
+    check("boot", 0, "active", "v1");
+    check("same", 0, "active", "v1");
+    quiet("boot", "same");
+    check("again", 0, "active", "v1");
+    quiet("same", "again");
+    assert_eq!(boot.text("boot.inode"), boot.text("again.inode"), "nothing happened to the file");
+    check("changed", 0, "active", "v2");
+    told("again", "changed");
+    assert_eq!(boot.text("held"), "v1", "who has the old file open keeps it whole");
+    check("broken", 1, "failed", "v2");
+    quiet("changed", "broken");
+    assert_eq!(boot.unit_at("broken", &secret_unit("token"))["ExecMainStatus"], "65");
+    boot.assert_error(&secret_unit("token"), &["token", "/etc/vaultix/cache/token"]);
+    check("mended", 0, "active", "v2");
+    quiet("broken", "mended");
+    check("reload", 0, "active", "v3");
+    told("mended", "reload");
+    check("badreload", 1, "active", "v3");
+    quiet("reload", "badreload");
+    check("stop", 0, "inactive", "v3");
+    quiet("badreload", "stop");
+    check("start", 0, "active", "v4");
+    told("stop", "start");
+    check("often", 0, "active", "v4");
+    quiet("start", "often");
+
+    let log = |name: &str| boot.text(&format!("{name}.log"));
+    assert_eq!(
+        log("restarted"),
+        "start v1\nstop v2\nstart v2\nstop v3\nstart v3\nstop v4\nstart v4\nstop v4",
+        "once for each change, and the new file is there before the old process stops"
+    );
+    assert_eq!(log("reloaded"), "start v1\nreload v2\nreload v3\nreload v4\nstop v4");
+    assert_eq!(log("unrelated"), "start v1\nstop v4");
+    assert_eq!(log("stopped"), "start v1\nstop v1", "what is stopped is left so");
+    boot.assert_no_cycle();
+}
+
+/// Returns which run of a consumer a snapshot saw.
+fn invocation(boot: &Boot, snapshot: &str, consumer: &str) -> String {
+    let unit = boot.unit_at(snapshot, &format!("{consumer}.service"));
+    assert_eq!(unit["ActiveState"], "active", "{snapshot}: {consumer}");
+    format!("{} {}", unit["InvocationID"], unit["MainPID"])
+}
+
+/// daemon-reload and daemon-reexec touch neither files nor units.
+pub fn reload_of_systemd_keeps_all(system: System) {
+    let mut host = Scenario::new(system, "reexec");
+    host.secret_with("token", "hunter2", json!({ "restartUnits": ["user.service"] }));
+    host.secret("other", "hunter3");
+    host.consumer("user", "/run/vaultix/token");
+    let boot = host.run(
+        r"
+        look() {
+            settle
+            snapshot $1
+            note $1 find /run/vaultix.d /run/vaultix -printf '%p %i %m %U %G %T@ %C@\n'
+        }
+        look boot
+        systemctl daemon-reload
+        look reload
+        systemctl daemon-reexec
+        look reexec
+        ",
+    );
+    for step in ["reload", "reexec"] {
+        assert_eq!(boot.text("boot"), boot.text(step), "{step}: every file is the same");
+        for unit in
+            [&secret_unit("token"), &secret_unit("other"), "run-vaultix.d.mount", "user.service"]
+        {
+            let (before, after) = (boot.unit_at("boot", unit), boot.unit_at(step, unit));
+            assert_eq!(after["ActiveState"], "active", "{step}: {unit}");
+            assert_eq!(before["InvocationID"], after["InvocationID"], "{step}: {unit}");
+        }
+    }
+    boot.assert_no_cycle();
+}

@@ -1,0 +1,117 @@
+//! text with placeholders → files: templates, and plain text put into secrets.
+
+use serde_json::json;
+use xtask::system::System;
+
+use crate::support::{Scenario, placeholder, secret_unit, template_unit};
+
+/// A template is rendered from its secrets, binary-safe and in one pass, and fails alone.
+pub fn templates_are_rendered(system: System) {
+    let mut host = Scenario::new(system, "template");
+    let binary: Vec<u8> = (0..=255).collect();
+    host.secret("word", "  hunter2\n");
+    host.secret("binary", &binary);
+    // A value that looks like a placeholder is a value.
+    host.secret("tricky", placeholder("word"));
+    host.ciphertext("broken", Some(b"not an age file"), json!({}));
+    let one = "1".repeat(64);
+    let two = "2".repeat(64);
+    let unknown = "f".repeat(64);
+    host.secret_with(
+        "filled",
+        format!("a {{{{ {two} }}}} b {{{{ {one} }}}} c {{{{ {unknown} }}}} d"),
+        json!({ "insert": {
+            &one: { "order": 1, "content": "ONE" },
+            &two: { "order": 0, "content": format!("TWO {{{{ {one} }}}}") },
+        }, "cleanPlaceholder": true }),
+    );
+    let p = placeholder;
+    let templates = json!({
+        "app.conf": { "content": format!("pw=<{}>\n", p("word")), "owner": "daemon",
+            "group": "mail", "mode": "0440", "restartUnits": ["user.service"] },
+        "untrimmed": { "content": format!("pw=<{}>", p("word")), "trim": false },
+        "bytes": { "content": format!("<{}>", p("binary")), "trim": false },
+        "twice": { "content": format!("{}{}", p("tricky"), p("tricky")) },
+        "plain": { "content": "no secret at all {{ not hex }} {{" },
+        "sub/dir.conf": { "content": p("word") },
+        "unknown": { "content": format!("x {{{{ {unknown} }}}} y") },
+        "needs-broken": { "content": format!("{} {}", p("word"), p("broken")) },
+    });
+    let ids = ["word", "binary", "tricky", "broken", "filled"];
+    host.profile()["placeholder"] =
+        ids.iter().map(|id| (*id, p(id))).collect::<serde_json::Value>();
+    host.profile()["templates"] = templates;
+    host.consumer("user", "/run/vaultix/app.conf");
+    host.file("/fixtures/bytes", [b"<", &binary[..], b">"].concat());
+    host.fixture("word2", "correct horse");
+    let boot = host.run(
+        r"
+        cmp /run/vaultix/bytes /fixtures/bytes
+        note files find /run/vaultix/ -name .vaultix -prune -o -type f -printf '%P %m %U %G\n'
+        for it in app.conf untrimmed twice plain sub/dir.conf filled; do
+            note text.$(basename $it) cat /run/vaultix/$it
+        done
+        snapshot before
+        reencrypt word word2
+        note restart systemctl restart vaultix-secret@word.service
+        settle
+        snapshot after
+        note changed cat /run/vaultix/app.conf
+        note changed.mode stat --format='%a %u %g' /run/vaultix/app.conf
+        reencrypt word word2
+        systemctl restart vaultix-secret@word.service
+        settle
+        snapshot same
+        ",
+    );
+    assert_eq!(boot.text("script.errors"), "");
+    let files = boot.text("files");
+    let mut files: Vec<_> = files.lines().collect();
+    files.sort_unstable();
+    pretty_assertions::assert_eq!(
+        files,
+        [
+            "app.conf 440 1 8",
+            "binary 400 0 0",
+            "bytes 400 0 0",
+            "filled 400 0 0",
+            "plain 400 0 0",
+            "sub/dir.conf 400 0 0",
+            "tricky 400 0 0",
+            "twice 400 0 0",
+            "untrimmed 400 0 0",
+            "word 400 0 0",
+        ]
+    );
+    assert_eq!(boot.text("text.app.conf"), "pw=<hunter2>");
+    assert_eq!(boot.text("text.untrimmed"), "pw=<  hunter2\n>");
+    assert_eq!(boot.text("text.twice"), placeholder("word").repeat(2), "never scanned again");
+    assert_eq!(boot.text("text.plain"), "no secret at all {{ not hex }} {{");
+    assert_eq!(boot.text("text.dir.conf"), "hunter2");
+    assert_eq!(boot.text("text.filled").split_whitespace().last(), Some("d"));
+    assert!(!boot.text("text.filled").contains(&unknown), "cleaned: {}", boot.text("text.filled"));
+
+    let template = template_unit("unknown");
+    assert_eq!(boot.unit_at("before", &template)["ActiveState"], "failed");
+    boot.assert_error(&template, &["unknown", &unknown]);
+    let template = template_unit("needs-broken");
+    assert_eq!(boot.unit_at("before", &template)["ActiveState"], "failed");
+    boot.assert_error(&template, &["needs-broken", "broken", "vaultix-secret@broken.service"]);
+    let mut failed = boot.failed("before");
+    failed.sort();
+    let expected = [secret_unit("broken"), template_unit("needs-broken"), template_unit("unknown")];
+    assert_eq!(failed, expected);
+
+    assert_eq!(boot.text("changed"), "pw=<correct horse>");
+    assert_eq!(boot.text("changed.mode"), "440 1 8");
+    let run = |snapshot: &str| boot.unit_at(snapshot, "user.service")["InvocationID"].clone();
+    assert_ne!(run("before"), run("after"), "its consumer was restarted");
+    assert_eq!(run("after"), run("same"), "and not when nothing changed");
+    assert_eq!(
+        boot.text("user.log"),
+        "start pw=<hunter2>\nstop pw=<correct horse>\nstart pw=<correct horse>\n\
+         stop pw=<correct horse>",
+        "once, after the template"
+    );
+    boot.assert_no_cycle();
+}

@@ -1,0 +1,112 @@
+# name → a module that puts one fault into ./good.nix, or what a flake says of a fault.
+#
+# The messages are in messages/NAME.txt.
+{ lib }:
+{
+  cache-missing.vaultix.secrets.new = { };
+
+  cache-stale.vaultix.settings.hostPubkey = lib.mkForce "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAlrgSeCFlHTIgediv8iaOVr+4iigZa54kc9wKL+bHZG";
+
+  clash-directory.vaultix.templates."web".content = "x";
+
+  clash-id.vaultix.templates.password.content = "x";
+
+  clash-name.vaultix.templates.x = {
+    content = "x";
+    name = "web/hello";
+  };
+
+  clash-path.vaultix.templates.x = {
+    content = "x";
+    path = "/var/lib/app/app.conf";
+  };
+
+  directories-overlap.vaultix.settings.decryptedMountPoint = "/run/vaultix/d";
+
+  early-group.vaultix.secrets.password.group = "web";
+
+  early-owner.vaultix.secrets.password.owner = "nginx";
+
+  early-template =
+    { config, ... }:
+    {
+      vaultix.beforeUserborn = [ "x" ];
+      vaultix.templates.x.content = "${config.vaultix.placeholder.hello} ${config.vaultix.placeholder.password}";
+    };
+
+  early-unknown.vaultix.beforeUserborn = [ "pasword" ];
+
+  flake-unknown.vaultix.settings.flake = lib.mkForce null;
+
+  id-empty.vaultix.secrets."" = {
+    file = ./flake/secrets/hello.age;
+    name = "x";
+  };
+
+  insert-hash.vaultix.secrets.hello.insert.token.content = "x";
+
+  key-late = {
+    fileSystems."/persist" = { };
+    vaultix.settings.hostKeys = [
+      {
+        path = "/persist/ssh/host_key";
+        type = "ed25519";
+      }
+    ];
+  };
+
+  key-network = {
+    fileSystems."/srv/keys".fsType = "nfs";
+    vaultix.beforeUserborn = lib.mkForce [ ];
+    users.users.alice.hashedPasswordFile = lib.mkForce null;
+    vaultix.settings.hostKeys = [
+      {
+        path = "/srv/keys/host_key";
+        type = "ed25519";
+      }
+    ];
+  };
+
+  key-type.vaultix.settings.hostKeys = [
+    {
+      path = "/etc/ssh/ssh_host_rsa_key";
+      type = "rsa";
+    }
+  ];
+
+  name-reserved.vaultix.templates.x = {
+    content = "x";
+    name = ".vaultix/x";
+  };
+
+  password-late.vaultix = {
+    beforeUserborn = lib.mkForce [ ];
+  };
+
+  path-in-generations.vaultix.templates.x = {
+    content = "x";
+    path = "/run/vaultix.d/1/x";
+  };
+
+  path-inside.vaultix.templates.x = {
+    content = "x";
+    path = "/run/vaultix/other";
+  };
+
+  placeholder-unknown.vaultix.templates.x.content =
+    "{{ 81c4b7f7e0549f1514e9cae97cf40cf133920418d3dc71bedbf60ec9bd6148cb }}";
+
+  source-missing.vaultix.secrets = {
+    wifi = { };
+    tls.file = ./flake/secrets/nowhere/tls.age;
+  };
+
+  unit-reload.vaultix.templates."app.conf".reloadUnits = [
+    "nginx.service"
+    "app@.service"
+  ];
+
+  unit-restart.vaultix.secrets.hello.restartUnits = [ "nginx" ];
+
+  users-without-unit.services.userborn.enable = lib.mkForce false;
+}

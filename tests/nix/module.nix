@@ -1,0 +1,300 @@
+# nixpkgs' lib → what the module and the flake's options make, for `run` to look at.
+{ nixpkgsLib }:
+let
+  lib = import nixpkgsLib;
+  host =
+    modules:
+    (import ./nixos.nix {
+      inherit lib;
+      modules = [ ./good.nix ] ++ modules;
+    }).config;
+  failed = config: map (a: a.message) (builtins.filter (a: !a.assertion) config.assertions);
+  messages = config: lib.concatStringsSep "\n" (failed config ++ config.warnings);
+
+  good = host [ ];
+  contextOf = value: builtins.attrNames (builtins.getContext value);
+
+  desk =
+    arguments:
+    import ../../nix/configure.nix {
+      inherit lib;
+      pkgsFor.x86_64-linux = {
+        inherit lib;
+        writeShellScriptBin = name: text: {
+          type = "derivation";
+          inherit name text;
+        };
+      };
+      packagesOf = _: {
+        vaultix = {
+          type = "derivation";
+          name = "vaultix";
+          outPath = "/prefix";
+          meta.mainProgram = "vaultix";
+        };
+      };
+    } arguments;
+  node = config: { inherit config; };
+  fleet = {
+    one = node good;
+    two = node (host [ { networking.hostName = "two"; } ]);
+    foreign = node { networking.hostName = "foreign"; };
+    bare = { };
+    idle =
+      node
+        (import ./nixos.nix {
+          inherit lib;
+          modules = [ ];
+        }).config;
+  };
+  flake = desk {
+    nodes = fleet;
+    identity = "/home/me/identity.txt";
+    extraPackages = [
+      {
+        type = "derivation";
+        outPath = "/nix/store/with space";
+      }
+    ];
+    pinentryPackage = {
+      type = "derivation";
+      outPath = "/pinentry's";
+      meta.mainProgram = "pinentry";
+    };
+  };
+
+  faults = import ./faults.nix { inherit lib; };
+
+  # name → what a flake says of a fault
+  flakeFaults = {
+    flake-identity =
+      lib.concatStringsSep "\n"
+        (desk {
+          identity = builtins.unsafeDiscardStringContext (builtins.toFile "identity.txt" "");
+        }).warnings;
+    flake-twins =
+      (desk {
+        nodes = fleet // {
+          twin = node good;
+        };
+      }).errors.machine;
+  };
+
+  escapes = import ../../nix/escape.nix { inherit lib; };
+
+  # name → whether it holds
+  holds = {
+    "a host without a fault has no failed assertion" = failed good == [ ];
+    "a host without key and secrets is left alone" =
+      fleet.idle.config.environment.etc == { } && fleet.idle.config.assertions == [ ];
+    "a host with a key and no secrets still has a profile, so that a switch removes the last ones" =
+      (host [
+        {
+          vaultix.secrets = lib.mkForce { };
+          vaultix.templates = lib.mkForce { };
+          vaultix.beforeUserborn = lib.mkForce [ ];
+          users.users.alice.hashedPasswordFile = lib.mkForce null;
+        }
+      ]).environment.etc
+        ? "vaultix/profile.json";
+    "a profile's context is the host's files in the cache and nothing else" =
+      builtins.all (path: builtins.match ".*-[0-9a-f]{64}[.]age" path != null) (
+        contextOf (builtins.toJSON good.vaultix-debug)
+      )
+      && builtins.length (contextOf (builtins.toJSON good.vaultix-debug)) == 2;
+    "what is written to /etc is the profile" =
+      good.environment.etc."vaultix/profile.json".source.text == builtins.toJSON good.vaultix-debug;
+    "a text of a template keeps its context" =
+      contextOf
+        (host [ { vaultix.templates.x.content = "${builtins.toFile "x" "x"}"; } ])
+        .vaultix-debug.templates.x.content != [ ];
+    "the desk's profile has no cipher and the host's no file" =
+      flake.profiles.machine.secrets.hello ? file
+      && !(flake.profiles.machine.secrets.hello ? cipher)
+      && !(good.vaultix-debug.secrets.hello ? file);
+    "the desk's profile says the same as the host's besides" =
+      let
+        plain =
+          profile:
+          profile
+          // {
+            secrets = builtins.mapAttrs (
+              _: secret:
+              removeAttrs secret [
+                "cipher"
+                "file"
+              ]
+            ) profile.secrets;
+          };
+      in
+      plain flake.profiles.machine == plain good.vaultix-debug;
+    "hosts without the module are passed over" =
+      builtins.attrNames flake.profiles == [
+        "machine"
+        "two"
+      ];
+    "two hosts with one identifier are refused" =
+      !(builtins.tryEval (
+        builtins.deepSeq
+          (desk {
+            nodes = fleet // {
+              twin = node good;
+            };
+          }).profiles
+          true
+      )).success;
+    "a missing file is no fault of the desk's profile" =
+      (desk {
+        nodes.x = node (host [ { vaultix.secrets.wifi = { }; } ]);
+      }).profiles.machine.secrets.wifi.file == "${toString ./flake}/secrets/wifi.age";
+    "settings evaluate no host" =
+      (desk { nodes = throw "a host was evaluated"; }).settings == {
+        identity = null;
+        extraRecipients = [ ];
+        cache = "./secrets/cache";
+        defaultSecretDirectory = "./secrets";
+      };
+    "a misspelt option is refused" = !(builtins.tryEval (desk { identiy = "x"; }).settings).success;
+    "an identity that is a file of the flake's is taken" =
+      (desk { identity = ./flake/identity.txt; }).settings.identity == toString ./flake/identity.txt;
+    "an identity in the store may have a name that says it is no private key" =
+      lib.all
+        (
+          name:
+          (desk { identity = builtins.unsafeDiscardStringContext (builtins.toFile name ""); }).warnings == [ ]
+        )
+        [
+          "yubikey.txt.pub"
+          "identity.age"
+        ];
+    "an identity outside the store draws no warning" = flake.warnings == [ ];
+    "a command quotes what it sets and passes arguments on" =
+      flake.app.x86_64-linux.renc.text == lib.concatStringsSep "\n" [
+        "export PATH='/nix/store/with space/bin'\${PATH:+:$PATH}"
+        "export PINENTRY_PROGRAM='/pinentry'\\''s/bin/pinentry'"
+        "exec /prefix/bin/vaultix renc \"$@\""
+        ""
+      ];
+    "a flake's folders hold for its hosts" =
+      let
+        config = host [
+          {
+            vaultix.settings.flake = lib.mkForce {
+              outPath = ./flake;
+              vaultix.cache = "keys/cache";
+              vaultix.defaultSecretDirectory = "./keys/";
+            };
+            vaultix.secrets.x = { };
+          }
+        ];
+      in
+      config.vaultix.settings.cache == "keys/cache"
+      && config.vaultix.secrets.x.file == "${toString ./flake}/keys/x.age";
+    "units are named as systemd-escape does" =
+      map escapes.escape [
+        "wifi/home psk"
+        ".a-b"
+        "é€\n"
+      ] == [
+        ''wifi-home\x20psk''
+        ''\x2ea\x2db''
+        ''\xc3\xa9\xe2\x82\xac\x0a''
+      ];
+    "a unit's name may have 255 bytes" =
+      let
+        id = lib.concatStrings (lib.genList (_: "a") 232);
+      in
+      escapes.unit "secret" id == "vaultix-secret@${id}.service"
+      &&
+        builtins.match "vaultix-secret@sha256-[0-9a-f]{32}[.]service" (escapes.unit "secret" "${id}a")
+        != null;
+    "a secret and a template know their units" =
+      good.vaultix.secrets.hello.unit == "vaultix-secret@hello.service"
+      && good.vaultix.templates."app.conf".unit == "vaultix-template@app.conf.service";
+    "a key of age goes with the file that holds it" =
+      failed (host [
+        {
+          vaultix.settings.hostPubkey = lib.mkForce "age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq\n";
+          vaultix.settings.hostKeys = [
+            {
+              path = "/etc/host.txt";
+              type = "age";
+            }
+          ];
+          vaultix.secrets = lib.mkForce { };
+          vaultix.templates = lib.mkForce { };
+          vaultix.beforeUserborn = lib.mkForce [ ];
+          users.users.alice.hashedPasswordFile = lib.mkForce null;
+        }
+      ]) == [ ];
+    "only host keys that fit are listed" =
+      good.vaultix-debug.settings.hostKeys == [
+        {
+          path = "/etc/ssh/ssh_host_ed25519_key";
+          type = "ed25519";
+        }
+      ];
+    "a comment is left out of the profile" =
+      builtins.match "ssh-ed25519 [^ ]+" good.vaultix-debug.settings.hostPubkey != null;
+    "a name that leaves its directory is refused" =
+      lib.all
+        (
+          name:
+          !(builtins.tryEval
+            (host [ { vaultix.secrets.hello.name = lib.mkForce name; } ]).vaultix.secrets.hello.name
+          ).success
+        )
+        [
+          "/etc/x"
+          "a/../../x"
+          "a//b"
+          "./a"
+          "a/"
+          ""
+        ];
+    "a name may hold dots and directories" =
+      let
+        name = "..a/.b/c..d";
+      in
+      (host [ { vaultix.secrets.hello.name = lib.mkForce name; } ]).vaultix.secrets.hello.path
+      == "/run/vaultix/${name}";
+    "a mode with bits that no secret has a use for is refused" =
+      lib.all
+        (
+          mode:
+          !(builtins.tryEval
+            (host [ { vaultix.secrets.hello.mode = lib.mkForce mode; } ]).vaultix.secrets.hello.mode
+          ).success
+        )
+        [
+          "4400"
+          "0400zzz"
+          "40"
+          "0900"
+        ];
+    "both units of a switch are required by the target that a switch restarts" =
+      lib.all (name: good.systemd.units.${name}.requiredBy == [ "sysinit-reactivation.target" ])
+        [
+          "vaultix-switch-early.service"
+          "vaultix-switch.service"
+        ];
+    "nothing is left to fill in where a unit names a program" = lib.all (
+      unit: builtins.match ".*@BINDIR@.*" unit.text == null
+    ) (lib.attrValues good.systemd.units);
+    "every option is described" =
+      lib.all (option: option.internal || option.description != null)
+        (import ../../nix/docs.nix { inherit lib; }).options;
+  };
+in
+{
+  # One line for each statement.
+  summary = lib.concatStringsSep "\n" (
+    lib.mapAttrsToList (statement: ok: "${if ok then "holds" else "broken"}: ${statement}") holds
+  );
+
+  # Names of faults, one a line; all messages of a host that has one.
+  faults = lib.concatStringsSep "\n" (lib.attrNames (faults // flakeFaults));
+  messages = builtins.mapAttrs (_: module: messages (host [ module ])) faults // flakeFaults;
+
+  options = (import ../../nix/docs.nix { inherit lib; }).markdown;
+}

@@ -1,0 +1,103 @@
+# modules → their evaluation, without NixOS: the options that the module reads or sets, and no more.
+#
+# An option that is missing here is an error, so this file also says what the module touches.
+{ lib, modules }:
+let
+  inherit (lib) mkOption types;
+
+  option = type: default: mkOption { inherit type default; };
+  any = option types.anything;
+  attrs = option (types.attrsOf types.anything);
+
+  user =
+    { name, ... }:
+    {
+      options = {
+        name = option types.str name;
+        group = option types.str "";
+        hashedPasswordFile = option (types.nullOr types.str) null;
+      };
+    };
+
+  fileSystem =
+    { name, ... }:
+    {
+      options = {
+        mountPoint = option types.str name;
+        fsType = option types.str "ext4";
+        options = option (types.listOf types.str) [ ];
+        neededForBoot = option types.bool false;
+      };
+    };
+
+  # A package is a name here; what is written to a file is kept beside it.
+  package = name: {
+    type = "derivation";
+    inherit name;
+    outPath = "/nix/store/00000000000000000000000000000000-${name}";
+    __toString = self: self.outPath;
+  };
+  platform = lib.systems.elaborate "x86_64-linux";
+  pkgs = {
+    inherit lib;
+    writeText = name: text: package name // { inherit text; };
+    runCommand =
+      name: _: script:
+      package name // { inherit script; };
+    stdenv.buildPlatform = platform;
+    stdenv.hostPlatform = platform;
+  };
+in
+lib.evalModules {
+  class = "nixos";
+  specialArgs.utils.fsNeededForBoot =
+    fileSystem:
+    fileSystem.neededForBoot
+    || builtins.elem fileSystem.mountPoint [
+      "/"
+      "/nix"
+      "/nix/store"
+      "/var"
+      "/var/log"
+      "/var/lib"
+      "/var/lib/nixos"
+      "/etc"
+      "/usr"
+    ];
+  modules = [
+    {
+      options = {
+        assertions = option (types.listOf types.raw) [ ];
+        warnings = option (types.listOf types.str) [ ];
+        networking.hostName = option types.str "machine";
+        environment.etc = attrs { };
+        fileSystems = option (types.attrsOf (types.submodule fileSystem)) { };
+        users.users = option (types.attrsOf (types.submodule user)) { };
+        services.userborn.enable = option types.bool false;
+        services.openssh.hostKeys = any [
+          {
+            type = "rsa";
+            bits = 4096;
+            path = "/etc/ssh/ssh_host_rsa_key";
+          }
+          {
+            type = "ed25519";
+            path = "/etc/ssh/ssh_host_ed25519_key";
+          }
+        ];
+        systemd.sysusers.enable = option types.bool false;
+        systemd.generators = attrs { };
+        systemd.units = attrs { };
+        system.checks = any [ ];
+        system.preSwitchChecks = attrs { };
+      };
+      config = {
+        _module.args = { inherit pkgs; };
+        users.users.root.group = "root";
+        vaultix.package = package "vaultix-boot";
+      };
+    }
+    ../../nix/module.nix
+  ]
+  ++ modules;
+}

@@ -1,0 +1,203 @@
+//! root directory + files + script → what a real systemd did with them, in a folder.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::workspace::Result;
+
+/// Longest time that one boot, with its scenario and its shutdown, may take.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Where the product's prefix is found inside a container, read-only.
+pub const PREFIX: &str = "/opt/vaultix";
+
+/// A system that can boot: a root directory that nobody writes to, and what is laid over it.
+///
+/// Dropping it kills what still runs and removes all of it. That also happens when this process is
+/// interrupted or killed.
+pub struct Container {
+    /// Name of the machine, unique while it exists.
+    name: String,
+    /// The root directory, shared and never written.
+    lower: PathBuf,
+    /// Everything of this container: `layer`, `out` and the mount points.
+    work: PathBuf,
+    /// Arguments of systemd-nspawn beyond the usual ones.
+    nspawn: Vec<String>,
+    /// Arguments of PID 1, which are a container's kernel command line.
+    init: Vec<String>,
+    /// Clears up once its standard input closes.
+    janitor: Child,
+}
+
+impl Container {
+    /// Prepares a container over the root directory `lower`; `name` says what it is for.
+    ///
+    /// It has a machine id, so it is not a first boot, and an empty fstab.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system, mostly that this is not root.
+    pub fn new(lower: &Path, name: &str) -> Result<Self> {
+        /// Tells apart the containers of one process.
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vaultix-{name}-{}-{count}", process::id());
+        let work = std::env::temp_dir().join(&name);
+        let cgroup = cgroup_root().join(&name);
+        fs::create_dir(&work).map_err(|error| format!("{}: {error}", work.display()))?;
+        fs::set_permissions(&work, fs::Permissions::from_mode(0o700))?;
+        fs::create_dir(&cgroup).map_err(|error| format!("{}: {error}", cgroup.display()))?;
+        let janitor = janitor(&work, &cgroup)?;
+        for folder in ["layer", "out/journal", "root", "scratch"] {
+            fs::create_dir_all(work.join(folder))?;
+        }
+        symlink(&cgroup, work.join("cgroup"))?;
+        let (nspawn, init) = (Vec::new(), Vec::new());
+        let container = Self { name, lower: lower.to_owned(), work, nspawn, init, janitor };
+        container.put("/etc/machine-id", "5d1219c7c4c5404aaa1f6d2a48adfda4\n")?;
+        container.put("/etc/fstab", "")?;
+        // Without these, a soft reboot would take away the folder that results go to.
+        for mount in ["out", "var-log-journal"] {
+            let place = format!("/etc/systemd/system/{mount}.mount.d/stay.conf");
+            container.put(&place, "[Unit]\nDefaultDependencies=no\n")?;
+        }
+        Ok(container)
+    }
+
+    /// Returns the folder that is `/out` inside. It has the journal, too, in `journal`.
+    #[must_use]
+    pub fn out(&self) -> PathBuf {
+        self.work.join("out")
+    }
+
+    /// Returns where the file lies that will be at the absolute `path` inside.
+    ///
+    /// Only what was put there is seen here, not what the container makes.
+    #[must_use]
+    pub fn layer(&self, path: &str) -> PathBuf {
+        self.work.join("layer").join(path.trim_start_matches('/'))
+    }
+
+    /// Puts a file at the absolute `path`, mode 0644, with parents.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub fn put(&self, path: &str, bytes: impl AsRef<[u8]>) -> Result<()> {
+        let place = self.layer(path);
+        make_parent(&place)?;
+        fs::write(&place, bytes).map_err(|error| format!("{}: {error}", place.display()).into())
+    }
+
+    /// Puts a symbolic link to `target` at the absolute `path`, with parents.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub fn link(&self, path: &str, target: &str) -> Result<()> {
+        let place = self.layer(path);
+        make_parent(&place)?;
+        symlink(target, &place).map_err(|error| format!("{}: {error}", place.display()).into())
+    }
+
+    /// Installs the product of `prefix`: the prefix read-only, the generator by a link in `/etc`, and
+    /// the static units, likewise.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub fn install(&mut self, prefix: &Path) -> Result<()> {
+        let generator = "systemd/system-generators/vaultix-generator";
+        self.link(&format!("/etc/{generator}"), &format!("{PREFIX}/lib/{generator}"))?;
+        let units = prefix.join("lib/systemd/system");
+        if units.exists() {
+            for entry in fs::read_dir(units)? {
+                let name = entry?.file_name().to_string_lossy().into_owned();
+                let target = format!("{PREFIX}/lib/systemd/system/{name}");
+                self.link(&format!("/etc/systemd/system/{name}"), &target)?;
+            }
+        }
+        self.nspawn(&format!("--bind-ro={}:{PREFIX}", prefix.display()));
+        Ok(())
+    }
+
+    /// Adds an argument of systemd-nspawn.
+    pub fn nspawn(&mut self, argument: &str) {
+        self.nspawn.push(argument.to_owned());
+    }
+
+    /// Adds an argument of PID 1, as a boot loader would to the kernel command line.
+    pub fn init(&mut self, argument: &str) {
+        self.init.push(argument.to_owned());
+    }
+
+    /// Boots and waits until the machine is off again. What PID 1 printed is in `out/console`.
+    ///
+    /// # Errors
+    ///
+    /// It did not power off within [`LIMIT`], and was killed; or it could not be started.
+    pub fn boot(&self) -> Result<ExitStatus> {
+        let console = fs::File::create(self.out().join("console"))?;
+        let mut child = Command::new("sh")
+            .args(["-c", include_str!("boot.sh"), "boot.sh"])
+            .args([&self.work, &self.lower])
+            .arg(&self.name)
+            .args(&self.nspawn)
+            .args(&self.init)
+            .stdin(Stdio::null())
+            .stdout(console.try_clone()?)
+            .stderr(console)
+            .process_group(0)
+            .spawn()?;
+        let (ended, end) = mpsc::channel();
+        // It ends by itself or because the janitor kills it; nobody needs to join it.
+        thread::spawn(move || ended.send(child.wait()));
+        if let Ok(status) = end.recv_timeout(LIMIT) {
+            return Ok(status?);
+        }
+        fs::write(self.work.join("cgroup/cgroup.kill"), "1")?;
+        Err(format!("{} did not power off within {} s", self.name, LIMIT.as_secs()).into())
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        drop(self.janitor.stdin.take());
+        // It cannot fail in a way that matters here, and there is nobody to tell.
+        let _ = self.janitor.wait();
+    }
+}
+
+/// Starts the janitor of the container in `work` and `cgroup`, in a process group of its own, so that
+/// an interrupt from the terminal passes it by.
+fn janitor(work: &Path, cgroup: &Path) -> io::Result<Child> {
+    Command::new("sh")
+        .args(["-c", include_str!("janitor.sh"), "janitor.sh"])
+        .args([work, cgroup])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+}
+
+/// Returns the root of the cgroup v2 tree, which lies deeper where v1 is mounted as well.
+fn cgroup_root() -> PathBuf {
+    let beside_v1 = Path::new("/sys/fs/cgroup/unified");
+    if beside_v1.is_dir() { beside_v1.to_owned() } else { PathBuf::from("/sys/fs/cgroup") }
+}
+
+/// Makes the folder that `place` lies in.
+fn make_parent(place: &Path) -> Result<()> {
+    let folder = place.parent().ok_or("a file needs a folder")?;
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()).into())
+}

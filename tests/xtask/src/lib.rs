@@ -1,0 +1,6 @@
+//! What the repository's own commands and its boot tests share.
+
+pub mod container;
+pub mod packages;
+pub mod system;
+pub mod workspace;

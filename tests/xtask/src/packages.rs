@@ -1,0 +1,93 @@
+//! programs that are needed → the Debian packages that bring them, installed.
+
+use std::env;
+use std::path::Path;
+
+use xshell::{Shell, cmd};
+
+use crate::workspace::Result;
+
+/// A program, and the Debian package that holds it.
+pub type Program = (&'static str, &'static str);
+
+/// What a boot in a container needs.
+pub const BOOT: &[Program] = &[
+    ("systemd-nspawn", "systemd-container"),
+    ("dbus-daemon", "dbus"),
+    ("debootstrap", "debootstrap"),
+    ("age", "age"),
+    ("ssh-keygen", "openssh-client"),
+    ("unshare", "util-linux"),
+    ("strace", "strace"),
+];
+
+/// What measuring needs beyond that.
+pub const BENCH: &[Program] = &[("time", "time")];
+
+/// What the desk's tests need.
+pub const DESK: &[Program] = &[
+    ("age", "age"),
+    ("ssh-keygen", "openssh-client"),
+    ("git", "git"),
+    ("nix", "nix-bin"),
+    ("systemd-escape", "systemd"),
+    ("strace", "strace"),
+];
+
+/// Installs the packages of those `programs` that are not there.
+///
+/// # Errors
+///
+/// Some are missing and this is not root, or not Debian: the message is the command to run. Or
+/// apt-get failed.
+pub fn ensure(sh: &Shell, programs: &[Program]) -> Result<()> {
+    let mut wanted: Vec<&str> = missing(programs).iter().map(|(_, package)| *package).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let wish = format!("apt-get install {}", wanted.join(" "));
+    if !is_there("apt-get") {
+        return Err(format!("these are missing, and there is no apt-get: {wanted:?}").into());
+    }
+    if !is_root(sh)? {
+        return Err(format!("some programs are missing; as root: {wish}").into());
+    }
+    eprintln!("xtask: {wish}");
+    let _env = sh.push_env("DEBIAN_FRONTEND", "noninteractive");
+    cmd!(sh, "apt-get -qq update").run()?;
+    cmd!(sh, "apt-get -qq install --no-install-recommends --yes {wanted...}")
+        .ignore_stdout()
+        .run()?;
+    match missing(programs).first() {
+        Some((name, package)) => {
+            Err(format!("{package} is installed, but {name} is not in PATH").into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns those `programs` that are not there.
+#[must_use]
+pub fn missing(programs: &[Program]) -> Vec<Program> {
+    programs.iter().filter(|(name, _)| !is_there(name)).copied().collect()
+}
+
+/// Tells whether this process may mount and boot: user id 0.
+///
+/// # Errors
+///
+/// `id` cannot be run.
+pub fn is_root(sh: &Shell) -> Result<bool> {
+    Ok(cmd!(sh, "id --user").quiet().read()? == "0")
+}
+
+/// Tells whether `program` is in `PATH`, or in the `sbin` folders that a user's may lack.
+#[must_use]
+pub fn is_there(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|dir: std::path::PathBuf| Path::new(&dir).join(program).is_file())
+}

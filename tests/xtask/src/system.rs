@@ -1,0 +1,107 @@
+//! systemd version → a root directory that boots it.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use xshell::{Shell, cmd};
+
+use crate::workspace::{self, Result};
+
+/// Environment variable that names a ready root directory of Debian trixie.
+pub const TRIXIE: &str = "VAULTIX_TRIXIE_ROOT";
+
+/// The systems that boot tests run on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum System {
+    /// The machine's own root; on Debian 12 that is systemd 252.
+    Bookworm,
+    /// Debian 13, systemd 257, in a folder of its own.
+    Trixie,
+}
+
+impl System {
+    /// Returns the root directory, to be laid under an overlay and never written.
+    ///
+    /// # Errors
+    ///
+    /// It has not been made yet, see [`make`].
+    pub fn root(self) -> Result<PathBuf> {
+        match self {
+            Self::Bookworm => Ok(PathBuf::from("/")),
+            Self::Trixie => {
+                let root = trixie()?;
+                if root.is_dir() {
+                    Ok(root)
+                } else {
+                    Err(format!("{} is not there; cargo xtask test makes it", root.display())
+                        .into())
+                }
+            }
+        }
+    }
+
+    /// Returns its name as tests and listings have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+        }
+    }
+}
+
+/// Makes the root directory of Debian trixie, once; it appears whole or not at all.
+///
+/// # Errors
+///
+/// debootstrap's, or those of the file system.
+pub fn make(sh: &Shell) -> Result<()> {
+    let root = trixie()?;
+    if root.is_dir() {
+        return Ok(());
+    }
+    let folder = root.parent().ok_or("a root directory needs a parent")?;
+    fs::create_dir_all(folder)?;
+    remove_unfinished(folder)?;
+    let beside = folder.join(format!(".trixie-{}", process::id()));
+    eprintln!("xtask: making {} with debootstrap, once, about two minutes", root.display());
+    let packages = "systemd,systemd-sysv,dbus,openssh-client,util-linux";
+    let mirror = "http://deb.debian.org/debian";
+    let _path = sh.push_env("PATH", format!("{}:/usr/sbin:/sbin", sh.var("PATH")?));
+    // In a mount namespace of its own: it mounts /proc, and an interrupt would leave that behind.
+    let made = cmd!(
+        sh,
+        "unshare --mount debootstrap --variant=minbase --include={packages} trixie {beside} {mirror}"
+    )
+    .ignore_stdout()
+    .run();
+    if let Err(error) = made {
+        return Err(format!(
+            "{error}; its log is {}/debootstrap/debootstrap.log",
+            beside.display()
+        )
+        .into());
+    }
+    Ok(fs::rename(&beside, &root)?)
+}
+
+/// Returns where the root directory of Debian trixie is or will be.
+fn trixie() -> Result<PathBuf> {
+    match env::var_os(TRIXIE) {
+        Some(root) => Ok(PathBuf::from(root)),
+        None => Ok(workspace::target()?.join("roots/trixie")),
+    }
+}
+
+/// Removes what interrupted runs have left in `folder`.
+fn remove_unfinished(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(".trixie-") {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
