@@ -795,3 +795,6 @@ fn settle<T>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+//! Every way a profile can be wrong, with the words for it.
+
+use pretty_assertions::assert_eq;
+
+use super::*;
+
+/// Settings that are right.
+const SETTINGS: &str = r#"{"hostIdentifier":"web","hostPubkey":"ssh-ed25519 AAAA","hostKeys":[]}"#;
+
+/// Returns a profile with these secrets.
+fn with_secrets(secrets: &str) -> String {
+    format!(r#"{{"version":1,"settings":{SETTINGS},"secrets":{secrets}}}"#)
+}
+
+/// Returns a profile whose settings have these fields, too.
+fn with_setting(field: &str) -> String {
+    let settings = SETTINGS.replacen('{', &format!("{{{field},"), 1);
+    format!(r#"{{"version":1,"settings":{settings}}}"#)
+}
+
+/// Returns why the profile cannot be used at all.
+fn refusal(text: &str) -> String {
+    Profile::parse(text, Side::Host).err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+/// Returns what is wrong with each item of the profile.
+fn faults(text: &str) -> Vec<String> {
+    let profile = Profile::parse(text, Side::Host).unwrap();
+    let secrets = profile.secrets.values().filter_map(|secret| secret.as_ref().err());
+    let templates = profile.templates.values().filter_map(|template| template.as_ref().err());
+    secrets.chain(templates).map(ToString::to_string).collect()
+}
+
+/// Returns what is wrong with the only secret `x`, which has a cipher and these fields.
+fn fault(fields: &str) -> String {
+    let text = with_secrets(&format!(r#"{{"x":{{"cipher":"/c",{fields}}}}}"#));
+    faults(&text).join(" | ")
+}
+
+#[test]
+fn what_is_no_profile_is_refused() {
+    for (text, reason) in [
+        ("", "the file is empty"),
+        (" \n", "the file is empty"),
+        ("{", "not JSON: EOF while parsing an object at line 1 column 1"),
+        ("{} {}", "not JSON: trailing characters at line 1 column 4"),
+        ("[]", "invalid type: sequence, expected an object"),
+        ("{}", "version: is missing"),
+        (
+            r#"{"version":2,"new":1}"#,
+            "version: the profile is of version 2, this program reads version 1; take both from one vaultix package",
+        ),
+        (r#"{"version":"1"}"#, "version: invalid type: string \"1\", expected a JSON number"),
+        (r#"{"version":1}"#, "settings: is missing"),
+    ] {
+        assert_eq!(refusal(text), reason, "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_outside_the_items_is_refused() {
+    for (text, reason) in [
+        (
+            with_setting(r#""keepGeneration":2"#),
+            "settings.keepGeneration: unknown field",
+        ),
+        (
+            with_setting(r#""keepGenerations":-1"#),
+            "settings.keepGenerations: invalid value: integer `-1`, expected usize",
+        ),
+        (
+            with_setting(r#""decryptedDir":"run/x""#),
+            "settings.decryptedDir: \"run/x\" is not an absolute path",
+        ),
+        (
+            with_setting(r#""decryptedDir":"/run/../x""#),
+            "settings.decryptedDir: \"/run/../x\" has a component \".\", \"..\" or an empty one",
+        ),
+        (
+            with_setting(r#""decryptedDir":"/run/vaultix.d/x""#),
+            "settings.decryptedDir: \"/run/vaultix.d/x\" overlaps decryptedMountPoint",
+        ),
+        (with_setting(r#""decryptedMountPoint":"/""#), "settings.decryptedMountPoint: is the root directory"),
+        (with_setting(r#""hostIdentifier":"a""#), "settings.hostIdentifier: stands here twice"),
+        (
+            format!(r#"{{"version":1,"settings":{SETTINGS},"secretz":{{}}}}"#),
+            "secretz: unknown field",
+        ),
+        (
+            format!(r#"{{"version":1,"settings":{SETTINGS},"placeholder":{{"a":"{{{{ x }}}}"}}}}"#),
+            "placeholder.a: is not \"{{ <64 lower-case hex digits> }}\"",
+        ),
+        (
+            r#"{"version":1,"settings":{"hostIdentifier":"a/b","hostPubkey":"k","hostKeys":[]}}"#.to_owned(),
+            "settings.hostIdentifier: \"a/b\" cannot be the name of a directory",
+        ),
+        (
+            r#"{"version":1,"settings":{"hostIdentifier":"a","hostPubkey":"","hostKeys":[]}}"#.to_owned(),
+            "settings.hostPubkey: is empty",
+        ),
+        (
+            r#"{"version":1,"settings":{"hostIdentifier":"a","hostPubkey":"k","hostKeys":[{"path":"/k","type":"dsa"}]}}"#
+                .to_owned(),
+            "settings.hostKeys.0.type: \"dsa\" is none of \"ed25519\", \"rsa\", \"age\"",
+        ),
+    ] {
+        assert_eq!(refusal(&text), reason, "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_in_a_secret_is_named() {
+    for (fields, reason) in [
+        (r#""mdoe":"0400""#, "secrets.x.mdoe: unknown field"),
+        (
+            r#""mode":"0400zzz""#,
+            "secrets.x.mode: \"0400zzz\" is not three or four octal digits; write it like \"0400\"",
+        ),
+        (
+            r#""mode":"999""#,
+            "secrets.x.mode: \"999\" is not three or four octal digits; write it like \"0400\"",
+        ),
+        (
+            r#""mode":"+40""#,
+            "secrets.x.mode: \"+40\" is not three or four octal digits; write it like \"0400\"",
+        ),
+        (
+            r#""mode":"4755""#,
+            "secrets.x.mode: \"4755\" has a set-user-ID, set-group-ID or sticky bit, which a secret has no use \
+             for; write it like \"0400\"",
+        ),
+        (r#""mode":256"#, "secrets.x.mode: invalid type: integer `256`, expected a string"),
+        (r#""name":"../x""#, "secrets.x.name: \"../x\" has a component \".\" or \"..\""),
+        (r#""name":"a/../x""#, "secrets.x.name: \"a/../x\" has a component \".\" or \"..\""),
+        (r#""name":"a//x""#, "secrets.x.name: \"a//x\" has an empty component"),
+        (r#""name":"a/""#, "secrets.x.name: \"a/\" has an empty component"),
+        (r#""name":"""#, "secrets.x.name: is empty"),
+        (
+            r#""name":"/etc/x""#,
+            "secrets.x.name: \"/etc/x\" is absolute; set path to place the file elsewhere",
+        ),
+        (
+            r#""name":".vaultix/x""#,
+            "secrets.x.name: \".vaultix/x\" is reserved for the generation's own record",
+        ),
+        (r#""name":"a\u0000b""#, "secrets.x.name: \"a\0b\" holds a NUL character"),
+        (r#""path":"etc/x""#, "secrets.x.path: \"etc/x\" is not an absolute path"),
+        (
+            r#""path":"/run/vaultix/y""#,
+            "secrets.x.path: \"/run/vaultix/y\" overlaps \"/run/vaultix\"; set name to choose a file in there, or \
+             a path elsewhere",
+        ),
+        (
+            r#""path":"/run/vaultix.d/1/x""#,
+            "secrets.x.path: \"/run/vaultix.d/1/x\" overlaps \"/run/vaultix.d\"; set name to choose a file in \
+             there, or a path elsewhere",
+        ),
+        (r#""owner":"""#, "secrets.x.owner: \"\" cannot be the name of an account"),
+        (
+            r#""restartUnits":["nginx"]"#,
+            "secrets.x.restartUnits: \"nginx\" is not the name of a unit; write it in full, like \"nginx.service\"",
+        ),
+        (
+            r#""reloadUnits":["../a.service"]"#,
+            "secrets.x.reloadUnits: \"../a.service\" is not the name of a unit; write it in full, like \
+             \"nginx.service\"",
+        ),
+        (
+            r#""insert":{"aa":{"content":"x"}}"#,
+            "secrets.x.insert.aa: is not 64 lower-case hex digits",
+        ),
+        (r#""id":"""#, "secrets.x.id: is empty"),
+    ] {
+        assert_eq!(fault(fields), reason, "{fields}");
+    }
+    assert_eq!(faults(&with_secrets(r#"{"x":{}}"#)), ["secrets.x.cipher: is missing"]);
+    assert_eq!(
+        faults(&with_secrets(r#"{"x":[]}"#)),
+        ["secrets.x: invalid type: sequence, expected an object"]
+    );
+}
+
+#[test]
+fn a_bad_item_leaves_the_others_alone() {
+    let text =
+        with_secrets(r#"{"a":{"cipher":"/a"},"b":{"cipher":"/b","mode":"9"},"c":{"cipher":"/c"}}"#);
+    let profile = Profile::parse(&text, Side::Host).unwrap();
+    let good: Vec<&str> = profile
+        .secrets
+        .iter()
+        .filter_map(|(id, secret)| secret.is_ok().then_some(id.as_str()))
+        .collect();
+    assert_eq!(good, ["a", "c"]);
+}
+
+#[test]
+fn two_items_with_one_place_are_both_refused() {
+    for (secrets, reasons) in [
+        (
+            r#"{"a":{"cipher":"/a","path":"/etc/x"},"b":{"cipher":"/b","path":"/etc/x"},"c":{"cipher":"/c"}}"#,
+            [
+                "secrets.a.path: \"/etc/x\" is taken by secrets.b, too",
+                "secrets.b.path: \"/etc/x\" is taken by secrets.a, too",
+            ],
+        ),
+        (
+            r#"{"a":{"cipher":"/a","name":"b"},"b":{"cipher":"/b"}}"#,
+            [
+                "secrets.a.name: \"b\" is taken by secrets.b, too",
+                "secrets.b.name: \"b\" is taken by secrets.a, too",
+            ],
+        ),
+        (
+            r#"{"a":{"cipher":"/a"},"a/b/c":{"cipher":"/b"}}"#,
+            [
+                "secrets.a.name: \"a\" is taken by secrets.a/b/c, too",
+                "secrets.a/b/c.name: \"a\" is taken by secrets.a, too",
+            ],
+        ),
+    ] {
+        assert_eq!(faults(&with_secrets(secrets)), reasons, "{secrets}");
+    }
+    assert_eq!(
+        faults(&with_secrets(r#"{"a":{"cipher":"/a","id":"b"},"b":{"cipher":"/b"}}"#)),
+        ["secrets.b: another one has the id \"b\", too"]
+    );
+}
+
+#[test]
+fn early_items_can_use_only_what_is_there_so_early() {
+    let hash = "a".repeat(64);
+    let text = format!(
+        r#"{{"version":1,"settings":{SETTINGS},
+        "secrets":{{"e":{{"cipher":"/e","owner":"web"}},"late":{{"cipher":"/l","owner":"web"}}}},
+        "templates":{{"t":{{"content":"{{{{ {hash} }}}}"}}}},
+        "placeholder":{{"late":"{{{{ {hash} }}}}"}},
+        "beforeUserborn":["e","t","gone"]}}"#
+    );
+    assert_eq!(
+        faults(&text),
+        [
+            "secrets.e.owner: \"web\" is a name, but the item is needed before users exist (beforeUserborn); write \
+             a number or \"root\"",
+            "beforeUserborn: no secret or template is called \"gone\"",
+            "templates.t: is needed before users exist, but uses the secret \"late\", which is not; add \"late\" to \
+             beforeUserborn",
+        ]
+    );
+}
+
+#[test]
+fn missing_fields_take_their_defaults() {
+    let text = format!(
+        r#"{{"version":1,"settings":{SETTINGS},"secrets":{{"a/b":{{"cipher":"/c"}},"e":{{"cipher":"/e"}}}},
+        "beforeUserborn":["e"]}}"#
+    );
+    let profile = Profile::parse(&text, Side::Host).unwrap();
+    let expected = Secret {
+        id: "a/b".to_owned(),
+        ciphertext: "/c".into(),
+        insert: BTreeMap::new(),
+        clean_placeholder: false,
+        place: Placement {
+            name: "a/b".to_owned(),
+            path: "/run/vaultix/a/b".into(),
+            mode: Mode(0o400),
+            owner: "root".to_owned(),
+            group: "root".to_owned(),
+            symlink: true,
+            allow_disk: false,
+            restart_units: Vec::new(),
+            reload_units: Vec::new(),
+            early: false,
+        },
+    };
+    assert_eq!(profile.secrets["a/b"], Ok(expected));
+    assert_eq!(
+        profile.secrets["e"].as_ref().unwrap().place.path,
+        Path::new("/run/vaultix-for-user/e")
+    );
+    assert_eq!(profile.settings.keep_generations, 1);
+    assert_eq!(profile.settings.systemctl, Path::new("systemctl"));
+}
+
+#[test]
+fn each_side_needs_its_own_ciphertext() {
+    let text = with_secrets(r#"{"a":{"file":"secrets/a.age"},"b":{"cipher":"/b"}}"#);
+    let desk = Profile::parse(&text, Side::Desk).unwrap();
+    assert_eq!(desk.secrets["a"].as_ref().unwrap().ciphertext, Path::new("secrets/a.age"));
+    assert_eq!(desk.secrets["b"].as_ref().unwrap_err().to_string(), "secrets.b.file: is missing");
+    assert_eq!(faults(&text), ["secrets.a.cipher: is missing"]);
+}
+
+#[test]
+fn the_example_of_the_contract_is_read() {
+    let hash = "0".repeat(64);
+    let text = format!(
+        r#"{{"version":1,
+        "settings":{{"decryptedDir":"/run/vaultix","decryptedDirForUser":"/run/vaultix-for-user",
+        "decryptedMountPoint":"/run/vaultix.d","hostIdentifier":"myhost","hostPubkey":"ssh-ed25519 AAAA",
+        "hostKeys":[{{"path":"/etc/ssh/ssh_host_ed25519_key","type":"ed25519"}}],"keepGenerations":1,
+        "systemctl":"/run/current-system/systemd/bin/systemctl"}},
+        "secrets":{{"example":{{"id":"example","name":"example","file":"/nix/store/x/secrets/example.age",
+        "cipher":"/nix/store/x-vaultix-cache-myhost/9f","path":"/run/vaultix/example","mode":"0400","owner":"root",
+        "group":"root","symlink":true,"insert":{{"{hash}":{{"order":0,"content":"text"}}}},
+        "cleanPlaceholder":false,"restartUnits":[],"reloadUnits":[]}}}},
+        "templates":{{"app.conf":{{"name":"app.conf","content":"password = {{{{ {hash} }}}}","trim":true,
+        "path":"/run/vaultix/app.conf","mode":"0400","owner":"root","group":"root","symlink":true,
+        "restartUnits":[],"reloadUnits":[]}}}},
+        "placeholder":{{"example":"{{{{ {hash} }}}}"}},"beforeUserborn":["example"]}}"#
+    );
+    assert_eq!(faults(&text), [""; 0]);
+}
+
+#[test]
+fn a_thousand_items_are_read() {
+    let secrets: Vec<String> =
+        (0..1000).map(|i| format!(r#""s{i}":{{"cipher":"/{i}"}}"#)).collect();
+    let profile =
+        Profile::parse(&with_secrets(&format!("{{{}}}", secrets.join(","))), Side::Host).unwrap();
+    assert_eq!(profile.secrets.values().filter(|secret| secret.is_ok()).count(), 1000);
+}

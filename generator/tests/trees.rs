@@ -1,0 +1,78 @@
+//! tests/generator/NN-name/profile.json → the tree in expected/, file by file and link by link.
+//!
+//! `BLESS=1 cargo test -p vaultix-generator` writes the trees anew.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pretty_assertions::assert_eq;
+
+/// The directory with the cases.
+fn cases() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/generator")
+}
+
+/// Reads a tree: the text of each file, and `-> target` for each link, by relative path.
+fn tree(root: &Path) -> BTreeMap<String, String> {
+    let mut entries = BTreeMap::new();
+    let mut todo = vec![root.to_owned()];
+    while let Some(directory) = todo.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                todo.push(path);
+                continue;
+            }
+            let content = match fs::read_link(&path) {
+                Ok(target) => format!("-> {}", target.display()),
+                Err(_) => fs::read_to_string(&path).unwrap(),
+            };
+            entries.insert(path.strip_prefix(root).unwrap().display().to_string(), content);
+        }
+    }
+    entries
+}
+
+/// Runs the generator on the profile of `case`, into an empty directory.
+fn generate(case: &Path) -> PathBuf {
+    let name = case.file_name().unwrap().to_str().unwrap();
+    let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&output);
+    fs::create_dir_all(&output).unwrap();
+    // The trees name the profile, so that its path is relative. No other test runs in this process.
+    std::env::set_current_dir(case).unwrap();
+    let helper = Path::new("/usr/bin/vaultix-decrypt");
+    let result = vaultix_generator::generate(Path::new("profile.json"), helper, &output);
+    let status = result.err().map(|(status, _)| status as u8).unwrap_or_default();
+    fs::write(output.join("STATUS"), format!("{status}\n")).unwrap();
+    output
+}
+
+#[test]
+fn every_profile_gives_its_tree() {
+    let mut cases: Vec<PathBuf> =
+        fs::read_dir(cases()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    assert!(cases.len() >= 9, "the cases are gone: {}", cases.len());
+    for case in cases {
+        let output = generate(&case);
+        let expected = case.join("expected");
+        if std::env::var_os("BLESS").is_some() {
+            let _ = fs::remove_dir_all(&expected);
+            assert!(
+                std::process::Command::new("cp")
+                    .arg("-a")
+                    .args([&output, &expected])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+        }
+        let once = tree(&output);
+        assert_eq!(tree(&expected), once, "{}", case.display());
+        assert_eq!(once, tree(&generate(&case)), "the same profile gives the same bytes");
+    }
+}
