@@ -14,14 +14,16 @@ let
 
   profile = pkgs.writeText "vaultix-profile.json" (builtins.toJSON config.vaultix-debug);
 
-  # The generator that will boot reads it once before: what it refuses cannot be built. Not where this
-  # machine cannot run the host's programs.
+  # The generator that will boot reads it once before: a profile that it refuses cannot be built, nor one
+  # whose units bear other names than `config.vaultix.secrets.<name>.unit` says. Not where this machine
+  # cannot run the host's programs.
+  units = map (item: item.unit) (lib.attrValues cfg.secrets ++ lib.attrValues cfg.templates);
   check = pkgs.runCommand "vaultix-profile-check" { } ''
     mkdir normal early late
-    ${generator} --profile ${profile} normal early late || {
-      grep -rhs StandardInputText normal >&2
-      exit 1
-    }
+    ${generator} --profile ${profile} normal early late
+    for unit in ${lib.escapeShellArgs units}; do
+      test -e "normal/$unit" || { echo "vaultix: no unit $unit was made" >&2; exit 1; }
+    done
     touch $out
   '';
 

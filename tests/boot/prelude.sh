@@ -19,10 +19,12 @@ settle() {
     done
 }
 
-# snapshot NAME: the state of all units, in /out/NAME.units
+# snapshot NAME: the state of all units that are loaded and of all of ours, in /out/NAME.units
 snapshot() {
+    local ours=()
+    [ ! -e /run/systemd/generator/vaultix.target ] || ours=(/run/systemd/generator/vaultix-*)
     systemctl show --property=Id,Description,LoadState,ActiveState,SubState,Result,ExecMainStatus,MainPID \
-        --property=InvocationID,StatusText,FragmentPath '*' >"/out/$1.units"
+        --property=InvocationID,StatusText,FragmentPath '*' "${ours[@]##*/}" >"/out/$1.units"
 }
 
 # reencrypt ID FIXTURE: puts another ciphertext where the profile says that of secret ID is

@@ -221,11 +221,9 @@ impl Scenario {
                  [Service]\nExecStart=/bin/bash /scenario\n"
             ),
         );
-        let script = format!(
-            "{}\nexec 2>/out/script.errors\nsnapshot boot\n{script}\nsettle\nsnapshot final\n{END}",
-            include_str!("prelude.sh")
-        );
-        self.file("/scenario", script);
+        self.file("/scenario", include_str!("scenario.sh"));
+        self.file("/prelude", include_str!("prelude.sh"));
+        self.file("/script", format!("{script}\ntouch /out/done\n"));
         self.container.init("systemd.unit=scenario.service");
         let ended = self.container.boot();
         let boot = Boot { container: self.container };
@@ -235,14 +233,6 @@ impl Scenario {
         boot
     }
 }
-
-/// The end of every script.
-const END: &str = r"
-find /run/vaultix* -printf '%M %u %g %s %p %l\n' >/out/tree 2>&1
-find /run/systemd/generator* -printf '%p %l\n' >/out/generated 2>&1
-touch /out/done
-systemctl poweroff
-";
 
 /// The unit of nixpkgs' userborn module, with its ordering, around a script of ours.
 const USERBORN: &str = "\

@@ -200,6 +200,12 @@ let
         ''\x2ea\x2db''
         ''\xc3\xa9\xe2\x82\xac\x0a''
       ];
+    "every byte of UTF-8 is escaped" =
+      # The first and last code points of what begins with another byte.
+      escapes.escape (
+        builtins.fromJSON ''"\u0080\u00bf\u00c0\u07ff\u0800\u0fff\ud7ff\ue000\ufffd\ud800\udc00\ud8bf\udfff\ud8c0\udc00\ud9bf\udfff\ud9c0\udc00\udabf\udfff\udac0\udc00\udbbf\udfff\udbc0\udc00\udbff\udfff"''
+      )
+      == ''\xc2\x80\xc2\xbf\xc3\x80\xdf\xbf\xe0\xa0\x80\xe0\xbf\xbf\xed\x9f\xbf\xee\x80\x80\xef\xbf\xbd\xf0\x90\x80\x80\xf0\xbf\xbf\xbf\xf1\x80\x80\x80\xf1\xbf\xbf\xbf\xf2\x80\x80\x80\xf2\xbf\xbf\xbf\xf3\x80\x80\x80\xf3\xbf\xbf\xbf\xf4\x80\x80\x80\xf4\x8f\xbf\xbf'';
     "a unit's name may have 255 bytes" =
       let
         id = lib.concatStrings (lib.genList (_: "a") 232);
@@ -279,7 +285,7 @@ let
           "vaultix-switch.service"
         ];
     "nothing is left to fill in where a unit names a program" = lib.all (
-      unit: builtins.match ".*@BINDIR@.*" unit.text == null
+      unit: builtins.match ".*@[A-Za-z]+@.*" unit.text == null
     ) (lib.attrValues good.systemd.units);
     "every option is described" =
       lib.all (option: option.internal || option.description != null)

@@ -27,5 +27,5 @@ exec unshare --mount --propagation private sh -euc '
     export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
     exec systemd-nspawn --quiet --boot --directory="$work/root" --machine="$name" --register=no --keep-unit \
         --private-network --resolv-conf=off --timezone=off --link-journal=no --console=pipe \
-        --kill-signal=SIGRTMIN+3 --bind="$work/out:/out" --bind="$work/out/journal:/var/log/journal" "$@"
+        --kill-signal=SIGRTMIN+3 --bind="$work/out:/out" "$@"
 ' sh "$work" "$lower" "$name" "$@"

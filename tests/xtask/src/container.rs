@@ -65,8 +65,9 @@ impl Container {
         let container = Self { name, lower: lower.to_owned(), work, nspawn, init, janitor };
         container.put("/etc/machine-id", "5d1219c7c4c5404aaa1f6d2a48adfda4\n")?;
         container.put("/etc/fstab", "")?;
-        // Without these, a soft reboot would take away the folder that results go to.
-        for mount in ["out", "var-log-journal"] {
+        container.link("/var/log/journal", "/out/journal")?;
+        // Without these, a soft reboot would take away the product and the folder that results go to.
+        for mount in ["opt-vaultix", "out"] {
             let place = format!("/etc/systemd/system/{mount}.mount.d/stay.conf");
             container.put(&place, "[Unit]\nDefaultDependencies=no\n")?;
         }
