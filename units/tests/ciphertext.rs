@@ -1,0 +1,136 @@
+//! ciphertexts, whole and damaged → a plaintext or the words for what is wrong.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::Write;
+use std::iter;
+
+use age::x25519;
+use pretty_assertions::assert_eq;
+use vaultix_units::decrypt::{Error, decrypt};
+
+/// Bytes of plaintext in a chunk. Format: age-encryption.org/v1, "Payload".
+const CHUNK: usize = 64 << 10;
+/// Bytes that encryption adds to a chunk.
+const TAG: usize = 16;
+/// Bytes before the first chunk.
+const NONCE: usize = 16;
+
+/// Encrypts `plaintext` to `identity`, and returns where the payload begins, too.
+fn encrypt(plaintext: &[u8], identity: &x25519::Identity) -> (Vec<u8>, usize) {
+    let recipient = identity.to_public();
+    let encryptor = age::Encryptor::with_recipients(iter::once(&recipient as _)).unwrap();
+    let mut ciphertext = Vec::new();
+    let mut writer = encryptor.wrap_output(&mut ciphertext).unwrap();
+    writer.write_all(plaintext).unwrap();
+    writer.finish().unwrap();
+    let mac = ciphertext.windows(5).position(|window| window == b"\n--- ").unwrap() + 1;
+    let end = ciphertext.iter().skip(mac).position(|byte| *byte == b'\n').unwrap() + mac + 1;
+    (ciphertext, end)
+}
+
+/// Decrypts with one identity; the plaintext, or the words for what is wrong.
+fn open(ciphertext: &[u8], identity: &x25519::Identity) -> Result<Vec<u8>, String> {
+    decrypt(ciphertext, iter::once(identity as &dyn age::Identity))
+        .map(|plaintext| plaintext.expose().to_vec())
+        .map_err(|error| error.to_string())
+}
+
+/// Returns a secret of 300,000 bytes.
+fn long_secret() -> Vec<u8> {
+    (0..300_000_u32).flat_map(|i| i.to_le_bytes().into_iter().take(1)).collect()
+}
+
+#[test]
+fn what_was_encrypted_comes_back() {
+    let identity = x25519::Identity::generate();
+    for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 300_000] {
+        let secret: Vec<u8> = long_secret().into_iter().take(size).collect();
+        assert_eq!(open(&encrypt(&secret, &identity).0, &identity), Ok(secret), "{size} bytes");
+    }
+}
+
+#[test]
+fn a_truncated_payload_is_refused_wherever_it_ends() {
+    let identity = x25519::Identity::generate();
+    let (ciphertext, payload) = encrypt(&long_secret(), &identity);
+    let chunks = (0..).map(|i| payload + NONCE + i * (CHUNK + TAG));
+    let ends: Vec<usize> = chunks
+        .take_while(|end| *end < ciphertext.len())
+        .flat_map(|end| [end - 1, end, end + 1])
+        .chain([payload, ciphertext.len() - 1])
+        .collect();
+    assert!(ends.len() >= 17, "five chunks");
+    for end in ends {
+        let error = open(&ciphertext[..end], &identity).unwrap_err();
+        assert!(error.starts_with("the file is "), "{end}: {error}");
+    }
+}
+
+#[test]
+fn a_truncated_header_is_refused_wherever_it_ends() {
+    let identity = x25519::Identity::generate();
+    let (ciphertext, payload) = encrypt(b"secret", &identity);
+    for end in 0..payload {
+        let error = open(&ciphertext[..end], &identity).unwrap_err();
+        let expected = if end == 0 { "the file is empty" } else { "the file is " };
+        assert!(error.starts_with(expected), "{end}: {error}");
+    }
+}
+
+#[test]
+fn a_flipped_byte_is_noticed_wherever_it_is() {
+    let identity = x25519::Identity::generate();
+    let (ciphertext, payload) = encrypt(&long_secret(), &identity);
+    let header = 0..payload;
+    let nonce = payload..payload + NONCE;
+    let chunks = (payload + NONCE..ciphertext.len()).step_by(CHUNK + TAG);
+    for at in header.chain(nonce).chain(chunks).chain([ciphertext.len() - 1]) {
+        let mut damaged = ciphertext.clone();
+        damaged[at] ^= 1;
+        assert!(open(&damaged, &identity).is_err(), "byte {at} of {}", ciphertext.len());
+    }
+}
+
+#[test]
+fn bytes_behind_the_end_are_refused() {
+    let identity = x25519::Identity::generate();
+    let (mut ciphertext, _) = encrypt(b"secret", &identity);
+    ciphertext.push(0);
+    assert_eq!(
+        open(&ciphertext, &identity).unwrap_err(),
+        "the file is damaged: its content was altered or cut off"
+    );
+}
+
+#[test]
+fn what_is_no_age_file_is_called_what_it_is() {
+    let identity = x25519::Identity::generate();
+    for (ciphertext, words) in [
+        (&b""[..], "the file is empty"),
+        (b"hunter2", "the file is not an age file"),
+        (
+            b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n",
+            "the file is an armored age file, but a binary one belongs here",
+        ),
+        (
+            b"age-encryption.org/v9\n-> x\n\n--- AAAA\n",
+            "the file is of an age format that this program does not know",
+        ),
+    ] {
+        assert_eq!(open(ciphertext, &identity).unwrap_err(), words);
+    }
+}
+
+#[test]
+fn a_file_for_another_key_says_for_which_kind() {
+    let (ciphertext, _) = encrypt(b"secret", &x25519::Identity::generate());
+    let other = x25519::Identity::generate();
+    match decrypt(&ciphertext, iter::once(&other as &dyn age::Identity)) {
+        Err(error @ Error::NoMatch(_)) => {
+            assert_eq!(error.to_string(), "it is encrypted to another key: X25519");
+        }
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it opened"),
+    }
+}
