@@ -4,16 +4,23 @@ let
   inherit (pkgs) lib;
   inherit (pkgs.stdenv) hostPlatform;
 
-  source = lib.fileset.toSource {
-    root = ../.;
-    fileset = lib.fileset.unions [
-      ../Cargo.toml
-      ../Cargo.lock
-      ../generator
-      ../units
-      ../src
-      ../tests
-    ];
+  # Only what is built from, so that a change elsewhere builds nothing. Not lib.fileset, which asks more of
+  # nix than the rest of this flake does.
+  source = lib.cleanSourceWith {
+    name = "vaultix-source";
+    src = ../.;
+    filter =
+      path: _:
+      lib.elem (lib.head (lib.splitString "/" (lib.removePrefix "${toString ../.}/" (toString path)))) [
+        "Cargo.lock"
+        "Cargo.toml"
+        "completions"
+        "docs"
+        "generator"
+        "src"
+        "tests"
+        "units"
+      ];
   };
 
   common = {

@@ -1,4 +1,79 @@
 //! argv → one verb of the `vaultix` command.
 
-/// Runs nothing yet.
-fn main() {}
+mod cache;
+mod cli;
+mod edit;
+mod editor;
+mod error;
+mod git;
+mod identity;
+mod interrupt;
+mod master;
+mod plan;
+mod profiles;
+mod prompt;
+mod recipient;
+mod renc;
+mod report;
+mod source;
+
+use std::alloc::System;
+use std::process::ExitCode;
+
+use zeroizing_alloc::ZeroAlloc;
+
+use cli::{Cli, Verb};
+use error::{Error, Exit, Result};
+use report::{Report, Volume};
+
+/// Memory that is wiped when it is given back: what `age` and the standard library copy is out of our hands.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// Runs the verb, and says what failed.
+fn main() -> ExitCode {
+    let outcome = harden().and_then(|()| run());
+    let exit = outcome.unwrap_or_else(|error| {
+        Report::new(Volume::Normal).error(&error);
+        error.exit
+    });
+    exit.into()
+}
+
+/// Keeps secrets out of core dumps and away from debuggers.
+fn harden() -> Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, none)
+        .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable))
+        .map_err(|error| Error::new(Exit::CantCreate, "cannot turn core dumps off").because(error))
+}
+
+/// Reads the command line and runs its verb.
+fn run() -> Result<Exit> {
+    let usage = |reason: &str| Error::new(Exit::Usage, reason.trim_end()).fix("see vaultix --help");
+    let args = std::env::args_os()
+        .skip(1)
+        .map(|arg| arg.into_string().map_err(|arg| usage(&format!("not UTF-8: {}", arg.display()))))
+        .collect::<Result<Vec<_>>>()?;
+    let cli = match Cli::parse(&args) {
+        Ok(cli) => cli,
+        Err(exit) if exit.status.is_ok() => return print(&format!("{}\n", exit.output.trim_end())),
+        Err(exit) => return Err(usage(&exit.output)),
+    };
+    if cli.version {
+        return print(concat!("vaultix ", env!("CARGO_PKG_VERSION"), "\n"));
+    }
+    match &cli.verb {
+        Some(Verb::Renc(args)) => renc::run(args, &cli.profiles),
+        Some(Verb::Edit(args)) => edit::run(args),
+        None => Err(usage("no command given")),
+    }
+}
+
+/// Prints an answer.
+fn print(text: &str) -> Result<Exit> {
+    report::answer(text.as_bytes())
+        .map(|()| Exit::Done)
+        .map_err(|error| Error::new(Exit::CantCreate, "cannot print").because(error))
+}

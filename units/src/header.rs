@@ -26,11 +26,30 @@ pub struct Recipient {
 ///
 /// As [`crate::decrypt::decrypt`], as far as the header alone can tell.
 pub fn recipients(ciphertext: &[u8]) -> Result<Vec<Recipient>, Error> {
+    Ok(stanzas(ciphertext)?.iter().filter_map(Recipient::new).collect())
+}
+
+/// Returns all stanzas of `ciphertext` as they stand in its header, grease included.
+///
+/// # Errors
+///
+/// As [`recipients`].
+pub fn stanzas(ciphertext: &[u8]) -> Result<Vec<Stanza>, Error> {
     let recorder = Recorder::default();
     match crate::decrypt::open(ciphertext, std::iter::once(&recorder as &dyn Identity)) {
         Err(DecryptError::NoMatchingKeys) => Ok(recorder.0.into_inner()),
         Err(error) => Err(Error::new(ciphertext, &error)),
         Ok(_) => Ok(Vec::new()), // A recorder opens nothing.
+    }
+}
+
+impl Recipient {
+    /// Returns what `stanza` says, `None` for grease.
+    #[must_use]
+    pub fn new(stanza: &Stanza) -> Option<Self> {
+        let kind = stanza.tag.clone();
+        let tag = kind.starts_with("ssh-").then(|| stanza.args.first().cloned()).flatten();
+        (!kind.ends_with("-grease")).then_some(Self { kind, tag })
     }
 }
 
@@ -73,15 +92,16 @@ pub fn describe(recipients: &[Recipient]) -> String {
 
 /// An identity that opens nothing and remembers what it was shown.
 #[derive(Default)]
-struct Recorder(RefCell<Vec<Recipient>>);
+struct Recorder(RefCell<Vec<Stanza>>);
 
 impl Identity for Recorder {
     fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
-        let kind = stanza.tag.clone();
-        if !kind.ends_with("-grease") {
-            let tag = kind.starts_with("ssh-").then(|| stanza.args.first().cloned()).flatten();
-            self.0.borrow_mut().push(Recipient { kind, tag });
-        }
+        // A stanza cannot be cloned.
+        self.0.borrow_mut().push(Stanza {
+            tag: stanza.tag.clone(),
+            args: stanza.args.clone(),
+            body: stanza.body.clone(),
+        });
         None
     }
 }

@@ -1,0 +1,170 @@
+//! argv → what the user wants.
+
+use std::path::PathBuf;
+
+use argh::{ArgsInfo, EarlyExit, FromArgs};
+
+/// keep secrets in git, encrypted for you, and re-encrypt them for each host
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    example = "Change a secret, then bring every host's copy up to date:\n\n  {command_name} edit secrets/wifi.age\n  {command_name} renc\n",
+    note = "Without --profile, the profiles come from the flake around the working directory.",
+    error_code(0, "done"),
+    error_code(1, "some items failed, each of them is named"),
+    error_code(64, "the command line makes no sense"),
+    error_code(65, "a ciphertext is damaged"),
+    error_code(66, "a ciphertext does not exist"),
+    error_code(73, "something cannot be written"),
+    error_code(77, "no identity opens it"),
+    error_code(78, "a profile, a setting or a recipient is wrong")
+)]
+pub struct Cli {
+    /// read the profile of a host from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
+
+    /// print the version
+    #[argh(switch)]
+    pub version: bool,
+
+    /// what to do
+    #[argh(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// What to do.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand)]
+pub enum Verb {
+    /// Secrets for hosts.
+    Renc(Renc),
+    /// A secret's text.
+    Edit(Edit),
+}
+
+/// re-encrypt secrets for the hosts that need them
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "renc",
+    example = "{command_name} --identity ~/.config/age/me.txt",
+    note = "Does only what changed since the last time, and asks for nothing if nothing did.",
+    error_code(0, "every host has every secret"),
+    error_code(1, "some secrets failed, each of them is named")
+)]
+pub struct Renc {
+    /// read the profile of a host from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
+
+    /// open secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    pub identities: Vec<PathBuf>,
+
+    /// where copies for hosts are; default secrets/cache
+    #[argh(option, arg_name = "dir")]
+    pub cache: Option<PathBuf>,
+
+    /// re-encrypt for this host only; repeat for several
+    #[argh(option, long = "host", arg_name = "name")]
+    pub hosts: Vec<String>,
+
+    /// re-encrypt this secret only; repeat for several
+    #[argh(option, long = "secret", arg_name = "id")]
+    pub secrets: Vec<String>,
+
+    /// show what would be done, and do nothing
+    #[argh(switch)]
+    pub dry_run: bool,
+
+    /// say only what failed, and the count
+    #[argh(switch, short = 'q')]
+    pub quiet: bool,
+}
+
+/// change a secret in your editor, or make a new one
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "edit",
+    example = "{command_name} secrets/wifi.age\n{command_name} secrets/key.age --from key.pem\nopenssl rand -hex 32 | {command_name} secrets/token.age",
+    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on a disk.",
+    error_code(0, "the secret is saved, or was not changed"),
+    error_code(77, "no identity opens the secret")
+)]
+pub struct Edit {
+    /// the secret's file; made if it does not exist
+    #[argh(positional, arg_name = "file")]
+    pub file: PathBuf,
+
+    /// open secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    pub identities: Vec<PathBuf>,
+
+    /// encrypt to this recipient, too; repeat for several
+    #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]
+    pub recipients: Vec<String>,
+
+    /// take the new text from standard input
+    #[argh(switch)]
+    pub stdin: bool,
+
+    /// take the new text from this file
+    #[argh(option, arg_name = "file")]
+    pub from: Option<PathBuf>,
+}
+
+impl Cli {
+    /// Reads the command line `args`, the program's name left out.
+    ///
+    /// # Errors
+    ///
+    /// Help, or what is wrong: text to print, and which of the two it is.
+    pub fn parse(args: &[String]) -> Result<Self, EarlyExit> {
+        let args = split_values(args);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut cli = Self::from_args(&["vaultix"], &args)?;
+        if let Some(Verb::Renc(renc)) = &mut cli.verb {
+            cli.profiles.append(&mut renc.profiles);
+        }
+        Ok(cli)
+    }
+}
+
+/// Turns `--name=value` into two arguments, as `argh` wants them; not after `--`.
+fn split_values(args: &[String]) -> Vec<String> {
+    let options = args.iter().take_while(|arg| *arg != "--");
+    let rest = args.iter().skip_while(|arg| *arg != "--");
+    let split = options.flat_map(|arg| match arg.split_once('=') {
+        Some((name, value)) if name.starts_with("--") && name.len() > 2 => {
+            vec![name.to_owned(), value.to_owned()]
+        }
+        _ => vec![arg.clone()],
+    });
+    split.chain(rest.cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads `line`, words separated by spaces.
+    fn parse(line: &str) -> Cli {
+        Cli::parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn profiles_stand_before_or_after_the_verb() {
+        let cli = parse("-p a renc -p b --profile=c");
+        assert_eq!(cli.profiles, ["a", "b", "c"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_value_may_be_joined_to_its_option() {
+        let Some(Verb::Edit(edit)) = parse("edit --recipient=age1=x -- --from=y").verb else {
+            panic!("another verb");
+        };
+        assert_eq!(edit.recipients, ["age1=x"]);
+        assert_eq!(edit.file, PathBuf::from("--from=y"));
+    }
+}

@@ -1,0 +1,348 @@
+//! VERB secret file → editor, standard input or another file → secret file.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use age::Identity;
+use age::armor::{ArmoredWriter, Format};
+use vaultix_units::plaintext::Plaintext;
+use vaultix_units::{bounded, decrypt, header};
+
+use crate::cli::Edit;
+use crate::error::{Error, Exit, Result};
+use crate::interrupt::Interrupt;
+use crate::master::Master;
+use crate::prompt::Prompt;
+use crate::recipient::{self, Parsed, Shared};
+use crate::report::{self, Report, Volume};
+use crate::{editor, source};
+
+/// Changes one secret.
+///
+/// # Errors
+///
+/// When it cannot be read, changed or written. The file is then as it was.
+pub fn run(args: &Edit) -> Result<Exit> {
+    let report = Report::new(Volume::Normal);
+    let interrupt = Interrupt::new()?;
+    let prompt = Prompt::new(&interrupt);
+    let path = &args.file;
+    let mut master = Master::read(&args.identities)?;
+    let extra = args.recipients.iter().map(|text| extra(text)).collect::<Result<Vec<_>>>()?;
+
+    let input = Input::of(args)?;
+    let before = Before::read(path)?;
+    let old = match &before {
+        Some(before) if input.is_editor() || !args.identities.is_empty() => {
+            Some(before.open(path, &mut master, &prompt)?)
+        }
+        _ => None,
+    };
+    let mut recipients = ours(master.recipients(&prompt)?)?;
+    recipients.extend(ours(extra)?);
+    if recipients.is_empty() {
+        return Err(Error::new(Exit::Usage, format!("cannot encrypt {}", path.display()))
+            .because("there is neither an identity nor a recipient")
+            .fix(format!("vaultix edit {} --identity FILE", path.display())));
+    }
+    // Made before the editor starts: what the user then types must not be lost because there is no place.
+    let mut target = Target::new(path)?;
+    let new = match &input {
+        Input::Editor => {
+            let empty = Plaintext::new(Vec::new());
+            editor::edit(old.as_ref().unwrap_or(&empty), &name(path), &interrupt)?
+        }
+        Input::Stdin => read_stdin(&interrupt)?,
+        Input::File(path) => read_file(path)?,
+    };
+    if new.expose().is_empty() {
+        return Err(Error::new(Exit::Data, format!("cannot save {}", path.display()))
+            .because("the new text is empty"));
+    }
+    if old.is_some_and(|old| old.expose() == new.expose()) {
+        report::count(format_args!("{}: unchanged", path.display()));
+        return Ok(Exit::Done);
+    }
+
+    let format = match &before {
+        Some(Before { format: Format::AsciiArmor, .. }) => Format::AsciiArmor,
+        _ => Format::Binary,
+    };
+    let ciphertext = encrypt(&new, &recipients, format).map_err(|reason| {
+        Error::new(Exit::Config, format!("cannot encrypt {}", path.display())).because(reason)
+    })?;
+    if interrupt.is_set() {
+        return Err(interrupt.error());
+    }
+    target.write(&ciphertext)?;
+    let count = recipients.len();
+    let to = if count == 1 { "1 recipient".to_owned() } else { format!("{count} recipients") };
+    let done = if before.is_some() { "changed" } else { "made" };
+    report::count(format_args!("{}: {done}, encrypted to {to}", path.display()));
+    if let Some(lost) =
+        before.map(|before| before.recipients.saturating_sub(count)).filter(|n| *n > 0)
+    {
+        report.warning(format_args!(
+            "{} was encrypted to {lost} more before; --recipient adds them again",
+            path.display()
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads a recipient of the command line.
+fn extra(text: &str) -> Result<Parsed> {
+    recipient::of_desk(text).map_err(|reason| {
+        Error::new(Exit::Config, "cannot encrypt to a recipient that was given").because(reason)
+    })
+}
+
+/// Takes the recipients that this program encrypts to.
+fn ours(recipients: Vec<Parsed>) -> Result<Vec<Shared>> {
+    let ours = recipients.into_iter().map(|recipient| match recipient {
+        Parsed::Ours(recipient) => Ok(recipient),
+        Parsed::Plugin(recipient) => Err(Error::new(
+            Exit::Config,
+            format!("cannot encrypt to a recipient of the plugin {}", recipient.plugin()),
+        )),
+    });
+    ours.collect()
+}
+
+/// Where the new text comes from.
+enum Input {
+    /// The user's editor.
+    Editor,
+    /// Standard input.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+}
+
+impl Input {
+    /// Chooses: what was asked for, or standard input where that is a pipe or a file, or the editor.
+    fn of(args: &Edit) -> Result<Self> {
+        match (&args.from, args.stdin) {
+            (Some(_), true) => Err(Error::new(Exit::Usage, "cannot read two new texts")
+                .because("both --stdin and --from are given")),
+            (Some(path), false) => Ok(Self::File(path.clone())),
+            (None, true) => Ok(Self::Stdin),
+            (None, false) if is_fed() => Ok(Self::Stdin),
+            (None, false) => Ok(Self::Editor),
+        }
+    }
+
+    /// Returns whether it is the editor, which needs the old text.
+    fn is_editor(&self) -> bool {
+        matches!(self, Self::Editor)
+    }
+}
+
+/// Returns whether something was connected to standard input on purpose: not a terminal, and not `/dev/null`.
+fn is_fed() -> bool {
+    rustix::fs::fstat(io::stdin()).is_ok_and(|stat| {
+        use rustix::fs::FileType;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        matches!(kind, FileType::Fifo | FileType::Socket | FileType::RegularFile)
+    })
+}
+
+/// Reads standard input to its end.
+fn read_stdin(interrupt: &Interrupt) -> Result<Plaintext> {
+    let mut stdin = Stdin { file: io::stdin(), interrupt };
+    read_all(&mut stdin).map_err(|error| {
+        if interrupt.is_set() {
+            return interrupt.error();
+        }
+        Error::new(Exit::NoInput, "cannot read the new text from standard input").because(error)
+    })
+}
+
+/// Standard input, while Ctrl-C still works.
+struct Stdin<'a> {
+    /// Standard input.
+    file: io::Stdin,
+    /// Lets Ctrl-C through.
+    interrupt: &'a Interrupt,
+}
+
+impl Read for Stdin<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.interrupt.wait(self.file.as_fd())? {
+            Ok(rustix::io::read(&self.file, bytes)?)
+        } else {
+            // Not `Interrupted`, after which a reader would try again.
+            Err(io::Error::other("interrupted"))
+        }
+    }
+}
+
+/// Reads the file `path` to its end; it may be a pipe, as shells make them for `<(command)`.
+fn read_file(path: &Path) -> Result<Plaintext> {
+    File::open(path).and_then(|mut file| read_all(&mut file)).map_err(|error| {
+        Error::new(Exit::NoInput, format!("cannot read {}", path.display())).because(error)
+    })
+}
+
+/// Reads all of `reader`, which may not be more than a secret may be.
+fn read_all(reader: &mut impl Read) -> io::Result<Plaintext> {
+    let mut bytes = Vec::new();
+    let limit = bounded::MAX_CIPHERTEXT / 2;
+    let read = reader.take(limit + 1).read_to_end(&mut bytes);
+    let text = Plaintext::new(bytes);
+    if read? as u64 > limit {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has more than {limit} bytes"),
+        ));
+    }
+    Ok(text)
+}
+
+/// Returns the name that the text has in the editor: the file's, without `.age`, so that it is coloured by
+/// what it is.
+fn name(path: &Path) -> OsString {
+    let whole = path.file_name().unwrap_or(OsStr::new("secret"));
+    match path.extension().filter(|extension| *extension == "age").and(path.file_stem()) {
+        Some(stem) => stem.to_owned(),
+        None => whole.to_owned(),
+    }
+}
+
+/// The secret as it was.
+struct Before {
+    /// Its binary ciphertext.
+    ciphertext: Vec<u8>,
+    /// What the file was: it stays that.
+    format: Format,
+    /// To how many recipients it was encrypted.
+    recipients: usize,
+}
+
+impl Before {
+    /// Reads the secret `path`, `None` if there is none.
+    fn read(path: &Path) -> Result<Option<Self>> {
+        if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let bytes = source::read(path)?;
+        let format = if source::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
+        let damaged = |reason: String| {
+            Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
+        };
+        let ciphertext = source::dearmor(bytes).map_err(damaged)?;
+        let stanzas =
+            header::recipients(&ciphertext).map_err(|error| damaged(error.to_string()))?;
+        Ok(Some(Self { ciphertext, format, recipients: stanzas.len() }))
+    }
+
+    /// Decrypts it.
+    fn open(&self, path: &Path, master: &mut Master, prompt: &Prompt) -> Result<Plaintext> {
+        let stanzas = header::stanzas(&self.ciphertext)
+            .map_err(|error| source::cannot_open(path, &error, &[]))?;
+        let session = master.open(&[stanzas], prompt)?;
+        let identities = session.keys.iter().map(|key| key as &dyn Identity);
+        decrypt::decrypt(&self.ciphertext, identities)
+            .map_err(|error| source::cannot_open(path, &error, &session.notes))
+    }
+}
+
+/// Encrypts `text` in `format`.
+fn encrypt(
+    text: &Plaintext,
+    recipients: &[Shared],
+    format: Format,
+) -> std::result::Result<Vec<u8>, String> {
+    let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
+    let binary = recipient::encrypt(text, recipients).map_err(|error| error.to_string())?;
+    let armor = || {
+        let mut writer = ArmoredWriter::wrap_output(Vec::new(), format)?;
+        writer.write_all(&binary)?;
+        writer.finish()
+    };
+    armor().map_err(|error: io::Error| error.to_string())
+}
+
+/// A file that is about to be replaced, and its successor beside it. That is removed when dropped.
+struct Target {
+    /// The file, links followed.
+    path: PathBuf,
+    /// Where its successor is.
+    beside: PathBuf,
+    /// The same, open.
+    file: File,
+}
+
+impl Target {
+    /// Makes the successor of `path`, and the directories above it.
+    fn new(path: &Path) -> Result<Self> {
+        Self::create(path).map_err(|error| {
+            Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(error)
+        })
+    }
+
+    /// Does that.
+    fn create(path: &Path) -> io::Result<Self> {
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        if directory != Path::new("") {
+            fs::create_dir_all(directory)?;
+        }
+        let mut new = OsString::from(".");
+        new.push(name);
+        new.push(format!(".new-{}", std::process::id()));
+        let beside = directory.join(new);
+        let mode = match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(metadata) if metadata.file_type().is_fifo() => {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            Ok(metadata) => Some(metadata.permissions().mode()),
+            Err(_) => None,
+        };
+        let file = File::options().write(true).create_new(true).mode(0o666).open(&beside)?;
+        let target = Self { path, beside, file };
+        if let Some(mode) = mode {
+            target.file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
+        }
+        Ok(target)
+    }
+
+    /// Writes the successor, and puts it in the file's place.
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut write = || {
+            self.file.write_all(bytes)?;
+            self.file.sync_all()?;
+            fs::rename(&self.beside, &self.path)?;
+            let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
+            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        };
+        write().map_err(|error| {
+            Error::new(Exit::CantCreate, format!("cannot write {}", self.path.display()))
+                .because(error)
+        })
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.beside); // Not there once it is in place.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_called_what_it_is() {
+        assert_eq!(name(Path::new("secrets/a.json.age")), "a.json");
+        assert_eq!(name(Path::new("secrets/wifi")), "wifi");
+        assert_eq!(name(Path::new(".age")), ".age");
+    }
+}

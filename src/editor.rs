@@ -1,0 +1,189 @@
+//! [`Plaintext`] → the user's editor, on a file in memory → [`Plaintext`].
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+use vaultix_units::bounded;
+use vaultix_units::plaintext::Plaintext;
+
+use crate::error::{Error, Exit, Result};
+use crate::interrupt::Interrupt;
+use crate::prompt;
+
+/// Type of a tmpfs, from linux/magic.h.
+const TMPFS: u64 = 0x0102_1994;
+
+/// Type of a ramfs, from there, too.
+const RAMFS: u64 = 0x8584_58f6;
+
+/// Lets the user change `text` in a file called `name`, and returns what they saved.
+///
+/// The file is alone in a directory that only the user may enter, on a file system in memory. Both are gone
+/// when this returns, whatever happened.
+///
+/// # Errors
+///
+/// When there is no file system in memory, no editor, or when the editor fails.
+pub fn edit(text: &Plaintext, name: &OsStr, interrupt: &Interrupt) -> Result<Plaintext> {
+    let directory = Directory::new()?;
+    let path = directory.0.join(name);
+    let cannot = |error: io::Error| {
+        Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(error)
+    };
+    let mut file =
+        File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(cannot)?;
+    file.write_all(text.expose()).map_err(cannot)?;
+    drop(file);
+
+    let command = command();
+    let what =
+        || Error::new(Exit::SomeFailed, format!("cannot edit with \"{}\"", command.display()));
+    let status = run(&command, &path, interrupt).map_err(|error| what().because(error))?;
+    match interrupt.signal() {
+        Some(2) => interrupt.forget(), // Ctrl-C was for the editor, which stayed or failed.
+        Some(_) => return Err(interrupt.error()),
+        None => {}
+    }
+    if status.code() == Some(127) {
+        // As sh says it; see the shell's standard, "Exit Status for Commands".
+        return Err(what()
+            .because("there is no such program")
+            .fix("set VISUAL or EDITOR to your editor"));
+    }
+    if !status.success() {
+        return Err(what().because(format!("it failed: {status}")));
+    }
+    // By its path, not by the open file: many editors save to a new file and rename that.
+    let mut bytes = bounded::read(&path, bounded::MAX_CIPHERTEXT)
+        .map_err(|error| what().because(format!("it left no file to read: {error}")))?;
+    Ok(Plaintext::new(std::mem::take(&mut *bytes)))
+}
+
+/// Returns the user's editor, as a line for the shell.
+fn command() -> OsString {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into())
+}
+
+/// Runs the editor on `path`, to its end.
+fn run(command: &OsStr, path: &Path, interrupt: &Interrupt) -> io::Result<ExitStatus> {
+    let mut script = command.to_owned();
+    script.push(" \"$@\"");
+    let child = Command::new("sh")
+        .arg("-c")
+        .arg(script)
+        .arg(command)
+        .args(hardening(command))
+        .arg(path)
+        // Where an editor puts copies that it does not ask about.
+        .env("TMPDIR", path.parent().unwrap_or(path))
+        .spawn()?;
+    wait(child, interrupt)
+}
+
+/// Waits for the editor. Ctrl-C is its own business; asked to end otherwise, we ask it to end.
+fn wait(mut child: Child, interrupt: &Interrupt) -> io::Result<ExitStatus> {
+    let pid = Pid::from_child(&child);
+    let file: OwnedFd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+    while !interrupt.wait(file.as_fd())? {
+        if interrupt.signal() == Some(2) {
+            interrupt.forget();
+            continue;
+        }
+        let _ = rustix::process::kill_process(pid, Signal::TERM); // It may have ended just now.
+        break;
+    }
+    child.wait()
+}
+
+/// Returns options that keep an editor from leaving copies of the text elsewhere: backups, histories, undo
+/// and swap files.
+fn hardening(command: &OsStr) -> &'static [&'static str] {
+    let word = command.to_str().and_then(|line| line.split_ascii_whitespace().next());
+    let program = word.and_then(|word| prompt::find(&word.into()));
+    // `vi` is a link to one of several programs that do not understand each other's options.
+    let program = program.and_then(|path| path.canonicalize().ok());
+    let name = program.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
+    let name = name.unwrap_or_default();
+    if name.starts_with("nvim") || name.starts_with("vim") {
+        &["-n", "-i", "NONE", "-c", "set nobackup nowritebackup noundofile"]
+    } else if name.starts_with("emacs") && !name.starts_with("emacsclient") {
+        &["--eval", "(setq make-backup-files nil auto-save-default nil create-lockfiles nil)"]
+    } else if name == "nano" {
+        &["--restricted"]
+    } else {
+        &[]
+    }
+}
+
+/// A directory in memory that only the user may enter; gone with all in it when dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    /// Makes one.
+    fn new() -> Result<Self> {
+        let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let user = rustix::process::getuid().as_raw();
+        let places = [
+            runtime,
+            Some(format!("/run/user/{user}").into()),
+            Some("/dev/shm".into()),
+            Some("/run".into()),
+        ];
+        let places: Vec<PathBuf> = places.into_iter().flatten().collect();
+        places.iter().find_map(|place| Self::in_place(place)).ok_or_else(|| {
+            let list: Vec<String> =
+                places.iter().map(|place| place.display().to_string()).collect();
+            Error::new(
+                Exit::CantCreate,
+                "cannot open an editor without putting the secret on a disk",
+            )
+            .because(format!("none of {} is a tmpfs that we may write", list.join(", ")))
+            .fix("set XDG_RUNTIME_DIR to a directory on a tmpfs, or pass the text with --stdin")
+        })
+    }
+
+    /// Makes one in `place`, if that is in memory.
+    fn in_place(place: &Path) -> Option<Self> {
+        let kind = u64::try_from(rustix::fs::statfs(place).ok()?.f_type).ok()?;
+        if !place.is_absolute() || !matches!(kind, TMPFS | RAMFS) {
+            return None;
+        }
+        // Some other program's directory of this name is left alone.
+        (0..100_u8).find_map(|i| {
+            let path = place.join(format!("vaultix-{}-{i}", std::process::id()));
+            fs::DirBuilder::new().mode(0o700).create(&path).ok()?;
+            Some(Self(path))
+        })
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        wipe(&self.0);
+        let _ = fs::remove_dir_all(&self.0); // Whatever an editor did to it.
+    }
+}
+
+/// Overwrites the files in `directory`, so that the memory behind them does not keep what they held.
+fn wipe(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let Ok(metadata) = path.symlink_metadata() else { continue };
+        if metadata.is_dir() {
+            wipe(&path);
+        } else if metadata.is_file() {
+            let file = File::options().write(true).open(&path);
+            let mut zeros = io::Read::take(io::repeat(0), metadata.len());
+            // A file that cannot be written is still removed.
+            let _ = file.and_then(|mut file| io::copy(&mut zeros, &mut file));
+        }
+    }
+}

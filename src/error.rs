@@ -1,0 +1,168 @@
+//! what failed, on which thing, why, what to do → the words for it, and an exit status.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// How a run ends, as the number that the shell sees.
+///
+/// Those from 65 up bear the names that systemd shows for them, see systemd.exec(5), "Process Exit Codes".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All was done.
+    Done,
+    /// Some items failed, for different reasons.
+    SomeFailed,
+    /// The command line makes no sense.
+    Usage,
+    /// A ciphertext is damaged.
+    Data,
+    /// A ciphertext does not exist.
+    NoInput,
+    /// Something cannot be written.
+    CantCreate,
+    /// No identity opens it.
+    NoPermission,
+    /// A profile, a setting or a recipient is wrong.
+    Config,
+    /// A signal ended it, this one.
+    Signal(u8),
+}
+
+impl From<Exit> for u8 {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => 0,
+            Exit::SomeFailed => 1,
+            Exit::Usage => 64,
+            Exit::Data => 65,
+            Exit::NoInput => 66,
+            Exit::CantCreate => 73,
+            Exit::NoPermission => 77,
+            Exit::Config => 78,
+            Exit::Signal(number) => 128_u8.wrapping_add(number), // As shells do.
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        u8::from(exit).into()
+    }
+}
+
+/// What failed, on which thing, why, and how to fix it.
+///
+/// `{}` writes a line for each of these facts, `{:#}` all of them on one line.
+#[derive(Clone, Debug)]
+pub struct Error {
+    /// What failed: `cannot`, a verb, and the thing.
+    what: String,
+    /// Why, from the near cause to the far one.
+    because: Vec<String>,
+    /// A command to paste, or the option to set.
+    fix: Option<String>,
+    /// What the run ends with if nothing else fails.
+    pub exit: Exit,
+}
+
+/// What a step of the desk gives back.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Returns the error `what`, without a reason yet.
+    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { what: what.into(), because: Vec::new(), fix: None, exit }
+    }
+
+    /// Adds a reason, the cause of those given before.
+    #[must_use]
+    pub fn because(mut self, reason: impl fmt::Display) -> Self {
+        self.because.push(reason.to_string().trim_end().replace('\n', " "));
+        self
+    }
+
+    /// Says how to fix it.
+    #[must_use]
+    pub fn fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    /// Puts the error under another one, of which it is the reason.
+    #[must_use]
+    pub fn under(mut self, what: impl Into<String>) -> Self {
+        let what = std::mem::replace(&mut self.what, what.into());
+        self.because.insert(0, what);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (because, fix) =
+            if f.alternate() { (": ", "; to fix: ") } else { ("\n  because: ", "\n  to fix:  ") };
+        f.write_str(&self.what)?;
+        self.because.iter().try_for_each(|reason| write!(f, "{because}{reason}"))?;
+        self.fix.iter().try_for_each(|text| write!(f, "{fix}{text}"))
+    }
+}
+
+/// Returns how a run with these `failures` ends: with what they have in common, or with a signal.
+pub fn exit(failures: &[Error]) -> Exit {
+    let signal = failures.iter().find(|failure| matches!(failure.exit, Exit::Signal(_)));
+    let Some(first) = signal.or(failures.first()) else { return Exit::Done };
+    if signal.is_some() || failures.iter().all(|failure| failure.exit == first.exit) {
+        first.exit
+    } else {
+        Exit::SomeFailed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error with all facts.
+    fn error() -> Error {
+        Error::new(Exit::Data, "cannot open secret \"wifi\"")
+            .because("wifi.age is damaged")
+            .because("its header was altered")
+            .fix("git checkout wifi.age")
+    }
+
+    #[test]
+    fn each_fact_has_a_line() {
+        assert_eq!(
+            error().to_string(),
+            "cannot open secret \"wifi\"\n  because: wifi.age is damaged\n  because: its header was \
+             altered\n  to fix:  git checkout wifi.age"
+        );
+    }
+
+    #[test]
+    fn or_all_share_one() {
+        assert_eq!(
+            format!("{:#}", error()),
+            "cannot open secret \"wifi\": wifi.age is damaged: its header was altered; to fix: git \
+             checkout wifi.age"
+        );
+    }
+
+    #[test]
+    fn a_run_ends_with_what_its_failures_have_in_common() {
+        let other = Error::new(Exit::NoInput, "");
+        assert_eq!(exit(&[]), Exit::Done);
+        assert_eq!(exit(&[error(), error()]), Exit::Data);
+        assert_eq!(exit(&[error(), other.clone()]), Exit::SomeFailed);
+        assert_eq!(exit(&[other, Error::new(Exit::Signal(2), "")]), Exit::Signal(2));
+    }
+
+    #[test]
+    fn systemd_has_names_for_the_numbers() {
+        let numbers = [Exit::Usage, Exit::Data, Exit::NoInput, Exit::CantCreate]
+            .into_iter()
+            .chain([Exit::NoPermission, Exit::Config, Exit::Signal(2)])
+            .map(u8::from);
+        assert!(numbers.eq([64, 65, 66, 73, 77, 78, 130]));
+    }
+}

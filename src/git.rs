@@ -1,0 +1,78 @@
+//! new files in a work tree → files that git, and so a flake, knows of.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::error::{Error, Exit, Result};
+
+/// Makes git aware of those of `files` that it does not know, without staging their content.
+///
+/// `files` are relative to `directory`. Does nothing where that is in no work tree.
+///
+/// # Errors
+///
+/// When git fails, in its own words.
+pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<()> {
+    if !is_work_tree(directory) {
+        return Ok(());
+    }
+    let unknown = git(directory, &["ls-files", "--others", "-z"], &[])?.stdout;
+    let unknown: Vec<&Path> = unknown
+        .split(|byte| *byte == 0)
+        .map(|name| Path::new(OsStr::from_bytes(name)))
+        .filter(|name| files.contains(*name))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let list: Vec<u8> = unknown
+        .iter()
+        .flat_map(|name| name.as_os_str().as_bytes().iter().copied().chain([0]))
+        .collect();
+    let add = ["add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"];
+    git(directory, &add, &list).map(drop)
+}
+
+/// Returns whether `directory` is in a work tree of git.
+fn is_work_tree(directory: &Path) -> bool {
+    directory
+        .canonicalize()
+        .is_ok_and(|path| path.ancestors().any(|parent| parent.join(".git").exists()))
+}
+
+/// Runs git in `directory` with `input`.
+fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
+    let what = || {
+        Error::new(
+            Exit::CantCreate,
+            format!("cannot make git aware of the new files in {}", directory.display()),
+        )
+        .fix(format!("git add --intent-to-add {}", directory.display()))
+    };
+    let run = || {
+        let mut child = Command::new("git")
+            .args(["--literal-pathspecs", "-C"])
+            .arg(directory)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // Git reads all of it before it says anything.
+            stdin.write_all(input)?;
+        }
+        child.wait_with_output()
+    };
+    let output = run().map_err(|error| what().because(format!("git: {error}")))?;
+    if output.status.success() {
+        Ok(output)
+    } else {
+        let words = String::from_utf8_lossy(&output.stderr);
+        Err(what().because(words.lines().next().unwrap_or("git failed")))
+    }
+}

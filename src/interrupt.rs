@@ -1,0 +1,94 @@
+//! SIGINT, SIGTERM, SIGHUP → a flag that work looks at between two steps.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::error::{Error, Exit, Result};
+
+/// Takes over the signals that ask the program to end, so that it ends with nothing left lying about.
+pub struct Interrupt {
+    /// The signal that came, 0 for none.
+    signal: Arc<AtomicUsize>,
+    /// Becomes readable when a signal comes.
+    wake: UnixStream,
+}
+
+impl Interrupt {
+    /// Takes the signals over, to the end of the program.
+    ///
+    /// # Errors
+    ///
+    /// Only where the system has no file descriptors left.
+    pub fn new() -> Result<Self> {
+        Self::register().map_err(|error| {
+            Error::new(Exit::CantCreate, "cannot prepare for interruptions").because(error)
+        })
+    }
+
+    /// Sets flag and pipe up.
+    fn register() -> io::Result<Self> {
+        let signal = Arc::new(AtomicUsize::new(0));
+        let (wake, sender) = UnixStream::pair()?;
+        for (number, value) in [(SIGINT, 2), (SIGTERM, 15), (SIGHUP, 1)] {
+            signal_hook::flag::register_usize(number, Arc::clone(&signal), value)?;
+            signal_hook::low_level::pipe::register(number, sender.try_clone()?)?;
+        }
+        Ok(Self { signal, wake })
+    }
+
+    /// Returns the signal that came last, if one did.
+    pub fn signal(&self) -> Option<u8> {
+        u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|number| *number > 0)
+    }
+
+    /// Returns whether the user pressed Ctrl-C, or somebody else wants the program to end.
+    pub fn is_set(&self) -> bool {
+        self.signal().is_some()
+    }
+
+    /// Forgets a signal that was meant for another program.
+    pub fn forget(&self) {
+        self.signal.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns the error of a run that ends here because of a signal.
+    pub fn error(&self) -> Error {
+        Error::new(Exit::Signal(self.signal().unwrap_or(2)), "interrupted")
+    }
+
+    /// Waits until `file` can be read, or until a signal comes.
+    ///
+    /// Returns whether it is the file.
+    ///
+    /// # Errors
+    ///
+    /// The system's own.
+    pub fn wait(&self, file: BorrowedFd) -> io::Result<bool> {
+        loop {
+            if self.is_set() {
+                return Ok(false);
+            }
+            let mut files = [
+                PollFd::from_borrowed_fd(file, PollFlags::IN),
+                PollFd::new(&self.wake, PollFlags::IN),
+            ];
+            match poll(&mut files, None) {
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            if files.first().is_some_and(|file| !file.revents().is_empty()) {
+                return Ok(true);
+            }
+            // A byte of a signal that was forgotten meanwhile.
+            let mut byte = [0];
+            rustix::io::read(self.wake.as_fd(), &mut byte)?;
+        }
+    }
+}

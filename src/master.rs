@@ -1,0 +1,283 @@
+//! identity files of the operator + headers of many files → their file keys, in one session.
+//!
+//! Every key is unlocked once for the whole run, and only if it is needed: a passphrase costs the user a
+//! prompt and the machine a second.
+
+mod unwrapped;
+
+use std::io;
+use std::iter::once;
+use std::path::{Path, PathBuf};
+
+use age::{DecryptError, Identity, ssh};
+use age_core::format::Stanza;
+use age_core::secrecy::SecretString;
+use rayon::prelude::*;
+use vaultix_units::header::{self, Recipient};
+use vaultix_units::{bounded, decrypt};
+
+use crate::error::{Error, Exit, Result};
+use crate::identity::{self, Key};
+use crate::prompt::{Answer, Prompt, Question};
+use crate::recipient;
+pub use unwrapped::Unwrapped;
+
+/// How much work, as a power of two, a file under a passphrase may demand (22).
+///
+/// Go's `age` has the same limit. The `age` crate would measure this machine instead, and then refuse on a
+/// busy day what it accepts on another.
+const MAX_WORK_FACTOR: u8 = 22;
+
+/// How often a passphrase may be typed.
+const ATTEMPTS: usize = 3;
+
+/// The operator's identities.
+pub struct Master {
+    /// Their keys, in the order in which they were given.
+    entries: Vec<Entry>,
+    /// Recipients that comments in the files name, with the file.
+    comments: Vec<(PathBuf, String)>,
+}
+
+/// One key.
+struct Entry {
+    /// The file it stands in.
+    path: PathBuf,
+    /// The key.
+    key: Key,
+}
+
+/// File keys of the files that were to be opened.
+pub struct Session {
+    /// One for each file, in order.
+    pub keys: Vec<Unwrapped>,
+    /// Why some identities were not tried.
+    pub notes: Vec<Error>,
+}
+
+impl Master {
+    /// Reads the identity files `paths`. Asks for nothing.
+    ///
+    /// # Errors
+    ///
+    /// Names the first file that cannot be read, or holds something else.
+    pub fn read(paths: &[PathBuf]) -> Result<Self> {
+        let mut master = Self { entries: Vec::new(), comments: Vec::new() };
+        for path in paths {
+            let what = || {
+                Error::new(
+                    Exit::NoPermission,
+                    format!("cannot use the identity file {}", path.display()),
+                )
+            };
+            let text = bounded::read(path, bounded::MAX_IDENTITY).map_err(|error| {
+                what().because(match error.kind() {
+                    io::ErrorKind::NotFound => "it does not exist".to_owned(),
+                    _ => error.to_string(),
+                })
+            })?;
+            let found = identity::parse(&text).map_err(|reason| what().because(reason))?;
+            master.add(path, found, master.entries.len());
+        }
+        Ok(master)
+    }
+
+    /// Puts what the file `path` holds in front of entry `at`.
+    fn add(&mut self, path: &Path, found: identity::Identities, at: usize) {
+        let entries = found.keys.into_iter().map(|key| Entry { path: path.to_owned(), key });
+        self.entries.splice(at..at, entries);
+        self.comments.extend(found.recipients.into_iter().map(|text| (path.to_owned(), text)));
+    }
+
+    /// Opens files with these headers, as many as the identities open.
+    ///
+    /// Asks for a passphrase only when a file is left that it may open.
+    ///
+    /// # Errors
+    ///
+    /// When the user interrupts. That an identity could not be unlocked stands in [`Session::notes`].
+    pub fn open(&mut self, files: &[Vec<Stanza>], prompt: &Prompt) -> Result<Session> {
+        let mut session = Session::new(files.len());
+        let plain: Vec<&(dyn Identity + Sync)> =
+            self.entries.iter().filter_map(|entry| entry.key.plain()).collect();
+        session.attempt(files, &plain);
+        let mut at = 0;
+        while let Some(entry) = self.entries.get(at) {
+            let left = match &entry.key {
+                Key::LockedSsh(_, public) => session.left_for(files, public),
+                Key::LockedFile(_) => session.left(files),
+                _ => 0,
+            };
+            if left == 0 {
+                at += 1;
+                continue;
+            }
+            let secrets = if left == 1 { "secret" } else { "secrets" };
+            match unlock(entry, &format!("to open {left} {secrets}"), prompt) {
+                Ok(found) => {
+                    let plain: Vec<_> = found.keys.iter().filter_map(Key::plain).collect();
+                    session.attempt(files, &plain);
+                    let Entry { path, .. } = self.entries.remove(at);
+                    self.add(&path, found, at);
+                }
+                Err(error) if matches!(error.exit, Exit::Signal(_)) => return Err(error),
+                Err(error) => {
+                    session.notes.push(error);
+                    at += 1;
+                }
+            }
+        }
+        Ok(session)
+    }
+
+    /// Returns the recipients that belong to the identities.
+    ///
+    /// Asks for the passphrase of an identity file if it is still locked, but not for that of an ssh key: its
+    /// public half stands beside it in clear.
+    ///
+    /// # Errors
+    ///
+    /// When a file stays locked.
+    pub fn recipients(&mut self, prompt: &Prompt) -> Result<Vec<recipient::Parsed>> {
+        let mut at = 0;
+        while let Some(entry) = self.entries.get(at) {
+            if let Key::LockedFile(_) = entry.key {
+                let found = unlock(entry, "to find its recipient", prompt)?;
+                let Entry { path, .. } = self.entries.remove(at);
+                self.add(&path, found, at);
+            } else {
+                at += 1;
+            }
+        }
+        Ok(self.entries.iter().filter_map(|entry| entry.key.recipient()).collect())
+    }
+}
+
+impl Key {
+    /// Returns the key, if it opens files as it is.
+    fn plain(&self) -> Option<&(dyn Identity + Sync)> {
+        match self {
+            Self::Native(key) => Some(key),
+            Self::Ssh(key) => Some(&**key),
+            Self::LockedSsh(..) | Self::LockedFile(_) | Self::Plugin(_) => None,
+        }
+    }
+
+    /// Returns the key's public half, if it is known here.
+    fn recipient(&self) -> Option<recipient::Parsed> {
+        let ours: recipient::Shared = match self {
+            Self::Native(key) => Box::new(key.to_public()),
+            Self::Ssh(key) => Box::new(ssh::Recipient::try_from((**key).clone()).ok()?),
+            Self::LockedSsh(_, public) => public.clone(),
+            Self::LockedFile(_) | Self::Plugin(_) => return None,
+        };
+        Some(recipient::Parsed::Ours(ours))
+    }
+}
+
+impl Session {
+    /// Starts with `count` closed files.
+    fn new(count: usize) -> Self {
+        let keys = std::iter::repeat_with(Unwrapped::default).take(count).collect();
+        Self { keys, notes: Vec::new() }
+    }
+
+    /// Tries `identities` on each file that is still closed.
+    fn attempt(&mut self, files: &[Vec<Stanza>], identities: &[&(dyn Identity + Sync)]) {
+        if identities.is_empty() {
+            return;
+        }
+        self.keys.par_iter_mut().zip(files).filter(|(key, _)| key.is_closed()).for_each(
+            |(key, stanzas)| key.set(identities.iter().find_map(|one| one.unwrap_stanzas(stanzas))),
+        );
+    }
+
+    /// Returns how many files are closed and could be opened by an identity.
+    fn left(&self, files: &[Vec<Stanza>]) -> usize {
+        self.count(files, |stanza| stanza.kind != "scrypt")
+    }
+
+    /// Returns how many files are closed and have a stanza for the ssh key `public`.
+    fn left_for(&self, files: &[Vec<Stanza>], public: &ssh::Recipient) -> usize {
+        let wanted = header::of_ssh_key(&public.to_string());
+        self.count(files, |stanza| Some(stanza) == wanted.as_ref())
+    }
+
+    /// Returns how many files are closed and have a stanza that is `fit`.
+    fn count(&self, files: &[Vec<Stanza>], fit: impl Fn(&Recipient) -> bool) -> usize {
+        let closed = self.keys.iter().zip(files).filter(|(key, _)| key.is_closed());
+        closed
+            .filter(|(_, file)| file.iter().filter_map(Recipient::new).any(|one| fit(&one)))
+            .count()
+    }
+}
+
+/// Unlocks a key under a passphrase, for `purpose`.
+fn unlock(entry: &Entry, purpose: &str, prompt: &Prompt) -> Result<identity::Identities> {
+    let what = format!("passphrase of {}", entry.path.display());
+    let mut complaint = None;
+    for _ in 0..ATTEMPTS {
+        let Some(answer) = prompt.secret(&Question { what: &what, purpose, complaint })? else {
+            return Err(locked(entry).because("no passphrase was given"));
+        };
+        match entry.key.unlock(&answer) {
+            Ok(found) => return Ok(found),
+            Err(Locked::Wrong) => complaint = Some("This passphrase is wrong, try again."),
+            Err(Locked::Unusable(reason)) => return Err(locked(entry).because(reason)),
+        }
+    }
+    Err(locked(entry).because("the passphrase is wrong"))
+}
+
+/// Returns the error of a key that cannot be unlocked.
+fn locked(entry: &Entry) -> Error {
+    Error::new(
+        Exit::NoPermission,
+        format!("cannot unlock the identity file {}", entry.path.display()),
+    )
+}
+
+/// Why a key stays locked.
+enum Locked {
+    /// The passphrase is wrong.
+    Wrong,
+    /// No passphrase would help.
+    Unusable(String),
+}
+
+impl Key {
+    /// Unlocks the key.
+    fn unlock(&self, passphrase: &Answer) -> std::result::Result<identity::Identities, Locked> {
+        let secret = SecretString::from(passphrase.as_str());
+        match self {
+            Self::LockedSsh(key, _) => match key.decrypt(secret) {
+                Ok(key) => Ok(identity::Identities {
+                    keys: vec![Self::Ssh(Box::new(key.into()))],
+                    recipients: Vec::new(),
+                }),
+                Err(_) => Err(Locked::Wrong),
+            },
+            Self::LockedFile(ciphertext) => {
+                let mut identity = age::scrypt::Identity::new(secret);
+                identity.set_max_work_factor(MAX_WORK_FACTOR);
+                let unusable = |error: decrypt::Error| Locked::Unusable(error.to_string());
+                let stanzas = header::stanzas(ciphertext).map_err(unusable)?;
+                let mut key = Unwrapped::default();
+                match identity.unwrap_stanzas(&stanzas) {
+                    Some(Err(DecryptError::KeyDecryptionFailed)) => return Err(Locked::Wrong),
+                    Some(Err(DecryptError::ExcessiveWork { required, .. })) => {
+                        return Err(Locked::Unusable(format!(
+                            "it demands work of 2^{required}, the limit is 2^{MAX_WORK_FACTOR}"
+                        )));
+                    }
+                    outcome => key.set(outcome),
+                }
+                let text =
+                    decrypt::decrypt(ciphertext, once(&key as &dyn Identity)).map_err(unusable)?;
+                identity::parse(text.expose())
+                    .map_err(|reason| Locked::Unusable(format!("what it holds: {reason}")))
+            }
+            _ => Err(Locked::Unusable("it is not locked".to_owned())),
+        }
+    }
+}

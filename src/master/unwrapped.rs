@@ -1,0 +1,32 @@
+//! a file key that some identity gave → an identity that opens this one file.
+
+use age::{DecryptError, Identity};
+use age_core::format::{FileKey, Stanza};
+use age_core::secrecy::ExposeSecret;
+
+/// What the identities made of one file: nothing, its file key, or a failure.
+///
+/// As an identity it opens that file, and fails on another by the file's MAC.
+#[derive(Default)]
+pub struct Unwrapped(Option<Result<FileKey, DecryptError>>);
+
+impl Unwrapped {
+    /// Returns whether no identity fitted so far.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Takes what an identity made of the file, `None` if it does not fit.
+    pub fn set(&mut self, outcome: Option<Result<FileKey, DecryptError>>) {
+        self.0 = outcome;
+    }
+}
+
+impl Identity for Unwrapped {
+    fn unwrap_stanza(&self, _: &Stanza) -> Option<Result<FileKey, DecryptError>> {
+        self.0.as_ref().map(|outcome| match outcome {
+            Ok(key) => Ok(FileKey::init_with_mut(|copy| copy.copy_from_slice(key.expose_secret()))),
+            Err(error) => Err(error.clone()),
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! `-p` files → profiles of hosts, each once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use vaultix_generator::profile::{self, Profile, Side};
+use vaultix_units::bounded;
+
+use crate::error::{Error, Exit, Result};
+
+/// Reads the profile in the file `path`.
+///
+/// # Errors
+///
+/// When it is missing, or no profile of this version.
+pub fn read(path: &Path) -> Result<Profile> {
+    let what = || Error::new(Exit::Config, format!("cannot read the profile {}", path.display()));
+    let bytes = bounded::read(path, profile::MAX_BYTES).map_err(|error| what().because(error))?;
+    let text = str::from_utf8(&bytes).map_err(|error| what().because(error))?;
+    Profile::parse(text, Side::Desk).map_err(|error| what().because(error))
+}
+
+/// Reads all of `paths`.
+///
+/// # Errors
+///
+/// As [`read`]; and when two of them are of one host but do not agree on its key: which of its copies is
+/// stale could not be told.
+pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Profile>> {
+    let profiles = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+    ensure_distinct(&profiles)?;
+    Ok(profiles)
+}
+
+/// Checks that no two of `profiles` are of one host with two keys.
+pub fn ensure_distinct(profiles: &[Profile]) -> Result<()> {
+    let mut keys = BTreeMap::new();
+    for profile in profiles {
+        let host = &profile.settings.host_identifier;
+        let key = crate::recipient::canonical(&profile.settings.host_pubkey);
+        if keys.insert(host, key.clone()).is_some_and(|other| other != key) {
+            return Err(Error::new(
+                Exit::Config,
+                format!("cannot tell two hosts called \"{host}\" apart"),
+            )
+            .because("two profiles have this hostIdentifier, but not the same hostPubkey")
+            .fix("set vaultix.settings.hostIdentifier of one of them to another name"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! question → a line typed on the terminal, without echo.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+use super::{Answer, Question};
+use crate::interrupt::Interrupt;
+
+/// Most bytes in an answer: a terminal gives no longer line, see `termios(3)`.
+const MAX_LINE: usize = 4096;
+
+/// The terminal of the session, whatever standard input and output are.
+pub(super) struct Terminal(File);
+
+impl Terminal {
+    /// Opens it.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(super) fn open() -> io::Result<Self> {
+        File::options().read(true).write(true).open("/dev/tty").map(Self)
+    }
+
+    /// Asks for something secret; `None` if the terminal hung up, or the line is empty.
+    ///
+    /// # Errors
+    ///
+    /// The system's own, and any when `interrupt` is set.
+    pub(super) fn secret(
+        &self,
+        question: &Question,
+        interrupt: &Interrupt,
+    ) -> io::Result<Option<Answer>> {
+        let silence = Silence::new(&self.0)?;
+        if let Some(complaint) = question.complaint {
+            writeln!(&self.0, "{complaint}")?;
+        }
+        write!(&self.0, "{} ({}): ", capitalised(question.what), question.purpose)?;
+        let line = self.line(interrupt);
+        drop(silence);
+        writeln!(&self.0)?;
+        line
+    }
+
+    /// Reads one line, its end left out.
+    fn line(&self, interrupt: &Interrupt) -> io::Result<Option<Answer>> {
+        let mut bytes = Zeroizing::new([0; MAX_LINE]);
+        if !interrupt.wait(self.0.as_fd())? {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let length = rustix::io::read(&self.0, &mut bytes[..])?;
+        let line = bytes.get(..length).unwrap_or_default();
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let text = str::from_utf8(line)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the answer is not UTF-8"))?;
+        Ok((!text.is_empty()).then(|| Zeroizing::new(text.to_owned())))
+    }
+}
+
+/// Returns `text` with a capital at its start, as it begins a sentence.
+fn capitalised(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map_or_else(String::new, |first| first.to_uppercase().chain(rest).collect())
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+struct Silence<'a> {
+    /// The terminal.
+    terminal: &'a File,
+    /// How it was before.
+    before: Termios,
+}
+
+impl<'a> Silence<'a> {
+    /// Turns echo off, and forgets what was typed before the question was there.
+    fn new(terminal: &'a File) -> io::Result<Self> {
+        let before = tcgetattr(terminal)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+        silent.local_modes.insert(LocalModes::ICANON | LocalModes::ISIG);
+        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        // If the terminal is gone, so is its echo.
+        let _ = tcsetattr(self.terminal, OptionalActions::Drain, &self.before);
+    }
+}

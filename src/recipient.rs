@@ -1,0 +1,140 @@
+//! text of a recipient → recipient; [`Plaintext`] → ciphertext.
+
+use std::io::Write;
+
+use age::{EncryptError, Encryptor, Recipient};
+use vaultix_units::plaintext::Plaintext;
+
+/// A recipient that may be used from many threads.
+pub type Shared = Box<dyn Recipient + Send + Sync>;
+
+/// Returns `recipient` as the cache's names know it: an ssh key's first two words, joined by one space, or
+/// the one word of a recipient of age. Comments are left out.
+///
+/// Twin of `nix/cache-name.nix`.
+pub fn canonical(recipient: &str) -> String {
+    let mut words = recipient.split_ascii_whitespace();
+    let first = words.next().unwrap_or_default();
+    match words.next().filter(|_| !first.starts_with("age1")) {
+        Some(second) => format!("{first} {second}"),
+        None => first.to_owned(),
+    }
+}
+
+/// Reads the recipient of a host: an ssh key or a native recipient of age, as nothing else opens at boot.
+///
+/// # Errors
+///
+/// What is wrong with it, as a clause.
+pub fn of_host(recipient: &str) -> Result<Shared, String> {
+    let text = canonical(recipient);
+    if text.starts_with("age1") {
+        return match text.parse::<age::x25519::Recipient>() {
+            Ok(key) => Ok(Box::new(key)),
+            Err(_) if text.parse::<age::plugin::Recipient>().is_ok() => {
+                Err(format!("\"{text}\" belongs to a plugin, and there are none at boot"))
+            }
+            Err(reason) => Err(format!("\"{text}\" is not a recipient of age: {reason}")),
+        };
+    }
+    ssh(&text)
+}
+
+/// Reads the ssh public key `text`, two words.
+fn ssh(text: &str) -> Result<Shared, String> {
+    use age::ssh::ParseRecipientKeyError as Reason;
+    match text.parse::<age::ssh::Recipient>() {
+        // The parser stops where it has read enough; what follows would end up in the cache's names.
+        Ok(key) if key.to_string() == text => Ok(Box::new(key)),
+        Err(Reason::Unsupported(kind)) => Err(format!(
+            "age cannot encrypt to keys of type {kind}, only to ssh-ed25519, ssh-rsa and age1…"
+        )),
+        Err(Reason::RsaModulusTooSmall) => Err("the rsa key has less than 2048 bits".to_owned()),
+        Err(Reason::RsaModulusTooLarge) => Err("the rsa key has more than 4096 bits".to_owned()),
+        Ok(_) | Err(_) => {
+            let kind = text.split(' ').next().unwrap_or_default();
+            match kind {
+                "ssh-ed25519" | "ssh-rsa" => Err(format!("it is not a whole {kind} public key")),
+                _ => Err(format!("\"{text}\" is neither an ssh public key nor a recipient of age")),
+            }
+        }
+    }
+}
+
+/// A recipient of the desk.
+pub enum Parsed {
+    /// One that this program encrypts to.
+    Ours(Shared),
+    /// One of a plugin.
+    Plugin(age::plugin::Recipient),
+}
+
+/// Reads a recipient of the desk: that of a host, or a tagged one, or one of a plugin.
+///
+/// # Errors
+///
+/// What is wrong with it, as a clause.
+pub fn of_desk(recipient: &str) -> Result<Parsed, String> {
+    let text = canonical(recipient);
+    if let Ok(tagged) = text.parse::<age::tag::Recipient>() {
+        return Ok(Parsed::Ours(Box::new(tagged)));
+    }
+    of_host(recipient).map(Parsed::Ours).or_else(|reason| {
+        text.parse::<age::plugin::Recipient>().map(Parsed::Plugin).map_err(|_| reason)
+    })
+}
+
+/// Encrypts `plaintext` to all of `recipients`, as a binary age file.
+///
+/// # Errors
+///
+/// When the recipients do not go together, or a plugin fails.
+pub fn encrypt<'a>(
+    plaintext: &Plaintext,
+    recipients: impl Iterator<Item = &'a dyn Recipient>,
+) -> Result<Vec<u8>, EncryptError> {
+    let encryptor = Encryptor::with_recipients(recipients)?;
+    let bytes = plaintext.expose();
+    let mut ciphertext = Vec::with_capacity(bytes.len() + bytes.len() / 1024 + 1024);
+    let mut writer = encryptor.wrap_output(&mut ciphertext)?;
+    writer.write_all(bytes)?;
+    writer.finish()?;
+    Ok(ciphertext)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The public half of a throw-away key.
+    const SSH: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN";
+
+    #[test]
+    fn comments_and_extra_space_do_not_count() {
+        assert_eq!(canonical(&format!("  {} me@desk \n", SSH.replace(' ', "\t "))), SSH);
+        assert_eq!(canonical("age1xyz my laptop"), "age1xyz");
+    }
+
+    #[test]
+    fn a_key_with_a_tail_is_refused() {
+        assert!(of_host(SSH).is_ok());
+        assert!(of_host(&format!("{SSH} me")).is_ok());
+        let reason = of_host(&format!("{SSH}AAAA")).err().unwrap();
+        assert_eq!(reason, "it is not a whole ssh-ed25519 public key");
+    }
+
+    #[test]
+    fn what_cannot_be_encrypted_to_is_named() {
+        let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHFliOyIZs1gxGF3fmDxFykQhE88wy6AKDGFBfn0R6ZuvRmENABZQa9+pj9hMki+LX0qDJbmHTiWDbYv/cmFt/Q=";
+        for (text, reason) in [
+            ("ssh-ed25519 AAAA", "it is not a whole ssh-ed25519 public key"),
+            ("age1xyz", "\"age1xyz\" is not a recipient of age"),
+            ("wifi", "\"wifi\" is neither an ssh public key nor a recipient of age"),
+            (ecdsa, "age cannot encrypt to keys of type ecdsa-sha2-nistp256"),
+        ] {
+            let found = of_host(text).err().unwrap();
+            assert!(found.starts_with(reason), "{found}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! what happens → lines for whoever watches.
+
+use std::env;
+use std::fmt::{Display, Write as _};
+use std::io::{self, IsTerminal, Write as _};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crate::error::Error;
+
+/// How much is said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Volume {
+    /// A line for each thing done.
+    Normal,
+    /// Failures and the closing count only.
+    Quiet,
+}
+
+/// Where lines for people go: standard error. Answers for programs go to standard output.
+pub struct Report {
+    /// Whether lines for things done are left out.
+    quiet: bool,
+    /// Who reads them.
+    reader: Reader,
+}
+
+/// Who reads what is said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// A person, at a terminal that knows colours.
+    Colour,
+    /// A person, at a plain terminal.
+    Plain,
+    /// The journal, which wants a level in front of each line.
+    Journal,
+    /// A file or another program.
+    Program,
+}
+
+impl Report {
+    /// Looks at standard error once.
+    pub fn new(volume: Volume) -> Self {
+        let plain = || {
+            env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+                || env::var_os("TERM").is_some_and(|term| term == "dumb")
+        };
+        let reader = match io::stderr().is_terminal() {
+            true if plain() => Reader::Plain,
+            true => Reader::Colour,
+            false if is_journal() => Reader::Journal,
+            false => Reader::Program,
+        };
+        Self { quiet: volume == Volume::Quiet, reader }
+    }
+
+    /// Returns whether a person watches.
+    fn is_watched(&self) -> bool {
+        matches!(self.reader, Reader::Colour | Reader::Plain)
+    }
+
+    /// Says that something was done.
+    pub fn line(&self, line: impl Display) {
+        if !self.quiet {
+            say(format_args!("{line}"));
+        }
+    }
+
+    /// Says that something is odd, but was handled.
+    pub fn warning(&self, line: impl Display) {
+        let level = if self.reader == Reader::Journal { "<4>" } else { "" };
+        say(format_args!("{level}vaultix: {line}"));
+    }
+
+    /// Says what failed: a line for each fact on a terminal, all on one line elsewhere.
+    pub fn error(&self, error: &Error) {
+        match self.reader {
+            Reader::Colour => say(format_args!("\x1b[1;31mvaultix:\x1b[0m {error}")),
+            Reader::Plain => say(format_args!("vaultix: {error}")),
+            Reader::Journal => say(format_args!("<3>vaultix: {error:#}")),
+            Reader::Program => say(format_args!("vaultix: {error:#}")),
+        }
+    }
+
+    /// Starts to count up to `total`; shown on a terminal only.
+    pub fn progress(&self, what: &'static str, total: usize) -> Progress {
+        Progress {
+            what,
+            total,
+            shown: self.is_watched() && !self.quiet,
+            done: AtomicUsize::new(0),
+            started: Instant::now(),
+            last: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Says what all of it comes to, however quiet the user wants it.
+pub fn count(line: impl Display) {
+    say(format_args!("{line}"));
+}
+
+/// Writes an answer to standard output.
+pub fn answer(text: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text).and_then(|()| stdout.flush())
+}
+
+/// Writes one line to standard error.
+fn say(line: std::fmt::Arguments) {
+    let mut text = String::new();
+    let _ = writeln!(text, "{line}"); // Writing to a String cannot fail.
+    // In one piece, so that lines of other programs do not get in between. If nobody reads them, there is
+    // nobody to tell.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Returns whether standard error is the journal, as systemd.exec(5) says under `$JOURNAL_STREAM`.
+fn is_journal() -> bool {
+    let Some(stream) = env::var("JOURNAL_STREAM").ok() else { return false };
+    rustix::fs::fstat(io::stderr())
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+/// Milliseconds between two looks of a progress line.
+const INTERVAL_MILLIS: u64 = 100;
+
+/// A line that counts while work goes on, in however many threads.
+pub struct Progress {
+    /// What is being done.
+    what: &'static str,
+    /// How often it will be done.
+    total: usize,
+    /// Whether anybody sees it.
+    shown: bool,
+    /// How often it was done.
+    done: AtomicUsize,
+    /// When it began.
+    started: Instant,
+    /// When the line was last written, in milliseconds from then.
+    last: AtomicU64,
+}
+
+impl Progress {
+    /// Counts one more.
+    pub fn step(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        if !self.shown {
+            return;
+        }
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let last = self.last.load(Ordering::Relaxed);
+        // The first line comes after the first interval, so that short work shows none.
+        let due = now.saturating_sub(last) >= INTERVAL_MILLIS;
+        let mine =
+            || self.last.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if due && mine() {
+            let rate = (done as u64).saturating_mul(1000) / now.max(1);
+            let text = format!("\r\x1b[K{}: {done} of {} ({rate}/s)", self.what, self.total);
+            let _ = io::stderr().write_all(text.as_bytes()); // Nobody watches then.
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown && self.last.load(Ordering::Relaxed) > 0 {
+            let _ = io::stderr().write_all(b"\r\x1b[K"); // Nobody watches then.
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! path of a secret in the repository → its ciphertext.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use age::armor::ArmoredReader;
+use sha2::{Digest, Sha256};
+use vaultix_units::{bounded, decrypt, header};
+
+use crate::error::{Error, Exit, Result};
+
+/// How an armored file begins; `age` knows the rest.
+const ARMOR: &[u8] = b"-----BEGIN ";
+
+/// Returns the SHA-256 of the file's bytes, in lower-case hex.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn digest(path: &Path) -> Result<String> {
+    Ok(hex(&Sha256::digest(&*read(path)?)))
+}
+
+/// Returns the file's bytes.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = bounded::read(path, bounded::MAX_CIPHERTEXT).map_err(|error| {
+        let exit = match error.kind() {
+            io::ErrorKind::NotFound => Exit::NoInput,
+            io::ErrorKind::FileTooLarge => Exit::Data,
+            _ => Exit::NoPermission,
+        };
+        Error::new(exit, format!("cannot read {}", path.display())).because(error)
+    })?;
+    Ok(std::mem::take(&mut *bytes))
+}
+
+/// Returns whether `bytes` are an armored age file, or something else in armor.
+pub fn is_armored(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(ARMOR)
+}
+
+/// Returns the binary age file that `bytes` hold, in armor or without.
+///
+/// # Errors
+///
+/// When the armor is malformed: why.
+pub fn dearmor(bytes: Vec<u8>) -> std::result::Result<Vec<u8>, String> {
+    if !is_armored(&bytes) {
+        return Ok(bytes);
+    }
+    let mut binary = Vec::with_capacity(bytes.len());
+    ArmoredReader::new(bytes.trim_ascii_start())
+        .read_to_end(&mut binary)
+        .map_err(|error| format!("the file is damaged: its armor is malformed: {error}"))?;
+    Ok(binary)
+}
+
+/// Returns the error of a source that does not open.
+///
+/// `notes` say why some identities were not tried.
+pub fn cannot_open(path: &Path, error: &decrypt::Error, notes: &[Error]) -> Error {
+    let what = format!("cannot open {}", path.display());
+    match error {
+        decrypt::Error::NoMatch(recipients) => notes.iter().fold(
+            Error::new(Exit::NoPermission, what).because(format!(
+                "no identity fits: it is encrypted to {}",
+                header::describe(recipients)
+            )),
+            |error, note| error.because(format!("{note:#}")),
+        ),
+        other => Error::new(Exit::Data, what).because(other),
+    }
+}
+
+/// Writes `bytes` in lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    /// The sixteen digits.
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit =
+        |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('0', |digit| char::from(*digit));
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_is_lower_case_and_whole() {
+        assert_eq!(hex(&[0x00, 0x0f, 0xa9, 0xff]), "000fa9ff");
+    }
+
+    #[test]
+    fn what_is_not_armored_stays() {
+        assert_eq!(dearmor(b"age-encryption.org/v1".to_vec()).unwrap(), b"age-encryption.org/v1");
+    }
+}

@@ -1,0 +1,1 @@
+//! the desk, tested through its binary.
