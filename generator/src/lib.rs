@@ -58,14 +58,16 @@ pub fn read_profile(path: &Path, side: Side) -> Result<Option<Profile>, String> 
 
 /// Reads the regular file `path`, up to the limit of a profile.
 fn read_text(path: &Path) -> io::Result<String> {
+    // Looked at before it is opened, which would wait for the other end of a FIFO.
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    let mut text = String::new();
-    let size = File::open(path)?.take(profile::MAX_BYTES + 1).read_to_string(&mut text)?;
-    if size as u64 > profile::MAX_BYTES {
-        let limit = profile::MAX_BYTES;
+    let limit = profile::MAX_BYTES;
+    let size = metadata.len().min(limit);
+    let mut text = String::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+    let read = File::open(path)?.take(limit + 1).read_to_string(&mut text)?;
+    if read as u64 > limit {
         let text = format!("it has {} bytes or more, the limit is {limit}", limit + 1);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }

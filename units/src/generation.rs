@@ -143,7 +143,7 @@ impl Ramfs {
             let root = make_directory(&self.root, &number.to_string(), PASSABLE)?;
             let record = make_directory(&root, RESERVED_NAME, PRIVATE)?;
             for kind in ["placed", "failed"] {
-                make_directory(&record, kind, PRIVATE)?;
+                ensure_directory(&record, kind, PRIVATE)?;
             }
             Ok((root, record))
         };
@@ -361,10 +361,7 @@ impl Generation {
     fn make_parents(&self, name: &str) -> Result<(), Errno> {
         let at = name.match_indices('/').filter_map(|(at, _)| name.get(..at));
         for parent in at {
-            match fs::mkdirat(&self.root, parent, PASSABLE) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => return Err(error),
-            }
+            ensure_directory(&self.root, parent, PASSABLE)?;
         }
         Ok(())
     }
@@ -458,12 +455,18 @@ fn number(name: &str) -> Option<u32> {
     plain.then(|| name.parse().ok()).flatten()
 }
 
-/// Makes the directory `name` in `parent` where it is missing, gives it `mode`, and opens it.
-fn make_directory(parent: &OwnedFd, name: &str, mode: Mode) -> Result<OwnedFd, Errno> {
+/// Makes the directory `name` in `parent`, with `mode`, where it is missing.
+fn ensure_directory(parent: &OwnedFd, name: &str, mode: Mode) -> Result<(), Errno> {
     match fs::mkdirat(parent, name, mode) {
-        Ok(()) | Err(Errno::EXIST) => fs::openat(parent, name, DIRECTORY, Mode::empty()),
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Makes the directory `name` in `parent`, with `mode`, where it is missing, and opens it.
+fn make_directory(parent: &OwnedFd, name: &str, mode: Mode) -> Result<OwnedFd, Errno> {
+    ensure_directory(parent, name, mode)?;
+    fs::openat(parent, name, DIRECTORY, Mode::empty())
 }
 
 /// Makes `name` in `to` the file `old` in `from`; a file that is there before is replaced.
