@@ -10,6 +10,7 @@
     clippy::indexing_slicing,
     reason = "a test that cannot go on has failed"
 )]
+#![expect(clippy::too_many_lines, reason = "a scenario is one story, told in order")]
 
 #[path = "prefix.rs"]
 mod prefix;
@@ -32,9 +33,17 @@ mod failure;
 #[path = "boot/life.rs"]
 mod life;
 
+/// Items with a path of their own.
+#[path = "boot/path.rs"]
+mod path;
+
 /// What restarting and reloading does.
 #[path = "boot/restart.rs"]
 mod restart;
+
+/// Another profile on a running host.
+#[path = "boot/switch.rs"]
+mod switch;
 
 /// Texts with secrets in them.
 #[path = "boot/template.rs"]
@@ -77,6 +86,11 @@ on_both! {
     early::users_are_made_without_it,
     early::a_key_on_a_late_mount,
     template::templates_are_rendered,
+    switch::every_kind_of_change,
+    switch::first_activation,
+    switch::ten_switches,
+    switch::a_consumer_that_fails,
+    path::paths_of_their_own,
     life::a_late_key_is_enough,
     life::rescue_and_the_mount,
     restart::consumers_are_told_of_changes_only,
