@@ -29,6 +29,10 @@ mod early;
 #[path = "boot/failure.rs"]
 mod failure;
 
+/// What a fault at any system call leaves.
+#[path = "boot/fault.rs"]
+mod fault;
+
 /// What a host goes through later on.
 #[path = "boot/life.rs"]
 mod life;
@@ -100,4 +104,29 @@ on_both! {
     failure::not_a_ramfs,
     // And has no soft reboot.
     life::soft_reboot,
+}
+
+/// Faults in the helper, on a ramfs but without any systemd.
+mod faults {
+    use crate::{fault, support::run_as_root};
+
+    #[test]
+    fn first_secret() {
+        run_as_root(fault::first_secret);
+    }
+
+    #[test]
+    fn changed_secret() {
+        run_as_root(fault::changed_secret);
+    }
+
+    #[test]
+    fn early_switch() {
+        run_as_root(fault::early_switch);
+    }
+
+    #[test]
+    fn whole_switch() {
+        run_as_root(fault::whole_switch);
+    }
 }

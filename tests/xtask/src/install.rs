@@ -130,7 +130,7 @@ fn units(prefix: &Path) -> Result<Vec<File>> {
             continue;
         }
         let text = String::from_utf8(read(&source)?)?
-            .replace("@bindir@", &prefix.join("bin").display().to_string());
+            .replace("@BINDIR@", &prefix.join("bin").display().to_string());
         if let Some(line) = text.lines().find(|line| !line.starts_with('#') && line.contains('@')) {
             return Err(format!("{} has a line nobody fills in: {line}", source.display()).into());
         }
