@@ -10,6 +10,7 @@
     clippy::indexing_slicing,
     reason = "a test that cannot go on has failed"
 )]
+#![expect(clippy::too_many_lines, reason = "a scenario is one story, told in order")]
 
 #[path = "prefix.rs"]
 mod prefix;
@@ -28,13 +29,25 @@ mod early;
 #[path = "boot/failure.rs"]
 mod failure;
 
+/// What a fault at any system call leaves.
+#[path = "boot/fault.rs"]
+mod fault;
+
 /// What a host goes through later on.
 #[path = "boot/life.rs"]
 mod life;
 
+/// Items with a path of their own.
+#[path = "boot/path.rs"]
+mod path;
+
 /// What restarting and reloading does.
 #[path = "boot/restart.rs"]
 mod restart;
+
+/// Another profile on a running host.
+#[path = "boot/switch.rs"]
+mod switch;
 
 /// Texts with secrets in them.
 #[path = "boot/template.rs"]
@@ -77,6 +90,11 @@ on_both! {
     early::users_are_made_without_it,
     early::a_key_on_a_late_mount,
     template::templates_are_rendered,
+    switch::every_kind_of_change,
+    switch::first_activation,
+    switch::ten_switches,
+    switch::a_consumer_that_fails,
+    path::paths_of_their_own,
     life::a_late_key_is_enough,
     life::rescue_and_the_mount,
     restart::consumers_are_told_of_changes_only,
@@ -86,4 +104,29 @@ on_both! {
     failure::not_a_ramfs,
     // And has no soft reboot.
     life::soft_reboot,
+}
+
+/// Faults in the helper, on a ramfs but without any systemd.
+mod faults {
+    use crate::{fault, support::run_as_root};
+
+    #[test]
+    fn first_secret() {
+        run_as_root(fault::first_secret);
+    }
+
+    #[test]
+    fn changed_secret() {
+        run_as_root(fault::changed_secret);
+    }
+
+    #[test]
+    fn early_switch() {
+        run_as_root(fault::early_switch);
+    }
+
+    #[test]
+    fn whole_switch() {
+        run_as_root(fault::whole_switch);
+    }
 }

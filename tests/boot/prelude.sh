@@ -22,7 +22,7 @@ settle() {
 # snapshot NAME: the state of all units that are loaded and of all of ours, in /out/NAME.units
 snapshot() {
     local ours=()
-    [ ! -e /run/systemd/generator/vaultix.target ] || ours=(/run/systemd/generator/vaultix-*)
+    mapfile -t ours < <(find /run/systemd/generator /etc/systemd/system -maxdepth 1 -name 'vaultix-*.*' ! -name '*.d')
     systemctl show --property=Id,Description,LoadState,ActiveState,SubState,Result,ExecMainStatus,MainPID \
         --property=InvocationID,StatusText,FragmentPath '*' "${ours[@]##*/}" >"/out/$1.units"
 }
@@ -37,11 +37,12 @@ reencrypt() {
 # sysinit-reactivation.target, and the start of the targets that are active. /out/NAME.switch has what it said,
 # /out/NAME.switch.status is 0 or, as there, 4 if some unit failed.
 switch() {
-    note "$1.check" /opt/vaultix/bin/vaultix-decrypt check --profile "/next/$1/profile.json"
+    note "$1.check" vaultix-decrypt check --profile "/next/$1/profile.json"
     note "$1.switch" switch_to "$1"
     settle
     snapshot "$1"
-    note "$1.files" find /run/vaultix/ /run/vaultix-for-user/ -name .vaultix -prune -o ! -type d -printf '%p %m %U %G %l\n'
+    note "$1.files" find /run/vaultix/ /run/vaultix-for-user/ -name .vaultix -prune -o ! -type d -printf '%p %m %u %g %l\n'
+    note "$1.texts" grep -r --exclude-dir=.vaultix '' /run/vaultix/
     note "$1.inodes" find /run/vaultix/ /run/vaultix-for-user/ -name .vaultix -prune -o ! -type d -printf '%f %i\n'
     note "$1.generations" ls /run/vaultix.d
 }

@@ -18,25 +18,34 @@ use xtask::system::System;
 use crate::prefix::prefix;
 
 /// Runs `scenario` on `system`, or says why it cannot.
+pub fn run_on(system: System, scenario: fn(System)) {
+    run_if(ready().and_then(|()| system.root().map(drop)), || scenario(system));
+}
+
+/// Runs `test`, which needs root and what boots need, but no other system; or says why it cannot.
+pub fn run_as_root(test: fn()) {
+    run_if(ready(), test);
+}
+
+/// Runs `test` if it is `ready`.
 ///
 /// A skip is never silent, and a failure where all tests are to run (`VAULTIX_TESTS=all`).
-pub fn run_on(system: System, scenario: fn(System)) {
-    let Err(why) = ready(system) else {
-        return scenario(system);
+fn run_if(ready: xtask::workspace::Result<()>, test: impl FnOnce()) {
+    let Err(why) = ready else {
+        return test();
     };
     assert!(env::var_os("VAULTIX_TESTS").is_none_or(|which| which != "all"), "cannot run: {why}");
     eprintln!("SKIPPED: {why}");
 }
 
-/// Tells whether containers of `system` can boot here, or what is missing.
-fn ready(system: System) -> xtask::workspace::Result<()> {
+/// Tells whether containers can boot here, or what is missing.
+fn ready() -> xtask::workspace::Result<()> {
     if !packages::is_root(&xtask::workspace::shell()?)? {
-        return Err("booting a container takes root".into());
+        return Err("mounting and booting take root".into());
     }
     if let Some((program, package)) = packages::missing(packages::BOOT).first() {
         return Err(format!("{program} is missing: apt-get install {package}").into());
     }
-    system.root()?;
     Ok(())
 }
 

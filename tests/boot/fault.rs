@@ -1,0 +1,307 @@
+//! the helper + one fault, at every system call in turn → the old file or the new one, whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::prefix::prefix;
+use crate::support::{age_key, encrypt, placeholder};
+
+/// What is injected at each system call: errors that it could really return, and the end of the process before it.
+const FAULTS: [&str; 4] = ["error=EIO", "error=ENOSPC", "error=EACCES", "signal=KILL"];
+
+/// A place with an old profile and a new one.
+struct Place {
+    /// The folder of it all.
+    work: PathBuf,
+}
+
+/// What one file is: mode and owner, size, digest.
+type File = (String, String, String);
+
+/// What was found at one time.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Look {
+    /// All files and links, temporary ones too, with mode and owner; without numbers of generations.
+    there: BTreeSet<String>,
+    /// What readers see, by path.
+    seen: BTreeMap<String, File>,
+}
+
+/// One run with one fault, or without.
+#[derive(Debug)]
+struct Run {
+    /// Before, after, and after running it once more without any fault.
+    before: Look,
+    /// See above.
+    after: Look,
+    /// See above.
+    again: Look,
+    /// Exit status with the fault; 128 and the signal's number if it was killed.
+    status: i32,
+    /// Exit status of the run after that.
+    second: i32,
+    /// All that was said.
+    said: String,
+}
+
+impl Place {
+    /// Makes keys, ciphertexts and two profiles between which every kind of change lies.
+    fn new(name: &str) -> Self {
+        let work = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("fault-{name}"));
+        let _ = fs::remove_dir_all(&work); // It may not be there.
+        for folder in ["ramfs", "run"] {
+            fs::create_dir_all(work.join(folder)).unwrap();
+        }
+        let recipient = age_key(&work.join("host-key"));
+        let cipher = |name: &str, text: &str| {
+            let path = work.join(name);
+            fs::write(&path, encrypt(&recipient, text.as_bytes())).unwrap();
+            path
+        };
+        // Long enough to be read and written in several pieces.
+        let long = |word: &str| word.repeat(30_000);
+        let run = work.join("run");
+        let mut profile = json!({
+            "version": 1,
+            "settings": { "hostIdentifier": "tester", "hostPubkey": recipient,
+                "hostKeys": [{ "path": work.join("host-key"), "type": "age" }],
+                "decryptedMountPoint": work.join("ramfs"), "decryptedDir": run.join("vaultix"),
+                "decryptedDirForUser": run.join("early"), "systemctl": "/bin/true" },
+            "secrets": {
+                "token": { "cipher": cipher("token-old", &long("old")), "mode": "0440",
+                    "owner": "daemon", "group": "mail", "path": run.join("app/token") },
+                "keep": { "cipher": cipher("keep", "keep"), "owner": "games" },
+                "gone": { "cipher": cipher("gone", "gone"), "path": run.join("app/gone") },
+                "moved": { "cipher": cipher("moved", "moved") },
+                "early": { "cipher": cipher("early-old", "early-old") },
+            },
+            "placeholder": { "token": placeholder("token") },
+            "templates": { "outer": { "content": format!("<{}>", placeholder("token")),
+                "owner": "mail" } },
+            "beforeUserborn": ["early"],
+        });
+        let write = |name: &str, profile: &Value| {
+            fs::write(work.join(name), serde_json::to_string(profile).unwrap()).unwrap();
+        };
+        write("old.json", &profile);
+        let secrets = &mut profile["secrets"];
+        secrets["token"]["cipher"] = json!(cipher("token-new", &long("new")));
+        secrets["token"]["owner"] = "games".into();
+        secrets["token"]["mode"] = "0400".into();
+        secrets["moved"]["name"] = "deep/er".into();
+        secrets["early"]["cipher"] = json!(cipher("early-new", "early-new"));
+        secrets["added"] = json!({ "cipher": cipher("added", "added") });
+        secrets.as_object_mut().unwrap().remove("gone");
+        write("new.json", &profile);
+        Self { work }
+    }
+
+    /// Runs `what` with `fault`.
+    fn run(&self, what: &str, fault: &str) -> Run {
+        let path = format!("{}:{}", prefix().join("bin").display(), std::env::var("PATH").unwrap());
+        let output = Command::new("unshare")
+            .args([
+                "--mount",
+                "--propagation",
+                "private",
+                "bash",
+                "-c",
+                include_str!("fault.sh"),
+                "fault.sh",
+            ])
+            .arg(&self.work)
+            .args([what, fault])
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let said = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{what} {fault}: {}\n{said}", output.status);
+        let number = |word: &str| -> i32 {
+            said.lines().find_map(|line| line.strip_prefix(word)).unwrap().parse().unwrap()
+        };
+        let look = |name: &str| {
+            let lines = said.lines().skip_while(|line| *line != format!("look {name}")).skip(1);
+            self.look(lines.take_while(|line| !line.starts_with("look ")))
+        };
+        Run {
+            before: look("before"),
+            after: look("after"),
+            again: look("again"),
+            status: number("status "),
+            second: number("again "),
+            said,
+        }
+    }
+
+    /// Reads what `look` of fault.sh has printed.
+    fn look<'a>(&self, lines: impl Iterator<Item = &'a str>) -> Look {
+        let mut look = Look::default();
+        let mut digests = BTreeMap::new();
+        let ramfs = format!("{}/", self.work.join("ramfs").display());
+        for line in lines {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["there", path, kind, rest @ ..] => {
+                    // /ramfs/7/name is /ramfs/*/name here, also where a link leads to it.
+                    let plain = |word: &str| match word.strip_prefix(&ramfs) {
+                        Some(rest) => {
+                            format!("*{}", rest.trim_start_matches(|it: char| it.is_ascii_digit()))
+                        }
+                        None => word.to_owned(),
+                    };
+                    let rest: Vec<String> = rest.iter().map(|word| plain(word)).collect();
+                    look.there.insert(format!("{} {kind} {}", plain(path), rest.join(" ")));
+                }
+                ["seen", path, mode, owner, size] => {
+                    let file = (format!("{mode} {owner}"), (*size).to_owned(), String::new());
+                    look.seen.insert((*path).to_owned(), file);
+                }
+                [digest, path] if digest.len() == 64 => {
+                    digests.insert((*path).to_owned(), (*digest).to_owned());
+                }
+                _ => {}
+            }
+        }
+        for (path, digest) in digests {
+            look.seen.get_mut(&path).unwrap().2 = digest;
+        }
+        look
+    }
+
+    /// Returns every system call of `what` as strace counts them: name and how many of that name there were before.
+    fn calls(&self, what: &str) -> Vec<(String, usize)> {
+        let run = self.run(what, "trace");
+        assert_eq!(run.status, 0, "{}", run.said);
+        let trace = fs::read_to_string(self.work.join("trace")).unwrap();
+        let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        let mut calls = BTreeSet::new();
+        for line in trace.lines() {
+            let Some((thread, rest)) = line.split_once(' ') else { continue };
+            let Some((name, _)) = rest.trim_start().split_once('(') else { continue };
+            if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+                continue; // A signal, or the second half of a call.
+            }
+            let count = counts.entry((thread, name)).or_default();
+            *count += 1;
+            calls.insert((name.to_owned(), *count));
+        }
+        // Without the first there is no process, and what ends it cannot fail.
+        calls.remove(&("execve".to_owned(), 1));
+        calls.into_iter().filter(|(name, _)| name != "exit_group" && name != "exit").collect()
+    }
+}
+
+/// Checks one run against what there was before and what there is after a run without a fault.
+fn check(run: &Run, clean: &Run, fault: &str) -> Result<(), String> {
+    let (old, new) = (&clean.before, &clean.after);
+    let fail = |why: String| Err(format!("{why}; exit status {}\n{}", run.status, run.said));
+    if run.before != *old {
+        return fail("it did not start from the same".into());
+    }
+    // Each file is the old one or the new one, with its owner and mode.
+    let paths: BTreeSet<&String> =
+        old.seen.keys().chain(new.seen.keys()).chain(run.after.seen.keys()).collect();
+    for path in paths {
+        let now = run.after.seen.get(path);
+        if now != old.seen.get(path) && now != new.seen.get(path) {
+            return fail(format!("{path} is neither the old one nor the new one: {now:?}"));
+        }
+    }
+    if run.status == 0 && run.after.seen != new.seen {
+        return fail("it says that all is well, and it is not".into());
+    }
+    if fault == "signal=KILL" {
+        for link in ["/run/vaultix/", "/run/early/"] {
+            let below = |look: &Look| -> BTreeMap<String, File> {
+                let files = look.seen.iter().filter(|(path, _)| path.contains(link));
+                files.map(|(path, file)| (path.clone(), file.clone())).collect()
+            };
+            if below(&run.after) != below(old) && below(&run.after) != below(new) {
+                return fail(format!("{link} is half old and half new"));
+            }
+        }
+    }
+    // Nothing that lies about can be read by more people than may read the file that it was to become.
+    for line in &run.after.there {
+        let known = old.there.contains(line) || new.there.contains(line);
+        let words: Vec<&str> = line.split(' ').collect();
+        if !known && words[1] == "f" && !matches!(words[2], "0" | "400" | "600") {
+            return fail(format!("this is left, and too many can read it: {line}"));
+        }
+    }
+    if run.second != 0 || run.again != clean.again {
+        return fail(format!("the next run, {}, does not mend it", run.second));
+    }
+    Ok(())
+}
+
+/// Tries every fault at every system call of `what`, and says how many that were.
+fn every_call(what: &str) {
+    let place = Place::new(what);
+    let clean = place.run(what, "");
+    assert_eq!((clean.status, clean.second), (0, 0), "{}", clean.said);
+    assert_ne!(clean.before.seen, clean.after.seen, "something changes: {}", clean.said);
+    let calls = place.calls(what);
+    let faults = |(name, count): &(String, usize)| {
+        FAULTS.map(|fault| (fault, format!("{name}:{fault}:when={count}")))
+    };
+    let todo: Vec<(&str, String)> = calls.iter().flat_map(faults).collect();
+    let (count, todo) = (todo.len(), Mutex::new(todo));
+    let failures = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let Some((fault, injected)) = todo.lock().unwrap().pop() else { return };
+            let run = place.run(what, &injected);
+            if let Err(why) = check(&run, &clean, fault) {
+                failures.lock().unwrap().push(format!("{injected}: {why}"));
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    println!("{what}: {count} faults at {} system calls", calls.len());
+    let failures = failures.into_inner().unwrap();
+    remove(&place.work);
+    assert!(
+        failures.is_empty(),
+        "{} of {count}:\n{}\n{}",
+        failures.len(),
+        failures[0],
+        failures.iter().map(|text| text.lines().next().unwrap()).collect::<Vec<_>>().join("\n")
+    );
+}
+
+/// Removes the folder; nothing is mounted in it outside of the namespaces that are gone.
+fn remove(work: &Path) {
+    fs::remove_dir_all(work).unwrap();
+}
+
+/// The first secret of a boot, where there is nothing yet.
+pub fn first_secret() {
+    every_call("first");
+}
+
+/// A secret that is decrypted again, with another plaintext, owner and mode.
+pub fn changed_secret() {
+    every_call("secret");
+}
+
+/// The first phase of a switch.
+pub fn early_switch() {
+    every_call("early");
+}
+
+/// The second phase of a switch.
+pub fn whole_switch() {
+    every_call("switch");
+}

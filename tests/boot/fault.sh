@@ -1,0 +1,56 @@
+# Runs one command with one fault in it, on a ramfs of its own. fault.rs starts it in a mount namespace of its own.
+# Arguments: WORK WHAT FAULT, where FAULT is what strace shall inject; or "trace"; or nothing.
+set -u
+work=$1 what=$2 fault=$3
+mount -t ramfs -o mode=0751,nosuid,nodev,noexec vaultix-ramfs "$work/ramfs" || exit 99
+mount -t tmpfs -o mode=0755 vaultix-run "$work/run" || exit 99
+
+# secret|early|normal PROFILE [TRACER...]: runs the helper, maybe under a tracer
+secret() { "${@:2}" vaultix-decrypt secret --profile "$work/$1.json" -- token; }
+early() { "${@:2}" vaultix-decrypt switch --early --profile "$work/$1.json"; }
+normal() { "${@:2}" vaultix-decrypt switch --profile "$work/$1.json"; }
+
+case $what in
+first)
+    before() { true; }
+    under() { secret new "$@"; }
+    again() { secret new; }
+    ;;
+secret)
+    before() { secret old; }
+    under() { secret new "$@"; }
+    again() { secret new; }
+    ;;
+early)
+    before() { early old && normal old; }
+    under() { early new "$@"; }
+    again() { early new && normal new; }
+    ;;
+switch)
+    before() { early old && normal old && early new; }
+    under() { normal new "$@"; }
+    again() { early new && normal new; }
+    ;;
+esac
+
+# look NAME: every file and link there is; then those that readers see, and what is in them
+look() {
+    echo "look $1"
+    find "$work/ramfs" "$work/run" -name .vaultix -prune -o ! -type d -printf 'there %p %y %m %U:%G %l\n'
+    find "$work/run/vaultix/" "$work/run/early/" -name .vaultix -prune -o -type f -printf 'seen %p %m %U:%G %s\n' \
+        -exec sha256sum {} + 2>/dev/null
+}
+
+before || exit 98
+look before
+case $fault in
+trace) under strace -f -qq -o "$work/trace" ;;
+'') under env ;;
+*) under strace -f -qq -o /dev/null -e trace=none -e "inject=$fault" ;;
+esac
+echo "status $?"
+look after
+again
+echo "again $?"
+look again
+exit 0 # Where there is no early link, find has failed.

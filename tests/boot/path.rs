@@ -1,0 +1,117 @@
+//! items with a path of their own → links or files there, safely.
+
+use serde_json::json;
+use xtask::system::System;
+
+use crate::support::{Scenario, secret_unit};
+
+/// Links and plaintexts at paths of their own, through a switch that moves and removes them.
+pub fn paths_of_their_own(system: System) {
+    let mut host = Scenario::new(system, "path");
+    host.nixos();
+    host.file("/etc/users", "");
+    for (id, fields) in [
+        ("link", json!({ "path": "/etc/app/deep/link" })),
+        ("moved", json!({ "path": "/etc/app/before" })),
+        ("removed", json!({ "path": "/etc/app/removed" })),
+        ("replaced", json!({ "path": "/etc/app/replaced" })),
+        (
+            "file",
+            json!({ "path": "/run/app/file", "symlink": false, "owner": "daemon", "mode": "0440" }),
+        ),
+        ("disk", json!({ "path": "/etc/app/disk", "symlink": false })),
+        ("allowed", json!({ "path": "/etc/app/allowed", "symlink": false, "allowDisk": true })),
+        ("foreign", json!({ "path": "/etc/app/foreign" })),
+        ("theirs", json!({ "path": "/home/mallory/dir/secret" })),
+        ("theirlink", json!({ "path": "/srv/planted/secret" })),
+        ("own", json!({ "path": "/home/games/secret", "owner": "games" })),
+    ] {
+        host.secret_with(id, format!("{id}-v1"), fields);
+    }
+    host.file("/etc/app/foreign", "somebody else's");
+    host.file(
+        "/etc/tmpfiles.d/mallory.conf",
+        "d /home/mallory 0755 12345 12345\nd /home/mallory/dir 0755 12345 12345\n\
+         d /home/games 0755 games games\n",
+    );
+    // Somebody owns the folder and has planted a link in it; root's own links on the way are fine.
+    host.file(
+        "/etc/systemd/system/plant.service",
+        "[Unit]\nDefaultDependencies=no\nBefore=systemd-sysusers.service vaultix.target\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c '\
+         mkdir -p /home/mallory/dir /home/games /srv; \
+         chown 12345:12345 /home/mallory /home/mallory/dir; chown games:games /home/games; \
+         ln -s /etc /home/mallory/etc; ln -s /home/mallory/etc /srv/planted'\n",
+    );
+    host.link("/etc/systemd/system/userborn.service.requires/plant.service", "../plant.service");
+    host.file("/etc/systemd/system/userborn.service.d/after.conf", "[Unit]\nAfter=plant.service\n");
+    let mut profile = host.profile().clone();
+    profile["secrets"]["moved"]["path"] = "/etc/app/after".into();
+    for id in ["removed", "replaced"] {
+        profile["secrets"].as_object_mut().unwrap().remove(id);
+    }
+    for id in ["disk", "foreign", "theirs", "theirlink"] {
+        profile["secrets"].as_object_mut().unwrap().remove(id);
+    }
+    profile["secrets"]["link"]["cipher"] = host.store("link-v2", "link-v2").into();
+    profile["secrets"]["file"]["cipher"] = host.store("file-v2", "file-v2").into();
+    host.next("two", &profile);
+    let boot = host.run(
+        r"
+        look() { note $1 find /etc/app /run/app /home/mallory /home/games -printf '%p %y %m %U %G %l\n'; }
+        look boot.paths
+        note boot.texts tail -n 1 /etc/app/deep/link /run/app/file /etc/app/allowed /home/games/secret
+        note boot.other stat /etc/secret
+        ln -sfn /somewhere/else /etc/app/replaced
+        switch two
+        look two.paths
+        note two.texts2 cat /etc/app/deep/link /run/app/file
+        ",
+    );
+    let has = |look: &str, line: &str| {
+        let text = boot.text(look);
+        assert!(text.lines().any(|it| it.trim_end() == line), "{look}: {line} in\n{text}");
+    };
+    let lacks = |look: &str, path: &str| {
+        let text = boot.text(look);
+        assert!(
+            !text.lines().any(|it| it.starts_with(&format!("{path} "))),
+            "{look}: {path} in\n{text}"
+        );
+    };
+    has("boot.paths", "/etc/app/deep d 755 0 0");
+    has("boot.paths", "/etc/app/deep/link l 777 0 0 /run/vaultix/link");
+    has("boot.paths", "/etc/app/before l 777 0 0 /run/vaultix/moved");
+    has("boot.paths", "/run/app/file f 440 1 0");
+    has("boot.paths", "/etc/app/allowed f 400 0 0");
+    has("boot.paths", "/home/games/secret l 777 0 0 /run/vaultix/own");
+    has("boot.paths", "/etc/app/foreign f 644 0 0");
+    lacks("boot.paths", "/etc/app/disk");
+    lacks("boot.paths", "/home/mallory/dir/secret");
+    assert_eq!(boot.status("boot.other"), 1, "nothing went through the planted link");
+    for word in ["link-v1", "file-v1", "allowed-v1", "own-v1"] {
+        assert!(boot.text("boot.texts").contains(word), "{word}");
+    }
+    for (id, word) in [
+        ("disk", "/etc/app/disk"),
+        ("foreign", "/etc/app/foreign"),
+        ("theirs", "/home/mallory"),
+        ("theirlink", "/home/mallory"),
+    ] {
+        assert_eq!(boot.unit_at("boot", &secret_unit(id))["ExecMainStatus"], "73", "{id}");
+        boot.assert_error(&secret_unit(id), &[id, word]);
+    }
+    boot.assert_error(&secret_unit("theirs"), &["unsafe path transition"]);
+    let mut failed = boot.failed("boot");
+    failed.sort();
+    assert_eq!(failed, ["disk", "foreign", "theirlink", "theirs"].map(secret_unit));
+
+    assert_eq!(boot.status("two.switch"), 0, "{}", boot.text("two.switch"));
+    assert_eq!(boot.text("two.texts2"), "link-v2file-v2");
+    has("two.paths", "/etc/app/after l 777 0 0 /run/vaultix/moved");
+    has("two.paths", "/etc/app/replaced l 777 0 0 /somewhere/else");
+    has("two.paths", "/etc/app/foreign f 644 0 0");
+    lacks("two.paths", "/etc/app/before");
+    lacks("two.paths", "/etc/app/removed");
+    boot.assert_no_cycle();
+}

@@ -1,0 +1,332 @@
+//! a running host + another profile → the next generation, and who is told of it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use xtask::system::System;
+
+use crate::support::{Boot, Scenario, placeholder, secret_unit, template_unit};
+
+/// One switch of a host: what the profile becomes, and what is expected then.
+struct Step {
+    /// Its name.
+    name: &'static str,
+    /// Names of the consumers that are restarted, sorted.
+    restarted: &'static [&'static str],
+    /// What else is true then.
+    files: BTreeMap<String, String>,
+    /// Exit status of the stand-in for switch-to-configuration.
+    status: i32,
+}
+
+/// Walks a host through a series of profiles.
+struct Walk {
+    /// The host.
+    host: Scenario,
+    /// The profile of the last step.
+    profile: Value,
+    /// What the last step's files hold.
+    files: BTreeMap<String, String>,
+    /// The steps so far.
+    steps: Vec<Step>,
+}
+
+impl Walk {
+    /// Adds a step from the profile and files as they are now.
+    fn step(&mut self, name: &'static str, restarted: &'static [&'static str], status: i32) {
+        self.host.next(name, &self.profile);
+        self.steps.push(Step { name, restarted, files: self.files.clone(), status });
+    }
+
+    /// Gives a secret a new ciphertext, of this plaintext.
+    fn cipher(&mut self, id: &str, version: &str, plaintext: &str) {
+        self.profile["secrets"][id]["cipher"] =
+            self.host.store(&format!("{id}-{version}"), plaintext).into();
+    }
+
+    /// Expects this text in a file.
+    fn expect(&mut self, name: &str, text: &str) {
+        self.files.insert(name.to_owned(), text.to_owned());
+    }
+
+    /// Returns the script that switches to all of them in turn.
+    fn script(&self) -> String {
+        self.steps.iter().flat_map(|step| ["switch ", step.name, "\n"]).collect()
+    }
+
+    /// Checks every step: files, restarts, exit status, one generation left.
+    fn check(&self, boot: &Boot) {
+        let mut before = "boot";
+        for step in &self.steps {
+            let name = step.name;
+            let said = boot.text(&format!("{name}.switch"));
+            assert_eq!(boot.status(&format!("{name}.switch")), step.status, "{name}: {said}");
+            let found = boot.text(&format!("{name}.texts"));
+            let found: BTreeMap<String, String> = found
+                .lines()
+                .map(|line| line.trim_start_matches("/run/vaultix/").split_once(':').unwrap())
+                .map(|(file, text)| (file.to_owned(), text.to_owned()))
+                .collect();
+            pretty_assertions::assert_eq!(found, step.files, "{name}");
+            assert_eq!(restarted(boot, before, name), step.restarted, "{name}");
+            let generations = boot.text(&format!("{name}.generations"));
+            assert_eq!(generations.lines().count(), 1, "{name}: {generations}");
+            before = name;
+        }
+    }
+}
+
+/// Returns the names of the consumers that another run has taken over between two snapshots.
+fn restarted(boot: &Boot, from: &str, to: &str) -> Vec<String> {
+    let (before, after) = (boot.units(from), boot.units(to));
+    let name = |unit: &String| unit.strip_prefix("c-").unwrap().replace(".service", "");
+    before
+        .iter()
+        .filter(|(unit, _)| unit.starts_with("c-"))
+        .filter(|(unit, was)| was["InvocationID"] != after[*unit]["InvocationID"])
+        .map(|(unit, _)| name(unit))
+        .collect()
+}
+
+/// Every kind of change, alone and all at once, reaches its file and exactly those who use it.
+pub fn every_kind_of_change(system: System) {
+    let mut host = Scenario::new(system, "switch");
+    host.nixos();
+    host.file("/etc/users", "alice 1500\n");
+    let told = |name: &str| json!({ "restartUnits": [format!("c-{name}.service")] });
+    let mut files = BTreeMap::new();
+    for id in ["keep", "change", "remove", "rename", "owner", "same", "inner", "alice"] {
+        let mut fields = told(id);
+        if id == "change" {
+            fields["restartUnits"] = json!(["c-change.service", "c-stopped.service"]);
+            fields["reloadUnits"] = json!(["l-change.service"]);
+        }
+        host.secret_with(id, format!("{id}-v1"), fields);
+        files.insert(id.to_owned(), format!("{id}-v1"));
+    }
+    let p = placeholder;
+    host.profile()["placeholder"] = json!({ "inner": p("inner"), "keep": p("keep") });
+    host.profile()["templates"] = json!({
+        "outer": { "content": format!("<{}>", p("inner")), "restartUnits": ["c-outer.service"] },
+        "text": { "content": format!("t1 {}", p("keep")), "restartUnits": ["c-text.service"] },
+    });
+    host.profile()["beforeUserborn"] = json!(["alice"]);
+    files.insert("outer".into(), "<inner-v1>".into());
+    files.insert("text".into(), "t1 keep-v1".into());
+    let consumers =
+        ["alice", "change", "inner", "keep", "outer", "owner", "remove", "rename", "same"];
+    for name in consumers.into_iter().chain(["text", "stopped", "unrelated"]) {
+        host.consumer(&format!("c-{name}"), &format!("/run/vaultix/{name}"));
+    }
+    host.consumer("l-change", "/run/vaultix/change");
+
+    let profile = host.profile().clone();
+    let mut walk = Walk { host, profile, files, steps: Vec::new() };
+    walk.step("nothing", &[], 0);
+    let added = walk.host.store("added", "added-v1");
+    walk.profile["secrets"]["added"] = json!({ "cipher": added });
+    walk.expect("added", "added-v1");
+    walk.step("add", &[], 0);
+    walk.cipher("change", "v2", "change-v2");
+    walk.expect("change", "change-v2");
+    walk.step("change", &["change"], 0);
+    walk.profile["secrets"].as_object_mut().unwrap().remove("remove");
+    walk.files.remove("remove");
+    walk.step("remove", &[], 0);
+    walk.profile["secrets"]["rename"]["name"] = "renamed".into();
+    walk.files.remove("rename");
+    walk.expect("renamed", "rename-v1");
+    walk.step("rename", &[], 0);
+    walk.profile["secrets"]["owner"]["owner"] = "daemon".into();
+    walk.profile["secrets"]["owner"]["mode"] = "0440".into();
+    walk.step("owner", &[], 0);
+    walk.cipher("same", "again", "same-v1");
+    walk.step("same", &[], 0);
+    walk.profile["templates"]["text"]["content"] = format!("t2 {}", p("keep")).into();
+    walk.expect("text", "t2 keep-v1");
+    walk.step("text", &["text"], 0);
+    walk.cipher("inner", "v2", "inner-v2");
+    walk.expect("inner", "inner-v2");
+    walk.expect("outer", "<inner-v2>");
+    walk.step("inner", &["inner", "outer"], 0);
+    walk.cipher("alice", "v2", "alice-v2");
+    walk.expect("alice", "alice-v2");
+    walk.step("early", &["alice"], 0);
+    walk.profile["secrets"]["change"]["cipher"] = "/store/broken".into();
+    walk.host.file("/store/broken", "not an age file");
+    walk.cipher("inner", "v3", "inner-v3");
+    walk.expect("inner", "inner-v3");
+    walk.expect("outer", "<inner-v3>");
+    walk.step("bad", &["inner", "outer"], 4);
+    // All at once, one that is still bad among them.
+    let more = walk.host.store("more", "more-v1");
+    walk.profile["secrets"]["more"] = json!({ "cipher": more });
+    walk.expect("more", "more-v1");
+    walk.profile["secrets"].as_object_mut().unwrap().remove("added");
+    walk.files.remove("added");
+    walk.cipher("keep", "v2", "keep-v2");
+    walk.expect("keep", "keep-v2");
+    walk.expect("text", "t2 keep-v2");
+    walk.cipher("same", "third", "same-v1");
+    walk.cipher("alice", "v3", "alice-v3");
+    walk.expect("alice", "alice-v3");
+    walk.profile["secrets"]["rename"]["name"] = "again".into();
+    walk.files.remove("renamed");
+    walk.expect("again", "rename-v1");
+    walk.profile["secrets"]["owner"]["group"] = "mail".into();
+    walk.step("all", &["alice", "keep", "text"], 4);
+    walk.cipher("change", "v3", "change-v3");
+    walk.expect("change", "change-v3");
+    walk.step("mended", &["change"], 0);
+    walk.step("idle", &[], 0);
+
+    let script = format!("systemctl stop c-stopped.service; snapshot boot\n{}", walk.script());
+    let host = std::mem::replace(&mut walk.host, Scenario::new(system, "spare"));
+    let boot = host.run(&script);
+    walk.check(&boot);
+
+    let unit = |step: &str, unit: &str| boot.unit_at(step, unit)["ActiveState"].clone();
+    assert_eq!(unit("add", &secret_unit("added")), "active");
+    assert_eq!(unit("all", &secret_unit("more")), "active");
+    for (step, id) in [("remove", "remove"), ("all", "added")] {
+        let gone = boot.units(step).get(&secret_unit(id)).map(|unit| unit["ActiveState"].clone());
+        assert!(gone.is_none_or(|state| state == "inactive"), "{step}: {id} is stopped");
+    }
+    assert_eq!(boot.text("change.check"), "", "the check before a switch has nothing to say");
+    assert_eq!(boot.status("bad.check"), 1, "and says beforehand what would fail");
+    assert!(boot.text("bad.check").contains("change"), "{}", boot.text("bad.check"));
+    boot.assert_error("vaultix-switch.service", &["change", "/store/broken"]);
+    assert_eq!(boot.unit_at("bad", "vaultix-switch.service")["ActiveState"], "failed");
+
+    let line = |step: &str, file: &str, name: &str| -> String {
+        let text = boot.text(&format!("{step}.{file}"));
+        let found = text.lines().find(|line| line.split(' ').any(|word| word.ends_with(name)));
+        found.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
+    };
+    assert!(line("owner", "files", "/owner").ends_with("/owner 440 daemon root "));
+    assert!(line("all", "files", "/owner").ends_with("/owner 440 daemon mail "));
+    for step in ["add", "change", "remove", "rename", "same", "text", "inner", "early", "bad"] {
+        let inode = line(step, "inodes", "keep");
+        assert_eq!(inode, line("nothing", "inodes", "keep"), "{step}: a hard link");
+        assert!(line(step, "files", "/alice").contains(" 400 root root"), "{step}");
+    }
+    for text in ["files", "inodes", "generations"] {
+        let (before, after) =
+            (boot.text(&format!("mended.{text}")), boot.text(&format!("idle.{text}")));
+        assert_eq!(before, after, "nothing to do, nothing touched");
+    }
+    assert_eq!(
+        boot.text("userborn.log"),
+        "alice alice-v1\nalice alice-v2\nalice alice-v3",
+        "users are made again when an early secret changed, and only then"
+    );
+    let log = boot.text("l-change.log");
+    assert_eq!(log, "start change-v1\nreload change-v2\nreload change-v3\nstop change-v3");
+    assert!(!boot.text("c-stopped.log").contains("v2"), "what is stopped is left so");
+    for step in ["text", "inner"] {
+        assert_eq!(unit(step, &template_unit("outer")), "active", "{step}");
+    }
+    boot.assert_no_cycle();
+}
+
+/// The first activation on a running system that never had anything of ours, the way back, and a
+/// second first time.
+pub fn first_activation(system: System) {
+    let mut host = Scenario::new(system, "first");
+    host.nixos();
+    host.file("/etc/users", "alice 1500\n");
+    host.secret("alice", "hash");
+    host.secret_with("token", "hunter2", json!({ "owner": "alice" }));
+    host.profile()["beforeUserborn"] = json!(["alice"]);
+    let profile = host.profile().clone();
+    host.next("first", &profile);
+    *host.profile() = Value::Null;
+    let boot = host.run(
+        r"
+        note before find /run/vaultix /run/vaultix.d
+        switch first
+        note fstype stat --file-system --format=%T /run/vaultix/
+        note shadow grep ^alice: /etc/shadow
+        ",
+    );
+    assert_eq!(boot.status("before"), 1, "there was nothing");
+    assert_eq!(boot.status("first.switch"), 0, "{}", boot.text("first.switch"));
+    assert!(boot.text("first.texts").contains("/run/vaultix/token:hunter2"));
+    assert!(boot.text("first.files").contains("/run/vaultix/token 400 alice root"));
+    assert_eq!(boot.text("fstype"), "ramfs");
+    assert_eq!(boot.text("shadow"), "alice:hash:1::::::", "users were made again, with it");
+    for unit in [secret_unit("alice"), secret_unit("token"), "vaultix.target".into()] {
+        assert_eq!(boot.unit(&unit)["ActiveState"], "active", "{unit}");
+    }
+    boot.assert_no_cycle();
+}
+
+/// Ten switches in a row keep as many generations as asked for, and an older profile can come back.
+pub fn ten_switches(system: System) {
+    let mut host = Scenario::new(system, "ten");
+    host.nixos();
+    host.file("/etc/users", "");
+    host.secret("token", "v0");
+    host.secret("keep", "kept");
+    let base = host.profile().clone();
+    host.next("base", &base);
+    let mut profile = base.clone();
+    profile["settings"]["keepGenerations"] = 3.into();
+    let mut script = String::new();
+    let mut step = |host: &Scenario, name: String, profile: &Value| {
+        host.next(&name, profile);
+        script.extend(["switch ", &name, "\n"]);
+    };
+    for i in 1..=10 {
+        profile["secrets"]["token"]["cipher"] =
+            host.store(&format!("v{i}"), format!("v{i}")).into();
+        step(&host, format!("three{i}"), &profile);
+    }
+    profile["settings"]["keepGenerations"] = 0.into();
+    for i in 11..=13 {
+        profile["secrets"]["token"]["cipher"] =
+            host.store(&format!("v{i}"), format!("v{i}")).into();
+        step(&host, format!("all{i}"), &profile);
+    }
+    script.push_str("switch base\n");
+    let boot = host.run(&script);
+    let numbers = |step: &str| -> Vec<u32> {
+        let text = boot.text(&format!("{step}.generations"));
+        let mut numbers: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    assert_eq!(numbers("three1"), [1, 2]);
+    assert_eq!(numbers("three2"), [1, 2, 3]);
+    assert_eq!(numbers("three10"), [9, 10, 11]);
+    assert_eq!(numbers("all13"), [9, 10, 11, 12, 13, 14], "none is removed");
+    assert_eq!(numbers("base"), [15], "back to one, and to the first profile");
+    assert!(boot.text("three10.texts").contains("/run/vaultix/token:v10"));
+    assert!(boot.text("base.texts").contains("/run/vaultix/token:v0"));
+    boot.assert_no_cycle();
+}
+
+/// A consumer that does not come up again is its own failure: the switch and the other consumers are
+/// not touched by it.
+pub fn a_consumer_that_fails(system: System) {
+    let mut host = Scenario::new(system, "fails");
+    host.nixos();
+    host.file("/etc/users", "");
+    let units = json!({ "restartUnits": ["c-good.service", "c-picky.service"] });
+    host.secret_with("token", "v1", units);
+    host.consumer("c-good", "/run/vaultix/token");
+    host.unit(
+        "c-picky.service",
+        "[Service]\nType=exec\nExecStartPre=/bin/grep v1 /run/vaultix/token\n\
+         ExecStart=/bin/sleep infinity\n",
+    );
+    let mut profile = host.profile().clone();
+    profile["secrets"]["token"]["cipher"] = host.store("v2", "v2").into();
+    host.next("two", &profile);
+    let boot = host.run("switch two");
+    assert_eq!(boot.failed("two"), ["c-picky.service"]);
+    assert_eq!(boot.unit_at("two", "vaultix-switch.service")["Result"], "success");
+    assert_eq!(restarted(&boot, "boot", "two"), ["good", "picky"]);
+    assert!(boot.text("two.texts").contains("/run/vaultix/token:v2"));
+    boot.assert_no_cycle();
+}
