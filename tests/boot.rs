@@ -41,6 +41,10 @@ mod life;
 #[path = "boot/path.rs"]
 mod path;
 
+/// What `nix/profile.nix` writes, unchanged.
+#[path = "boot/nix.rs"]
+mod nix;
+
 /// What restarting and reloading does.
 #[path = "boot/restart.rs"]
 mod restart;
@@ -99,6 +103,7 @@ on_both! {
     life::rescue_and_the_mount,
     restart::consumers_are_told_of_changes_only,
     restart::reload_of_systemd_keeps_all,
+    nix::a_profile_that_nix_made,
     ;
     // systemd 252 does not boot without CAP_SYS_ADMIN.
     failure::not_a_ramfs,

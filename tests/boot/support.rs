@@ -140,8 +140,13 @@ impl Scenario {
     /// that path.
     pub fn store(&self, name: &str, plaintext: impl AsRef<[u8]>) -> String {
         let path = format!("/store/{name}");
-        self.file(&path, encrypt(&self.recipient, plaintext.as_ref()));
+        self.encrypted(&path, plaintext);
         path
+    }
+
+    /// Puts a ciphertext of this plaintext at the absolute `path`.
+    pub fn encrypted(&self, path: &str, plaintext: impl AsRef<[u8]>) {
+        self.file(path, encrypt(&self.recipient, plaintext.as_ref()));
     }
 
     /// Adds a profile that the script can switch to by `name`.
