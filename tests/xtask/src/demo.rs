@@ -83,7 +83,6 @@ impl Desk {
         self.show("cat web.pub")?;
 
         say("Three secrets. `vaultix edit` would start $EDITOR; here it reads what is piped in:")?;
-        sh.write_file("recipient", cmd!(sh, "age-keygen -y identity.txt").quiet().read()?)?;
         for (name, plaintext) in SECRETS {
             self.edit(name, plaintext)?;
         }
@@ -103,7 +102,7 @@ impl Desk {
         let text = plaintext.trim_end();
         self.show(&format!(
             "echo '{text}' | vaultix edit secrets/{name}.age \
-             --identity identity.txt --recipient $(cat recipient) --stdin"
+             --identity identity.txt --stdin"
         ))
     }
 

@@ -18,7 +18,7 @@ show "systemctl --failed --plain --no-pager --legend=no"
 fact failed "systemctl --failed --plain --legend=no | cut -d ' ' -f 1"
 
 tell "systemd says why, and so does the journal:"
-show "systemctl status --no-pager --lines=3 vaultix-secret@broken.service"
+show "systemctl status --no-pager --lines=5 vaultix-secret@broken.service"
 fact status "systemctl show --property=ExecMainStatus --value vaultix-secret@broken.service"
 
 tell "The others are in place: on a ramfs, which is never written to a disk, each with its owner and mode:"
@@ -30,7 +30,7 @@ fact database "stat --format='%a %U' /run/vaultix/database && cat /run/vaultix/d
 fact fstype "stat --file-system --format=%T /run/vaultix/"
 fact broken "ls /run/vaultix/broken"
 
-tell "radio.service says nothing about secrets, and yet had its own when it started:"
+tell "radio.service has no ordering of its own, and yet had its secret when it started. The drop-in is the generator's:"
 show "systemctl cat radio.service"
 show "journalctl --no-pager --output=cat --identifier=radio"
 
