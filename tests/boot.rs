@@ -100,6 +100,7 @@ on_both! {
     switch::a_consumer_that_fails,
     path::paths_of_their_own,
     life::a_late_key_is_enough,
+    life::only_the_missing_key_is_waited_for,
     life::rescue_and_the_mount,
     restart::consumers_are_told_of_changes_only,
     restart::reload_of_systemd_keeps_all,

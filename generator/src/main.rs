@@ -42,7 +42,8 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Option<(PathBuf, PathBuf)>
     let mut directories = Vec::new();
     while let Some(arg) = args.next() {
         if arg == "--profile" {
-            profile = args.next()?.into();
+            // It goes into units, which have no working directory.
+            profile = std::path::absolute(args.next()?).ok()?;
         } else if arg.as_encoded_bytes().starts_with(b"-") {
             return None;
         } else {

@@ -30,8 +30,8 @@ const SWITCH: &str = include_str!("../../units/switch.conf.in");
 pub const TARGET_UNIT: &str = "vaultix.target";
 /// Name of the unit that fails for a profile.
 pub const PROFILE_UNIT: &str = "vaultix-profile.service";
-/// Name of the unit that waits for a host key.
-pub const LATE_KEY_UNIT: &str = "vaultix-late-key.path";
+/// Name of the unit that tries again with a host key that came late.
+const LATE_KEY_SERVICE_UNIT: &str = "vaultix-late-key.service";
 
 /// Units that make users. Those that do not exist count for nothing in an ordering.
 const USERS: [&str; 2] = ["systemd-sysusers.service", "userborn.service"];
@@ -241,23 +241,44 @@ fn switch(mount: &str, key_mounts: &str) -> [UnitFile; 2] {
     })
 }
 
-/// Renders the two units that try again when a host key comes late, if there is a key to wait for.
+/// Returns the name of the unit that waits for the host key `path`, `None` if it could open nothing.
+///
+/// One unit for each key, so that a helper can wait for the one that is missing: a unit that waits for several is
+/// content with the one that exists, and would try again without end.
+#[must_use]
+pub fn late_key_unit(settings: &Settings, path: &Path) -> Option<String> {
+    let at = profile::fitting_keys(settings).position(|key| key.path == path)?;
+    Some(if at == 0 {
+        "vaultix-late-key.path".to_owned()
+    } else {
+        format!("vaultix-late-key-{}.path", at + 1)
+    })
+}
+
+/// Renders the units that try again when a host key comes late.
 fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
-    let paths: Vec<String> = profile::fitting_keys(settings)
-        .map(|key| format!("PathExists={}", escape::value(&key.path.to_string_lossy())))
+    // By name, since a key that is listed twice has one unit.
+    let waiting: BTreeMap<String, String> = profile::fitting_keys(settings)
+        .filter_map(|key| {
+            let path = escape::value(&key.path.to_string_lossy());
+            Some((late_key_unit(settings, &key.path)?, path))
+        })
         .collect();
-    if paths.is_empty() {
+    if waiting.is_empty() {
         return Vec::new();
     }
+    let units = waiting.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
     let systemctl = escape::argument(&settings.systemctl.to_string_lossy());
-    vec![
-        text(LATE_KEY_UNIT, LATE_KEY_PATH, &[("PROFILE", source), ("PATHS", &paths.join("\n"))]),
-        text(
-            "vaultix-late-key.service",
-            LATE_KEY_SERVICE,
-            &[("PROFILE", source), ("SYSTEMCTL", &systemctl)],
-        ),
-    ]
+    let mut files: Vec<UnitFile> = waiting
+        .iter()
+        .map(|(unit, path)| text(unit, LATE_KEY_PATH, &[("PROFILE", source), ("PATH", path)]))
+        .collect();
+    files.push(text(
+        LATE_KEY_SERVICE_UNIT,
+        LATE_KEY_SERVICE,
+        &[("PROFILE", source), ("SYSTEMCTL", &systemctl), ("UNITS", &units)],
+    ));
+    files
 }
 
 /// Returns the command line of an item's unit.

@@ -57,6 +57,22 @@ pub fn a_late_key_is_enough(system: System) {
     boot.assert_no_cycle();
 }
 
+/// Of two host keys one is missing, and a secret fails for a reason of its own: it is not tried again until the key
+/// that is missing comes.
+pub fn only_the_missing_key_is_waited_for(system: System) {
+    let mut host = Scenario::new(system, "twokeys");
+    let keys = host.profile()["settings"]["hostKeys"].as_array_mut().unwrap();
+    keys.push(json!({ "path": "/late/host_key", "type": "ed25519" }));
+    host.secret("token", "hunter2");
+    host.ciphertext("broken", Some(b"not an age file"), json!({}));
+    let boot = host.run("settle; note token cat /run/vaultix/token");
+    assert_eq!(boot.text("token"), "hunter2", "the other key will do");
+    assert_eq!(boot.failed("final"), [secret_unit("broken")]);
+    assert_eq!(boot.unit("vaultix-late-key.path")["ActiveState"], "inactive");
+    assert_eq!(boot.unit("vaultix-late-key-2.path")["ActiveState"], "active");
+    assert_eq!(boot.unit("vaultix-late-key.service")["InvocationID"], "", "it never ran");
+}
+
 /// Rescue mode and back, and the ramfs unmounted and mounted again.
 pub fn rescue_and_the_mount(system: System) {
     let mut host = Scenario::new(system, "rescue");

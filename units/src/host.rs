@@ -46,7 +46,7 @@ impl<'a> Host<'a> {
         let plaintext = match decrypt(&ciphertext, identities.iter()) {
             Ok(plaintext) => plaintext,
             Err(decrypt::Error::NoMatch(recipients)) => {
-                return Err(self.no_match(path, identities, &recipients));
+                return Err(self.no_match(secret, identities, &recipients));
             }
             Err(decrypt::Error::Damaged(reason)) => {
                 let path = path.display();
@@ -69,14 +69,13 @@ impl<'a> Host<'a> {
         fill(plaintext.expose(), value)
     }
 
-    /// Returns whether a key that could open the host's secrets does not exist.
+    /// Returns the keys that could open the host's secrets and do not exist.
     ///
-    /// It may come later: on a mount, or made by sshd's key generation.
-    #[must_use]
-    pub fn misses_key(&self) -> bool {
-        self.identities.get().is_some_and(|identities| {
-            identities.failures.iter().any(|failure| is_missing(&failure.reason))
-        })
+    /// They may come later: on a mount, or made by sshd's key generation.
+    pub fn missing_keys(&self) -> impl Iterator<Item = &Path> {
+        let failures =
+            self.identities.get().into_iter().flat_map(|identities| &identities.failures);
+        failures.filter(|failure| is_missing(&failure.reason)).map(|failure| &*failure.path)
     }
 
     /// Returns the host's identities, and names those that could not be read while others could.
@@ -92,16 +91,21 @@ impl<'a> Host<'a> {
         })
     }
 
-    /// Says why no identity opens the ciphertext `path`, which is encrypted to `recipients`.
+    /// Says why no identity opens the ciphertext of `secret`, which is encrypted to `recipients`.
     fn no_match(
         &self,
-        path: &Path,
+        secret: &Secret,
         identities: &HostIdentities,
         recipients: &[Recipient],
     ) -> Failure {
         let refused = |reason: String| Failure::new(Status::NoPerm, reason);
         if identities.tried.is_empty() {
-            return refused(self.no_key(identities));
+            let early = if secret.place.early && self.missing_keys().next().is_some() {
+                "; what is needed before users exist needs the key on a file system with neededForBoot = true"
+            } else {
+                ""
+            };
+            return refused(format!("{}{early}", self.no_key(identities)));
         }
         let host = header::of_ssh_key(&self.settings.host_pubkey);
         let ours = host.as_ref().filter(|host| recipients.contains(host));
@@ -118,7 +122,7 @@ impl<'a> Host<'a> {
         let keys: Vec<String> =
             tried.chain(identities.failures.iter().map(ToString::to_string)).collect();
         let keys = keys.join(", ");
-        let (path, recipients) = (path.display(), header::describe(recipients));
+        let (path, recipients) = (secret.ciphertext.display(), header::describe(recipients));
         refused(match ours {
             Some(_) => format!(
                 "{path} is for the key in settings.hostPubkey ({recipients}), but no key on this host is that \

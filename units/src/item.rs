@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use vaultix_generator::profile::{Invalid, Placement, Profile, Secret, Settings, Template};
 use vaultix_generator::status::Status;
-use vaultix_generator::unit::{Kind, LATE_KEY_UNIT};
+use vaultix_generator::unit::{Kind, late_key_unit};
 
 use crate::failure::Failure;
 use crate::generation::{Generation, Lock, Ramfs, link_of};
@@ -56,8 +56,10 @@ fn secret(profile: &Profile, secret: &Secret) -> Result<(), Failure> {
         let inputs = record::secret_inputs(secret);
         Ok((inputs, host.decrypt(secret)?))
     });
-    if result.is_err() && host.misses_key() {
-        queue(&settings.systemctl, Job::Start, &[LATE_KEY_UNIT.to_owned()]);
+    if result.is_err() {
+        let units: Vec<String> =
+            host.missing_keys().filter_map(|key| late_key_unit(settings, key)).collect();
+        queue(&settings.systemctl, Job::Start, &units);
     }
     if result? {
         let templates: Vec<String> =

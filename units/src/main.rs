@@ -34,7 +34,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Keeps what is in memory there: no core dump, no debugger. Files are made for their owner alone.
+/// Keeps what is in memory there: no core dump, no debugger. Every file is made with a mode of its own; the mask only
+/// keeps the parents of custom paths at 0755, whatever the unit's is.
 fn harden() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     // Neither can fail with these arguments, and the unit sets a limit, too.

@@ -148,7 +148,7 @@ fn put_file(
         return Err(Failure::write(
             &place.path,
             "its directory is not on ramfs or tmpfs, so the plaintext would be on a disk; let path be a link \
-             (symlink = true), or set allowDisk = true",
+             (symlink = true), or, for a secret, set allowDisk = true",
         ));
     }
     match entry(parent, name) {

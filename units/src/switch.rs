@@ -635,7 +635,7 @@ fn put(task: &Task, generation: &Generation, settings: &Settings) -> Result<(), 
 struct Changes {
     /// Items whose plaintext changed, or came at last.
     changed: BTreeSet<(Kind, String)>,
-    /// Whether there are items that had no file before.
+    /// Whether there are early items that had no file before.
     added: bool,
 }
 
@@ -654,9 +654,8 @@ impl Changes {
         let stopped: Vec<String> =
             removed.iter().map(|record| Record::key(record.kind, &record.id)).collect();
         queue(systemctl, Job::Stop, &stopped);
-        if self.added {
-            queue(systemctl, Job::Start, &[TARGET_UNIT.to_owned()]);
-        }
+        // The units of items that were added, and of those that had failed: their files are there now.
+        queue(systemctl, Job::Start, &[TARGET_UNIT.to_owned()]);
         let (mut restart, mut reload) = (BTreeSet::new(), BTreeSet::new());
         for (kind, id) in &self.changed {
             let place = match kind {
