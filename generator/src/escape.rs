@@ -89,8 +89,14 @@ pub fn argument(text: &str) -> String {
             '"' => quoted.push_str("\\\""),
             '%' => quoted.push_str("%%"),
             '$' => quoted.push_str("$$"),
-            // systemd refuses bare control characters, and takes C escapes for bytes.
-            control if control.is_ascii_control() => push_hex(&mut quoted, control as u8),
+            // systemd takes C escapes for bytes, and refuses lines in which these stand bare.
+            refused if is_refused(refused) => {
+                let mut bytes = [0; 4];
+                refused
+                    .encode_utf8(&mut bytes)
+                    .bytes()
+                    .for_each(|byte| push_hex(&mut quoted, byte));
+            }
             other => quoted.push(other),
         }
     }
@@ -102,7 +108,7 @@ pub fn argument(text: &str) -> String {
 ///
 /// ```
 /// use vaultix_generator::escape::value;
-/// assert_eq!(value("50%\n"), r"50%%\x0a");
+/// assert_eq!(value("50%\n"), r"50%%\u{a}");
 /// ```
 #[must_use]
 pub fn value(text: &str) -> String {
@@ -110,7 +116,7 @@ pub fn value(text: &str) -> String {
     for character in text.chars() {
         match character {
             '%' => escaped.push_str("%%"),
-            control if control.is_ascii_control() => push_hex(&mut escaped, control as u8),
+            refused if is_refused(refused) => escaped.extend(refused.escape_unicode()),
             other => escaped.push(other),
         }
     }
@@ -119,6 +125,13 @@ pub fn value(text: &str) -> String {
         escaped.push(' ');
     }
     escaped
+}
+
+/// Returns whether systemd refuses a line with this character: a control character, or one of Unicode's
+/// noncharacters.
+fn is_refused(character: char) -> bool {
+    let code = character as u32;
+    character.is_control() || matches!(code, 0xfdd0..=0xfdef) || code & 0xfffe == 0xfffe
 }
 
 /// Returns `bytes` in lower-case hex.

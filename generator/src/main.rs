@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -20,7 +21,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err((status, message)) => {
-            eprintln!("vaultix-generator: {message}");
+            // Nobody may be there to read it.
+            let _ = writeln!(std::io::stderr(), "vaultix-generator: {message}");
             status.into()
         }
     }

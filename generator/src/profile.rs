@@ -11,16 +11,20 @@ use serde_json::value::RawValue;
 pub use fields::Invalid;
 use fields::{Entries, Fields, join};
 
+use crate::escape;
 use crate::placeholder;
 
 /// Where the boot side looks for the profile unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/vaultix/profile.json";
 
-/// Largest profile we read, in bytes (64 MiB): about two hundred thousand secrets.
-pub const MAX_BYTES: u64 = 64 << 20;
+/// Largest profile we read, in bytes (16 MiB): some forty thousand secrets.
+pub const MAX_BYTES: u64 = 16 << 20;
 
 /// First component that no item's `name` may have: a generation keeps its own record there.
 pub const RESERVED_NAME: &str = ".vaultix";
+
+/// Units that make users. Those that do not exist count for nothing in an ordering.
+pub const USERS: [&str; 2] = ["systemd-sysusers.service", "userborn.service"];
 
 /// Who reads a profile. Each side needs another ciphertext of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -400,13 +404,23 @@ fn items<T: Identified>(
     let Some(text) = text else { return Ok(items) };
     for (key, text) in Entries::read(kind, text)?.0 {
         let item = item(join(kind, &key), &key, text);
-        let id = item.as_ref().map_or(key.clone(), |item| item.id().to_owned());
+        let id = match &item {
+            Ok(item) => item.id().to_owned(),
+            // What is wrong elsewhere has its id all the same, and its unit the name that others wait for.
+            Err(_) => stated_id(text).unwrap_or_else(|| key.clone()),
+        };
         let fault = items.contains_key(&id).then(|| {
             Invalid::new(join(kind, &key), format!("another one has the id \"{id}\", too"))
         });
         items.insert(id, fault.map_or(item, Err));
     }
     Ok(items)
+}
+
+/// Returns the `id` that an item states, if it states one that can be used.
+fn stated_id(text: &RawValue) -> Option<String> {
+    let id: String = Fields::read("", text).ok()?.optional("id").ok()??;
+    ensure_id("", &id).ok().map(|()| id)
 }
 
 /// An item that bears its id.
@@ -524,7 +538,7 @@ fn placement(
     ensure_name(fields.place_of("name"), &name)?;
     let path = match fields.optional::<PathBuf>("path")? {
         Some(path) => {
-            ensure_path(fields.place_of("path"), &path, &name, context.settings)?;
+            ensure_path(fields.place_of("path"), &path, &name, early, context.settings)?;
             path
         }
         None if early => context.settings.decrypted_dir_for_user.join(&name),
@@ -535,8 +549,8 @@ fn placement(
     let owner = account(&mut fields, "owner", early)?;
     let group = account(&mut fields, "group", early)?;
     let symlink = fields.optional("symlink")?.unwrap_or(true);
-    let restart_units = units(&mut fields, "restartUnits")?;
-    let reload_units = units(&mut fields, "reloadUnits")?;
+    let restart_units = units(&mut fields, "restartUnits", early, context.settings)?;
+    let reload_units = units(&mut fields, "reloadUnits", early, context.settings)?;
     fields.finish()?;
     Ok(Placement {
         name,
@@ -559,7 +573,8 @@ fn account(fields: &mut Fields, field: &str, early: bool) -> Result<String, Inva
     if name.is_empty() || name.contains([':', '\n', '\0']) {
         return Err(Invalid::new(at, format!("\"{name}\" cannot be the name of an account")));
     }
-    if early && name != "root" && name.parse::<u32>().is_err() {
+    let is_number = name.bytes().all(|byte| byte.is_ascii_digit()) && name.parse::<u32>().is_ok();
+    if early && name != "root" && !is_number {
         return Err(Invalid::new(
             at,
             format!(
@@ -572,16 +587,36 @@ fn account(fields: &mut Fields, field: &str, early: bool) -> Result<String, Inva
 }
 
 /// Reads a list of unit names.
-fn units(fields: &mut Fields, field: &str) -> Result<Vec<String>, Invalid> {
+fn units(
+    fields: &mut Fields,
+    field: &str,
+    early: bool,
+    settings: &Settings,
+) -> Result<Vec<String>, Invalid> {
     let units: Vec<String> = fields.optional(field)?.unwrap_or_default();
-    match units.iter().find(|unit| !is_unit_name(unit)) {
-        Some(odd) => Err(Invalid::new(
-            fields.place_of(field),
-            format!("\"{odd}\" is not the name of a unit"),
-        )
-        .fix("write it in full, like \"nginx.service\"")),
-        None => Ok(units),
+    let place = fields.place_of(field);
+    for unit in &units {
+        if !is_unit_name(unit) {
+            return Err(Invalid::new(place, format!("\"{unit}\" is not the name of a unit"))
+                .fix("write it in full, like \"nginx.service\""));
+        }
+        if is_before(unit, early, settings) {
+            let reason = format!(
+                "\"{unit}\" comes before this item, so that it cannot wait for it; systemd would drop one of the two"
+            );
+            return Err(Invalid::new(place, reason));
+        }
     }
+    Ok(units)
+}
+
+/// Returns whether items are ordered after `unit`, which would make a cycle of a consumer's ordering.
+fn is_before(unit: &str, early: bool, settings: &Settings) -> bool {
+    let mount = escape::path_unit(&settings.decrypted_mount_point.to_string_lossy(), "mount");
+    unit == mount
+        || unit.starts_with("vaultix")
+        || unit == "sysinit.target"
+        || (!early && USERS.contains(&unit))
 }
 
 /// Returns whether `name` is one that systemd accepts, and one that a job can be queued for.
@@ -646,7 +681,10 @@ fn ensure_absolute(place: String, path: &Path) -> Result<(), Invalid> {
     let normal: PathBuf = path.components().collect();
     let plain =
         path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    if !plain || normal.as_os_str() != path.as_os_str() || shown.to_string().contains('\0') {
+    if shown.to_string().contains('\0') {
+        return Err(Invalid::new(place, "holds a NUL character"));
+    }
+    if !plain || normal.as_os_str() != path.as_os_str() {
         return Err(Invalid::new(
             place,
             format!("\"{shown}\" has a component \".\", \"..\" or an empty one"),
@@ -656,17 +694,30 @@ fn ensure_absolute(place: String, path: &Path) -> Result<(), Invalid> {
 }
 
 /// Checks a `path` that was given: what lies in our directories is made by us and found by `name`.
-fn ensure_path(place: String, path: &Path, name: &str, settings: &Settings) -> Result<(), Invalid> {
+fn ensure_path(
+    place: String,
+    path: &Path,
+    name: &str,
+    early: bool,
+    settings: &Settings,
+) -> Result<(), Invalid> {
     ensure_absolute(place.clone(), path)?;
-    let links = [&settings.decrypted_dir, &settings.decrypted_dir_for_user];
-    if links.iter().any(|link| link.join(name) == path) {
+    if path == settings.decrypted_dir.join(name) {
         return Ok(());
     }
-    match links
-        .into_iter()
-        .chain([&settings.decrypted_mount_point])
-        .find(|ours| path.starts_with(ours) || ours.starts_with(path))
-    {
+    if path == settings.decrypted_dir_for_user.join(name) {
+        let shown = path.display();
+        let reason =
+            format!("\"{shown}\" is for what is needed before users exist (beforeUserborn)");
+        let fix = "leave path out, or add the item to beforeUserborn";
+        return if early { Ok(()) } else { Err(Invalid::new(place, reason).fix(fix)) };
+    }
+    let ours = [
+        &settings.decrypted_dir,
+        &settings.decrypted_dir_for_user,
+        &settings.decrypted_mount_point,
+    ];
+    match ours.into_iter().find(|ours| path.starts_with(ours) || ours.starts_with(path)) {
         Some(ours) => Err(Invalid::new(
             place,
             format!("\"{}\" overlaps \"{}\"", path.display(), ours.display()),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::escape;
-use crate::profile::{self, Placement, Profile, Settings};
+use crate::profile::{self, Placement, Profile, Settings, USERS};
 
 /// Text of an item's unit.
 const ITEM: &str = include_str!("../../units/vaultix-item@.service.in");
@@ -32,9 +32,6 @@ pub const TARGET_UNIT: &str = "vaultix.target";
 pub const PROFILE_UNIT: &str = "vaultix-profile.service";
 /// Name of the unit that tries again with a host key that came late.
 const LATE_KEY_SERVICE_UNIT: &str = "vaultix-late-key.service";
-
-/// Units that make users. Those that do not exist count for nothing in an ordering.
-const USERS: [&str; 2] = ["systemd-sysusers.service", "userborn.service"];
 
 /// One thing to be put into the generator's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]

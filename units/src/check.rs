@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use vaultix_generator::placeholder::{Piece, split};
 use vaultix_generator::profile::{Invalid, Profile, Secret, Template};
 use vaultix_generator::status::Status;
+use vaultix_generator::unit::Kind;
 
 use crate::failure::Failure;
-use crate::host::Host;
-use crate::switch::decrypt_all;
+use crate::host::{Host, decrypt_all};
+use crate::render::unknown_placeholder;
+use crate::subject::task;
 
 /// Decrypts every secret, looks up every placeholder, and returns what fails, each with what it is.
 ///
@@ -20,7 +22,7 @@ pub fn check(profile: &Profile) -> Vec<(String, Failure)> {
     for (id, secret) in &profile.secrets {
         match secret {
             Ok(secret) => secrets.push(secret),
-            Err(invalid) => failures.push((format!("secret \"{id}\""), invalid.into())),
+            Err(invalid) => failures.push((task(Kind::Secret, id), invalid.into())),
         }
     }
     let host = Host::new(&profile.settings);
@@ -28,12 +30,12 @@ pub fn check(profile: &Profile) -> Vec<(String, Failure)> {
     for (secret, result) in secrets.iter().zip(decrypt_all(&host, &secrets)) {
         if let Err(failure) = result {
             missing.insert(&secret.id);
-            failures.push((format!("secret \"{}\"", secret.id), failure));
+            failures.push((task(Kind::Secret, &secret.id), failure));
         }
     }
     for (id, template) in &profile.templates {
         if let Err(failure) = check_template(profile, template.as_ref(), &missing) {
-            failures.push((format!("template \"{id}\""), failure));
+            failures.push((task(Kind::Template, id), failure));
         }
     }
     failures
@@ -49,7 +51,7 @@ fn check_template(
         let Piece::Placeholder { hash, .. } = piece else { continue };
         let secret = profile.placeholders.get(hash);
         let Some(id) = secret.filter(|id| profile.secrets.contains_key(*id)) else {
-            return Err(crate::item::unknown_placeholder(hash, secret.map(String::as_str)));
+            return Err(unknown_placeholder(hash, secret.map(String::as_str)));
         };
         if missing.contains(id.as_str()) {
             let reason = format!("it uses the secret \"{id}\", which does not decrypt");

@@ -4,8 +4,13 @@
 //! /run/vaultix -> /run/vaultix.d/2
 //! /run/vaultix.d/2/wifi                          a plaintext
 //! /run/vaultix.d/2/.vaultix/placed/UNIT          what it was made from, for the next switch
-//! /run/vaultix.d/2/.vaultix/failed/UNIT          its unit failed, and there is no plaintext
+//! /run/vaultix.d/2/.vaultix/untold/UNIT          its consumers have not been told of it
+//! /run/vaultix.d/2/.vaultix/gone/UNIT            what an earlier profile put elsewhere, to be taken away
+//! /run/vaultix.d/2/.vaultix/lost/UNIT            the plaintext that belongs to it
 //! ```
+//!
+//! What a switch or an item still has to do is written down before its plaintext is there, and struck out once it is
+//! done: a program that is killed on the way leaves it to the next one.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -31,7 +36,7 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// Mode of the directories of a generation: everyone may pass through, nobody but root may list.
 const PASSABLE: Mode = Mode::from_raw_mode(0o751);
-/// Mode of the generation's own record.
+/// Mode of the generation's own notes.
 const PRIVATE: Mode = Mode::from_raw_mode(0o700);
 /// Mode of a file until it has its owner.
 const UNFINISHED: Mode = Mode::from_raw_mode(0o600);
@@ -47,6 +52,31 @@ pub enum Lock {
     Shared,
     /// Nobody: a switch hides what an item would place in the generation that it replaces.
     Exclusive,
+}
+
+/// What a generation notes about an item besides its plaintext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// What it was made from: a [`crate::record::Record`].
+    Placed,
+    /// Its consumers have not been told of the plaintext that is there, or of the one to come. Empty.
+    Untold,
+    /// What an earlier profile put somewhere else: a [`crate::record::Record`].
+    Gone,
+    /// The plaintext of what is gone.
+    Lost,
+}
+
+impl Note {
+    /// Returns the name of the directory.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Placed => "placed",
+            Self::Untold => "untold",
+            Self::Gone => "gone",
+            Self::Lost => "lost",
+        }
+    }
 }
 
 /// The mounted ramfs.
@@ -112,7 +142,7 @@ impl Ramfs {
     pub fn behind(&self, link: &Path) -> Option<u32> {
         let target = std::fs::read_link(link).ok()?;
         let number = number(target.strip_prefix(&self.point).ok()?.to_str()?)?;
-        self.stat(&number.to_string()).map(|_| number)
+        fs::statat(&self.root, number.to_string(), AtFlags::SYMLINK_NOFOLLOW).ok().map(|_| number)
     }
 
     /// Returns the numbers of all generations, sorted. What is no number does not count.
@@ -142,9 +172,6 @@ impl Ramfs {
         let make = || {
             let root = make_directory(&self.root, &number.to_string(), PASSABLE)?;
             let record = make_directory(&root, RESERVED_NAME, PRIVATE)?;
-            for kind in ["placed", "failed"] {
-                ensure_directory(&record, kind, PRIVATE)?;
-            }
             Ok((root, record))
         };
         let (root, record) = make().map_err(|error: Errno| Failure::write(&path, error))?;
@@ -187,22 +214,21 @@ impl Ramfs {
             .map_err(|error| Failure::path(Status::CantCreat, "remove", link, error))
     }
 
-    /// Removes all generations but `current` and the newest before it, of which `keep` are kept with it;
-    /// 0 keeps all. What is newer than `current` was never finished.
+    /// Removes all generations but `current` and the newest before it, of which `keep` are kept with it; 0 keeps all.
+    /// What is newer than `current`, and what is in `unfinished`, was never a whole generation, and goes too.
     ///
     /// # Errors
     ///
     /// The first that could not be removed; the others are gone.
-    pub fn prune(&self, current: u32, keep: usize) -> Result<(), Failure> {
-        let numbers = self.numbers()?;
-        let older: Vec<u32> = numbers.iter().copied().filter(|number| *number < current).collect();
-        let surplus = match keep {
-            0 => 0,
-            keep => older.len().saturating_sub(keep - 1),
-        };
-        let newer = numbers.iter().copied().filter(|number| *number > current);
+    pub fn prune(&self, current: u32, keep: usize, unfinished: Option<u32>) -> Result<(), Failure> {
+        let (older, newer): (Vec<u32>, Vec<u32>) = self
+            .numbers()?
+            .into_iter()
+            .filter(|number| *number != current)
+            .partition(|number| *number < current && Some(*number) != unfinished);
+        let surplus = if keep == 0 { 0 } else { (older.len() + 1).saturating_sub(keep) };
         let mut result = Ok(());
-        for number in older.iter().copied().take(surplus).chain(newer) {
+        for number in older.into_iter().take(surplus).chain(newer) {
             let name = CString::new(number.to_string()).unwrap_or_default();
             if let Err(error) = remove_tree(&self.root, &name) {
                 let path = self.point.join(number.to_string());
@@ -210,11 +236,6 @@ impl Ramfs {
             }
         }
         result
-    }
-
-    /// Returns what stands at `name` in the root.
-    fn stat(&self, name: &str) -> Option<Stat> {
-        fs::statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW).ok()
     }
 }
 
@@ -273,36 +294,30 @@ impl Generation {
     ///
     /// # Errors
     ///
-    /// [`Status::CantCreat`], with the path.
+    /// [`Status::CantCreat`], with the path; among others, when there is a file of this name already.
     pub fn link(&self, from: &Self, old: &str, name: &str) -> Result<(), Failure> {
         self.make_parents(name)
-            .and_then(|()| link(&from.root, old, &self.root, name))
+            .and_then(|()| fs::linkat(&from.root, old, &self.root, name, AtFlags::empty()))
             .map_err(|error| Failure::write(self.path_of(name), error))
     }
 
-    /// Takes over the record `key` of the generation `from`.
+    /// Returns the names of all notes of this kind, sorted.
     ///
     /// # Errors
     ///
-    /// [`Status::CantCreat`], with the path.
-    pub fn link_record(&self, from: &Self, key: &str) -> Result<(), Failure> {
-        let name = format!("placed/{key}");
-        link(&from.record, &name, &self.record, &name)
-            .map_err(|error| Failure::write(self.path.join(RESERVED_NAME).join(name), error))
-    }
-
-    /// Returns the keys of all records.
-    ///
-    /// # Errors
-    ///
-    /// When they cannot be listed.
-    pub fn record_keys(&self) -> Result<Vec<String>, Failure> {
+    /// [`Status::CantCreat`] when they cannot be listed.
+    pub fn notes(&self, kind: Note) -> Result<Vec<String>, Failure> {
         let list = || {
-            let directory = fs::openat(&self.record, "placed", DIRECTORY, Mode::empty())?;
+            let directory = match fs::openat(&self.record, kind.name(), DIRECTORY, Mode::empty()) {
+                Ok(directory) => directory,
+                Err(Errno::NOENT) => return Ok(Vec::new()),
+                Err(error) => return Err(error),
+            };
             let mut keys = Vec::new();
             for entry in Dir::read_from(&directory)? {
                 let name = entry?.file_name().to_string_lossy().into_owned();
-                if name != "." && name != ".." {
+                // Besides `.` and `..`, what a killed program did not finish.
+                if !name.starts_with('.') {
                     keys.push(name);
                 }
             }
@@ -310,51 +325,58 @@ impl Generation {
             Ok(keys)
         };
         list().map_err(|error: Errno| {
-            Failure::path(Status::CantCreat, "list", self.path.join(RESERVED_NAME), error)
+            Failure::path(Status::CantCreat, "list", self.path_of_note(kind, ""), error)
         })
     }
 
-    /// Returns the record `key`, `None` if there is none that can be read.
+    /// Returns whether there is a note `key` of this kind.
     #[must_use]
-    pub fn record(&self, key: &str) -> Option<Vec<u8>> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = fs::openat(&self.record, format!("placed/{key}"), flags, Mode::empty()).ok()?;
-        let mut text = Vec::new();
-        File::from(file).read_to_end(&mut text).ok()?;
-        Some(text)
+    pub fn has_note(&self, kind: Note, key: &str) -> bool {
+        let path = format!("{}/{key}", kind.name());
+        fs::accessat(&self.record, path, fs::Access::EXISTS, AtFlags::empty()).is_ok()
     }
 
-    /// Writes the record `key`.
+    /// Returns the text of the note `key`, `None` if there is none that can be read.
+    #[must_use]
+    pub fn note(&self, kind: Note, key: &str) -> Option<Plaintext> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path = format!("{}/{key}", kind.name());
+        read_all(File::from(fs::openat(&self.record, path, flags, Mode::empty()).ok()?)).ok()
+    }
+
+    /// Writes the note `key`, whole or not at all.
     ///
     /// # Errors
     ///
     /// [`Status::CantCreat`], with the path.
-    pub fn write_record(&self, key: &str, text: &[u8]) -> Result<(), Failure> {
-        let name = format!("placed/{key}");
+    pub fn write_note(&self, kind: Note, key: &str, text: &Plaintext) -> Result<(), Failure> {
         let ownership = Ownership { uid: 0, gid: 0, mode: 0o600 };
-        let text = Plaintext::new(text.to_vec());
-        replace_file(&self.record, &temporary("record"), &self.record, &name, &text, ownership)
-            .map_err(|error| Failure::write(self.path.join(RESERVED_NAME).join(name), error))
+        let path = format!("{}/{key}", kind.name());
+        ensure_directory(&self.record, kind.name(), PRIVATE)
+            .and_then(|()| {
+                let temporary = temporary("note");
+                replace_file(&self.record, &temporary, &self.record, &path, text, ownership)
+            })
+            .map_err(|error| Failure::write(self.path_of_note(kind, key), error))
     }
 
-    /// Notes that the item `key` has failed and there is no plaintext of it.
-    pub fn mark_failed(&self, key: &str) {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-        // The note is a help for the next run: one that cannot be written is no failure of its own.
-        let _ = fs::openat(&self.record, format!("failed/{key}"), flags, UNFINISHED);
+    /// Strikes out the note `key`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`], with the path.
+    pub fn strike_note(&self, kind: Note, key: &str) -> Result<(), Failure> {
+        match fs::unlinkat(&self.record, format!("{}/{key}", kind.name()), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => {
+                Err(Failure::path(Status::CantCreat, "remove", self.path_of_note(kind, key), error))
+            }
+        }
     }
 
-    /// Returns whether the item `key` has failed and there was no plaintext of it.
-    #[must_use]
-    pub fn has_failed(&self, key: &str) -> bool {
-        fs::accessat(&self.record, format!("failed/{key}"), fs::Access::EXISTS, AtFlags::empty())
-            .is_ok()
-    }
-
-    /// Takes back the note that the item `key` has failed; returns whether there was one.
-    #[must_use]
-    pub fn clear_failed(&self, key: &str) -> bool {
-        fs::unlinkat(&self.record, format!("failed/{key}"), AtFlags::empty()).is_ok()
+    /// Returns the path of a note, for errors.
+    fn path_of_note(&self, kind: Note, key: &str) -> PathBuf {
+        self.path.join(RESERVED_NAME).join(kind.name()).join(key)
     }
 
     /// Makes the directories that the file `name` stands in.
@@ -398,7 +420,7 @@ pub(crate) fn replace_file(
     from: &OwnedFd,
     temporary: &str,
     to: &OwnedFd,
-    name: &str,
+    name: impl rustix::path::Arg,
     plaintext: &Plaintext,
     ownership: Ownership,
 ) -> Result<(), Errno> {
@@ -467,17 +489,6 @@ fn ensure_directory(parent: &OwnedFd, name: &str, mode: Mode) -> Result<(), Errn
 fn make_directory(parent: &OwnedFd, name: &str, mode: Mode) -> Result<OwnedFd, Errno> {
     ensure_directory(parent, name, mode)?;
     fs::openat(parent, name, DIRECTORY, Mode::empty())
-}
-
-/// Makes `name` in `to` the file `old` in `from`; a file that is there before is replaced.
-fn link(from: &OwnedFd, old: &str, to: &OwnedFd, name: &str) -> Result<(), Errno> {
-    match fs::linkat(from, old, to, name, AtFlags::empty()) {
-        Err(Errno::EXIST) => {
-            fs::unlinkat(to, name, AtFlags::empty())?;
-            fs::linkat(from, old, to, name, AtFlags::empty())
-        }
-        result => result,
-    }
 }
 
 /// Removes `name` in `parent`, with all that is in it. Follows no link.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use vaultix_generator::escape;
 use vaultix_generator::profile::{Secret, Settings};
@@ -15,6 +16,7 @@ use crate::failure::{Failure, Level, say};
 use crate::header::{self, Recipient};
 use crate::identity::{self, HostIdentities, Reason};
 use crate::plaintext::Plaintext;
+use crate::record::secret_inputs;
 use crate::template::{Value, fill};
 
 /// Decrypts for one host. Its keys are read when they are first needed, and once.
@@ -135,13 +137,21 @@ impl<'a> Host<'a> {
         })
     }
 
+    /// Names all host keys of the profile.
+    fn key_paths(&self) -> String {
+        let keys = &self.settings.host_keys;
+        let paths: Vec<String> = keys.iter().map(|key| key.path.display().to_string()).collect();
+        if paths.is_empty() { "there are none".to_owned() } else { paths.join(", ") }
+    }
+
     /// Says why there is no identity at all.
     fn no_key(&self, identities: &HostIdentities) -> String {
         let kind = self.settings.host_pubkey.split_ascii_whitespace().next().unwrap_or_default();
         if identities.failures.is_empty() {
             return format!(
-                "no key in settings.hostKeys is of the type of settings.hostPubkey ({kind}); list the key that \
-                 belongs to it"
+                "none of settings.hostKeys ({}) is of the type of settings.hostPubkey, {kind}; list the key that \
+                 belongs to it",
+                self.key_paths()
             );
         }
         let reasons: Vec<String> = identities.failures.iter().map(explain).collect();
@@ -151,18 +161,13 @@ impl<'a> Host<'a> {
 
 /// Says why a host key cannot be read, and where to look.
 fn explain(failure: &identity::Failure) -> String {
-    let path = &failure.path;
-    if is_missing(&failure.reason) {
-        let text = format!("{failure}");
-        return match unmounted(path) {
-            Some((directory, unit)) => format!(
-                "{text} ({} is not mounted, see: systemctl status {unit})",
-                directory.display()
-            ),
-            None => text,
-        };
+    match unmounted(&failure.path) {
+        Some((directory, unit)) if is_missing(&failure.reason) => format!(
+            "{failure} ({} is not mounted, see: systemctl status {unit})",
+            directory.display()
+        ),
+        _ => failure.to_string(),
     }
-    format!("{failure}")
 }
 
 /// Returns whether the file is not there.
@@ -202,4 +207,39 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
         }
         _ => Failure::path(Status::NoInput, "read", path, error),
     }
+}
+
+/// A plaintext, and what it was made from.
+pub type Decrypted = Result<(Plaintext, [u8; 32]), Failure>;
+
+/// Decrypts `secrets` on all processors; the results stand in the same order.
+#[must_use]
+pub fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
+    let one = |secret: &Secret| {
+        let inputs = secret_inputs(secret);
+        host.decrypt(secret).map(|plaintext| (plaintext, inputs))
+    };
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(secret) = secrets.get(at) else { return done };
+            done.push((at, one(secret)));
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(secrets.len());
+    let mut done: Vec<(usize, Decrypted)> = std::thread::scope(|scope| {
+        // A thread that cannot be made leaves its share to the others.
+        let others: Vec<_> = (1..workers)
+            .filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        let own = work();
+        // A worker that panics ends the process, by the hook that main sets.
+        own.into_iter()
+            .chain(others.into_iter().filter_map(|other| other.join().ok()).flatten())
+            .collect()
+    });
+    done.sort_unstable_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
 }

@@ -14,6 +14,8 @@ pub mod owner;
 pub mod path;
 pub mod plaintext;
 pub mod record;
+pub mod render;
+pub mod subject;
 pub mod switch;
 pub mod systemctl;
 pub mod template;

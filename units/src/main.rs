@@ -1,5 +1,7 @@
 //! argv → one item placed, or an exit status that says why not.
 
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,6 +12,7 @@ use vaultix_units::args::{self, Verb};
 use vaultix_units::check::check;
 use vaultix_units::failure::{Failure, Level, say};
 use vaultix_units::item;
+use vaultix_units::subject::task;
 use vaultix_units::switch::{Jobs, switch};
 use zeroizing_alloc::ZeroAlloc;
 
@@ -25,7 +28,7 @@ fn main() -> ExitCode {
         std::process::exit(Status::Software as i32);
     }));
     let Some((verb, profile)) = args::parse(std::env::args_os().skip(1)) else {
-        eprintln!("{}", args::USAGE);
+        let _ = writeln!(std::io::stderr(), "{}", args::USAGE);
         return Status::Usage.into();
     };
     match run(&verb, &profile) {
@@ -55,11 +58,14 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             print(concat!("vaultix-decrypt ", env!("CARGO_PKG_VERSION")));
             Ok(())
         }
-        Verb::Item(kind, id) => item::place(&read(path)?, *kind, id).map_err(|failure| {
-            let verb = if kind.name() == "secret" { "decrypt secret" } else { "render template" };
-            say(Level::Error, &format!("cannot {verb} \"{id}\": {}", failure.reason));
-            failure.status
-        }),
+        Verb::Item(kind, id) => {
+            let before = stamp(path);
+            let is_current = || stamp(path) == before;
+            item::place(&read(path)?, *kind, id, is_current).map_err(|failure| {
+                say(Level::Error, &format!("cannot {}: {}", task(*kind, id), failure.reason));
+                failure.status
+            })
+        }
         Verb::Switch { phase } => {
             let outcome = switch(&read(path)?, *phase, Jobs::Queue).map_err(|failure| {
                 say(Level::Error, &format!("cannot switch: {}", failure.reason));
@@ -68,24 +74,29 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             if outcome.made > 0 || outcome.removed > 0 {
                 say(Level::Info, &outcome.to_string());
             }
-            report("place", &outcome.failures)
+            report(&outcome.failures)
         }
-        Verb::Check => report("decrypt", &check(&read(path)?)),
+        Verb::Check => report(&check(&read(path)?)),
     }
 }
 
 /// Reports what failed of several items.
-fn report(verb: &str, failures: &[(String, Failure)]) -> Result<(), Status> {
-    for (item, failure) in failures {
-        say(Level::Error, &format!("cannot {verb} {item}: {}", failure.reason));
+fn report(failures: &[(String, Failure)]) -> Result<(), Status> {
+    for (what, failure) in failures {
+        say(Level::Error, &format!("cannot {what}: {}", failure.reason));
     }
     if failures.is_empty() { Ok(()) } else { Err(Status::SomeFailed) }
 }
 
-/// Prints an answer.
-#[expect(clippy::print_stdout, reason = "help and version go to stdout")]
+/// Prints an answer. A reader that has gone away is no failure of ours.
 fn print(text: &str) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Returns what tells a file from what it was before.
+fn stamp(path: &Path) -> Option<(u64, i64, i64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
 /// Reads the profile, and reports what is wrong with it.

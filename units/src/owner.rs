@@ -55,7 +55,9 @@ fn number(
     if name == "root" {
         return Ok(0);
     }
-    if let Ok(number) = name.parse() {
+    if name.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(number) = name.parse()
+    {
         // chown(2) takes this one for "leave it as it is".
         return if number == u32::MAX { Err(unknown(kind, name, database)) } else { Ok(number) };
     }

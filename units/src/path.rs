@@ -1,6 +1,6 @@
 //! an item with a path of its own → a link there, or the plaintext itself.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -8,14 +8,19 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+use vaultix_generator::escape::hex;
 use vaultix_generator::profile::{Placement, Settings};
 use vaultix_generator::status::Status;
 
 use crate::failure::Failure;
-use crate::generation::{self, is_in_memory, link_of, read_all, replace_file, temporary};
+use crate::generation::{is_in_memory, link_of, read_all, replace_file};
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
 use crate::record::Record;
+
+/// Stands for every owner, where nothing is put.
+const ANYONE: u32 = u32::MAX;
 
 /// Links followed on the way to one path, as in the kernel.
 const MAX_LINKS: u32 = 40;
@@ -40,6 +45,28 @@ fn is_custom_path(path: &Path, name: &str, settings: &Settings) -> bool {
         .all(|link| link.join(name) != path)
 }
 
+/// What an item was before: what was put at its path is ours to replace.
+#[derive(Clone, Copy)]
+pub struct Before<'a> {
+    /// What was put where.
+    pub record: &'a Record,
+    /// Its plaintext, where that is still known.
+    pub plaintext: Option<&'a Plaintext>,
+}
+
+impl Before<'_> {
+    /// Returns whether a link that leads to `target` is ours.
+    fn is_link(self, target: &Path) -> bool {
+        self.record.target == target
+    }
+
+    /// Returns whether a file with this content is ours.
+    fn is_file(self, content: &Plaintext) -> bool {
+        !self.record.symlink
+            && self.plaintext.is_some_and(|before| before.expose() == content.expose())
+    }
+}
+
 /// Puts an item where its path says, once its plaintext is in the generation. Does nothing when it is there.
 ///
 /// # Errors
@@ -51,148 +78,191 @@ pub fn put(
     plaintext: &Plaintext,
     ownership: Ownership,
     settings: &Settings,
+    before: Option<Before>,
 ) -> Result<(), Failure> {
     if !is_custom(place, settings) {
         return Ok(());
     }
     let (parent, name) = open_parent(&place.path, ownership.uid, Missing::Make)?;
+    let before = before.filter(|before| before.record.path == place.path);
+    let spot = Spot { parent, name, path: &place.path };
     if place.symlink {
-        put_link(&parent, &name, place, settings)
+        put_link(&spot, place, settings, before)
     } else {
-        put_file(&parent, &name, place, plaintext, ownership, settings)
+        put_file(&spot, place, plaintext, ownership, settings, before)
     }
 }
 
-/// Takes away what an earlier profile put at the path of `record`, if it is still ours.
-///
-/// A link is ours as long as it leads into our directories; a plaintext, as long as it is the one in
-/// `generation`.
+/// Takes away what an earlier profile put at a path, if it is still ours: a link that leads where it did, or a
+/// plaintext that is what it was.
 ///
 /// # Errors
 ///
 /// [`Status::CantCreat`], with the path.
-pub fn take_away(
-    record: &Record,
-    generation: &generation::Generation,
-    settings: &Settings,
-) -> Result<(), Failure> {
+pub fn take_away(gone: Before, settings: &Settings) -> Result<(), Failure> {
+    let record = gone.record;
     if !is_custom_path(&record.path, &record.name, settings) {
         return Ok(());
     }
-    let uid = generation.stat(&record.name).map_or(0, |stat| stat.st_uid);
-    let Ok((parent, name)) = open_parent(&record.path, uid, Missing::Fail) else {
-        return Ok(()); // The way there is gone or no longer ours.
+    // Whoever owns the directories on the way by now: nothing but what is ours is removed.
+    let (parent, name) = match open_parent(&record.path, ANYONE, Missing::Fail) {
+        Ok(found) => found,
+        Err(_) if !record.path.exists() => return Ok(()),
+        Err(failure) => return Err(failure),
     };
-    let ours = match entry(&parent, &name) {
-        Some(FileType::Symlink) => leads_to_us(&parent, &name, settings),
-        Some(FileType::RegularFile) if !record.symlink => {
-            let same = read_entry(&parent, &name).zip(generation.read(&record.name)?);
-            same.is_some_and(|(there, here)| there.expose() == here.expose())
-        }
-        _ => false,
+    let spot = Spot { parent, name, path: &record.path };
+    let ours = match spot.entry()? {
+        None => return Ok(()),
+        Some(FileType::Symlink) => gone.is_link(&spot.target()?),
+        Some(FileType::RegularFile) if !record.symlink => gone.is_file(&spot.read()?),
+        Some(_) => false,
     };
-    if ours {
-        fs::unlinkat(&parent, &name, AtFlags::empty())
-            .map_err(|error| Failure::path(Status::CantCreat, "remove", &record.path, error))?;
+    if !ours {
+        let reason =
+            "it is not what was put there any more, and stays; look whether it holds a secret";
+        return Err(Failure::path(Status::CantCreat, "remove", &record.path, reason));
     }
-    Ok(())
+    fs::unlinkat(&spot.parent, &spot.name, AtFlags::empty())
+        .map_err(|error| Failure::path(Status::CantCreat, "remove", &record.path, error))
 }
 
-/// Makes a link at the path.
+/// A place in the file system where something of ours is put.
+struct Spot<'a> {
+    /// The directory.
+    parent: OwnedFd,
+    /// The name in it.
+    name: OsString,
+    /// The whole path, for errors.
+    path: &'a Path,
+}
+
+impl Spot<'_> {
+    /// Returns what kind of thing stands there, `None` if there is nothing.
+    fn entry(&self) -> Result<Option<FileType>, Failure> {
+        match fs::statat(&self.parent, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(self.unreadable(error)),
+        }
+    }
+
+    /// Returns where the link that stands there leads.
+    fn target(&self) -> Result<PathBuf, Failure> {
+        let target = fs::readlinkat(&self.parent, &self.name, Vec::new());
+        let target = target.map_err(|error| self.unreadable(error))?;
+        Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
+    }
+
+    /// Returns the content of the file that stands there.
+    fn read(&self) -> Result<Plaintext, Failure> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = fs::openat(&self.parent, &self.name, flags, Mode::empty());
+        let file = file.map_err(|error| self.unreadable(error))?;
+        read_all(File::from(file)).map_err(|error| self.unreadable(error))
+    }
+
+    /// Returns the failure to find out what stands there.
+    fn unreadable(&self, error: impl std::fmt::Display) -> Failure {
+        Failure::path(Status::CantCreat, "read", self.path, error)
+    }
+
+    /// Returns the failure for what stands there and is not ours.
+    fn taken(&self, what: &str) -> Failure {
+        let reason = format!("{what} stands there; move it away, or set another path");
+        Failure::write(self.path, reason)
+    }
+
+    /// Returns a name for a file beside it that is not finished: short enough for any name.
+    fn temporary(&self) -> String {
+        let digest = Sha256::digest(self.name.as_bytes());
+        format!(".vaultix-{}", hex(digest.get(..8).unwrap_or_default()))
+    }
+}
+
+/// Makes a link.
 fn put_link(
-    parent: &OwnedFd,
-    name: &OsStr,
+    spot: &Spot,
     place: &Placement,
     settings: &Settings,
+    before: Option<Before>,
 ) -> Result<(), Failure> {
     let target = link_of(place, settings).join(&place.name);
-    match entry(parent, name) {
+    match spot.entry()? {
         None => {}
         Some(FileType::Symlink) => {
-            if fs::readlinkat(parent, name, Vec::new())
-                .is_ok_and(|old| old.to_bytes() == target.as_os_str().as_bytes())
-            {
+            let old = spot.target()?;
+            if old == target {
                 return Ok(());
             }
-            if !leads_to_us(parent, name, settings) {
-                return Err(in_the_way(place, "a link that leads elsewhere"));
+            if !is_ours(&old, settings) && !before.is_some_and(|before| before.is_link(&old)) {
+                return Err(spot.taken("a link that leads elsewhere"));
             }
         }
-        Some(_) => return Err(in_the_way(place, "something that is not a link of ours")),
+        Some(FileType::RegularFile) => {
+            let content = spot.read()?;
+            if !before.is_some_and(|before| before.is_file(&content)) {
+                return Err(spot.taken("a file that is not ours"));
+            }
+        }
+        Some(_) => return Err(spot.taken("something that is neither a file nor a link")),
     }
-    let fresh = temporary("vaultix-link");
+    let fresh = spot.temporary();
     let make = || {
-        match fs::unlinkat(parent, &fresh, AtFlags::empty()) {
+        match fs::unlinkat(&spot.parent, &fresh, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error),
         }
-        fs::symlinkat(&target, parent, &fresh)?;
-        fs::renameat(parent, &fresh, parent, name)
+        fs::symlinkat(&target, &spot.parent, &fresh)?;
+        fs::renameat(&spot.parent, &fresh, &spot.parent, &spot.name)
     };
     make().map_err(|error| {
-        let _ = fs::unlinkat(parent, &fresh, AtFlags::empty()); // A link holds no secret.
-        Failure::write(&place.path, error)
+        let _ = fs::unlinkat(&spot.parent, &fresh, AtFlags::empty()); // A link holds no secret.
+        Failure::write(spot.path, error)
     })
 }
 
-/// Puts the plaintext itself at the path.
+/// Puts the plaintext itself there. A file that stands there is replaced, whatever it holds: on a disk, nothing
+/// remembers what was put there before the last boot.
 fn put_file(
-    parent: &OwnedFd,
-    name: &OsStr,
+    spot: &Spot,
     place: &Placement,
     plaintext: &Plaintext,
     ownership: Ownership,
     settings: &Settings,
+    before: Option<Before>,
 ) -> Result<(), Failure> {
-    if !place.allow_disk && !is_in_memory(parent) {
+    if !place.allow_disk && !is_in_memory(&spot.parent) {
         return Err(Failure::write(
-            &place.path,
+            spot.path,
             "its directory is not on ramfs or tmpfs, so the plaintext would be on a disk; let path be a link \
              (symlink = true), or, for a secret, set allowDisk = true",
         ));
     }
-    match entry(parent, name) {
+    match spot.entry()? {
         None => {}
-        Some(FileType::Symlink) if leads_to_us(parent, name, settings) => {}
+        Some(FileType::Symlink) => {
+            let old = spot.target()?;
+            if !is_ours(&old, settings) && !before.is_some_and(|before| before.is_link(&old)) {
+                return Err(spot.taken("a link that leads elsewhere"));
+            }
+        }
         Some(FileType::RegularFile) => {
             let wanted = (ownership.uid, ownership.gid, ownership.mode);
-            let stat = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
-            let same = read_entry(parent, name)
-                .is_some_and(|there| there.expose() == plaintext.expose())
-                && stat
-                    .is_ok_and(|stat| (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777) == wanted);
-            if same {
+            let has = fs::statat(&spot.parent, &spot.name, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|stat| (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777) == wanted);
+            if has && spot.read()?.expose() == plaintext.expose() {
                 return Ok(());
             }
         }
-        Some(_) => return Err(in_the_way(place, "something that is not a file")),
+        Some(_) => return Err(spot.taken("something that is not a file")),
     }
-    let name = name.to_string_lossy();
-    replace_file(parent, &format!(".{name}.vaultix"), parent, &name, plaintext, ownership)
-        .map_err(|error| Failure::write(&place.path, error))
+    let temporary = spot.temporary();
+    replace_file(&spot.parent, &temporary, &spot.parent, &spot.name, plaintext, ownership)
+        .map_err(|error| Failure::write(spot.path, error))
 }
 
-/// Returns the failure for what stands at the path.
-fn in_the_way(place: &Placement, what: &str) -> Failure {
-    Failure::write(&place.path, format!("{what} stands there; move it away, or set another path"))
-}
-
-/// Returns what kind of thing `name` is, `None` if there is nothing.
-fn entry(parent: &OwnedFd, name: &OsStr) -> Option<FileType> {
-    let stat = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    Some(FileType::from_raw_mode(stat.st_mode))
-}
-
-/// Returns the content of the file `name`.
-fn read_entry(parent: &OwnedFd, name: &OsStr) -> Option<Plaintext> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    read_all(File::from(fs::openat(parent, name, flags, Mode::empty()).ok()?)).ok()
-}
-
-/// Returns whether the link `name` leads into our directories.
-fn leads_to_us(parent: &OwnedFd, name: &OsStr, settings: &Settings) -> bool {
-    let Ok(target) = fs::readlinkat(parent, name, Vec::new()) else { return false };
-    let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+/// Returns whether a link to `target` leads into our directories.
+fn is_ours(target: &Path, settings: &Settings) -> bool {
     [&settings.decrypted_dir, &settings.decrypted_dir_for_user, &settings.decrypted_mount_point]
         .iter()
         .any(|ours| target.starts_with(ours))
@@ -245,7 +315,7 @@ fn open_parent(path: &Path, owner: u32, missing: Missing) -> Result<(OwnedFd, Os
         }
         let stat = fs::statat(&directory, &component, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| Failure::path(Status::CantCreat, "open", &shown, error))?;
-        if stat.st_uid != owner && (stat.st_uid != 0 || confined) {
+        if owner != ANYONE && stat.st_uid != owner && (stat.st_uid != 0 || confined) {
             return Err(fail(&format!(
                 "unsafe path transition: {} belongs to user {}, who could lead the secret elsewhere; it must \
                  belong to {}",
@@ -259,7 +329,7 @@ fn open_parent(path: &Path, owner: u32, missing: Missing) -> Result<(OwnedFd, Os
             if links > MAX_LINKS {
                 return Err(fail(&Errno::LOOP));
             }
-            confined |= stat.st_uid != 0;
+            confined |= stat.st_uid != 0 && owner != ANYONE;
             let target = fs::readlinkat(&directory, &component, Vec::new())
                 .map_err(|error| Failure::path(Status::CantCreat, "read", &shown, error))?;
             let target = PathBuf::from(OsString::from_vec(target.into_bytes()));

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape::hex;
-use vaultix_generator::profile::{Placement, Secret, Template};
+use vaultix_generator::profile::{Placement, Secret, Settings, Template};
 use vaultix_generator::unit::Kind;
+
+use crate::generation::link_of;
+use crate::plaintext::Plaintext;
 
 /// What an item was made from, and where it was put.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct Record {
     pub name: String,
     /// Where consumers find it.
     pub path: PathBuf,
+    /// Where a link at a custom path leads to.
+    pub target: PathBuf,
     /// Whether a custom path is a link.
     pub symlink: bool,
     /// Whether it is needed before users exist.
@@ -29,13 +34,20 @@ pub struct Record {
 impl Record {
     /// Returns the record of an item with these inputs.
     #[must_use]
-    pub fn new(inputs: [u8; 32], kind: Kind, id: &str, place: &Placement) -> Self {
+    pub fn new(
+        inputs: [u8; 32],
+        kind: Kind,
+        id: &str,
+        place: &Placement,
+        settings: &Settings,
+    ) -> Self {
         Self {
             inputs,
             kind,
             id: id.to_owned(),
             name: place.name.clone(),
             path: place.path.clone(),
+            target: link_of(place, settings).join(&place.name),
             symlink: place.symlink,
             early: place.early,
         }
@@ -49,10 +61,11 @@ impl Record {
 
     /// Returns the text of the record: its fields, none of which can hold a NUL, each followed by one.
     #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_note(&self) -> Plaintext {
         let shape = if self.symlink { "link" } else { "file" };
         let early = if self.early { "early" } else { "normal" };
         let path = self.path.as_os_str().as_encoded_bytes();
+        let target = self.target.as_os_str().as_encoded_bytes();
         let inputs = hex(&self.inputs);
         let fields = [
             inputs.as_bytes(),
@@ -60,24 +73,26 @@ impl Record {
             self.id.as_bytes(),
             self.name.as_bytes(),
             path,
+            target,
             shape.as_bytes(),
             early.as_bytes(),
         ];
-        fields.iter().flat_map(|field| [*field, b"\0"].concat()).collect()
+        Plaintext::new(fields.iter().flat_map(|field| [*field, b"\0"].concat()).collect())
     }
 
     /// Reads the text of a record; `None` when it is none of ours, as after an update of this program.
     #[must_use]
-    pub fn from_bytes(text: &[u8]) -> Option<Self> {
-        let text = str::from_utf8(text.strip_suffix(b"\0")?).ok()?;
+    pub fn from_note(text: &Plaintext) -> Option<Self> {
+        let text = str::from_utf8(text.expose().strip_suffix(b"\0")?).ok()?;
         let fields: Vec<&str> = text.split('\0').collect();
-        let [inputs, kind, id, name, path, shape, early] = fields.try_into().ok()?;
+        let [inputs, kind, id, name, path, target, shape, early] = fields.try_into().ok()?;
         Some(Self {
             inputs: from_hex(inputs)?,
             kind: [Kind::Secret, Kind::Template].into_iter().find(|known| known.name() == kind)?,
             id: id.to_owned(),
             name: name.to_owned(),
             path: path.into(),
+            target: target.into(),
             symlink: shape == "link",
             early: early == "early",
         })
@@ -176,17 +191,18 @@ mod tests {
                 id: "a b/\u{fc}\n".to_owned(),
                 name: "n/m".to_owned(),
                 path: "/etc/x y".into(),
+                target: "/run/vaultix/n/m".into(),
                 symlink,
                 early,
             };
-            assert_eq!(Record::from_bytes(&record.to_bytes()), Some(record));
+            assert_eq!(Record::from_note(&record.to_note()), Some(record));
         }
     }
 
     #[test]
     fn what_is_no_record_is_not_read() {
         for text in [&b""[..], b"\0", b"a\0b\0", &[0xff; 80]] {
-            assert_eq!(Record::from_bytes(text), None);
+            assert_eq!(Record::from_note(&Plaintext::new(text.to_vec())), None);
         }
     }
 }

@@ -1,31 +1,34 @@
-//! the current generation + a profile → the next generation, and what changed.
+//! the current generation + a profile → the next generation, and whoever has to know told.
 //!
-//! One process for each of two phases: the early items before users are made, the others after. The next
-//! generation is made beside the current one, which stays as it is; one rename of a link makes it current.
-//! What is killed on the way leaves a generation that nothing leads to, and that the next switch removes.
+//! One process for each of two phases: the early items before users are made, the others after. Each makes a fresh
+//! generation beside the current one, which stays as it is; the rename of a link makes it current. What is left to do
+//! after that is noted in the new generation before, so that the next switch does what a killed one could not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fmt;
+use std::path::Path;
 
-use vaultix_generator::profile::{Invalid, Placement, Profile, Secret, Settings, Template};
+use vaultix_generator::profile::{Invalid, Profile, Secret, Settings};
 use vaultix_generator::unit::{Kind, TARGET_UNIT};
 
 use crate::failure::Failure;
-use crate::generation::{Generation, Lock, Ramfs};
-use crate::host::Host;
-use crate::item::{has_ownership, render, values};
+use crate::generation::{Generation, Lock, Note, Ramfs};
+use crate::host::{Host, decrypt_all};
+use crate::item::{has_ownership, wait_for_keys};
 use crate::owner::{Accounts, Ownership};
-use crate::path;
+use crate::path::{self, Before};
 use crate::plaintext::Plaintext;
 use crate::record::{self, Record};
-use crate::systemctl::{Job, queue};
+use crate::render::{files, render, values};
+use crate::subject::{Subject, task};
+use crate::systemctl::{self, Job, queue};
 
 /// Which items a switch brings up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Those needed before users exist.
     Early,
-    /// All others. Ends the switch: removes what is no longer wanted.
+    /// All others. Ends the switch: takes away what is no longer wanted, and tells everyone.
     Normal,
 }
 
@@ -49,100 +52,12 @@ pub struct Outcome {
     pub kept: usize,
     /// How many were removed.
     pub removed: usize,
-    /// What failed, each with what it was: `secret "wifi"`.
+    /// What failed: what was tried (`decrypt secret "wifi"`), and why it did not work.
     pub failures: Vec<(String, Failure)>,
 }
 
-/// Brings the generation to `profile`, as far as `phase` goes.
-///
-/// An item that fails keeps its previous file; the others are brought up to date.
-///
-/// # Errors
-///
-/// When nothing could be done at all; the current generation is as it was. What failed of single items stands in
-/// the [`Outcome`].
-pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Failure> {
-    let settings = &profile.settings;
-    if phase == Phase::Early && profile.early.is_empty() {
-        return Ok(Outcome::default());
-    }
-    let ramfs = Ramfs::open(settings, Lock::Exclusive)?;
-    let current = Current::find(&ramfs, settings, phase)?;
-    let mut tasks = plan_secrets(profile, phase, &current);
-    decrypt(&Host::new(settings), &mut tasks);
-    tasks.extend(plan_templates(profile, phase, &current, &tasks));
-    let removed = match phase {
-        Phase::Early => Vec::new(),
-        Phase::Normal => current.removed(profile)?,
-    };
-
-    let mut outcome = Outcome { removed: removed.len(), ..Outcome::default() };
-    let idle = removed.is_empty()
-        && !current.pending
-        && tasks.iter().all(|task| matches!(task.state, State::Keep(_) | State::Failed(_)));
-    if idle {
-        outcome.generation = current.old.as_ref().map(|old| old.number);
-        outcome.kept = tasks.len();
-        let Some(old) = &current.old else {
-            outcome.fail(tasks);
-            return Ok(outcome);
-        };
-        for task in &tasks {
-            outcome.note(task.label(), put(task, old, settings));
-        }
-        outcome.fail(tasks);
-        if phase == Phase::Normal {
-            ramfs.prune(old.number, settings.keep_generations)?;
-        }
-        return Ok(outcome);
-    }
-
-    let next = ramfs.generation(current.next)?;
-    let mut changes = Changes::default();
-    let taken = names(&tasks);
-    // Secrets stand first: templates find their values in place, those of failed secrets among them.
-    for task in &mut tasks {
-        if let Err(failure) = task.build(profile, &current, &next, &mut changes) {
-            task.state = State::Failed(failure);
-        }
-        if matches!(task.state, State::Failed(_)) {
-            task.keep(&current, &next, &taken)?;
-        }
-        match &task.state {
-            State::Keep(_) => outcome.kept += 1,
-            State::Make | State::Made { .. } => outcome.made += 1,
-            State::Failed(_) => {}
-        }
-    }
-    if phase == Phase::Normal {
-        take_over_early(profile, &current, &next, &mut changes)?;
-    }
-    flip(profile, phase, &ramfs, next.number)?;
-    outcome.generation = Some(next.number);
-
-    for task in &tasks {
-        outcome.note(task.label(), put(task, &next, settings));
-    }
-    if let Some(old) = &current.old {
-        let moved = tasks.iter().filter_map(Task::moved);
-        for record in removed.iter().chain(moved) {
-            let label = label(record.kind, &record.id);
-            outcome.note(label, path::take_away(record, old, settings));
-        }
-    }
-    if phase == Phase::Normal {
-        ramfs.prune(next.number, settings.keep_generations)?;
-    }
-    drop(ramfs);
-    if jobs == Jobs::Queue {
-        changes.tell(profile, phase, &removed);
-    }
-    outcome.fail(tasks);
-    Ok(outcome)
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(number) = self.generation {
             write!(f, "generation {number}: ")?;
         }
@@ -156,25 +71,85 @@ impl std::fmt::Display for Outcome {
 }
 
 impl Outcome {
-    /// Notes the failure of something that was tried for the item `label`.
-    fn note(&mut self, label: String, result: Result<(), Failure>) {
-        self.failures.extend(result.err().map(|failure| (label, failure)));
-    }
-
-    /// Notes the failures of `tasks`.
-    fn fail(&mut self, tasks: Vec<Task>) {
+    /// Counts what was made and taken over.
+    fn count(&mut self, tasks: &[Task]) {
         for task in tasks {
-            let label = task.label();
-            if let State::Failed(failure) = task.state {
-                self.failures.push((label, failure));
+            match task.state {
+                State::Keep => self.kept += 1,
+                State::Make | State::Made(..) => self.made += 1,
+                State::Failed(_) => {}
             }
         }
     }
+
+    /// Notes a failure of `what`.
+    fn note(&mut self, what: impl Into<String>, result: Result<(), Failure>) {
+        self.failures.extend(result.err().map(|failure| (what.into(), failure)));
+    }
 }
 
-/// Names an item in an error.
-fn label(kind: Kind, id: &str) -> String {
-    format!("{} \"{id}\"", kind.name())
+/// Brings the generation to `profile`, as far as `phase` goes.
+///
+/// An item that fails keeps its previous file; the others are brought up to date.
+///
+/// # Errors
+///
+/// When there is no next generation: the current one is as it was. Whatever else failed stands in the [`Outcome`].
+pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Failure> {
+    if phase == Phase::Early && profile.early.is_empty() {
+        return Ok(Outcome::default());
+    }
+    let ramfs = Ramfs::open(&profile.settings, Lock::Exclusive)?;
+    let secrets = profile.secrets.keys().map(|id| Kind::Secret.unit(id));
+    let templates = profile.templates.keys().map(|id| Kind::Template.unit(id));
+    let wanted = secrets.chain(templates).collect();
+    let switch = Switch { profile, settings: &profile.settings, phase, jobs, ramfs, wanted };
+    let current = switch.current()?;
+    let host = Host::new(&profile.settings);
+    let mut tasks = switch.plan_secrets(&current);
+    decrypt(&host, &mut tasks);
+    tasks.extend(switch.plan_templates(&current, &tasks));
+    let removed = switch.removed(&current)?;
+
+    let mut outcome = Outcome { removed: removed.len(), ..Outcome::default() };
+    let next = match current.old {
+        Some(ref old) if removed.is_empty() && switch.is_idle(old, &tasks) => None,
+        _ => Some(switch.build(&current, &mut tasks, &removed, &mut outcome)?),
+    };
+    outcome.count(&tasks);
+    let generation = next.as_ref().or(current.old.as_ref());
+    if let Some(generation) = generation {
+        switch.flip(generation.number)?;
+        outcome.generation = Some(generation.number);
+        switch.finish(generation, &current, &tasks, next.is_some(), &mut outcome);
+    }
+    drop(switch);
+    if jobs == Jobs::Queue {
+        wait_for_keys(&host, &profile.settings);
+    }
+    for task in tasks {
+        let what = task.what();
+        if let State::Failed(failure) = task.state {
+            outcome.failures.push((what, failure));
+        }
+    }
+    Ok(outcome)
+}
+
+/// One run of a phase.
+struct Switch<'a> {
+    /// What is wanted.
+    profile: &'a Profile,
+    /// Its settings.
+    settings: &'a Settings,
+    /// Whose turn it is.
+    phase: Phase,
+    /// Whether systemd is told.
+    jobs: Jobs,
+    /// Where the generations are; nobody else works on them.
+    ramfs: Ramfs,
+    /// Keys of all items of the profile, right and wrong.
+    wanted: BTreeSet<String>,
 }
 
 /// Where a switch starts from.
@@ -185,49 +160,14 @@ struct Current {
     early: Option<Generation>,
     /// Number of the generation to be made.
     next: u32,
-    /// Whether the first phase has begun that one already.
-    pending: bool,
 }
 
 impl Current {
-    /// Finds out.
-    fn find(ramfs: &Ramfs, settings: &Settings, phase: Phase) -> Result<Self, Failure> {
-        let early = ramfs.behind(&settings.decrypted_dir_for_user);
-        let normal = ramfs.behind(&settings.decrypted_dir);
-        let newest = ramfs.numbers()?.last().copied();
-        let fresh = newest.map_or(1, |newest| newest.saturating_add(1));
-        let open = |number: Option<u32>| number.map(|number| ramfs.generation(number)).transpose();
-        Ok(match phase {
-            Phase::Early => {
-                Self { old: open(early.or(normal))?, early: None, next: fresh, pending: false }
-            }
-            Phase::Normal => {
-                let pending = early.filter(|early| Some(*early) > normal);
-                Self {
-                    old: open(normal)?,
-                    early: open(early)?,
-                    next: pending.unwrap_or(fresh),
-                    pending: pending.is_some(),
-                }
-            }
-        })
-    }
-
-    /// Returns the record of an item, if its file is there, too.
-    fn record(&self, key: &str) -> Option<Record> {
-        let old = self.old.as_ref()?;
-        let record = Record::from_bytes(&old.record(key)?)?;
-        old.stat(&record.name).map(|_| record)
-    }
-
-    /// Returns the records of what is not in `profile` any more.
-    fn removed(&self, profile: &Profile) -> Result<Vec<Record>, Failure> {
-        let Some(old) = &self.old else { return Ok(Vec::new()) };
-        let mut wanted: BTreeSet<String> =
-            profile.secrets.keys().map(|id| Record::key(Kind::Secret, id)).collect();
-        wanted.extend(profile.templates.keys().map(|id| Record::key(Kind::Template, id)));
-        let keys = old.record_keys()?.into_iter().filter(|key| !wanted.contains(key));
-        Ok(keys.filter_map(|key| Record::from_bytes(&old.record(&key)?)).collect())
+    /// Returns the record of an item in `generation`, if its file is there, too.
+    fn record(generation: Option<&Generation>, key: &str) -> Option<Record> {
+        let generation = generation?;
+        let record = Record::from_note(&generation.note(Note::Placed, key)?)?;
+        generation.stat(&record.name).map(|_| record)
     }
 }
 
@@ -237,99 +177,449 @@ struct Task<'a> {
     kind: Kind,
     /// Its id.
     id: &'a str,
-    /// The key of its record.
+    /// The key of its notes.
     key: String,
-    /// What it is, unless the profile is wrong there.
-    item: Option<Item<'a>>,
+    /// What it is and who will own its file, unless the profile is wrong there.
+    subject: Option<(Subject<'a>, Ownership)>,
     /// What there is of it already.
     record: Option<Record>,
     /// What is to be done.
     state: State,
 }
 
-/// An item of either kind.
-#[derive(Clone, Copy)]
-enum Item<'a> {
-    /// A secret, and who will own its file.
-    Secret(&'a Secret, Ownership),
-    /// A template, and who will own its file.
-    Template(&'a Template, Ownership),
-}
-
-impl<'a> Item<'a> {
-    /// Returns where it goes.
-    fn place(self) -> (&'a Placement, Ownership) {
-        match self {
-            Self::Secret(secret, ownership) => (&secret.place, ownership),
-            Self::Template(template, ownership) => (&template.place, ownership),
-        }
-    }
-}
-
 /// What is to be done about an item.
 enum State {
-    /// Its file is taken over; its inputs.
-    Keep([u8; 32]),
+    /// Its file is taken over.
+    Keep,
     /// It is to be decrypted or rendered.
     Make,
-    /// Its plaintext is there, and what it was made from.
-    Made {
-        /// The plaintext.
-        plaintext: Plaintext,
-        /// What it was made from.
-        inputs: [u8; 32],
-    },
+    /// Its plaintext is there, and for a secret what it was made from.
+    Made(Plaintext, [u8; 32]),
     /// It failed; its previous file stays.
     Failed(Failure),
 }
 
-/// Returns whether the item `id` is brought up to date in `phase`.
-fn is_due(profile: &Profile, phase: Phase, id: &str) -> bool {
-    profile.early.contains(id) == (phase == Phase::Early)
+impl Task<'_> {
+    /// Names what is done to it in an error.
+    fn what(&self) -> String {
+        task(self.kind, self.id)
+    }
+
+    /// Returns whether it failed.
+    fn has_failed(&self) -> bool {
+        matches!(self.state, State::Failed(_))
+    }
 }
 
-/// Plans the secrets of `phase`.
-fn plan_secrets<'a>(profile: &'a Profile, phase: Phase, current: &Current) -> Vec<Task<'a>> {
-    let mut accounts = Accounts::default();
-    due(profile, phase, &profile.secrets)
-        .map(|(id, secret)| {
-            let plan = |secret: &'a Secret| {
-                let ownership = accounts.resolve(&secret.place)?;
-                Ok((Item::Secret(secret, ownership), record::secret_inputs(secret)))
-            };
-            Task::plan(Kind::Secret, id, secret, current, plan)
+impl<'a> Switch<'a> {
+    /// Finds out where the switch starts from.
+    fn current(&self) -> Result<Current, Failure> {
+        let newest = self.ramfs.numbers()?.last().copied();
+        let early = self.ramfs.behind(&self.settings.decrypted_dir_for_user);
+        let normal = self.ramfs.behind(&self.settings.decrypted_dir);
+        // Where nothing has arrived there is no link, but there may be notes of what failed.
+        let none = if early.is_none() { newest } else { None };
+        let old = match self.phase {
+            Phase::Early => early.or(normal).or(newest),
+            Phase::Normal => normal.or(none),
+        };
+        let open =
+            |number: Option<u32>| number.map(|number| self.ramfs.generation(number)).transpose();
+        Ok(Current {
+            old: open(old)?,
+            early: open(early.or(old).filter(|_| self.phase == Phase::Normal))?,
+            next: newest.map_or(1, |newest| newest.saturating_add(1)),
         })
-        .collect()
+    }
+
+    /// Returns the items of this phase, right and wrong.
+    fn due<T>(
+        &self,
+        items: &'a BTreeMap<String, Result<T, Invalid>>,
+    ) -> impl Iterator<Item = (&'a str, &'a Result<T, Invalid>)> {
+        items
+            .iter()
+            .filter(|(id, _)| self.profile.early.contains(*id) == (self.phase == Phase::Early))
+            .map(|(id, item)| (id.as_str(), item))
+    }
+
+    /// Plans the secrets.
+    fn plan_secrets(&self, current: &Current) -> Vec<Task<'a>> {
+        let mut accounts = Accounts::default();
+        self.due(&self.profile.secrets)
+            .map(|(id, secret)| {
+                let subject = secret.as_ref().map(Subject::Secret);
+                let inputs = secret.as_ref().map_or([0; 32], record::secret_inputs);
+                self.plan((Kind::Secret, id), subject, inputs, current, &mut accounts)
+            })
+            .collect()
+    }
+
+    /// Plans the templates, once it is known which of `secrets` change.
+    fn plan_templates(&self, current: &Current, secrets: &[Task]) -> Vec<Task<'a>> {
+        let mut accounts = Accounts::default();
+        self.due(&self.profile.templates)
+            .map(|(id, template)| {
+                let subject = template.as_ref().map(Subject::Template);
+                let inputs = template.as_ref().map_or([0; 32], |template| {
+                    let files = values(self.profile, template)
+                        .into_iter()
+                        .map(|(hash, secret)| (hash, file_of(secret, current, secrets)));
+                    record::template_inputs(template, files)
+                });
+                self.plan((Kind::Template, id), subject, inputs, current, &mut accounts)
+            })
+            .collect()
+    }
+
+    /// Plans one item, which would be made from `inputs`.
+    fn plan(
+        &self,
+        (kind, id): (Kind, &'a str),
+        subject: Result<Subject<'a>, &Invalid>,
+        inputs: [u8; 32],
+        current: &Current,
+        accounts: &mut Accounts,
+    ) -> Task<'a> {
+        let key = kind.unit(id);
+        let record = Current::record(current.old.as_ref(), &key);
+        let resolved = subject.map_err(Failure::from).and_then(|subject| {
+            let ownership = accounts.resolve(subject.place())?;
+            Ok((subject, ownership))
+        });
+        let (subject, state) = match resolved {
+            Err(failure) => (None, State::Failed(failure)),
+            Ok((subject, ownership)) => {
+                let wanted = Record::new(inputs, kind, id, subject.place(), self.settings);
+                let state = state(&wanted, ownership, record.as_ref(), current);
+                (Some((subject, ownership)), state)
+            }
+        };
+        Task { kind, id, key, subject, record, state }
+    }
+
+    /// Returns the records of what is in no profile any more, at the end of the switch.
+    fn removed(&self, current: &Current) -> Result<Vec<Record>, Failure> {
+        let Some(old) = current.old.as_ref().filter(|_| self.phase == Phase::Normal) else {
+            return Ok(Vec::new());
+        };
+        let keys = old.notes(Note::Placed)?.into_iter().filter(|key| !self.wanted.contains(key));
+        Ok(keys.filter_map(|key| Record::from_note(&old.note(Note::Placed, &key)?)).collect())
+    }
+
+    /// Returns whether `old` is all that is wanted, as far as that can be had.
+    fn is_idle(&self, old: &Generation, tasks: &[Task]) -> bool {
+        let links: &[&Path] = match self.phase {
+            Phase::Early => &[&self.settings.decrypted_dir_for_user],
+            Phase::Normal if self.profile.early.is_empty() => &[&self.settings.decrypted_dir],
+            Phase::Normal => &[&self.settings.decrypted_dir, &self.settings.decrypted_dir_for_user],
+        };
+        let idle = |task: &Task| match task.state {
+            State::Keep => true,
+            // One without a file is noted, so that it is told when it comes.
+            State::Failed(_) => task.record.is_some() || old.has_note(Note::Untold, &task.key),
+            State::Make | State::Made(..) => false,
+        };
+        links.iter().all(|link| self.ramfs.behind(link).is_none_or(|number| number == old.number))
+            && tasks.iter().all(idle)
+    }
+
+    /// Makes the next generation.
+    fn build(
+        &self,
+        current: &Current,
+        tasks: &mut [Task],
+        removed: &[Record],
+        outcome: &mut Outcome,
+    ) -> Result<Generation, Failure> {
+        let next = self.ramfs.generation(current.next)?;
+        let taken = self.names();
+        if self.phase == Phase::Normal {
+            self.take_over_early(current, &next, &taken, outcome);
+        }
+        if let Some(old) = &current.old {
+            for record in removed {
+                let moved = note_gone(record, old, &next);
+                outcome.note(format!("note what became of \"{}\"", record.id), moved);
+            }
+            take_over_gone(old, &next, outcome);
+        }
+        // Secrets stand first: templates find their values in place, those of failed secrets among them.
+        for task in tasks {
+            if let Err(failure) = self.build_one(task, current, &next) {
+                task.state = State::Failed(failure);
+            }
+            if task.has_failed() {
+                let kept =
+                    keep(&task.key, task.record.as_ref(), current.old.as_ref(), &next, &taken);
+                outcome
+                    .note(format!("keep the file of {} \"{}\"", task.kind.name(), task.id), kept);
+            }
+        }
+        Ok(next)
+    }
+
+    /// Returns the names of all files that the profile wants, each with the key of its item.
+    fn names(&self) -> BTreeMap<String, String> {
+        self.items().map(|item| (item.place().name.clone(), item.key())).collect()
+    }
+
+    /// Returns the items of the profile that are right, of both phases.
+    fn items(&self) -> impl Iterator<Item = Subject<'a>> {
+        let secrets = self.profile.secrets.values().flatten().map(Subject::Secret);
+        let templates = self.profile.templates.values().flatten().map(Subject::Template);
+        secrets.chain(templates)
+    }
+
+    /// Takes over the early items, as the first phase left them.
+    fn take_over_early(
+        &self,
+        current: &Current,
+        next: &Generation,
+        taken: &BTreeMap<String, String>,
+        outcome: &mut Outcome,
+    ) {
+        let secrets = self.profile.secrets.keys().map(|id| (Kind::Secret, id));
+        let templates = self.profile.templates.keys().map(|id| (Kind::Template, id));
+        for (kind, id) in
+            secrets.chain(templates).filter(|(_, id)| self.profile.early.contains(*id))
+        {
+            let key = kind.unit(id);
+            // One that has become early and failed is where it was before.
+            let from = [&current.early, &current.old]
+                .into_iter()
+                .flatten()
+                .find(|from| Current::record(Some(from), &key).is_some())
+                .or(current.early.as_ref());
+            let record = Current::record(from, &key);
+            let kept = keep(&key, record.as_ref(), from, next, taken);
+            outcome.note(format!("keep the file of {} \"{id}\"", kind.name()), kept);
+        }
+    }
+
+    /// Brings one item into the generation `next`, and notes what has to be done about it.
+    fn build_one(
+        &self,
+        task: &mut Task,
+        current: &Current,
+        next: &Generation,
+    ) -> Result<(), Failure> {
+        let Some((subject, ownership)) = task.subject else { return Ok(()) };
+        if let (Subject::Template(template), State::Make) = (subject, &task.state) {
+            task.state = State::Made(render(self.profile, template, next)?, [0; 32]);
+        }
+        let place = subject.place();
+        let old = current.old.as_ref();
+        let before = old.zip(task.record.as_ref());
+        let mut untold = old.is_some_and(|old| old.has_note(Note::Untold, &task.key));
+        match (&task.state, before) {
+            (State::Failed(_) | State::Make, _) | (State::Keep, None) => return Ok(()),
+            (State::Keep, Some((old, record))) => next.link(old, &record.name, &place.name)?,
+            (State::Made(plaintext, _), Some((old, record))) => {
+                let same = old
+                    .read(&record.name)?
+                    .is_some_and(|before| before.expose() == plaintext.expose());
+                if same && has_ownership(old, &record.name, ownership) {
+                    next.link(old, &record.name, &place.name)?;
+                } else {
+                    next.write(&place.name, plaintext, ownership)?;
+                    untold |= !same;
+                }
+                if record.path != place.path || record.symlink != place.symlink {
+                    note_gone(record, old, next)?;
+                }
+            }
+            (State::Made(plaintext, _), None) => next.write(&place.name, plaintext, ownership)?,
+        }
+        if untold {
+            next.write_note(Note::Untold, &task.key, &Plaintext::new(Vec::new()))?;
+        }
+        let inputs = match (subject, &task.state, &task.record) {
+            // Its values may be new files by now.
+            (Subject::Template(template), ..) => {
+                record::template_inputs(template, files(self.profile, template, next))
+            }
+            (_, State::Made(_, inputs), _) => *inputs,
+            (_, _, record) => record.as_ref().map_or([0; 32], |record| record.inputs),
+        };
+        let record = Record::new(inputs, task.kind, task.id, place, self.settings);
+        next.write_note(Note::Placed, &task.key, &record.to_note())
+    }
+
+    /// Makes the links lead to the generation `number`. Does nothing where they do.
+    fn flip(&self, number: u32) -> Result<(), Failure> {
+        let (normal, early) = (&self.settings.decrypted_dir, &self.settings.decrypted_dir_for_user);
+        match self.phase {
+            Phase::Early => self.ramfs.point(early, number),
+            Phase::Normal => {
+                self.ramfs.point(normal, number)?;
+                if self.profile.early.is_empty() {
+                    self.ramfs.remove_link(early)
+                } else {
+                    self.ramfs.point(early, number)
+                }
+            }
+        }
+    }
+
+    /// Does what is left once `generation` is current: links and files elsewhere, consumers, older generations.
+    ///
+    /// What fails here stays noted.
+    fn finish(
+        &self,
+        generation: &Generation,
+        current: &Current,
+        tasks: &[Task],
+        is_new: bool,
+        outcome: &mut Outcome,
+    ) {
+        if self.phase == Phase::Normal {
+            self.take_away(generation, outcome);
+        }
+        for task in tasks.iter().filter(|task| !task.has_failed()) {
+            outcome.note(task.what(), self.put(task, generation, current));
+        }
+        if self.jobs == Jobs::Queue {
+            let told = match self.phase {
+                Phase::Early => self.tell_userborn(generation, tasks),
+                Phase::Normal => self.tell(generation, is_new, tasks),
+            };
+            outcome.note("tell systemd", told);
+        }
+        if self.phase == Phase::Normal {
+            let passing = current
+                .early
+                .as_ref()
+                .filter(|early| current.old.as_ref().is_none_or(|old| old.number < early.number));
+            let keep = self.settings.keep_generations;
+            let passing = passing.map(|early| early.number);
+            let pruned = self.ramfs.prune(generation.number, keep, passing);
+            outcome.note("remove old generations", pruned);
+        }
+    }
+
+    /// Takes away what earlier profiles put elsewhere, and stops the units of what is in none any more.
+    fn take_away(&self, generation: &Generation, outcome: &mut Outcome) {
+        let keys = generation.notes(Note::Gone).unwrap_or_default();
+        let claimed: BTreeSet<&Path> = self.items().map(|item| &*item.place().path).collect();
+        let mut stopped = Vec::new();
+        for key in keys {
+            let Some(record) =
+                generation.note(Note::Gone, &key).and_then(|note| Record::from_note(&note))
+            else {
+                continue;
+            };
+            // What another item has at this path by now is put there next, over what is ours.
+            if !claimed.contains(&*record.path) {
+                let lost = generation.note(Note::Lost, &key);
+                let gone = Before { record: &record, plaintext: lost.as_ref() };
+                outcome.note(
+                    format!("take away what {} \"{}\" left", record.kind.name(), record.id),
+                    path::take_away(gone, self.settings),
+                );
+            }
+            if !self.wanted.contains(&key) {
+                stopped.push(key);
+            }
+        }
+        if self.jobs == Jobs::Queue {
+            outcome.note("tell systemd", queue(&self.settings.systemctl, Job::Stop, &stopped));
+        }
+    }
+
+    /// Puts an item where its path says.
+    fn put(&self, task: &Task, generation: &Generation, current: &Current) -> Result<(), Failure> {
+        let Some((subject, ownership)) = task.subject else { return Ok(()) };
+        let place = subject.place();
+        if !path::is_custom(place, self.settings) {
+            return Ok(());
+        }
+        let Some(plaintext) = generation.read(&place.name)? else { return Ok(()) };
+        let lost = task
+            .record
+            .as_ref()
+            .zip(current.old.as_ref())
+            .map(|(record, old)| old.read(&record.name).map(|lost| (record, lost)))
+            .transpose()?;
+        let before = lost
+            .as_ref()
+            .map(|(record, plaintext)| Before { record, plaintext: plaintext.as_ref() });
+        // Another item may have left something of ours there.
+        let others = left_at(&place.path, generation);
+        let other =
+            others.as_ref().map(|(record, lost)| Before { record, plaintext: lost.as_ref() });
+        let before = other.or(before);
+        path::put(place, &plaintext, ownership, self.settings, before)
+    }
+
+    /// Has users made again where an early item has come or changed. Its note stays: its consumers are told in the
+    /// second phase, with those of the other items.
+    fn tell_userborn(&self, generation: &Generation, tasks: &[Task]) -> Result<(), Failure> {
+        let news = |task: &Task| {
+            matches!(task.state, State::Made(..)) || generation.has_note(Note::Untold, &task.key)
+        };
+        if tasks.iter().any(|task| !task.has_failed() && news(task)) {
+            systemctl::make_users(self.settings)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the units of what has come, tells the consumers of what has changed, and strikes out the notes.
+    fn tell(&self, generation: &Generation, is_new: bool, tasks: &[Task]) -> Result<(), Failure> {
+        let keys = generation.notes(Note::Untold)?;
+        // Units of items that were added, and of those that had failed; also of those that fail still, to be seen.
+        if is_new || !keys.is_empty() || tasks.iter().any(Task::has_failed) {
+            queue(&self.settings.systemctl, Job::Start, &[TARGET_UNIT.to_owned()])?;
+        }
+        let failed: BTreeSet<&str> =
+            tasks.iter().filter(|task| task.has_failed()).map(|task| task.key.as_str()).collect();
+        let told: Vec<Subject> = self
+            .items()
+            .filter(|item| {
+                let key = item.key();
+                keys.contains(&key)
+                    && !failed.contains(key.as_str())
+                    && generation.stat(&item.place().name).is_some()
+            })
+            .collect();
+        systemctl::tell(self.settings, told.iter().map(|item| item.place()))?;
+        for item in told {
+            generation.strike_note(Note::Untold, &item.key())?;
+        }
+        for key in generation.notes(Note::Gone)? {
+            generation.strike_note(Note::Lost, &key)?;
+            generation.strike_note(Note::Gone, &key)?;
+        }
+        Ok(())
+    }
 }
 
-/// Plans the templates of `phase`, once it is known which of `secrets` change.
-fn plan_templates<'a>(
-    profile: &'a Profile,
-    phase: Phase,
+/// Returns what is to be done about an item for which `wanted` would be recorded.
+fn state(
+    wanted: &Record,
+    ownership: Ownership,
+    record: Option<&Record>,
     current: &Current,
-    secrets: &[Task],
-) -> Vec<Task<'a>> {
-    let mut accounts = Accounts::default();
-    due(profile, phase, &profile.templates)
-        .map(|(id, template)| {
-            let plan = |template: &'a Template| {
-                let ownership = accounts.resolve(&template.place)?;
-                let files = values(profile, template)
-                    .into_iter()
-                    .map(|(hash, secret)| (hash, file_of(secret, current, secrets)));
-                let inputs = record::template_inputs(template, files);
-                Ok((Item::Template(template, ownership), inputs))
-            };
-            Task::plan(Kind::Template, id, template, current, plan)
-        })
-        .collect()
+) -> State {
+    let Some((record, old)) = record.zip(current.old.as_ref()) else { return State::Make };
+    if record.inputs != wanted.inputs {
+        return State::Make;
+    }
+    if record == wanted && has_ownership(old, &record.name, ownership) {
+        return State::Keep;
+    }
+    // Only its name, path or owner changed.
+    match old.read(&record.name) {
+        Ok(Some(plaintext)) => State::Made(plaintext, wanted.inputs),
+        _ => State::Make,
+    }
 }
 
-/// Returns what stat(2) says of the file that `secret` will have in the next generation; `None` where it will be
-/// a new one.
+/// Returns what stat(2) says of the file that `secret` will have in the next generation; `None` where it will be a
+/// new one.
 fn file_of(secret: &Secret, current: &Current, secrets: &[Task]) -> Option<rustix::fs::Stat> {
     match secrets.iter().find(|task| task.id == secret.id) {
-        Some(Task { state: State::Keep(_) | State::Failed(_), record, .. }) => {
+        Some(Task { state: State::Keep | State::Failed(_), record, .. }) => {
             current.old.as_ref()?.stat(&record.as_ref()?.name)
         }
         Some(_) => None,
@@ -338,341 +628,77 @@ fn file_of(secret: &Secret, current: &Current, secrets: &[Task]) -> Option<rusti
     }
 }
 
-/// Returns the items of `phase`, right and wrong.
-fn due<'a, T>(
-    profile: &'a Profile,
-    phase: Phase,
-    items: &'a BTreeMap<String, Result<T, Invalid>>,
-) -> impl Iterator<Item = (&'a str, &'a Result<T, Invalid>)> {
-    items
-        .iter()
-        .filter(move |(id, _)| is_due(profile, phase, id))
-        .map(|(id, item)| (id.as_str(), item))
-}
-
-impl<'a> Task<'a> {
-    /// Plans one item: `plan` tells what it is and what it is made from.
-    fn plan<T>(
-        kind: Kind,
-        id: &'a str,
-        item: &'a Result<T, Invalid>,
-        current: &Current,
-        plan: impl FnOnce(&'a T) -> Result<(Item<'a>, [u8; 32]), Failure>,
-    ) -> Self {
-        let key = Record::key(kind, id);
-        let record = current.record(&key);
-        let planned = item.as_ref().map_err(Failure::from).and_then(plan);
-        let (item, state) = match planned {
-            Err(failure) => (None, State::Failed(failure)),
-            Ok((item, inputs)) => (Some(item), state(item, inputs, record.as_ref(), current)),
-        };
-        Self { kind, id, key, item, record, state }
-    }
-
-    /// Names the item in an error.
-    fn label(&self) -> String {
-        label(self.kind, self.id)
-    }
-
-    /// Takes over the previous file of an item that failed, under the name it had, unless that is another item's
-    /// now.
-    fn keep(
-        &self,
-        current: &Current,
-        next: &Generation,
-        taken: &BTreeMap<String, String>,
-    ) -> Result<(), Failure> {
-        let Some((old, record)) = current.old.as_ref().zip(self.record.as_ref()) else {
-            next.mark_failed(&self.key);
-            return Ok(());
-        };
-        if taken.get(&record.name).is_some_and(|key| *key != self.key) {
-            return Ok(());
-        }
-        next.link(old, &record.name, &record.name)?;
-        next.link_record(old, &self.key)
-    }
-
-    /// Returns its old record when it now has another path.
-    fn moved(&self) -> Option<&Record> {
-        let (place, _) = self.item.filter(|_| !matches!(self.state, State::Failed(_)))?.place();
-        self.record
-            .as_ref()
-            .filter(|record| record.path != place.path || record.symlink != place.symlink)
-    }
-
-    /// Brings the item into the generation `next`.
-    fn build(
-        &mut self,
-        profile: &Profile,
-        current: &Current,
-        next: &Generation,
-        changes: &mut Changes,
-    ) -> Result<(), Failure> {
-        let Some(item) = self.item else { return Ok(()) };
-        if let (Item::Template(template, _), State::Make) = (item, &self.state) {
-            let plaintext = render(profile, template, next)?;
-            self.state = State::Made { plaintext, inputs: [0; 32] };
-        }
-        let (place, ownership) = item.place();
-        let old = current.old.as_ref().zip(self.record.as_ref());
-        let inputs = match &self.state {
-            State::Failed(_) | State::Make => return Ok(()),
-            State::Keep(inputs) => {
-                if let Some((old, record)) = old {
-                    next.link(old, &record.name, &place.name)?;
-                }
-                *inputs
-            }
-            State::Made { plaintext, inputs } => {
-                let before = match old {
-                    Some((old, record)) => {
-                        old.read(&record.name)?.map(|before| (old, record, before))
-                    }
-                    None => None,
-                };
-                match before {
-                    Some((old, record, before)) if before.expose() == plaintext.expose() => {
-                        if has_ownership(old, &record.name, ownership) {
-                            next.link(old, &record.name, &place.name)?;
-                        } else {
-                            next.write(&place.name, plaintext, ownership)?;
-                        }
-                    }
-                    Some(_) => {
-                        next.write(&place.name, plaintext, ownership)?;
-                        changes.changed.insert((self.kind, self.id.to_owned()));
-                    }
-                    None => {
-                        next.write(&place.name, plaintext, ownership)?;
-                        let failed =
-                            current.old.as_ref().is_some_and(|old| old.has_failed(&self.key));
-                        if failed {
-                            changes.changed.insert((self.kind, self.id.to_owned()));
-                        }
-                        changes.added = true;
-                    }
-                }
-                *inputs
-            }
-        };
-        // A template's values may be new files by now.
-        let inputs = match item {
-            Item::Secret(..) => inputs,
-            Item::Template(template, _) => record::template_inputs(
-                template,
-                values(profile, template)
-                    .into_iter()
-                    .map(|(hash, secret)| (hash, next.stat(&secret.place.name))),
-            ),
-        };
-        let record = Record::new(inputs, self.kind, self.id, place);
-        match (&current.old, &self.record) {
-            (Some(old), Some(same)) if *same == record => next.link_record(old, &self.key),
-            _ => next.write_record(&self.key, &record.to_bytes()),
-        }
-    }
-}
-
-/// Returns what is to be done about an item that would be made from `inputs`.
-fn state(item: Item, inputs: [u8; 32], record: Option<&Record>, current: &Current) -> State {
-    let (place, ownership) = item.place();
-    let Some((record, old)) = record.zip(current.old.as_ref()) else { return State::Make };
-    if record.inputs != inputs {
-        return State::Make;
-    }
-    if has_ownership(old, &record.name, ownership) {
-        // A file that only moves is a change, too.
-        if *record == Record::new(inputs, record.kind, &record.id, place) {
-            return State::Keep(inputs);
-        }
-    }
-    match old.read(&record.name) {
-        Ok(Some(plaintext)) => State::Made { plaintext, inputs },
-        _ => State::Make,
-    }
-}
-
 /// Decrypts the secrets that are to be made, on all processors.
 fn decrypt(host: &Host, tasks: &mut [Task]) {
     let todo: Vec<(usize, &Secret)> = tasks
         .iter()
         .enumerate()
-        .filter_map(|(at, task)| match (&task.state, task.item) {
-            (State::Make, Some(Item::Secret(secret, _))) => Some((at, secret)),
+        .filter_map(|(at, task)| match (&task.state, task.subject) {
+            (State::Make, Some((Subject::Secret(secret), _))) => Some((at, secret)),
             _ => None,
         })
         .collect();
     let secrets: Vec<&Secret> = todo.iter().map(|(_, secret)| *secret).collect();
-    let made = decrypt_all(host, &secrets);
-    let made: Vec<(usize, State)> = todo
-        .iter()
-        .zip(made)
-        .map(|((at, _), result)| match result {
-            Ok((plaintext, inputs)) => (*at, State::Made { plaintext, inputs }),
-            Err(failure) => (*at, State::Failed(failure)),
-        })
-        .collect();
-    for (at, state) in made {
+    let results: Vec<_> =
+        todo.into_iter().map(|(at, _)| at).zip(decrypt_all(host, &secrets)).collect();
+    for (at, result) in results {
+        let state = match result {
+            Ok((plaintext, inputs)) => State::Made(plaintext, inputs),
+            Err(failure) => State::Failed(failure),
+        };
         if let Some(task) = tasks.get_mut(at) {
             task.state = state;
         }
     }
 }
 
-/// A plaintext, and what it was made from.
-type Decrypted = Result<(Plaintext, [u8; 32]), Failure>;
-
-/// Decrypts `secrets` on all processors; the results stand in the same order.
-pub(crate) fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
-    let one = |secret: &Secret| {
-        let inputs = record::secret_inputs(secret);
-        host.decrypt(secret).map(|plaintext| (plaintext, inputs))
-    };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(secrets.len());
-    if workers < 2 {
-        return secrets.iter().map(|secret| one(secret)).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(secret) = secrets.get(at) else { return done };
-            done.push((at, one(secret)));
-        }
-    };
-    let mut done: Vec<(usize, Decrypted)> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-        let own = work();
-        // A worker that panics ends the process, by the hook that main sets.
-        own.into_iter()
-            .chain(others.into_iter().filter_map(|other| other.join().ok()).flatten())
-            .collect()
-    });
-    done.sort_unstable_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
-/// Returns the names that files of the next generation have, each with the key of its item.
-fn names(tasks: &[Task]) -> BTreeMap<String, String> {
-    let named = |task: &Task| Some((task.item?.place().0.name.clone(), task.key.clone()));
-    tasks.iter().filter_map(named).collect()
-}
-
-/// Takes over the early items in the second phase, and notes which of them the first one has changed.
-fn take_over_early(
-    profile: &Profile,
-    current: &Current,
+/// Takes over the previous file of an item as it is, with its notes, unless its name is another item's by now. Where
+/// there is none, that is noted.
+fn keep(
+    key: &str,
+    record: Option<&Record>,
+    from: Option<&Generation>,
     next: &Generation,
-    changes: &mut Changes,
+    taken: &BTreeMap<String, String>,
 ) -> Result<(), Failure> {
-    let Some(early) = &current.early else { return Ok(()) };
-    let secrets = profile.secrets.keys().map(|id| (Kind::Secret, id));
-    let templates = profile.templates.keys().map(|id| (Kind::Template, id));
-    for (kind, id) in secrets.chain(templates).filter(|(_, id)| profile.early.contains(*id)) {
-        let key = Record::key(kind, id);
-        let Some(record) = early.record(&key).and_then(|text| Record::from_bytes(&text)) else {
-            if early.has_failed(&key) {
-                next.mark_failed(&key);
-            }
-            continue;
-        };
-        if !current.pending {
-            next.link(early, &record.name, &record.name)?;
-            next.link_record(early, &key)?;
-            continue;
-        }
-        let before = match current.old.as_ref().zip(current.record(&key)) {
-            Some((old, before)) => old.read(&before.name)?,
-            None => None,
-        };
-        let now = early.read(&record.name)?;
-        match before.zip(now) {
-            Some((before, now)) if before.expose() != now.expose() => {
-                changes.changed.insert((kind, id.clone()));
-            }
-            Some(_) => {}
-            None => changes.added = true,
-        }
+    let untold = from.is_some_and(|from| from.has_note(Note::Untold, key));
+    if untold || record.is_none() {
+        next.write_note(Note::Untold, key, &Plaintext::new(Vec::new()))?;
     }
-    Ok(())
-}
-
-/// Makes the links lead to the generation `next`.
-fn flip(profile: &Profile, phase: Phase, ramfs: &Ramfs, next: u32) -> Result<(), Failure> {
-    let settings = &profile.settings;
-    match phase {
-        Phase::Early => ramfs.point(&settings.decrypted_dir_for_user, next),
-        Phase::Normal => {
-            ramfs.point(&settings.decrypted_dir, next)?;
-            if profile.early.is_empty() {
-                ramfs.remove_link(&settings.decrypted_dir_for_user)
-            } else {
-                ramfs.point(&settings.decrypted_dir_for_user, next)
-            }
-        }
-    }
-}
-
-/// Puts an item where its path says.
-fn put(task: &Task, generation: &Generation, settings: &Settings) -> Result<(), Failure> {
-    let Some(item) = task.item.filter(|_| !matches!(task.state, State::Failed(_))) else {
-        return Ok(());
-    };
-    let (place, ownership) = item.place();
-    if !path::is_custom(place, settings) {
+    let Some((from, record)) = from.zip(record) else { return Ok(()) };
+    if taken.get(&record.name).is_some_and(|owner| owner != key) {
         return Ok(());
     }
-    match generation.read(&place.name)? {
-        Some(plaintext) => path::put(place, &plaintext, ownership, settings),
-        None => Ok(()),
+    next.link(from, &record.name, &record.name)?;
+    next.write_note(Note::Placed, key, &record.to_note())
+}
+
+/// Notes in `next` what `record` says was put elsewhere, with the plaintext where that was put there.
+fn note_gone(record: &Record, old: &Generation, next: &Generation) -> Result<(), Failure> {
+    let key = record.kind.unit(&record.id);
+    if !record.symlink
+        && let Some(plaintext) = old.read(&record.name)?
+    {
+        next.write_note(Note::Lost, &key, &plaintext)?;
     }
+    next.write_note(Note::Gone, &key, &record.to_note())
 }
 
-/// What systemd has to be told.
-#[derive(Default)]
-struct Changes {
-    /// Items whose plaintext changed, or came at last.
-    changed: BTreeSet<(Kind, String)>,
-    /// Whether there are early items that had no file before.
-    added: bool,
-}
-
-impl Changes {
-    /// Queues the jobs, each unit once.
-    fn tell(&self, profile: &Profile, phase: Phase, removed: &[Record]) {
-        let systemctl = &profile.settings.systemctl;
-        if phase == Phase::Early {
-            if self.added || !self.changed.is_empty() {
-                // Reads its files again. It is ordered behind us, so that nobody waits for it here.
-                queue(systemctl, Job::TryRestart, &["userborn.service".to_owned()]);
+/// Takes over what an earlier switch could not take away.
+fn take_over_gone(old: &Generation, next: &Generation, outcome: &mut Outcome) {
+    for key in old.notes(Note::Gone).unwrap_or_default() {
+        for kind in [Note::Lost, Note::Gone] {
+            if let Some(text) = old.note(kind, &key) {
+                outcome.note("note what is gone", next.write_note(kind, &key, &text));
             }
-            // Their consumers are told in the second phase, together with those of the other items.
-            return;
         }
-        let stopped: Vec<String> =
-            removed.iter().map(|record| Record::key(record.kind, &record.id)).collect();
-        queue(systemctl, Job::Stop, &stopped);
-        // The units of items that were added, and of those that had failed: their files are there now.
-        queue(systemctl, Job::Start, &[TARGET_UNIT.to_owned()]);
-        let (mut restart, mut reload) = (BTreeSet::new(), BTreeSet::new());
-        for (kind, id) in &self.changed {
-            let place = match kind {
-                Kind::Secret => {
-                    profile.secrets.get(id).and_then(|item| Some(&item.as_ref().ok()?.place))
-                }
-                Kind::Template => {
-                    profile.templates.get(id).and_then(|item| Some(&item.as_ref().ok()?.place))
-                }
-            };
-            let Some(place) = place else { continue };
-            restart.extend(place.restart_units.iter().cloned());
-            reload.extend(place.reload_units.iter().cloned());
-        }
-        let reload: Vec<String> = reload.difference(&restart).cloned().collect();
-        let restart: Vec<String> = restart.into_iter().collect();
-        queue(systemctl, Job::TryRestart, &restart);
-        queue(systemctl, Job::TryReload, &reload);
     }
+}
+
+/// Returns what another item left at `path`.
+fn left_at(path: &Path, generation: &Generation) -> Option<(Record, Option<Plaintext>)> {
+    generation.notes(Note::Gone).ok()?.into_iter().find_map(|key| {
+        let record = Record::from_note(&generation.note(Note::Gone, &key)?)?;
+        (record.path == path).then(|| (record, generation.note(Note::Lost, &key)))
+    })
 }

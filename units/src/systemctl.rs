@@ -1,9 +1,13 @@
 //! units to be told of a change → jobs in systemd's queue.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use crate::failure::{Level, say};
+use vaultix_generator::profile::{Placement, Settings};
+use vaultix_generator::status::Status;
+
+use crate::failure::{Failure, Level, say};
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,26 +39,61 @@ impl Job {
 
 /// Queues `job` for each of `units` with the program `systemctl`.
 ///
-/// Never waits for a job: one that is ordered behind the unit we run in would wait for us in turn. A job that
-/// cannot be queued, most often for a unit that does not exist, is a warning: the file is in place.
-pub fn queue(systemctl: &Path, job: Job, units: &[String]) {
+/// Never waits for a job: one that is ordered behind the unit we run in would wait for us in turn. A job that systemd
+/// refuses, most often for a unit that does not exist, is a warning: there is nobody to be told.
+///
+/// # Errors
+///
+/// [`Status::Software`] when the program cannot be run at all.
+pub fn queue(systemctl: &Path, job: Job, units: &[String]) -> Result<(), Failure> {
     if units.is_empty() {
-        return;
+        return Ok(());
     }
-    let status = Command::new(systemctl)
+    let output = run(systemctl, job, units)?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let units = units.join(" ");
+        say(Level::Warning, &format!("cannot {} {units}: {}", job.verb(), said.trim()));
+    }
+    Ok(())
+}
+
+/// Tells the consumers of items that have changed, each once: who is to be restarted is not reloaded, too.
+///
+/// # Errors
+///
+/// As [`queue`].
+pub fn tell<'a>(
+    settings: &Settings,
+    changed: impl IntoIterator<Item = &'a Placement>,
+) -> Result<(), Failure> {
+    let (mut restart, mut reload) = (BTreeSet::new(), BTreeSet::new());
+    for place in changed {
+        restart.extend(place.restart_units.iter().cloned());
+        reload.extend(place.reload_units.iter().cloned());
+    }
+    let reload: Vec<String> = reload.difference(&restart).cloned().collect();
+    let restart: Vec<String> = restart.into_iter().collect();
+    queue(&settings.systemctl, Job::TryRestart, &restart)?;
+    queue(&settings.systemctl, Job::TryReload, &reload)
+}
+
+/// Has userborn read its files again: an early item may hold a password. A host that makes its users otherwise has no
+/// such unit, and nothing to do.
+///
+/// # Errors
+///
+/// As [`queue`].
+pub fn make_users(settings: &Settings) -> Result<(), Failure> {
+    run(&settings.systemctl, Job::TryRestart, &["userborn.service".to_owned()]).map(drop)
+}
+
+/// Runs systemctl.
+fn run(systemctl: &Path, job: Job, units: &[String]) -> Result<Output, Failure> {
+    Command::new(systemctl)
         .args(["--no-block", "--no-ask-password", job.verb(), "--"])
         .args(units)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status();
-    let reason = match status {
-        Ok(status) if status.success() => return,
-        Ok(status) => status.to_string(),
-        Err(error) => error.to_string(),
-    };
-    let units = units.join(" ");
-    say(
-        Level::Warning,
-        &format!("cannot queue \"{} {units}\": {}: {reason}", job.verb(), systemctl.display()),
-    );
+        .output()
+        .map_err(|error| Failure::path(Status::Software, "run", systemctl, error))
 }

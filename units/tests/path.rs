@@ -46,7 +46,7 @@ fn try_put(path: &Path, fields: &str, plaintext: &str) -> Result<(), String> {
     let secret: &Secret = profile.secrets.get("x").unwrap().as_ref().unwrap();
     let ownership = Ownership { uid: OWNER, gid: OWNER, mode: 0o440 };
     let plaintext = Plaintext::new(plaintext.as_bytes().to_vec());
-    put(&secret.place, &plaintext, ownership, &profile.settings).map_err(|failure| {
+    put(&secret.place, &plaintext, ownership, &profile.settings, None).map_err(|failure| {
         let parent = path.parent().unwrap().display().to_string();
         failure.reason.replace(&parent, "DIR")
     })
@@ -73,7 +73,7 @@ fn what_is_not_ours_stays() {
     fs::write(&path, "precious").unwrap();
     assert_eq!(
         try_put(&path, "", "v1").unwrap_err(),
-        "cannot write DIR/file: something that is not a link of ours stands there; move it away, or set another path"
+        "cannot write DIR/file: a file that is not ours stands there; move it away, or set another path"
     );
     assert_eq!(fs::read(&path).unwrap(), b"precious");
     let path = directory.join("link");

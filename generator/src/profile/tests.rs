@@ -155,6 +155,22 @@ fn what_is_wrong_in_a_secret_is_named() {
             "secrets.x.path: \"/run/vaultix.d/1/x\" overlaps \"/run/vaultix.d\"; set name to choose a file in \
              there, or a path elsewhere",
         ),
+        (
+            r#""path":"/run/vaultix-for-user/x""#,
+            "secrets.x.path: \"/run/vaultix-for-user/x\" is for what is needed before users exist \
+             (beforeUserborn); leave path out, or add the item to beforeUserborn",
+        ),
+        (r#""path":"/a\u0000b""#, "secrets.x.path: holds a NUL character"),
+        (
+            r#""restartUnits":["userborn.service"]"#,
+            "secrets.x.restartUnits: \"userborn.service\" comes before this item, so that it cannot wait for it; \
+             systemd would drop one of the two",
+        ),
+        (
+            r#""reloadUnits":["run-vaultix.d.mount"]"#,
+            "secrets.x.reloadUnits: \"run-vaultix.d.mount\" comes before this item, so that it cannot wait for it; \
+             systemd would drop one of the two",
+        ),
         (r#""owner":"""#, "secrets.x.owner: \"\" cannot be the name of an account"),
         (
             r#""restartUnits":["nginx"]"#,
@@ -178,6 +194,13 @@ fn what_is_wrong_in_a_secret_is_named() {
         faults(&with_secrets(r#"{"x":[]}"#)),
         ["secrets.x: invalid type: sequence, expected an object"]
     );
+}
+
+#[test]
+fn what_is_wrong_has_its_id_all_the_same() {
+    let text = with_secrets(r#"{"k":{"cipher":"/c","id":"real","mode":"9"}}"#);
+    let profile = Profile::parse(&text, Side::Host).unwrap();
+    assert_eq!(profile.secrets.keys().collect::<Vec<_>>(), ["real"]);
 }
 
 #[test]
