@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::error::{Error, Exit, Result};
 use crate::interrupt::Interrupt;
 use crate::master::Master;
 use crate::prompt::Prompt;
-use crate::recipient::{self, Parsed, Shared};
+use crate::recipient::{self, Parsed};
 use crate::report::{self, Report, Volume};
 use crate::{editor, source};
 
@@ -29,7 +29,7 @@ use crate::{editor, source};
 pub fn run(args: &Edit) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
     let interrupt = Interrupt::new()?;
-    let prompt = Prompt::new(&interrupt);
+    let prompt = Prompt::new(&interrupt, &report);
     let path = &args.file;
     let mut master = Master::read(&args.identities)?;
     let extra = args.recipients.iter().map(|text| extra(text)).collect::<Result<Vec<_>>>()?;
@@ -42,8 +42,10 @@ pub fn run(args: &Edit) -> Result<Exit> {
         }
         _ => None,
     };
-    let mut recipients = ours(master.recipients(&prompt)?)?;
-    recipients.extend(ours(extra)?);
+    let mut recipients = master.recipients(&prompt)?;
+    recipients.extend(extra);
+    let count = recipients.len();
+    let recipients = recipient::gather(recipients, &prompt);
     if recipients.is_empty() {
         return Err(Error::new(Exit::Usage, format!("cannot encrypt {}", path.display()))
             .because("there is neither an identity nor a recipient")
@@ -56,7 +58,12 @@ pub fn run(args: &Edit) -> Result<Exit> {
             let empty = Plaintext::new(Vec::new());
             editor::edit(old.as_ref().unwrap_or(&empty), &name(path), &interrupt)?
         }
-        Input::Stdin => read_stdin(&interrupt)?,
+        Input::Stdin => {
+            if io::stdin().is_terminal() {
+                report.line("Type the new text, then Ctrl-D.");
+            }
+            read_stdin(&interrupt)?
+        }
         Input::File(path) => read_file(path)?,
     };
     if new.expose().is_empty() {
@@ -79,7 +86,6 @@ pub fn run(args: &Edit) -> Result<Exit> {
         return Err(interrupt.error());
     }
     target.write(&ciphertext)?;
-    let count = recipients.len();
     let to = if count == 1 { "1 recipient".to_owned() } else { format!("{count} recipients") };
     let done = if before.is_some() { "changed" } else { "made" };
     report::count(format_args!("{}: {done}, encrypted to {to}", path.display()));
@@ -99,18 +105,6 @@ fn extra(text: &str) -> Result<Parsed> {
     recipient::of_desk(text).map_err(|reason| {
         Error::new(Exit::Config, "cannot encrypt to a recipient that was given").because(reason)
     })
-}
-
-/// Takes the recipients that this program encrypts to.
-fn ours(recipients: Vec<Parsed>) -> Result<Vec<Shared>> {
-    let ours = recipients.into_iter().map(|recipient| match recipient {
-        Parsed::Ours(recipient) => Ok(recipient),
-        Parsed::Plugin(recipient) => Err(Error::new(
-            Exit::Config,
-            format!("cannot encrypt to a recipient of the plugin {}", recipient.plugin()),
-        )),
-    });
-    ours.collect()
 }
 
 /// Where the new text comes from.
@@ -254,7 +248,7 @@ impl Before {
 /// Encrypts `text` in `format`.
 fn encrypt(
     text: &Plaintext,
-    recipients: &[Shared],
+    recipients: &[Box<dyn age::Recipient + '_>],
     format: Format,
 ) -> std::result::Result<Vec<u8>, String> {
     let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);

@@ -15,7 +15,7 @@ use vaultix_units::plaintext::Plaintext;
 
 use crate::error::{Error, Exit, Result};
 use crate::interrupt::Interrupt;
-use crate::prompt;
+use crate::program;
 
 /// Type of a tmpfs, from linux/magic.h.
 const TMPFS: u64 = 0x0102_1994;
@@ -74,7 +74,9 @@ fn command() -> OsString {
 
 /// Runs the editor on `path`, to its end.
 fn run(command: &OsStr, path: &Path, interrupt: &Interrupt) -> io::Result<ExitStatus> {
-    let mut script = command.to_owned();
+    // The shell stays when Ctrl-C is pressed, since the editor may.
+    let mut script = OsString::from("trap : INT; ");
+    script.push(command);
     script.push(" \"$@\"");
     let child = Command::new("sh")
         .arg("-c")
@@ -107,7 +109,7 @@ fn wait(mut child: Child, interrupt: &Interrupt) -> io::Result<ExitStatus> {
 /// and swap files.
 fn hardening(command: &OsStr) -> &'static [&'static str] {
     let word = command.to_str().and_then(|line| line.split_ascii_whitespace().next());
-    let program = word.and_then(|word| prompt::find(&word.into()));
+    let program = word.and_then(program::find);
     // `vi` is a link to one of several programs that do not understand each other's options.
     let program = program.and_then(|path| path.canonicalize().ok());
     let name = program.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);

@@ -9,6 +9,14 @@ use std::process::{Command, Output, Stdio};
 
 use crate::error::{Error, Exit, Result};
 
+/// Whether a flake sees the files.
+pub enum Tracked {
+    /// It does, or this is no work tree of git.
+    Yes,
+    /// It does not: git ignores them.
+    Ignored,
+}
+
 /// Makes git aware of those of `files` that it does not know, without staging their content.
 ///
 /// `files` are relative to `directory`. Does nothing where that is in no work tree.
@@ -16,9 +24,9 @@ use crate::error::{Error, Exit, Result};
 /// # Errors
 ///
 /// When git fails, in its own words.
-pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<()> {
+pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
     if !is_work_tree(directory) {
-        return Ok(());
+        return Ok(Tracked::Yes);
     }
     let unknown = git(directory, &["ls-files", "--others", "-z"], &[])?.stdout;
     let unknown: Vec<&Path> = unknown
@@ -26,15 +34,18 @@ pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<()> {
         .map(|name| Path::new(OsStr::from_bytes(name)))
         .filter(|name| files.contains(*name))
         .collect();
-    if unknown.is_empty() {
-        return Ok(());
+    let Some(first) = unknown.first() else { return Ok(Tracked::Yes) };
+    let mut ignored = Command::new("git");
+    ignored.arg("-C").arg(directory).args(["check-ignore", "--quiet", "--"]).arg(first);
+    if ignored.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        return Ok(Tracked::Ignored);
     }
     let list: Vec<u8> = unknown
         .iter()
         .flat_map(|name| name.as_os_str().as_bytes().iter().copied().chain([0]))
         .collect();
     let add = ["add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"];
-    git(directory, &add, &list).map(drop)
+    git(directory, &add, &list).map(|_| Tracked::Yes)
 }
 
 /// Returns whether `directory` is in a work tree of git.

@@ -5,6 +5,7 @@
 
 mod unwrapped;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::iter::once;
 use std::path::{Path, PathBuf};
@@ -18,8 +19,9 @@ use vaultix_units::{bounded, decrypt};
 
 use crate::error::{Error, Exit, Result};
 use crate::identity::{self, Key};
+use crate::plugin;
 use crate::prompt::{Answer, Prompt, Question};
-use crate::recipient;
+use crate::recipient::{self, Parsed};
 pub use unwrapped::Unwrapped;
 
 /// How much work, as a power of two, a file under a passphrase may demand (22).
@@ -101,12 +103,18 @@ impl Master {
         let plain: Vec<&(dyn Identity + Sync)> =
             self.entries.iter().filter_map(|entry| entry.key.plain()).collect();
         session.attempt(files, &plain);
+        let mut asked = BTreeSet::new();
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
             let left = match &entry.key {
                 Key::LockedSsh(_, public) => session.left_for(files, public),
                 Key::LockedFile(_) => session.left(files),
-                _ => 0,
+                Key::Plugin(identity) if asked.insert(identity.plugin().to_owned()) => {
+                    let name = identity.plugin();
+                    session.plug(name, &self.of_plugin(name), files, prompt)?;
+                    0
+                }
+                Key::Native(_) | Key::Ssh(_) | Key::Plugin(_) => 0,
             };
             if left == 0 {
                 at += 1;
@@ -130,7 +138,18 @@ impl Master {
         Ok(session)
     }
 
+    /// Returns the identities of the plugin `name`, as they were given.
+    fn of_plugin(&self, name: &str) -> Vec<String> {
+        let identities = self.entries.iter().filter_map(|entry| match &entry.key {
+            Key::Plugin(identity) if identity.plugin() == name => Some(identity.to_string()),
+            _ => None,
+        });
+        identities.collect()
+    }
+
     /// Returns the recipients that belong to the identities.
+    ///
+    /// That of a plugin's identity stands in a comment, or else the plugin itself will know it.
     ///
     /// Asks for the passphrase of an identity file if it is still locked, but not for that of an ssh key: its
     /// public half stands beside it in clear.
@@ -138,7 +157,7 @@ impl Master {
     /// # Errors
     ///
     /// When a file stays locked.
-    pub fn recipients(&mut self, prompt: &Prompt) -> Result<Vec<recipient::Parsed>> {
+    pub fn recipients(&mut self, prompt: &Prompt) -> Result<Vec<Parsed>> {
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
             if let Key::LockedFile(_) = entry.key {
@@ -149,7 +168,18 @@ impl Master {
                 at += 1;
             }
         }
-        Ok(self.entries.iter().filter_map(|entry| entry.key.recipient()).collect())
+        let of_comments = |path: &Path, name: &str| {
+            let texts = self.comments.iter().filter(|(file, _)| file == path);
+            let parsed = texts.filter_map(|(_, text)| recipient::of_desk(text).ok());
+            let mut fitting = parsed.filter(|one| one.plugin() == Some(name)).peekable();
+            fitting.peek().is_some().then(|| fitting.collect::<Vec<_>>())
+        };
+        let recipients = self.entries.iter().flat_map(|entry| match &entry.key {
+            Key::Plugin(identity) => of_comments(&entry.path, identity.plugin())
+                .unwrap_or_else(|| vec![Parsed::PluginIdentity(identity.clone())]),
+            key => key.recipient().map(Parsed::Ours).into_iter().collect(),
+        });
+        Ok(recipients.collect())
     }
 }
 
@@ -164,14 +194,13 @@ impl Key {
     }
 
     /// Returns the key's public half, if it is known here.
-    fn recipient(&self) -> Option<recipient::Parsed> {
-        let ours: recipient::Shared = match self {
-            Self::Native(key) => Box::new(key.to_public()),
-            Self::Ssh(key) => Box::new(ssh::Recipient::try_from((**key).clone()).ok()?),
-            Self::LockedSsh(_, public) => public.clone(),
-            Self::LockedFile(_) | Self::Plugin(_) => return None,
-        };
-        Some(recipient::Parsed::Ours(ours))
+    fn recipient(&self) -> Option<recipient::Shared> {
+        match self {
+            Self::Native(key) => Some(Box::new(key.to_public())),
+            Self::Ssh(key) => Some(Box::new(ssh::Recipient::try_from((**key).clone()).ok()?)),
+            Self::LockedSsh(_, public) => Some(public.clone()),
+            Self::LockedFile(_) | Self::Plugin(_) => None,
+        }
     }
 }
 
@@ -190,6 +219,41 @@ impl Session {
         self.keys.par_iter_mut().zip(files).filter(|(key, _)| key.is_closed()).for_each(
             |(key, stanzas)| key.set(identities.iter().find_map(|one| one.unwrap_stanzas(stanzas))),
         );
+    }
+
+    /// Has a plugin open the files that are still closed.
+    fn plug(
+        &mut self,
+        name: &str,
+        identities: &[String],
+        files: &[Vec<Stanza>],
+        prompt: &Prompt,
+    ) -> Result<()> {
+        let closed: Vec<plugin::Closed> = (0..)
+            .zip(files)
+            .zip(&self.keys)
+            .filter(|((_, file), key)| {
+                key.is_closed() && file.iter().any(|stanza| stanza.tag != "scrypt")
+            })
+            .map(|((index, file), _)| (index, file.as_slice()))
+            .collect();
+        if closed.is_empty() {
+            return Ok(());
+        }
+        let opened = plugin::open(name, identities, &closed, prompt)?;
+        for (index, key) in opened.keys {
+            if let Some(slot) = self.keys.get_mut(index) {
+                slot.set(Some(Ok(key)));
+            }
+        }
+        let mut words: Vec<String> = opened.failures.into_iter().map(|(_, words)| words).collect();
+        words.sort_unstable();
+        words.dedup();
+        let failures = words.into_iter().map(|words| {
+            Error::new(Exit::NoPermission, format!("cannot use the plugin {name}")).because(words)
+        });
+        self.notes.extend(failures.chain(opened.fault));
+        Ok(())
     }
 
     /// Returns how many files are closed and could be opened by an identity.
@@ -264,7 +328,9 @@ impl Key {
                 let stanzas = header::stanzas(ciphertext).map_err(unusable)?;
                 let mut key = Unwrapped::default();
                 match identity.unwrap_stanzas(&stanzas) {
-                    Some(Err(DecryptError::KeyDecryptionFailed)) => return Err(Locked::Wrong),
+                    Some(Err(
+                        DecryptError::KeyDecryptionFailed | DecryptError::DecryptionFailed,
+                    )) => return Err(Locked::Wrong),
                     Some(Err(DecryptError::ExcessiveWork { required, .. })) => {
                         return Err(Locked::Unusable(format!(
                             "it demands work of 2^{required}, the limit is 2^{MAX_WORK_FACTOR}"

@@ -10,17 +10,6 @@ pub struct Want {
     pub source: PathBuf,
     /// The secret's id on this host.
     pub secret: String,
-    /// Whether it is to be made if it is missing; what is not may still not be removed.
-    pub chosen: Chosen,
-}
-
-/// Whether the user asked for something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chosen {
-    /// They did.
-    Yes,
-    /// They did not.
-    No,
 }
 
 /// A file of the cache: the host's directory, and the name in it.
@@ -60,15 +49,15 @@ pub struct Target {
 /// Compares what is wanted with what is there.
 ///
 /// An empty file counts as absent: no age file is empty. Only in directories of `settled` hosts anything is
-/// stale: of the others it is not known what they need, because of a fault in their profile or a secret that
-/// could not be read.
+/// stale: of the others it is not known what they need, because of a fault in their profile, a secret that
+/// could not be read, or because only some secrets were asked for.
 pub fn plan(wanted: &BTreeMap<Entry, Want>, present: &Listing, settled: &BTreeSet<String>) -> Plan {
     let mut plan = Plan::default();
     for (entry, want) in wanted {
         let size = present.get(&entry.host).and_then(|files| files.get(&entry.name));
         if size.is_some_and(|size| *size > 0) {
-            plan.up_to_date += usize::from(want.chosen == Chosen::Yes);
-        } else if want.chosen == Chosen::Yes {
+            plan.up_to_date += 1;
+        } else {
             plan.encrypt
                 .entry(want.source.clone())
                 .or_default()
@@ -108,8 +97,8 @@ mod tests {
     }
 
     /// The one file that `web` needs.
-    fn wanted(chosen: Chosen) -> BTreeMap<Entry, Want> {
-        let want = Want { source: "wifi.age".into(), secret: "wifi".to_owned(), chosen };
+    fn wanted() -> BTreeMap<Entry, Want> {
+        let want = Want { source: "wifi.age".into(), secret: "wifi".to_owned() };
         BTreeMap::from([(entry(name('a')), want)])
     }
 
@@ -125,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_made_once_per_source() {
-        let mut wanted = wanted(Chosen::Yes);
+        let mut wanted = wanted();
         let other = Entry { host: "db".to_owned(), name: name('b') };
         wanted.insert(other, wanted.values().next().unwrap().clone());
         let plan = plan(&wanted, &Listing::new(), &settled());
@@ -135,21 +124,21 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_as_good_as_none() {
-        let plan = plan(&wanted(Chosen::Yes), &present(&[(name('a'), 0)]), &settled());
+        let plan = plan(&wanted(), &present(&[(name('a'), 0)]), &settled());
         assert_eq!((plan.encrypt.len(), plan.up_to_date), (1, 0));
         assert!(plan.stale.is_empty());
     }
 
     #[test]
     fn what_is_there_stays() {
-        let plan = plan(&wanted(Chosen::Yes), &present(&[(name('a'), 1)]), &settled());
+        let plan = plan(&wanted(), &present(&[(name('a'), 1)]), &settled());
         assert_eq!(plan, Plan { up_to_date: 1, ..Plan::default() });
     }
 
     #[test]
     fn what_nobody_needs_goes_unless_the_host_is_not_fully_known() {
         let present = present(&[(name('a'), 1), (name('b'), 1)]);
-        let wanted = wanted(Chosen::Yes);
+        let wanted = wanted();
         assert_eq!(plan(&wanted, &present, &settled()).stale, [entry(name('b'))]);
         assert!(plan(&wanted, &present, &BTreeSet::new()).stale.is_empty());
     }
@@ -161,11 +150,5 @@ mod tests {
             assert_eq!(plan.foreign, [entry(odd)]);
             assert!(plan.stale.is_empty());
         }
-    }
-
-    #[test]
-    fn what_was_not_asked_for_is_neither_made_nor_removed() {
-        let plan = plan(&wanted(Chosen::No), &present(&[(name('a'), 0)]), &settled());
-        assert_eq!(plan, Plan::default());
     }
 }

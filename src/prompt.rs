@@ -4,19 +4,21 @@ mod pinentry;
 mod terminal;
 
 use std::env;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Exit, Result};
 use crate::interrupt::Interrupt;
+use crate::program;
+use crate::report::Report;
 use terminal::Terminal;
 
 /// What the user types, wiped when dropped.
 pub type Answer = Zeroizing<String>;
 
-/// A question for something secret.
+/// A question.
+#[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// What is asked for, like `passphrase of keys/me.txt`.
     pub what: &'a str,
@@ -26,16 +28,34 @@ pub struct Question<'a> {
     pub complaint: Option<&'a str>,
 }
 
+/// What kind of answer is wanted.
+#[derive(Clone, Copy)]
+enum Kind<'a> {
+    /// One that nobody may see.
+    Secret,
+    /// One that may be seen.
+    Public,
+    /// A choice between these two words; without the second, only a sign that the user has read it.
+    Choice(&'a str, Option<&'a str>),
+}
+
 /// The ways to a user.
 pub struct Prompt<'a> {
     /// Lets Ctrl-C through.
-    interrupt: &'a Interrupt,
+    pub interrupt: &'a Interrupt,
+    /// Where messages go.
+    report: &'a Report,
 }
 
 impl<'a> Prompt<'a> {
     /// Prepares to ask; touches nothing yet.
-    pub fn new(interrupt: &'a Interrupt) -> Self {
-        Self { interrupt }
+    pub fn new(interrupt: &'a Interrupt, report: &'a Report) -> Self {
+        Self { interrupt, report }
+    }
+
+    /// Passes on what the user should know now.
+    pub fn say(&self, message: &str) {
+        self.report.message(message);
     }
 
     /// Asks for something secret. Returns `None` if the user does not want to say it.
@@ -44,13 +64,44 @@ impl<'a> Prompt<'a> {
     ///
     /// When there is no way to ask, or the program to ask with does not work.
     pub fn secret(&self, question: &Question) -> Result<Option<Answer>> {
+        self.ask(question, Kind::Secret)
+    }
+
+    /// Asks for something that may be seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prompt::secret`].
+    pub fn public(&self, question: &Question) -> Result<Option<Answer>> {
+        self.ask(question, Kind::Public)
+    }
+
+    /// Asks to choose between `yes` and `no`. Where nobody can be asked, it is no: a program that waits for
+    /// a device would otherwise ask for ever.
+    ///
+    /// # Errors
+    ///
+    /// When the user interrupts.
+    pub fn confirm(&self, question: &Question, yes: &str, no: Option<&str>) -> Result<bool> {
+        match self.ask(question, Kind::Choice(yes, no)) {
+            Ok(answer) => Ok(answer.is_some()),
+            Err(error) if matches!(error.exit, Exit::Signal(_)) => Err(error),
+            Err(_) => {
+                self.say(question.what);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Asks, one way or the other.
+    fn ask(&self, question: &Question, kind: Kind) -> Result<Option<Answer>> {
         let mut reasons = Vec::new();
-        if let Some(program) = program()? {
-            let path = &program.path;
-            match pinentry::secret(path, question, self.interrupt) {
+        if let Some(pinentry) = pinentry()? {
+            let path = &pinentry.path;
+            match pinentry::ask(path, question, kind, self.interrupt) {
                 Ok(answer) => return Ok(answer),
                 Err(_) if self.interrupt.is_set() => return Err(self.interrupt.error()),
-                Err(error) if program.chosen == Chosen::ByUser => {
+                Err(error) if pinentry.chosen == Chosen::ByUser => {
                     return Err(cannot_ask(question)
                         .because(format!("{} failed: {error}", path.display()))
                         .fix(
@@ -65,7 +116,7 @@ impl<'a> Prompt<'a> {
             let error = reasons.into_iter().fold(error, Error::because);
             return Err(error.fix("run it in a terminal, or set PINENTRY_PROGRAM"));
         };
-        terminal.secret(question, self.interrupt).map_err(|error| {
+        terminal.ask(question, kind, self.interrupt).map_err(|error| {
             if self.interrupt.is_set() {
                 self.interrupt.error()
             } else {
@@ -81,7 +132,7 @@ fn cannot_ask(question: &Question) -> Error {
 }
 
 /// A pinentry.
-struct Program {
+struct Pinentry {
     /// Where it is.
     path: PathBuf,
     /// Who says so.
@@ -98,33 +149,21 @@ enum Chosen {
 }
 
 /// Returns the pinentry to ask through, `None` for the terminal.
-fn program() -> Result<Option<Program>> {
-    match env::var_os("PINENTRY_PROGRAM") {
-        Some(name) if name.is_empty() => Ok(None),
-        Some(name) => match find(&name) {
-            Some(path) => Ok(Some(Program { path, chosen: Chosen::ByUser })),
-            None => Err(Error::new(
-                Exit::NoPermission,
-                format!("cannot find the pinentry \"{}\"", name.display()),
-            )
-            .because("PINENTRY_PROGRAM names it, but there is no such program")
-            .fix("set PINENTRY_PROGRAM to another one, or to nothing for the terminal")),
-        },
-        None => {
-            Ok(find(&"pinentry".into()).map(|path| Program { path, chosen: Chosen::ByDefault }))
-        }
-    }
-}
-
-/// Returns the path of the program `name`, searched for in `PATH` if it has no slash.
-pub fn find(name: &OsString) -> Option<PathBuf> {
-    let is_program = |path: &Path| {
-        path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+fn pinentry() -> Result<Option<Pinentry>> {
+    let Some(name) = env::var_os("PINENTRY_PROGRAM") else {
+        let path = program::find("pinentry");
+        return Ok(path.map(|path| Pinentry { path, chosen: Chosen::ByDefault }));
     };
-    if Path::new(name).components().count() > 1 {
-        return Some(PathBuf::from(name)).filter(|path| is_program(path));
+    if name.is_empty() {
+        return Ok(None);
     }
-    env::split_paths(&env::var_os("PATH")?)
-        .map(|directory| directory.join(name))
-        .find(|path| is_program(path))
+    match program::find(&name) {
+        Some(path) => Ok(Some(Pinentry { path, chosen: Chosen::ByUser })),
+        None => Err(Error::new(
+            Exit::NoPermission,
+            format!("cannot find the pinentry \"{}\"", name.display()),
+        )
+        .because("PINENTRY_PROGRAM names it, but there is no such program")
+        .fix("set PINENTRY_PROGRAM to another one, or to nothing for the terminal")),
+    }
 }

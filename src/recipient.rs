@@ -1,9 +1,13 @@
 //! text of a recipient → recipient; [`Plaintext`] → ciphertext.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use age::{EncryptError, Encryptor, Recipient};
 use vaultix_units::plaintext::Plaintext;
+
+use crate::plugin;
+use crate::prompt::Prompt;
 
 /// A recipient that may be used from many threads.
 pub type Shared = Box<dyn Recipient + Send + Sync>;
@@ -67,6 +71,41 @@ pub enum Parsed {
     Ours(Shared),
     /// One of a plugin.
     Plugin(age::plugin::Recipient),
+    /// The one of this identity, which only its plugin knows.
+    PluginIdentity(age::plugin::Identity),
+}
+
+impl Parsed {
+    /// Returns the name of the plugin that is needed to encrypt to it.
+    pub fn plugin(&self) -> Option<&str> {
+        match self {
+            Self::Ours(_) => None,
+            Self::Plugin(recipient) => Some(recipient.plugin()),
+            Self::PluginIdentity(identity) => Some(identity.plugin()),
+        }
+    }
+}
+
+/// Makes recipients to encrypt to from `parsed`: all those of one plugin become one, so that it runs once.
+pub fn gather<'a>(parsed: Vec<Parsed>, prompt: &'a Prompt) -> Vec<Box<dyn Recipient + 'a>> {
+    let mut ours: Vec<Box<dyn Recipient>> = Vec::new();
+    let mut plugins: BTreeMap<String, (Vec<String>, Vec<String>)> = BTreeMap::new();
+    for recipient in parsed {
+        let name = recipient.plugin().unwrap_or_default().to_owned();
+        match recipient {
+            Parsed::Ours(recipient) => ours.push(recipient),
+            Parsed::Plugin(recipient) => {
+                plugins.entry(name).or_default().0.push(recipient.to_string());
+            }
+            Parsed::PluginIdentity(identity) => {
+                plugins.entry(name).or_default().1.push(identity.to_string());
+            }
+        }
+    }
+    let plugins = plugins.into_iter().map(|(name, (recipients, identities))| {
+        Box::new(plugin::Recipient { name, recipients, identities, prompt }) as Box<dyn Recipient>
+    });
+    ours.into_iter().chain(plugins).collect()
 }
 
 /// Reads a recipient of the desk: that of a host, or a tagged one, or one of a plugin.

@@ -13,13 +13,14 @@ use vaultix_units::{decrypt, header};
 use crate::cache::{self, Cache, Staged};
 use crate::cli::Renc;
 use crate::error::{self, Error, Exit, Result};
+use crate::git::{self, Tracked};
 use crate::interrupt::Interrupt;
 use crate::master::{Master, Session, Unwrapped};
-use crate::plan::{Chosen, Entry, Plan, Target, Want, plan};
+use crate::plan::{Entry, Plan, Target, Want, plan};
 use crate::prompt::Prompt;
 use crate::recipient::{self, Shared};
 use crate::report::{self, Progress, Report, Volume};
-use crate::{git, profiles, source};
+use crate::{profiles, source};
 
 /// How many files are written before they get their names, all at once (1024).
 ///
@@ -65,7 +66,14 @@ pub fn run(args: &Renc, profile_paths: &[PathBuf]) -> Result<Exit> {
         done
     };
     let files = need.wanted.keys().map(|entry| Path::new(&entry.host).join(&entry.name)).collect();
-    faults.errors.extend(git::track(&root, &files).err());
+    match git::track(&root, &files) {
+        Ok(Tracked::Yes) => {}
+        Ok(Tracked::Ignored) => report.warning(format_args!(
+            "git ignores files in {}, so a flake will not find them",
+            root.display()
+        )),
+        Err(error) => faults.errors.push(error),
+    }
     let line = format!(
         "{} re-encrypted, {} up to date, {} removed",
         done.encrypted, plan.up_to_date, done.removed
@@ -171,8 +179,9 @@ impl Need {
     fn of(profiles: &[Profile], args: &Renc, faults: &mut Faults) -> Self {
         let sources: BTreeSet<&PathBuf> = profiles
             .iter()
-            .flat_map(|profile| profile.secrets.values().flatten())
-            .map(|secret| &secret.ciphertext)
+            .flat_map(|profile| &profile.secrets)
+            .filter(|(id, _)| is_asked(args, id))
+            .filter_map(|(_, secret)| Some(&secret.as_ref().ok()?.ciphertext))
             .collect();
         let read: Vec<_> =
             sources.into_par_iter().map(|path| (path.clone(), source::digest(path))).collect();
@@ -213,18 +222,13 @@ impl Need {
         });
         let mut complete = recipient.is_ok() && args.secrets.is_empty();
         let key = recipient::canonical(&settings.host_pubkey);
-        for (id, secret) in &profile.secrets {
+        for (id, secret) in profile.secrets.iter().filter(|(id, _)| is_asked(args, id)) {
             let secret = match secret {
                 Ok(secret) => secret,
                 Err(invalid) => {
                     complete = false;
-                    faults.errors.push(
-                        Error::new(
-                            Exit::Config,
-                            format!("cannot re-encrypt secret \"{id}\" for host {host}"),
-                        )
-                        .because(invalid),
-                    );
+                    let what = format!("cannot re-encrypt secret \"{id}\" for host {host}");
+                    faults.errors.push(Error::new(Exit::Config, what).because(invalid));
                     continue;
                 }
             };
@@ -232,13 +236,10 @@ impl Need {
                 complete = false;
                 continue;
             };
-            let asked = args.secrets.is_empty() || args.secrets.contains(id);
-            let chosen = if asked && recipient.is_ok() { Chosen::Yes } else { Chosen::No };
-            let entry = Entry { host: host.clone(), name: cache::name(digest, &key) };
-            let want = Want { source: secret.ciphertext.clone(), secret: id.clone(), chosen };
-            let known = self.wanted.entry(entry).or_insert_with(|| want.clone());
-            if chosen == Chosen::Yes {
-                *known = want;
+            if recipient.is_ok() {
+                let entry = Entry { host: host.clone(), name: cache::name(digest, &key) };
+                let want = Want { source: secret.ciphertext.clone(), secret: id.clone() };
+                self.wanted.entry(entry).or_insert(want);
             }
         }
         let known = self.hosts.insert(host.clone(), recipient.ok()).is_some();
@@ -248,6 +249,11 @@ impl Need {
             self.settled.remove(host);
         }
     }
+}
+
+/// Returns whether the user wants the secret `id`.
+fn is_asked(args: &Renc, id: &String) -> bool {
+    args.secrets.is_empty() || args.secrets.contains(id)
 }
 
 /// Names the secrets that come from `source`: `secret "wifi" for hosts db, web`.
@@ -337,7 +343,7 @@ impl Work<'_> {
                 Err(error) => faults.add(of_targets(error, targets), targets),
             }
         }
-        let session = master.open(&headers, &Prompt::new(&self.interrupt))?;
+        let session = master.open(&headers, &Prompt::new(&self.interrupt, self.report))?;
         let jobs: Vec<Job> = opened
             .iter()
             .zip(&session.keys)

@@ -72,6 +72,12 @@ impl Report {
         say(format_args!("{level}vaultix: {line}"));
     }
 
+    /// Passes on what a plugin says.
+    pub fn message(&self, text: &str) {
+        let level = if self.reader == Reader::Journal { "<5>" } else { "" };
+        say(format_args!("{level}{}", printable(text)));
+    }
+
     /// Says what failed: a line for each fact on a terminal, all on one line elsewhere.
     pub fn error(&self, error: &Error) {
         match self.reader {
@@ -104,6 +110,11 @@ pub fn count(line: impl Display) {
 pub fn answer(text: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text).and_then(|()| stdout.flush())
+}
+
+/// Returns `text` without characters that would move the cursor, or colour what others say.
+fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control() || *character == '\n').collect()
 }
 
 /// Writes one line to standard error.

@@ -1,1 +1,38 @@
-//! the desk, tested through its binary.
+//! installed product + a throw-away desk → what its commands do there.
+//!
+//! Needs no root, but Debian's age, git, openssh-client, nano and vim. `cargo xtask test` installs them.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+#[path = "prefix.rs"]
+mod prefix;
+#[path = "desk/pty.rs"]
+mod pty;
+#[path = "desk/support.rs"]
+mod support;
+
+/// What holds between the parts, and is easily broken by one of them.
+#[path = "desk/contract.rs"]
+mod contract;
+
+/// Changing a secret.
+#[path = "desk/edit.rs"]
+mod edit;
+
+/// Identities of every kind, and how they are unlocked.
+#[path = "desk/identity.rs"]
+mod identity;
+
+/// What is said when something is wrong, word by word.
+#[path = "desk/messages.rs"]
+mod messages;
+
+/// Re-encrypting.
+#[path = "desk/renc.rs"]
+mod renc;

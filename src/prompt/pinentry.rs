@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use zeroize::Zeroizing;
 
-use super::{Answer, Question};
+use super::{Answer, Kind, Question};
 use crate::interrupt::Interrupt;
 
 /// The error code for "the user does not want to", from gpg-error.h: the low 16 bits.
@@ -19,20 +19,30 @@ const CANCELED: u32 = 99;
 /// The error code for "the user says no", from there, too.
 const NOT_CONFIRMED: u32 = 114;
 
-/// Asks for something secret through the program `path`; `None` if the user does not want to say it.
+/// Asks through the program `path`; `None` if the user does not want to answer, or the choice is no.
 ///
 /// # Errors
 ///
 /// When the program does not start, or does not do as asked.
-pub(super) fn secret(
+pub(super) fn ask(
     path: &Path,
     question: &Question,
+    kind: Kind,
     interrupt: &Interrupt,
 ) -> io::Result<Option<Answer>> {
     let mut session = Session::start(path, interrupt)?;
     session.set("SETTITLE", "vaultix")?;
+    if let Kind::Choice(yes, no) = kind {
+        session.set("SETDESC", question.what)?;
+        session.set("SETOK", yes)?;
+        if let Some(no) = no {
+            session.set("SETCANCEL", no)?;
+            return session.ask("CONFIRM");
+        }
+        return session.ask("MESSAGE");
+    }
     session.set("SETDESC", &format!("{} ({})", question.what, question.purpose))?;
-    session.set("SETPROMPT", "Passphrase:")?;
+    session.set("SETPROMPT", "Answer:")?;
     if let Some(complaint) = question.complaint {
         session.set("SETERROR", complaint)?;
     }

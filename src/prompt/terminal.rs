@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use super::{Answer, Question};
+use super::{Answer, Kind, Question};
 use crate::interrupt::Interrupt;
 
 /// Most bytes in an answer: a terminal gives no longer line, see `termios(3)`.
@@ -26,25 +26,43 @@ impl Terminal {
         File::options().read(true).write(true).open("/dev/tty").map(Self)
     }
 
-    /// Asks for something secret; `None` if the terminal hung up, or the line is empty.
+    /// Asks; `None` if the terminal hung up, the line is empty, or the choice is no.
     ///
     /// # Errors
     ///
     /// The system's own, and any when `interrupt` is set.
-    pub(super) fn secret(
+    pub(super) fn ask(
         &self,
         question: &Question,
+        kind: Kind,
         interrupt: &Interrupt,
     ) -> io::Result<Option<Answer>> {
-        let silence = Silence::new(&self.0)?;
+        let what = capitalised(question.what);
         if let Some(complaint) = question.complaint {
             writeln!(&self.0, "{complaint}")?;
         }
-        write!(&self.0, "{} ({}): ", capitalised(question.what), question.purpose)?;
-        let line = self.line(interrupt);
-        drop(silence);
-        writeln!(&self.0)?;
-        line
+        match kind {
+            Kind::Secret => {
+                let silence = Silence::new(&self.0)?;
+                write!(&self.0, "{what} ({}): ", question.purpose)?;
+                let line = self.line(interrupt);
+                drop(silence);
+                writeln!(&self.0)?;
+                line
+            }
+            Kind::Public => {
+                write!(&self.0, "{what} ({}): ", question.purpose)?;
+                self.line(interrupt)
+            }
+            Kind::Choice(yes, None) => {
+                write!(&self.0, "{what} [Enter: {yes}] ")?;
+                self.line(interrupt).map(|_| Some(Answer::default()))
+            }
+            Kind::Choice(yes, Some(no)) => {
+                write!(&self.0, "{what} [y: {yes}, n: {no}] ")?;
+                Ok(self.line(interrupt)?.filter(|line| line.starts_with(['y', 'Y'])))
+            }
+        }
     }
 
     /// Reads one line, its end left out.

@@ -205,6 +205,9 @@ fn check(run: &Run, clean: &Run, fault: &str) -> Result<(), String> {
     if run.before != *old {
         return fail("it did not start from the same".into());
     }
+    if fault == "signal=KILL" && run.status != 137 {
+        return fail("it was not killed".into());
+    }
     // Each file is the old one or the new one, with its owner and mode.
     let paths: BTreeSet<&String> =
         old.seen.keys().chain(new.seen.keys()).chain(run.after.seen.keys()).collect();

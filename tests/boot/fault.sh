@@ -46,7 +46,7 @@ look before
 case $fault in
 trace) under strace -f -qq -o "$work/trace" ;;
 '') under env ;;
-*) under strace -f -qq -o /dev/null -e trace=none -e "inject=$fault" ;;
+*) under strace -f -qq -o /dev/null -e "inject=$fault" ;;
 esac
 echo "status $?"
 look after

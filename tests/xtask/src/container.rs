@@ -16,6 +16,11 @@ use crate::workspace::Result;
 /// Longest time that one boot, with its scenario and its shutdown, may take.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// Where the product's prefix is found inside a container, read-only.
+///
+/// Not where it is outside: that may be in `/tmp`, and systemd 257 gives generators a `/tmp` of their own.
+pub const PREFIX: &str = "/opt/vaultix";
+
 /// A system that can boot: a root directory that nobody writes to, and what is laid over it.
 ///
 /// Dropping it kills what still runs and removes all of it. That also happens when this process is
@@ -63,7 +68,11 @@ impl Container {
         container.put("/etc/machine-id", "5d1219c7c4c5404aaa1f6d2a48adfda4\n")?;
         container.put("/etc/fstab", "")?;
         container.link("/var/log/journal", "/out/journal")?;
-        container.keep_mount("/out")?;
+        // Without these, a soft reboot would take away the product and the folder that results go to.
+        for mount in ["opt-vaultix", "out"] {
+            let place = format!("/etc/systemd/system/{mount}.mount.d/stay.conf");
+            container.put(&place, "[Unit]\nDefaultDependencies=no\n")?;
+        }
         Ok(container)
     }
 
@@ -103,37 +112,30 @@ impl Container {
         symlink(target, &place).map_err(|error| format!("{}: {error}", place.display()).into())
     }
 
-    /// Installs the product of `prefix`, which is seen inside at the same path, read-only: the
-    /// generator and the static units by links in `/etc`, the helper by one in `PATH`.
+    /// Installs the product of `prefix`, which is seen inside at [`PREFIX`], read-only: the generator
+    /// by a link in `/etc`, the helper by one in `PATH`.
+    ///
+    /// The static units are copied, with the helper's path in them as it is inside.
     ///
     /// # Errors
     ///
     /// Those of the file system.
     pub fn install(&mut self, prefix: &Path) -> Result<()> {
-        let shown = prefix.display();
-        self.nspawn(&format!("--bind-ro={shown}"));
-        self.keep_mount(&shown.to_string())?;
+        let shown = prefix.display().to_string();
+        self.nspawn(&format!("--bind-ro={shown}:{PREFIX}"));
         let generator = "systemd/system-generators/vaultix-generator";
-        self.link(&format!("/etc/{generator}"), &format!("{shown}/lib/{generator}"))?;
-        self.link("/usr/local/bin/vaultix-decrypt", &format!("{shown}/bin/vaultix-decrypt"))?;
+        self.link(&format!("/etc/{generator}"), &format!("{PREFIX}/lib/{generator}"))?;
+        self.link("/usr/local/bin/vaultix-decrypt", &format!("{PREFIX}/bin/vaultix-decrypt"))?;
         let units = prefix.join("lib/systemd/system");
         if units.exists() {
             for entry in fs::read_dir(units)? {
-                let name = entry?.file_name().to_string_lossy().into_owned();
-                let target = format!("{shown}/lib/systemd/system/{name}");
-                self.link(&format!("/etc/systemd/system/{name}"), &target)?;
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let text = fs::read_to_string(entry.path())?.replace(&shown, PREFIX);
+                self.put(&format!("/etc/systemd/system/{name}"), text)?;
             }
         }
         Ok(())
-    }
-
-    /// Keeps what is mounted at `path` from being unmounted by a soft reboot.
-    fn keep_mount(&self, path: &str) -> Result<()> {
-        let name =
-            Command::new("systemd-escape").args(["--path", "--suffix=mount", path]).output()?;
-        let name = String::from_utf8(name.stdout)?;
-        let place = format!("/etc/systemd/system/{}.d/stay.conf", name.trim_end());
-        self.put(&place, "[Unit]\nDefaultDependencies=no\n")
     }
 
     /// Adds an argument of systemd-nspawn.

@@ -1,0 +1,297 @@
+//! `vaultix edit` → a secret changed, or left exactly as it was; and no plaintext on any disk.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::process::Command;
+
+use pretty_assertions::assert_eq;
+
+use crate::pty::Pty;
+use crate::support::{Desk, Done, feed, run};
+
+/// Makes a desk with one secret.
+fn desk(name: &str) -> Desk {
+    let desk = Desk::new(name);
+    desk.secret("secrets/wifi.age", "old text\n");
+    desk
+}
+
+/// Edits the secret with the editor `editor`, a line of shell.
+fn edit(desk: &Desk, editor: &str) -> Done {
+    run(command(desk).env("EDITOR", editor))
+}
+
+/// Prepares to edit the secret.
+fn command(desk: &Desk) -> Command {
+    desk.vaultix_command("edit secrets/wifi.age -i keys/me.txt")
+}
+
+/// Writes a program, and returns its path.
+fn program(desk: &Desk, name: &str, script: &str) -> String {
+    desk.write(name, format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(desk.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    desk.path(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_editor_changes_it() {
+    let desk = desk("edit");
+    edit(&desk, "sed -i s/old/new/")
+        .exits(0)
+        .says(&["secrets/wifi.age: changed, encrypted to 1 recipient\n"]);
+    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "new text\n");
+}
+
+#[test]
+fn visual_comes_before_editor() {
+    let desk = desk("visual");
+    run(command(&desk).env("EDITOR", "false").env("VISUAL", "sed -i s/old/new/")).exits(0);
+    run(command(&desk).env("EDITOR", "sed -i s/new/newer/").env("VISUAL", "")).exits(0);
+    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "newer text\n");
+}
+
+#[test]
+fn an_editor_may_replace_the_file() {
+    let desk = desk("replace");
+    edit(&desk, "f() { echo newer >\"$1.tmp\" && mv \"$1.tmp\" \"$1\"; }; f").exits(0);
+    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "newer\n");
+}
+
+#[test]
+fn nothing_changed_means_nothing_written() {
+    let desk = desk("unchanged");
+    let before = fs::metadata(desk.path("secrets/wifi.age")).unwrap();
+    edit(&desk, "touch").exits(0).says(&["secrets/wifi.age: unchanged\n"]);
+    feed(command(&desk).arg("--stdin"), b"old text\n").exits(0).says(&["unchanged"]);
+    let after = fs::metadata(desk.path("secrets/wifi.age")).unwrap();
+    assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()));
+}
+
+#[test]
+fn a_failure_leaves_it_as_it_was() {
+    let desk = desk("failing");
+    let before = desk.read("secrets/wifi.age");
+    for (editor, exit, reason) in [
+        ("sh -c 'echo new >\"$0\"; exit 3'", 1, "it failed: exit status: 3"),
+        ("sh -c 'echo new >\"$0\"; kill -9 $$'", 1, "it failed: "),
+        ("editor-of-nowhere -x", 1, "there is no such program"),
+        ("truncate -s 0", 65, "the new text is empty"),
+        ("rm", 1, "it left no file to read"),
+    ] {
+        edit(&desk, editor).exits(exit).says(&[reason]);
+        assert_eq!(desk.read("secrets/wifi.age"), before, "{editor}");
+    }
+    feed(command(&desk).arg("--stdin"), b"").exits(65);
+    assert_eq!(desk.read("secrets/wifi.age"), before);
+    assert_eq!(desk.tree("secrets").len(), 1, "{:?}", desk.tree("secrets"));
+}
+
+#[test]
+fn the_editor_works_in_memory_and_leaves_nothing() {
+    let desk = desk("in-memory");
+    let editor = program(
+        &desk,
+        "editor",
+        "d=$(dirname \"$1\")\nstat -f -c %T \"$d\" >seen\nstat -c %a \"$d\" \"$1\" >>seen\n\
+         echo \"$1\" >>seen\necho \"$TMPDIR\" >>seen\necho copy >\"$1~\"\nmkdir \"$d/deep\"\n\
+         echo x >\"$d/deep/er\"\nln -s /etc/passwd \"$d/link\"\necho new >\"$1\"",
+    );
+    edit(&desk, &editor).exits(0);
+    let seen = String::from_utf8(desk.read("seen")).unwrap();
+    let seen: Vec<&str> = seen.lines().collect();
+    assert_eq!(seen[..3], ["tmpfs", "700", "600"]);
+    assert_eq!(seen[3], format!("{}/wifi", seen[4]), "coloured by its own suffix");
+    assert!(!desk.path(seen[4]).exists(), "{} is gone", seen[4]);
+    assert!(fs::metadata("/etc/passwd").unwrap().len() > 0, "what a link leads to is not wiped");
+}
+
+#[test]
+fn where_no_memory_is_there_is_no_editor() {
+    let desk = desk("no-memory");
+    let script = "for place in /dev/shm /run; do mount --bind /usr $place || exit 99; done
+        XDG_RUNTIME_DIR=$PWD EDITOR=true vaultix edit secrets/wifi.age -i keys/me.txt; echo $?
+        echo new | vaultix edit secrets/wifi.age -i keys/me.txt; echo $?";
+    let done =
+        run(desk.command("unshare").args(["--mount", "--map-root-user", "sh", "-c", script]));
+    if done.exit == 99 || done.stderr.contains("unshare") {
+        assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "{}", done.stderr);
+        eprintln!("SKIPPED: no mount namespace here: {}", done.stderr);
+        return;
+    }
+    let done = done.says(&["cannot open an editor without putting the secret on a disk"]);
+    assert_eq!(done.stdout, "73\n0\n");
+}
+
+#[test]
+fn signals_end_it_and_leave_nothing() {
+    let desk = desk("signals");
+    let before = desk.read("secrets/wifi.age");
+    let editor = program(&desk, "editor", "echo secret >>\"$1\"\necho \"at $1\"\nexec sleep 100");
+    for (kill, exit) in [("TERM", 143), ("HUP", 129)] {
+        let mut pty = Pty::start(command(&desk).env("EDITOR", &editor));
+        pty.expect("at ");
+        pty.expect("\r\n");
+        let at = pty.shown.lines().find_map(|line| line.strip_prefix("at ")).unwrap().to_owned();
+        assert!(desk.path(&at).exists());
+        let pid = at.split('/').find_map(|part| part.strip_prefix("vaultix-")).unwrap();
+        let pid = pid.split('-').next().unwrap();
+        run(desk.command("kill").args([&format!("-{kill}"), pid])).exits(0);
+        let (found, shown) = pty.end();
+        assert_eq!(found, exit, "{shown}");
+        assert!(!desk.path(&at).exists(), "{at} is gone");
+    }
+    // Ctrl-C is the editor's own business: this one ends by it.
+    let mut pty = Pty::start(command(&desk).env("EDITOR", &editor));
+    pty.expect("at ");
+    pty.send("\x03");
+    let (found, shown) = pty.end();
+    assert_eq!(found, 1, "{shown}");
+    // And this one does not.
+    let stays = program(&desk, "stays", "trap 'echo new >\"$1\"' INT\necho ready\nread line");
+    let mut pty = Pty::start(command(&desk).env("EDITOR", &stays));
+    pty.expect("ready");
+    pty.send("\x03");
+    pty.send("\n");
+    let (found, shown) = pty.end();
+    assert_eq!(found, 0, "{shown}");
+    assert_ne!(desk.read("secrets/wifi.age"), before);
+    assert_eq!(desk.tree("secrets").len(), 1);
+}
+
+#[test]
+fn real_editors_leave_no_copies() {
+    for (name, editor, keys) in
+        [("vim", "vim", "ccnew text\x1b:wq\r"), ("nano", "nano", "\x0bnew text\x0f\r\x18")]
+    {
+        let desk = desk(&format!("real-{name}"));
+        desk.write(
+            "home/.vimrc",
+            "set backup undofile backupdir=~/b// undodir=~/u// directory=~/s//\n",
+        );
+        desk.write("home/.nanorc", "set backup\nset backupdir \"~/b\"\nset historylog\n");
+        for directory in ["b", "u", "s"] {
+            fs::create_dir(desk.path(&format!("home/{directory}"))).unwrap();
+        }
+        let mut command = command(&desk);
+        command.env("EDITOR", editor).env("HOME", desk.path("home"));
+        let mut pty = Pty::start(&mut command);
+        pty.expect("old text");
+        pty.send(keys);
+        let (exit, shown) = pty.end();
+        assert_eq!(exit, 0, "{shown}");
+        assert_eq!(desk.open("secrets/wifi.age", "me.txt").trim(), "new text", "{shown}");
+        let copies = desk.sh("grep -rl text home secrets").stdout;
+        assert_eq!(copies, "", "{name}");
+    }
+}
+
+#[test]
+fn text_comes_from_elsewhere_too() {
+    let desk = desk("elsewhere");
+    feed(&mut command(&desk), b"piped").exits(0);
+    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "piped");
+    feed(command(&desk).arg("--stdin"), b"asked for").exits(0);
+    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "asked for");
+    desk.write("plain", [0, 255, 10]);
+    run(command(&desk).args(["--from", "plain"])).exits(0);
+    desk.sh("age -d -i keys/me.txt secrets/wifi.age | cmp - plain").exits(0);
+    run(command(&desk).args(["--from", "plain", "--stdin"])).exits(64);
+    run(command(&desk).args(["--from", "none"])).exits(66);
+    // Nothing to read from does not mean that an empty text was meant.
+    edit(&desk, "sed -i '1s/.*/edited/'").exits(0);
+
+    let mut pty = Pty::start(command(&desk).arg("--stdin"));
+    pty.expect("Ctrl-D");
+    pty.send("typed\n\x04");
+    assert_eq!(pty.end().0, 0);
+    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "typed\n");
+    let mut pty = Pty::start(command(&desk).arg("--stdin"));
+    pty.expect("Ctrl-D");
+    pty.send("half\n\x03");
+    assert_eq!(pty.end().0, 130);
+}
+
+#[test]
+fn a_new_secret_is_made_with_its_directories() {
+    let desk = desk("new");
+    let line = "edit secrets/a/b/new.json.age -i keys/me.txt";
+    let editor = "f() { basename \"$1\" >seen; echo '{}' >\"$1\"; }; f";
+    run(desk.vaultix_command(line).env("EDITOR", editor)).exits(0).says(&["made"]);
+    assert_eq!(desk.open("secrets/a/b/new.json.age", "me.txt"), "{}\n");
+    assert_eq!(desk.read("seen"), b"new.json\n");
+}
+
+#[test]
+fn armor_mode_and_links_stay() {
+    let desk = desk("as-it-was");
+    desk.secret_with("secrets/real.age", "old\n", &["-a", "-i", "keys/me.txt"]);
+    let armored = [&b"\n \n"[..], &desk.read("secrets/real.age")].concat();
+    desk.write("secrets/real.age", armored);
+    fs::set_permissions(desk.path("secrets/real.age"), fs::Permissions::from_mode(0o640)).unwrap();
+    fs::remove_file(desk.path("secrets/wifi.age")).unwrap();
+    symlink("real.age", desk.path("secrets/wifi.age")).unwrap();
+    edit(&desk, "sed -i s/old/new/").exits(0);
+    assert!(desk.read("secrets/real.age").starts_with(b"-----BEGIN AGE"));
+    assert!(desk.path("secrets/wifi.age").is_symlink());
+    let mode = fs::metadata(desk.path("secrets/real.age")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "new\n");
+}
+
+#[test]
+fn everybody_who_should_can_open_it() {
+    let desk = desk("recipients");
+    let public = |name: &str| {
+        let key = desk.key(name);
+        key.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned()
+    };
+    let extra = [public("other.txt"), desk.key("ssh-rsa.pub").trim().to_owned()];
+    let mut command =
+        desk.vaultix_command("edit secrets/wifi.age -i keys/ssh-ed25519 -i keys/me.txt");
+    for recipient in &extra {
+        command.args(["--recipient", recipient]);
+    }
+    feed(&mut command, b"for all").exits(0).says(&["encrypted to 4 recipients"]);
+    for key in ["me.txt", "ssh-ed25519", "other.txt", "ssh-rsa"] {
+        assert_eq!(desk.open("secrets/wifi.age", key), "for all", "{key}");
+    }
+    feed(&mut self::command(&desk), b"for few").exits(0).says(&[
+        "vaultix: secrets/wifi.age was encrypted to 3 more before; --recipient adds them again",
+    ]);
+
+    // A new secret for others needs no identity.
+    let mut command = desk.vaultix_command("edit secrets/new.age --recipient");
+    feed(command.arg(&extra[0]), b"x").exits(0);
+    assert_eq!(desk.open("secrets/new.age", "other.txt"), "x");
+    feed(&mut desk.vaultix_command("edit secrets/newer.age"), b"x").exits(64);
+    feed(&mut desk.vaultix_command("edit secrets/newer.age --recipient age1nonsense"), b"x")
+        .exits(78);
+    assert!(!desk.path("secrets/newer.age").exists());
+}
+
+#[test]
+fn a_passphrase_is_asked_for_once() {
+    let desk = desk("locked-edit");
+    let mut command = desk.vaultix_command("edit secrets/wifi.age -i keys/me-passphrase.age");
+    let mut pty = Pty::start(command.env("EDITOR", "sed -i s/old/new/"));
+    pty.expect("Passphrase of keys/me-passphrase.age (to open 1 secret): ");
+    pty.send("correct horse\n");
+    let (exit, shown) = pty.end();
+    assert_eq!((exit, shown.matches("Passphrase").count()), (0, 1), "{shown}");
+    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "new text\n");
+
+    // The public half of an ssh key is known without one.
+    let line = "edit secrets/new.age -i keys/ssh-ed25519-passphrase";
+    feed(&mut desk.vaultix_command(line), b"x").exits(0);
+}
+
+#[test]
+fn a_secret_for_somebody_else_is_not_replaced() {
+    let desk = desk("somebody-else");
+    desk.secret_with("secrets/wifi.age", "theirs", &["-i", "keys/other.txt"]);
+    let before = desk.read("secrets/wifi.age");
+    feed(&mut command(&desk), b"mine")
+        .exits(77)
+        .says(&["cannot open secrets/wifi.age: no identity fits"]);
+    assert_eq!(desk.read("secrets/wifi.age"), before);
+}

@@ -1,0 +1,191 @@
+//! identities of every kind → secrets opened, each passphrase asked for once.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::pty::Pty;
+use crate::support::{Desk, run};
+
+/// The passphrase of the keys in `tests/keys` that have one.
+const PASSPHRASE: &str = "correct horse";
+
+/// Makes a desk with five secrets for one host, encrypted with `to`.
+fn desk(name: &str, to: &[&str]) -> Desk {
+    let desk = Desk::new(name);
+    let ids = ["a", "b", "c", "d", "e"];
+    for id in ids {
+        desk.secret_with(&format!("secrets/{id}.age"), format!("{id} text"), to);
+    }
+    desk.profile("web1", "host-web1.pub", &ids.map(|id| (id, id)));
+    desk
+}
+
+/// Prepares `renc` with `identity`.
+fn renc(desk: &Desk, identity: &str) -> Command {
+    desk.vaultix_command(&format!("renc -p web1.json -i keys/{identity}"))
+}
+
+#[test]
+fn identities_without_a_passphrase() {
+    for (name, identity, to) in [
+        ("native", "me.txt", ["-i", "keys/me.txt"]),
+        ("second-in-the-file", "both.txt", ["-i", "keys/other.txt"]),
+        ("ssh-ed25519", "ssh-ed25519", ["-R", "keys/ssh-ed25519.pub"]),
+        ("ssh-rsa", "ssh-rsa", ["-R", "keys/ssh-rsa.pub"]),
+        ("ssh-rsa-pem", "ssh-rsa-pem", ["-R", "keys/ssh-rsa-pem.pub"]),
+    ] {
+        let desk = desk(name, &to);
+        run(&mut renc(&desk, identity)).exits(0).says(&["5 re-encrypted"]);
+        desk.cached("web1", "host-web1", "e text");
+    }
+}
+
+#[test]
+fn each_passphrase_is_asked_for_once() {
+    for (name, identity, to) in [
+        ("locked", "me-passphrase.age", ["-i", "keys/me.txt"]),
+        ("locked-armored", "me-passphrase-armored.age", ["-i", "keys/me.txt"]),
+        ("locked-ed25519", "ssh-ed25519-passphrase", ["-R", "keys/ssh-ed25519-passphrase.pub"]),
+        ("locked-rsa", "ssh-rsa-passphrase", ["-R", "keys/ssh-rsa-passphrase.pub"]),
+    ] {
+        let desk = desk(name, &to);
+        let mut pty = Pty::start(&mut renc(&desk, identity));
+        pty.expect(&format!("Passphrase of keys/{identity} (to open 5 secrets): "));
+        pty.send(&format!("{PASSPHRASE}\n"));
+        let (exit, shown) = pty.end();
+        assert_eq!(exit, 0, "{shown}");
+        assert_eq!(shown.matches("Passphrase").count(), 1, "{shown}");
+        assert!(!shown.contains(PASSPHRASE), "{shown}");
+        assert!(shown.contains("5 re-encrypted"), "{shown}");
+        desk.cached("web1", "host-web1", "e text");
+    }
+}
+
+#[test]
+fn nobody_is_asked_for_what_is_not_needed() {
+    let desk = desk("not-needed", &["-i", "keys/me.txt"]);
+    // The first is for other secrets, the second opens all of these.
+    let line =
+        "renc -p web1.json -i keys/ssh-ed25519-passphrase -i keys/me-passphrase.age -i keys/me.txt";
+    desk.vaultix(line).exits(0).says(&["5 re-encrypted"]);
+}
+
+#[test]
+fn a_mistyped_passphrase_may_be_typed_again() {
+    let desk = desk("mistyped", &["-R", "keys/ssh-ed25519-passphrase.pub"]);
+    let mut pty = Pty::start(&mut renc(&desk, "ssh-ed25519-passphrase"));
+    pty.expect("): ");
+    pty.send("wrong horse\n");
+    pty.expect("This passphrase is wrong, try again.");
+    pty.expect("): ");
+    pty.send(&format!("{PASSPHRASE}\n"));
+    assert_eq!(pty.end().0, 0);
+
+    let desk = self::desk("mistyped-thrice", &["-i", "keys/me.txt"]);
+    let mut pty = Pty::start(&mut renc(&desk, "me-passphrase.age"));
+    for _ in 0..3 {
+        pty.expect("): ");
+        pty.send("wrong horse\n");
+    }
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 77, "{shown}");
+    assert!(shown.contains("the passphrase is wrong"), "{shown}");
+    assert!(desk.tree("secrets/cache").is_empty());
+}
+
+#[test]
+fn no_answer_is_an_answer() {
+    let desk = desk("no-answer", &["-i", "keys/me.txt"]);
+    let mut pty = Pty::start(&mut renc(&desk, "me-passphrase.age"));
+    pty.expect("): ");
+    pty.send("\n");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 77, "{shown}");
+    assert!(shown.contains("no passphrase was given"), "{shown}");
+}
+
+#[test]
+fn where_nobody_can_be_asked_the_error_says_so() {
+    let desk = desk("nobody", &["-i", "keys/me.txt"]);
+    run(&mut renc(&desk, "me-passphrase.age")).exits(77).says(&[
+        "cannot ask for the passphrase of keys/me-passphrase.age: there is no terminal and no pinentry",
+    ]);
+    // What another identity opens is done all the same.
+    desk.secret_with("secrets/a.age", "a text", &["-R", "keys/ssh-ed25519.pub"]);
+    desk.vaultix("renc -p web1.json -i keys/me-passphrase.age -i keys/ssh-ed25519")
+        .exits(77)
+        .says(&["1 re-encrypted", "4 failed"]);
+}
+
+/// Writes a pinentry that answers `GETPIN` with `answer`, and logs what it hears.
+fn pinentry(desk: &Desk, answer: &str) -> String {
+    let script = format!(
+        "#!/bin/sh\necho OK hello\nwhile read -r line; do echo \"$line\" >>heard\ncase $line in\n\
+         GETPIN) {answer} ;;\nBYE) exit ;;\n*) echo OK ;;\nesac\ndone\n"
+    );
+    desk.write("pinentry", script);
+    let path = desk.path("pinentry");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn pinentry_is_asked_where_there_is_one() {
+    let desk = desk("pinentry", &["-i", "keys/me.txt"]);
+    let program = pinentry(&desk, "echo 'D correct%20horse'; echo OK");
+    run(renc(&desk, "me-passphrase.age").env("PINENTRY_PROGRAM", &program)).exits(0);
+    let heard = String::from_utf8(desk.read("heard")).unwrap();
+    assert_eq!(heard.matches("GETPIN").count(), 1, "{heard}");
+    let description = "SETDESC passphrase of keys/me-passphrase.age (to open 5 secrets)";
+    assert!(heard.contains(description), "{heard}");
+
+    // Found by its name, where the variable is not set.
+    fs::remove_dir_all(desk.path("secrets/cache")).unwrap();
+    let path = format!("{}:{}", desk.root.display(), std::env::var("PATH").unwrap());
+    let mut command = renc(&desk, "me-passphrase.age");
+    let vaultix = crate::prefix::prefix().join("bin");
+    command.env("PATH", format!("{path}:{}", vaultix.display())).env_remove("PINENTRY_PROGRAM");
+    run(&mut command).exits(0).says(&["5 re-encrypted"]);
+}
+
+#[test]
+fn pinentry_may_be_cancelled_missing_or_broken() {
+    let desk = desk("pinentry-bad", &["-i", "keys/me.txt"]);
+    let ask =
+        |program: &str| run(renc(&desk, "me-passphrase.age").env("PINENTRY_PROGRAM", program));
+    ask(&pinentry(&desk, "echo 'ERR 83886179 Operation cancelled <Pinentry>'"))
+        .exits(77)
+        .says(&["no passphrase was given"]);
+    ask(&pinentry(&desk, "echo 'ERR 83918950 Inappropriate ioctl for device'"))
+        .exits(77)
+        .says(&["pinentry failed: Inappropriate ioctl for device"]);
+    ask(&pinentry(&desk, "exit")).exits(77).says(&["pinentry failed: it ended without a reply"]);
+    ask("pinentry-of-nowhere")
+        .exits(77)
+        .says(&["cannot find the pinentry \"pinentry-of-nowhere\": PINENTRY_PROGRAM names it"]);
+}
+
+#[test]
+fn what_is_no_identity_is_refused() {
+    let desk = desk("no-identity", &["-i", "keys/me.txt"]);
+    fs::create_dir(desk.path("directory")).unwrap();
+    desk.write("empty", "");
+    desk.write("password", "hunter2\n");
+    desk.sh("mkfifo fifo; age -e -R keys/ssh-rsa.pub -o sealed.age keys/README").exits(0);
+    for (file, reason) in [
+        ("there-is-none", "it does not exist"),
+        ("directory", "is a directory"),
+        ("fifo", "not a regular file"),
+        ("empty", "it holds no identity"),
+        ("password", "line 1 is not an identity"),
+        ("keys/ssh-rsa.pub", "line 1 is a public key"),
+        ("keys/ssh-ecdsa", "age cannot use: of type ecdsa-sha2-nistp256"),
+        ("sealed.age", "it is an age file that no passphrase opens"),
+    ] {
+        let done = desk.vaultix(&format!("renc -p web1.json -i {file}")).exits(77);
+        assert!(done.stderr.contains(&format!("cannot use the identity file {file}: ")));
+        assert!(done.stderr.to_lowercase().contains(reason), "{}", done.stderr);
+        assert!(!done.stderr.contains("hunter2"));
+    }
+}

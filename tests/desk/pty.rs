@@ -1,0 +1,105 @@
+//! a command → the same, in a terminal of its own, where somebody types.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+/// How long a program may take to say what it is expected to.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A program in a terminal.
+pub struct Pty {
+    /// The program.
+    child: Child,
+    /// The other end of its terminal.
+    terminal: File,
+    /// All that was shown so far.
+    pub shown: String,
+    /// How much of it was waited for.
+    seen: usize,
+}
+
+impl Pty {
+    /// Starts `command`, which must be a `setsid --wait` as of `Desk::vaultix_command`.
+    pub fn start(command: &mut Command) -> Self {
+        let terminal =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&terminal).unwrap();
+        unlockpt(&terminal).unwrap();
+        let name = ptsname(&terminal, Vec::new()).unwrap();
+        let name = OsStr::from_bytes(name.as_bytes());
+        let open = || {
+            let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+            rustix::fs::open(name, flags, Mode::empty()).unwrap()
+        };
+        let mut with_terminal = Command::new("setsid");
+        with_terminal.arg("--ctty").args(command.get_args());
+        with_terminal.current_dir(command.get_current_dir().unwrap()).env("TERM", "xterm");
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => with_terminal.env(name, value),
+                None if name == "TERM" => &mut with_terminal,
+                None => with_terminal.env_remove(name),
+            };
+        }
+        let child = with_terminal.stdin(open()).stdout(open()).stderr(open()).spawn().unwrap();
+        Self { child, terminal: terminal.into(), shown: String::new(), seen: 0 }
+    }
+
+    /// Waits until `text` is shown, after what was waited for before.
+    #[track_caller]
+    pub fn expect(&mut self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.shown[self.seen..].find(text) {
+                self.seen += at + text.len();
+                return;
+            }
+            assert!(self.more(end), "not shown: {text:?}\nshown:\n{}", self.shown);
+        }
+    }
+
+    /// Types `text`.
+    pub fn send(&mut self, text: &str) {
+        self.terminal.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Waits for the end, and returns the exit status and all that was shown.
+    pub fn end(mut self) -> (i32, String) {
+        let end = Instant::now() + PATIENCE;
+        while self.more(end) {}
+        (self.child.wait().unwrap().code().unwrap(), std::mem::take(&mut self.shown))
+    }
+
+    /// Takes more of what is shown; returns whether there may be more still.
+    fn more(&mut self, end: Instant) -> bool {
+        let left = end.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: 0 };
+        let mut files = [PollFd::new(&self.terminal, PollFlags::IN)];
+        let ready = poll(&mut files, Some(&left)).unwrap();
+        let mut bytes = [0; 4096];
+        // A terminal that nobody has open any more cannot be read.
+        match (ready, self.terminal.read(&mut bytes)) {
+            (0, _) => panic!("nothing happened for {PATIENCE:?}; shown:\n{}", self.shown),
+            (_, Ok(0) | Err(_)) => false,
+            (_, Ok(length)) => {
+                self.shown += &String::from_utf8_lossy(&bytes[..length]);
+                true
+            }
+        }
+    }
+}
+
+impl Drop for Pty {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // It has ended, unless the test fails.
+        let _ = self.child.wait();
+    }
+}
