@@ -3,7 +3,7 @@
 use serde_json::json;
 use xtask::system::System;
 
-use crate::support::{Scenario, placeholder, secret_unit, template_unit};
+use crate::support::{Scenario, encrypt, placeholder, secret_unit, template_unit};
 
 /// A host key that comes late is noticed without anybody asking, and consumers are told.
 pub fn a_late_key_is_enough(system: System) {
@@ -57,17 +57,18 @@ pub fn a_late_key_is_enough(system: System) {
     boot.assert_no_cycle();
 }
 
-/// Of two host keys one is missing, and a secret fails for a reason of its own: it is not tried again until the key
-/// that is missing comes.
+/// Of two host keys one is missing, and a secret is for neither: it is not tried again until the key that is missing
+/// comes.
 pub fn only_the_missing_key_is_waited_for(system: System) {
     let mut host = Scenario::new(system, "twokeys");
     let keys = host.profile()["settings"]["hostKeys"].as_array_mut().unwrap();
     keys.push(json!({ "path": "/late/host_key", "type": "ed25519" }));
     host.secret("token", "hunter2");
-    host.ciphertext("broken", Some(b"not an age file"), json!({}));
+    let stranger = host.stranger();
+    host.ciphertext("foreign", Some(&encrypt(&stranger, b"hunter3")), json!({}));
     let boot = host.run("settle; note token cat /run/vaultix/token");
     assert_eq!(boot.text("token"), "hunter2", "the other key will do");
-    assert_eq!(boot.failed("final"), [secret_unit("broken")]);
+    assert_eq!(boot.failed("final"), [secret_unit("foreign")]);
     assert_eq!(boot.unit("vaultix-late-key.path")["ActiveState"], "inactive");
     assert_eq!(boot.unit("vaultix-late-key-2.path")["ActiveState"], "active");
     assert_eq!(boot.unit("vaultix-late-key.service")["InvocationID"], "", "it never ran");

@@ -13,7 +13,7 @@ use vaultix_generator::escape::hex;
 use vaultix_generator::profile::{Placement, Settings};
 use vaultix_generator::status::Status;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Level, say};
 use crate::generation::{is_in_memory, link_of, read_all, replace_file};
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
@@ -118,9 +118,16 @@ pub fn take_away(gone: Before, settings: &Settings) -> Result<(), Failure> {
         Some(_) => false,
     };
     if !ours {
-        let reason =
-            "it is not what was put there any more, and stays; look whether it holds a secret";
-        return Err(Failure::path(Status::CantCreat, "remove", &record.path, reason));
+        if !record.symlink {
+            let path = record.path.display();
+            say(
+                Level::Warning,
+                &format!(
+                    "{path} is not what was put there, and stays; see whether it holds a secret"
+                ),
+            );
+        }
+        return Ok(());
     }
     fs::unlinkat(&spot.parent, &spot.name, AtFlags::empty())
         .map_err(|error| Failure::path(Status::CantCreat, "remove", &record.path, error))
