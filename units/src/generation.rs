@@ -360,6 +360,18 @@ impl Generation {
             .map_err(|error| Failure::write(self.path_of_note(kind, key), error))
     }
 
+    /// Takes over the note `key` of the generation `from`.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`], with the path.
+    pub fn link_note(&self, from: &Self, kind: Note, key: &str) -> Result<(), Failure> {
+        let path = format!("{}/{key}", kind.name());
+        ensure_directory(&self.record, kind.name(), PRIVATE)
+            .and_then(|()| fs::linkat(&from.record, &path, &self.record, &path, AtFlags::empty()))
+            .map_err(|error| Failure::write(self.path_of_note(kind, key), error))
+    }
+
     /// Strikes out the note `key`, if there is one.
     ///
     /// # Errors

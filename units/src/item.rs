@@ -53,12 +53,7 @@ fn place_secret(
     if result.as_ref().is_err_and(|failure| failure.status == Status::NoPerm) {
         wait_for_keys(&host, settings);
     }
-    let Some(untold) = result? else { return Ok(()) };
-    let templates: Vec<String> =
-        users_of(profile, &secret.id).map(|id| Kind::Template.unit(id)).collect();
-    // Not only those that run: one that failed for want of this secret can be rendered now.
-    queue(&settings.systemctl, Job::Restart, &templates)?;
-    untold.tell(settings, Subject::Secret(secret))
+    result?.map_or(Ok(()), |untold| untold.tell(profile, Subject::Secret(secret)))
 }
 
 /// Places a template.
@@ -73,7 +68,7 @@ fn place_template(
         let inputs = record::template_inputs(template, files(profile, template, generation));
         Ok((inputs, render(profile, template, generation)?))
     })?;
-    untold.map_or(Ok(()), |untold| untold.tell(settings, subject))
+    untold.map_or(Ok(()), |untold| untold.tell(profile, subject))
 }
 
 /// Has systemd try again once the keys that `host` missed are there.
@@ -94,14 +89,28 @@ struct Untold {
 
 impl Untold {
     /// Tells them.
-    fn tell(self, settings: &Settings, subject: Subject) -> Result<(), Failure> {
-        let place = subject.place();
-        if place.early {
-            systemctl::make_users(settings)?;
-        }
-        systemctl::tell(settings, [place])?;
+    fn tell(self, profile: &Profile, subject: Subject) -> Result<(), Failure> {
+        queue_all(profile, subject).map_err(|failure| Failure {
+            reason: format!("it is in place, but nobody could be told: {}", failure.reason),
+            ..failure
+        })?;
         self.generation.strike_note(Note::Untold, &self.key)
     }
+}
+
+/// Queues the jobs for all who read an item.
+fn queue_all(profile: &Profile, subject: Subject) -> Result<(), Failure> {
+    let settings = &profile.settings;
+    if let Subject::Secret(secret) = subject {
+        let templates: Vec<String> =
+            users_of(profile, &secret.id).map(|id| Kind::Template.unit(id)).collect();
+        // Not only those that run: one that failed for want of this secret can be rendered now.
+        queue(&settings.systemctl, Job::Restart, &templates)?;
+    }
+    if subject.place().early {
+        systemctl::make_users(settings)?;
+    }
+    systemctl::tell(settings, [subject.place()])
 }
 
 /// Makes a plaintext with `make` and places it; returns whether its consumers must be told.

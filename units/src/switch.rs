@@ -443,7 +443,10 @@ impl<'a> Switch<'a> {
             (_, _, record) => record.as_ref().map_or([0; 32], |record| record.inputs),
         };
         let record = Record::new(inputs, task.kind, task.id, place, self.settings);
-        next.write_note(Note::Placed, &task.key, &record.to_note())
+        match before {
+            Some((old, same)) if *same == record => next.link_note(old, Note::Placed, &task.key),
+            _ => next.write_note(Note::Placed, &task.key, &record.to_note()),
+        }
     }
 
     /// Makes the links lead to the generation `number`. Does nothing where they do.
