@@ -40,10 +40,16 @@ pub enum Verb {
     Renc(Renc),
     /// A secret's text.
     Edit(Edit),
+    /// Whether all is there.
+    Check(Check),
+    /// The same, to read.
+    View(View),
+    /// The same, for git.
+    Textconv(Textconv),
 }
 
 /// re-encrypt secrets for the hosts that need them
-#[derive(FromArgs, ArgsInfo, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug, Default)]
 #[argh(
     subcommand,
     name = "renc",
@@ -114,6 +120,71 @@ pub struct Edit {
     pub from: Option<PathBuf>,
 }
 
+/// tell whether every host has every secret, without any key
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "check",
+    example = "{command_name} --json",
+    note = "Finds copies that are missing, damaged, stale, foreign, or made for another key.",
+    error_code(0, "every host has every secret"),
+    error_code(1, "several things are wrong, each of them is named"),
+    error_code(65, "a copy is damaged, or made for another key"),
+    error_code(66, "a copy is missing")
+)]
+pub struct Check {
+    /// read the profile of a host from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
+
+    /// where copies for hosts are; default secrets/cache
+    #[argh(option, arg_name = "dir")]
+    pub cache: Option<PathBuf>,
+
+    /// print what is wrong as JSON
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// print a secret
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "view",
+    example = "{command_name} secrets/wifi.age | wl-copy",
+    error_code(0, "the secret is printed"),
+    error_code(77, "no identity opens the secret")
+)]
+pub struct View {
+    /// the secret's file
+    #[argh(positional, arg_name = "file")]
+    pub file: PathBuf,
+
+    /// open secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    pub identities: Vec<PathBuf>,
+}
+
+/// print a secret for git diff
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "textconv",
+    example = "echo '*.age diff=vaultix' >>.gitattributes
+git config diff.vaultix.textconv '{command_name}'",
+    note = "Where a secret cannot be opened, git compares digests.",
+    error_code(0, "something is printed for git to compare")
+)]
+pub struct Textconv {
+    /// the secret's file
+    #[argh(positional, arg_name = "file")]
+    pub file: PathBuf,
+
+    /// open secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    pub identities: Vec<PathBuf>,
+}
+
 impl Cli {
     /// Reads the command line `args`, the program's name left out.
     ///
@@ -124,8 +195,10 @@ impl Cli {
         let args = split_values(args);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut cli = Self::from_args(&["vaultix"], &args)?;
-        if let Some(Verb::Renc(renc)) = &mut cli.verb {
-            cli.profiles.append(&mut renc.profiles);
+        match &mut cli.verb {
+            Some(Verb::Renc(renc)) => cli.profiles.append(&mut renc.profiles),
+            Some(Verb::Check(check)) => cli.profiles.append(&mut check.profiles),
+            _ => {}
         }
         Ok(cli)
     }

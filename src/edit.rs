@@ -17,9 +17,9 @@ use crate::error::{Error, Exit, Result};
 use crate::interrupt::Interrupt;
 use crate::master::Master;
 use crate::prompt::Prompt;
-use crate::recipient::{self, Parsed};
+use crate::recipient;
 use crate::report::{self, Report, Volume};
-use crate::{editor, source};
+use crate::{desk, editor, source};
 
 /// Changes one secret.
 ///
@@ -28,16 +28,18 @@ use crate::{editor, source};
 /// When it cannot be read, changed or written. The file is then as it was.
 pub fn run(args: &Edit) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
+    let path = &args.file;
+    let (identities, mut extra) = desk::of_file(&args.identities, &report)?;
+    extra.extend_from_slice(&args.recipients);
+    let extra = desk::extra(&extra)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
-    let path = &args.file;
-    let mut master = Master::read(&args.identities)?;
-    let extra = args.recipients.iter().map(|text| extra(text)).collect::<Result<Vec<_>>>()?;
+    let mut master = Master::read(&identities)?;
 
     let input = Input::of(args)?;
     let before = Before::read(path)?;
     let old = match &before {
-        Some(before) if input.is_editor() || !args.identities.is_empty() => {
+        Some(before) if input.is_editor() || !identities.is_empty() => {
             Some(before.open(path, &mut master, &prompt)?)
         }
         _ => None,
@@ -98,13 +100,6 @@ pub fn run(args: &Edit) -> Result<Exit> {
         ));
     }
     Ok(Exit::Done)
-}
-
-/// Reads a recipient of the command line.
-fn extra(text: &str) -> Result<Parsed> {
-    recipient::of_desk(text).map_err(|reason| {
-        Error::new(Exit::Config, "cannot encrypt to a recipient that was given").because(reason)
-    })
 }
 
 /// Where the new text comes from.

@@ -1,14 +1,18 @@
 //! argv → one verb of the `vaultix` command.
 
 mod cache;
+mod check;
 mod cli;
+mod desk;
 mod edit;
 mod editor;
 mod error;
+mod flake;
 mod git;
 mod identity;
 mod interrupt;
 mod master;
+mod need;
 mod plan;
 mod plugin;
 mod profiles;
@@ -18,6 +22,7 @@ mod recipient;
 mod renc;
 mod report;
 mod source;
+mod view;
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -67,8 +72,11 @@ fn run() -> Result<Exit> {
         return print(concat!("vaultix ", env!("CARGO_PKG_VERSION"), "\n"));
     }
     match &cli.verb {
-        Some(Verb::Renc(args)) => renc::run(args, &cli.profiles),
+        Some(Verb::Renc(args)) => renc::run(args, &cli),
         Some(Verb::Edit(args)) => edit::run(args),
+        Some(Verb::Check(args)) => check::run(args, &cli),
+        Some(Verb::View(args)) => view::run(args),
+        Some(Verb::Textconv(args)) => view::textconv(args),
         None => Err(usage("no command given")),
     }
 }
