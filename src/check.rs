@@ -74,7 +74,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
             .map_err(|error| Error::new(Exit::CantCreate, "cannot print").because(error))?;
     } else {
         let errors = findings.iter().filter(|finding| finding.kind != "fault").map(as_error);
-        errors.chain(faults.errors.iter().cloned()).for_each(|error| report.error(&error));
+        report.errors(&errors.chain(faults.errors.iter().cloned()).collect::<Vec<_>>());
         report::count(format_args!("{up_to_date} up to date, {} to mend", findings.len()));
     }
     let exits = findings.iter().filter(|one| one.kind != "fault").map(as_error);

@@ -40,6 +40,10 @@ pub enum Verb {
     Renc(Renc),
     /// A secret's text.
     Edit(Edit),
+    /// Everything, to other recipients.
+    Rekey(Rekey),
+    /// What units would do.
+    Deploy(Deploy),
     /// Whether all is there.
     Check(Check),
     /// The same, to read.
@@ -120,6 +124,51 @@ pub struct Edit {
     pub from: Option<PathBuf>,
 }
 
+/// encrypt every secret anew, to the present identities and recipients
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "rekey",
+    example = "{command_name} --identity ~/old.txt --identity ~/new.txt",
+    note = "Changes all secrets or none. Whoever could open an old version still can: git keeps it.",
+    error_code(0, "every secret is encrypted anew"),
+    error_code(77, "no identity opens one of them, and none was changed")
+)]
+pub struct Rekey {
+    /// read the profile of a host from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
+
+    /// open secrets with the identities in this file, and encrypt to
+    /// them; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    pub identities: Vec<PathBuf>,
+
+    /// encrypt to this recipient, too; repeat for several
+    #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]
+    pub recipients: Vec<String>,
+}
+
+/// put the secrets of this machine in place without systemd, for emergencies
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "deploy",
+    example = "vaultix -p /etc/vaultix/profile.json deploy",
+    note = "Reads what the host itself would read, and mounts the ramfs if it is not there.",
+    error_code(0, "every secret is in place"),
+    error_code(1, "some are not, each of them is named")
+)]
+pub struct Deploy {
+    /// read the profile of this machine from this file
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
+
+    /// only what is needed before users exist
+    #[argh(switch)]
+    pub early: bool,
+}
+
 /// tell whether every host has every secret, without any key
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
@@ -198,6 +247,8 @@ impl Cli {
         match &mut cli.verb {
             Some(Verb::Renc(renc)) => cli.profiles.append(&mut renc.profiles),
             Some(Verb::Check(check)) => cli.profiles.append(&mut check.profiles),
+            Some(Verb::Rekey(rekey)) => cli.profiles.append(&mut rekey.profiles),
+            Some(Verb::Deploy(deploy)) => cli.profiles.append(&mut deploy.profiles),
             _ => {}
         }
         Ok(cli)

@@ -3,6 +3,7 @@
 mod cache;
 mod check;
 mod cli;
+mod deploy;
 mod desk;
 mod edit;
 mod editor;
@@ -19,8 +20,11 @@ mod profiles;
 mod program;
 mod prompt;
 mod recipient;
+mod rekey;
 mod renc;
+mod replace;
 mod report;
+mod secret;
 mod source;
 mod view;
 
@@ -75,6 +79,8 @@ fn run() -> Result<Exit> {
         Some(Verb::Renc(args)) => renc::run(args, &cli),
         Some(Verb::Edit(args)) => edit::run(args),
         Some(Verb::Check(args)) => check::run(args, &cli),
+        Some(Verb::Rekey(args)) => rekey::run(args, &cli),
+        Some(Verb::Deploy(args)) => deploy::run(args, &cli),
         Some(Verb::View(args)) => view::run(args),
         Some(Verb::Textconv(args)) => view::textconv(args),
         None => Err(usage("no command given")),

@@ -86,7 +86,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
 
 /// Says what failed, and what all of it comes to.
 fn finish(report: &Report, faults: &Faults, line: &str) -> Exit {
-    faults.errors.iter().for_each(|error| report.error(error));
+    report.errors(&faults.errors);
     match faults.errors.len() {
         0 => report::count(line),
         failed => report::count(format_args!("{line}, {failed} failed")),

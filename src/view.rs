@@ -1,10 +1,8 @@
 //! VERB secret file → its text on standard output.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use age::Identity;
 use vaultix_units::plaintext::Plaintext;
-use vaultix_units::{decrypt, header};
 
 use crate::cli::{Textconv, View};
 use crate::error::{Error, Exit, Result};
@@ -12,6 +10,7 @@ use crate::interrupt::Interrupt;
 use crate::master::Master;
 use crate::prompt::Prompt;
 use crate::report::{self, Report, Volume};
+use crate::secret::Secret;
 use crate::{desk, source};
 
 /// Prints one secret.
@@ -50,21 +49,17 @@ pub fn textconv(args: &Textconv) -> Result<Exit> {
 }
 
 /// Decrypts the file `path`.
-fn open(path: &Path, identities: &[std::path::PathBuf], prompt: &Prompt) -> Result<Plaintext> {
-    let ciphertext = source::read(path)?;
-    let ciphertext = source::dearmor(ciphertext).map_err(|reason| {
-        Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
-    })?;
-    let cannot = |error: &decrypt::Error, notes: &[Error]| source::cannot_open(path, error, notes);
-    let stanzas = header::stanzas(&ciphertext).map_err(|error| cannot(&error, &[]))?;
+fn open(path: &Path, identities: &[PathBuf], prompt: &Prompt) -> Result<Plaintext> {
+    let Some(secret) = Secret::read(path)? else {
+        return Err(Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+            .because("it does not exist"));
+    };
     if identities.is_empty() {
         return Err(Error::new(Exit::Usage, format!("cannot open {}", path.display()))
             .because("there is no identity")
             .fix(format!("vaultix view {} --identity FILE", path.display())));
     }
-    let session = Master::read(identities)?.open(&[stanzas], prompt)?;
-    let keys = session.keys.iter().map(|key| key as &dyn Identity);
-    decrypt::decrypt(&ciphertext, keys).map_err(|error| cannot(&error, &session.notes))
+    secret.open(path, &mut Master::read(identities)?, prompt)
 }
 
 /// Prints `text`. That nobody reads on is no failure.

@@ -33,6 +33,10 @@ mod identity;
 #[path = "desk/messages.rs"]
 mod messages;
 
+/// Hardware keys and the like.
+#[path = "desk/plugin.rs"]
+mod plugin;
+
 /// Re-encrypting.
 #[path = "desk/renc.rs"]
 mod renc;
