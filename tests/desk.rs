@@ -25,6 +25,10 @@ mod contract;
 #[path = "desk/edit.rs"]
 mod edit;
 
+/// Telling what is there, and changing all of it.
+#[path = "desk/check.rs"]
+mod check;
+
 /// Identities of every kind, and how they are unlocked.
 #[path = "desk/identity.rs"]
 mod identity;
