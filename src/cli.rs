@@ -139,8 +139,7 @@ pub struct Rekey {
     #[argh(option, short = 'p', long = "profile", arg_name = "file")]
     pub profiles: Vec<PathBuf>,
 
-    /// open secrets with the identities in this file, and encrypt to
-    /// them; repeat for several files
+    /// open secrets with the identities in this file, and encrypt to them; repeat for several files
     #[argh(option, short = 'i', long = "identity", arg_name = "file")]
     pub identities: Vec<PathBuf>,
 

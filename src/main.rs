@@ -62,7 +62,10 @@ fn harden() -> Result<()> {
 
 /// Reads the command line and runs its verb.
 fn run() -> Result<Exit> {
-    let usage = |reason: &str| Error::new(Exit::Usage, reason.trim_end()).fix("see vaultix --help");
+    let usage = |reason: &str| {
+        let words: Vec<&str> = reason.split_whitespace().collect();
+        Error::new(Exit::Usage, words.join(" ")).fix("see vaultix --help")
+    };
     let args = std::env::args_os()
         .skip(1)
         .map(|arg| arg.into_string().map_err(|arg| usage(&format!("not UTF-8: {}", arg.display()))))

@@ -21,6 +21,10 @@ mod support;
 #[path = "desk/contract.rs"]
 mod contract;
 
+/// Manual page and completions, made from the command line's own description.
+#[path = "desk/docs.rs"]
+mod docs;
+
 /// Changing a secret.
 #[path = "desk/edit.rs"]
 mod edit;
