@@ -9,7 +9,7 @@ _vaultix() {
     --host | --secret | --recipient | -r) return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in renc | edit | rekey | deploy | check | view | textconv) verb=$word; break ;; esac
+    case $word in renc | edit | rekey | deploy | check | status | view | textconv) verb=$word; break ;; esac
   done
   case $verb in
     renc) words='--help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet' ;;
@@ -17,9 +17,10 @@ _vaultix() {
     rekey) words='--help -p --profile -i --identity -r --recipient' ;;
     deploy) words='--help -p --profile --early' ;;
     check) words='--help -p --profile --cache --json' ;;
+    status) words='--help -p --profile --cache --json' ;;
     view) words='--help -i --identity' ;;
     textconv) words='--help -i --identity' ;;
-    *) words='renc edit rekey deploy check view textconv --help -p --profile --version' ;;
+    *) words='renc edit rekey deploy check status view textconv --help -p --profile --version' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   case $verb in edit | view | textconv)

@@ -8,6 +8,7 @@ verbs=(
     'rekey:encrypt every secret anew, to the present identities and recipients'
     'deploy:put the secrets of this machine in place without systemd, for emergencies'
     'check:tell whether every host has every secret, without any key'
+    'status:show every secret, who opens it, and on which hosts it is ready'
     'view:print a secret'
     'textconv:print a secret for git diff'
 )
@@ -49,6 +50,11 @@ rest) case $line[1] in
     '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
     '*'--cache'[where copies for hosts are; default secrets/cache]:directory:_files -/' \
     '*'--json'[print what is wrong as JSON]' ;;
+  status) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
+    '*'--cache'[where copies for hosts are; default secrets/cache]:directory:_files -/' \
+    '*'--json'[print it as JSON]' ;;
   view) _arguments \
     '*'--help'[display usage information]' \
     '*'{-i,--identity}'[open secrets with the identities in this file; repeat for several files]:file:_files' \

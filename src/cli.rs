@@ -46,6 +46,8 @@ pub enum Verb {
     Deploy(Deploy),
     /// Whether all is there.
     Check(Check),
+    /// What is where.
+    Status(Status),
     /// The same, to read.
     View(View),
     /// The same, for git.
@@ -194,6 +196,29 @@ pub struct Check {
     pub json: bool,
 }
 
+/// show every secret, who opens it, and on which hosts it is ready
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "status",
+    example = "{command_name}\n{command_name} --json | jq -r '.[].file'",
+    note = "Needs no key: it tells what headers tell.",
+    error_code(0, "all could be told")
+)]
+pub struct Status {
+    /// read the profile of a host from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
+
+    /// where copies for hosts are; default secrets/cache
+    #[argh(option, arg_name = "dir")]
+    pub cache: Option<PathBuf>,
+
+    /// print it as JSON
+    #[argh(switch)]
+    pub json: bool,
+}
+
 /// print a secret
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
@@ -245,6 +270,7 @@ impl Cli {
         let mut cli = Self::from_args(&["vaultix"], &args)?;
         match &mut cli.verb {
             Some(Verb::Renc(renc)) => cli.profiles.append(&mut renc.profiles),
+            Some(Verb::Status(status)) => cli.profiles.append(&mut status.profiles),
             Some(Verb::Check(check)) => cli.profiles.append(&mut check.profiles),
             Some(Verb::Rekey(rekey)) => cli.profiles.append(&mut rekey.profiles),
             Some(Verb::Deploy(deploy)) => cli.profiles.append(&mut deploy.profiles),

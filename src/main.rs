@@ -26,6 +26,7 @@ mod replace;
 mod report;
 mod secret;
 mod source;
+mod status;
 mod view;
 
 use std::alloc::System;
@@ -84,6 +85,7 @@ fn run() -> Result<Exit> {
         Some(Verb::Check(args)) => check::run(args, &cli),
         Some(Verb::Rekey(args)) => rekey::run(args, &cli),
         Some(Verb::Deploy(args)) => deploy::run(args, &cli),
+        Some(Verb::Status(args)) => status::run(args, &cli),
         Some(Verb::View(args)) => view::run(args),
         Some(Verb::Textconv(args)) => view::textconv(args),
         None => Err(usage("no command given")),

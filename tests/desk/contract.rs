@@ -59,11 +59,8 @@ fn the_boot_side_needs_only_what_is_listed() {
         let tree = String::from_utf8(tree.stdout).unwrap();
         let found: BTreeSet<&str> =
             tree.lines().filter_map(|line| line.split(' ').next()).collect();
-        let found: String = found
-            .into_iter()
-            .filter(|name| !name.is_empty())
-            .map(|name| format!("{name}\n"))
-            .collect();
+        let found: Vec<&str> = found.into_iter().filter(|name| !name.is_empty()).collect();
+        let found = found.join("\n") + "\n";
         let list = format!("tests/deps/{package}.txt");
         if std::env::var_os("BLESS").is_some() {
             fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(&list), &found).unwrap();
@@ -135,7 +132,6 @@ fn units_are_called_as_systemd_would_escape_them() {
     let desk = Desk::new("escape");
     let mut escape = desk.command("systemd-escape");
     let done = run(escape.arg("--").args(ids)).exits(0);
-    let ours: Vec<String> =
-        ids.iter().map(|id| vaultix_generator::escape::instance(id).to_string()).collect();
+    let ours: Vec<String> = ids.into_iter().map(vaultix_generator::escape::instance).collect();
     assert_eq!(done.stdout.trim(), ours.join(" "));
 }

@@ -101,11 +101,10 @@ fn manual() -> String {
     page += &options(all.flags);
     page += ".SH COMMANDS\n";
     for (name, verb) in verbs() {
-        let file: String = verb
-            .positionals
-            .iter()
-            .map(|one| format!(" \\fI{}\\fR", one.name.to_uppercase()))
-            .collect();
+        let mut file = String::new();
+        for one in verb.positionals {
+            write!(file, " \\fI{}\\fR", one.name.to_uppercase()).unwrap();
+        }
         writeln!(page, ".SS {name}{file}\n{}.", sentence(verb.description)).unwrap();
         verb.notes.iter().for_each(|note| writeln!(page, "{}", roff(note)).unwrap());
         page += &options(verb.flags);

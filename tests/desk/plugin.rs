@@ -140,12 +140,9 @@ fn encrypting_touches_no_card() {
     let desk = desk("plugin-encrypt", 1);
     // By the recipient in the comment; and, without that, by asking the plugin.
     feed(&mut with_plugin(&desk, "edit secrets/new.age -i card.txt"), b"x").exits(0);
-    let bare: String = String::from_utf8(desk.read("card.txt"))
-        .unwrap()
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let card = String::from_utf8(desk.read("card.txt")).unwrap();
+    let bare: Vec<&str> = card.lines().filter(|line| !line.starts_with('#')).collect();
+    let bare = bare.join("\n") + "\n";
     desk.write("bare.txt", bare);
     feed(&mut with_plugin(&desk, "edit secrets/newer.age -i bare.txt"), b"x").exits(0);
     assert_eq!(log(&desk), "recipient-v1\nrecipient-v1\n");

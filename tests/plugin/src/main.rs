@@ -22,16 +22,12 @@ const PIN: &str = "1234";
 
 fn main() -> io::Result<()> {
     let job = std::env::args().nth(1);
-    match job.as_deref().and_then(|job| job.strip_prefix("--age-plugin=")) {
-        Some(job) => {
-            log(job)?;
-            run_state_machine(job, Counting)
-        }
-        None => {
-            print_new_identity(NAME, b"identity", b"recipient");
-            Ok(())
-        }
-    }
+    let Some(job) = job.as_deref().and_then(|job| job.strip_prefix("--age-plugin=")) else {
+        print_new_identity(NAME, b"identity", b"recipient");
+        return Ok(());
+    };
+    log(job)?;
+    run_state_machine(job, Counting)
 }
 
 /// Writes one line to the log.
@@ -87,8 +83,7 @@ impl RecipientPluginV1 for Counting {
 
 impl IdentityPluginV1 for Counting {
     fn add_identity(&mut self, _: usize, _: &str, _: &[u8]) -> Result<(), identity::Error> {
-        log("identity")
-            .map_err(|error| identity::Error::Internal { message: error.to_string() })
+        log("identity").map_err(|error| identity::Error::Internal { message: error.to_string() })
     }
 
     fn unwrap_file_keys(
