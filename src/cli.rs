@@ -40,10 +40,22 @@ pub enum Verb {
     Renc(Renc),
     /// A secret's text.
     Edit(Edit),
+    /// Everything, to other recipients.
+    Rekey(Rekey),
+    /// What units would do.
+    Deploy(Deploy),
+    /// Whether all is there.
+    Check(Check),
+    /// What is where.
+    Status(Status),
+    /// The same, to read.
+    View(View),
+    /// The same, for git.
+    Textconv(Textconv),
 }
 
 /// re-encrypt secrets for the hosts that need them
-#[derive(FromArgs, ArgsInfo, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug, Default)]
 #[argh(
     subcommand,
     name = "renc",
@@ -114,6 +126,138 @@ pub struct Edit {
     pub from: Option<PathBuf>,
 }
 
+/// encrypt every secret anew, to the present identities and recipients
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "rekey",
+    example = "{command_name} --identity ~/old.txt --identity ~/new.txt",
+    note = "Changes all secrets or none. Whoever could open an old version still can: git keeps it.",
+    error_code(0, "every secret is encrypted anew"),
+    error_code(77, "no identity opens one of them, and none was changed")
+)]
+pub struct Rekey {
+    /// read the profile of a host from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
+
+    /// open secrets with the identities in this file, and encrypt to them; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    pub identities: Vec<PathBuf>,
+
+    /// encrypt to this recipient, too; repeat for several
+    #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]
+    pub recipients: Vec<String>,
+}
+
+/// put the secrets of this machine in place without systemd, for emergencies
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "deploy",
+    example = "vaultix -p /etc/vaultix/profile.json deploy",
+    note = "Reads what the host itself would read, and mounts the ramfs if it is not there.",
+    error_code(0, "every secret is in place"),
+    error_code(1, "some are not, each of them is named")
+)]
+pub struct Deploy {
+    /// read the profile of this machine from this file
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
+
+    /// only what is needed before users exist
+    #[argh(switch)]
+    pub early: bool,
+}
+
+/// tell whether every host has every secret, without any key
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "check",
+    example = "{command_name} --json",
+    note = "Finds copies that are missing, damaged, stale, foreign, or made for another key.",
+    error_code(0, "every host has every secret"),
+    error_code(1, "several things are wrong, each of them is named"),
+    error_code(65, "a copy is damaged, or made for another key"),
+    error_code(66, "a copy is missing")
+)]
+pub struct Check {
+    /// read the profile of a host from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
+
+    /// where copies for hosts are; default secrets/cache
+    #[argh(option, arg_name = "dir")]
+    pub cache: Option<PathBuf>,
+
+    /// print what is wrong as JSON
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// show every secret, who opens it, and on which hosts it is ready
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "status",
+    example = "{command_name}\n{command_name} --json | jq -r '.[].file'",
+    note = "Needs no key: it tells what headers tell.",
+    error_code(0, "all could be told")
+)]
+pub struct Status {
+    /// read the profile of a host from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
+
+    /// where copies for hosts are; default secrets/cache
+    #[argh(option, arg_name = "dir")]
+    pub cache: Option<PathBuf>,
+
+    /// print it as JSON
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// print a secret
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "view",
+    example = "{command_name} secrets/wifi.age | wl-copy",
+    error_code(0, "the secret is printed"),
+    error_code(77, "no identity opens the secret")
+)]
+pub struct View {
+    /// the secret's file
+    #[argh(positional, arg_name = "file")]
+    pub file: PathBuf,
+
+    /// open secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    pub identities: Vec<PathBuf>,
+}
+
+/// print a secret for git diff
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "textconv",
+    example = "echo '*.age diff=vaultix' >>.gitattributes
+git config diff.vaultix.textconv '{command_name}'",
+    note = "Where a secret cannot be opened, git compares digests.",
+    error_code(0, "something is printed for git to compare")
+)]
+pub struct Textconv {
+    /// the secret's file
+    #[argh(positional, arg_name = "file")]
+    pub file: PathBuf,
+
+    /// open secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    pub identities: Vec<PathBuf>,
+}
+
 impl Cli {
     /// Reads the command line `args`, the program's name left out.
     ///
@@ -124,8 +268,13 @@ impl Cli {
         let args = split_values(args);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut cli = Self::from_args(&["vaultix"], &args)?;
-        if let Some(Verb::Renc(renc)) = &mut cli.verb {
-            cli.profiles.append(&mut renc.profiles);
+        match &mut cli.verb {
+            Some(Verb::Renc(renc)) => cli.profiles.append(&mut renc.profiles),
+            Some(Verb::Status(status)) => cli.profiles.append(&mut status.profiles),
+            Some(Verb::Check(check)) => cli.profiles.append(&mut check.profiles),
+            Some(Verb::Rekey(rekey)) => cli.profiles.append(&mut rekey.profiles),
+            Some(Verb::Deploy(deploy)) => cli.profiles.append(&mut deploy.profiles),
+            _ => {}
         }
         Ok(cli)
     }

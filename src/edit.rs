@@ -1,25 +1,25 @@
 //! VERB secret file → editor, standard input or another file → secret file.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use age::Identity;
-use age::armor::{ArmoredWriter, Format};
+use age::armor::Format;
+use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
-use vaultix_units::{bounded, decrypt, header};
 
 use crate::cli::Edit;
 use crate::error::{Error, Exit, Result};
 use crate::interrupt::Interrupt;
 use crate::master::Master;
 use crate::prompt::Prompt;
-use crate::recipient::{self, Parsed};
+use crate::recipient;
+use crate::replace::Target;
 use crate::report::{self, Report, Volume};
-use crate::{editor, source};
+use crate::secret::{self, Secret};
+use crate::{desk, editor};
 
 /// Changes one secret.
 ///
@@ -28,16 +28,18 @@ use crate::{editor, source};
 /// When it cannot be read, changed or written. The file is then as it was.
 pub fn run(args: &Edit) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
+    let path = &args.file;
+    let (identities, mut extra) = desk::of_file(&args.identities, &report)?;
+    extra.extend_from_slice(&args.recipients);
+    let extra = desk::extra(&extra)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
-    let path = &args.file;
-    let mut master = Master::read(&args.identities)?;
-    let extra = args.recipients.iter().map(|text| extra(text)).collect::<Result<Vec<_>>>()?;
+    let mut master = Master::read(&identities)?;
 
     let input = Input::of(args)?;
-    let before = Before::read(path)?;
+    let before = Secret::read(path)?;
     let old = match &before {
-        Some(before) if input.is_editor() || !args.identities.is_empty() => {
+        Some(before) if input.is_editor() || !identities.is_empty() => {
             Some(before.open(path, &mut master, &prompt)?)
         }
         _ => None,
@@ -75,17 +77,15 @@ pub fn run(args: &Edit) -> Result<Exit> {
         return Ok(Exit::Done);
     }
 
-    let format = match &before {
-        Some(Before { format: Format::AsciiArmor, .. }) => Format::AsciiArmor,
-        _ => Format::Binary,
-    };
-    let ciphertext = encrypt(&new, &recipients, format).map_err(|reason| {
+    let format = before.as_ref().map_or(&Format::Binary, |before| &before.format);
+    let ciphertext = secret::encrypt(&new, &recipients, format).map_err(|reason| {
         Error::new(Exit::Config, format!("cannot encrypt {}", path.display())).because(reason)
     })?;
     if interrupt.is_set() {
         return Err(interrupt.error());
     }
     target.write(&ciphertext)?;
+    target.settle()?;
     let to = if count == 1 { "1 recipient".to_owned() } else { format!("{count} recipients") };
     let done = if before.is_some() { "changed" } else { "made" };
     report::count(format_args!("{}: {done}, encrypted to {to}", path.display()));
@@ -98,13 +98,6 @@ pub fn run(args: &Edit) -> Result<Exit> {
         ));
     }
     Ok(Exit::Done)
-}
-
-/// Reads a recipient of the command line.
-fn extra(text: &str) -> Result<Parsed> {
-    recipient::of_desk(text).map_err(|reason| {
-        Error::new(Exit::Config, "cannot encrypt to a recipient that was given").because(reason)
-    })
 }
 
 /// Where the new text comes from.
@@ -204,128 +197,6 @@ fn name(path: &Path) -> OsString {
     match path.extension().filter(|extension| *extension == "age").and(path.file_stem()) {
         Some(stem) => stem.to_owned(),
         None => whole.to_owned(),
-    }
-}
-
-/// The secret as it was.
-struct Before {
-    /// Its binary ciphertext.
-    ciphertext: Vec<u8>,
-    /// What the file was: it stays that.
-    format: Format,
-    /// To how many recipients it was encrypted.
-    recipients: usize,
-}
-
-impl Before {
-    /// Reads the secret `path`, `None` if there is none.
-    fn read(path: &Path) -> Result<Option<Self>> {
-        if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            return Ok(None);
-        }
-        let bytes = source::read(path)?;
-        let format = if source::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
-        let damaged = |reason: String| {
-            Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
-        };
-        let ciphertext = source::dearmor(bytes).map_err(damaged)?;
-        let stanzas =
-            header::recipients(&ciphertext).map_err(|error| damaged(error.to_string()))?;
-        Ok(Some(Self { ciphertext, format, recipients: stanzas.len() }))
-    }
-
-    /// Decrypts it.
-    fn open(&self, path: &Path, master: &mut Master, prompt: &Prompt) -> Result<Plaintext> {
-        let stanzas = header::stanzas(&self.ciphertext)
-            .map_err(|error| source::cannot_open(path, &error, &[]))?;
-        let session = master.open(&[stanzas], prompt)?;
-        let identities = session.keys.iter().map(|key| key as &dyn Identity);
-        decrypt::decrypt(&self.ciphertext, identities)
-            .map_err(|error| source::cannot_open(path, &error, &session.notes))
-    }
-}
-
-/// Encrypts `text` in `format`.
-fn encrypt(
-    text: &Plaintext,
-    recipients: &[Box<dyn age::Recipient + '_>],
-    format: Format,
-) -> std::result::Result<Vec<u8>, String> {
-    let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
-    let binary = recipient::encrypt(text, recipients).map_err(|error| error.to_string())?;
-    let armor = || {
-        let mut writer = ArmoredWriter::wrap_output(Vec::new(), format)?;
-        writer.write_all(&binary)?;
-        writer.finish()
-    };
-    armor().map_err(|error: io::Error| error.to_string())
-}
-
-/// A file that is about to be replaced, and its successor beside it. That is removed when dropped.
-struct Target {
-    /// The file, links followed.
-    path: PathBuf,
-    /// Where its successor is.
-    beside: PathBuf,
-    /// The same, open.
-    file: File,
-}
-
-impl Target {
-    /// Makes the successor of `path`, and the directories above it.
-    fn new(path: &Path) -> Result<Self> {
-        Self::create(path).map_err(|error| {
-            Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(error)
-        })
-    }
-
-    /// Does that.
-    fn create(path: &Path) -> io::Result<Self> {
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-        let directory = path.parent().unwrap_or(Path::new(""));
-        if directory != Path::new("") {
-            fs::create_dir_all(directory)?;
-        }
-        let mut new = OsString::from(".");
-        new.push(name);
-        new.push(format!(".new-{}", std::process::id()));
-        let beside = directory.join(new);
-        let mode = match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            Ok(metadata) if metadata.file_type().is_fifo() => {
-                return Err(io::ErrorKind::InvalidInput.into());
-            }
-            Ok(metadata) => Some(metadata.permissions().mode()),
-            Err(_) => None,
-        };
-        let file = File::options().write(true).create_new(true).mode(0o666).open(&beside)?;
-        let target = Self { path, beside, file };
-        if let Some(mode) = mode {
-            target.file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
-        }
-        Ok(target)
-    }
-
-    /// Writes the successor, and puts it in the file's place.
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut write = || {
-            self.file.write_all(bytes)?;
-            self.file.sync_all()?;
-            fs::rename(&self.beside, &self.path)?;
-            let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
-            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
-        };
-        write().map_err(|error| {
-            Error::new(Exit::CantCreate, format!("cannot write {}", self.path.display()))
-                .because(error)
-        })
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.beside); // Not there once it is in place.
     }
 }
 

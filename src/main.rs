@@ -1,23 +1,33 @@
 //! argv → one verb of the `vaultix` command.
 
 mod cache;
+mod check;
 mod cli;
+mod deploy;
+mod desk;
 mod edit;
 mod editor;
 mod error;
+mod flake;
 mod git;
 mod identity;
 mod interrupt;
 mod master;
+mod need;
 mod plan;
 mod plugin;
 mod profiles;
 mod program;
 mod prompt;
 mod recipient;
+mod rekey;
 mod renc;
+mod replace;
 mod report;
+mod secret;
 mod source;
+mod status;
+mod view;
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -53,7 +63,10 @@ fn harden() -> Result<()> {
 
 /// Reads the command line and runs its verb.
 fn run() -> Result<Exit> {
-    let usage = |reason: &str| Error::new(Exit::Usage, reason.trim_end()).fix("see vaultix --help");
+    let usage = |reason: &str| {
+        let words: Vec<&str> = reason.split_whitespace().collect();
+        Error::new(Exit::Usage, words.join(" ")).fix("see vaultix --help")
+    };
     let args = std::env::args_os()
         .skip(1)
         .map(|arg| arg.into_string().map_err(|arg| usage(&format!("not UTF-8: {}", arg.display()))))
@@ -67,8 +80,14 @@ fn run() -> Result<Exit> {
         return print(concat!("vaultix ", env!("CARGO_PKG_VERSION"), "\n"));
     }
     match &cli.verb {
-        Some(Verb::Renc(args)) => renc::run(args, &cli.profiles),
+        Some(Verb::Renc(args)) => renc::run(args, &cli),
         Some(Verb::Edit(args)) => edit::run(args),
+        Some(Verb::Check(args)) => check::run(args, &cli),
+        Some(Verb::Rekey(args)) => rekey::run(args, &cli),
+        Some(Verb::Deploy(args)) => deploy::run(args, &cli),
+        Some(Verb::Status(args)) => status::run(args, &cli),
+        Some(Verb::View(args)) => view::run(args),
+        Some(Verb::Textconv(args)) => view::textconv(args),
         None => Err(usage("no command given")),
     }
 }

@@ -8,16 +8,16 @@ use vaultix_units::bounded;
 
 use crate::error::{Error, Exit, Result};
 
-/// Reads the profile in the file `path`.
+/// Reads the profile in the file `path`, for one side.
 ///
 /// # Errors
 ///
 /// When it is missing, or no profile of this version.
-pub fn read(path: &Path) -> Result<Profile> {
+pub fn read(path: &Path, side: Side) -> Result<Profile> {
     let what = || Error::new(Exit::Config, format!("cannot read the profile {}", path.display()));
     let bytes = bounded::read(path, profile::MAX_BYTES).map_err(|error| what().because(error))?;
     let text = str::from_utf8(&bytes).map_err(|error| what().because(error))?;
-    Profile::parse(text, Side::Desk).map_err(|error| what().because(error))
+    Profile::parse(text, side).map_err(|error| what().because(error))
 }
 
 /// Reads all of `paths`.
@@ -27,7 +27,7 @@ pub fn read(path: &Path) -> Result<Profile> {
 /// As [`read`]; and when two of them are of one host but do not agree on its key: which of its copies is
 /// stale could not be told.
 pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Profile>> {
-    let profiles = paths.iter().map(|path| read(path)).collect::<Result<Vec<_>>>()?;
+    let profiles = paths.iter().map(|path| read(path, Side::Desk)).collect::<Result<Vec<_>>>()?;
     ensure_distinct(&profiles)?;
     Ok(profiles)
 }

@@ -1,6 +1,6 @@
 //! VERB profiles → plan → file keys → ciphertexts per host → cache.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use age::Identity;
@@ -11,16 +11,18 @@ use vaultix_units::plaintext::Plaintext;
 use vaultix_units::{decrypt, header};
 
 use crate::cache::{self, Cache, Staged};
-use crate::cli::Renc;
+use crate::cli::{Cli, Renc};
+use crate::desk::Desk;
 use crate::error::{self, Error, Exit, Result};
 use crate::git::{self, Tracked};
 use crate::interrupt::Interrupt;
 use crate::master::{Master, Session, Unwrapped};
-use crate::plan::{Entry, Plan, Target, Want, plan};
+use crate::need::{Faults, Need, of_targets};
+use crate::plan::{Entry, Plan, Target, plan};
 use crate::prompt::Prompt;
-use crate::recipient::{self, Shared};
+use crate::recipient;
 use crate::report::{self, Progress, Report, Volume};
-use crate::{profiles, source};
+use crate::source;
 
 /// How many files are written before they get their names, all at once (1024).
 ///
@@ -32,10 +34,11 @@ const BATCH: usize = 1024;
 /// # Errors
 ///
 /// When nothing at all can be done. What fails for one secret or host is said, and counts in the outcome.
-pub fn run(args: &Renc, profile_paths: &[PathBuf]) -> Result<Exit> {
+pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
-    let root = args.cache.clone().unwrap_or_else(|| PathBuf::from("secrets/cache"));
-    let profiles = choose(profiles::read_all(profile_paths)?, args)?;
+    let desk = Desk::open(cli, &args.identities, args.cache.as_ref())?;
+    let root = desk.cache;
+    let profiles = choose(desk.profiles, args)?;
     let mut faults = Faults::default();
     let need = Need::of(&profiles, args, &mut faults);
     let listing = cache::list(&root, need.hosts.keys().map(String::as_str))?;
@@ -58,7 +61,7 @@ pub fn run(args: &Renc, profile_paths: &[PathBuf]) -> Result<Exit> {
         let work =
             Work { need: &need, cache: &cache, report: &report, interrupt: Interrupt::new()? };
         let mut done = Done::default();
-        if let Err(error) = work.encrypt(&args.identities, &plan, &mut done, &mut faults) {
+        if let Err(error) = work.encrypt(&desk.identities, &plan, &mut done, &mut faults) {
             let targets: Vec<Target> = plan.encrypt.values().flatten().cloned().collect();
             faults.add(error, &targets);
         }
@@ -83,7 +86,7 @@ pub fn run(args: &Renc, profile_paths: &[PathBuf]) -> Result<Exit> {
 
 /// Says what failed, and what all of it comes to.
 fn finish(report: &Report, faults: &Faults, line: &str) -> Exit {
-    faults.errors.iter().for_each(|error| report.error(error));
+    report.errors(&faults.errors);
     match faults.errors.len() {
         0 => report::count(line),
         failed => report::count(format_args!("{line}, {failed} failed")),
@@ -96,29 +99,6 @@ fn count(plan: &Plan) -> String {
     let new: usize = plan.encrypt.values().map(Vec::len).sum();
     let stale = plan.stale.len();
     format!("{new} to re-encrypt, {} up to date, {stale} to remove", plan.up_to_date)
-}
-
-/// What failed so far, while the rest goes on.
-#[derive(Default)]
-struct Faults {
-    /// For the user.
-    errors: Vec<Error>,
-    /// Hosts that did not get all they need.
-    hosts: BTreeSet<String>,
-}
-
-impl Faults {
-    /// Adds `error`, because of which `targets` are not made.
-    fn add(&mut self, error: Error, targets: &[Target]) {
-        self.errors.push(error);
-        self.hosts.extend(targets.iter().map(|target| target.entry.host.clone()));
-    }
-
-    /// Adds `error`, because of which `target` is not made.
-    fn add_one(&mut self, error: Error, target: &Target) {
-        let targets = std::slice::from_ref(target);
-        self.add(of_targets(error, targets), targets);
-    }
 }
 
 /// Prints a plan.
@@ -160,126 +140,6 @@ fn choose(profiles: Vec<Profile>, args: &Renc) -> Result<Vec<Profile>> {
             .because("no chosen host has one of this name")),
         None => Ok(chosen),
     }
-}
-
-/// What the hosts need.
-struct Need {
-    /// Recipients by host, of all hosts that were chosen; `None` where it cannot be used.
-    hosts: BTreeMap<String, Option<Shared>>,
-    /// The files of the cache that they need.
-    wanted: BTreeMap<Entry, Want>,
-    /// SHA-256 of each source.
-    digests: BTreeMap<PathBuf, String>,
-    /// Hosts of which every file is known: what else lies in their directories is stale.
-    settled: BTreeSet<String>,
-}
-
-impl Need {
-    /// Works out what the hosts of `profiles` need, and adds to `faults` what cannot be told.
-    fn of(profiles: &[Profile], args: &Renc, faults: &mut Faults) -> Self {
-        let sources: BTreeSet<&PathBuf> = profiles
-            .iter()
-            .flat_map(|profile| &profile.secrets)
-            .filter(|(id, _)| is_asked(args, id))
-            .filter_map(|(_, secret)| Some(&secret.as_ref().ok()?.ciphertext))
-            .collect();
-        let read: Vec<_> =
-            sources.into_par_iter().map(|path| (path.clone(), source::digest(path))).collect();
-        let mut digests = BTreeMap::new();
-        for (path, outcome) in read {
-            match outcome {
-                Ok(digest) => {
-                    digests.insert(path, digest);
-                }
-                Err(error) => {
-                    let ids = users(profiles, &path);
-                    faults.errors.push(error.under(format!("cannot re-encrypt {ids}")));
-                }
-            }
-        }
-        let mut need = Self {
-            hosts: BTreeMap::new(),
-            wanted: BTreeMap::new(),
-            digests,
-            settled: BTreeSet::new(),
-        };
-        for profile in profiles {
-            need.add(profile, args, faults);
-        }
-        need
-    }
-
-    /// Adds what the host of `profile` needs.
-    fn add(&mut self, profile: &Profile, args: &Renc, faults: &mut Faults) {
-        let settings = &profile.settings;
-        let host = &settings.host_identifier;
-        let recipient = recipient::of_host(&settings.host_pubkey).map_err(|reason| {
-            faults.errors.push(
-                Error::new(Exit::Config, format!("cannot re-encrypt for host {host}"))
-                    .because(format!("its hostPubkey cannot be used: {reason}"))
-                    .fix("set vaultix.settings.hostPubkey to the host's public key"),
-            );
-        });
-        let mut complete = recipient.is_ok() && args.secrets.is_empty();
-        let key = recipient::canonical(&settings.host_pubkey);
-        for (id, secret) in profile.secrets.iter().filter(|(id, _)| is_asked(args, id)) {
-            let secret = match secret {
-                Ok(secret) => secret,
-                Err(invalid) => {
-                    complete = false;
-                    let what = format!("cannot re-encrypt secret \"{id}\" for host {host}");
-                    faults.errors.push(Error::new(Exit::Config, what).because(invalid));
-                    continue;
-                }
-            };
-            let Some(digest) = self.digests.get(&secret.ciphertext) else {
-                complete = false;
-                continue;
-            };
-            if recipient.is_ok() {
-                let entry = Entry { host: host.clone(), name: cache::name(digest, &key) };
-                let want = Want { source: secret.ciphertext.clone(), secret: id.clone() };
-                self.wanted.entry(entry).or_insert(want);
-            }
-        }
-        let known = self.hosts.insert(host.clone(), recipient.ok()).is_some();
-        if complete && (!known || self.settled.contains(host)) {
-            self.settled.insert(host.clone());
-        } else {
-            self.settled.remove(host);
-        }
-    }
-}
-
-/// Returns whether the user wants the secret `id`.
-fn is_asked(args: &Renc, id: &String) -> bool {
-    args.secrets.is_empty() || args.secrets.contains(id)
-}
-
-/// Names the secrets that come from `source`: `secret "wifi" for hosts db, web`.
-fn users(profiles: &[Profile], source: &Path) -> String {
-    let users = profiles.iter().flat_map(|profile| {
-        profile.secrets.iter().filter_map(move |(id, secret)| {
-            let uses = secret.as_ref().is_ok_and(|secret| secret.ciphertext == source);
-            uses.then_some((id.as_str(), profile.settings.host_identifier.as_str()))
-        })
-    });
-    name(&users.collect())
-}
-
-/// Names secrets and their hosts: `secret "wifi" for hosts db, web`.
-fn name(users: &BTreeSet<(&str, &str)>) -> String {
-    let ids: BTreeSet<&str> = users.iter().map(|(id, _)| *id).collect();
-    let hosts: BTreeSet<&str> = users.iter().map(|(_, host)| *host).collect();
-    let plural = |names: &BTreeSet<&str>| if names.len() == 1 { "" } else { "s" };
-    let quoted: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
-    format!(
-        "secret{} {} for host{} {}",
-        plural(&ids),
-        quoted.join(", "),
-        plural(&hosts),
-        hosts.iter().copied().collect::<Vec<_>>().join(", ")
-    )
 }
 
 /// What was done.
@@ -330,7 +190,7 @@ impl Work<'_> {
         }
         if identities.is_empty() {
             return Err(Error::new(Exit::Usage, "cannot re-encrypt without an identity")
-                .fix("vaultix renc --identity FILE"));
+                .fix("pass --identity FILE, or set vaultix.identity in the flake"));
         }
         let mut master = Master::read(identities)?;
         let (mut headers, mut opened) = (Vec::new(), Vec::new());
@@ -481,11 +341,4 @@ fn batches<'a, 'b>(jobs: &'a [Job<'b>]) -> Vec<&'a [Job<'b>]> {
         !full
     })
     .collect()
-}
-
-/// Puts the targets that `error` concerns into it.
-fn of_targets(error: Error, targets: &[Target]) -> Error {
-    let users =
-        targets.iter().map(|target| (target.secret.as_str(), target.entry.host.as_str())).collect();
-    error.under(format!("cannot re-encrypt {}", name(&users)))
 }

@@ -88,6 +88,13 @@ impl Report {
         }
     }
 
+    /// Says all that failed.
+    pub fn errors(&self, errors: &[Error]) {
+        for error in errors {
+            self.error(error);
+        }
+    }
+
     /// Starts to count up to `total`; shown on a terminal only.
     pub fn progress(&self, what: &'static str, total: usize) -> Progress {
         Progress {

@@ -65,13 +65,16 @@ pub fn dearmor(bytes: Vec<u8>) -> std::result::Result<Vec<u8>, String> {
 pub fn cannot_open(path: &Path, error: &decrypt::Error, notes: &[Error]) -> Error {
     let what = format!("cannot open {}", path.display());
     match error {
-        decrypt::Error::NoMatch(recipients) => notes.iter().fold(
-            Error::new(Exit::NoPermission, what).because(format!(
+        decrypt::Error::NoMatch(recipients) => {
+            let error = Error::new(Exit::NoPermission, what).because(format!(
                 "no identity fits: it is encrypted to {}",
                 header::describe(recipients)
-            )),
-            |error, note| error.because(format!("{note:#}")),
-        ),
+            ));
+            if notes.is_empty() {
+                return error.fix("pass the identity that it was made for with --identity FILE");
+            }
+            notes.iter().fold(error, |error, note| error.because(format!("{note:#}")))
+        }
         other => Error::new(Exit::Data, what).because(other),
     }
 }

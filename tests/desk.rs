@@ -21,9 +21,17 @@ mod support;
 #[path = "desk/contract.rs"]
 mod contract;
 
+/// Manual page and completions, made from the command line's own description.
+#[path = "desk/docs.rs"]
+mod docs;
+
 /// Changing a secret.
 #[path = "desk/edit.rs"]
 mod edit;
+
+/// Telling what is there, and changing all of it.
+#[path = "desk/check.rs"]
+mod check;
 
 /// Identities of every kind, and how they are unlocked.
 #[path = "desk/identity.rs"]
@@ -32,6 +40,10 @@ mod identity;
 /// What is said when something is wrong, word by word.
 #[path = "desk/messages.rs"]
 mod messages;
+
+/// Hardware keys and the like.
+#[path = "desk/plugin.rs"]
+mod plugin;
 
 /// Re-encrypting.
 #[path = "desk/renc.rs"]

@@ -180,12 +180,22 @@ impl Place {
         let run = self.run(what, "trace");
         assert_eq!(run.status, 0, "{}", run.said);
         let trace = fs::read_to_string(self.work.join("trace")).unwrap();
+        // Who runs another program is a child of the helper: no fault of ours to try.
+        let children: BTreeSet<&str> = trace
+            .lines()
+            .skip(1)
+            .filter(|line| line.contains(" execve("))
+            .filter_map(|line| line.split_once(' '))
+            .map(|(thread, _)| thread)
+            .collect();
         let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         let mut calls = BTreeSet::new();
         for line in trace.lines() {
             let Some((thread, rest)) = line.split_once(' ') else { continue };
             let Some((name, _)) = rest.trim_start().split_once('(') else { continue };
-            if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            if children.contains(thread)
+                || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            {
                 continue; // A signal, or the second half of a call.
             }
             let count = counts.entry((thread, name)).or_default();

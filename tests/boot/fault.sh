@@ -33,11 +33,13 @@ switch)
     ;;
 esac
 
-# look NAME: every file and link there is; then those that readers see, and what is in them
+# look NAME: every file and link there is; then those that readers see, and what is in them. Only early items are looked
+# for behind the early link: the rest of that generation may still be in the making.
 look() {
     echo "look $1"
-    find "$work/ramfs" "$work/run" -name .vaultix -prune -o ! -type d -printf 'there %p %y %m %U:%G %l\n'
-    find "$work/run/vaultix/" "$work/run/early/" -name .vaultix -prune -o -type f -printf 'seen %p %m %U:%G %s\n' \
+    find "$work/ramfs" "$work/run" -path '*/.vaultix/placed' -prune -o -path '*/.vaultix/failed' -prune -o ! -type d \
+        -printf 'there %p %y %m %U:%G %l\n'
+    find "$work/run/vaultix/" "$work/run/early/early" -name .vaultix -prune -o -type f -printf 'seen %p %m %U:%G %s\n' \
         -exec sha256sum {} + 2>/dev/null
 }
 

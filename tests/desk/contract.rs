@@ -1,1 +1,137 @@
-//! to come.
+//! the work tree itself → what its parts have agreed on.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use pretty_assertions::assert_eq;
+use serde_json::Value;
+
+use crate::support::{Desk, run};
+
+/// Returns the text of a file of the work tree.
+fn text(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn names_in_the_cache_are_those_of_the_vectors() {
+    // Through the product: a profile with the vector's recipient, and a source with the vector's bytes.
+    let vectors: Value = serde_json::from_str(&text("tests/vectors/cache-name.json")).unwrap();
+    let vectors = vectors.as_array().unwrap();
+    assert!(!vectors.is_empty());
+    let desk = Desk::new("vectors");
+    let mut compared = 0;
+    for vector in vectors {
+        let hex = vector["sourceHex"].as_str().unwrap();
+        let byte = |i: usize| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
+        desk.write("secrets/x.age", (0..hex.len()).step_by(2).map(byte).collect::<Vec<_>>());
+        let recipient = vector["recipient"].as_str().unwrap();
+        desk.profile_with("web1", recipient, &[("x", "x")], |_| {});
+        // Asked for JSON, since no vector is a real age file, and not all recipients are real.
+        let done = desk.vaultix("-p web1.json check --json");
+        let answer: Value = serde_json::from_str(&done.stdout).unwrap();
+        let findings = answer["findings"].as_array().unwrap();
+        if let Some(missing) = findings.iter().find(|finding| finding["kind"] == "missing") {
+            let name = vector["name"].as_str().unwrap();
+            assert_eq!(missing["file"], format!("secrets/cache/web1/{name}"), "{vector}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 0, "no vector has a recipient that can be encrypted to");
+}
+
+#[test]
+fn the_boot_side_needs_only_what_is_listed() {
+    for package in ["generator", "units"] {
+        let tree = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args([
+                "tree", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}",
+                "-p",
+            ])
+            .arg(format!("vaultix-{package}"))
+            .output()
+            .unwrap();
+        assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+        let tree = String::from_utf8(tree.stdout).unwrap();
+        let found: BTreeSet<&str> =
+            tree.lines().filter_map(|line| line.split(' ').next()).collect();
+        let found: Vec<&str> = found.into_iter().filter(|name| !name.is_empty()).collect();
+        let found = found.join("\n") + "\n";
+        let list = format!("tests/deps/{package}.txt");
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(&list), &found).unwrap();
+        }
+        assert_eq!(found, text(&list), "{list}: BLESS=1 cargo test writes it anew");
+    }
+}
+
+#[test]
+fn deciding_files_do_nothing() {
+    for path in [
+        "generator/src/profile.rs",
+        "generator/src/profile/fields.rs",
+        "generator/src/escape.rs",
+        "generator/src/placeholder.rs",
+        "generator/src/unit.rs",
+        "units/src/template.rs",
+        "units/src/decrypt.rs",
+        "units/src/header.rs",
+        "src/cli.rs",
+        "src/error.rs",
+        "src/identity.rs",
+        "src/plan.rs",
+    ] {
+        let text = text(path);
+        for module in ["std::fs", "std::process", "std::env", "std::net"] {
+            // An exit status is a value; only `main` acts on it.
+            let text = text.replace("std::process::ExitCode", "");
+            assert!(!text.contains(module), "{path} uses {module}");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_turns_into_what() {
+    for folder in ["src", "generator/src", "units/src", "tests/desk"] {
+        let find = Command::new("find")
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args([folder, "-name", "*.rs"])
+            .output()
+            .unwrap();
+        for path in String::from_utf8(find.stdout).unwrap().lines() {
+            let text = text(path);
+            let first = text.lines().next().unwrap_or_default();
+            let arrow = first.contains('→') || first.contains('↔') || path.ends_with("tests.rs");
+            assert!(
+                first.starts_with("//! ") && (arrow || path.ends_with("lib.rs")),
+                "{path}: {first}"
+            );
+        }
+    }
+}
+
+#[test]
+fn units_are_called_as_systemd_would_escape_them() {
+    let ids = [
+        "wifi",
+        "wifi/home psk",
+        "a-b",
+        ".dot",
+        "ü",
+        "100%",
+        "$x",
+        "a\\b",
+        "-dash",
+        "a:b_c",
+        "'\"",
+    ];
+    let desk = Desk::new("escape");
+    let mut escape = desk.command("systemd-escape");
+    let done = run(escape.arg("--").args(ids)).exits(0);
+    let ours: Vec<String> = ids.into_iter().map(vaultix_generator::escape::instance).collect();
+    assert_eq!(done.stdout.trim(), ours.join(" "));
+}

@@ -1,1 +1,86 @@
-//! to come.
+//! `tests/messages/NAME.txt` → each command there says exactly what stands below it.
+//!
+//! A file is a list of lines of shell after `$ `, each followed by its exit status, what it answered (`| `)
+//! and what it said (`> `). They run one after another at a desk with every kind of trouble, which
+//! [`trouble`] makes. `BLESS=1` writes the files anew.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use pretty_assertions::assert_eq;
+use serde_json::json;
+
+use crate::support::Desk;
+
+/// Makes a desk with something wrong in every place.
+fn trouble(name: &str) -> Desk {
+    let desk = Desk::with_secrets(name);
+    desk.secret_with("secrets/foreign.age", "x", &["-R", "keys/ssh-ed25519.pub"]);
+    desk.write("secrets/empty.age", "");
+    desk.write("secrets/text.age", "password\n");
+    desk.write("secrets/armor.age", "-----BEGIN AGE ENCRYPTED FILE-----\nnonsense\n");
+    let whole = desk.read("secrets/wifi.age");
+    desk.write("secrets/header.age", &whole[..40]);
+    desk.write("secrets/cut.age", &whole[..whole.len() - 1]);
+    let web1 = desk.key("host-web1.pub");
+    for id in ["foreign", "empty", "text", "armor", "header", "cut", "missing"] {
+        desk.profile_with(id, web1.trim(), &[(id, id)], |_| {});
+    }
+    for (host, recipient) in [
+        ("ecdsa", desk.key("ssh-ecdsa.pub").trim().to_owned()),
+        ("half", web1[..40].to_owned()),
+        (
+            "plugin",
+            "age1yubikey1qgqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqmyqzsy".to_owned(),
+        ),
+        ("nonsense", "nonsense".to_owned()),
+    ] {
+        desk.profile_with(host, &recipient, &[("wifi", "wifi")], |_| {});
+    }
+    let wifi = [("wifi", "wifi")];
+    desk.profile_with("version", web1.trim(), &wifi, |profile| profile["version"] = json!(2));
+    desk.profile_with("field", web1.trim(), &wifi, |profile| {
+        profile["secrets"]["wifi"]["mdoe"] = json!("0400");
+    });
+    desk.profile_with("twin", web1.trim(), &wifi, |profile| {
+        profile["settings"]["hostIdentifier"] = json!("db1");
+    });
+    desk.write("nothing.json", "");
+    desk.write("broken.json", "{");
+    desk
+}
+
+/// Runs the lines of a file, and returns it with what they do now.
+fn play(desk: &Desk, text: &str) -> String {
+    let mut now = String::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("$ ")) {
+        let done = desk.sh(line);
+        write!(now, "$ {line}\nexit {}\n", done.exit).unwrap();
+        done.stdout
+            .lines()
+            .for_each(|line| writeln!(now, "{}", format!("| {line}").trim_end()).unwrap());
+        done.stderr.lines().for_each(|line| writeln!(now, "> {line}").unwrap());
+        now.push('\n');
+    }
+    now
+}
+
+#[test]
+fn every_message_is_as_it_stands_here() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages");
+    let mut paths: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    for path in paths {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let now = play(&trouble(&format!("messages-{name}")), &text);
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&path, &now).unwrap();
+            continue;
+        }
+        assert_eq!(text.trim_end(), now.trim_end(), "{}; BLESS=1 writes it anew", path.display());
+    }
+}

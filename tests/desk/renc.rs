@@ -1,5 +1,6 @@
 //! `vaultix renc` → copies that hosts can open, and nothing else changed.
 
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -315,7 +316,7 @@ fn a_fleet_is_done_in_batches() {
     let mut line = String::new();
     for i in 0..50 {
         desk.profile(&format!("h{i}"), "host-web1.pub", &secrets);
-        line += &format!("-p h{i}.json ");
+        write!(line, "-p h{i}.json ").unwrap();
     }
     desk.vaultix(&(line.clone() + "renc -q -i keys/me.txt"))
         .exits(0)

@@ -75,7 +75,7 @@ impl Desk {
     pub fn with_secrets(name: &str) -> Self {
         let desk = Self::new(name);
         for secret in ["wifi", "mail", "tls"] {
-            desk.secret(&format!("secrets/{secret}.age"), &format!("{secret} text"));
+            desk.secret(&format!("secrets/{secret}.age"), format!("{secret} text"));
         }
         let all = [("wifi", "wifi"), ("mail", "mail"), ("tls", "tls")];
         desk.profile("web1", "host-web1.pub", &all);

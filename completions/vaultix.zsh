@@ -1,0 +1,67 @@
+#compdef vaultix
+# Made from src/cli.rs by the test of desk/docs.rs.
+local context state line
+local -a verbs
+verbs=(
+    'renc:re-encrypt secrets for the hosts that need them'
+    'edit:change a secret in your editor, or make a new one'
+    'rekey:encrypt every secret anew, to the present identities and recipients'
+    'deploy:put the secrets of this machine in place without systemd, for emergencies'
+    'check:tell whether every host has every secret, without any key'
+    'status:show every secret, who opens it, and on which hosts it is ready'
+    'view:print a secret'
+    'textconv:print a secret for git diff'
+)
+_arguments -C \
+    '*'--help'[display usage information]' \
+    '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
+    '*'--version'[print the version]' \
+    '1:command:->verb' '*::argument:->rest'
+case $state in
+verb) _describe command verbs ;;
+rest) case $line[1] in
+  renc) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
+    '*'{-i,--identity}'[open secrets with the identities in this file; repeat for several files]:file:_files' \
+    '*'--cache'[where copies for hosts are; default secrets/cache]:directory:_files -/' \
+    '*'--host'[re-encrypt for this host only; repeat for several]:name: ' \
+    '*'--secret'[re-encrypt this secret only; repeat for several]:id: ' \
+    '*'--dry-run'[show what would be done, and do nothing]' \
+    '*'{-q,--quiet}'[say only what failed, and the count]' ;;
+  edit) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-i,--identity}'[open secrets with the identities in this file; repeat for several files]:file:_files' \
+    '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
+    '*'--stdin'[take the new text from standard input]' \
+    '*'--from'[take the new text from this file]:file:_files' \
+    '1:file:_files' ;;
+  rekey) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
+    '*'{-i,--identity}'[open secrets with the identities in this file, and encrypt to them; repeat for several files]:file:_files' \
+    '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' ;;
+  deploy) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-p,--profile}'[read the profile of this machine from this file]:file:_files' \
+    '*'--early'[only what is needed before users exist]' ;;
+  check) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
+    '*'--cache'[where copies for hosts are; default secrets/cache]:directory:_files -/' \
+    '*'--json'[print what is wrong as JSON]' ;;
+  status) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
+    '*'--cache'[where copies for hosts are; default secrets/cache]:directory:_files -/' \
+    '*'--json'[print it as JSON]' ;;
+  view) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-i,--identity}'[open secrets with the identities in this file; repeat for several files]:file:_files' \
+    '1:file:_files' ;;
+  textconv) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-i,--identity}'[open secrets with the identities in this file; repeat for several files]:file:_files' \
+    '1:file:_files' ;;
+  esac ;;
+esac

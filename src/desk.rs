@@ -1,0 +1,101 @@
+//! command line + flake → profiles, identities, recipients and the cache to work with.
+
+use std::path::{Path, PathBuf};
+
+use vaultix_generator::profile::Profile;
+
+use crate::cli::Cli;
+use crate::error::{Error, Exit, Result};
+use crate::flake::{self, Settings};
+use crate::profiles;
+use crate::recipient::{self, Parsed};
+use crate::report::Report;
+
+/// Where copies for hosts are, unless the flake or the user says otherwise; relative to the flake.
+const DEFAULT_CACHE: &str = "secrets/cache";
+
+/// What verbs about all hosts work with.
+pub struct Desk {
+    /// The hosts.
+    pub profiles: Vec<Profile>,
+    /// Files with identities.
+    pub identities: Vec<PathBuf>,
+    /// Recipients beside the identities' own.
+    pub recipients: Vec<String>,
+    /// Where copies for hosts are.
+    pub cache: PathBuf,
+}
+
+impl Desk {
+    /// Takes the profiles that were named, or else all those of the flake. With the former, the flake has no
+    /// say: nix may not even be there.
+    ///
+    /// # Errors
+    ///
+    /// When there are no profiles, or one of them cannot be read.
+    pub fn open(cli: &Cli, identities: &[PathBuf], cache: Option<&PathBuf>) -> Result<Self> {
+        let root = flake::root();
+        let (profiles, settings) = match &root {
+            _ if !cli.profiles.is_empty() => {
+                (profiles::read_all(&cli.profiles)?, Settings::default())
+            }
+            Some(root) => {
+                let profiles = flake::profiles(root)?;
+                profiles::ensure_distinct(&profiles)?;
+                (profiles, flake::settings(root)?)
+            }
+            None => {
+                return Err(Error::new(Exit::Config, "cannot find any profile")
+                    .because("there is no flake.nix in this directory or above it")
+                    .fix("pass the profiles with --profile FILE"));
+            }
+        };
+        let root = root.unwrap_or_default();
+        let cache = cache.cloned().unwrap_or_else(|| {
+            let place = settings.cache.as_deref().unwrap_or(DEFAULT_CACHE);
+            flake::shown(&root.join(place.trim_start_matches("./")))
+        });
+        let identities = given_or(identities, &settings, &root);
+        Ok(Self { profiles, identities, recipients: settings.extra_recipients, cache })
+    }
+}
+
+/// What verbs about one file work with: identities, and recipients beside their own.
+///
+/// # Errors
+///
+/// When no identity is given and the flake cannot be asked for one.
+pub fn of_file(identities: &[PathBuf], report: &Report) -> Result<(Vec<PathBuf>, Vec<String>)> {
+    let Some(root) = flake::root() else { return Ok((identities.to_owned(), Vec::new())) };
+    match flake::settings(&root) {
+        Ok(settings) => Ok((given_or(identities, &settings, &root), settings.extra_recipients)),
+        Err(error) if identities.is_empty() => Err(error),
+        Err(error) => {
+            report.warning(format_args!("extraRecipients are not known: {error:#}"));
+            Ok((identities.to_owned(), Vec::new()))
+        }
+    }
+}
+
+/// Returns the identities that were given, or else that of the flake.
+pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Vec<PathBuf> {
+    if given.is_empty() {
+        settings.identity(root).map(|path| flake::shown(&path)).into_iter().collect()
+    } else {
+        given.to_owned()
+    }
+}
+
+/// Reads recipients that were given beside those of the identities.
+///
+/// # Errors
+///
+/// What is wrong with the first that is wrong.
+pub fn extra(texts: &[String]) -> Result<Vec<Parsed>> {
+    let read = |text: &String| {
+        recipient::of_desk(text).map_err(|reason| {
+            Error::new(Exit::Config, "cannot encrypt to a recipient that was given").because(reason)
+        })
+    };
+    texts.iter().map(read).collect()
+}

@@ -1,0 +1,111 @@
+//! VERB every secret file → the same, encrypted to the present identities and recipients; or none of them.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use age::Identity;
+use rayon::prelude::*;
+use vaultix_units::{decrypt, header};
+
+use crate::cli::{Cli, Rekey};
+use crate::desk::{self, Desk};
+use crate::error::{self, Error, Exit, Result};
+use crate::interrupt::Interrupt;
+use crate::master::Master;
+use crate::prompt::Prompt;
+use crate::recipient;
+use crate::replace::Target;
+use crate::report::{self, Report, Volume};
+use crate::secret::{self, Secret};
+use crate::source;
+
+/// Encrypts all secrets anew.
+///
+/// All are opened and written beside before the first is replaced: what fails until then leaves every file as
+/// it was.
+///
+/// # Errors
+///
+/// When one of them cannot be opened or written, or there is nobody to encrypt to.
+pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
+    let report = Report::new(Volume::Normal);
+    let desk = Desk::open(cli, &args.identities, None)?;
+    let mut extra = desk.recipients;
+    extra.extend_from_slice(&args.recipients);
+    let extra = desk::extra(&extra)?;
+    let interrupt = Interrupt::new()?;
+    let prompt = Prompt::new(&interrupt, &report);
+    let mut master = Master::read(&desk.identities)?;
+    let paths: BTreeSet<&PathBuf> = desk
+        .profiles
+        .iter()
+        .flat_map(|profile| profile.secrets.values().flatten())
+        .map(|secret| &secret.ciphertext)
+        .collect();
+
+    let mut failures = Vec::new();
+    let mut secrets = Vec::new();
+    for path in paths {
+        let read = Secret::read(path).and_then(|secret| {
+            let missing = || {
+                Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+                    .because("it does not exist")
+            };
+            secret.ok_or_else(missing)
+        });
+        match read {
+            Ok(secret) => secrets.push((path, secret)),
+            Err(error) => failures.push(error),
+        }
+    }
+    let headers = secrets.iter().filter_map(|(_, secret)| header::stanzas(&secret.ciphertext).ok());
+    let session = master.open(&headers.collect::<Vec<_>>(), &prompt)?;
+    let mut recipients = master.recipients(&prompt)?;
+    recipients.extend(extra);
+    if recipients.is_empty() {
+        return Err(Error::new(Exit::Usage, "cannot encrypt to nobody")
+            .fix("pass --identity FILE, or set vaultix.identity in the flake"));
+    }
+    let recipients = recipient::gather(recipients, &prompt);
+
+    let opened: Vec<_> = secrets
+        .par_iter()
+        .zip(&session.keys)
+        .map(|((path, secret), key)| {
+            decrypt::decrypt(&secret.ciphertext, std::iter::once(key as &dyn Identity))
+                .map_err(|error| source::cannot_open(path, &error, &session.notes))
+        })
+        .collect();
+    let mut targets = Vec::new();
+    for ((path, secret), text) in secrets.iter().zip(opened) {
+        if interrupt.is_set() {
+            return Err(interrupt.error());
+        }
+        let written = text.and_then(|text| {
+            let ciphertext =
+                secret::encrypt(&text, &recipients, &secret.format).map_err(|reason| {
+                    Error::new(Exit::Config, format!("cannot encrypt {}", path.display()))
+                        .because(reason)
+                })?;
+            let mut target = Target::new(path)?;
+            target.write(&ciphertext)?;
+            Ok(target)
+        });
+        match written {
+            Ok(target) => targets.push((path, target)),
+            Err(error) => failures.push(error),
+        }
+    }
+    if !failures.is_empty() {
+        report.errors(&failures);
+        report::count(format_args!("0 encrypted anew, {} failed", failures.len()));
+        return Ok(error::exit(&failures));
+    }
+    let count = targets.len();
+    for (path, target) in targets {
+        target.settle()?;
+        report.line(format_args!("{}: encrypted anew", path.display()));
+    }
+    report::count(format_args!("{count} encrypted anew; now run: vaultix renc"));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,80 @@
+//! secret file ↔ its text, in the form that it has.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use age::Identity;
+use age::armor::{ArmoredWriter, Format};
+use vaultix_units::plaintext::Plaintext;
+use vaultix_units::{decrypt, header};
+
+use crate::error::{Error, Exit, Result};
+use crate::master::Master;
+use crate::prompt::Prompt;
+use crate::{recipient, source};
+
+/// A secret as it stands in the repository.
+pub struct Secret {
+    /// Its binary ciphertext.
+    pub ciphertext: Vec<u8>,
+    /// What the file was: it stays that.
+    pub format: Format,
+    /// To how many recipients it was encrypted.
+    pub recipients: usize,
+}
+
+impl Secret {
+    /// Reads the secret `path`, `None` if there is none.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let bytes = source::read(path)?;
+        let format = if source::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
+        let damaged = |reason: String| {
+            Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
+        };
+        let ciphertext = source::dearmor(bytes).map_err(damaged)?;
+        let stanzas =
+            header::recipients(&ciphertext).map_err(|error| damaged(error.to_string()))?;
+        Ok(Some(Self { ciphertext, format, recipients: stanzas.len() }))
+    }
+
+    /// Decrypts it.
+    pub fn open(&self, path: &Path, master: &mut Master, prompt: &Prompt) -> Result<Plaintext> {
+        let stanzas = header::stanzas(&self.ciphertext)
+            .map_err(|error| source::cannot_open(path, &error, &[]))?;
+        let session = master.open(&[stanzas], prompt)?;
+        let identities = session.keys.iter().map(|key| key as &dyn Identity);
+        decrypt::decrypt(&self.ciphertext, identities)
+            .map_err(|error| source::cannot_open(path, &error, &session.notes))
+    }
+}
+
+/// Encrypts `text` in `format`.
+///
+/// # Errors
+///
+/// Why it cannot be encrypted to the recipients.
+pub fn encrypt(
+    text: &Plaintext,
+    recipients: &[Box<dyn age::Recipient + '_>],
+    format: &Format,
+) -> std::result::Result<Vec<u8>, String> {
+    let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
+    let binary = recipient::encrypt(text, recipients).map_err(|error| error.to_string())?;
+    let armor = || {
+        let mut writer = ArmoredWriter::wrap_output(Vec::new(), copy(format))?;
+        writer.write_all(&binary)?;
+        writer.finish()
+    };
+    armor().map_err(|error: io::Error| error.to_string())
+}
+
+/// Copies a format, which has no `Copy` of its own.
+fn copy(format: &Format) -> Format {
+    match format {
+        Format::Binary => Format::Binary,
+        Format::AsciiArmor => Format::AsciiArmor,
+    }
+}

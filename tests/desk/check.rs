@@ -1,0 +1,180 @@
+//! `vaultix check`, `view`, `textconv`, `rekey` → what is there, told and changed.
+
+use std::fs;
+
+use pretty_assertions::assert_eq;
+use serde_json::Value;
+
+use crate::support::{Desk, feed, run};
+
+/// What every check of these tests is about.
+const CHECK: &str = "-p web1.json -p db1.json check";
+
+#[test]
+fn all_is_well_after_renc() {
+    let desk = Desk::with_secrets("check-well");
+    desk.renc().exits(0);
+    let done = desk.vaultix(CHECK).exits(0);
+    assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("", "5 up to date, 0 to mend\n"));
+    let done = desk.vaultix(&format!("{CHECK} --json")).exits(0);
+    assert_eq!(done.stdout, "{\"ok\":true,\"upToDate\":5,\"findings\":[]}\n");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let desk = Desk::with_secrets("check-missing");
+    desk.vaultix(CHECK).exits(66).says(&["0 up to date, 5 to mend"]);
+    desk.renc().exits(0);
+    desk.secret("secrets/wifi.age", "new text");
+    let done = desk.vaultix(&format!("{CHECK} --json")).exits(1);
+    let answer: Value = serde_json::from_str(&done.stdout).unwrap();
+    let kinds: Vec<_> =
+        answer["findings"].as_array().unwrap().iter().map(|one| &one["kind"]).collect();
+    assert_eq!(kinds, ["missing", "missing", "stale", "stale"]);
+    assert_eq!(answer["findings"][0]["secret"], "wifi");
+    assert_eq!(answer["ok"], false);
+    assert_eq!(answer["upToDate"], 3);
+}
+
+#[test]
+fn a_copy_that_its_host_cannot_open_is_found_without_a_key() {
+    for (what, damage) in [
+        ("for another ssh key", "age -R keys/host-db1.pub -o FILE keys/README"),
+        ("for another kind of key", "age -R keys/host-old1.pub -o FILE keys/README"),
+        ("for two keys", "age -R keys/host-web1.pub -R keys/host-db1.pub -o FILE keys/README"),
+        ("for age", "age -e -i keys/me.txt -o FILE keys/README"),
+        ("cut in the header", "truncate -s 100 FILE"),
+        ("cut in the payload", "truncate -s -20 FILE"),
+        ("no age file", "echo nonsense >FILE"),
+    ] {
+        let desk = Desk::with_secrets("check-unfit");
+        desk.profile("web1", "host-web1.pub", &[("wifi", "wifi")]);
+        desk.vaultix("-p web1.json renc -i keys/me.txt").exits(0);
+        let file = &desk.tree("secrets/cache")[0].0;
+        desk.sh(&damage.replace("FILE", &format!("secrets/cache/{file}"))).exits(0);
+        let done = desk.vaultix("-p web1.json check").exits(65);
+        let said =
+            format!("host web1 cannot open secrets/cache/{file}, its copy of secret \"wifi\"");
+        assert!(done.stderr.contains(&said), "{what}: {}", done.stderr);
+        assert!(done.stderr.contains("0 up to date, 1 to mend"), "{what}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn what_does_not_belong_is_named() {
+    let desk = Desk::with_secrets("check-foreign");
+    desk.renc().exits(0);
+    desk.write("secrets/cache/web1/README", "mine");
+    desk.vaultix(CHECK).exits(1).says(&["secrets/cache/web1/README is not of the cache"]);
+    fs::remove_file(desk.path("secrets/mail.age")).unwrap();
+    desk.vaultix(CHECK).exits(1).says(&["cannot read secrets/mail.age"]);
+}
+
+#[test]
+fn status_tells_what_is_where() {
+    let desk = Desk::with_secrets("status");
+    desk.vaultix("-p web1.json renc -i keys/me.txt").exits(0);
+    let done = desk.vaultix("-p web1.json -p db1.json status").exits(0);
+    assert_eq!(
+        done.stdout,
+        "secrets/mail.age  for X25519  on db1/mail (missing), web1/mail\n\
+         secrets/tls.age   for X25519  on web1/tls\n\
+         secrets/wifi.age  for X25519  on db1/wifi (missing), web1/wifi\n"
+    );
+    assert_eq!(done.stderr, "3 up to date, 2 missing, 0 stale\n");
+    let done = desk.vaultix("-p db1.json status --json").exits(0);
+    let rows: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(rows[0]["hosts"]["db1"]["cached"], false);
+    assert_eq!(rows[0]["recipients"][0], "X25519");
+}
+
+#[test]
+fn a_secret_can_be_looked_at() {
+    let desk = Desk::with_secrets("view");
+    let done = desk.vaultix("view secrets/wifi.age -i keys/me.txt").exits(0);
+    assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("wifi text", ""));
+    desk.vaultix("view secrets/wifi.age -i keys/other.txt").exits(77);
+    desk.vaultix("view secrets/none.age -i keys/me.txt").exits(66);
+    desk.vaultix("view secrets/wifi.age").exits(64);
+}
+
+#[test]
+fn git_shows_differences_of_plaintext() {
+    let desk = Desk::with_secrets("textconv");
+    desk.sh("git init -q && echo '*.age diff=vaultix' >.gitattributes && git add secrets && \
+         git config diff.vaultix.textconv 'vaultix textconv -i keys/me.txt'")
+        .exits(0);
+    feed(&mut desk.vaultix_command("edit secrets/wifi.age -i keys/me.txt"), b"new text").exits(0);
+    let diff = desk.sh("git --no-pager diff").exits(0).stdout;
+    assert!(diff.contains("-wifi text") && diff.contains("+new text"), "{diff}");
+    let done = desk.vaultix("textconv secrets/wifi.age -i keys/other.txt").exits(0);
+    assert!(done.stdout.starts_with("encrypted, sha256 "), "{}", done.stdout);
+}
+
+#[test]
+fn rekey_changes_all_or_nothing() {
+    let desk = Desk::with_secrets("rekey");
+    desk.secret_with("secrets/mail.age", "mail text", &["-a", "-i", "keys/me.txt"]);
+    let line = "-p web1.json -p db1.json rekey -i keys/me.txt -i keys/ssh-ed25519";
+    desk.vaultix(line).exits(0).says(&["3 encrypted anew; now run: vaultix renc"]);
+    for key in ["me.txt", "ssh-ed25519"] {
+        assert_eq!(desk.open("secrets/mail.age", key), "mail text");
+    }
+    assert!(desk.read("secrets/mail.age").starts_with(b"-----BEGIN"), "armor stays");
+
+    desk.secret_with("secrets/tls.age", "theirs", &["-i", "keys/other.txt"]);
+    let before: Vec<_> =
+        ["wifi", "mail", "tls"].map(|id| desk.read(&format!("secrets/{id}.age"))).into();
+    desk.vaultix(line)
+        .exits(77)
+        .says(&["cannot open secrets/tls.age", "0 encrypted anew, 1 failed"]);
+    let after: Vec<_> =
+        ["wifi", "mail", "tls"].map(|id| desk.read(&format!("secrets/{id}.age"))).into();
+    assert!(before == after);
+    assert_eq!(desk.tree("secrets").len(), 3, "{:?}", desk.tree("secrets"));
+}
+
+#[test]
+fn a_flake_says_what_is_needed() {
+    let desk = Desk::with_secrets("flake");
+    if desk.sh("command -v nix").exit != 0 {
+        assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
+        eprintln!("SKIPPED: there is no nix here");
+        return;
+    }
+    let recipient = desk.key("ssh-rsa.pub");
+    let host = desk.key("host-web1.pub");
+    desk.write(
+        "flake.nix",
+        format!(
+            "{{ outputs = {{ self }}: {{ vaultix = {{
+              settings = {{ identity = \"{}/keys/me.txt\"; extraRecipients = [ \"{}\" ]; cache = \"./cached\"; }};
+              profiles.web1 = {{
+                version = 1;
+                settings = {{ hostIdentifier = \"web1\"; hostPubkey = \"{}\"; hostKeys = [ ]; }};
+                secrets.wifi.file = \"${{self}}/secrets/wifi.age\";
+              }};
+            }}; }}; }}\n",
+            desk.root.display(),
+            recipient.trim(),
+            host.trim()
+        ),
+    );
+    desk.sh("git init -q && git add flake.nix secrets").exits(0);
+    let nix = |line: &str| {
+        let mut command = desk.vaultix_command(line);
+        command.env("NIX_CONFIG", "flake-registry =").env("HOME", &desk.root);
+        command
+    };
+    run(&mut nix("renc")).exits(0).says(&["web1/wifi: re-encrypted"]);
+    assert_eq!(desk.tree("cached").len(), 1);
+    run(nix("check").current_dir(desk.path("secrets"))).exits(0).says(&["1 up to date"]);
+    feed(&mut nix("edit secrets/wifi.age"), b"new").exits(0).says(&["encrypted to 2 recipients"]);
+    assert_eq!(desk.open("secrets/wifi.age", "ssh-rsa"), "new");
+    let done = run(&mut nix("renc --dry-run")).exits(0);
+    assert!(done.stdout.starts_with("web1/wifi: re-encrypt secrets/wifi.age\n"), "{}", done.stdout);
+    run(&mut nix("rekey")).exits(0).says(&["secrets/wifi.age: encrypted anew"]);
+
+    desk.write("flake.nix", "{ outputs = { self }: { vaultix.profiles = throw \"boo\"; }; }\n");
+    run(&mut nix("renc")).exits(78).says(&["cannot evaluate vaultix.profiles of", "boo"]);
+}

@@ -1,0 +1,266 @@
+//! `src/cli.rs` → `docs/man/vaultix.1` and `completions/`, which must be up to date.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
+use pretty_assertions::assert_eq;
+
+#[expect(dead_code, reason = "only described here, not used")]
+#[path = "../../src/cli.rs"]
+mod cli;
+
+/// Checks the file `path`, or writes it with `BLESS=1`.
+fn check(path: &str, now: &str) {
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("BLESS").is_some() {
+        fs::create_dir_all(whole.parent().unwrap()).unwrap();
+        fs::write(&whole, now).unwrap();
+    }
+    let text = fs::read_to_string(whole).unwrap_or_default();
+    assert_eq!(text, now, "{path}; BLESS=1 cargo test writes it anew");
+}
+
+/// A verb's name and description.
+type Verb = (&'static str, CommandInfoWithArgs);
+
+/// Returns all verbs.
+fn verbs() -> Vec<Verb> {
+    let verbs = cli::Cli::get_args_info().commands;
+    verbs.into_iter().map(|verb| (verb.name, verb.command)).collect()
+}
+
+/// Returns the name of what an option takes, `None` for one that takes nothing.
+fn value(flag: &FlagInfo<'static>) -> Option<&'static str> {
+    match flag.kind {
+        FlagInfoKind::Option { arg_name } => Some(arg_name),
+        FlagInfoKind::Switch => None,
+    }
+}
+
+/// Returns an option as the user types it, without dashes.
+fn long(flag: &FlagInfo<'static>) -> &'static str {
+    flag.long.trim_start_matches('-')
+}
+
+#[test]
+fn the_manual_page_is_up_to_date() {
+    check("docs/man/vaultix.1", &manual());
+}
+
+/// Writes `text` for roff.
+fn roff(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+}
+
+/// Writes options for roff.
+fn options(flags: &[FlagInfo<'static>]) -> String {
+    let mut text = String::new();
+    for flag in flags {
+        let short = flag.short.map(|short| format!("\\fB\\-{short}\\fR, ")).unwrap_or_default();
+        let value = value(flag).map(|value| format!(" \\fI{}\\fR", value.to_uppercase()));
+        let long = roff(long(flag));
+        let value = value.unwrap_or_default();
+        writeln!(text, ".TP\n{short}\\fB\\-\\-{long}\\fR{value}\n{}.", sentence(flag.description))
+            .unwrap();
+    }
+    text
+}
+
+/// Writes a description as the beginning of a sentence, for roff.
+fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    let first: String = rest.next().unwrap().to_uppercase().collect();
+    roff(&(first + rest.as_str()))
+}
+
+/// Writes examples for roff.
+fn examples(name: &str, examples: &[&str]) -> String {
+    let lines = examples.iter().flat_map(|text| text.lines());
+    let lines: String =
+        lines.map(|line| roff(&line.replace("{command_name}", name)) + "\n").collect();
+    format!(".PP\n.RS\n.nf\n{lines}.fi\n.RE\n")
+}
+
+/// Returns the manual page.
+fn manual() -> String {
+    let all = cli::Cli::get_args_info();
+    let mut page = format!(
+        ".\\\" Made from src/cli.rs by the test of desk/docs.rs.\n.TH VAULTIX 1 \"\" \"Vaultix {}\" \
+         \"Vaultix at the desk\"\n.SH NAME\nvaultix \\- {}\n.SH SYNOPSIS\n\\fBvaultix\\fR [\\fIOPTION\\fR...] \
+         \\fICOMMAND\\fR [\\fIARGUMENT\\fR...]\n.SH DESCRIPTION\n{}\n.PP\nSecrets are age files in a git \
+         repository. Each host has a copy of each of its secrets, encrypted to its own key.\n{}.\n",
+        env!("CARGO_PKG_VERSION"),
+        roff(all.description),
+        all.notes.iter().map(|note| roff(note)).collect::<Vec<_>>().join("\n"),
+        sentence("the copies are in the cache, a directory of that repository"),
+    );
+    page += ".SH OPTIONS\n";
+    page += &options(all.flags);
+    page += ".SH COMMANDS\n";
+    for (name, verb) in verbs() {
+        let mut file = String::new();
+        for one in verb.positionals {
+            write!(file, " \\fI{}\\fR", one.name.to_uppercase()).unwrap();
+        }
+        writeln!(page, ".SS {name}{file}\n{}.", sentence(verb.description)).unwrap();
+        verb.notes.iter().for_each(|note| writeln!(page, "{}", roff(note)).unwrap());
+        page += &options(verb.flags);
+        page += &examples(&format!("vaultix {name}"), verb.examples);
+    }
+    page += ".SH EXIT STATUS\n";
+    for code in all.error_codes {
+        writeln!(page, ".TP\n{}\n{}.", code.code, sentence(code.description)).unwrap();
+    }
+    page += ".PP\nOf several failures with one cause, the status is that of the cause.\n";
+    page += ".SH ENVIRONMENT\n";
+    for (name, text) in [
+        ("VISUAL\\fR, \\fBEDITOR", "The editor, as a line for the shell. Without both it is vi."),
+        (
+            "PINENTRY_PROGRAM",
+            "The program that asks for passphrases and PINs. Where it is not set, pinentry from PATH is \
+             taken; where it is set but empty, or there is none, the terminal.",
+        ),
+        (
+            "XDG_RUNTIME_DIR",
+            "Where the editor's file is put, if that is a tmpfs; else \\fI/run/user/UID\\fR, \
+             \\fI/dev/shm\\fR or \\fI/run\\fR.",
+        ),
+        ("NO_COLOR", "Turns colours off."),
+    ] {
+        writeln!(page, ".TP\n\\fB{name}\\fR\n{text}").unwrap();
+    }
+    page += ".SH EXAMPLES\n";
+    page += &examples("vaultix", all.examples);
+    page += ".SH SEE ALSO\n.BR vaultix\\-profile (5),\n.BR vaultix\\-decrypt (8),\n\
+             .BR vaultix\\-generator (8),\n.BR age (1)\n";
+    page
+}
+
+#[test]
+fn completions_are_up_to_date() {
+    check("completions/vaultix.bash", &bash());
+    check("completions/vaultix.fish", &fish());
+    check("completions/vaultix.zsh", &zsh());
+}
+
+/// Returns what options of these are called.
+fn words(flags: &[FlagInfo<'static>]) -> String {
+    let words = flags.iter().flat_map(|flag| {
+        let short = flag.short.map(|short| format!("-{short}"));
+        short.into_iter().chain([format!("--{}", long(flag))])
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Returns options whose value is `kind`, as a pattern for `case`.
+fn taking(kind: &str) -> String {
+    let verbs = verbs();
+    let flags =
+        verbs.iter().flat_map(|(_, verb)| verb.flags).filter(|flag| value(flag) == Some(kind));
+    let mut words: Vec<String> = flags
+        .flat_map(|flag| {
+            let short = flag.short.map(|short| format!("-{short}"));
+            short.into_iter().chain([format!("--{}", long(flag))])
+        })
+        .collect();
+    words.sort();
+    words.dedup();
+    words.join(" | ")
+}
+
+/// Returns the completion for bash.
+fn bash() -> String {
+    let mut cases = String::new();
+    for (name, verb) in verbs() {
+        writeln!(cases, "    {name}) words='{}' ;;", words(verb.flags)).unwrap();
+    }
+    let names = verbs().iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
+    format!(
+        "# Made from src/cli.rs by the test of desk/docs.rs.\n_vaultix() {{\n  local word verb='' words\n  \
+         local current=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}\n  COMPREPLY=()\n  \
+         case $before in\n    {files}) mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); return ;;\n    \
+         {dirs}) mapfile -t COMPREPLY < <(compgen -d -- \"$current\"); return ;;\n    \
+         {free}) return ;;\n  esac\n  \
+         for word in \"${{COMP_WORDS[@]:1:COMP_CWORD-1}}\"; do\n    case $word in {verbs}) verb=$word; break ;; \
+         esac\n  done\n  case $verb in\n{cases}    *) words='{names} {global}' ;;\n  esac\n  \
+         mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n  case $verb in edit | view | textconv)\n    \
+         [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- \"$current\") ;;\n  esac\n}}\n\
+         complete -o filenames -F _vaultix vaultix\n",
+        files = taking("file"),
+        dirs = taking("dir"),
+        free = ["name", "id", "recipient"].map(taking).join(" | "),
+        verbs = names.replace(' ', " | "),
+        global = words(cli::Cli::get_args_info().flags),
+    )
+}
+
+/// Writes `text` between single quotes, for fish and zsh.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// Returns the completion for fish.
+fn fish() -> String {
+    let all = cli::Cli::get_args_info();
+    let mut text =
+        "# Made from src/cli.rs by the test of desk/docs.rs.\ncomplete -c vaultix -f\n".to_owned();
+    let line = |text: &mut String, condition: &str, flag: &FlagInfo<'static>| {
+        let short = flag.short.map(|short| format!(" -s {short}")).unwrap_or_default();
+        let takes = match value(flag) {
+            Some("file") => " -r -F",
+            Some("dir") => " -x -a '(__fish_complete_directories)'",
+            Some(_) => " -x",
+            None => "",
+        };
+        let (long, described) = (long(flag), quoted(flag.description));
+        writeln!(text, "complete -c vaultix -n {condition}{short} -l {long}{takes} -d {described}")
+            .unwrap();
+    };
+    all.flags.iter().for_each(|flag| line(&mut text, "__fish_use_subcommand", flag));
+    for (name, verb) in verbs() {
+        let described = quoted(verb.description);
+        writeln!(text, "complete -c vaultix -n __fish_use_subcommand -a {name} -d {described}")
+            .unwrap();
+        let condition = format!("'__fish_seen_subcommand_from {name}'");
+        verb.flags.iter().for_each(|flag| line(&mut text, &condition, flag));
+        if !verb.positionals.is_empty() {
+            writeln!(text, "complete -c vaultix -n {condition} -F").unwrap();
+        }
+    }
+    text
+}
+
+/// Returns the completion for zsh.
+fn zsh() -> String {
+    let one = |flag: &FlagInfo<'static>| {
+        let described = flag.description.replace(['[', ']', ':'], " ");
+        let takes = match value(flag) {
+            Some("file") => ":file:_files",
+            Some("dir") => ":directory:_files -/",
+            Some(other) => &format!(":{other}: "),
+            None => "",
+        };
+        let long = format!("--{}", long(flag));
+        let names = flag.short.map_or(long.clone(), |short| format!("{{-{short},{long}}}"));
+        format!("    '*'{names}{}", quoted(&format!("[{described}]{takes}")))
+    };
+    let block =
+        |flags: &[FlagInfo<'static>]| flags.iter().map(one).collect::<Vec<_>>().join(" \\\n");
+    let all = cli::Cli::get_args_info();
+    let mut names = String::new();
+    let mut cases = String::new();
+    for (name, verb) in verbs() {
+        writeln!(names, "    {}", quoted(&format!("{name}:{}", verb.description))).unwrap();
+        let file = if verb.positionals.is_empty() { "" } else { " \\\n    '1:file:_files'" };
+        writeln!(cases, "  {name}) _arguments \\\n{}{file} ;;", block(verb.flags)).unwrap();
+    }
+    format!(
+        "#compdef vaultix\n# Made from src/cli.rs by the test of desk/docs.rs.\nlocal context state line\n\
+         local -a verbs\nverbs=(\n{names})\n_arguments -C \\\n{} \\\n    '1:command:->verb' '*::argument:->rest'\n\
+         case $state in\nverb) _describe command verbs ;;\nrest) case $line[1] in\n{cases}  esac ;;\nesac\n",
+        block(all.flags)
+    )
+}

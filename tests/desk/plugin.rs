@@ -1,0 +1,157 @@
+//! identities of a plugin → one process and one PIN, whatever the number of secrets.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use pretty_assertions::assert_eq;
+
+use crate::pty::Pty;
+use crate::support::{Desk, feed, run};
+
+/// Returns the directory with the plugin of `tests/plugin`, built if need be.
+fn plugin() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("plugin");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["build", "--quiet", "--locked", "-p", "age-plugin-counting", "--target-dir"])
+            .arg(&target)
+            .status()
+            .unwrap();
+        assert!(status.success(), "cargo build -p age-plugin-counting: {status}");
+        target.join("debug")
+    })
+}
+
+/// Makes a desk with `count` secrets for the plugin, and three hosts that use all of them.
+fn desk(name: &str, count: usize) -> Desk {
+    let desk = Desk::new(name);
+    let identity = run(&mut desk.command(plugin().join("age-plugin-counting"))).exits(0).stdout;
+    assert!(identity.contains("recipient: age1counting1"), "{identity}");
+    desk.write("card.txt", identity);
+    let ids: Vec<String> = (0..count).map(|i| format!("s{i}")).collect();
+    for id in &ids {
+        let line = format!("edit secrets/{id}.age -i card.txt");
+        feed(&mut with_plugin(&desk, &line), id.as_bytes()).exits(0);
+    }
+    let secrets: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), id.as_str())).collect();
+    for host in ["web1", "db1", "old1"] {
+        desk.profile(host, &format!("host-{host}.pub"), &secrets);
+    }
+    let _ = std::fs::remove_file(desk.path("log"));
+    desk
+}
+
+/// Prepares to run `vaultix` with the plugin in `PATH`.
+fn with_plugin(desk: &Desk, line: &str) -> Command {
+    let mut command = desk.vaultix_command(line);
+    let path = command
+        .get_envs()
+        .find_map(|(name, value)| (name == "PATH").then_some(value))
+        .flatten()
+        .unwrap()
+        .to_owned();
+    let path = format!("{}:{}", plugin().display(), path.display());
+    command.env("PATH", path).env("COUNTING_LOG", desk.path("log")).env("AGEDEBUG", "plugin");
+    command
+}
+
+/// Prepares to re-encrypt for all hosts.
+fn renc(desk: &Desk) -> Command {
+    with_plugin(desk, "-p web1.json -p db1.json -p old1.json renc -i card.txt")
+}
+
+/// Returns what the plugin has logged.
+fn log(desk: &Desk) -> String {
+    String::from_utf8(desk.read("log")).unwrap()
+}
+
+#[test]
+fn two_hundred_secrets_cost_one_process_and_one_pin() {
+    let desk = desk("plugin-200", 200);
+    let mut pty = Pty::start(&mut renc(&desk));
+    pty.expect("age-plugin-counting: Please touch the card");
+    pty.expect("Insert the card [y: done, n: skip] ");
+    pty.send("y\n");
+    pty.expect("PIN of the card (to open 200 secrets): ");
+    pty.send("1234\n");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 0, "{shown}");
+    assert_eq!(log(&desk), "identity-v1\nidentity\nfiles 200\npin\n");
+    assert!(shown.contains("600 re-encrypted"), "{shown}");
+    assert!(!shown.contains("1234"), "neither typed nor by AGEDEBUG: {shown}");
+    desk.cached("web1", "host-web1", "s199");
+}
+
+#[test]
+fn a_wrong_pin_is_not_tried_again() {
+    let desk = desk("plugin-wrong", 5);
+    let mut pty = Pty::start(&mut renc(&desk));
+    pty.expect("skip] ");
+    pty.send("y\n");
+    pty.expect("): ");
+    pty.send("0000\n");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 77, "{shown}");
+    assert!(shown.contains("the PIN is wrong, 2 tries left"), "{shown}");
+    assert_eq!(log(&desk).matches("pin").count(), 1);
+    assert!(desk.tree("secrets/cache").is_empty());
+}
+
+#[test]
+fn a_cancelled_pin_ends_the_session() {
+    let desk = desk("plugin-cancel", 2);
+    let mut pty = Pty::start(&mut renc(&desk));
+    pty.expect("skip] ");
+    pty.send("y\n");
+    pty.expect("): ");
+    pty.send("\x03");
+    assert_eq!(pty.end().0, 130);
+    assert!(desk.tree("secrets/cache").is_empty());
+}
+
+#[test]
+fn a_card_that_wants_its_pin_every_time_gets_it() {
+    let desk = desk("plugin-always", 3);
+    let mut pty = Pty::start(renc(&desk).env("COUNTING_POLICY", "always"));
+    for _ in 0..3 {
+        pty.expect("skip] ");
+        pty.send("y\n");
+        pty.expect("): ");
+        pty.send("1234\n");
+    }
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 0, "{shown}");
+    assert_eq!(log(&desk).matches("identity-v1").count(), 3);
+}
+
+#[test]
+fn where_nobody_answers_the_card_is_not_there() {
+    let desk = desk("plugin-nobody", 2);
+    run(&mut renc(&desk)).exits(77).says(&["Insert the card", "2 failed"]);
+    assert!(log(&desk).ends_with("skipped\n"));
+}
+
+#[test]
+fn encrypting_touches_no_card() {
+    let desk = desk("plugin-encrypt", 1);
+    // By the recipient in the comment; and, without that, by asking the plugin.
+    feed(&mut with_plugin(&desk, "edit secrets/new.age -i card.txt"), b"x").exits(0);
+    let card = String::from_utf8(desk.read("card.txt")).unwrap();
+    let bare: Vec<&str> = card.lines().filter(|line| !line.starts_with('#')).collect();
+    let bare = bare.join("\n") + "\n";
+    desk.write("bare.txt", bare);
+    feed(&mut with_plugin(&desk, "edit secrets/newer.age -i bare.txt"), b"x").exits(0);
+    assert_eq!(log(&desk), "recipient-v1\nrecipient-v1\n");
+}
+
+#[test]
+fn a_missing_plugin_is_named() {
+    let desk = desk("plugin-missing", 1);
+    desk.vaultix("-p web1.json renc -i card.txt")
+        .exits(77)
+        .says(&["there is no program age-plugin-counting in PATH"]);
+}
