@@ -77,6 +77,19 @@ pub fn of_file(identities: &[PathBuf], report: &Report) -> Result<(Vec<PathBuf>,
     }
 }
 
+/// Returns the identities to open one file with; the flake is asked only where none is given.
+///
+/// # Errors
+///
+/// As [`of_file`].
+pub fn identities(given: &[PathBuf], report: &Report) -> Result<Vec<PathBuf>> {
+    if given.is_empty() {
+        of_file(given, report).map(|(identities, _)| identities)
+    } else {
+        Ok(given.to_owned())
+    }
+}
+
 /// Returns the identities that were given, or else that of the flake.
 pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Vec<PathBuf> {
     if given.is_empty() {

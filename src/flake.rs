@@ -38,6 +38,10 @@ impl Settings {
     }
 }
 
+/// Set for what Nix runs on our behalf. It asks git whether the flake is dirty, and git may be set up to run us on every
+/// secret that changed: each evaluation would start another one.
+const EVALUATING: &str = "VAULTIX_EVALUATING";
+
 /// Returns the directory of the flake around the working directory.
 pub fn root() -> Option<PathBuf> {
     let here = env::current_dir().ok()?;
@@ -99,7 +103,11 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
             format!("cannot evaluate {output} of {}/flake.nix", root.display()),
         )
     };
+    if env::var_os(EVALUATING).is_some() {
+        return Err(what().because("it is being evaluated already, and asks for this file"));
+    }
     let run = Command::new("nix")
+        .env(EVALUATING, "1")
         .args(["--extra-experimental-features", "nix-command flakes", "eval", "--json"])
         .arg(format!(".#{output}"))
         .current_dir(root)

@@ -20,7 +20,7 @@ use crate::{desk, source};
 /// When it cannot be opened or printed.
 pub fn run(args: &View) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
-    let (identities, _) = desk::of_file(&args.identities, &report)?;
+    let identities = desk::identities(&args.identities, &report)?;
     let interrupt = Interrupt::new()?;
     let text = open(&args.file, &identities, &Prompt::new(&interrupt, &report))?;
     print(text.expose())
@@ -34,7 +34,7 @@ pub fn run(args: &View) -> Result<Exit> {
 /// When the file cannot be read.
 pub fn textconv(args: &Textconv) -> Result<Exit> {
     let report = Report::new(Volume::Quiet);
-    let opened = desk::of_file(&args.identities, &report).and_then(|(identities, _)| {
+    let opened = desk::identities(&args.identities, &report).and_then(|identities| {
         let interrupt = Interrupt::new()?;
         open(&args.file, &identities, &Prompt::new(&interrupt, &report))
     });

@@ -98,6 +98,29 @@ fn a_secret_can_be_looked_at() {
     desk.vaultix("view secrets/wifi.age").exits(64);
 }
 
+/// Nix runs `git diff` to learn whether a flake is dirty, and git runs us on every secret: without an end to it, each
+/// evaluation would start another one.
+#[test]
+fn a_diff_inside_an_evaluation_starts_no_other() {
+    let desk = Desk::with_secrets("recursion");
+    desk.write("flake.nix", "{ }");
+    let vaultix = crate::prefix::prefix().join("bin/vaultix");
+    desk.write(
+        "bin/nix",
+        format!(
+            "#!/bin/sh\necho run >>nix.log\n[ $(wc -l <nix.log) -gt 3 ] && exit 1\n{} textconv secrets/wifi.age\n\
+             echo '{{\"identity\":\"keys/me.txt\",\"extraRecipients\":[]}}'\n",
+            vaultix.display()
+        ),
+    );
+    desk.sh("chmod 755 bin/nix").exits(0);
+    let (ours, bin) = (vaultix.parent().unwrap().display().to_string(), desk.path("bin"));
+    let path = format!("{}:{ours}:/usr/bin:/bin", bin.display());
+    let mut command = desk.vaultix_command("textconv secrets/wifi.age");
+    run(command.env("PATH", path)).exits(0);
+    assert_eq!(desk.read("nix.log"), b"run\n");
+}
+
 #[test]
 fn git_shows_differences_of_plaintext() {
     let desk = Desk::with_secrets("textconv");
