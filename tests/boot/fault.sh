@@ -48,7 +48,7 @@ look before
 case $fault in
 trace) under strace -f -qq -o "$work/trace" ;;
 '') under env ;;
-*) under strace -f -qq -o /dev/null -e "inject=$fault" ;;
+*) under timeout --foreground 20 strace -f -qq -o /dev/null -e "inject=$fault" ;;
 esac
 echo "status $?"
 look after
