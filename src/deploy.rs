@@ -43,9 +43,7 @@ pub fn run(args: &Deploy, cli: &Cli) -> Result<Exit> {
         kept += outcome.kept;
         removed += outcome.removed;
         let failed = outcome.failures.iter();
-        failures.extend(
-            failed.map(|(item, failure)| as_error(format!("cannot place {item}"), failure)),
-        );
+        failures.extend(failed.map(|(item, failure)| as_error(format!("cannot {item}"), failure)));
     }
     report.errors(&failures);
     report::count(format_args!("{made} placed, {kept} up to date, {removed} removed"));
