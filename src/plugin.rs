@@ -52,7 +52,7 @@ pub fn open(
     prompt: &Prompt,
 ) -> Result<Opened> {
     let mut opened = session(name, identities, files, prompt)?;
-    if opened.fault.is_some() || files.len() < 2 {
+    if files.len() < 2 {
         return Ok(opened);
     }
     for (index, reason) in std::mem::take(&mut opened.failures) {
@@ -107,11 +107,9 @@ impl<'a> Plugin<'a> {
         let start = || {
             let mut child = Command::new(path)
                 .arg(format!("--age-plugin={job}"))
-                // In debug mode, plugins write keys and PINs to standard error.
-                .env_remove("AGEDEBUG")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
-                .stderr(Stdio::null())
+                .stderr(Stdio::null()) // In debug mode, keys and PINs go there.
                 .spawn()?;
             let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
             let output = BufWriter::new(child.stdin.take().ok_or_else(missing)?);

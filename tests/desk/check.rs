@@ -201,3 +201,41 @@ fn a_flake_says_what_is_needed() {
     desk.write("flake.nix", "{ outputs = { self }: { vaultix.profiles = throw \"boo\"; }; }\n");
     run(&mut nix("renc")).exits(78).says(&["cannot evaluate vaultix.profiles of", "boo"]);
 }
+
+#[test]
+fn deploy_does_what_units_would_do() {
+    let desk = Desk::with_secrets("deploy");
+    desk.renc().exits(0);
+    let cipher = desk.cached("web1", "host-web1", "wifi text");
+    let at = |name: &str| desk.path(name).display().to_string();
+    desk.write(
+        "host.json",
+        serde_json::json!({
+            "version": 1,
+            "settings": {
+                "hostIdentifier": "web1",
+                "hostPubkey": desk.key("host-web1.pub").trim(),
+                "hostKeys": [ { "path": at("keys/host-web1"), "type": "ed25519" } ],
+                "decryptedDir": at("run"),
+                "decryptedDirForUser": at("run-for-user"),
+                "decryptedMountPoint": at("run.d"),
+            },
+            "secrets": {
+                "wifi": { "cipher": at(&format!("secrets/cache/web1/{cipher}")) },
+                "gone": { "cipher": "/there-is-none" },
+            },
+        })
+        .to_string(),
+    );
+    let script = "vaultix -p host.json deploy; echo $?; cat run/wifi; stat -f -c ' %T' run.d
+        vaultix -p host.json deploy --early; echo $?";
+    let done = run(desk.command("unshare").args(["--mount", "sh", "-c", script]));
+    if done.stderr.contains("unshare") {
+        assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "{}", done.stderr);
+        eprintln!("SKIPPED: no mount namespace here: {}", done.stderr);
+        return;
+    }
+    let done =
+        done.says(&["cannot decrypt secret \"gone\": ", "1 placed, 0 up to date, 0 removed"]);
+    assert_eq!(done.stdout, "66\nwifi text ramfs\n0\n");
+}

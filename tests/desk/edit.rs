@@ -94,7 +94,8 @@ fn the_editor_works_in_memory_and_leaves_nothing() {
         "editor",
         "d=$(dirname \"$1\")\nstat -f -c %T \"$d\" >seen\nstat -c %a \"$d\" \"$1\" >>seen\n\
          echo \"$1\" >>seen\necho \"$TMPDIR\" >>seen\necho copy >\"$1~\"\nmkdir \"$d/deep\"\n\
-         echo x >\"$d/deep/er\"\nln -s /etc/passwd \"$d/link\"\necho new >\"$1\"",
+         echo x >\"$d/deep/er\"\nln -s /etc/passwd \"$d/link\"\necho new >\"$1\"\n\
+         ln \"$1\" \"$d.seen\"",
     );
     edit(&desk, &editor).exits(0);
     let seen = String::from_utf8(desk.read("seen")).unwrap();
@@ -102,6 +103,9 @@ fn the_editor_works_in_memory_and_leaves_nothing() {
     assert_eq!(seen[..3], ["tmpfs", "700", "600"]);
     assert_eq!(seen[3], format!("{}/wifi", seen[4]), "coloured by its own suffix");
     assert!(!desk.path(seen[4]).exists(), "{} is gone", seen[4]);
+    let kept = format!("{}.seen", seen[4]);
+    assert_eq!(fs::read(&kept).unwrap(), [0; 4], "the text is wiped, not only unlinked");
+    fs::remove_file(kept).unwrap();
     assert!(fs::metadata("/etc/passwd").unwrap().len() > 0, "what a link leads to is not wiped");
 }
 
@@ -168,7 +172,9 @@ fn real_editors_leave_no_copies() {
             "home/.vimrc",
             "set backup undofile backupdir=~/b// undodir=~/u// directory=~/s//\n",
         );
-        desk.write("home/.nanorc", "set backup\nset backupdir \"~/b\"\nset historylog\n");
+        let backups = desk.path("home/b");
+        let settings = format!("set backup\nset backupdir \"{}\"\n", backups.display());
+        desk.write("home/.nanorc", settings);
         for directory in ["b", "u", "s"] {
             fs::create_dir(desk.path(&format!("home/{directory}"))).unwrap();
         }

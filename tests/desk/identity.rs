@@ -69,6 +69,15 @@ fn nobody_is_asked_for_what_is_not_needed() {
     let line =
         "renc -p web1.json -i keys/ssh-ed25519-passphrase -i keys/me-passphrase.age -i keys/me.txt";
     desk.vaultix(line).exits(0).says(&["5 re-encrypted"]);
+
+    // The stanzas of ssh keys bear a tag: this one fits none.
+    let line =
+        "renc -p web1.json -i keys/ssh-ed25519-passphrase -i keys/me-passphrase.age --cache other";
+    let mut pty = Pty::start(&mut desk.vaultix_command(line));
+    pty.expect("Passphrase of keys/me-passphrase.age");
+    pty.send(&format!("{PASSPHRASE}\n"));
+    let (exit, shown) = pty.end();
+    assert_eq!((exit, shown.matches("Passphrase").count()), (0, 1), "{shown}");
 }
 
 #[test]

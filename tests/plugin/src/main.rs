@@ -103,7 +103,12 @@ impl IdentityPluginV1 for Counting {
         if !pin.is_ok_and(|pin| pin.expose_secret() == PIN) {
             let message = "the PIN is wrong, 2 tries left".to_owned();
             callbacks.error(identity::Error::Identity { index: 0, message })?.ok();
-            return Ok(HashMap::new());
+            let failed = |file| {
+                let message = "the card is locked".to_owned();
+                let error = identity::Error::Stanza { file_index: file, stanza_index: 0, message };
+                (file, Err(vec![error]))
+            };
+            return Ok((0..files.len()).map(failed).collect());
         }
         let once = std::env::var("COUNTING_POLICY").is_ok_and(|policy| policy == "always");
         let mut keys = HashMap::new();
