@@ -294,7 +294,10 @@ fn every_call(what: &str) {
     });
     let missed = missed.into_inner().unwrap();
     #[expect(clippy::print_stdout, reason = "how many were tried is a result, too")]
-    let () = println!("{what}: {count} faults at {} system calls, {missed} kills never met", calls.len());
+    let () = println!(
+        "{what}: {count} faults at {} system calls, {missed} kills never met",
+        calls.len()
+    );
     // Two threads do not call for memory in the same way each time; nearly all else is met.
     assert!(missed * 20 <= calls.len(), "{missed} of {} kills did not kill", calls.len());
     let failures = failures.into_inner().unwrap();
