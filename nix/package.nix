@@ -91,6 +91,9 @@ in
         built=target/${bootPackages.stdenv.hostPlatform.rust.cargoShortTarget}/release
         install -D -m 0755 -t $out/bin $built/vaultix-decrypt
         install -D -m 0755 -t $out/lib/systemd/system-generators $built/vaultix-generator
+        # Every unit names them: `systemctl help vaultix-secret@wifi` opens one.
+        install -D -m 0644 -t $out/share/man/man5 docs/man/vaultix-profile.5
+        install -D -m 0644 -t $out/share/man/man8 docs/man/*.8
         runHook postInstall
       '';
       meta = meta // {

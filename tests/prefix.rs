@@ -14,19 +14,18 @@ use std::sync::OnceLock;
 /// installed into `target/stage` first, once per test binary, which costs a release build the first
 /// time and a second later on.
 pub fn prefix() -> &'static Path {
-    static PREFIX: OnceLock<PathBuf> = OnceLock::new();
-    PREFIX.get_or_init(|| match env::var_os("VAULTIX_PREFIX") {
-        Some(prefix) => {
-            let prefix = PathBuf::from(prefix);
-            assert!(prefix.is_absolute(), "VAULTIX_PREFIX is not absolute: {}", prefix.display());
-            prefix
-        }
+    // A failure is kept, too: each test would try again otherwise, at the price of a build.
+    static PREFIX: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let found = PREFIX.get_or_init(|| match env::var_os("VAULTIX_PREFIX") {
+        Some(prefix) if Path::new(&prefix).is_absolute() => Ok(prefix.into()),
+        Some(prefix) => Err(format!("VAULTIX_PREFIX is not absolute: {}", prefix.display())),
         None => install(),
-    })
+    });
+    found.as_deref().unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// Installs the work tree's product into `target/stage` and returns that path.
-fn install() -> PathBuf {
+fn install() -> Result<PathBuf, String> {
     let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("stage");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
@@ -34,7 +33,10 @@ fn install() -> PathBuf {
         .args(["run", "--quiet", "--package", "xtask", "--", "install", "--prefix"])
         .arg(&prefix)
         .status()
-        .expect("cargo runs");
-    assert!(status.success(), "cargo xtask install --prefix {}: {status}", prefix.display());
-    prefix
+        .map_err(|error| error.to_string())?;
+    if status.success() {
+        Ok(prefix)
+    } else {
+        Err(format!("cargo xtask install --prefix {}: {status}", prefix.display()))
+    }
 }

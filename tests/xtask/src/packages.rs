@@ -29,7 +29,10 @@ pub const DESK: &[Program] = &[
     ("age", "age"),
     ("ssh-keygen", "openssh-client"),
     ("git", "git"),
+    ("vim", "vim"),
+    ("nano", "nano"),
     ("nix", "nix-bin"),
+    ("nix-instantiate", "nix-bin"),
     ("systemd-escape", "systemd"),
     ("strace", "strace"),
 ];
