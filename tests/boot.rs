@@ -85,6 +85,7 @@ on_both! {
     arrival::any_name_will_do,
     arrival::every_kind_of_host_key,
     arrival::readable_until_services_stop,
+    arrival::the_helper_has_few_rights,
     failure::four_of_ten,
     failure::a_bad_item_fails_alone,
     failure::an_invalid_profile,

@@ -223,3 +223,41 @@ pub fn readable_until_services_stop(system: System) {
     );
     boot.assert_no_cycle();
 }
+
+/// What the units take away from the helper is in force, and a helper that waits has no core dump to leave.
+pub fn the_helper_has_few_rights(system: System) {
+    let mut host = Scenario::new(system, "rights");
+    host.secret("token", "hunter2");
+    let unit = secret_unit("token");
+    let boot = host.run(&format!(
+        r"
+        note unit systemctl show '{unit}' --property=NoNewPrivileges,CapabilityBoundingSet,UMask,LimitCORE \
+            --property=MemoryDenyWriteExecute,TimeoutStartUSec,RemainAfterExit
+        # The lock makes a helper wait where it can be looked at.
+        exec 9</run/vaultix.d
+        flock --exclusive 9
+        /usr/bin/env -i vaultix-decrypt secret -- token &
+        until grep --quiet --no-messages flock /proc/$!/stack || [ ! -d /proc/$! ] ||
+            [ "$(cut --delimiter=' ' --fields=3 /proc/$!/stat)" = S ]; do :; done
+        note limits grep 'core file' /proc/$!/limits
+        exec 9<&-
+        wait $!
+        note helper echo $?
+    "
+    ));
+    let shown = boot.text("unit");
+    for line in [
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=cap_chown cap_dac_override cap_dac_read_search cap_fowner",
+        "UMask=0077",
+        "LimitCORE=0",
+        "MemoryDenyWriteExecute=yes",
+        "TimeoutStartUSec=1min 30s",
+        "RemainAfterExit=yes",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
+    }
+    let limits = boot.text("limits");
+    assert_eq!(limits.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{limits}");
+    assert_eq!(boot.text("helper"), "0");
+}
