@@ -250,7 +250,9 @@ fn check(run: &Run, clean: &Run, fault: &str) -> Result<(), String> {
         }
     }
     if run.second != 0 || run.again != clean.again {
-        return fail(format!("the next run, {}, does not mend it", run.second));
+        let (found, wanted) = (&run.again.there, &clean.again.there);
+        let diff: Vec<_> = found.symmetric_difference(wanted).collect();
+        return fail(format!("the next run, {}, does not mend it: {diff:?}", run.second));
     }
     Ok(())
 }
