@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -295,11 +296,11 @@ fn every_call(what: &str) {
         }
     });
     let missed = missed.into_inner().unwrap();
-    #[expect(clippy::print_stdout, reason = "how many were tried is a result, too")]
-    let () = println!(
-        "{what}: {count} faults at {} system calls, {missed} kills never met",
-        calls.len()
-    );
+    // Not eprintln, which is only shown of a test that failed.
+    let mut stderr = std::io::stderr();
+    let line =
+        format!("{what}: {count} faults at {} system calls, {missed} never met", calls.len());
+    writeln!(stderr, "{line}").unwrap();
     // Two threads do not call for memory in the same way each time; nearly all else is met.
     assert!(missed * 20 <= calls.len(), "{missed} of {} kills did not kill", calls.len());
     let failures = failures.into_inner().unwrap();
