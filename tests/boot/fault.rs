@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -250,7 +251,9 @@ fn check(run: &Run, clean: &Run, fault: &str) -> Result<(), String> {
         }
     }
     if run.second != 0 || run.again != clean.again {
-        return fail(format!("the next run, {}, does not mend it", run.second));
+        let (found, wanted) = (&run.again.there, &clean.again.there);
+        let diff: Vec<_> = found.symmetric_difference(wanted).collect();
+        return fail(format!("the next run, {}, does not mend it: {diff:?}", run.second));
     }
     Ok(())
 }
@@ -293,11 +296,11 @@ fn every_call(what: &str) {
         }
     });
     let missed = missed.into_inner().unwrap();
-    #[expect(clippy::print_stdout, reason = "how many were tried is a result, too")]
-    let () = println!(
-        "{what}: {count} faults at {} system calls, {missed} kills never met",
-        calls.len()
-    );
+    // Not eprintln, which is only shown of a test that failed.
+    let mut stderr = std::io::stderr();
+    let line =
+        format!("{what}: {count} faults at {} system calls, {missed} never met", calls.len());
+    writeln!(stderr, "{line}").unwrap();
     // Two threads do not call for memory in the same way each time; nearly all else is met.
     assert!(missed * 20 <= calls.len(), "{missed} of {} kills did not kill", calls.len());
     let failures = failures.into_inner().unwrap();
