@@ -41,18 +41,16 @@ const PRIVATE: Mode = Mode::from_raw_mode(0o700);
 /// Mode of a file until it has its owner.
 const UNFINISHED: Mode = Mode::from_raw_mode(0o600);
 
+/// A file on its way into a generation: only who has the lock makes one.
+const NEW: &str = ".new";
+/// A note on its way.
+const NEW_NOTE: &str = ".note";
+/// A link on its way to `decryptedDir`.
+const NEW_LINK: &str = ".vaultix-link";
+
 /// How directories are opened.
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// Who else may work on the generations meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lock {
-    /// Other items.
-    Shared,
-    /// Nobody: a switch hides what an item would place in the generation that it replaces.
-    Exclusive,
-}
 
 /// What a generation notes about an item besides its plaintext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,13 +98,13 @@ pub struct Generation {
 }
 
 impl Ramfs {
-    /// Opens the ramfs of `settings` and takes its lock, which is given back with the process.
+    /// Opens the ramfs of `settings` and takes its lock: nobody else places or switches until it is dropped.
     ///
     /// # Errors
     ///
     /// [`Status::CantCreat`] when it is not mounted, or something else is: the plaintext could be swapped out
     /// there or written to a disk.
-    pub fn open(settings: &Settings, lock: Lock) -> Result<Self, Failure> {
+    pub fn open(settings: &Settings) -> Result<Self, Failure> {
         let point = settings.decrypted_mount_point.clone();
         let unit = escape::path_unit(&point.to_string_lossy(), "mount");
         let unmounted = |why: &str| {
@@ -128,21 +126,40 @@ impl Ramfs {
                  mount one: CAP_SYS_ADMIN)",
             ));
         }
-        let operation = match lock {
-            Lock::Shared => FlockOperation::LockShared,
-            Lock::Exclusive => FlockOperation::LockExclusive,
-        };
-        fs::flock(&root, operation)
+        fs::flock(&root, FlockOperation::LockExclusive)
             .map_err(|error| Failure::path(Status::CantCreat, "lock", &point, error))?;
         Ok(Self { root, point })
     }
 
     /// Returns the number of the generation that `link` leads to, if it does and that exists.
-    #[must_use]
-    pub fn behind(&self, link: &Path) -> Option<u32> {
-        let target = std::fs::read_link(link).ok()?;
-        let number = number(target.strip_prefix(&self.point).ok()?.to_str()?)?;
-        fs::statat(&self.root, number.to_string(), AtFlags::SYMLINK_NOFOLLOW).ok().map(|_| number)
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`] when that cannot be told.
+    pub fn behind(&self, link: &Path) -> Result<Option<u32>, Failure> {
+        let failed = |error: &dyn std::fmt::Display| {
+            Failure::path(Status::CantCreat, "read the link", link, error)
+        };
+        let target = match std::fs::read_link(link) {
+            Ok(target) => target,
+            // What is no link is in the way of ours, and said to be when that is made.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(&error)),
+        };
+        let inside = target.strip_prefix(&self.point).ok();
+        let Some(number) = inside.and_then(Path::to_str).and_then(number) else { return Ok(None) };
+        match fs::statat(&self.root, number.to_string(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(Some(number)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(failed(&error)),
+        }
     }
 
     /// Returns the numbers of all generations, sorted. What is no number does not count.
@@ -175,6 +192,10 @@ impl Ramfs {
             Ok((root, record))
         };
         let (root, record) = make().map_err(|error: Errno| Failure::write(&path, error))?;
+        for unfinished in [NEW, NEW_NOTE] {
+            // Of a program that was killed. What cannot be removed now is replaced or goes with the generation.
+            let _ = fs::unlinkat(&record, unfinished, AtFlags::empty());
+        }
         Ok(Generation { number, path, root, record })
     }
 
@@ -247,9 +268,18 @@ impl Generation {
     }
 
     /// Returns what stands at `name`, if anything does.
-    #[must_use]
-    pub fn stat(&self, name: &str) -> Option<Stat> {
-        fs::statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW).ok()
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`] when that cannot be told.
+    pub fn stat(&self, name: &str) -> Result<Option<Stat>, Failure> {
+        match fs::statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(error) => {
+                Err(Failure::path(Status::CantCreat, "look at", self.path_of(name), error))
+            }
+        }
     }
 
     /// Returns the plaintext `name`, `None` if there is none.
@@ -285,7 +315,7 @@ impl Generation {
         // In a directory that only root may enter: nobody sees the file before it has its owner.
         let write = || {
             self.make_parents(name)?;
-            replace_file(&self.record, &temporary("new"), &self.root, name, plaintext, ownership)
+            replace_file(&self.record, NEW, &self.root, name, plaintext, ownership)
         };
         write().map_err(|error: Errno| Failure::write(self.path_of(name), error))
     }
@@ -330,18 +360,37 @@ impl Generation {
     }
 
     /// Returns whether there is a note `key` of this kind.
-    #[must_use]
-    pub fn has_note(&self, kind: Note, key: &str) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`] when that cannot be told.
+    pub fn has_note(&self, kind: Note, key: &str) -> Result<bool, Failure> {
         let path = format!("{}/{key}", kind.name());
-        fs::accessat(&self.record, path, fs::Access::EXISTS, AtFlags::empty()).is_ok()
+        match fs::accessat(&self.record, path, fs::Access::EXISTS, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => {
+                Err(Failure::path(Status::CantCreat, "read", self.path_of_note(kind, key), error))
+            }
+        }
     }
 
-    /// Returns the text of the note `key`, `None` if there is none that can be read.
-    #[must_use]
-    pub fn note(&self, kind: Note, key: &str) -> Option<Plaintext> {
+    /// Returns the text of the note `key`, `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`] when it cannot be read.
+    pub fn note(&self, kind: Note, key: &str) -> Result<Option<Plaintext>, Failure> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = format!("{}/{key}", kind.name());
-        read_all(File::from(fs::openat(&self.record, path, flags, Mode::empty()).ok()?)).ok()
+        let read = || read_all(File::from(fs::openat(&self.record, path, flags, Mode::empty())?));
+        match read() {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                Err(Failure::path(Status::CantCreat, "read", self.path_of_note(kind, key), error))
+            }
+        }
     }
 
     /// Writes the note `key`, whole or not at all.
@@ -354,8 +403,7 @@ impl Generation {
         let path = format!("{}/{key}", kind.name());
         ensure_directory(&self.record, kind.name(), PRIVATE)
             .and_then(|()| {
-                let temporary = temporary("note");
-                replace_file(&self.record, &temporary, &self.record, &path, text, ownership)
+                replace_file(&self.record, NEW_NOTE, &self.record, &path, text, ownership)
             })
             .map_err(|error| Failure::write(self.path_of_note(kind, key), error))
     }
@@ -418,12 +466,6 @@ fn is_magic(directory: &OwnedFd, magics: &[u64]) -> bool {
         .is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| magics.contains(&kind)))
 }
 
-/// Returns a name for a file that is not finished: no other process has it, and one that a killed process
-/// with the same number left is replaced.
-pub(crate) fn temporary(what: &str) -> String {
-    format!(".{what}-{}", std::process::id())
-}
-
 /// Writes `plaintext` to the new file `temporary` in `from`, then renames it to `name` in `to`.
 ///
 /// The order is what keeps it safe: the content before the name, so that no reader sees a part of it; the
@@ -462,7 +504,7 @@ pub(crate) fn replace_file(
 pub(crate) fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
     let parent = link.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(parent)?;
-    let fresh = parent.join(temporary("vaultix-link"));
+    let fresh = parent.join(NEW_LINK);
     match std::fs::remove_file(&fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

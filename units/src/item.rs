@@ -7,7 +7,7 @@ use vaultix_generator::status::Status;
 use vaultix_generator::unit::{Kind, late_key_unit};
 
 use crate::failure::Failure;
-use crate::generation::{Generation, Lock, Note, Ramfs, link_of};
+use crate::generation::{Generation, Note, Ramfs, link_of};
 use crate::host::Host;
 use crate::owner::{Accounts, Ownership};
 use crate::path::{self, Before};
@@ -45,11 +45,10 @@ fn place_secret(
 ) -> Result<(), Failure> {
     let settings = &profile.settings;
     let host = Host::new(settings);
-    let result = place_subject(settings, Subject::Secret(secret), is_current, |_| {
-        // Before the decryption: what is written to meanwhile is taken for changed.
-        let inputs = record::secret_inputs(secret);
-        Ok((inputs, host.decrypt(secret)?))
-    });
+    // Inputs before the decryption: what is written to meanwhile is taken for changed. Both before the lock.
+    let inputs = record::secret_inputs(secret);
+    let made = host.decrypt(secret).map(|plaintext| (inputs, plaintext));
+    let result = place_subject(settings, Subject::Secret(secret), is_current, |_| made);
     if result.as_ref().is_err_and(|failure| failure.status == Status::NoPerm) {
         wait_for_keys(&host, settings);
     }
@@ -65,7 +64,7 @@ fn place_template(
     let settings = &profile.settings;
     let subject = Subject::Template(template);
     let untold = place_subject(settings, subject, is_current, |generation| {
-        let inputs = record::template_inputs(template, files(profile, template, generation));
+        let inputs = record::template_inputs(template, files(profile, template, generation)?);
         Ok((inputs, render(profile, template, generation)?))
     })?;
     untold.map_or(Ok(()), |untold| untold.tell(profile, subject))
@@ -125,9 +124,7 @@ fn place_subject(
 ) -> Result<Option<Untold>, Failure> {
     let key = subject.key();
     let place = subject.place();
-    // A file outside the ramfs has one temporary name, which two of us must not share.
-    let lock = if place.symlink { Lock::Shared } else { Lock::Exclusive };
-    let ramfs = Ramfs::open(settings, lock)?;
+    let ramfs = Ramfs::open(settings)?;
     if !is_current() {
         let reason = "the profile was replaced meanwhile; try again: systemctl restart";
         return Err(Failure::new(Status::Config, format!("{reason} '{key}'")));
@@ -135,12 +132,12 @@ fn place_subject(
     let generation = ramfs.generation(current(&ramfs, link_of(place, settings), settings)?)?;
     let result = place_in(&ramfs, &generation, settings, subject, make);
     if let Err(failure) = result {
-        if generation.stat(&place.name).is_none() {
+        if generation.stat(&place.name)?.is_none() {
             generation.write_note(Note::Untold, &key, &Plaintext::new(Vec::new()))?;
         }
         return Err(failure);
     }
-    let untold = generation.has_note(Note::Untold, &key);
+    let untold = generation.has_note(Note::Untold, &key)?;
     Ok(untold.then_some(Untold { generation, key }))
 }
 
@@ -162,15 +159,15 @@ fn place_in(
         // Before the plaintext is there, so that no death in between hides that it has changed.
         generation.write_note(Note::Untold, &key, &Plaintext::new(Vec::new()))?;
     }
-    if !same || !has_ownership(generation, name, ownership) {
+    if !same || !has_ownership(generation, name, ownership)? {
         generation.write(name, &plaintext, ownership)?;
     }
     for link in links(subject, settings) {
-        if ramfs.behind(link).is_none() {
+        if ramfs.behind(link)?.is_none() {
             ramfs.point(link, generation.number)?;
         }
     }
-    let old = generation.note(Note::Placed, &key);
+    let old = generation.note(Note::Placed, &key)?;
     let old_record = old.as_ref().and_then(Record::from_note);
     let record = Record::new(inputs, subject.kind(), subject.id(), place, settings);
     let was = old_record.as_ref().map(|record| Before { record, plaintext: before.as_ref() });
@@ -187,8 +184,10 @@ fn place_in(
 /// A link that leads nowhere, as after a soft reboot, counts for nothing.
 fn current(ramfs: &Ramfs, own: &Path, settings: &Settings) -> Result<u32, Failure> {
     let links = [own, &settings.decrypted_dir, &settings.decrypted_dir_for_user];
-    if let Some(number) = links.iter().find_map(|link| ramfs.behind(link)) {
-        return Ok(number);
+    for link in links {
+        if let Some(number) = ramfs.behind(link)? {
+            return Ok(number);
+        }
     }
     Ok(ramfs.numbers()?.last().copied().unwrap_or(1))
 }
@@ -203,9 +202,13 @@ fn links<'a>(subject: Subject, settings: &'a Settings) -> Vec<&'a Path> {
 }
 
 /// Returns whether the file `name` has its owner, group and mode.
-pub(crate) fn has_ownership(generation: &Generation, name: &str, ownership: Ownership) -> bool {
-    generation.stat(name).is_some_and(|stat| {
+pub(crate) fn has_ownership(
+    generation: &Generation,
+    name: &str,
+    ownership: Ownership,
+) -> Result<bool, Failure> {
+    Ok(generation.stat(name)?.is_some_and(|stat| {
         (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777)
             == (ownership.uid, ownership.gid, ownership.mode)
-    })
+    }))
 }

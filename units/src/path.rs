@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -104,12 +105,19 @@ pub fn take_away(gone: Before, settings: &Settings) -> Result<(), Failure> {
     if !is_custom_path(&record.path, &record.name, settings) {
         return Ok(());
     }
+    match std::fs::symlink_metadata(&record.path) {
+        Ok(_) => {}
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(());
+        }
+        Err(error) => {
+            return Err(Failure::path(Status::CantCreat, "look at", &record.path, error));
+        }
+    }
     // Whoever owns the directories on the way by now: nothing but what is ours is removed.
-    let (parent, name) = match open_parent(&record.path, ANYONE, Missing::Fail) {
-        Ok(found) => found,
-        Err(_) if !record.path.exists() => return Ok(()),
-        Err(failure) => return Err(failure),
-    };
+    let (parent, name) = open_parent(&record.path, ANYONE, Missing::Fail)?;
     let spot = Spot { parent, name, path: &record.path };
     let ours = match spot.entry()? {
         None => return Ok(()),

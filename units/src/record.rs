@@ -9,6 +9,7 @@ use vaultix_generator::unit::Kind;
 
 use crate::generation::link_of;
 use crate::plaintext::Plaintext;
+use crate::render::ValueFile;
 
 /// What an item was made from, and where it was put.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +133,7 @@ pub fn secret_inputs(secret: &Secret) -> [u8; 32] {
 #[must_use]
 pub fn template_inputs<'a>(
     template: &Template,
-    values: impl Iterator<Item = (&'a str, Option<rustix::fs::Stat>)>,
+    values: impl IntoIterator<Item = ValueFile<'a>>,
 ) -> [u8; 32] {
     let mut inputs = Inputs::default();
     inputs.add(template.content.as_bytes());

@@ -34,15 +34,23 @@ pub fn values<'a>(profile: &'a Profile, template: &Template) -> Vec<(&'a str, &'
         .collect()
 }
 
-/// Returns the files of the values of `template` in `generation`: the hash of each, and what stat(2) says.
+/// The file of a value: the hash of its placeholder, and what stat(2) says of it.
+pub type ValueFile<'a> = (&'a str, Option<Stat>);
+
+/// Returns the files of the values of `template` in `generation`.
+///
+/// # Errors
+///
+/// As [`Generation::stat`].
 pub fn files<'a>(
     profile: &'a Profile,
     template: &Template,
     generation: &Generation,
-) -> impl Iterator<Item = (&'a str, Option<Stat>)> {
+) -> Result<Vec<ValueFile<'a>>, Failure> {
     values(profile, template)
         .into_iter()
-        .map(|(hash, secret)| (hash, generation.stat(&secret.place.name)))
+        .map(|(hash, secret)| Ok((hash, generation.stat(&secret.place.name)?)))
+        .collect()
 }
 
 /// Renders `template` with the values in `generation`.

@@ -12,7 +12,7 @@ use vaultix_generator::profile::{Invalid, Profile, Secret, Settings};
 use vaultix_generator::unit::{Kind, TARGET_UNIT};
 
 use crate::failure::Failure;
-use crate::generation::{Generation, Lock, Note, Ramfs};
+use crate::generation::{Generation, Note, Ramfs};
 use crate::host::{Host, decrypt_all};
 use crate::item::{has_ownership, wait_for_keys};
 use crate::owner::{Accounts, Ownership};
@@ -99,22 +99,22 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
     if phase == Phase::Early && profile.early.is_empty() {
         return Ok(Outcome::default());
     }
-    let ramfs = Ramfs::open(&profile.settings, Lock::Exclusive)?;
+    let ramfs = Ramfs::open(&profile.settings)?;
     let secrets = profile.secrets.keys().map(|id| Kind::Secret.unit(id));
     let templates = profile.templates.keys().map(|id| Kind::Template.unit(id));
     let wanted = secrets.chain(templates).collect();
     let switch = Switch { profile, settings: &profile.settings, phase, jobs, ramfs, wanted };
     let current = switch.current()?;
     let host = Host::new(&profile.settings);
-    let mut tasks = switch.plan_secrets(&current);
+    let mut tasks = switch.plan_secrets(&current)?;
     decrypt(&host, &mut tasks);
-    tasks.extend(switch.plan_templates(&current, &tasks));
+    tasks.extend(switch.plan_templates(&current, &tasks)?);
     let removed = switch.removed(&current)?;
 
     let mut outcome = Outcome { removed: removed.len(), ..Outcome::default() };
     let next = match current.old {
-        Some(ref old) if removed.is_empty() && switch.is_idle(old, &tasks) => None,
-        _ => Some(switch.build(&current, &mut tasks, &removed, &mut outcome)?),
+        Some(ref old) if removed.is_empty() && switch.is_idle(old, &tasks)? => None,
+        _ => Some(switch.build(&current, &mut tasks, &removed)?),
     };
     outcome.count(&tasks);
     let generation = next.as_ref().or(current.old.as_ref());
@@ -164,10 +164,11 @@ struct Current {
 
 impl Current {
     /// Returns the record of an item in `generation`, if its file is there, too.
-    fn record(generation: Option<&Generation>, key: &str) -> Option<Record> {
-        let generation = generation?;
-        let record = Record::from_note(&generation.note(Note::Placed, key)?)?;
-        generation.stat(&record.name).map(|_| record)
+    fn record(generation: Option<&Generation>, key: &str) -> Result<Option<Record>, Failure> {
+        let Some(generation) = generation else { return Ok(None) };
+        let note = generation.note(Note::Placed, key)?;
+        let Some(record) = note.as_ref().and_then(Record::from_note) else { return Ok(None) };
+        Ok(generation.stat(&record.name)?.map(|_| record))
     }
 }
 
@@ -215,8 +216,8 @@ impl<'a> Switch<'a> {
     /// Finds out where the switch starts from.
     fn current(&self) -> Result<Current, Failure> {
         let newest = self.ramfs.numbers()?.last().copied();
-        let early = self.ramfs.behind(&self.settings.decrypted_dir_for_user);
-        let normal = self.ramfs.behind(&self.settings.decrypted_dir);
+        let early = self.ramfs.behind(&self.settings.decrypted_dir_for_user)?;
+        let normal = self.ramfs.behind(&self.settings.decrypted_dir)?;
         // Where nothing has arrived there is no link, but there may be notes of what failed.
         let none = if early.is_none() { newest } else { None };
         let old = match self.phase {
@@ -244,7 +245,7 @@ impl<'a> Switch<'a> {
     }
 
     /// Plans the secrets.
-    fn plan_secrets(&self, current: &Current) -> Vec<Task<'a>> {
+    fn plan_secrets(&self, current: &Current) -> Result<Vec<Task<'a>>, Failure> {
         let mut accounts = Accounts::default();
         self.due(&self.profile.secrets)
             .map(|(id, secret)| {
@@ -256,17 +257,25 @@ impl<'a> Switch<'a> {
     }
 
     /// Plans the templates, once it is known which of `secrets` change.
-    fn plan_templates(&self, current: &Current, secrets: &[Task]) -> Vec<Task<'a>> {
+    fn plan_templates(
+        &self,
+        current: &Current,
+        secrets: &[Task],
+    ) -> Result<Vec<Task<'a>>, Failure> {
         let mut accounts = Accounts::default();
         self.due(&self.profile.templates)
             .map(|(id, template)| {
                 let subject = template.as_ref().map(Subject::Template);
-                let inputs = template.as_ref().map_or([0; 32], |template| {
-                    let files = values(self.profile, template)
-                        .into_iter()
-                        .map(|(hash, secret)| (hash, file_of(secret, current, secrets)));
-                    record::template_inputs(template, files)
-                });
+                let inputs = match template {
+                    Ok(template) => {
+                        let files: Result<Vec<_>, Failure> = values(self.profile, template)
+                            .into_iter()
+                            .map(|(hash, secret)| Ok((hash, file_of(secret, current, secrets)?)))
+                            .collect();
+                        record::template_inputs(template, files?)
+                    }
+                    Err(_) => [0; 32],
+                };
                 self.plan((Kind::Template, id), subject, inputs, current, &mut accounts)
             })
             .collect()
@@ -280,9 +289,9 @@ impl<'a> Switch<'a> {
         inputs: [u8; 32],
         current: &Current,
         accounts: &mut Accounts,
-    ) -> Task<'a> {
+    ) -> Result<Task<'a>, Failure> {
         let key = kind.unit(id);
-        let record = Current::record(current.old.as_ref(), &key);
+        let record = Current::record(current.old.as_ref(), &key)?;
         let resolved = subject.map_err(Failure::from).and_then(|subject| {
             let ownership = accounts.resolve(subject.place())?;
             Ok((subject, ownership))
@@ -291,11 +300,11 @@ impl<'a> Switch<'a> {
             Err(failure) => (None, State::Failed(failure)),
             Ok((subject, ownership)) => {
                 let wanted = Record::new(inputs, kind, id, subject.place(), self.settings);
-                let state = state(&wanted, ownership, record.as_ref(), current);
+                let state = state(&wanted, ownership, record.as_ref(), current)?;
                 (Some((subject, ownership)), state)
             }
         };
-        Task { kind, id, key, subject, record, state }
+        Ok(Task { kind, id, key, subject, record, state })
     }
 
     /// Returns the records of what is in no profile any more, at the end of the switch.
@@ -303,25 +312,42 @@ impl<'a> Switch<'a> {
         let Some(old) = current.old.as_ref().filter(|_| self.phase == Phase::Normal) else {
             return Ok(Vec::new());
         };
-        let keys = old.notes(Note::Placed)?.into_iter().filter(|key| !self.wanted.contains(key));
-        Ok(keys.filter_map(|key| Record::from_note(&old.note(Note::Placed, &key)?)).collect())
+        let mut removed = Vec::new();
+        for key in old.notes(Note::Placed)? {
+            if !self.wanted.contains(&key) {
+                let note = old.note(Note::Placed, &key)?;
+                removed.extend(note.as_ref().and_then(Record::from_note));
+            }
+        }
+        Ok(removed)
     }
 
     /// Returns whether `old` is all that is wanted, as far as that can be had.
-    fn is_idle(&self, old: &Generation, tasks: &[Task]) -> bool {
+    fn is_idle(&self, old: &Generation, tasks: &[Task]) -> Result<bool, Failure> {
         let links: &[&Path] = match self.phase {
             Phase::Early => &[&self.settings.decrypted_dir_for_user],
             Phase::Normal if self.profile.early.is_empty() => &[&self.settings.decrypted_dir],
             Phase::Normal => &[&self.settings.decrypted_dir, &self.settings.decrypted_dir_for_user],
         };
-        let idle = |task: &Task| match task.state {
-            State::Keep => true,
-            // One without a file is noted, so that it is told when it comes.
-            State::Failed(_) => task.record.is_some() || old.has_note(Note::Untold, &task.key),
-            State::Make | State::Made(..) => false,
-        };
-        links.iter().all(|link| self.ramfs.behind(link).is_none_or(|number| number == old.number))
-            && tasks.iter().all(idle)
+        for link in links {
+            if self.ramfs.behind(link)?.is_some_and(|number| number != old.number) {
+                return Ok(false);
+            }
+        }
+        for task in tasks {
+            let idle = match task.state {
+                State::Keep => true,
+                // One without a file is noted, so that it is told when it comes.
+                State::Failed(_) => {
+                    task.record.is_some() || old.has_note(Note::Untold, &task.key)?
+                }
+                State::Make | State::Made(..) => false,
+            };
+            if !idle {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Makes the next generation.
@@ -330,19 +356,17 @@ impl<'a> Switch<'a> {
         current: &Current,
         tasks: &mut [Task],
         removed: &[Record],
-        outcome: &mut Outcome,
     ) -> Result<Generation, Failure> {
         let next = self.ramfs.generation(current.next)?;
         let taken = self.names();
         if self.phase == Phase::Normal {
-            self.take_over_early(current, &next, &taken, outcome);
+            self.take_over_early(current, &next, &taken)?;
         }
         if let Some(old) = &current.old {
             for record in removed {
-                let moved = note_gone(record, old, &next);
-                outcome.note(format!("note what became of \"{}\"", record.id), moved);
+                note_gone(record, old, &next)?;
             }
-            take_over_gone(old, &next, outcome);
+            take_over_gone(old, &next)?;
         }
         // Secrets stand first: templates find their values in place, those of failed secrets among them.
         for task in tasks {
@@ -350,10 +374,7 @@ impl<'a> Switch<'a> {
                 task.state = State::Failed(failure);
             }
             if task.has_failed() {
-                let kept =
-                    keep(&task.key, task.record.as_ref(), current.old.as_ref(), &next, &taken);
-                outcome
-                    .note(format!("keep the file of {} \"{}\"", task.kind.name(), task.id), kept);
+                keep(&task.key, task.record.as_ref(), current.old.as_ref(), &next, &taken)?;
             }
         }
         Ok(next)
@@ -377,8 +398,7 @@ impl<'a> Switch<'a> {
         current: &Current,
         next: &Generation,
         taken: &BTreeMap<String, String>,
-        outcome: &mut Outcome,
-    ) {
+    ) -> Result<(), Failure> {
         let secrets = self.profile.secrets.keys().map(|id| (Kind::Secret, id));
         let templates = self.profile.templates.keys().map(|id| (Kind::Template, id));
         for (kind, id) in
@@ -386,15 +406,15 @@ impl<'a> Switch<'a> {
         {
             let key = kind.unit(id);
             // One that has become early and failed is where it was before.
-            let from = [&current.early, &current.old]
-                .into_iter()
-                .flatten()
-                .find(|from| Current::record(Some(from), &key).is_some())
-                .or(current.early.as_ref());
-            let record = Current::record(from, &key);
-            let kept = keep(&key, record.as_ref(), from, next, taken);
-            outcome.note(format!("keep the file of {} \"{id}\"", kind.name()), kept);
+            let mut from = current.early.as_ref();
+            let mut record = Current::record(from, &key)?;
+            if record.is_none() {
+                record = Current::record(current.old.as_ref(), &key)?;
+                from = if record.is_some() { current.old.as_ref() } else { from };
+            }
+            keep(&key, record.as_ref(), from, next, taken)?;
         }
+        Ok(())
     }
 
     /// Brings one item into the generation `next`, and notes what has to be done about it.
@@ -411,7 +431,10 @@ impl<'a> Switch<'a> {
         let place = subject.place();
         let old = current.old.as_ref();
         let before = old.zip(task.record.as_ref());
-        let mut untold = old.is_some_and(|old| old.has_note(Note::Untold, &task.key));
+        let mut untold = match old {
+            Some(old) => old.has_note(Note::Untold, &task.key)?,
+            None => false,
+        };
         match (&task.state, before) {
             (State::Failed(_) | State::Make, _) | (State::Keep, None) => return Ok(()),
             (State::Keep, Some((old, record))) => next.link(old, &record.name, &place.name)?,
@@ -419,7 +442,7 @@ impl<'a> Switch<'a> {
                 let same = old
                     .read(&record.name)?
                     .is_some_and(|before| before.expose() == plaintext.expose());
-                if same && has_ownership(old, &record.name, ownership) {
+                if same && has_ownership(old, &record.name, ownership)? {
                     next.link(old, &record.name, &place.name)?;
                 } else {
                     next.write(&place.name, plaintext, ownership)?;
@@ -437,7 +460,7 @@ impl<'a> Switch<'a> {
         let inputs = match (subject, &task.state, &task.record) {
             // Its values may be new files by now.
             (Subject::Template(template), ..) => {
-                record::template_inputs(template, files(self.profile, template, next))
+                record::template_inputs(template, files(self.profile, template, next)?)
             }
             (_, State::Made(_, inputs), _) => *inputs,
             (_, _, record) => record.as_ref().map_or([0; 32], |record| record.inputs),
@@ -476,16 +499,17 @@ impl<'a> Switch<'a> {
         is_new: bool,
         outcome: &mut Outcome,
     ) {
-        if self.phase == Phase::Normal {
-            self.take_away(generation, outcome);
-        }
+        let gone = match self.phase {
+            Phase::Early => Ok(Vec::new()),
+            Phase::Normal => self.take_away(generation, outcome),
+        };
         for task in tasks.iter().filter(|task| !task.has_failed()) {
             outcome.note(task.what(), self.put(task, generation, current));
         }
         if self.jobs == Jobs::Queue {
             let told = match self.phase {
                 Phase::Early => self.tell_userborn(generation, tasks),
-                Phase::Normal => self.tell(generation, is_new, tasks),
+                Phase::Normal => gone.and_then(|gone| self.tell(generation, is_new, tasks, &gone)),
             };
             outcome.note("tell systemd", told);
         }
@@ -501,33 +525,34 @@ impl<'a> Switch<'a> {
         }
     }
 
-    /// Takes away what earlier profiles put elsewhere, and stops the units of what is in none any more.
-    fn take_away(&self, generation: &Generation, outcome: &mut Outcome) {
-        let keys = generation.notes(Note::Gone).unwrap_or_default();
+    /// Takes away what earlier profiles put elsewhere; returns the keys of what is settled.
+    fn take_away(
+        &self,
+        generation: &Generation,
+        outcome: &mut Outcome,
+    ) -> Result<Vec<String>, Failure> {
         let claimed: BTreeSet<&Path> = self.items().map(|item| &*item.place().path).collect();
-        let mut stopped = Vec::new();
-        for key in keys {
-            let Some(record) =
-                generation.note(Note::Gone, &key).and_then(|note| Record::from_note(&note))
-            else {
-                continue;
-            };
+        let mut settled = Vec::new();
+        for key in generation.notes(Note::Gone)? {
+            let note = generation.note(Note::Gone, &key)?;
+            let Some(record) = note.as_ref().and_then(Record::from_note) else { continue };
             // What another item has at this path by now is put there next, over what is ours.
-            if !claimed.contains(&*record.path) {
-                let lost = generation.note(Note::Lost, &key);
-                let gone = Before { record: &record, plaintext: lost.as_ref() };
-                outcome.note(
-                    format!("take away what {} \"{}\" left", record.kind.name(), record.id),
-                    path::take_away(gone, self.settings),
-                );
+            if claimed.contains(&*record.path) {
+                settled.push(key);
+                continue;
             }
-            if !self.wanted.contains(&key) {
-                stopped.push(key);
+            let lost = generation.note(Note::Lost, &key)?;
+            let gone = Before { record: &record, plaintext: lost.as_ref() };
+            match path::take_away(gone, self.settings) {
+                Ok(()) => settled.push(key),
+                Err(failure) => {
+                    let what =
+                        format!("take away what {} \"{}\" left", record.kind.name(), record.id);
+                    outcome.failures.push((what, failure));
+                }
             }
         }
-        if self.jobs == Jobs::Queue {
-            outcome.note("tell systemd", queue(&self.settings.systemctl, Job::Stop, &stopped));
-        }
+        Ok(settled)
     }
 
     /// Puts an item where its path says.
@@ -548,7 +573,7 @@ impl<'a> Switch<'a> {
             .as_ref()
             .map(|(record, plaintext)| Before { record, plaintext: plaintext.as_ref() });
         // Another item may have left something of ours there.
-        let others = left_at(&place.path, generation);
+        let others = left_at(&place.path, generation)?;
         let other =
             others.as_ref().map(|(record, lost)| Before { record, plaintext: lost.as_ref() });
         let before = other.or(before);
@@ -558,40 +583,53 @@ impl<'a> Switch<'a> {
     /// Has users made again where an early item has come or changed. Its note stays: its consumers are told in the
     /// second phase, with those of the other items.
     fn tell_userborn(&self, generation: &Generation, tasks: &[Task]) -> Result<(), Failure> {
-        let news = |task: &Task| {
-            matches!(task.state, State::Made(..)) || generation.has_note(Note::Untold, &task.key)
-        };
-        if tasks.iter().any(|task| !task.has_failed() && news(task)) {
-            systemctl::make_users(self.settings)?;
+        for task in tasks.iter().filter(|task| !task.has_failed()) {
+            if matches!(task.state, State::Made(..))
+                || generation.has_note(Note::Untold, &task.key)?
+            {
+                return systemctl::make_users(self.settings);
+            }
         }
         Ok(())
     }
 
-    /// Starts the units of what has come, tells the consumers of what has changed, and strikes out the notes.
-    fn tell(&self, generation: &Generation, is_new: bool, tasks: &[Task]) -> Result<(), Failure> {
+    /// Stops the units of what is gone, starts those of what has come, tells the consumers of what has changed, and
+    /// strikes out the notes.
+    fn tell(
+        &self,
+        generation: &Generation,
+        is_new: bool,
+        tasks: &[Task],
+        gone: &[String],
+    ) -> Result<(), Failure> {
+        let systemctl = &self.settings.systemctl;
+        let stopped: Vec<String> =
+            gone.iter().filter(|key| !self.wanted.contains(*key)).cloned().collect();
+        queue(systemctl, Job::Stop, &stopped)?;
         let keys = generation.notes(Note::Untold)?;
         // Units of items that were added, and of those that had failed; also of those that fail still, to be seen.
         if is_new || !keys.is_empty() || tasks.iter().any(Task::has_failed) {
-            queue(&self.settings.systemctl, Job::Start, &[TARGET_UNIT.to_owned()])?;
+            queue(systemctl, Job::Start, &[TARGET_UNIT.to_owned()])?;
         }
         let failed: BTreeSet<&str> =
             tasks.iter().filter(|task| task.has_failed()).map(|task| task.key.as_str()).collect();
-        let told: Vec<Subject> = self
-            .items()
-            .filter(|item| {
-                let key = item.key();
-                keys.contains(&key)
-                    && !failed.contains(key.as_str())
-                    && generation.stat(&item.place().name).is_some()
-            })
-            .collect();
+        let mut told: Vec<Subject> = Vec::new();
+        for item in self.items() {
+            let key = item.key();
+            if keys.contains(&key)
+                && !failed.contains(key.as_str())
+                && generation.stat(&item.place().name)?.is_some()
+            {
+                told.push(item);
+            }
+        }
         systemctl::tell(self.settings, told.iter().map(|item| item.place()))?;
         for item in told {
             generation.strike_note(Note::Untold, &item.key())?;
         }
-        for key in generation.notes(Note::Gone)? {
-            generation.strike_note(Note::Lost, &key)?;
-            generation.strike_note(Note::Gone, &key)?;
+        for key in gone {
+            generation.strike_note(Note::Lost, key)?;
+            generation.strike_note(Note::Gone, key)?;
         }
         Ok(())
     }
@@ -603,32 +641,37 @@ fn state(
     ownership: Ownership,
     record: Option<&Record>,
     current: &Current,
-) -> State {
-    let Some((record, old)) = record.zip(current.old.as_ref()) else { return State::Make };
+) -> Result<State, Failure> {
+    let Some((record, old)) = record.zip(current.old.as_ref()) else { return Ok(State::Make) };
     if record.inputs != wanted.inputs {
-        return State::Make;
+        return Ok(State::Make);
     }
-    if record == wanted && has_ownership(old, &record.name, ownership) {
-        return State::Keep;
+    if record == wanted && has_ownership(old, &record.name, ownership)? {
+        return Ok(State::Keep);
     }
     // Only its name, path or owner changed.
-    match old.read(&record.name) {
-        Ok(Some(plaintext)) => State::Made(plaintext, wanted.inputs),
-        _ => State::Make,
-    }
+    Ok(match old.read(&record.name)? {
+        Some(plaintext) => State::Made(plaintext, wanted.inputs),
+        None => State::Make,
+    })
 }
 
 /// Returns what stat(2) says of the file that `secret` will have in the next generation; `None` where it will be a
 /// new one.
-fn file_of(secret: &Secret, current: &Current, secrets: &[Task]) -> Option<rustix::fs::Stat> {
-    match secrets.iter().find(|task| task.id == secret.id) {
+fn file_of(
+    secret: &Secret,
+    current: &Current,
+    secrets: &[Task],
+) -> Result<Option<rustix::fs::Stat>, Failure> {
+    let (generation, name) = match secrets.iter().find(|task| task.id == secret.id) {
         Some(Task { state: State::Keep | State::Failed(_), record, .. }) => {
-            current.old.as_ref()?.stat(&record.as_ref()?.name)
+            (current.old.as_ref(), record.as_ref().map(|record| &record.name))
         }
-        Some(_) => None,
+        Some(_) => return Ok(None),
         // An early one, in the second phase.
-        None => current.early.as_ref()?.stat(&secret.place.name),
-    }
+        None => (current.early.as_ref(), Some(&secret.place.name)),
+    };
+    generation.zip(name).map_or(Ok(None), |(generation, name)| generation.stat(name))
 }
 
 /// Decrypts the secrets that are to be made, on all processors.
@@ -664,12 +707,21 @@ fn keep(
     next: &Generation,
     taken: &BTreeMap<String, String>,
 ) -> Result<(), Failure> {
-    let untold = from.is_some_and(|from| from.has_note(Note::Untold, key));
+    let untold = match from {
+        Some(from) => from.has_note(Note::Untold, key)?,
+        None => false,
+    };
     if untold || record.is_none() {
         next.write_note(Note::Untold, key, &Plaintext::new(Vec::new()))?;
     }
     let Some((from, record)) = from.zip(record) else { return Ok(()) };
-    if taken.get(&record.name).is_some_and(|owner| owner != key) {
+    let clashes = |name: &str| {
+        let inside = |one: &str, other: &str| {
+            one.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        inside(name, &record.name) || inside(&record.name, name)
+    };
+    if taken.iter().any(|(name, owner)| owner != key && clashes(name)) {
         return Ok(());
     }
     next.link(from, &record.name, &record.name)?;
@@ -688,20 +740,28 @@ fn note_gone(record: &Record, old: &Generation, next: &Generation) -> Result<(),
 }
 
 /// Takes over what an earlier switch could not take away.
-fn take_over_gone(old: &Generation, next: &Generation, outcome: &mut Outcome) {
-    for key in old.notes(Note::Gone).unwrap_or_default() {
+fn take_over_gone(old: &Generation, next: &Generation) -> Result<(), Failure> {
+    for key in old.notes(Note::Gone)? {
         for kind in [Note::Lost, Note::Gone] {
-            if let Some(text) = old.note(kind, &key) {
-                outcome.note("note what is gone", next.write_note(kind, &key, &text));
+            if let Some(text) = old.note(kind, &key)? {
+                next.write_note(kind, &key, &text)?;
             }
         }
     }
+    Ok(())
 }
 
+/// What another item left at a path: its record, and the plaintext where that was put there.
+type Left = (Record, Option<Plaintext>);
+
 /// Returns what another item left at `path`.
-fn left_at(path: &Path, generation: &Generation) -> Option<(Record, Option<Plaintext>)> {
-    generation.notes(Note::Gone).ok()?.into_iter().find_map(|key| {
-        let record = Record::from_note(&generation.note(Note::Gone, &key)?)?;
-        (record.path == path).then(|| (record, generation.note(Note::Lost, &key)))
-    })
+fn left_at(path: &Path, generation: &Generation) -> Result<Option<Left>, Failure> {
+    for key in generation.notes(Note::Gone)? {
+        let note = generation.note(Note::Gone, &key)?;
+        let record = note.as_ref().and_then(Record::from_note);
+        if let Some(record) = record.filter(|record| record.path == path) {
+            return Ok(Some((record, generation.note(Note::Lost, &key)?)));
+        }
+    }
+    Ok(None)
 }
