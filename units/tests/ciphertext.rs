@@ -7,6 +7,7 @@ use std::iter;
 
 use age::x25519;
 use pretty_assertions::assert_eq;
+use vaultix_units::bounded::MAX_CIPHERTEXT;
 use vaultix_units::decrypt::{Error, decrypt};
 
 /// Bytes of plaintext in a chunk. Format: age-encryption.org/v1, "Payload".
@@ -133,4 +134,18 @@ fn a_file_for_another_key_says_for_which_kind() {
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("it opened"),
     }
+}
+
+#[test]
+fn a_secret_of_64_mib_comes_back_and_a_file_over_the_limit_is_refused() {
+    let identity = x25519::Identity::generate();
+    let secret = vec![0x5a; 64 << 20];
+    let opened = open(&encrypt(&secret, &identity).0, &identity);
+    assert!(opened.is_ok_and(|opened| opened == secret), "it is not what was encrypted");
+
+    // Holes take no space: nothing of it is read.
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("too-large.age");
+    std::fs::File::create(&path).unwrap().set_len(MAX_CIPHERTEXT + 1).unwrap();
+    let error = vaultix_units::bounded::read(&path, MAX_CIPHERTEXT).unwrap_err();
+    assert_eq!(error.to_string(), "it has 134217729 bytes or more, the limit is 134217728");
 }
