@@ -3,10 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use age::armor::Format;
+use rustix::fs::{Mode, OFlags};
 use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
 
@@ -140,8 +141,8 @@ fn is_fed() -> bool {
 
 /// Reads standard input to its end.
 fn read_stdin(interrupt: &Interrupt) -> Result<Plaintext> {
-    let mut stdin = Stdin { file: io::stdin(), interrupt };
-    read_all(&mut stdin).map_err(|error| {
+    let read = Stdin::open(interrupt).and_then(|mut stdin| read_all(&mut stdin));
+    read.map_err(|error| {
         if interrupt.is_set() {
             return interrupt.error();
         }
@@ -152,19 +153,39 @@ fn read_stdin(interrupt: &Interrupt) -> Result<Plaintext> {
 /// Standard input, while Ctrl-C still works.
 struct Stdin<'a> {
     /// Standard input.
-    file: io::Stdin,
+    file: OwnedFd,
     /// Lets Ctrl-C through.
     interrupt: &'a Interrupt,
 }
 
+impl<'a> Stdin<'a> {
+    /// Opens it. A terminal is opened anew, so that reading it never blocks: Ctrl-C drops a line that was there a
+    /// moment before, when somebody waited for it, and whoever reads then would wait for another one.
+    fn open(interrupt: &'a Interrupt) -> io::Result<Self> {
+        let stdin = io::stdin();
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let terminal = stdin
+            .is_terminal()
+            .then(|| rustix::fs::open("/dev/tty", flags, Mode::empty()).ok())
+            .flatten();
+        let file = match terminal {
+            Some(terminal) => terminal,
+            None => stdin.as_fd().try_clone_to_owned()?,
+        };
+        Ok(Self { file, interrupt })
+    }
+}
+
 impl Read for Stdin<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        if self.interrupt.wait(self.file.as_fd())? {
-            Ok(rustix::io::read(&self.file, bytes)?)
-        } else {
-            // Not `Interrupted`, after which a reader would try again.
-            Err(io::Error::other("interrupted"))
+        while self.interrupt.wait(self.file.as_fd())? {
+            match rustix::io::read(&self.file, &mut *bytes) {
+                Err(rustix::io::Errno::AGAIN) => {}
+                read => return Ok(read?),
+            }
         }
+        // Not `Interrupted`, after which a reader would try again.
+        Err(io::Error::other("interrupted"))
     }
 }
 
