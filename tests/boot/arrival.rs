@@ -230,7 +230,7 @@ pub fn the_helper_has_few_rights(system: System) {
     host.secret("token", "hunter2");
     let unit = secret_unit("token");
     let boot = host.run(&format!(
-        r#"
+        r"
         note unit systemctl show '{unit}' --property=NoNewPrivileges,CapabilityBoundingSet,UMask,LimitCORE \
             --property=MemoryDenyWriteExecute,TimeoutStartUSec,RemainAfterExit
         # The lock makes a helper wait where it can be looked at.
@@ -242,7 +242,7 @@ pub fn the_helper_has_few_rights(system: System) {
         exec 9<&-
         wait $!
         note helper echo $?
-    "#
+    "
     ));
     let shown = boot.text("unit");
     for line in [
