@@ -17,12 +17,29 @@ const STRANGER: u32 = 12345;
 /// The owner of the secret.
 const OWNER: u32 = 12346;
 
+/// A directory for one test, removed with it.
+struct Scratch(PathBuf);
+
+impl std::ops::Deref for Scratch {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// Makes an empty directory in memory or on disk for one test; `None`, said aloud, without root.
-fn directory(parent: &str, name: &str) -> Option<PathBuf> {
-    let directory = Path::new(parent).join(format!("vaultix-test-{name}"));
-    let _ = fs::remove_dir_all(&directory);
-    fs::create_dir_all(&directory).unwrap();
-    if chown(&directory, Some(0), Some(0)).is_ok() {
+fn directory(parent: &str, name: &str) -> Option<Scratch> {
+    let directory = Scratch(Path::new(parent).join(format!("vaultix-test-{name}")));
+    let _ = fs::remove_dir_all(&*directory);
+    fs::create_dir_all(&*directory).unwrap();
+    if chown(&*directory, Some(0), Some(0)).is_ok() {
         return Some(directory);
     }
     assert!(std::env::var_os("VAULTIX_TESTS").is_none_or(|which| which != "all"), "not root");
