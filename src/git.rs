@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -48,11 +49,14 @@ pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
     git(directory, &add, &list).map(|_| Tracked::Yes)
 }
 
-/// Returns whether `directory` is in a work tree of git.
+/// Returns whether `directory` is in a work tree of git, which does not reach over the border of a file system.
 fn is_work_tree(directory: &Path) -> bool {
-    directory
-        .canonicalize()
-        .is_ok_and(|path| path.ancestors().any(|parent| parent.join(".git").exists()))
+    let Ok(path) = directory.canonicalize() else { return false };
+    let device = |path: &Path| path.metadata().ok().map(|metadata| metadata.dev());
+    let here = device(&path);
+    path.ancestors()
+        .take_while(|parent| device(parent) == here)
+        .any(|parent| parent.join(".git").exists())
 }
 
 /// Runs git in `directory` with `input`.
