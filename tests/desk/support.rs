@@ -60,8 +60,9 @@ impl Done {
 impl Desk {
     /// Makes a desk with the keys of `tests/keys` in `keys/`.
     pub fn new(name: &str) -> Self {
-        // Not below this repository, whose git would have a say in it.
-        let all = format!("vaultix-desk-{}", rustix::process::getuid().as_raw());
+        // Not below this repository, whose git would have a say in it; and not where another checkout is tested.
+        let checkout = env!("CARGO_MANIFEST_DIR").replace('/', "-");
+        let all = format!("vaultix-desk-{}{checkout}", rustix::process::getuid().as_raw());
         let root = std::env::temp_dir().join(all).join(name);
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(&root).unwrap();
