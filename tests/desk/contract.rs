@@ -74,6 +74,7 @@ fn deciding_files_do_nothing() {
     for path in [
         "generator/src/profile.rs",
         "generator/src/profile/fields.rs",
+        "generator/src/profile/generator.rs",
         "generator/src/escape.rs",
         "generator/src/placeholder.rs",
         "generator/src/unit.rs",
