@@ -40,6 +40,8 @@ pub enum Verb {
     Renc(Renc),
     /// A secret's text.
     Edit(Edit),
+    /// Secrets that a program can make.
+    Generate(Generate),
     /// Everything, to other recipients.
     Rekey(Rekey),
     /// What units would do.
@@ -124,6 +126,42 @@ pub struct Edit {
     /// take the new text from this file
     #[argh(option, arg_name = "file")]
     pub from: Option<PathBuf>,
+}
+
+/// make the secrets that have a generator and do not exist yet
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "generate",
+    example = "{command_name} --dry-run\n{command_name} --secret wireguard",
+    note = "Replaces nothing. To have a secret made anew, remove its file, and the one of its public half.",
+    error_code(0, "every secret that has a generator exists"),
+    error_code(1, "some secrets failed, each of them is named")
+)]
+pub struct Generate {
+    /// read the profile of a host from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
+
+    /// encrypt to the identities in this file, and open what secrets are made from with them; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    pub identities: Vec<PathBuf>,
+
+    /// encrypt to this recipient, too; repeat for several
+    #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]
+    pub recipients: Vec<String>,
+
+    /// make this secret only, and what it is made from; repeat for several
+    #[argh(option, long = "secret", arg_name = "id")]
+    pub secrets: Vec<String>,
+
+    /// show what would be made, and make nothing
+    #[argh(switch)]
+    pub dry_run: bool,
+
+    /// say only what failed, and the count
+    #[argh(switch, short = 'q')]
+    pub quiet: bool,
 }
 
 /// encrypt every secret anew, to the present identities and recipients
@@ -272,6 +310,7 @@ impl Cli {
             Some(Verb::Renc(renc)) => cli.profiles.append(&mut renc.profiles),
             Some(Verb::Status(status)) => cli.profiles.append(&mut status.profiles),
             Some(Verb::Check(check)) => cli.profiles.append(&mut check.profiles),
+            Some(Verb::Generate(generate)) => cli.profiles.append(&mut generate.profiles),
             Some(Verb::Rekey(rekey)) => cli.profiles.append(&mut rekey.profiles),
             Some(Verb::Deploy(deploy)) => cli.profiles.append(&mut deploy.profiles),
             _ => {}

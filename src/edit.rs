@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use age::armor::Format;
@@ -13,7 +13,7 @@ use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::Edit;
 use crate::error::{Error, Exit, Result};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Reader};
 use crate::master::Master;
 use crate::prompt::Prompt;
 use crate::recipient;
@@ -141,7 +141,7 @@ fn is_fed() -> bool {
 
 /// Reads standard input to its end.
 fn read_stdin(interrupt: &Interrupt) -> Result<Plaintext> {
-    let read = Stdin::open(interrupt).and_then(|mut stdin| read_all(&mut stdin));
+    let read = open_stdin(interrupt).and_then(|mut stdin| read_all(&mut stdin));
     read.map_err(|error| {
         if interrupt.is_set() {
             return interrupt.error();
@@ -150,43 +150,20 @@ fn read_stdin(interrupt: &Interrupt) -> Result<Plaintext> {
     })
 }
 
-/// Standard input, while Ctrl-C still works.
-struct Stdin<'a> {
-    /// Standard input.
-    file: OwnedFd,
-    /// Lets Ctrl-C through.
-    interrupt: &'a Interrupt,
-}
-
-impl<'a> Stdin<'a> {
-    /// Opens it. A terminal is opened anew, so that reading it never blocks: Ctrl-C drops a line that was there a
-    /// moment before, when somebody waited for it, and whoever reads then would wait for another one.
-    fn open(interrupt: &'a Interrupt) -> io::Result<Self> {
-        let stdin = io::stdin();
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let terminal = stdin
-            .is_terminal()
-            .then(|| rustix::fs::open("/dev/tty", flags, Mode::empty()).ok())
-            .flatten();
-        let file = match terminal {
-            Some(terminal) => terminal,
-            None => stdin.as_fd().try_clone_to_owned()?,
-        };
-        Ok(Self { file, interrupt })
-    }
-}
-
-impl Read for Stdin<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        while self.interrupt.wait(self.file.as_fd())? {
-            match rustix::io::read(&self.file, &mut *bytes) {
-                Err(rustix::io::Errno::AGAIN) => {}
-                read => return Ok(read?),
-            }
-        }
-        // Not `Interrupted`, after which a reader would try again.
-        Err(io::Error::other("interrupted"))
-    }
+/// Opens standard input. A terminal is opened anew, so that reading it never blocks: Ctrl-C drops a line that was
+/// there a moment before, when somebody waited for it, and whoever reads then would wait for another one.
+fn open_stdin(interrupt: &Interrupt) -> io::Result<Reader<'_>> {
+    let stdin = io::stdin();
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let terminal = stdin
+        .is_terminal()
+        .then(|| rustix::fs::open("/dev/tty", flags, Mode::empty()).ok())
+        .flatten();
+    let file = match terminal {
+        Some(terminal) => terminal,
+        None => stdin.as_fd().try_clone_to_owned()?,
+    };
+    Ok(Reader { file, interrupt })
 }
 
 /// Reads the file `path` to its end; it may be a pipe, as shells make them for `<(command)`.

@@ -1,7 +1,7 @@
 //! SIGINT, SIGTERM, SIGHUP → a flag that work looks at between two steps.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,5 +90,26 @@ impl Interrupt {
             let mut byte = [0];
             rustix::io::read(self.wake.as_fd(), &mut byte)?;
         }
+    }
+}
+
+/// A file that somebody else fills, read while Ctrl-C still works.
+pub struct Reader<'a> {
+    /// The file.
+    pub file: OwnedFd,
+    /// Lets Ctrl-C through.
+    pub interrupt: &'a Interrupt,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        while self.interrupt.wait(self.file.as_fd())? {
+            match rustix::io::read(&self.file, &mut *bytes) {
+                Err(rustix::io::Errno::AGAIN) => {}
+                read => return Ok(read?),
+            }
+        }
+        // Not `Interrupted`, after which a reader would try again.
+        Err(io::Error::other("interrupted"))
     }
 }

@@ -9,10 +9,12 @@ mod edit;
 mod editor;
 mod error;
 mod flake;
+mod generate;
 mod git;
 mod identity;
 mod interrupt;
 mod master;
+mod memory;
 mod need;
 mod plan;
 mod plugin;
@@ -82,6 +84,7 @@ fn run() -> Result<Exit> {
     match &cli.verb {
         Some(Verb::Renc(args)) => renc::run(args, &cli),
         Some(Verb::Edit(args)) => edit::run(args),
+        Some(Verb::Generate(args)) => generate::run(args, &cli),
         Some(Verb::Check(args)) => check::run(args, &cli),
         Some(Verb::Rekey(args)) => rekey::run(args, &cli),
         Some(Verb::Deploy(args)) => deploy::run(args, &cli),

@@ -1,7 +1,8 @@
 //! secret file ↔ its text, in the form that it has.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use age::Identity;
 use age::armor::{ArmoredWriter, Format};
@@ -31,9 +32,7 @@ impl Secret {
         }
         let bytes = source::read(path)?;
         let format = if source::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
-        let damaged = |reason: String| {
-            Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
-        };
+        let damaged = |reason: String| cannot_open(path).because(reason);
         let ciphertext = source::dearmor(bytes).map_err(damaged)?;
         let stanzas =
             header::recipients(&ciphertext).map_err(|error| damaged(error.to_string()))?;
@@ -49,6 +48,46 @@ impl Secret {
         decrypt::decrypt(&self.ciphertext, identities)
             .map_err(|error| source::cannot_open(path, &error, &session.notes))
     }
+}
+
+/// Opens the secrets `paths`, all in one session; without any, asks for nothing.
+///
+/// # Errors
+///
+/// When the user interrupts. What fails of a single secret stands in its place.
+pub fn open_all(
+    paths: &BTreeSet<&Path>,
+    master: &mut Master,
+    prompt: &Prompt,
+) -> Result<BTreeMap<PathBuf, Result<Plaintext>>> {
+    let mut outcomes = BTreeMap::new();
+    let (mut headers, mut files) = (Vec::new(), Vec::new());
+    for &path in paths {
+        let read = source::read(path).and_then(|bytes| {
+            let damaged = |reason| cannot_open(path).because(reason);
+            let ciphertext = source::dearmor(bytes).map_err(damaged)?;
+            let stanzas = header::stanzas(&ciphertext)
+                .map_err(|error| source::cannot_open(path, &error, &[]))?;
+            headers.push(stanzas);
+            files.push((path, ciphertext));
+            Ok(())
+        });
+        if let Err(error) = read {
+            outcomes.insert(path.to_owned(), Err(error));
+        }
+    }
+    let session = master.open(&headers, prompt)?;
+    for ((path, ciphertext), key) in files.iter().zip(&session.keys) {
+        let opened = decrypt::decrypt(ciphertext, std::iter::once(key as &dyn Identity))
+            .map_err(|error| source::cannot_open(path, &error, &session.notes));
+        outcomes.insert((*path).to_owned(), opened);
+    }
+    Ok(outcomes)
+}
+
+/// Returns the error of a damaged file.
+fn cannot_open(path: &Path) -> Error {
+    Error::new(Exit::Data, format!("cannot open {}", path.display()))
 }
 
 /// Encrypts `text` in `format`.

@@ -51,6 +51,22 @@ impl Generator {
         }
     }
 
+    /// Returns its kind, as a profile says it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Alnum(_) => "alnum",
+            Self::Base64(_) => "base64",
+            Self::Hex(_) => "hex",
+            Self::Passphrase(_) => "passphrase",
+            Self::SshEd25519 => "ssh-ed25519",
+            Self::Wireguard => "wireguard",
+            Self::Age => "age",
+            Self::Htpasswd { .. } => "htpasswd",
+            Self::Command { .. } => "command",
+        }
+    }
+
     /// Returns whether a public half is kept beside the secret.
     #[must_use]
     pub fn has_public_half(&self) -> bool {
