@@ -23,8 +23,8 @@ const ALNUM: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 /// The list of BIP 39, from python-mnemonic: copyright 2013 to 2014 Pavol Rusnak, MIT licence.
 const WORDS: &str = include_str!("words.txt");
 
-/// How often bcrypt repeats, as a power of two: under a tenth of a second for whoever logs in, as RFC 9106 asks
-/// of interactive use.
+/// How often bcrypt repeats, as a power of two: the least that OWASP's "Password Storage Cheat Sheet" asks for. A
+/// web server does it at every request, for some 50 ms.
 const COST: u32 = 10;
 
 /// Most bytes that bcrypt takes, the NUL at the end counted; others cut off what is more.

@@ -7,6 +7,7 @@ use vaultix_generator::profile::{Generator, Profile, Secret};
 
 use super::public;
 use crate::error::{Error, Exit, Result};
+use crate::flake;
 
 /// How one secret is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,6 +208,11 @@ impl<'a> Planner<'a> {
     /// Returns why `recipe` cannot be followed; plans to make what it needs.
     fn obstacle(&mut self, recipe: &'a Recipe) -> Option<Error> {
         let error = |reason: String| cannot_generate(Exit::NoInput, &recipe.id).because(reason);
+        if recipe.path.starts_with(flake::STORE) {
+            let reason = format!("{} is in the Nix store", recipe.path.display());
+            let fix = format!("set vaultix.secrets.{}.file to a path of this flake", recipe.id);
+            return Some(error(reason).fix(fix));
+        }
         let half = public::path(&recipe.path);
         if recipe.generator.has_public_half() && (self.is_there)(&half) {
             let half = half.display();
