@@ -109,55 +109,56 @@ impl Generator {
 
 /// Reads `length`.
 fn length(fields: &mut Fields, default: usize) -> Result<usize, Invalid> {
-    match fields.optional("length")?.unwrap_or(default) {
-        length @ 1..=MAX_LENGTH => Ok(length),
-        other => Err(Invalid::new(
-            fields.place_of("length"),
-            format!("{other} is not between 1 and {MAX_LENGTH}"),
-        )),
-    }
+    let length = fields.optional("length")?.unwrap_or(default);
+    let found = match length {
+        1..=MAX_LENGTH => Ok(length),
+        _ => Err(Invalid::here(format!("{length} is not between 1 and {MAX_LENGTH}"))),
+    };
+    fields.check("length", found)
 }
 
 /// Reads `user`, which stands before a colon on a line.
 fn user(fields: &mut Fields) -> Result<String, Invalid> {
     let user: String = fields.required("user")?;
-    if user.is_empty() || user.contains(':') || user.contains(char::is_control) {
-        let problem = "is empty, or holds a colon or a control character";
-        return Err(Invalid::new(fields.place_of("user"), problem));
-    }
-    Ok(user)
+    let found = if user.is_empty() || user.contains(':') || user.contains(char::is_control) {
+        Err(Invalid::here("is empty, or holds a colon or a control character"))
+    } else {
+        Ok(user)
+    };
+    fields.check("user", found)
 }
 
 /// Reads the one dependency of a generator that hashes a password.
 fn password(fields: &mut Fields) -> Result<String, Invalid> {
     let mut ids = dependencies(fields)?.into_iter();
-    match (ids.next(), ids.next()) {
+    let found = match (ids.next(), ids.next()) {
         (Some(id), None) => Ok(id),
-        _ => Err(Invalid::new(
-            fields.place_of("dependencies"),
-            "is not the id of one secret, the one that holds the password",
-        )),
-    }
+        _ => Err(Invalid::here("is not the id of one secret, the one that holds the password")),
+    };
+    fields.check("dependencies", found)
 }
 
 /// Reads `command`.
 fn command(fields: &mut Fields) -> Result<Vec<String>, Invalid> {
     let argv: Vec<String> = fields.required("command")?;
-    if argv.first().is_none_or(String::is_empty) {
-        return Err(Invalid::new(fields.place_of("command"), "names no program"));
-    }
-    Ok(argv)
+    let found = match argv.first() {
+        Some(program) if !program.is_empty() => Ok(argv),
+        _ => Err(Invalid::here("names no program")),
+    };
+    fields.check("command", found)
 }
 
 /// Reads `dependencies`. Programs find each in a file of its name.
 fn dependencies(fields: &mut Fields) -> Result<Vec<String>, Invalid> {
     let ids: Vec<String> = fields.optional("dependencies")?.unwrap_or_default();
-    let place = fields.place_of("dependencies");
     for (i, id) in ids.iter().enumerate() {
-        super::ensure_name(place.clone(), id)?;
-        if ids.iter().take(i).any(|other| other == id) {
-            return Err(Invalid::new(place, format!("\"{id}\" stands here twice")));
-        }
+        let is_twice = ids.iter().take(i).any(|other| other == id);
+        let found = if is_twice {
+            Err(Invalid::here(format!("\"{id}\" stands here twice")))
+        } else {
+            super::ensure_name(id)
+        };
+        fields.check("dependencies", found)?;
     }
     Ok(ids)
 }
