@@ -1,6 +1,6 @@
 //! installed product + a throw-away desk → what its commands do there.
 //!
-//! Needs no root, but Debian's age, git, openssh-client, nano and vim. `cargo xtask test` installs them.
+//! Needs no root, but Debian's age, apache2-utils, git, openssh-client, nano, vim and wireguard-tools. `cargo xtask test` installs them.
 
 #![expect(
     clippy::unwrap_used,
@@ -31,6 +31,10 @@ mod edit;
 /// Telling what is there, and changing all of it.
 #[path = "desk/check.rs"]
 mod check;
+
+/// Secrets that programs make.
+#[path = "desk/generate.rs"]
+mod generate;
 
 /// Identities of every kind, and how they are unlocked.
 #[path = "desk/identity.rs"]

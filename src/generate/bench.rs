@@ -101,7 +101,8 @@ impl Bench<'_> {
             return Err(self.surroundings.interrupt.error());
         }
         let input = |input: &plan::Input| {
-            let what = || format!("it is made from \"{}\", which failed", input.id);
+            let what =
+                || format!("it is made from \"{}\", which could not be made or opened", input.id);
             self.known.get(&input.path).ok_or_else(|| Error::new(Exit::SomeFailed, what()))
         };
         let plaintexts = recipe.inputs.iter().map(input).collect::<Result<Vec<_>>>()?;

@@ -35,6 +35,8 @@ pub const DESK: &[Program] = &[
     ("nix-instantiate", "nix-bin"),
     ("systemd-escape", "systemd"),
     ("strace", "strace"),
+    ("wg", "wireguard-tools"),
+    ("htpasswd", "apache2-utils"),
 ];
 
 /// Installs the packages of those `programs` that are not there.
