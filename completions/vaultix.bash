@@ -9,22 +9,26 @@ _vaultix() {
     --host | --secret | --recipient | -r) return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in renc | edit | rekey | deploy | check | status | view | textconv) verb=$word; break ;; esac
+    case $word in renc | edit | init | generate | rekey | deploy | check | status | view | textconv) verb=$word; break ;; esac
   done
   case $verb in
     renc) words='--help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet' ;;
     edit) words='--help -i --identity -r --recipient --stdin --from' ;;
+    init) words='--help -i --identity --passphrase' ;;
+    generate) words='--help -p --profile -i --identity -r --recipient --secret --dry-run -q --quiet' ;;
     rekey) words='--help -p --profile -i --identity -r --recipient' ;;
     deploy) words='--help -p --profile --early' ;;
     check) words='--help -p --profile --cache --json' ;;
     status) words='--help -p --profile --cache --json' ;;
     view) words='--help -i --identity' ;;
     textconv) words='--help -i --identity' ;;
-    *) words='renc edit rekey deploy check status view textconv --help -p --profile --version' ;;
+    *) words='renc edit init generate rekey deploy check status view textconv --help -p --profile --version' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   case $verb in edit | view | textconv)
     [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+  init)
+    [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
   esac
 }
 complete -o filenames -F _vaultix vaultix

@@ -40,6 +40,8 @@ pub enum Verb {
     Renc(Renc),
     /// A secret's text.
     Edit(Edit),
+    /// A beginning.
+    Init(Init),
     /// Secrets that a program can make.
     Generate(Generate),
     /// Everything, to other recipients.
@@ -128,6 +130,30 @@ pub struct Edit {
     pub from: Option<PathBuf>,
 }
 
+/// make an identity, a first secret, and what a flake needs
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "init",
+    example = "{command_name}\n{command_name} --passphrase\n{command_name} ~/infrastructure --identity ~/keys/me.txt",
+    note = "Replaces nothing. Where there is no flake, it makes one; where there is, it prints what to put into it.",
+    error_code(0, "all of it exists"),
+    error_code(73, "something cannot be written")
+)]
+pub struct Init {
+    /// where to begin; default the flake around the working directory, or that directory
+    #[argh(positional, arg_name = "dir")]
+    pub directory: Option<PathBuf>,
+
+    /// the identity's file; default ~/.config/vaultix/identity.txt
+    #[argh(option, short = 'i', arg_name = "file")]
+    pub identity: Option<PathBuf>,
+
+    /// lock a new identity with a passphrase, which is asked for
+    #[argh(switch)]
+    pub passphrase: bool,
+}
+
 /// make the secrets that have a generator and do not exist yet
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
@@ -143,7 +169,7 @@ pub struct Generate {
     #[argh(option, short = 'p', long = "profile", arg_name = "file")]
     pub profiles: Vec<PathBuf>,
 
-    /// encrypt to the identities in this file, and open what secrets are made from with them; repeat for several files
+    /// encrypt to the identities in this file, and open with them what secrets are made from; repeat for several files
     #[argh(option, short = 'i', long = "identity", arg_name = "file")]
     pub identities: Vec<PathBuf>,
 

@@ -12,7 +12,9 @@ mod flake;
 mod generate;
 mod git;
 mod identity;
+mod init;
 mod interrupt;
+mod keygen;
 mod master;
 mod memory;
 mod need;
@@ -84,6 +86,7 @@ fn run() -> Result<Exit> {
     match &cli.verb {
         Some(Verb::Renc(args)) => renc::run(args, &cli),
         Some(Verb::Edit(args)) => edit::run(args),
+        Some(Verb::Init(args)) => init::run(args),
         Some(Verb::Generate(args)) => generate::run(args, &cli),
         Some(Verb::Check(args)) => check::run(args, &cli),
         Some(Verb::Rekey(args)) => rekey::run(args, &cli),

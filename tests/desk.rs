@@ -40,6 +40,10 @@ mod generate;
 #[path = "desk/identity.rs"]
 mod identity;
 
+/// A beginning.
+#[path = "desk/init.rs"]
+mod init;
+
 /// What is said when something is wrong, word by word.
 #[path = "desk/messages.rs"]
 mod messages;

@@ -2,8 +2,6 @@
 
 use std::io;
 
-use age::x25519;
-use age_core::secrecy::ExposeSecret;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use vaultix_generator::profile::Generator;
@@ -13,7 +11,7 @@ use zeroize::Zeroizing;
 use super::command::{self, Surroundings};
 use super::{public, random, ssh};
 use crate::error::{Error, Exit, Result};
-use crate::source;
+use crate::{keygen, source};
 
 /// Letters and digits: 62, so 5.95 bits each.
 const ALNUM: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -53,7 +51,7 @@ pub fn make(
         Generator::Passphrase(count) => words(*count),
         Generator::SshEd25519 => ssh::private_key(&public::comment(id)),
         Generator::Wireguard => wireguard(),
-        Generator::Age => Ok(age()),
+        Generator::Age => Ok(keygen::identity().0),
         Generator::Htpasswd { user, .. } => return htpasswd(user, inputs),
         Generator::Command { argv, .. } => return command::run(argv, inputs, surroundings),
     };
@@ -87,13 +85,6 @@ fn wireguard() -> io::Result<Plaintext> {
     let key = random::array()?;
     let key = Zeroizing::new(curve25519_dalek::scalar::clamp_integer(*key));
     Ok(text(BASE64_STANDARD.encode(*key)))
-}
-
-/// Makes an identity of age, its recipient in a comment.
-fn age() -> Plaintext {
-    let identity = x25519::Identity::generate();
-    let public = identity.to_public();
-    text(format!("# public key: {public}\n{}\n", identity.to_string().expose_secret()))
 }
 
 /// Makes a line of a password file of web servers.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality, PositionalInfo};
 use pretty_assertions::assert_eq;
 
 #[expect(dead_code, reason = "only described here, not used")]
@@ -37,6 +37,16 @@ fn value(flag: &FlagInfo<'static>) -> Option<&'static str> {
         FlagInfoKind::Option { arg_name } => Some(arg_name),
         FlagInfoKind::Switch => None,
     }
+}
+
+/// Returns whether an argument may be left out.
+fn is_optional(argument: &PositionalInfo) -> bool {
+    !matches!(argument.optionality, Optionality::Required)
+}
+
+/// Returns whether a verb is about a directory.
+fn is_of_directory(verb: &CommandInfoWithArgs) -> bool {
+    verb.positionals.iter().any(|one| one.name == "dir")
 }
 
 /// Returns an option as the user types it, without dashes.
@@ -103,7 +113,9 @@ fn manual() -> String {
     for (name, verb) in verbs() {
         let mut file = String::new();
         for one in verb.positionals {
-            write!(file, " \\fI{}\\fR", one.name.to_uppercase()).unwrap();
+            let name = one.name.to_uppercase();
+            let (open, close) = if is_optional(one) { ("[", "]") } else { ("", "") };
+            write!(file, " {open}\\fI{name}\\fR{close}").unwrap();
         }
         writeln!(page, ".SS {name}{file}\n{}.", sentence(verb.description)).unwrap();
         verb.notes.iter().for_each(|note| writeln!(page, "{}", roff(note)).unwrap());
@@ -125,8 +137,13 @@ fn manual() -> String {
         ),
         (
             "XDG_RUNTIME_DIR",
-            "Where the editor's file is put, if that is a tmpfs; else \\fI/run/user/UID\\fR, \
+            "Where plaintexts for the editor and for commands are put, if that is a tmpfs; else \\fI/run/user/UID\\fR, \
              \\fI/dev/shm\\fR or \\fI/run\\fR.",
+        ),
+        (
+            "VAULTIX_DEPENDENCIES",
+            "Set for commands that generate a secret: a directory in memory, with the plaintext of each \
+             dependency in a file of its id.",
         ),
         ("NO_COLOR", "Turns colours off."),
     ] {
@@ -187,7 +204,8 @@ fn bash() -> String {
          for word in \"${{COMP_WORDS[@]:1:COMP_CWORD-1}}\"; do\n    case $word in {verbs}) verb=$word; break ;; \
          esac\n  done\n  case $verb in\n{cases}    *) words='{names} {global}' ;;\n  esac\n  \
          mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n  case $verb in edit | view | textconv)\n    \
-         [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- \"$current\") ;;\n  esac\n}}\n\
+         [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- \"$current\") ;;\n  init)\n    \
+         [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -d -- \"$current\") ;;\n  esac\n}}\n\
          complete -o filenames -F _vaultix vaultix\n",
         files = taking("file"),
         dirs = taking("dir"),
@@ -226,7 +244,10 @@ fn fish() -> String {
             .unwrap();
         let condition = format!("'__fish_seen_subcommand_from {name}'");
         verb.flags.iter().for_each(|flag| line(&mut text, &condition, flag));
-        if !verb.positionals.is_empty() {
+        if is_of_directory(&verb) {
+            let directories = "-a '(__fish_complete_directories)'";
+            writeln!(text, "complete -c vaultix -n {condition} {directories}").unwrap();
+        } else if !verb.positionals.is_empty() {
             writeln!(text, "complete -c vaultix -n {condition} -F").unwrap();
         }
     }
@@ -254,7 +275,11 @@ fn zsh() -> String {
     let mut cases = String::new();
     for (name, verb) in verbs() {
         writeln!(names, "    {}", quoted(&format!("{name}:{}", verb.description))).unwrap();
-        let file = if verb.positionals.is_empty() { "" } else { " \\\n    '1:file:_files'" };
+        let file = match () {
+            () if verb.positionals.is_empty() => "",
+            () if is_of_directory(&verb) => " \\\n    '1:directory:_files -/'",
+            () => " \\\n    '1:file:_files'",
+        };
         writeln!(cases, "  {name}) _arguments \\\n{}{file} ;;", block(verb.flags)).unwrap();
     }
     format!(
