@@ -1,6 +1,6 @@
 //! installed product + a throw-away desk → what its commands do there.
 //!
-//! Needs no root, but Debian's age, git, openssh-client, nano and vim. `cargo xtask test` installs them.
+//! Needs no root, but what `cargo xtask test` installs: age, git, strace and editors among others.
 
 #![expect(
     clippy::unwrap_used,
@@ -31,6 +31,10 @@ mod edit;
 /// Telling what is there, and changing all of it.
 #[path = "desk/check.rs"]
 mod check;
+
+/// One fault at every step.
+#[path = "desk/fault.rs"]
+mod fault;
 
 /// Identities of every kind, and how they are unlocked.
 #[path = "desk/identity.rs"]
