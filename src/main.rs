@@ -27,6 +27,7 @@ mod report;
 mod secret;
 mod source;
 mod status;
+mod survey;
 mod view;
 
 use std::alloc::System;

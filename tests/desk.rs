@@ -40,6 +40,10 @@ mod fault;
 #[path = "desk/identity.rs"]
 mod identity;
 
+/// Other programs for the same files.
+#[path = "desk/interop.rs"]
+mod interop;
+
 /// What is said when something is wrong, word by word.
 #[path = "desk/messages.rs"]
 mod messages;
