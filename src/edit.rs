@@ -1,15 +1,14 @@
 //! VERB secret file → editor, standard input or another file → secret file.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, IsTerminal, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::fmt::Display;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use age::armor::Format;
-use rustix::fs::{Mode, OFlags};
 use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
+use zeroize::Zeroizing;
 
 use crate::cli::Edit;
 use crate::error::{Error, Exit, Result};
@@ -20,7 +19,7 @@ use crate::recipient;
 use crate::replace::Target;
 use crate::report::{self, Report, Volume};
 use crate::secret::{self, Secret};
-use crate::{desk, editor};
+use crate::{desk, editor, input};
 
 /// Changes one secret.
 ///
@@ -35,12 +34,12 @@ pub fn run(args: &Edit) -> Result<Exit> {
     let extra = desk::extra(&extra)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
-    let mut master = Master::read(&identities)?;
+    let mut master = Master::read(&identities, &interrupt)?;
 
-    let input = Input::of(args)?;
+    let new_text = Input::of(args)?;
     let before = Secret::read(path)?;
     let old = match &before {
-        Some(before) if input.is_editor() || !identities.is_empty() => {
+        Some(before) if new_text.is_editor() || !identities.is_empty() => {
             Some(before.open(path, &mut master, &prompt)?)
         }
         _ => None,
@@ -56,7 +55,7 @@ pub fn run(args: &Edit) -> Result<Exit> {
     }
     // Made before the editor starts: what the user then types must not be lost because there is no place.
     let mut target = Target::new(path)?;
-    let new = match &input {
+    let new = match &new_text {
         Input::Editor => {
             let empty = Plaintext::new(Vec::new());
             editor::edit(old.as_ref().unwrap_or(&empty), &name(path), &interrupt)?
@@ -65,9 +64,12 @@ pub fn run(args: &Edit) -> Result<Exit> {
             if io::stdin().is_terminal() {
                 report.line("Type the new text, then Ctrl-D.");
             }
-            read_stdin(&interrupt)?
+            let read = input::stdin(MAX_TEXT, &interrupt);
+            text(read, "the new text from standard input", &interrupt)?
         }
-        Input::File(path) => read_file(path)?,
+        Input::File(path) => {
+            text(input::file(path, MAX_TEXT, Some(&interrupt)), path.display(), &interrupt)?
+        }
     };
     if new.expose().is_empty() {
         return Err(Error::new(Exit::Data, format!("cannot save {}", path.display()))
@@ -139,76 +141,22 @@ fn is_fed() -> bool {
     })
 }
 
-/// Reads standard input to its end.
-fn read_stdin(interrupt: &Interrupt) -> Result<Plaintext> {
-    let read = Stdin::open(interrupt).and_then(|mut stdin| read_all(&mut stdin));
-    read.map_err(|error| {
-        if interrupt.is_set() {
-            return interrupt.error();
+/// Largest new text, in bytes: encrypted and in armor, it still is a file that we read.
+const MAX_TEXT: u64 = bounded::MAX_CIPHERTEXT / 2;
+
+/// Makes a text of what was read from `source`.
+fn text(
+    read: io::Result<Zeroizing<Vec<u8>>>,
+    source: impl Display,
+    interrupt: &Interrupt,
+) -> Result<Plaintext> {
+    match read {
+        Ok(mut bytes) => Ok(Plaintext::new(std::mem::take(&mut *bytes))),
+        Err(_) if interrupt.is_set() => Err(interrupt.error()),
+        Err(error) => {
+            Err(Error::new(Exit::NoInput, format!("cannot read {source}")).because(error))
         }
-        Error::new(Exit::NoInput, "cannot read the new text from standard input").because(error)
-    })
-}
-
-/// Standard input, while Ctrl-C still works.
-struct Stdin<'a> {
-    /// Standard input.
-    file: OwnedFd,
-    /// Lets Ctrl-C through.
-    interrupt: &'a Interrupt,
-}
-
-impl<'a> Stdin<'a> {
-    /// Opens it. A terminal is opened anew, so that reading it never blocks: Ctrl-C drops a line that was there a
-    /// moment before, when somebody waited for it, and whoever reads then would wait for another one.
-    fn open(interrupt: &'a Interrupt) -> io::Result<Self> {
-        let stdin = io::stdin();
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let terminal = stdin
-            .is_terminal()
-            .then(|| rustix::fs::open("/dev/tty", flags, Mode::empty()).ok())
-            .flatten();
-        let file = match terminal {
-            Some(terminal) => terminal,
-            None => stdin.as_fd().try_clone_to_owned()?,
-        };
-        Ok(Self { file, interrupt })
     }
-}
-
-impl Read for Stdin<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        while self.interrupt.wait(self.file.as_fd())? {
-            match rustix::io::read(&self.file, &mut *bytes) {
-                Err(rustix::io::Errno::AGAIN) => {}
-                read => return Ok(read?),
-            }
-        }
-        // Not `Interrupted`, after which a reader would try again.
-        Err(io::Error::other("interrupted"))
-    }
-}
-
-/// Reads the file `path` to its end; it may be a pipe, as shells make them for `<(command)`.
-fn read_file(path: &Path) -> Result<Plaintext> {
-    File::open(path).and_then(|mut file| read_all(&mut file)).map_err(|error| {
-        Error::new(Exit::NoInput, format!("cannot read {}", path.display())).because(error)
-    })
-}
-
-/// Reads all of `reader`, which may not be more than a secret may be.
-fn read_all(reader: &mut impl Read) -> io::Result<Plaintext> {
-    let mut bytes = Vec::new();
-    let limit = bounded::MAX_CIPHERTEXT / 2;
-    let read = reader.take(limit + 1).read_to_end(&mut bytes);
-    let text = Plaintext::new(bytes);
-    if read? as u64 > limit {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it has more than {limit} bytes"),
-        ));
-    }
-    Ok(text)
 }
 
 /// Returns the name that the text has in the editor: the file's, without `.age`, so that it is coloured by

@@ -11,6 +11,7 @@ mod error;
 mod flake;
 mod git;
 mod identity;
+mod input;
 mod interrupt;
 mod master;
 mod need;

@@ -19,6 +19,8 @@ use vaultix_units::{bounded, decrypt};
 
 use crate::error::{Error, Exit, Result};
 use crate::identity::{self, Key};
+use crate::input;
+use crate::interrupt::Interrupt;
 use crate::plugin;
 use crate::prompt::{Answer, Prompt, Question};
 use crate::recipient::{self, Parsed};
@@ -58,12 +60,12 @@ pub struct Session {
 }
 
 impl Master {
-    /// Reads the identity files `paths`. Asks for nothing.
+    /// Reads the identity files `paths`, which may be pipes. Asks for nothing.
     ///
     /// # Errors
     ///
     /// Names the first file that cannot be read, or holds something else.
-    pub fn read(paths: &[PathBuf]) -> Result<Self> {
+    pub fn read(paths: &[PathBuf], interrupt: &Interrupt) -> Result<Self> {
         let mut master = Self { entries: Vec::new(), comments: Vec::new() };
         for path in paths {
             let what = || {
@@ -72,11 +74,11 @@ impl Master {
                     format!("cannot use the identity file {}", path.display()),
                 )
             };
-            let text = bounded::read(path, bounded::MAX_IDENTITY).map_err(|error| {
-                what().because(match error.kind() {
-                    io::ErrorKind::NotFound => "it does not exist".to_owned(),
-                    _ => error.to_string(),
-                })
+            let read = input::file(path, bounded::MAX_IDENTITY, Some(interrupt));
+            let text = read.map_err(|error| match error.kind() {
+                _ if interrupt.is_set() => interrupt.error(),
+                io::ErrorKind::NotFound => what().because("it does not exist"),
+                _ => what().because(error),
             })?;
             let found = identity::parse(&text).map_err(|reason| what().because(reason))?;
             master.add(path, found, master.entries.len());

@@ -35,7 +35,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let extra = desk::extra(&extra)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
-    let mut master = Master::read(&desk.identities)?;
+    let mut master = Master::read(&desk.identities, &interrupt)?;
     let paths: BTreeSet<&PathBuf> = desk
         .profiles
         .iter()

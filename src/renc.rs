@@ -190,7 +190,7 @@ impl Work<'_> {
             return Err(Error::new(Exit::Usage, "cannot re-encrypt without an identity")
                 .fix("pass --identity FILE, or set vaultix.identity in the flake"));
         }
-        let mut master = Master::read(identities)?;
+        let mut master = Master::read(identities, &self.interrupt)?;
         let (mut headers, mut opened) = (Vec::new(), Vec::new());
         for (path, targets) in &plan.encrypt {
             match self.header(path) {
