@@ -36,6 +36,10 @@ mod check;
 #[path = "desk/fault.rs"]
 mod fault;
 
+/// Many secrets, many hosts.
+#[path = "desk/fleet.rs"]
+mod fleet;
+
 /// Identities of every kind, and how they are unlocked.
 #[path = "desk/identity.rs"]
 mod identity;

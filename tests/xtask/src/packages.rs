@@ -34,6 +34,7 @@ pub const DESK: &[Program] = &[
     ("nix", "nix-bin"),
     ("nix-instantiate", "nix-bin"),
     ("systemd-escape", "systemd"),
+    ("time", "time"),
     ("strace", "strace"),
 ];
 
