@@ -15,6 +15,7 @@ mod input;
 mod interrupt;
 mod master;
 mod need;
+mod pick;
 mod plan;
 mod plugin;
 mod profiles;
@@ -83,7 +84,7 @@ fn run() -> Result<Exit> {
     }
     match &cli.verb {
         Some(Verb::Renc(args)) => renc::run(args, &cli),
-        Some(Verb::Edit(args)) => edit::run(args),
+        Some(Verb::Edit(args)) => edit::run(args, &cli),
         Some(Verb::Check(args)) => check::run(args, &cli),
         Some(Verb::Rekey(args)) => rekey::run(args, &cli),
         Some(Verb::Deploy(args)) => deploy::run(args, &cli),

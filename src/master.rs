@@ -149,7 +149,7 @@ impl Master {
         identities.collect()
     }
 
-    /// Returns the recipients that belong to the identities.
+    /// Returns the recipients that belong to the identities, and those of `extra`; each once.
     ///
     /// That of a plugin's identity stands in a comment, or else the plugin itself will know it.
     ///
@@ -159,7 +159,7 @@ impl Master {
     /// # Errors
     ///
     /// When a file stays locked.
-    pub fn recipients(&mut self, prompt: &Prompt) -> Result<Vec<Parsed>> {
+    pub fn recipients(&mut self, extra: Vec<Parsed>, prompt: &Prompt) -> Result<Vec<Parsed>> {
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
             if let Key::LockedFile(_) = entry.key {
@@ -179,9 +179,10 @@ impl Master {
         let recipients = self.entries.iter().flat_map(|entry| match &entry.key {
             Key::Plugin(identity) => of_comments(&entry.path, identity.plugin())
                 .unwrap_or_else(|| vec![Parsed::PluginIdentity(identity.clone())]),
-            key => key.recipient().map(Parsed::Ours).into_iter().collect(),
+            key => key.recipient().into_iter().collect(),
         });
-        Ok(recipients.collect())
+        let mut seen = BTreeSet::new();
+        Ok(recipients.chain(extra).filter(|one| seen.insert(one.text())).collect())
     }
 }
 
@@ -196,11 +197,19 @@ impl Key {
     }
 
     /// Returns the key's public half, if it is known here.
-    fn recipient(&self) -> Option<recipient::Shared> {
+    fn recipient(&self) -> Option<Parsed> {
+        let ssh = |key: ssh::Recipient| {
+            let text = key.to_string();
+            Parsed::Ours(Box::new(key), text)
+        };
         match self {
-            Self::Native(key) => Some(Box::new(key.to_public())),
-            Self::Ssh(key) => Some(Box::new(ssh::Recipient::try_from((**key).clone()).ok()?)),
-            Self::LockedSsh(_, public) => Some(public.clone()),
+            Self::Native(key) => {
+                let public = key.to_public();
+                let text = public.to_string();
+                Some(Parsed::Ours(Box::new(public), text))
+            }
+            Self::Ssh(key) => ssh::Recipient::try_from((**key).clone()).ok().map(ssh),
+            Self::LockedSsh(_, public) => Some(ssh((**public).clone())),
             Self::LockedFile(_) | Self::Plugin(_) => None,
         }
     }

@@ -52,6 +52,10 @@ mod interop;
 #[path = "desk/messages.rs"]
 mod messages;
 
+/// Choosing a secret from a list.
+#[path = "desk/pick.rs"]
+mod pick;
+
 /// Hardware keys and the like.
 #[path = "desk/plugin.rs"]
 mod plugin;
