@@ -1,6 +1,7 @@
 //! ten thousand pairs of a secret and a host → every copy under its name, in memory that does not grow with their number.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 
 use age::ssh;
@@ -24,7 +25,7 @@ fn fleet(name: &str, secrets: usize, hosts: usize) -> (Desk, String) {
     let mut profiles = String::new();
     for host in 0..hosts {
         desk.profile(&format!("h{host}"), &format!("{}.pub", key(host)), &ids);
-        profiles += &format!("-p h{host}.json ");
+        write!(profiles, "-p h{host}.json ").unwrap();
     }
     (desk, profiles)
 }
@@ -41,10 +42,9 @@ fn key(host: usize) -> &'static str {
 
 /// Returns the name of the copy of `id` for the key `recipient`, as the contract has it.
 fn name(desk: &Desk, id: &str, recipient: &str) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let source = hex(&Sha256::digest(desk.read(&format!("secrets/{id}.age"))));
+    let source = Sha256::digest(desk.read(&format!("secrets/{id}.age")));
     let recipient = recipient.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-    hex(&Sha256::digest(format!("vaultix-v1\n{source}\n{recipient}\n")))
+    format!("{:x}", Sha256::digest(format!("vaultix-v1\n{source:x}\n{recipient}\n")))
 }
 
 /// Returns what the cache is to hold: texts by path.

@@ -106,9 +106,11 @@ fn a_file_for_several_is_opened_by_each_of_them() {
             assert_eq!(view(&desk, "several.age", identity), "theirs");
         }
         // In armor still, and for as many.
-        let mut line = "edit several.age --stdin".to_owned();
-        KINDS.iter().for_each(|(identity, _)| line += &format!(" -i keys/{identity}"));
-        feed(&mut desk.vaultix_command(&line), b"ours").exits(0).says(&["to 4 recipients"]);
+        let mut edit = desk.vaultix_command("edit several.age --stdin");
+        for (identity, _) in KINDS {
+            edit.args(["-i", &format!("keys/{identity}")]);
+        }
+        feed(&mut edit, b"ours").exits(0).says(&["to 4 recipients"]);
         assert!(desk.read("several.age").starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"));
         for (identity, _) in KINDS {
             assert_eq!(open(&desk, &client, "several.age", identity), "ours");

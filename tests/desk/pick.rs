@@ -20,8 +20,7 @@ fn start(desk: &Desk, options: &str) -> Pty {
 #[track_caller]
 fn left(pty: Pty, exit: i32) -> String {
     let (_, shown) = pty.end();
-    let (first, rest) =
-        shown.split_once("\x1b[?7h\x1b[?1049l").expect("it leaves the other screen");
+    let (first, rest) = shown.split_once("\x1b[?7h\x1b[?1049l").unwrap();
     assert!(first.contains("\x1b[?1049h"), "{shown}");
     assert!(rest.contains(&format!("exit {exit}\r\nrestored\r\n")), "{shown}");
     rest.to_owned()
