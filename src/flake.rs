@@ -25,6 +25,8 @@ pub struct Settings {
     pub extra_recipients: Vec<String>,
     /// Where copies for hosts are, relative to the flake.
     pub cache: Option<String>,
+    /// Where secrets are, relative to the flake.
+    pub default_secret_directory: Option<String>,
 }
 
 impl Settings {

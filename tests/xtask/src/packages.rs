@@ -30,10 +30,13 @@ pub const DESK: &[Program] = &[
     ("ssh-keygen", "openssh-client"),
     ("git", "git"),
     ("vim", "vim"),
+    ("nvim", "neovim"),
     ("nano", "nano"),
+    ("emacs", "emacs-nox"),
     ("nix", "nix-bin"),
     ("nix-instantiate", "nix-bin"),
     ("systemd-escape", "systemd"),
+    ("time", "time"),
     ("strace", "strace"),
 ];
 
