@@ -43,8 +43,10 @@ pub fn run(args: &Import) -> Result<Exit> {
     let plan = Plan::new(old::list(args.scheme, &source(args)?)?, &place.directory);
     if args.dry_run {
         answer(&plan.show(&place.directory))?;
-        let line = format!("{} to import", plan.count());
-        return Ok(finish(&report, &plan.failures, &line));
+        return Ok(finish(&report, &plan.failures, &format!("{} to import", plan.count())));
+    }
+    if plan.files.is_empty() {
+        return Ok(finish(&report, &plan.failures, "0 imported"));
     }
 
     let interrupt = Interrupt::new()?;

@@ -1,6 +1,6 @@
 //! installed product + a throw-away desk → what its commands do there.
 //!
-//! Needs no root, but Debian's age, git, openssh-client, nano and vim. `cargo xtask test` installs them.
+//! Needs no root, but Debian's age, git, gnupg, openssh-client, pass, nano and vim. `cargo xtask test` installs them.
 
 #![expect(
     clippy::unwrap_used,
@@ -35,6 +35,10 @@ mod check;
 /// Identities of every kind, and how they are unlocked.
 #[path = "desk/identity.rs"]
 mod identity;
+
+/// Coming from an older scheme.
+#[path = "desk/import.rs"]
+mod import;
 
 /// What is said when something is wrong, word by word.
 #[path = "desk/messages.rs"]

@@ -18,7 +18,7 @@ const RULES: &str = "secrets.nix";
 /// Nix's own.
 pub fn list(source: &Path) -> Result<Listing> {
     let rules = if source.is_dir() { source.join(RULES) } else { source.to_owned() };
-    let paths: Vec<PathBuf> = flake::names(&rules)?.into_iter().map(PathBuf::from).collect();
+    let paths: Vec<PathBuf> = flake::names(&rules)?.iter().map(|name| plain(name)).collect();
     let common = common(&paths);
     let directory = rules.parent().unwrap_or(Path::new(""));
     let read = |path: &PathBuf| {
@@ -26,6 +26,11 @@ pub fn list(source: &Path) -> Result<Listing> {
         Old::age(&directory.join(path), name::of_path(short, ".age"))
     };
     Ok(paths.iter().map(read).collect())
+}
+
+/// Returns the path `name` without the dots that lead nowhere.
+fn plain(name: &str) -> PathBuf {
+    Path::new(name).components().filter(|part| *part != Component::CurDir).collect()
 }
 
 /// Returns the directory that all of `paths` are in: it is where they are, and no part of their names.
@@ -64,9 +69,10 @@ mod tests {
             (vec!["secrets/a.age"], "secrets"),
             (vec!["../a/x.age", "../b/x.age"], ".."),
             (vec!["ab/x.age", "a/x.age"], ""),
+            (vec!["./a.age", "b.age"], ""),
             (vec![], ""),
         ] {
-            let paths: Vec<PathBuf> = paths.into_iter().map(PathBuf::from).collect();
+            let paths: Vec<PathBuf> = paths.into_iter().map(plain).collect();
             assert_eq!(common(&paths), Path::new(expected));
         }
     }

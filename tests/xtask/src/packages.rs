@@ -31,6 +31,8 @@ pub const DESK: &[Program] = &[
     ("git", "git"),
     ("vim", "vim"),
     ("nano", "nano"),
+    ("gpg", "gnupg"),
+    ("pass", "pass"),
     ("nix", "nix-bin"),
     ("nix-instantiate", "nix-bin"),
     ("systemd-escape", "systemd"),
