@@ -22,7 +22,7 @@ pub const BOOT: &[Program] = &[
 ];
 
 /// What measuring needs beyond that.
-pub const BENCH: &[Program] = &[("time", "time")];
+pub const BENCH: &[Program] = &[("time", "time"), ("perf", "linux-perf"), ("dpkg", "dpkg")];
 
 /// What the desk's tests need.
 pub const DESK: &[Program] = &[
