@@ -318,18 +318,24 @@ pub enum Scheme {
     Gopass,
 }
 
+impl Scheme {
+    /// Their names, as the user types them.
+    pub const NAMES: [(&str, Self); 5] = [
+        ("agenix", Self::Agenix),
+        ("agenix-rekey", Self::AgenixRekey),
+        ("sops", Self::Sops),
+        ("pass", Self::Pass),
+        ("gopass", Self::Gopass),
+    ];
+}
+
 impl FromStr for Scheme {
     type Err = String;
 
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "agenix" => Ok(Self::Agenix),
-            "agenix-rekey" => Ok(Self::AgenixRekey),
-            "sops" | "sops-nix" => Ok(Self::Sops),
-            "pass" => Ok(Self::Pass),
-            "gopass" => Ok(Self::Gopass),
-            _ => Err("it is none of agenix, agenix-rekey, sops, pass and gopass".to_owned()),
-        }
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::NAMES.into_iter().find(|(name, _)| *name == text);
+        let reason = || format!("it is none of {}", Self::NAMES.map(|(name, _)| name).join(", "));
+        named.map(|(_, scheme)| scheme).ok_or_else(reason)
     }
 }
 

@@ -1,9 +1,11 @@
 //! VERB secrets of an older scheme → secret files, and Nix that declares them.
 
 mod agenix;
+mod keys;
 mod name;
 mod old;
 mod pass;
+mod place;
 mod plan;
 mod snippet;
 mod sops;
@@ -19,17 +21,16 @@ use crate::cli::Import;
 use crate::error::{self, Error, Exit, Result};
 use crate::git::{self, Tracked};
 use crate::interrupt::Interrupt;
-use crate::master::{Master, Session};
+use crate::master::Session;
 use crate::prompt::Prompt;
 use crate::replace::Target;
 use crate::report::{self, Report, Volume};
-use crate::{desk, flake, recipient, secret};
+use crate::{desk, recipient, secret};
+use keys::Keys;
 use old::Old;
+use place::Place;
 use plan::Plan;
 use snippet::snippet;
-
-/// Where secrets go, unless the flake or the user says otherwise; relative to the flake.
-const DEFAULT_DIRECTORY: &str = "secrets";
 
 /// Brings over the secrets of an older scheme.
 ///
@@ -41,42 +42,41 @@ pub fn run(args: &Import) -> Result<Exit> {
     let (root, settings) = desk::settings(args.dry_run || !args.identities.is_empty(), &report)?;
     let place = Place::new(args, &root, settings.default_secret_directory.as_deref());
     let plan = Plan::new(old::list(args.scheme, &source(args)?)?, &place.directory);
+    let mut failures = plan.failures.clone();
     if args.dry_run {
         answer(&plan.show(&place.directory))?;
-        return Ok(finish(&report, &plan.failures, &format!("{} to import", plan.count())));
+        return Ok(finish(&report, &failures, &format!("{} to import", plan.count())));
     }
-    if plan.files.is_empty() {
-        return Ok(finish(&report, &plan.failures, "0 imported"));
+    let mut made = BTreeSet::new();
+    if !plan.files.is_empty() {
+        let keys = Keys::read(args, &settings, &root)?;
+        (made, failures) = carry_out(&plan, keys, &place, &report)?;
+        track(&place.directory, &made, &report).unwrap_or_else(|error| failures.push(error));
+        answer(&snippet(&made, place.said.as_deref()))?;
     }
+    Ok(finish(&report, &failures, &format!("{} imported", made.len())))
+}
 
+/// Makes the secrets of `plan`, and returns their ids, and all that failed.
+fn carry_out(
+    plan: &Plan,
+    mut keys: Keys,
+    place: &Place,
+    report: &Report,
+) -> Result<(BTreeSet<String>, Vec<Error>)> {
     let interrupt = Interrupt::new()?;
-    let prompt = Prompt::new(&interrupt, &report);
-    let opening = desk::given_or(&args.identities, &settings, &root);
-    let sealing: Vec<PathBuf> =
-        settings.identity(&root).map(|path| flake::shown(&path)).into_iter().collect();
-    let extra = [settings.extra_recipients, args.recipients.clone()].concat();
-    let mut keys = Keys::read(&opening, &sealing, &extra)?;
+    let prompt = Prompt::new(&interrupt, report);
     let session = keys.opening.open(&plan.headers(), &prompt)?;
-    let recipients = recipient::gather(keys.recipients(&prompt)?, &prompt);
-    if recipients.is_empty() {
-        return Err(Error::new(Exit::Usage, "cannot encrypt to nobody").fix(
-            "pass --identity FILE or --recipient RECIPIENT, or set vaultix.identity in the flake",
-        ));
-    }
     let mut work = Work {
-        recipients,
+        recipients: recipient::gather(keys.recipients(&prompt)?, &prompt),
         directory: &place.directory,
-        report: &report,
+        report,
         interrupt: &interrupt,
         made: BTreeSet::new(),
-        failures: Vec::new(),
+        failures: plan.failures.clone(),
     };
-    work.all(&plan, &session);
-    let Work { made, mut failures, .. } = work;
-    track(&place.directory, &made, &report).unwrap_or_else(|error| failures.push(error));
-    answer(&snippet(&made, place.said.as_deref()))?;
-    let failures = [plan.failures, failures].concat();
-    Ok(finish(&report, &failures, &format!("{} imported", made.len())))
+    work.all(plan, &session);
+    Ok((work.made, work.failures))
 }
 
 /// Returns where the old secrets are.
@@ -104,60 +104,6 @@ fn finish(report: &Report, failures: &[Error], line: &str) -> Exit {
     error::exit(failures)
 }
 
-/// Where new secrets go.
-struct Place {
-    /// The directory.
-    directory: PathBuf,
-    /// The same from the flake, if a declaration has to say so.
-    said: Option<PathBuf>,
-}
-
-impl Place {
-    /// Chooses: what was asked for, or what the flake at `root` says, or the default.
-    fn new(args: &Import, root: &Path, default: Option<&str>) -> Self {
-        let default = root.join(default.unwrap_or(DEFAULT_DIRECTORY).trim_start_matches("./"));
-        let Some(directory) = &args.into else {
-            return Self { directory: flake::shown(&default), said: None };
-        };
-        let whole = |path: &Path| {
-            std::path::absolute(Path::new(".").join(path)).unwrap_or_else(|_| path.to_owned())
-        };
-        let (into, default, root) = (whole(directory), whole(&default), whole(root));
-        let said = (into != default)
-            .then(|| into.strip_prefix(&root).map_or(into.clone(), Path::to_owned));
-        Self { directory: directory.clone(), said }
-    }
-}
-
-/// Who opens the old files, and who shall be able to open the new ones.
-struct Keys {
-    /// Identities that open.
-    opening: Master,
-    /// Identities whose recipients are encrypted to, if they are other ones.
-    sealing: Option<Master>,
-    /// Recipients beside theirs.
-    extra: Vec<recipient::Parsed>,
-}
-
-impl Keys {
-    /// Reads the identities to open with, and those of the flake: what only served to open the old files has no
-    /// part in the new ones. Without a flake, there are only the former.
-    fn read(opening: &[PathBuf], sealing: &[PathBuf], extra: &[String]) -> Result<Self> {
-        let extra = desk::extra(extra)?;
-        let other = !sealing.is_empty() && sealing != opening;
-        let sealing = other.then(|| Master::read(sealing)).transpose()?;
-        Ok(Self { opening: Master::read(opening)?, sealing, extra })
-    }
-
-    /// Returns the recipients to encrypt to.
-    fn recipients(self: &mut Keys, prompt: &Prompt) -> Result<Vec<recipient::Parsed>> {
-        let mut recipients =
-            self.sealing.as_mut().unwrap_or(&mut self.opening).recipients(prompt)?;
-        recipients.append(&mut self.extra);
-        Ok(recipients)
-    }
-}
-
 /// One run.
 struct Work<'a> {
     /// To whom secrets are encrypted.
@@ -183,6 +129,7 @@ impl Work<'_> {
             }
             match file.old.open(key, &session.notes) {
                 Ok(texts) => self.file(&file.old, &file.wanted, &texts),
+                Err(_) if self.interrupt.is_set() => break,
                 Err(error) => self.failures.push(error),
             }
         }

@@ -98,6 +98,6 @@ fn refuse(id: &str, owners: &[String], directory: &Path) -> Option<Error> {
     path.symlink_metadata().is_ok().then(|| {
         what(Exit::SomeFailed)
             .because(format!("{} is there already", path.display()))
-            .fix(format!("rm {0}, or choose another place with --into DIR", path.display()))
+            .fix("choose another place with --into DIR")
     })
 }

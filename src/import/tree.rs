@@ -17,7 +17,7 @@ pub fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut directories = vec![PathBuf::new()];
     while let Some(directory) = directories.pop() {
-        let place = root.join(&directory);
+        let place: PathBuf = root.join(&directory).components().collect();
         let cannot = |error: std::io::Error| {
             let exit = match error.kind() {
                 std::io::ErrorKind::NotFound => Exit::NoInput,

@@ -371,20 +371,24 @@ impl Drop for Store {
 fn a_password_store_becomes_secrets() {
     let store = Store::new("import-pass");
     let desk = &store.desk;
-    let expected = ["-dash", "blob", "mail", "mail/work me@example.org", "odd/${a} \"b\" 'c'"];
+    let expected =
+        ["-dash", "blob", "mail", "mail/work me@example.org", "native", "odd/${a} \"b\" 'c'"];
     for line in ["pass", "pass store", "gopass store"] {
         let _ = fs::remove_dir_all(desk.path("new"));
+        desk.secret("store/native.age", "of gopass with age");
         let done = store.sh(&format!("vaultix import {line} -i keys/me.txt --into new"));
         assert_eq!(ids(desk, &done), expected, "{line}");
     }
     assert_eq!(open(desk, "new/mail.age", "me.txt"), b"hunter2\nlogin: me\n");
     assert_eq!(open(desk, "new/odd/${a} \"b\" 'c'.age", "me.txt"), b"text");
     assert_eq!(open(desk, "new/blob.age", "me.txt"), BINARY);
+    assert_eq!(open(desk, "new/native.age", "me.txt"), b"of gopass with age");
 
     // One that is there, and one that nobody can open.
     let _ = fs::remove_dir_all(desk.path("new"));
     desk.write("new/mail.age", "mine");
     desk.write("store/-dash.gpg", "nonsense");
+    fs::remove_file(desk.path("store/native.age")).unwrap();
     let done = run(&mut store.command("vaultix import pass -i keys/me.txt --into new")).exits(1);
     let done = done.says(&["new/mail.age is there already", "cannot open", "-dash.gpg: gpg: "]);
     let done = done.says(&["3 imported, 2 failed"]);
