@@ -25,6 +25,7 @@ lib.genAttrs
     "check"
     "status"
     "rekey"
+    "import"
   ]
   (
     verb:

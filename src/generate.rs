@@ -100,7 +100,7 @@ fn finish(report: &Report, faults: &[Error], line: &str) -> Exit {
 fn work(args: &Generate, desk: &Desk, plan: &Plan, report: &Report, done: &mut Done) -> Result<()> {
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, report);
-    let mut master = Master::read(&desk.identities)?;
+    let mut master = Master::read(&desk.identities, &interrupt)?;
     let mut known = BTreeMap::new();
     for (path, outcome) in secret::open_all(&plan.sources(), &mut master, &prompt)? {
         match outcome {
@@ -126,8 +126,7 @@ fn recipients<'a>(
     prompt: &'a Prompt,
 ) -> Result<Vec<Box<dyn Recipient + 'a>>> {
     let extra = desk::extra(&[&desk.recipients[..], &args.recipients[..]].concat())?;
-    let mut recipients = master.recipients(prompt)?;
-    recipients.extend(extra);
+    let recipients = master.recipients(extra, prompt)?;
     if recipients.is_empty() {
         return Err(Error::new(Exit::Usage, "cannot encrypt to nobody")
             .fix("pass --identity FILE, or set vaultix.identity in the flake"));

@@ -138,7 +138,8 @@ impl Start<'_> {
         }
         let recipient = identity::make(path, locked, prompt)?;
         self.made(path);
-        Ok(Some(Parsed::Ours(Box::new(recipient))))
+        let text = recipient.to_string();
+        Ok(Some(Parsed::Ours(Box::new(recipient), text)))
     }
 
     /// Makes a first secret, for the identity in the file `identity`, whose `recipient` may be known.
@@ -152,9 +153,11 @@ impl Start<'_> {
         if !self.is_missing(path) {
             return Ok(());
         }
-        let recipients = match recipient {
-            Some(recipient) => vec![recipient],
-            None => Master::read(&[identity.to_owned()])?.recipients(prompt)?,
+        let recipients = if let Some(recipient) = recipient {
+            vec![recipient]
+        } else {
+            let identities = [identity.to_owned()];
+            Master::read(&identities, prompt.interrupt)?.recipients(Vec::new(), prompt)?
         };
         let text = format!("This is a secret. To change it: vaultix edit {}\n", path.display());
         let recipients = recipient::gather(recipients, prompt);

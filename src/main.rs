@@ -12,12 +12,15 @@ mod flake;
 mod generate;
 mod git;
 mod identity;
+mod import;
 mod init;
+mod input;
 mod interrupt;
 mod keygen;
 mod master;
 mod memory;
 mod need;
+mod pick;
 mod plan;
 mod plugin;
 mod profiles;
@@ -31,6 +34,7 @@ mod report;
 mod secret;
 mod source;
 mod status;
+mod survey;
 mod view;
 
 use std::alloc::System;
@@ -85,7 +89,7 @@ fn run() -> Result<Exit> {
     }
     match &cli.verb {
         Some(Verb::Renc(args)) => renc::run(args, &cli),
-        Some(Verb::Edit(args)) => edit::run(args),
+        Some(Verb::Edit(args)) => edit::run(args, &cli),
         Some(Verb::Init(args)) => init::run(args),
         Some(Verb::Generate(args)) => generate::run(args, &cli),
         Some(Verb::Check(args)) => check::run(args, &cli),
@@ -94,6 +98,7 @@ fn run() -> Result<Exit> {
         Some(Verb::Status(args)) => status::run(args, &cli),
         Some(Verb::View(args)) => view::run(args),
         Some(Verb::Textconv(args)) => view::textconv(args),
+        Some(Verb::Import(args)) => import::run(args),
         None => Err(usage("no command given")),
     }
 }

@@ -3,9 +3,11 @@
 use std::env;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use vaultix_units::plaintext::Plaintext;
 
 /// Type of a tmpfs, from linux/magic.h.
@@ -14,11 +16,19 @@ const TMPFS: u64 = 0x0102_1994;
 /// Type of a ramfs, from there, too.
 const RAMFS: u64 = 0x8584_58f6;
 
-/// A directory in memory that only the user may enter; gone with all in it when dropped.
-pub struct Directory(PathBuf);
+/// What our directories are called: this, a process and a number.
+const PREFIX: &str = "vaultix-";
+
+/// A directory in memory; gone with all in it when dropped.
+pub struct Directory {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The same, locked as long as its process lives. Not in the hands of the program, which may live longer.
+    _lock: OwnedFd,
+}
 
 impl Directory {
-    /// Makes one.
+    /// Makes one, and removes those whose process was killed.
     ///
     /// # Errors
     ///
@@ -33,16 +43,12 @@ impl Directory {
             Some("/run".into()),
         ];
         let places: Vec<PathBuf> = places.into_iter().flatten().collect();
+        places.iter().filter(|place| is_in_memory(place)).for_each(|place| sweep(place));
         places.iter().find_map(|place| Self::in_place(place)).ok_or_else(|| {
             let list: Vec<String> =
                 places.iter().map(|place| place.display().to_string()).collect();
             format!("none of {} is a tmpfs that we may write", list.join(", "))
         })
-    }
-
-    /// Returns where it is.
-    pub fn path(&self) -> &Path {
-        &self.0
     }
 
     /// Writes `text` to the new file `name`, and the directories above it. Returns its path.
@@ -51,7 +57,7 @@ impl Directory {
     ///
     /// The system's own.
     pub fn write(&self, name: &Path, text: &Plaintext) -> io::Result<PathBuf> {
-        let path = self.0.join(name);
+        let path = self.path.join(name);
         if let Some(parent) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
         }
@@ -62,24 +68,65 @@ impl Directory {
 
     /// Makes one in `place`, if that is in memory.
     fn in_place(place: &Path) -> Option<Self> {
-        let kind = u64::try_from(rustix::fs::statfs(place).ok()?.f_type).ok()?;
-        if !place.is_absolute() || !matches!(kind, TMPFS | RAMFS) {
+        if !is_in_memory(place) {
             return None;
         }
         // Some other program's directory of this name is left alone.
         (0..100_u8).find_map(|i| {
-            let path = place.join(format!("vaultix-{}-{i}", std::process::id()));
+            let path = place.join(format!("{PREFIX}{}-{i}", std::process::id()));
             DirBuilder::new().mode(0o700).create(&path).ok()?;
-            Some(Self(path))
+            // Somebody who sweeps may have come in between; then it is gone, and the next name is tried.
+            let lock = lock(&path).filter(|_| path.exists())?;
+            Some(Self { path, _lock: lock })
         })
     }
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        wipe(&self.0);
-        let _ = fs::remove_dir_all(&self.0); // Whatever the program did to it.
+        remove(&self.path);
     }
+}
+
+/// Returns whether `place` is on a file system in memory.
+fn is_in_memory(place: &Path) -> bool {
+    let kind = rustix::fs::statfs(place).ok().and_then(|stat| u64::try_from(stat.f_type).ok());
+    place.is_absolute() && matches!(kind, Some(TMPFS | RAMFS))
+}
+
+/// Opens and locks a directory, if nobody else has.
+fn lock(path: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    flock(&directory, FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(directory)
+}
+
+/// Removes what killed processes of ours left in `place`: their locks are gone with them.
+fn sweep(place: &Path) {
+    let user = rustix::process::getuid().as_raw();
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_str().is_some_and(is_ours)
+            && entry
+                .metadata()
+                .is_ok_and(|found| found.uid() == user && found.mode() & 0o777 == 0o700);
+        if ours && let Some(_lock) = lock(&entry.path()) {
+            remove(&entry.path());
+        }
+    }
+}
+
+/// Returns whether a directory of this name is one of ours.
+fn is_ours(name: &str) -> bool {
+    let numbers = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    numbers.is_some_and(|(process, i)| is_number(process) && is_number(i))
+}
+
+/// Removes `directory` with all in it, whatever a program did to it.
+fn remove(directory: &Path) {
+    wipe(directory);
+    let _ = fs::remove_dir_all(directory); // What cannot be removed is wiped.
 }
 
 /// Overwrites the files in `directory`, so that the memory behind them does not keep what they held.
@@ -94,6 +141,19 @@ fn wipe(directory: &Path) {
             let mut zeros = io::Read::take(io::repeat(0), metadata.len());
             // A file that cannot be written is still removed.
             let _ = file.and_then(|mut file| io::copy(&mut zeros, &mut file));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_directories_are_swept() {
+        assert!(is_ours("vaultix-12-0"));
+        for name in ["vaultix", "vaultix-12", "vaultix-for-user", "vaultix-1-", "vaultix-1-2-3"] {
+            assert!(!is_ours(name), "{name}");
         }
     }
 }

@@ -90,21 +90,20 @@ impl Target {
     ///
     /// The system's own. The file is as it was, or wholly new.
     pub fn settle(self) -> Result<()> {
-        self.name(|beside, path| fs::rename(beside, path))
+        self.put(|beside, path| fs::rename(beside, path))
     }
 
-    /// Gives the successor its name, where there is no file of that name.
+    /// Puts the successor where no file was; if there is one meanwhile, it stays.
     ///
     /// # Errors
     ///
-    /// The system's own; also when such a file has come meanwhile, which stays.
+    /// The system's own.
     pub fn settle_new(self) -> Result<()> {
-        // Not by renaming it, which would replace that file.
-        self.name(|beside, path| fs::hard_link(beside, path))
+        self.put(|beside, path| fs::hard_link(beside, path))
     }
 
-    /// Gives the successor its name, by `give`.
-    fn name(self, give: impl FnOnce(&Path, &Path) -> io::Result<()>) -> Result<()> {
+    /// Gives the successor its name by `give`, safely on disk.
+    fn put(&self, give: impl FnOnce(&Path, &Path) -> io::Result<()>) -> Result<()> {
         let write = || {
             give(&self.beside, &self.path)?;
             let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
@@ -119,6 +118,6 @@ impl Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.beside); // Not there once it was renamed.
+        let _ = fs::remove_file(&self.beside); // Not there once it is in place.
     }
 }

@@ -11,7 +11,8 @@ use vaultix_units::plaintext::Plaintext;
 
 use super::make::Input;
 use crate::error::{Error, Exit, Result};
-use crate::interrupt::{Interrupt, Reader};
+use crate::input;
+use crate::interrupt::Interrupt;
 use crate::memory::Directory;
 
 /// Names the directory with the plaintexts of dependencies, to the program.
@@ -52,7 +53,7 @@ pub fn run(argv: &[String], inputs: &[Input], surroundings: &Surroundings) -> Re
     }
     let name = argv.first().map(String::as_str).unwrap_or_default();
     let failed = |why: &str| Error::new(Exit::SomeFailed, format!("\"{name}\" {why}"));
-    let child = spawn(argv, directory.path(), surroundings.root).map_err(|error| {
+    let child = spawn(argv, &directory.path, surroundings.root).map_err(|error| {
         let error = failed("cannot be run").because(error);
         error.fix("install the program, or add its package to vaultix.extraPackages")
     })?;
@@ -60,10 +61,10 @@ pub fn run(argv: &[String], inputs: &[Input], surroundings: &Surroundings) -> Re
     if surroundings.interrupt.is_set() {
         return Err(surroundings.interrupt.error());
     }
-    let done = done.map_err(|error| failed("cannot be watched").because(error))?;
-    if done.printed.expose().len() as u64 > LIMIT {
-        return Err(failed(&format!("printed more than {LIMIT} bytes")));
-    }
+    let done = done.map_err(|error| {
+        let what = format!("what \"{name}\" prints cannot be used");
+        Error::new(Exit::SomeFailed, what).because(error)
+    })?;
     if !done.status.success() {
         let error = failed(&format!("failed: {}", done.status));
         return Err(done.last_words.into_iter().fold(error, Error::because));
@@ -89,7 +90,7 @@ fn spawn(argv: &[String], dependencies: &Path, root: &Path) -> io::Result<Child>
 struct Done {
     /// How it ended.
     status: ExitStatus,
-    /// What it printed, or a byte more than [`LIMIT`] of it.
+    /// What it printed.
     printed: Plaintext,
     /// The last line of what it said.
     last_words: Option<String>,
@@ -101,18 +102,15 @@ fn watch(mut child: Child, interrupt: &Interrupt) -> io::Result<Done> {
     let stderr = child.stderr.take();
     let listener = thread::spawn(move || stderr.and_then(last_words));
     let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-    let mut bytes = Vec::new();
-    let mut reader = Reader { file: stdout.into(), interrupt }.take(LIMIT + 1);
-    let read = reader.read_to_end(&mut bytes);
-    let printed = Plaintext::new(bytes);
-    if read.is_err() || printed.expose().len() as u64 > LIMIT {
+    let read = input::pipe(stdout.into(), LIMIT, interrupt);
+    if read.is_err() {
         // It may have ended just now.
         let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::TERM);
     }
-    drop(reader); // Whoever still prints learns that nobody reads.
     let status = child.wait()?;
     let last_words = listener.join().ok().flatten();
-    read.map(|_| Done { status, printed, last_words })
+    let printed = Plaintext::new(std::mem::take(&mut *read?));
+    Ok(Done { status, printed, last_words })
 }
 
 /// Reads all of `from`, and returns the last line that is not empty, if it can be shown.

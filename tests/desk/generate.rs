@@ -319,7 +319,7 @@ fn a_command_that_fails_makes_nothing() {
         "cannot generate secret \"none\": \"program-of-nowhere\" cannot be run: No such file or directory",
         "cannot generate secret \"signal\": \"sh\" failed: signal: 9 (SIGKILL)\n",
         "cannot generate secret \"status\": \"sh\" failed: exit status: 3: why\n",
-        "cannot generate secret \"much\": \"sh\" printed more than 67108864 bytes\n",
+        "cannot generate secret \"much\": what \"sh\" prints cannot be used: it has more than 67108864 bytes\n",
         "1 generated, 0 there already; now run: vaultix renc, 7 failed",
     ]);
     assert!(!done.stderr.contains("half"), "{}", done.stderr);
