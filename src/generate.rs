@@ -11,7 +11,7 @@ mod ssh;
 use std::collections::BTreeMap;
 
 use age::Recipient;
-use vaultix_generator::profile::{Profile, Secret};
+use vaultix_generator::profile::{Generator, Profile, Secret};
 
 use crate::cli::{Cli, Generate};
 use crate::desk::{self, Desk};
@@ -75,7 +75,7 @@ fn show(plan: &Plan) -> Result<()> {
     let made = plan.make.iter().map(|recipe| {
         let ids: Vec<&str> = recipe.inputs.iter().map(|input| input.id.as_str()).collect();
         let from = if ids.is_empty() { String::new() } else { format!(" from {}", ids.join(", ")) };
-        format!("{}: generate, {}{from}\n", recipe.path.display(), recipe.generator.kind())
+        format!("{}: generate, {}{from}\n", recipe.path.display(), kind(&recipe.generator))
     });
     let published = plan.publish.iter().map(|recipe| {
         let half = public::path(&recipe.path);
@@ -84,6 +84,16 @@ fn show(plan: &Plan) -> Result<()> {
     let text: String = made.chain(published).collect();
     report::answer(text.as_bytes())
         .map_err(|error| Error::new(Exit::CantCreate, "cannot print the plan").because(error))
+}
+
+/// Says what makes a secret; of a command, all of it, since it is about to run here.
+fn kind(generator: &Generator) -> String {
+    match generator {
+        Generator::Command { argv, .. } => {
+            format!("command \"{}\"", argv.join(" ").replace(char::is_control, " "))
+        }
+        other => other.kind().to_owned(),
+    }
 }
 
 /// Says what failed, and what all of it comes to.

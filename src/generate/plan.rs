@@ -72,7 +72,10 @@ pub fn plan(
     for recipe in recipes.values().filter(|recipe| is_asked(&recipe.id)) {
         if !is_there(&recipe.path) {
             planner.need(&recipe.path);
-        } else if recipe.generator.has_public_half() && !is_there(&public::path(&recipe.path)) {
+        } else if recipe.generator.has_public_half()
+            && !recipe.path.starts_with(flake::STORE)
+            && !is_there(&public::path(&recipe.path))
+        {
             planner.plan.publish.push(recipe.clone());
         } else {
             planner.plan.there += 1;
@@ -122,7 +125,7 @@ fn recipes(
         let error = cannot_generate(Exit::Config, &id)
             .because(format!("{} is to be made in two ways", path.display()))
             .fix(format!("set the same vaultix.secrets.{id}.generator on all hosts"));
-        faults.push(error);
+        faults.extend(is_asked(&id).then_some(error));
     }
     recipes
 }

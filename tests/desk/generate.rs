@@ -221,6 +221,7 @@ fn a_dry_run_needs_no_key_and_makes_nothing() {
             "typed": { "kind": "alnum" },
             "wg": { "kind": "wireguard" },
             "plain": null,
+            "script": shell("mk |\nsort", &["typed"]),
         }),
     );
     desk.secret("secrets/wg.age", "whatever");
@@ -228,9 +229,10 @@ fn a_dry_run_needs_no_key_and_makes_nothing() {
     assert_eq!(
         done.stdout,
         "secrets/typed.age: generate, alnum\nsecrets/hash.age: generate, htpasswd from typed\n\
+         secrets/script.age: generate, command \"sh -c mk | sort\" from typed\n\
          secrets/wg.pub: write, public half of secrets/wg.age\n"
     );
-    assert_eq!(done.stderr, "2 to generate, 0 there already\n");
+    assert_eq!(done.stderr, "3 to generate, 0 there already\n");
     assert_eq!(names(&desk), ["wg.age"]);
     let done = desk.vaultix("-p web1.json generate --dry-run --secret hash").exits(0);
     assert_eq!(done.stdout.lines().count(), 2, "and what it is made from: {}", done.stdout);
