@@ -121,9 +121,9 @@ impl Document {
     fn values(&self, key: &DataKey) -> std::result::Result<Vec<Bytes>, String> {
         let open = |leaf: &Leaf| {
             if leaf.is_sealed() {
-                let place = leaf.place.trim_end_matches(':');
-                key.open(&leaf.text, &leaf.place)
-                    .map_err(|reason| format!("the file is damaged: {place}: {reason}"))
+                key.open(&leaf.text, &leaf.place).map_err(|reason| {
+                    format!("the file is damaged: {}: {reason}", name::id(&leaf.id))
+                })
             } else {
                 Ok(Bytes::new(leaf.clear.clone().into_bytes()))
             }
