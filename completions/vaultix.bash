@@ -13,7 +13,7 @@ _vaultix() {
   done
   case $verb in
     renc) words='--help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet' ;;
-    edit) words='--help -i --identity -r --recipient --stdin --from' ;;
+    edit) words='--help -p --profile -i --identity -r --recipient --stdin --from' ;;
     rekey) words='--help -p --profile -i --identity -r --recipient' ;;
     deploy) words='--help -p --profile --early' ;;
     check) words='--help -p --profile --cache --json' ;;

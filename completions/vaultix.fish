@@ -14,6 +14,7 @@ complete -c vaultix -n '__fish_seen_subcommand_from renc' -l dry-run -d 'show wh
 complete -c vaultix -n '__fish_seen_subcommand_from renc' -s q -l quiet -d 'say only what failed, and the count'
 complete -c vaultix -n __fish_use_subcommand -a edit -d 'change a secret in your editor, or make a new one'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -l help -d 'display usage information'
+complete -c vaultix -n '__fish_seen_subcommand_from edit' -s p -l profile -r -F -d 'read the profile of a host from this file, for that list; repeat for several hosts'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -s i -l identity -r -F -d 'open secrets with the identities in this file; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -s r -l recipient -x -d 'encrypt to this recipient, too; repeat for several'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -l stdin -d 'take the new text from standard input'

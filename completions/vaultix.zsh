@@ -32,6 +32,7 @@ rest) case $line[1] in
     '*'{-q,--quiet}'[say only what failed, and the count]' ;;
   edit) _arguments \
     '*'--help'[display usage information]' \
+    '*'{-p,--profile}'[read the profile of a host from this file, for that list; repeat for several hosts]:file:_files' \
     '*'{-i,--identity}'[open secrets with the identities in this file; repeat for several files]:file:_files' \
     '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
     '*'--stdin'[take the new text from standard input]' \

@@ -103,14 +103,18 @@ pub struct Renc {
     subcommand,
     name = "edit",
     example = "{command_name} secrets/wifi.age\n{command_name} secrets/key.age --from key.pem\nopenssl rand -hex 32 | {command_name} secrets/token.age",
-    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on a disk.",
+    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on a disk. Without a file, on a terminal, all secrets are listed: arrow keys choose, letters filter, Enter edits, Esc leaves.",
     error_code(0, "the secret is saved, or was not changed"),
     error_code(77, "no identity opens the secret")
 )]
 pub struct Edit {
-    /// the secret's file; made if it does not exist
+    /// the secret's file; made if it does not exist, picked from a list if it is left out
     #[argh(positional, arg_name = "file")]
-    pub file: PathBuf,
+    pub file: Option<PathBuf>,
+
+    /// read the profile of a host from this file, for that list; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
 
     /// open secrets with the identities in this file; repeat for several files
     #[argh(option, short = 'i', long = "identity", arg_name = "file")]
@@ -351,6 +355,7 @@ impl Cli {
         let mut cli = Self::from_args(&["vaultix"], &args)?;
         match &mut cli.verb {
             Some(Verb::Renc(renc)) => cli.profiles.append(&mut renc.profiles),
+            Some(Verb::Edit(edit)) => cli.profiles.append(&mut edit.profiles),
             Some(Verb::Status(status)) => cli.profiles.append(&mut status.profiles),
             Some(Verb::Check(check)) => cli.profiles.append(&mut check.profiles),
             Some(Verb::Rekey(rekey)) => cli.profiles.append(&mut rekey.profiles),
@@ -395,6 +400,6 @@ mod tests {
             panic!("another verb");
         };
         assert_eq!(edit.recipients, ["age1=x"]);
-        assert_eq!(edit.file, PathBuf::from("--from=y"));
+        assert_eq!(edit.file, Some(PathBuf::from("--from=y")));
     }
 }

@@ -50,8 +50,9 @@ pub fn run(args: &Import) -> Result<Exit> {
     }
     let mut made = BTreeSet::new();
     if !plan.files.is_empty() {
-        let keys = Keys::read(args, &settings, &root)?;
-        (made, failures) = carry_out(&plan, keys, &place, &report)?;
+        let interrupt = Interrupt::new()?;
+        let keys = Keys::read(args, &settings, &root, &interrupt)?;
+        (made, failures) = carry_out(&plan, keys, &place, &report, &interrupt)?;
         track(&place.directory, &made, &report).unwrap_or_else(|error| failures.push(error));
         answer(&snippet(&made, place.said.as_deref()))?;
     }
@@ -64,15 +65,15 @@ fn carry_out(
     mut keys: Keys,
     place: &Place,
     report: &Report,
+    interrupt: &Interrupt,
 ) -> Result<(BTreeSet<String>, Vec<Error>)> {
-    let interrupt = Interrupt::new()?;
-    let prompt = Prompt::new(&interrupt, report);
+    let prompt = Prompt::new(interrupt, report);
     let session = keys.opening.open(&plan.headers(), &prompt)?;
     let mut work = Work {
         recipients: recipient::gather(keys.recipients(&prompt)?, &prompt),
         directory: &place.directory,
         report,
-        interrupt: &interrupt,
+        interrupt,
         made: BTreeSet::new(),
         failures: plan.failures.clone(),
     };

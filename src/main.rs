@@ -12,9 +12,11 @@ mod flake;
 mod git;
 mod identity;
 mod import;
+mod input;
 mod interrupt;
 mod master;
 mod need;
+mod pick;
 mod plan;
 mod plugin;
 mod profiles;
@@ -28,6 +30,7 @@ mod report;
 mod secret;
 mod source;
 mod status;
+mod survey;
 mod view;
 
 use std::alloc::System;
@@ -82,7 +85,7 @@ fn run() -> Result<Exit> {
     }
     match &cli.verb {
         Some(Verb::Renc(args)) => renc::run(args, &cli),
-        Some(Verb::Edit(args)) => edit::run(args),
+        Some(Verb::Edit(args)) => edit::run(args, &cli),
         Some(Verb::Check(args)) => check::run(args, &cli),
         Some(Verb::Rekey(args)) => rekey::run(args, &cli),
         Some(Verb::Deploy(args)) => deploy::run(args, &cli),

@@ -6,6 +6,7 @@ use crate::cli::Import;
 use crate::desk;
 use crate::error::{Error, Exit, Result};
 use crate::flake::Settings;
+use crate::interrupt::Interrupt;
 use crate::master::Master;
 use crate::prompt::Prompt;
 use crate::recipient::Parsed;
@@ -27,7 +28,12 @@ impl Keys {
     /// # Errors
     ///
     /// When an identity or a recipient cannot be used, or there is none at all.
-    pub fn read(args: &Import, settings: &Settings, root: &Path) -> Result<Self> {
+    pub fn read(
+        args: &Import,
+        settings: &Settings,
+        root: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let opening = desk::given_or(&args.identities, settings, root);
         let sealing = desk::given_or(&[], settings, root);
         let extra = [&settings.extra_recipients[..], &args.recipients[..]].concat();
@@ -37,8 +43,12 @@ impl Keys {
             ));
         }
         let is_other = !sealing.is_empty() && sealing != opening;
-        let sealing = is_other.then(|| Master::read(&sealing)).transpose()?;
-        Ok(Self { opening: Master::read(&opening)?, sealing, extra: desk::extra(&extra)? })
+        let sealing = is_other.then(|| Master::read(&sealing, interrupt)).transpose()?;
+        Ok(Self {
+            opening: Master::read(&opening, interrupt)?,
+            sealing,
+            extra: desk::extra(&extra)?,
+        })
     }
 
     /// Returns the recipients to encrypt to.
@@ -47,9 +57,7 @@ impl Keys {
     ///
     /// When an identity stays locked, and its recipient unknown.
     pub fn recipients(&mut self, prompt: &Prompt) -> Result<Vec<Parsed>> {
-        let mut recipients =
-            self.sealing.as_mut().unwrap_or(&mut self.opening).recipients(prompt)?;
-        recipients.append(&mut self.extra);
-        Ok(recipients)
+        let extra = std::mem::take(&mut self.extra);
+        self.sealing.as_mut().unwrap_or(&mut self.opening).recipients(extra, prompt)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 use pretty_assertions::assert_eq;
 
 #[expect(dead_code, reason = "only described here, not used")]
@@ -103,7 +103,11 @@ fn manual() -> String {
     for (name, verb) in verbs() {
         let mut file = String::new();
         for one in verb.positionals {
-            write!(file, " \\fI{}\\fR", one.name.to_uppercase()).unwrap();
+            let name = one.name.to_uppercase();
+            match one.optionality {
+                Optionality::Required => write!(file, " \\fI{name}\\fR").unwrap(),
+                _ => write!(file, " [\\fI{name}\\fR]").unwrap(),
+            }
         }
         writeln!(page, ".SS {name}{file}\n{}.", sentence(verb.description)).unwrap();
         verb.notes.iter().for_each(|note| writeln!(page, "{}", roff(note)).unwrap());

@@ -30,12 +30,15 @@ pub const DESK: &[Program] = &[
     ("ssh-keygen", "openssh-client"),
     ("git", "git"),
     ("vim", "vim"),
+    ("nvim", "neovim"),
     ("nano", "nano"),
+    ("emacs", "emacs-nox"),
     ("gpg", "gnupg"),
     ("pass", "pass"),
     ("nix", "nix-bin"),
     ("nix-instantiate", "nix-bin"),
     ("systemd-escape", "systemd"),
+    ("time", "time"),
     ("strace", "strace"),
 ];
 
