@@ -131,9 +131,7 @@ impl Old {
                     .map(|text| vec![text])
                     .map_err(|error| source::cannot_open(&self.path, &error, notes))
             }
-            Sealed::Sops(document) => {
-                document.open(key, &format!("cannot open {}", self.path.display()), notes)
-            }
+            Sealed::Sops(document) => document.open(key, &self.path, notes),
             Sealed::Gpg => pass::open(&self.path).map(|text| vec![text]),
         }
     }
