@@ -41,7 +41,8 @@ pub fn run(args: &Import) -> Result<Exit> {
     let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
     let (root, settings) = desk::settings(args.dry_run || !args.identities.is_empty(), &report)?;
     let place = Place::new(args, &root, settings.default_secret_directory.as_deref());
-    let plan = Plan::new(old::list(args.scheme, &source(args)?)?, &place.directory);
+    let plan =
+        Plan::new(old::list(args.scheme, &source(args)?, &place.directory)?, &place.directory);
     let mut failures = plan.failures.clone();
     if args.dry_run {
         answer(&plan.show(&place.directory))?;

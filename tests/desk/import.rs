@@ -143,6 +143,21 @@ fn a_tree_of_agenix_rekey_becomes_secrets() {
     assert_eq!(ids(&desk, &done), ["mail", "mail/work", "new_line"]);
 }
 
+#[test]
+fn what_is_ours_is_not_taken_for_an_older_scheme() {
+    let desk = Desk::new("import-twice");
+    desk.secret("old/wifi.age", "one");
+    let line = "import agenix-rekey old -i keys/me.txt --into old/new";
+    desk.vaultix(line).exits(0).says(&["1 imported"]);
+    desk.vaultix(line)
+        .exits(1)
+        .says(&["old/new/wifi.age is there already", "0 imported, 1 failed"]);
+    assert_eq!(desk.tree("old").len(), 2);
+    // Unless it is all that was asked for.
+    desk.vaultix("import agenix-rekey old/new -i keys/me.txt --into old/new").exits(1);
+    desk.vaultix("import agenix-rekey old/new -i keys/me.txt --into other").exits(0);
+}
+
 /// Makes a desk with the files of `tests/sops`, which sops itself made.
 fn sops(name: &str) -> Desk {
     let desk = Desk::new(name);
