@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use vaultix_generator::profile::{Profile, Side};
 
 use crate::error::{Error, Exit, Result};
+use crate::report;
 
 /// Where Nix keeps what it evaluates.
 const STORE: &str = "/nix/store";
@@ -108,6 +109,7 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
     if env::var_os(EVALUATING).is_some() {
         return Err(what().because("it is being evaluated already, and asks for this file"));
     }
+    report::detail(format_args!("evaluating {output} of {}/flake.nix", root.display()));
     let run = Command::new("nix")
         .env(EVALUATING, "1")
         .args(["--extra-experimental-features", "nix-command flakes", "eval", "--json"])
@@ -121,6 +123,7 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
     if !run.status.success() {
         return Err(what().because(last_error(&String::from_utf8_lossy(&run.stderr))));
     }
+    report::detail(format_args!("evaluated it: {} bytes", run.stdout.len()));
     serde_json::from_slice(&run.stdout).map_err(|error| what().because(error))
 }
 

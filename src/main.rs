@@ -9,6 +9,7 @@ mod edit;
 mod editor;
 mod error;
 mod flake;
+mod foreground;
 mod git;
 mod identity;
 mod input;
@@ -81,6 +82,9 @@ fn run() -> Result<Exit> {
     };
     if cli.version {
         return print(concat!("vaultix ", env!("CARGO_PKG_VERSION"), "\n"));
+    }
+    if cli.verbose {
+        report::tell_details();
     }
     match &cli.verb {
         Some(Verb::Renc(args)) => renc::run(args, &cli),

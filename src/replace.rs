@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Exit, Result};
+use crate::report;
 
 /// A file that is about to be replaced, and its successor beside it. That is removed when dropped.
 pub struct Target {
@@ -76,6 +77,7 @@ impl Target {
     ///
     /// The system's own. The file is as it was, or wholly new.
     pub fn settle(self) -> Result<()> {
+        report::detail(format_args!("replacing {}", self.path.display()));
         let write = || {
             fs::rename(&self.beside, &self.path)?;
             let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
