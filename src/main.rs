@@ -16,6 +16,7 @@ mod input;
 mod interrupt;
 mod master;
 mod need;
+mod pager;
 mod pick;
 mod plan;
 mod plugin;
