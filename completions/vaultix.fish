@@ -55,3 +55,13 @@ complete -c vaultix -n __fish_use_subcommand -a textconv -d 'print a secret for 
 complete -c vaultix -n '__fish_seen_subcommand_from textconv' -l help -d 'display usage information'
 complete -c vaultix -n '__fish_seen_subcommand_from textconv' -s i -l identity -r -F -d 'open secrets with the identities in this file; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from textconv' -F
+complete -c vaultix -n __fish_use_subcommand -a import -d 'bring over the secrets of an older scheme'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -l help -d 'display usage information'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -s i -l identity -r -F -d 'open the old files with the identities in this file; repeat for several files'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -s r -l recipient -x -d 'encrypt to this recipient, too; repeat for several'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -l into -x -a '(__fish_complete_directories)' -d 'where the secrets go; default secrets'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -l dry-run -d 'show what would be made, and make nothing'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -s q -l quiet -d 'say only what failed, and the count'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -s v -l verbose -d 'tell each step: what is read, run, opened and made'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -F
+complete -c vaultix -n '__fish_seen_subcommand_from import' -a 'agenix agenix-rekey sops pass gopass'

@@ -11,6 +11,7 @@ verbs=(
     'status:show every secret, who opens it, and on which hosts it is ready'
     'view:print a secret'
     'textconv:print a secret for git diff'
+    'import:bring over the secrets of an older scheme'
 )
 _arguments -C \
     '*'--help'[display usage information]' \
@@ -72,5 +73,15 @@ rest) case $line[1] in
     '*'--help'[display usage information]' \
     '*'{-i,--identity}'[open secrets with the identities in this file; repeat for several files]:file:_files' \
     '1:file:_files' ;;
+  import) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-i,--identity}'[open the old files with the identities in this file; repeat for several files]:file:_files' \
+    '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
+    '*'--into'[where the secrets go; default secrets]:directory:_files -/' \
+    '*'--dry-run'[show what would be made, and make nothing]' \
+    '*'{-q,--quiet}'[say only what failed, and the count]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
+    '1:scheme:(agenix agenix-rekey sops pass gopass)' \
+    '2:file:_files' ;;
   esac ;;
 esac

@@ -12,6 +12,7 @@ mod flake;
 mod foreground;
 mod git;
 mod identity;
+mod import;
 mod input;
 mod interrupt;
 mod master;
@@ -96,6 +97,7 @@ fn run() -> Result<Exit> {
         Some(Verb::Status(args)) => status::run(args, &cli),
         Some(Verb::View(args)) => view::run(args),
         Some(Verb::Textconv(args)) => view::textconv(args),
+        Some(Verb::Import(args)) => import::run(args),
         None => Err(usage("no command given")),
     }
 }

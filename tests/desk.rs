@@ -44,6 +44,10 @@ mod fleet;
 #[path = "desk/identity.rs"]
 mod identity;
 
+/// Coming from an older scheme.
+#[path = "desk/import.rs"]
+mod import;
+
 /// Other programs for the same files.
 #[path = "desk/interop.rs"]
 mod interop;

@@ -34,6 +34,8 @@ pub const DESK: &[Program] = &[
     ("nvim", "neovim"),
     ("nano", "nano"),
     ("emacs", "emacs-nox"),
+    ("gpg", "gnupg"),
+    ("pass", "pass"),
     ("nix", "nix-bin"),
     ("nix-instantiate", "nix-bin"),
     ("systemd-escape", "systemd"),
