@@ -402,7 +402,7 @@ impl Cli {
             Some(Verb::Import(import)) => (None, import.verbose),
             Some(Verb::Textconv(_)) | None => (None, false),
         };
-        more.into_iter().for_each(|more| profiles.append(more));
+        profiles.extend(more.into_iter().flat_map(std::mem::take));
         *verbose |= tells;
         Ok(cli)
     }

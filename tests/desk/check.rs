@@ -102,8 +102,8 @@ fn a_secret_can_be_looked_at() {
 #[test]
 fn on_a_terminal_a_pager_shows_it() {
     let desk = Desk::with_secrets("pager");
-    let long: String = (1..200).map(|i| format!("line {i}\n")).collect();
-    desk.secret("secrets/tls.age", &long);
+    let long: Vec<String> = (1..200).map(|i| format!("line {i}")).collect();
+    desk.secret("secrets/tls.age", long.join("\n"));
     let view = |file: &str, pager: Option<&str>| {
         let mut command = desk.vaultix_command(&format!("view secrets/{file}.age -i keys/me.txt"));
         command.env("HOME", &desk.root).env_remove("PAGER").env_remove("LESS");
