@@ -109,3 +109,22 @@ impl Drop for Target {
         let _ = fs::remove_file(&self.beside); // Not there once it is in place.
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_meanwhile_stays() {
+        let directory =
+            std::env::temp_dir().join(format!("vaultix-replace-{}", std::process::id()));
+        let path = directory.join("wifi.age");
+        let mut target = Target::new(&path).unwrap();
+        target.write(b"new").unwrap();
+        fs::write(&path, "mine").unwrap();
+        assert!(target.settle_new().is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing is left beside it");
+        fs::remove_dir_all(directory).unwrap();
+    }
+}
