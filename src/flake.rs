@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use vaultix_generator::profile::{Profile, Side};
 
 use crate::error::{Error, Exit, Result};
+use crate::report;
 
 /// Where Nix keeps what it evaluates.
 const STORE: &str = "/nix/store";
@@ -109,6 +110,7 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
     if env::var_os(EVALUATING).is_some() {
         return Err(what().because("it is being evaluated already, and asks for this file"));
     }
+    report::detail(format_args!("evaluating {output} of {}/flake.nix", root.display()));
     let mut nix = Command::new("nix");
     nix.env(EVALUATING, "1")
         .args(["--extra-experimental-features", "nix-command flakes", "eval", "--json"])
@@ -160,6 +162,7 @@ fn answer<T: DeserializeOwned>(nix: &mut Command) -> std::result::Result<T, Fail
     if !run.status.success() {
         return Err(Failure::Nix(last_error(&String::from_utf8_lossy(&run.stderr))));
     }
+    report::detail(format_args!("evaluated it: {} bytes", run.stdout.len()));
     serde_json::from_slice(&run.stdout).map_err(|error| Failure::Nix(error.to_string()))
 }
 
