@@ -118,6 +118,11 @@ mod faults {
     use crate::{fault, support::run_as_root};
 
     #[test]
+    fn systemd_cannot_be_reached() {
+        run_as_root(fault::systemd_cannot_be_reached);
+    }
+
+    #[test]
     fn first_secret() {
         run_as_root(fault::first_secret);
     }

@@ -1,8 +1,9 @@
 //! the helper + one fault, at every system call in turn → the old file or the new one, whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -25,9 +26,21 @@ struct Place {
 /// What one file is: mode and owner, size, digest.
 type File = (String, String, String);
 
+/// Stands where systemctl stands, and notes what it is asked for. While the file `deaf` is there, it does as systemctl
+/// does where it cannot reach systemd.
+const SYSTEMCTL: &str = "#!/bin/sh
+if [ -e \"${0%/*}/deaf\" ]; then
+    echo 'Failed to connect to bus: Connection refused' >&2
+    exit 1
+fi
+echo \"$*\" >>\"${0%/*}/run/told\"
+";
+
 /// What was found at one time.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Look {
+    /// Jobs that were queued since the last time, in order: verb and unit.
+    told: Vec<String>,
     /// All files and links, temporary ones too, with mode and owner; without numbers of generations.
     there: BTreeSet<String>,
     /// What readers see, by path.
@@ -59,6 +72,8 @@ impl Place {
         for folder in ["ramfs", "run"] {
             fs::create_dir_all(work.join(folder)).unwrap();
         }
+        fs::write(work.join("systemctl"), SYSTEMCTL).unwrap();
+        fs::set_permissions(work.join("systemctl"), Permissions::from_mode(0o755)).unwrap();
         let recipient = age_key(&work.join("host-key"));
         let cipher = |name: &str, text: &str| {
             let path = work.join(name);
@@ -73,18 +88,21 @@ impl Place {
             "settings": { "hostIdentifier": "tester", "hostPubkey": recipient,
                 "hostKeys": [{ "path": work.join("host-key"), "type": "age" }],
                 "decryptedMountPoint": work.join("ramfs"), "decryptedDir": run.join("vaultix"),
-                "decryptedDirForUser": run.join("early"), "systemctl": "/bin/true" },
+                "decryptedDirForUser": run.join("early"), "systemctl": work.join("systemctl") },
             "secrets": {
                 "token": { "cipher": cipher("token-old", &long("old")), "mode": "0440",
-                    "owner": "daemon", "group": "mail", "path": run.join("app/token") },
-                "keep": { "cipher": cipher("keep", "keep"), "owner": "games" },
+                    "owner": "daemon", "group": "mail", "path": run.join("app/token"),
+                    "restartUnits": ["token.service"], "reloadUnits": ["reload.service"] },
+                "keep": { "cipher": cipher("keep", "keep"), "owner": "games",
+                    "restartUnits": ["keep.service"] },
                 "gone": { "cipher": cipher("gone", "gone"), "path": run.join("app/gone") },
-                "moved": { "cipher": cipher("moved", "moved") },
-                "early": { "cipher": cipher("early-old", "early-old") },
+                "moved": { "cipher": cipher("moved", "moved"), "restartUnits": ["keep.service"] },
+                "early": { "cipher": cipher("early-old", "early-old"),
+                    "restartUnits": ["early.service"] },
             },
             "placeholder": { "token": placeholder("token") },
             "templates": { "outer": { "content": format!("<{}>", placeholder("token")),
-                "owner": "mail" } },
+                "owner": "mail", "restartUnits": ["outer.service"] } },
             "beforeUserborn": ["early"],
         });
         let write = |name: &str, profile: &Value| {
@@ -149,6 +167,9 @@ impl Place {
         for line in lines {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
+                ["told", "--no-block", "--no-ask-password", verb, "--", units @ ..] => {
+                    look.told.extend(units.iter().map(|unit| format!("{verb} {unit}")));
+                }
                 ["there", path, kind, rest @ ..] => {
                     // /ramfs/7/name is /ramfs/*/name here, also where a link leads to it.
                     let plain = |word: &str| match word.strip_prefix(&ramfs) {
@@ -216,6 +237,9 @@ fn check(run: &Run, clean: &Run, fault: &str) -> Result<(), String> {
     if run.before != *old {
         return fail("it did not start from the same".into());
     }
+    if let Err(why) = check_told(run, clean) {
+        return fail(why);
+    }
     if run.status == 124 {
         return fail("it hangs".into());
     }
@@ -250,10 +274,38 @@ fn check(run: &Run, clean: &Run, fault: &str) -> Result<(), String> {
             return fail(format!("this is left, and too many can read it: {line}"));
         }
     }
-    if run.second != 0 || run.again != clean.again {
+    if run.second != 0 || run.again.seen != clean.again.seen || run.again.there != clean.again.there
+    {
         let (found, wanted) = (&run.again.there, &clean.again.there);
         let diff: Vec<_> = found.symmetric_difference(wanted).collect();
         return fail(format!("the next run, {}, does not mend it: {diff:?}", run.second));
+    }
+    Ok(())
+}
+
+/// Checks that whoever has to know of a change is told, at once or by the next run, and nobody else.
+fn check_told(run: &Run, clean: &Run) -> Result<(), String> {
+    let all = |run: &Run| -> BTreeSet<String> {
+        run.after.told.iter().chain(&run.again.told).cloned().collect()
+    };
+    let told = all(run);
+    if let Some(missing) = all(clean).difference(&told).next() {
+        return Err(format!("nobody says: {missing}"));
+    }
+    if told.iter().any(|job| job.ends_with(" keep.service")) {
+        return Err("what reads nothing that has changed is told".into());
+    }
+    // Who is told twice has been told by a run that failed later on. What could not be looked at is made again, and of
+    // that the target hears alone.
+    let consumers = |told: &[String]| -> Vec<String> {
+        told.iter().filter(|job| !job.ends_with(" vaultix.target")).cloned().collect()
+    };
+    if run.status == 0
+        && (run.after.told != clean.after.told
+            || consumers(&run.again.told) != consumers(&clean.again.told))
+    {
+        let (first, second) = (&run.after.told, &run.again.told);
+        return Err(format!("all is well, but it told {first:?}, then {second:?}"));
     }
     Ok(())
 }
@@ -337,4 +389,20 @@ pub fn early_switch() {
 /// The second phase of a switch.
 pub fn whole_switch() {
     every_call("switch");
+}
+
+/// Where systemd cannot be reached, that is an error, and the next run tells it.
+pub fn systemd_cannot_be_reached() {
+    let place = Place::new("deaf");
+    for what in ["secret", "early", "switch"] {
+        let (clean, run) = (place.run(what, ""), place.run(what, "deaf"));
+        assert_ne!(run.status, 0, "{what}: {}", run.said);
+        assert_eq!(run.after.seen, clean.after.seen, "{what}: all is in place nevertheless");
+        assert_eq!(run.second, 0, "{what}: {}", run.said);
+        check_told(&run, &clean).unwrap_or_else(|why| panic!("{what}: {why}\n{}", run.said));
+        for job in &clean.after.told {
+            assert!(run.again.told.contains(job), "{what}: {job}\n{}", run.said);
+        }
+    }
+    remove(&place.work);
 }

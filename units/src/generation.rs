@@ -5,6 +5,7 @@
 //! /run/vaultix.d/2/wifi                          a plaintext
 //! /run/vaultix.d/2/.vaultix/placed/UNIT          what it was made from, for the next switch
 //! /run/vaultix.d/2/.vaultix/untold/UNIT          its consumers have not been told of it
+//! /run/vaultix.d/2/.vaultix/due/UNIT             the unit itself has not been told: userborn of early items, or the target
 //! /run/vaultix.d/2/.vaultix/gone/UNIT            what an earlier profile put elsewhere, to be taken away
 //! /run/vaultix.d/2/.vaultix/lost/UNIT            the plaintext that belongs to it
 //! ```
@@ -59,6 +60,8 @@ pub enum Note {
     Placed,
     /// Its consumers have not been told of the plaintext that is there, or of the one to come. Empty.
     Untold,
+    /// The unit has to be told: userborn of an early item, the target of items to start. Empty.
+    Due,
     /// What an earlier profile put somewhere else: a [`crate::record::Record`].
     Gone,
     /// The plaintext of what is gone.
@@ -71,6 +74,7 @@ impl Note {
         match self {
             Self::Placed => "placed",
             Self::Untold => "untold",
+            Self::Due => "due",
             Self::Gone => "gone",
             Self::Lost => "lost",
         }
@@ -406,6 +410,15 @@ impl Generation {
                 replace_file(&self.record, NEW_NOTE, &self.record, &path, text, ownership)
             })
             .map_err(|error| Failure::write(self.path_of_note(kind, key), error))
+    }
+
+    /// Writes the note `key`, which has no text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::write_note`].
+    pub fn mark(&self, kind: Note, key: &str) -> Result<(), Failure> {
+        self.write_note(kind, key, &Plaintext::new(Vec::new()))
     }
 
     /// Takes over the note `key` of the generation `from`.

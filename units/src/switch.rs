@@ -21,7 +21,7 @@ use crate::plaintext::Plaintext;
 use crate::record::{self, Record};
 use crate::render::{files, render, values};
 use crate::subject::{Subject, task};
-use crate::systemctl::{self, Job, queue};
+use crate::systemctl::{self, Job, USERBORN, queue};
 
 /// Which items a switch brings up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
     if let Some(generation) = generation {
         switch.flip(generation.number)?;
         outcome.generation = Some(generation.number);
-        switch.finish(generation, &current, &tasks, next.is_some(), &mut outcome);
+        switch.finish(generation, &current, &tasks, &mut outcome);
     }
     drop(switch);
     if jobs == Jobs::Queue {
@@ -368,6 +368,7 @@ impl<'a> Switch<'a> {
             }
             take_over_gone(old, &next)?;
         }
+        self.note_due(current, &next)?;
         // Secrets stand first: templates find their values in place, those of failed secrets among them.
         for task in tasks {
             if let Err(failure) = self.build_one(task, current, &next) {
@@ -378,6 +379,25 @@ impl<'a> Switch<'a> {
             }
         }
         Ok(next)
+    }
+
+    /// Notes which units have to be told themselves: those that earlier runs could not tell, and at the end of a switch
+    /// the target, which starts the units of what has come.
+    fn note_due(&self, current: &Current, next: &Generation) -> Result<(), Failure> {
+        let before = match self.phase {
+            Phase::Early => &current.old,
+            // The first phase has taken over what there was, and struck out what it did.
+            Phase::Normal => &current.early,
+        };
+        if let Some(before) = before {
+            for key in before.notes(Note::Due)? {
+                next.mark(Note::Due, &key)?;
+            }
+        }
+        match self.phase {
+            Phase::Early => Ok(()),
+            Phase::Normal => next.mark(Note::Due, TARGET_UNIT),
+        }
     }
 
     /// Returns the names of all files that the profile wants, each with the key of its item.
@@ -435,6 +455,7 @@ impl<'a> Switch<'a> {
             Some(old) => old.has_note(Note::Untold, &task.key)?,
             None => false,
         };
+        let mut changed = untold;
         match (&task.state, before) {
             (State::Failed(_) | State::Make, _) | (State::Keep, None) => return Ok(()),
             (State::Keep, Some((old, record))) => next.link(old, &record.name, &place.name)?,
@@ -448,14 +469,21 @@ impl<'a> Switch<'a> {
                     next.write(&place.name, plaintext, ownership)?;
                     untold |= !same;
                 }
+                changed = untold;
                 if record.path != place.path || record.symlink != place.symlink {
                     note_gone(record, old, next)?;
                 }
             }
-            (State::Made(plaintext, _), None) => next.write(&place.name, plaintext, ownership)?,
+            (State::Made(plaintext, _), None) => {
+                next.write(&place.name, plaintext, ownership)?;
+                changed = true;
+            }
+        }
+        if changed && place.early {
+            next.mark(Note::Due, USERBORN)?;
         }
         if untold {
-            next.write_note(Note::Untold, &task.key, &Plaintext::new(Vec::new()))?;
+            next.mark(Note::Untold, &task.key)?;
         }
         let inputs = match (subject, &task.state, &task.record) {
             // Its values may be new files by now.
@@ -496,7 +524,6 @@ impl<'a> Switch<'a> {
         generation: &Generation,
         current: &Current,
         tasks: &[Task],
-        is_new: bool,
         outcome: &mut Outcome,
     ) {
         let gone = match self.phase {
@@ -507,10 +534,11 @@ impl<'a> Switch<'a> {
             outcome.note(task.what(), self.put(task, generation, current));
         }
         if self.jobs == Jobs::Queue {
-            let told = match self.phase {
-                Phase::Early => self.tell_userborn(generation, tasks),
-                Phase::Normal => gone.and_then(|gone| self.tell(generation, is_new, tasks, &gone)),
-            };
+            // In the second phase, too: the first may have been killed.
+            let told = self.tell_userborn(generation).and_then(|()| match self.phase {
+                Phase::Early => Ok(()),
+                Phase::Normal => gone.and_then(|gone| self.tell(generation, tasks, &gone)),
+            });
             outcome.note("tell systemd", told);
         }
         if self.phase == Phase::Normal {
@@ -580,15 +608,12 @@ impl<'a> Switch<'a> {
         path::put(place, &plaintext, ownership, self.settings, before)
     }
 
-    /// Has users made again where an early item has come or changed. Its note stays: its consumers are told in the
-    /// second phase, with those of the other items.
-    fn tell_userborn(&self, generation: &Generation, tasks: &[Task]) -> Result<(), Failure> {
-        for task in tasks.iter().filter(|task| !task.has_failed()) {
-            if matches!(task.state, State::Made(..))
-                || generation.has_note(Note::Untold, &task.key)?
-            {
-                return systemctl::make_users(self.settings);
-            }
+    /// Has users made again where an early item has come or changed. Its consumers are told in the second phase, with
+    /// those of the other items.
+    fn tell_userborn(&self, generation: &Generation) -> Result<(), Failure> {
+        if generation.has_note(Note::Due, USERBORN)? {
+            systemctl::make_users(self.settings)?;
+            generation.strike_note(Note::Due, USERBORN)?;
         }
         Ok(())
     }
@@ -598,7 +623,6 @@ impl<'a> Switch<'a> {
     fn tell(
         &self,
         generation: &Generation,
-        is_new: bool,
         tasks: &[Task],
         gone: &[String],
     ) -> Result<(), Failure> {
@@ -606,11 +630,12 @@ impl<'a> Switch<'a> {
         let stopped: Vec<String> =
             gone.iter().filter(|key| !self.wanted.contains(*key)).cloned().collect();
         queue(systemctl, Job::Stop, &stopped)?;
-        let keys = generation.notes(Note::Untold)?;
         // Units of items that were added, and of those that had failed; also of those that fail still, to be seen.
-        if is_new || !keys.is_empty() || tasks.iter().any(Task::has_failed) {
+        if generation.has_note(Note::Due, TARGET_UNIT)? || tasks.iter().any(Task::has_failed) {
             queue(systemctl, Job::Start, &[TARGET_UNIT.to_owned()])?;
+            generation.strike_note(Note::Due, TARGET_UNIT)?;
         }
+        let keys = generation.notes(Note::Untold)?;
         let failed: BTreeSet<&str> =
             tasks.iter().filter(|task| task.has_failed()).map(|task| task.key.as_str()).collect();
         let mut told: Vec<Subject> = Vec::new();
@@ -712,7 +737,7 @@ fn keep(
         None => false,
     };
     if untold || record.is_none() {
-        next.write_note(Note::Untold, key, &Plaintext::new(Vec::new()))?;
+        next.mark(Note::Untold, key)?;
     }
     let Some((from, record)) = from.zip(record) else { return Ok(()) };
     let clashes = |name: &str| {
