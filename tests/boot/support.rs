@@ -5,9 +5,11 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -84,9 +86,27 @@ impl Scenario {
         &self.recipient
     }
 
-    /// Returns the public half of a key that is not on this host.
+    /// Returns the public half of a key that is not one of the host's.
     pub fn stranger(&self) -> String {
-        ssh_key(&self.container.layer("/fixtures/keys/stranger"), "ed25519")
+        self.other_key("/fixtures/keys/stranger")
+    }
+
+    /// Puts a key at `path` and returns its public half.
+    pub fn other_key(&self, path: &str) -> String {
+        ssh_key(&self.container.layer(path), "ed25519")
+    }
+
+    /// Puts a key with a passphrase at `path`.
+    pub fn locked_key(&self, path: &str) {
+        self.other_key(path);
+        let place = self.container.layer(path);
+        let status = Command::new("ssh-keygen")
+            .args(["-q", "-p", "-P", "", "-N", "a passphrase", "-f"])
+            .arg(&place)
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "ssh-keygen: {status}");
     }
 
     /// Makes a key of this kind at `path` the only host key; secrets added from now on are for it.
@@ -178,6 +198,13 @@ impl Scenario {
         self.container.put(path, bytes).unwrap();
     }
 
+    /// Puts a program at the absolute `path`, mode 0755.
+    pub fn program(&self, path: &str, text: &str) {
+        self.file(path, text);
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.container.layer(path), mode).unwrap();
+    }
+
     /// Puts a symbolic link to `target` at the absolute `path`.
     pub fn link(&self, path: &str, target: &str) {
         self.container.link(path, target).unwrap();
@@ -202,6 +229,11 @@ impl Scenario {
             read("stop")
         );
         self.unit(&format!("{name}.service"), &text);
+    }
+
+    /// Lets the boot take this long, where the usual minute may not do.
+    pub fn limit(&mut self, limit: Duration) {
+        self.container.limit(limit);
     }
 
     /// Gives systemd-nspawn one more argument.
