@@ -152,6 +152,8 @@ pub fn every_kind_of_change(system: System) {
     walk.cipher("alice", "v2", "alice-v2");
     walk.expect("alice", "alice-v2");
     walk.step("early", &["alice"], 0);
+    walk.cipher("alice", "again", "alice-v2");
+    walk.step("early-same", &[], 0);
     walk.profile["secrets"]["change"]["cipher"] = "/store/broken".into();
     walk.host.file("/store/broken", "not an age file");
     walk.cipher("inner", "v3", "inner-v3");
@@ -261,13 +263,17 @@ pub fn first_activation(system: System) {
     boot.assert_no_cycle();
 }
 
-/// Ten switches in a row keep as many generations as asked for, and an older profile can come back.
+/// Ten switches in a row, of early items, too, keep as many generations as asked for, an older profile can come back,
+/// and what did not change takes no key.
 pub fn ten_switches(system: System) {
     let mut host = Scenario::new(system, "ten");
     host.nixos();
     host.file("/etc/users", "");
     host.secret("token", "v0");
     host.secret("keep", "kept");
+    host.secret("early", "e0");
+    host.profile()["beforeUserborn"] = json!(["early"]);
+    host.profile()["placeholder"] = json!({ "keep": placeholder("keep") });
     let base = host.profile().clone();
     host.next("base", &base);
     let mut profile = base.clone();
@@ -277,18 +283,23 @@ pub fn ten_switches(system: System) {
         host.next(&name, profile);
         script.extend(["switch ", &name, "\n"]);
     };
-    for i in 1..=10 {
-        profile["secrets"]["token"]["cipher"] =
-            host.store(&format!("v{i}"), format!("v{i}")).into();
-        step(&host, format!("three{i}"), &profile);
+    for i in 1..=13 {
+        if i > 10 {
+            profile["settings"]["keepGenerations"] = 0.into();
+        }
+        for (id, version) in [("token", "v"), ("early", "e")] {
+            let version = format!("{version}{i}");
+            profile["secrets"][id]["cipher"] = host.store(&version, &version).into();
+        }
+        step(&host, format!("{}{i}", if i > 10 { "all" } else { "three" }), &profile);
     }
-    profile["settings"]["keepGenerations"] = 0.into();
-    for i in 11..=13 {
-        profile["secrets"]["token"]["cipher"] =
-            host.store(&format!("v{i}"), format!("v{i}")).into();
-        step(&host, format!("all{i}"), &profile);
-    }
-    script.push_str("switch base\n");
+    let mut keyless = base.clone();
+    keyless["secrets"]["keep"]["name"] = "deep/kept".into();
+    keyless["secrets"]["early"]["mode"] = "0444".into();
+    keyless["secrets"].as_object_mut().unwrap().remove("token");
+    keyless["templates"] = json!({ "conf": { "content": format!("<{}>", placeholder("keep")) } });
+    host.next("keyless", &keyless);
+    script.push_str("switch base\nmv /etc/ssh/ssh_host_ed25519_key /root\nswitch keyless\n");
     let boot = host.run(&script);
     let numbers = |step: &str| -> Vec<u32> {
         let text = boot.text(&format!("{step}.generations"));
@@ -296,13 +307,27 @@ pub fn ten_switches(system: System) {
         numbers.sort_unstable();
         numbers
     };
-    assert_eq!(numbers("three1"), [1, 2]);
-    assert_eq!(numbers("three2"), [1, 2, 3]);
-    assert_eq!(numbers("three10"), [9, 10, 11]);
-    assert_eq!(numbers("all13"), [9, 10, 11, 12, 13, 14], "none is removed");
-    assert_eq!(numbers("base"), [15], "back to one, and to the first profile");
-    assert!(boot.text("three10.texts").contains("/run/vaultix/token:v10"));
-    assert!(boot.text("base.texts").contains("/run/vaultix/token:v0"));
+    // A switch of an early item makes two, of which one is passed through.
+    assert_eq!(numbers("three1"), [1, 3]);
+    assert_eq!(numbers("three2"), [1, 3, 5]);
+    assert_eq!(numbers("three10"), [17, 19, 21]);
+    assert_eq!(numbers("all13"), [17, 19, 21, 23, 25, 27], "none is removed");
+    assert_eq!(numbers("base"), [29], "back to one, and to the first profile");
+    for (step, texts) in [("three10", ["v10", "e10"]), ("base", ["v0", "e0"])] {
+        for (file, text) in ["token", "early"].into_iter().zip(texts) {
+            let line = format!("/run/vaultix/{file}:{text}");
+            assert!(
+                boot.text(&format!("{step}.texts")).lines().any(|it| it == line),
+                "{step}: {line}"
+            );
+        }
+    }
+    assert_eq!(boot.status("keyless.switch"), 0, "{}", boot.text("keyless.switch"));
+    let texts = boot.text("keyless.texts");
+    let mut texts: Vec<_> = texts.lines().collect();
+    texts.sort_unstable();
+    let expected = ["conf:<kept>", "deep/kept:kept", "early:e0"];
+    assert_eq!(texts, expected.map(|text| format!("/run/vaultix/{text}")));
     boot.assert_no_cycle();
 }
 
