@@ -42,6 +42,7 @@ pub fn every_secret_arrives(system: System) {
         note order systemctl show --property=ActiveEnterTimestampMonotonic --value \
             vaultix-secret@big.service vaultix.target sysinit.target
         note verify systemd-analyze verify --generators=yes --man=no default.target
+        note static find /etc/systemd/system '(' -name 'vaultix*' -o -name '*-vaultix.conf' ')' -printf '%f\n'
         # Wherever a careless program could have left it; the ramfs is another file system.
         note leaks find /etc /run /tmp /var/tmp /var/lib/systemd /root -xdev -type f -newer /proc/1 \
             -exec grep --files-with-matches --fixed-strings correct-horse {} +
@@ -85,6 +86,11 @@ pub fn every_secret_arrives(system: System) {
     assert!(times[0] > 0 && times[0] <= times[1] && times[1] <= times[2], "in order: {times:?}");
     assert!(!boot.text("verify").to_lowercase().contains("cycle"), "{}", boot.text("verify"));
     assert!(!boot.text("verify").contains("vaultix"), "{}", boot.text("verify"));
+    let units = boot.text("static");
+    let mut units: Vec<_> = units.lines().collect();
+    units.sort_unstable();
+    let expected = ["vaultix-switch-early.service", "vaultix-switch.service"];
+    assert_eq!(units, expected, "all others would be restarted when the package's path changes");
     boot.assert_no_cycle();
     assert_eq!(boot.text("leaks"), "", "the plaintext is in the ramfs and nowhere else");
     assert!(boot.journal().iter().all(|line| !line.message.contains(MARKER)), "nor in the journal");

@@ -126,7 +126,9 @@ pub fn dependencies_of_their_own(system: System) {
     }
     host.file("/fixtures/broken", "not an age file");
     host.profile()["placeholder"] = json!({ "token": placeholder("token") });
-    host.profile()["templates"] = json!({ "conf": { "content": placeholder("token") } });
+    // Whoever reads both is restarted once, after the later one.
+    host.profile()["templates"] =
+        json!({ "conf": { "content": placeholder("token"), "restartUnits": ["told.service"] } });
     for name in ["told", "both", "requires", "binds", "plain"] {
         host.consumer(name, "/run/vaultix/token");
     }
@@ -182,6 +184,8 @@ pub fn dependencies_of_their_own(system: System) {
     check("back", "changed", ["new", "new", "new", "new", "same"]);
     check("changed", "reload", ["new", "new", "same", "same", "same"]);
     check("template", "stop", ["same", "down", "down", "down", "same"]);
+    let starts = boot.text("told.log").matches("start").count();
+    assert_eq!(starts, 4, "once for each change: {}", boot.text("told.log"));
     let log = boot.text("both.log");
     assert_eq!(log.matches("start v3").count(), 1, "one restart, not two: {log}");
     assert_eq!((boot.text("conf"), boot.text("again")), ("v4".into(), "v4".into()));

@@ -155,6 +155,7 @@ pub fn every_kind_of_change(system: System) {
     walk.cipher("alice", "again", "alice-v2");
     walk.step("early-same", &[], 0);
     walk.profile["secrets"]["change"]["cipher"] = "/store/broken".into();
+    walk.profile["secrets"]["change"]["mode"] = "0444".into();
     walk.host.file("/store/broken", "not an age file");
     walk.cipher("inner", "v3", "inner-v3");
     walk.expect("inner", "inner-v3");
@@ -207,6 +208,8 @@ pub fn every_kind_of_change(system: System) {
     };
     assert!(line("owner", "files", "/owner").ends_with("/owner 440 daemon root "));
     assert!(line("all", "files", "/owner").ends_with("/owner 440 daemon mail "));
+    assert!(line("bad", "files", "/change").ends_with("/change 400 root root "), "as it was");
+    assert!(line("mended", "files", "/change").ends_with("/change 444 root root "));
     for step in ["add", "change", "remove", "rename", "same", "text", "inner", "early", "bad"] {
         let inode = line(step, "inodes", "keep");
         assert_eq!(inode, line("nothing", "inodes", "keep"), "{step}: a hard link");
@@ -231,17 +234,22 @@ pub fn every_kind_of_change(system: System) {
     boot.assert_no_cycle();
 }
 
-/// The first activation on a running system that never had anything of ours, the way back, and a
-/// second first time.
+/// The first activation on a running system that never had anything of ours, the way back, and a second first time; and
+/// an early item that becomes one like the others and early again.
 pub fn first_activation(system: System) {
     let mut host = Scenario::new(system, "first");
     host.nixos();
     host.file("/etc/users", "alice 1500\n");
-    host.secret("alice", "hash");
+    host.secret_with("alice", "hash", json!({ "restartUnits": ["c-alice.service"] }));
     host.secret_with("token", "hunter2", json!({ "owner": "alice" }));
     host.profile()["beforeUserborn"] = json!(["alice"]);
-    let profile = host.profile().clone();
+    host.consumer("c-alice", "/etc/machine-id");
+    let mut profile = host.profile().clone();
     host.next("first", &profile);
+    host.next("third", &profile);
+    host.next("again", &profile);
+    profile["beforeUserborn"] = json!([]);
+    host.next("second", &profile);
     *host.profile() = Value::Null;
     let boot = host.run(
         r"
@@ -249,17 +257,38 @@ pub fn first_activation(system: System) {
         switch first
         note fstype stat --file-system --format=%T /run/vaultix/
         note shadow grep ^alice: /etc/shadow
+        switch second
+        note gone stat /run/vaultix-for-user
+        switch third
+        note early cat /run/vaultix-for-user/alice
+        rm /etc/vaultix/profile.json
+        systemctl daemon-reload
+        note back systemctl restart sysinit-reactivation.target
+        note failed systemctl --failed --plain --no-legend
+        note still cat /run/vaultix/token
+        switch again
         ",
     );
     assert_eq!(boot.status("before"), 1, "there was nothing");
-    assert_eq!(boot.status("first.switch"), 0, "{}", boot.text("first.switch"));
-    assert!(boot.text("first.texts").contains("/run/vaultix/token:hunter2"));
-    assert!(boot.text("first.files").contains("/run/vaultix/token 400 alice root"));
+    for step in ["first", "second", "third", "again"] {
+        let said = boot.text(&format!("{step}.switch"));
+        assert_eq!(boot.status(&format!("{step}.switch")), 0, "{step}: {said}");
+        assert!(boot.text(&format!("{step}.texts")).contains("/run/vaultix/token:hunter2"));
+        assert!(boot.text(&format!("{step}.texts")).contains("/run/vaultix/alice:hash"), "{step}");
+        let files = boot.text(&format!("{step}.files"));
+        assert!(files.contains("/run/vaultix/token 400 alice root"), "{step}: {files}");
+        for unit in [secret_unit("alice"), secret_unit("token"), "vaultix.target".into()] {
+            assert_eq!(boot.unit_at(step, &unit)["ActiveState"], "active", "{step}: {unit}");
+        }
+    }
     assert_eq!(boot.text("fstype"), "ramfs");
     assert_eq!(boot.text("shadow"), "alice:hash:1::::::", "users were made again, with it");
-    for unit in [secret_unit("alice"), secret_unit("token"), "vaultix.target".into()] {
-        assert_eq!(boot.unit(&unit)["ActiveState"], "active", "{unit}");
-    }
+    assert_eq!(boot.status("gone"), 1, "no early item, no link to any");
+    assert_eq!(boot.text("early"), "hash");
+    assert_eq!(restarted(&boot, "first", "third"), [""; 0], "the plaintext is the same");
+    assert_eq!(boot.status("back"), 0, "{}", boot.text("back"));
+    assert_eq!(boot.text("failed"), "");
+    assert_eq!(boot.text("still"), "hunter2", "what runs can read until it is stopped");
     boot.assert_no_cycle();
 }
 

@@ -45,9 +45,10 @@ pub fn templates_are_rendered(system: System) {
         "plain": { "content": "no secret at all {{ not hex }} {{" },
         "sub/dir.conf": { "content": p("word") },
         "unknown": { "content": format!("x {{{{ {unknown} }}}} y") },
+        "ghostly": { "content": p("ghost") },
         "needs-broken": { "content": format!("{} {}", p("word"), p("broken")) },
     });
-    let ids = ["word", "binary", "tricky", "broken", "filled"];
+    let ids = ["word", "binary", "tricky", "broken", "filled", "ghost"];
     host.profile()["placeholder"] =
         ids.iter().map(|id| (*id, p(id))).collect::<serde_json::Value>();
     host.profile()["templates"] = templates;
@@ -106,13 +107,17 @@ pub fn templates_are_rendered(system: System) {
     let template = template_unit("unknown");
     assert_eq!(boot.unit_at("before", &template)["ActiveState"], "failed");
     boot.assert_error(&template, &["unknown", &unknown]);
+    assert_eq!(boot.unit_at("before", &template)["ExecMainStatus"], "65");
+    let template = template_unit("ghostly");
+    assert_eq!(boot.unit_at("before", &template)["ExecMainStatus"], "65");
+    boot.assert_error(&template, &["ghostly", "\"ghost\", which is no secret of this host"]);
     let template = template_unit("needs-broken");
     assert_eq!(boot.unit_at("before", &template)["ActiveState"], "failed");
     boot.assert_error(&template, &["needs-broken", "broken", "vaultix-secret@broken.service"]);
     let mut failed = boot.failed("before");
     failed.sort();
-    let expected = [secret_unit("broken"), template_unit("needs-broken"), template_unit("unknown")];
-    assert_eq!(failed, expected);
+    let templates = ["ghostly", "needs-broken", "unknown"].map(template_unit);
+    assert_eq!(failed, [&[secret_unit("broken")], &templates[..]].concat());
 
     assert_eq!(boot.text("changed"), "pw=<correct horse>");
     assert_eq!(boot.text("changed.mode"), "440 1 8");
