@@ -2,5 +2,6 @@
 
 pub mod container;
 pub mod packages;
+pub mod rage;
 pub mod system;
 pub mod workspace;

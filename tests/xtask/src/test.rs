@@ -5,7 +5,7 @@ use std::env;
 use argh::FromArgs;
 use xshell::cmd;
 use xtask::workspace::{self, Result};
-use xtask::{packages, system};
+use xtask::{packages, rage, system};
 
 use crate::install;
 
@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Err("booting a container takes root; without it: cargo test".into());
     }
     system::make(&sh)?;
+    rage::ensure(&sh)?;
     let prefix = workspace::target()?.join("stage");
     install::into(&prefix)?;
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
