@@ -7,11 +7,12 @@ use vaultix_generator::status::Status;
 use vaultix_generator::unit::{Kind, late_key_unit};
 
 use crate::failure::Failure;
-use crate::generation::{Generation, Note, Ramfs, link_of};
+use crate::generation::{Generation, Note, link_of};
 use crate::host::Host;
 use crate::owner::{Accounts, Ownership};
 use crate::path::{self, Before};
 use crate::plaintext::Plaintext;
+use crate::ramfs::Ramfs;
 use crate::record::{self, Record};
 use crate::render::{files, render, users_of};
 use crate::subject::Subject;
@@ -117,7 +118,7 @@ fn queue_all(profile: &Profile, subject: Subject) -> Result<(), Failure> {
 }
 
 /// Notes that whoever reads an item has to be told of it.
-fn note_untold(generation: &Generation, subject: Subject) -> Result<(), Failure> {
+pub(crate) fn note_untold(generation: &Generation, subject: Subject) -> Result<(), Failure> {
     if subject.place().early {
         // Apart, since the first phase of a switch tells userborn, and the second all others.
         generation.mark(Note::Due, USERBORN)?;
