@@ -135,6 +135,11 @@ mod faults {
     }
 
     #[test]
+    fn first_activation() {
+        run_as_root(fault::first_activation);
+    }
+
+    #[test]
     fn changed_secret() {
         run_as_root(fault::changed_secret);
     }

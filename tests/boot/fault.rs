@@ -310,8 +310,8 @@ fn check_told(run: &Run, clean: &Run) -> Result<(), String> {
     Ok(())
 }
 
-/// Tries every fault at every system call of `what`, and says how many that were.
-fn every_call(what: &str) {
+/// Tries each of `faults` at every system call of `what`, and says how many that were.
+fn every_call(what: &str, faults: &[&'static str]) {
     let place = Place::new(what);
     let clean = place.run(what, "");
     assert_eq!((clean.status, clean.second), (0, 0), "{}", clean.said);
@@ -320,7 +320,7 @@ fn every_call(what: &str) {
     // A close that fails has still closed; strace would skip it, and a pipe would never end.
     let is_real = |name: &str, fault: &str| name != "close" || fault == "signal=KILL";
     let faults = |(name, count): &(String, usize)| {
-        let faults = FAULTS.into_iter().filter(|fault| is_real(name, fault));
+        let faults = faults.iter().copied().filter(|fault| is_real(name, fault));
         let injected = |fault| (fault, format!("{name}:{fault}:when={count}"));
         faults.map(injected).collect::<Vec<_>>()
     };
@@ -373,22 +373,28 @@ fn remove(work: &Path) {
 
 /// The first secret of a boot, where there is nothing yet.
 pub fn first_secret() {
-    every_call("first");
+    every_call("first", &FAULTS);
 }
 
 /// A secret that is decrypted again, with another plaintext, owner and mode.
 pub fn changed_secret() {
-    every_call("secret");
+    every_call("secret", &FAULTS);
 }
 
 /// The first phase of a switch.
 pub fn early_switch() {
-    every_call("early");
+    every_call("early", &FAULTS);
 }
 
 /// The second phase of a switch.
 pub fn whole_switch() {
-    every_call("switch");
+    every_call("switch", &FAULTS);
+}
+
+/// Both phases of a first switch, where there is nothing yet, killed. The other faults take the same ways as above.
+pub fn first_activation() {
+    every_call("first-early", &["signal=KILL"]);
+    every_call("first-switch", &["signal=KILL"]);
 }
 
 /// Where systemd cannot be reached, that is an error, and the next run tells it.

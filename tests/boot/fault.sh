@@ -23,6 +23,16 @@ secret)
     under() { secret new "$@"; }
     again() { secret new; }
     ;;
+first-early)
+    before() { true; }
+    under() { early new "$@"; }
+    again() { normal new && early new && normal new; }
+    ;;
+first-switch)
+    before() { true; }
+    under() { normal new "$@"; }
+    again() { early new && normal new; }
+    ;;
 early)
     before() { early old && normal old; }
     under() { early new "$@"; }

@@ -33,12 +33,13 @@ await() {
 
 # snapshot NAME: the state of all units that are loaded and of all of ours, in /out/NAME.units
 snapshot() {
-    local loaded others=()
-    loaded=$(systemctl list-units --all --full --plain --no-legend | cut -d' ' -f1 | sort)
-    mapfile -t others < <(find /run/systemd/generator /etc/systemd/system -maxdepth 1 -name 'vaultix-*.*' ! -name '*.d' \
-        -printf '%f\n' | sort | comm -13 <(printf '%s\n' "$loaded") -)
+    local units=()
+    mapfile -t units < <({
+        systemctl list-units --all --full --plain --no-legend | cut -d' ' -f1
+        find /run/systemd/generator /etc/systemd/system -maxdepth 1 -name 'vaultix-*.*' ! -name '*.d' -printf '%f\n'
+    } | sort -u)
     systemctl show --property=Id,Description,LoadState,ActiveState,SubState,Result,ExecMainStatus,MainPID \
-        --property=InvocationID,StatusText,FragmentPath '*' "${others[@]}" >"/out/$1.units"
+        --property=InvocationID,StatusText,FragmentPath -- "${units[@]}" >"/out/$1.units"
 }
 
 # reencrypt ID FIXTURE: puts another ciphertext where the profile says that of secret ID is
