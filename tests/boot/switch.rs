@@ -5,88 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use xtask::system::System;
 
-use crate::support::{Boot, Scenario, placeholder, secret_unit, template_unit};
+#[path = "switch/walk.rs"]
+mod walk;
 
-/// One switch of a host: what the profile becomes, and what is expected then.
-struct Step {
-    /// Its name.
-    name: &'static str,
-    /// Names of the consumers that are restarted, sorted.
-    restarted: &'static [&'static str],
-    /// What else is true then.
-    files: BTreeMap<String, String>,
-    /// Exit status of the stand-in for switch-to-configuration.
-    status: i32,
-}
+use walk::{Walk, restarted};
 
-/// Walks a host through a series of profiles.
-struct Walk {
-    /// The host.
-    host: Scenario,
-    /// The profile of the last step.
-    profile: Value,
-    /// What the last step's files hold.
-    files: BTreeMap<String, String>,
-    /// The steps so far.
-    steps: Vec<Step>,
-}
-
-impl Walk {
-    /// Adds a step from the profile and files as they are now.
-    fn step(&mut self, name: &'static str, restarted: &'static [&'static str], status: i32) {
-        self.host.next(name, &self.profile);
-        self.steps.push(Step { name, restarted, files: self.files.clone(), status });
-    }
-
-    /// Gives a secret a new ciphertext, of this plaintext.
-    fn cipher(&mut self, id: &str, version: &str, plaintext: &str) {
-        self.profile["secrets"][id]["cipher"] =
-            self.host.store(&format!("{id}-{version}"), plaintext).into();
-    }
-
-    /// Expects this text in a file.
-    fn expect(&mut self, name: &str, text: &str) {
-        self.files.insert(name.to_owned(), text.to_owned());
-    }
-
-    /// Returns the script that switches to all of them in turn.
-    fn script(&self) -> String {
-        self.steps.iter().flat_map(|step| ["switch ", step.name, "\n"]).collect()
-    }
-
-    /// Checks every step: files, restarts, exit status, one generation left.
-    fn check(&self, boot: &Boot) {
-        let mut before = "boot";
-        for step in &self.steps {
-            let name = step.name;
-            let said = boot.text(&format!("{name}.switch"));
-            assert_eq!(boot.status(&format!("{name}.switch")), step.status, "{name}: {said}");
-            let found = boot.text(&format!("{name}.texts"));
-            let found: BTreeMap<String, String> = found
-                .lines()
-                .map(|line| line.trim_start_matches("/run/vaultix/").split_once(':').unwrap())
-                .map(|(file, text)| (file.to_owned(), text.to_owned()))
-                .collect();
-            pretty_assertions::assert_eq!(found, step.files, "{name}");
-            assert_eq!(restarted(boot, before, name), step.restarted, "{name}");
-            let generations = boot.text(&format!("{name}.generations"));
-            assert_eq!(generations.lines().count(), 1, "{name}: {generations}");
-            before = name;
-        }
-    }
-}
-
-/// Returns the names of the consumers that another run has taken over between two snapshots.
-fn restarted(boot: &Boot, from: &str, to: &str) -> Vec<String> {
-    let (before, after) = (boot.units(from), boot.units(to));
-    let name = |unit: &String| unit.strip_prefix("c-").unwrap().replace(".service", "");
-    before
-        .iter()
-        .filter(|(unit, _)| unit.starts_with("c-"))
-        .filter(|(unit, was)| was["InvocationID"] != after[*unit]["InvocationID"])
-        .map(|(unit, _)| name(unit))
-        .collect()
-}
+use crate::support::{Scenario, placeholder, secret_unit, template_unit};
 
 /// Every kind of change, alone and all at once, reaches its file and exactly those who use it.
 pub fn every_kind_of_change(system: System) {
@@ -120,8 +44,7 @@ pub fn every_kind_of_change(system: System) {
     }
     host.consumer("l-change", "/run/vaultix/change");
 
-    let profile = host.profile().clone();
-    let mut walk = Walk { host, profile, files, steps: Vec::new() };
+    let mut walk = Walk::new(host, files);
     walk.step("nothing", &[], 0);
     let added = walk.host.store("added", "added-v1");
     walk.profile["secrets"]["added"] = json!({ "cipher": added });
