@@ -18,6 +18,7 @@ verbs=(
 _arguments -C \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
     '*'--version'[print the version]' \
     '1:command:->verb' '*::argument:->rest'
 case $state in
@@ -31,7 +32,8 @@ rest) case $line[1] in
     '*'--host'[re-encrypt for this host only; repeat for several]:name: ' \
     '*'--secret'[re-encrypt this secret only; repeat for several]:id: ' \
     '*'--dry-run'[show what would be done, and do nothing]' \
-    '*'{-q,--quiet}'[say only what failed, and the count]' ;;
+    '*'{-q,--quiet}'[say only what failed, and the count]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   edit) _arguments \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file, for that list; repeat for several hosts]:file:_files' \
@@ -39,11 +41,13 @@ rest) case $line[1] in
     '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
     '*'--stdin'[take the new text from standard input]' \
     '*'--from'[take the new text from this file]:file:_files' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
     '1:file:_files' ;;
   init) _arguments \
     '*'--help'[display usage information]' \
     '*'{-i,--identity}'[the identity'\''s file; default ~/.config/vaultix/identity.txt]:file:_files' \
     '*'--passphrase'[lock a new identity with a passphrase, which is asked for]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
     '1:directory:_files -/' ;;
   generate) _arguments \
     '*'--help'[display usage information]' \
@@ -52,29 +56,35 @@ rest) case $line[1] in
     '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
     '*'--secret'[make this secret only, and what it is made from; repeat for several]:id: ' \
     '*'--dry-run'[show what would be made, and make nothing]' \
-    '*'{-q,--quiet}'[say only what failed, and the count]' ;;
+    '*'{-q,--quiet}'[say only what failed, and the count]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   rekey) _arguments \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
     '*'{-i,--identity}'[open secrets with the identities in this file, and encrypt to them; repeat for several files]:file:_files' \
-    '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' ;;
+    '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   deploy) _arguments \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of this machine from this file]:file:_files' \
-    '*'--early'[only what is needed before users exist]' ;;
+    '*'--early'[only what is needed before users exist]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   check) _arguments \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
     '*'--cache'[where copies for hosts are; default secrets/cache]:directory:_files -/' \
-    '*'--json'[print what is wrong as JSON]' ;;
+    '*'--json'[print what is wrong as JSON]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   status) _arguments \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
     '*'--cache'[where copies for hosts are; default secrets/cache]:directory:_files -/' \
-    '*'--json'[print it as JSON]' ;;
+    '*'--json'[print it as JSON]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   view) _arguments \
     '*'--help'[display usage information]' \
     '*'{-i,--identity}'[open secrets with the identities in this file; repeat for several files]:file:_files' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
     '1:file:_files' ;;
   textconv) _arguments \
     '*'--help'[display usage information]' \
@@ -87,6 +97,7 @@ rest) case $line[1] in
     '*'--into'[where the secrets go; default secrets]:directory:_files -/' \
     '*'--dry-run'[show what would be made, and make nothing]' \
     '*'{-q,--quiet}'[say only what failed, and the count]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
     '1:scheme:(agenix agenix-rekey sops pass gopass)' \
     '2:file:_files' ;;
   esac ;;

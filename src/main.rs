@@ -9,6 +9,7 @@ mod edit;
 mod editor;
 mod error;
 mod flake;
+mod foreground;
 mod generate;
 mod git;
 mod identity;
@@ -20,6 +21,7 @@ mod keygen;
 mod master;
 mod memory;
 mod need;
+mod pager;
 mod pick;
 mod plan;
 mod plugin;
@@ -86,6 +88,9 @@ fn run() -> Result<Exit> {
     };
     if cli.version {
         return print(concat!("vaultix ", env!("CARGO_PKG_VERSION"), "\n"));
+    }
+    if cli.verbose {
+        report::tell_details();
     }
     match &cli.verb {
         Some(Verb::Renc(args)) => renc::run(args, &cli),

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Exit, Result};
+use crate::report;
 
 /// A file that is about to be replaced, and its successor beside it. That is removed when dropped.
 pub struct Target {
@@ -104,6 +105,7 @@ impl Target {
 
     /// Gives the successor its name by `give`, safely on disk.
     fn put(&self, give: impl FnOnce(&Path, &Path) -> io::Result<()>) -> Result<()> {
+        report::detail(format_args!("replacing {}", self.path.display()));
         let write = || {
             give(&self.beside, &self.path)?;
             let directory = self.path.parent().filter(|parent| *parent != Path::new(""));

@@ -12,6 +12,7 @@ use vaultix_units::{decrypt, header};
 use crate::error::{Error, Exit, Result};
 use crate::master::Master;
 use crate::prompt::Prompt;
+use crate::report;
 use crate::{recipient, source};
 
 /// A secret as it stands in the repository.
@@ -31,6 +32,7 @@ impl Secret {
             return Ok(None);
         }
         let bytes = source::read(path)?;
+        report::detail(format_args!("read {}: {} bytes", path.display(), bytes.len()));
         let format = if source::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
         let damaged = |reason: String| cannot_open(path).because(reason);
         let ciphertext = source::dearmor(bytes).map_err(damaged)?;
@@ -64,6 +66,7 @@ pub fn open_all(
     let (mut headers, mut files) = (Vec::new(), Vec::new());
     for &path in paths {
         let read = source::read(path).and_then(|bytes| {
+            report::detail(format_args!("read {}: {} bytes", path.display(), bytes.len()));
             let damaged = |reason| cannot_open(path).because(reason);
             let ciphertext = source::dearmor(bytes).map_err(damaged)?;
             let stanzas = header::stanzas(&ciphertext)

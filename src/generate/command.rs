@@ -14,6 +14,7 @@ use crate::error::{Error, Exit, Result};
 use crate::input;
 use crate::interrupt::Interrupt;
 use crate::memory::Directory;
+use crate::report;
 
 /// Names the directory with the plaintexts of dependencies, to the program.
 const VARIABLE: &str = "VAULTIX_DEPENDENCIES";
@@ -53,6 +54,7 @@ pub fn run(argv: &[String], inputs: &[Input], surroundings: &Surroundings) -> Re
     }
     let name = argv.first().map(String::as_str).unwrap_or_default();
     let failed = |why: &str| Error::new(Exit::SomeFailed, format!("\"{name}\" {why}"));
+    report::detail(format_args!("running {name}"));
     let child = spawn(argv, &directory.path, surroundings.root).map_err(|error| {
         let error = failed("cannot be run").because(error);
         error.fix("install the program, or add its package to vaultix.extraPackages")

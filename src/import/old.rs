@@ -9,6 +9,7 @@ use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::Scheme;
 use crate::error::{Error, Exit, Result};
+use crate::import::snippet::Fields;
 use crate::import::sops::Document;
 use crate::import::{agenix, name, pass, tree};
 use crate::master::Unwrapped;
@@ -21,6 +22,8 @@ pub struct Old {
     pub path: PathBuf,
     /// The secrets in it.
     pub ids: Vec<String>,
+    /// What is known of how they are placed on a host.
+    pub fields: Fields,
     /// How it is closed.
     sealed: Sealed,
 }
@@ -55,7 +58,7 @@ pub fn list(scheme: Scheme, source: &Path, new: &Path) -> Result<Listing> {
             .into_iter()
             .map(|(path, id)| match path.extension() {
                 Some(ending) if ending == "age" => Old::age(&source.join(path), id),
-                _ => Ok(Old { path: source.join(path), ids: vec![id], sealed: Sealed::Gpg }),
+                _ => Ok(Old::new(source.join(path), vec![id], Sealed::Gpg)),
             })
             .collect()),
         Scheme::Sops if source.is_dir() => {
@@ -85,6 +88,11 @@ fn of_tree(root: &Path, new: &Path, endings: &[&str]) -> Result<Vec<(PathBuf, St
 }
 
 impl Old {
+    /// Takes the file `path`, of which nothing else is known.
+    fn new(path: PathBuf, ids: Vec<String>, sealed: Sealed) -> Self {
+        Self { path, ids, fields: Fields::new(), sealed }
+    }
+
     /// Reads the age file `path`, which will be the secret `id`.
     ///
     /// # Errors
@@ -97,17 +105,14 @@ impl Old {
                 .because("it does not exist")
         };
         let ciphertext = Secret::read(&path)?.ok_or_else(missing)?.ciphertext;
-        Ok(Self { path, ids: vec![id], sealed: Sealed::Age(ciphertext) })
+        Ok(Self::new(path, vec![id], Sealed::Age(ciphertext)))
     }
 
     /// Reads the file `path` of sops, `None` if it is none.
     fn sops(path: &Path) -> Result<Option<Self>> {
         let document = Document::read(path)?;
-        Ok(document.map(|document| Self {
-            path: path.to_owned(),
-            ids: document.ids(path),
-            sealed: Sealed::Sops(document),
-        }))
+        Ok(document
+            .map(|document| Self::new(path.to_owned(), document.ids(path), Sealed::Sops(document))))
     }
 
     /// Returns what an identity needs to open it; nothing where none would help.

@@ -48,7 +48,7 @@ fn agenix(name: &str) -> Desk {
     desk.write(
         "old/secrets.nix",
         "let me = \"ssh-ed25519 AAAA\"; in {\n\
-         \"secrets/wifi.age\".publicKeys = [ me ];\n\
+         \"secrets/wifi.age\" = { publicKeys = [ me ]; owner = \"iwd\"; mode = \"0440\"; };\n\
          \"secrets/web/tls key \\${a}\\\".age\" = { publicKeys = [ me ]; armor = true; };\n\
          \"./secrets/blob.age\".publicKeys = [ me ];\n}\n",
     );
@@ -68,6 +68,9 @@ fn rules_of_agenix_become_secrets() {
         let line = format!("import agenix {source} -i keys/ssh-ed25519 --into new");
         let done = desk.vaultix(&line).exits(0).says(&["3 imported", "new/wifi.age: made from"]);
         assert_eq!(ids(&desk, &done), ["blob", "web/tls key ${a}\"", "wifi"]);
+        let wifi =
+            "vaultix.secrets.wifi = { file = ./new/wifi.age; mode = \"0440\"; owner = \"iwd\"; };";
+        assert!(done.stdout.contains(wifi), "{}", done.stdout);
     }
     assert_eq!(open(&desk, "new/wifi.age", "ssh-ed25519"), b"correct horse");
     assert_eq!(open(&desk, "new/web/tls key ${a}\".age", "ssh-ed25519"), b"key\n");
