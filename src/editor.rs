@@ -31,7 +31,7 @@ pub fn edit(text: &Plaintext, name: &OsStr, interrupt: &Interrupt) -> Result<Pla
             .fix("set XDG_RUNTIME_DIR to a directory on a tmpfs, or pass the text with --stdin")
     })?;
     let path = directory.write(name.as_ref(), text).map_err(|error| {
-        let what = format!("cannot write {}", Path::new(name).display());
+        let what = format!("cannot write {}", directory.path.join(name).display());
         Error::new(Exit::CantCreate, what).because(error)
     })?;
 

@@ -34,7 +34,9 @@ impl Secret {
         let bytes = source::read(path)?;
         report::detail(format_args!("read {}: {} bytes", path.display(), bytes.len()));
         let format = if source::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
-        let damaged = |reason: String| cannot_open(path).because(reason);
+        let damaged = |reason: String| {
+            Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
+        };
         let ciphertext = source::dearmor(bytes).map_err(damaged)?;
         let stanzas =
             header::recipients(&ciphertext).map_err(|error| damaged(error.to_string()))?;
@@ -65,10 +67,12 @@ pub fn open_all(
     let mut outcomes = BTreeMap::new();
     let (mut headers, mut files) = (Vec::new(), Vec::new());
     for &path in paths {
-        let read = source::read(path).and_then(|bytes| {
-            report::detail(format_args!("read {}: {} bytes", path.display(), bytes.len()));
-            let damaged = |reason| cannot_open(path).because(reason);
-            let ciphertext = source::dearmor(bytes).map_err(damaged)?;
+        let read = Secret::read(path).and_then(|secret| {
+            let missing = || {
+                Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+                    .because("it does not exist")
+            };
+            let Secret { ciphertext, .. } = secret.ok_or_else(missing)?;
             let stanzas = header::stanzas(&ciphertext)
                 .map_err(|error| source::cannot_open(path, &error, &[]))?;
             headers.push(stanzas);
@@ -86,11 +90,6 @@ pub fn open_all(
         outcomes.insert((*path).to_owned(), opened);
     }
     Ok(outcomes)
-}
-
-/// Returns the error of a damaged file.
-fn cannot_open(path: &Path) -> Error {
-    Error::new(Exit::Data, format!("cannot open {}", path.display()))
 }
 
 /// Encrypts `text` in `format`.

@@ -83,6 +83,9 @@ fn deciding_files_do_nothing() {
         "units/src/header.rs",
         "src/cli.rs",
         "src/error.rs",
+        "src/generate/plan.rs",
+        "src/generate/public.rs",
+        "src/generate/ssh.rs",
         "src/identity.rs",
         "src/plan.rs",
     ] {

@@ -156,6 +156,18 @@ fn an_identity_that_is_there_is_kept() {
 }
 
 #[test]
+fn settings_are_where_the_user_has_them() {
+    let desk = desk("init-settings");
+    let settings = desk.path("home/settings");
+    let line = "init --passphrase";
+    run(command(&desk, line).env_remove("HOME")).exits(64).says(&["vaultix init --identity FILE"]);
+    run(command(&desk, "init").env("XDG_CONFIG_HOME", &settings)).exits(0);
+    assert!(settings.join("vaultix/identity.txt").exists());
+    let flake = String::from_utf8(desk.read("work/flake.nix")).unwrap();
+    assert!(flake.contains("identity = \"~/settings/vaultix/identity.txt\";"), "{flake}");
+}
+
+#[test]
 fn a_passphrase_is_asked_for_twice() {
     let desk = desk("init-passphrase");
     let mut pty = Pty::start(&mut command(&desk, "init --passphrase"));
