@@ -60,6 +60,10 @@ mod messages;
 #[path = "desk/pick.rs"]
 mod pick;
 
+/// Keys for the time of quantum computers.
+#[path = "desk/pq.rs"]
+mod pq;
+
 /// Hardware keys and the like.
 #[path = "desk/plugin.rs"]
 mod plugin;
