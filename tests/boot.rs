@@ -33,6 +33,10 @@ mod failure;
 #[path = "boot/fault.rs"]
 mod fault;
 
+/// Host keys, right and wrong.
+#[path = "boot/key.rs"]
+mod key;
+
 /// What a host goes through later on.
 #[path = "boot/life.rs"]
 mod life;
@@ -83,6 +87,7 @@ on_both! {
     arrival::every_secret_arrives,
     arrival::a_plain_service_waits,
     arrival::any_name_will_do,
+    arrival::a_thousand_secrets,
     arrival::every_kind_of_host_key,
     arrival::readable_until_services_stop,
     arrival::the_helper_has_few_rights,
@@ -94,6 +99,7 @@ on_both! {
     early::a_password_is_there_before_users,
     early::users_are_made_without_it,
     early::a_key_on_a_late_mount,
+    key::each_key_is_tried,
     template::templates_are_rendered,
     switch::every_kind_of_change,
     switch::first_activation,
@@ -104,6 +110,7 @@ on_both! {
     life::only_the_missing_key_is_waited_for,
     life::rescue_and_the_mount,
     restart::consumers_are_told_of_changes_only,
+    restart::dependencies_of_their_own,
     restart::reload_of_systemd_keeps_all,
     nix::a_profile_that_nix_made,
     ;
@@ -118,8 +125,18 @@ mod faults {
     use crate::{fault, support::run_as_root};
 
     #[test]
+    fn systemd_cannot_be_reached() {
+        run_as_root(fault::systemd_cannot_be_reached);
+    }
+
+    #[test]
     fn first_secret() {
         run_as_root(fault::first_secret);
+    }
+
+    #[test]
+    fn first_activation() {
+        run_as_root(fault::first_activation);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::error::Result;
+use crate::error::{Error, Exit, Result};
 use crate::flake::{self, Attributes};
 use crate::import::name;
 use crate::import::old::{Listing, Old};
@@ -21,9 +21,12 @@ const FIELDS: [&str; 4] = ["owner", "group", "mode", "path"];
 ///
 /// # Errors
 ///
-/// Nix's own.
+/// That they do not exist, or Nix's own.
 pub fn list(source: &Path) -> Result<Listing> {
     let rules = if source.is_dir() { source.join(RULES) } else { source.to_owned() };
+    rules.metadata().map_err(|error| {
+        Error::new(Exit::NoInput, format!("cannot read {}", rules.display())).because(error)
+    })?;
     let (paths, fields): (Vec<PathBuf>, Vec<Fields>) = flake::attributes(&rules, &FIELDS)?
         .into_iter()
         .map(|(name, rule)| (plain(&name), texts(rule)))
