@@ -146,7 +146,8 @@ fn place_subject(
     let generation = ramfs.generation(current(&ramfs, link_of(place, settings), settings)?)?;
     let result = place_in(&ramfs, &generation, settings, subject, make);
     if let Err(failure) = result {
-        if generation.stat(&place.name)?.is_none() {
+        // It was never in place, or is not: its consumers run without it. The record is what is written last.
+        if generation.stat(&place.name)?.is_none() || !generation.has_note(Note::Placed, &key)? {
             note_untold(&generation, subject)?;
         }
         return Err(failure);
