@@ -87,8 +87,16 @@ pub fn users_are_made_without_it(system: System) {
     host.secret_with("named", "1", json!({ "owner": "alice" }));
     host.secret_with("early-named", "1", json!({ "owner": "alice" }));
     host.profile()["beforeUserborn"] = json!(["alice", "early-named"]);
-    let boot =
-        host.run("note state systemctl is-system-running; note users grep ^alice: /etc/passwd");
+    let mut profile = host.profile().clone();
+    profile["secrets"]["more"] = json!({ "cipher": host.store("more", "1") });
+    host.next("two", &profile);
+    let boot = host.run(
+        r"
+        note state systemctl is-system-running
+        note users grep ^alice: /etc/passwd
+        switch two
+        ",
+    );
     assert_eq!(boot.text("state"), "degraded");
     assert_eq!(boot.text("users"), "alice:x:1500:1500::/:/bin/sh");
     assert_eq!(boot.unit(&secret_unit("alice"))["ExecMainStatus"], "65");
@@ -96,6 +104,8 @@ pub fn users_are_made_without_it(system: System) {
     assert_eq!(boot.unit(&secret_unit("early-named"))["ExecMainStatus"], "78");
     boot.assert_error(&secret_unit("early-named"), &["early-named", "alice"]);
     assert_eq!(boot.unit(&secret_unit("named"))["ActiveState"], "active");
+    assert_eq!(boot.status("two.switch"), 4, "it is still not there");
+    assert_eq!(boot.text("userborn.log").lines().count(), 1, "which is no reason to make users");
     boot.assert_no_cycle();
 }
 
