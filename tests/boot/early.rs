@@ -11,7 +11,8 @@ pub fn a_password_is_there_before_users(system: System) {
     let mut host = Scenario::new(system, "early");
     host.nixos();
     host.file("/etc/users", "alice 1500\nbob 1501\n");
-    host.secret("alice", "$y$j9T$alice$hash");
+    // A number means something before there are users.
+    host.secret_with("alice", "$y$j9T$alice$hash", json!({ "owner": "1500", "group": "8" }));
     host.secret("bob-hash", "hash-of-bob");
     host.secret_with("owned", "1", json!({ "owner": "alice" }));
     host.profile()["placeholder"] = json!({ "bob-hash": placeholder("bob-hash") });
@@ -66,7 +67,7 @@ pub fn a_password_is_there_before_users(system: System) {
     let early = boot.text("early");
     let mut early: Vec<_> = early.lines().collect();
     early.sort_unstable();
-    let expected = ["alice 400 0 0", "bob 400 0 0", "bob-hash 400 0 0", "owned 400 1500 0"];
+    let expected = ["alice 400 1500 8", "bob 400 0 0", "bob-hash 400 0 0", "owned 400 1500 0"];
     assert_eq!(early, expected, "both links lead to the one generation");
     let times: Vec<u64> =
         boot.text("order").split_whitespace().map(|time| time.parse().unwrap()).collect();
