@@ -32,6 +32,10 @@ mod edit;
 #[path = "desk/check.rs"]
 mod check;
 
+/// Secrets that programs make.
+#[path = "desk/generate.rs"]
+mod generate;
+
 /// One fault at every step.
 #[path = "desk/fault.rs"]
 mod fault;
@@ -43,6 +47,10 @@ mod fleet;
 /// Identities of every kind, and how they are unlocked.
 #[path = "desk/identity.rs"]
 mod identity;
+
+/// A beginning.
+#[path = "desk/init.rs"]
+mod init;
 
 /// Coming from an older scheme.
 #[path = "desk/import.rs"]
