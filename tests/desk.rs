@@ -16,6 +16,10 @@ mod pty;
 #[path = "desk/support.rs"]
 mod support;
 
+/// What age itself expects of all who read its files.
+#[path = "desk/conformance.rs"]
+mod conformance;
+
 /// What holds between the parts, and is easily broken by one of them.
 #[path = "desk/contract.rs"]
 mod contract;

@@ -1,6 +1,8 @@
 //! What the repository's own commands and its boot tests share.
 
+pub mod aloud;
 pub mod container;
 pub mod packages;
 pub mod system;
+pub mod vectors;
 pub mod workspace;

@@ -37,6 +37,9 @@ pub const DESK: &[Program] = &[
     ("strace", "strace"),
 ];
 
+/// What fetching age's test vectors needs.
+pub const VECTORS: &[Program] = &[("npm", "npm"), ("node", "nodejs")];
+
 /// Installs the packages of those `programs` that are not there.
 ///
 /// # Errors
