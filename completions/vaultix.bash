@@ -5,26 +5,30 @@ _vaultix() {
   COMPREPLY=()
   case $before in
     --from | --identity | --profile | -i | -p) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    --cache) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+    --cache | --into) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
     --host | --secret | --recipient | -r) return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in renc | edit | rekey | deploy | check | status | view | textconv) verb=$word; break ;; esac
+    case $word in renc | edit | rekey | deploy | check | status | view | textconv | import) verb=$word; break ;; esac
   done
   case $verb in
     renc) words='--help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet' ;;
-    edit) words='--help -i --identity -r --recipient --stdin --from' ;;
+    edit) words='--help -p --profile -i --identity -r --recipient --stdin --from' ;;
     rekey) words='--help -p --profile -i --identity -r --recipient' ;;
     deploy) words='--help -p --profile --early' ;;
     check) words='--help -p --profile --cache --json' ;;
     status) words='--help -p --profile --cache --json' ;;
     view) words='--help -i --identity' ;;
     textconv) words='--help -i --identity' ;;
-    *) words='renc edit rekey deploy check status view textconv --help -p --profile --version' ;;
+    import) words='--help -i --identity -r --recipient --into --dry-run -q --quiet' ;;
+    *) words='renc edit rekey deploy check status view textconv import --help -p --profile --version' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
-  case $verb in edit | view | textconv)
-    [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+  case $verb in
+    edit) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    view) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    textconv) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    import) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -W 'agenix agenix-rekey sops pass gopass' -- "$current") ;;
   esac
 }
 complete -o filenames -F _vaultix vaultix

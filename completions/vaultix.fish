@@ -14,6 +14,7 @@ complete -c vaultix -n '__fish_seen_subcommand_from renc' -l dry-run -d 'show wh
 complete -c vaultix -n '__fish_seen_subcommand_from renc' -s q -l quiet -d 'say only what failed, and the count'
 complete -c vaultix -n __fish_use_subcommand -a edit -d 'change a secret in your editor, or make a new one'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -l help -d 'display usage information'
+complete -c vaultix -n '__fish_seen_subcommand_from edit' -s p -l profile -r -F -d 'read the profile of a host from this file, for that list; repeat for several hosts'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -s i -l identity -r -F -d 'open secrets with the identities in this file; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -s r -l recipient -x -d 'encrypt to this recipient, too; repeat for several'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -l stdin -d 'take the new text from standard input'
@@ -46,3 +47,12 @@ complete -c vaultix -n __fish_use_subcommand -a textconv -d 'print a secret for 
 complete -c vaultix -n '__fish_seen_subcommand_from textconv' -l help -d 'display usage information'
 complete -c vaultix -n '__fish_seen_subcommand_from textconv' -s i -l identity -r -F -d 'open secrets with the identities in this file; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from textconv' -F
+complete -c vaultix -n __fish_use_subcommand -a import -d 'bring over the secrets of an older scheme'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -l help -d 'display usage information'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -s i -l identity -r -F -d 'open the old files with the identities in this file; repeat for several files'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -s r -l recipient -x -d 'encrypt to this recipient, too; repeat for several'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -l into -x -a '(__fish_complete_directories)' -d 'where the secrets go; default secrets'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -l dry-run -d 'show what would be made, and make nothing'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -s q -l quiet -d 'say only what failed, and the count'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -F
+complete -c vaultix -n '__fish_seen_subcommand_from import' -a 'agenix agenix-rekey sops pass gopass'

@@ -11,6 +11,7 @@ verbs=(
     'status:show every secret, who opens it, and on which hosts it is ready'
     'view:print a secret'
     'textconv:print a secret for git diff'
+    'import:bring over the secrets of an older scheme'
 )
 _arguments -C \
     '*'--help'[display usage information]' \
@@ -31,6 +32,7 @@ rest) case $line[1] in
     '*'{-q,--quiet}'[say only what failed, and the count]' ;;
   edit) _arguments \
     '*'--help'[display usage information]' \
+    '*'{-p,--profile}'[read the profile of a host from this file, for that list; repeat for several hosts]:file:_files' \
     '*'{-i,--identity}'[open secrets with the identities in this file; repeat for several files]:file:_files' \
     '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
     '*'--stdin'[take the new text from standard input]' \
@@ -63,5 +65,14 @@ rest) case $line[1] in
     '*'--help'[display usage information]' \
     '*'{-i,--identity}'[open secrets with the identities in this file; repeat for several files]:file:_files' \
     '1:file:_files' ;;
+  import) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-i,--identity}'[open the old files with the identities in this file; repeat for several files]:file:_files' \
+    '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
+    '*'--into'[where the secrets go; default secrets]:directory:_files -/' \
+    '*'--dry-run'[show what would be made, and make nothing]' \
+    '*'{-q,--quiet}'[say only what failed, and the count]' \
+    '1:scheme:(agenix agenix-rekey sops pass gopass)' \
+    '2:file:_files' ;;
   esac ;;
 esac

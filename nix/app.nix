@@ -24,6 +24,7 @@ lib.genAttrs
     "check"
     "status"
     "rekey"
+    "import"
   ]
   (
     verb:

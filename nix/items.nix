@@ -7,6 +7,7 @@
 let
   inherit (builtins) elem filter match;
   inherit (lib) concatMap hasPrefix mapAttrsToList;
+  inherit (import ./escape.nix { inherit lib; }) escape;
   inherit (import ./message.nix) list quote;
   inherit (import ./types.nix { inherit lib; }) hash;
   inherit (cfg.settings) decryptedDir decryptedDirForUser decryptedMountPoint;
@@ -114,7 +115,15 @@ let
         because = "${quote entry.item.path} lies in a directory that Vaultix makes, or is one above it";
         fix = "set name to choose a file in there, or path to a place elsewhere";
       })
-      items;
+      items
+    ++
+      whenever (entry: !entry.isEarly && entry.item.path == "${decryptedDirForUser}/${entry.item.name}")
+        (entry: {
+          what = field "path" entry;
+          because = "${quote entry.item.path} is for what is needed before users exist, and ${quote entry.id} is not in vaultix.beforeUserborn";
+          fix = "leave path out, or add ${quote entry.id} to vaultix.beforeUserborn";
+        })
+        items;
 
   suffixes = "service|socket|device|mount|automount|swap|target|path|timer|slice|scope";
   isUnit =
@@ -140,11 +149,35 @@ let
             fix = "write it in full, like ${quote (withSuffix (lib.head odd))}";
           }
         ) items
+        ++ whenever (entry: earlier entry name != [ ]) (entry: {
+          what = field name entry;
+          because = "${list (earlier entry name)} comes before ${quote entry.id}, and cannot wait for it";
+          fix = "name units that read the file once the system is up";
+        }) items
       )
       [
         "restartUnits"
         "reloadUnits"
       ];
+
+  # The units of a field that an item is ordered after: systemd would drop one of the two at boot.
+  earlier =
+    { item, isEarly, ... }:
+    name:
+    filter (
+      unit:
+      hasPrefix "vaultix" unit
+      || elem unit [
+        "sysinit.target"
+        mountUnit
+      ]
+      || !isEarly && elem unit userUnits
+    ) item.${name};
+  mountUnit = "${escape (lib.removePrefix "/" decryptedMountPoint)}.mount";
+  userUnits = [
+    "systemd-sysusers.service"
+    "userborn.service"
+  ];
 
   isNumeric = text: text == "root" || match "[0-9]+" text != null;
   accounts =

@@ -43,21 +43,23 @@ pub fn list<'a>(root: &Path, hosts: impl Iterator<Item = &'a str>) -> Result<Lis
     hosts
         .map(|host| {
             let directory = root.join(host);
-            let mut files = files(&directory).map_err(|error| {
-                Error::new(
-                    Exit::CantCreate,
-                    format!("cannot list the cache {}", directory.display()),
-                )
-                .because(error)
-            })?;
+            let mut files = files(&directory)?;
             files.retain(|(name, _)| !is_leftover(name));
             Ok((host.to_owned(), files.into_iter().collect()))
         })
         .collect()
 }
 
-/// Returns names and sizes of what is in `directory`.
-fn files(directory: &Path) -> io::Result<Vec<(String, u64)>> {
+/// Returns names and sizes of what is in `directory`; none where it does not exist.
+fn files(directory: &Path) -> Result<Vec<(String, u64)>> {
+    read_directory(directory).map_err(|error| {
+        Error::new(Exit::CantCreate, format!("cannot list the cache {}", directory.display()))
+            .because(error)
+    })
+}
+
+/// Does that.
+fn read_directory(directory: &Path) -> io::Result<Vec<(String, u64)>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -111,9 +113,9 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Names the file that cannot be removed.
+    /// Names the file that cannot be removed, or the directory that cannot be read.
     pub fn sweep(&self, host: &str) -> Result<()> {
-        let names = files(&self.root.join(host)).unwrap_or_default(); // Listing it has failed before.
+        let names = files(&self.root.join(host))?;
         for (name, _) in names.into_iter().filter(|(name, _)| is_leftover(name)) {
             self.remove(&Entry { host: host.to_owned(), name })?;
         }

@@ -10,10 +10,11 @@ use vaultix_units::header::{self, Recipient};
 use crate::cli::{Check, Cli, Renc};
 use crate::desk::Desk;
 use crate::error::{Error, Exit, Result};
-use crate::need::{Faults, Need};
-use crate::plan::{Entry, Plan, plan};
+use crate::need::Need;
+use crate::plan::{Entry, Plan};
 use crate::report::{self, Report, Volume};
-use crate::{cache, error, source};
+use crate::survey::Survey;
+use crate::{error, source};
 
 /// Something that `check` found.
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,10 +51,7 @@ struct Answer<'a> {
 pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
     let desk = Desk::open(cli, &[], args.cache.as_ref())?;
-    let mut faults = Faults::default();
-    let need = Need::of(&desk.profiles, &Renc::default(), &mut faults);
-    let listing = cache::list(&desk.cache, need.hosts.keys().map(String::as_str))?;
-    let plan = plan(&need.wanted, &listing, &need.settled);
+    let Survey { need, plan, faults } = Survey::of(&desk.profiles, &Renc::default(), &desk.cache)?;
 
     let mut findings = of_plan(&desk.cache, &plan);
     findings.extend(unfit(&desk.cache, &need, &plan, &desk.profiles));

@@ -1,6 +1,7 @@
 //! argv → what the user wants.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use argh::{ArgsInfo, EarlyExit, FromArgs};
 
@@ -52,6 +53,8 @@ pub enum Verb {
     View(View),
     /// The same, for git.
     Textconv(Textconv),
+    /// From an older scheme.
+    Import(Import),
 }
 
 /// re-encrypt secrets for the hosts that need them
@@ -100,14 +103,18 @@ pub struct Renc {
     subcommand,
     name = "edit",
     example = "{command_name} secrets/wifi.age\n{command_name} secrets/key.age --from key.pem\nopenssl rand -hex 32 | {command_name} secrets/token.age",
-    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on a disk.",
+    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on a disk. Without a file, on a terminal, all secrets are listed: arrow keys choose, letters filter, Enter edits, Esc leaves.",
     error_code(0, "the secret is saved, or was not changed"),
     error_code(77, "no identity opens the secret")
 )]
 pub struct Edit {
-    /// the secret's file; made if it does not exist
+    /// the secret's file; made if it does not exist, picked from a list if it is left out
     #[argh(positional, arg_name = "file")]
-    pub file: PathBuf,
+    pub file: Option<PathBuf>,
+
+    /// read the profile of a host from this file, for that list; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
 
     /// open secrets with the identities in this file; repeat for several files
     #[argh(option, short = 'i', long = "identity", arg_name = "file")]
@@ -258,6 +265,84 @@ pub struct Textconv {
     pub identities: Vec<PathBuf>,
 }
 
+/// bring over the secrets of an older scheme
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "import",
+    example = "{command_name} agenix secrets/secrets.nix -i ~/.ssh/id_ed25519 --into vaultix\n{command_name} agenix-rekey secrets --into vaultix\n{command_name} sops secrets.yaml -i ~/.config/sops/age/keys.txt\n{command_name} pass >>secrets.nix",
+    note = "Prints what to paste into the hosts' configuration. The old files stay, and so does every secret that is there already.",
+    error_code(0, "everything is imported"),
+    error_code(1, "some secrets are not, each of them is named"),
+    error_code(77, "no identity opens what is not imported")
+)]
+pub struct Import {
+    /// agenix, agenix-rekey, sops, pass or gopass
+    #[argh(positional, arg_name = "scheme")]
+    pub scheme: Scheme,
+
+    /// where its secrets are: secrets.nix of agenix, a file or a directory; for pass and gopass, by default their
+    /// store
+    #[argh(positional, arg_name = "source")]
+    pub source: Option<PathBuf>,
+
+    /// open the old files with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    pub identities: Vec<PathBuf>,
+
+    /// encrypt to this recipient, too; repeat for several
+    #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]
+    pub recipients: Vec<String>,
+
+    /// where the secrets go; default secrets
+    #[argh(option, arg_name = "dir")]
+    pub into: Option<PathBuf>,
+
+    /// show what would be made, and make nothing
+    #[argh(switch)]
+    pub dry_run: bool,
+
+    /// say only what failed, and the count
+    #[argh(switch, short = 'q')]
+    pub quiet: bool,
+}
+
+/// An older scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Files that rules in Nix encrypt to hosts.
+    Agenix,
+    /// Files for a master identity, like ours.
+    AgenixRekey,
+    /// Files with many values each.
+    Sops,
+    /// A password store.
+    Pass,
+    /// The same, kept by another program.
+    Gopass,
+}
+
+impl Scheme {
+    /// Their names, as the user types them.
+    pub const NAMES: [(&str, Self); 5] = [
+        ("agenix", Self::Agenix),
+        ("agenix-rekey", Self::AgenixRekey),
+        ("sops", Self::Sops),
+        ("pass", Self::Pass),
+        ("gopass", Self::Gopass),
+    ];
+}
+
+impl FromStr for Scheme {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::NAMES.into_iter().find(|(name, _)| *name == text);
+        let reason = || format!("it is none of {}", Self::NAMES.map(|(name, _)| name).join(", "));
+        named.map(|(_, scheme)| scheme).ok_or_else(reason)
+    }
+}
+
 impl Cli {
     /// Reads the command line `args`, the program's name left out.
     ///
@@ -270,6 +355,7 @@ impl Cli {
         let mut cli = Self::from_args(&["vaultix"], &args)?;
         match &mut cli.verb {
             Some(Verb::Renc(renc)) => cli.profiles.append(&mut renc.profiles),
+            Some(Verb::Edit(edit)) => cli.profiles.append(&mut edit.profiles),
             Some(Verb::Status(status)) => cli.profiles.append(&mut status.profiles),
             Some(Verb::Check(check)) => cli.profiles.append(&mut check.profiles),
             Some(Verb::Rekey(rekey)) => cli.profiles.append(&mut rekey.profiles),
@@ -314,6 +400,6 @@ mod tests {
             panic!("another verb");
         };
         assert_eq!(edit.recipients, ["age1=x"]);
-        assert_eq!(edit.file, PathBuf::from("--from=y"));
+        assert_eq!(edit.file, Some(PathBuf::from("--from=y")));
     }
 }

@@ -66,13 +66,23 @@ impl Desk {
 ///
 /// When no identity is given and the flake cannot be asked for one.
 pub fn of_file(identities: &[PathBuf], report: &Report) -> Result<(Vec<PathBuf>, Vec<String>)> {
-    let Some(root) = flake::root() else { return Ok((identities.to_owned(), Vec::new())) };
+    let (root, settings) = settings(!identities.is_empty(), report)?;
+    Ok((given_or(identities, &settings, &root), settings.extra_recipients))
+}
+
+/// Returns the root of the flake, and what it says; nothing where there is none.
+///
+/// # Errors
+///
+/// When it cannot be asked, unless what it says is only `optional`.
+pub fn settings(optional: bool, report: &Report) -> Result<(PathBuf, Settings)> {
+    let Some(root) = flake::root() else { return Ok((PathBuf::new(), Settings::default())) };
     match flake::settings(&root) {
-        Ok(settings) => Ok((given_or(identities, &settings, &root), settings.extra_recipients)),
-        Err(error) if identities.is_empty() => Err(error),
+        Ok(settings) => Ok((root, settings)),
+        Err(error) if !optional => Err(error),
         Err(error) => {
             report.warning(format_args!("extraRecipients are not known: {error:#}"));
-            Ok((identities.to_owned(), Vec::new()))
+            Ok((root, Settings::default()))
         }
     }
 }

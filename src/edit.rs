@@ -1,74 +1,65 @@
 //! VERB secret file → editor, standard input or another file → secret file.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, IsTerminal, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::fmt::Display;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use age::armor::Format;
-use rustix::fs::{Mode, OFlags};
 use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
+use zeroize::Zeroizing;
 
-use crate::cli::Edit;
+use crate::cli::{Cli, Edit};
 use crate::error::{Error, Exit, Result};
 use crate::interrupt::Interrupt;
 use crate::master::Master;
+use crate::pick::List;
 use crate::prompt::Prompt;
 use crate::recipient;
 use crate::replace::Target;
 use crate::report::{self, Report, Volume};
 use crate::secret::{self, Secret};
-use crate::{desk, editor};
+use crate::{desk, editor, input};
 
 /// Changes one secret.
 ///
 /// # Errors
 ///
 /// When it cannot be read, changed or written. The file is then as it was.
-pub fn run(args: &Edit) -> Result<Exit> {
+pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
-    let path = &args.file;
+    let input = Input::of(args)?;
     let (identities, mut extra) = desk::of_file(&args.identities, &report)?;
     extra.extend_from_slice(&args.recipients);
     let extra = desk::extra(&extra)?;
+    let file = match &args.file {
+        Some(path) => Ok(path.clone()),
+        None => Err(List::read(cli, &report)?),
+    };
+    // After what runs nix: until here, a signal ends both.
     let interrupt = Interrupt::new()?;
+    let path = &file.or_else(|list| list.pick(&interrupt))?;
     let prompt = Prompt::new(&interrupt, &report);
-    let mut master = Master::read(&identities)?;
+    let mut master = Master::read(&identities, &interrupt)?;
 
-    let input = Input::of(args)?;
     let before = Secret::read(path)?;
     let old = match &before {
-        Some(before) if input.is_editor() || !identities.is_empty() => {
+        Some(before) if input == Input::Editor || !identities.is_empty() => {
             Some(before.open(path, &mut master, &prompt)?)
         }
         _ => None,
     };
-    let mut recipients = master.recipients(&prompt)?;
-    recipients.extend(extra);
+    let recipients = master.recipients(extra, &prompt)?;
     let count = recipients.len();
-    let recipients = recipient::gather(recipients, &prompt);
-    if recipients.is_empty() {
+    if count == 0 {
         return Err(Error::new(Exit::Usage, format!("cannot encrypt {}", path.display()))
             .because("there is neither an identity nor a recipient")
             .fix(format!("vaultix edit {} --identity FILE", path.display())));
     }
     // Made before the editor starts: what the user then types must not be lost because there is no place.
     let mut target = Target::new(path)?;
-    let new = match &input {
-        Input::Editor => {
-            let empty = Plaintext::new(Vec::new());
-            editor::edit(old.as_ref().unwrap_or(&empty), &name(path), &interrupt)?
-        }
-        Input::Stdin => {
-            if io::stdin().is_terminal() {
-                report.line("Type the new text, then Ctrl-D.");
-            }
-            read_stdin(&interrupt)?
-        }
-        Input::File(path) => read_file(path)?,
-    };
+    let new = input.read(old.as_ref(), path, &report, &interrupt)?;
     if new.expose().is_empty() {
         return Err(Error::new(Exit::Data, format!("cannot save {}", path.display()))
             .because("the new text is empty"));
@@ -79,6 +70,7 @@ pub fn run(args: &Edit) -> Result<Exit> {
     }
 
     let format = before.as_ref().map_or(&Format::Binary, |before| &before.format);
+    let recipients = recipient::gather(recipients, &prompt);
     let ciphertext = secret::encrypt(&new, &recipients, format).map_err(|reason| {
         Error::new(Exit::Config, format!("cannot encrypt {}", path.display())).because(reason)
     })?;
@@ -87,27 +79,32 @@ pub fn run(args: &Edit) -> Result<Exit> {
     }
     target.write(&ciphertext)?;
     target.settle()?;
+    tell(&report, path, before.as_ref(), count);
+    Ok(Exit::Done)
+}
+
+/// Says what was done: `path` is now encrypted to `count` recipients.
+fn tell(report: &Report, path: &Path, before: Option<&Secret>, count: usize) {
     let to = if count == 1 { "1 recipient".to_owned() } else { format!("{count} recipients") };
     let done = if before.is_some() { "changed" } else { "made" };
     report::count(format_args!("{}: {done}, encrypted to {to}", path.display()));
-    if let Some(lost) =
-        before.map(|before| before.recipients.saturating_sub(count)).filter(|n| *n > 0)
-    {
+    let lost = before.map_or(0, |before| before.recipients.saturating_sub(count));
+    if lost > 0 {
         report.warning(format_args!(
             "{} was encrypted to {lost} more before; --recipient adds them again",
             path.display()
         ));
     }
-    Ok(Exit::Done)
 }
 
 /// Where the new text comes from.
+#[derive(PartialEq, Eq)]
 enum Input {
-    /// The user's editor.
+    /// The user's editor, which needs the old text.
     Editor,
     /// Standard input.
     Stdin,
-    /// A file.
+    /// A file, or a pipe that has a name.
     File(PathBuf),
 }
 
@@ -124,9 +121,30 @@ impl Input {
         }
     }
 
-    /// Returns whether it is the editor, which needs the old text.
-    fn is_editor(&self) -> bool {
-        matches!(self, Self::Editor)
+    /// Returns the new text of the secret `path`, of which `old` is the one before.
+    fn read(
+        &self,
+        old: Option<&Plaintext>,
+        path: &Path,
+        report: &Report,
+        interrupt: &Interrupt,
+    ) -> Result<Plaintext> {
+        match self {
+            Self::Editor => {
+                let empty = Plaintext::new(Vec::new());
+                editor::edit(old.unwrap_or(&empty), &name(path), interrupt)
+            }
+            Self::Stdin => {
+                if io::stdin().is_terminal() {
+                    report.line("Type the new text, then Ctrl-D.");
+                }
+                let read = input::stdin(MAX_TEXT, interrupt);
+                text(read, "the new text from standard input", interrupt)
+            }
+            Self::File(file) => {
+                text(input::file(file, MAX_TEXT, Some(interrupt)), file.display(), interrupt)
+            }
+        }
     }
 }
 
@@ -139,76 +157,22 @@ fn is_fed() -> bool {
     })
 }
 
-/// Reads standard input to its end.
-fn read_stdin(interrupt: &Interrupt) -> Result<Plaintext> {
-    let read = Stdin::open(interrupt).and_then(|mut stdin| read_all(&mut stdin));
-    read.map_err(|error| {
-        if interrupt.is_set() {
-            return interrupt.error();
+/// Largest new text, in bytes: encrypted and in armor, it still is a file that we read.
+const MAX_TEXT: u64 = bounded::MAX_CIPHERTEXT / 2;
+
+/// Makes a text of what was read from `source`.
+fn text(
+    read: io::Result<Zeroizing<Vec<u8>>>,
+    source: impl Display,
+    interrupt: &Interrupt,
+) -> Result<Plaintext> {
+    match read {
+        Ok(mut bytes) => Ok(Plaintext::new(std::mem::take(&mut *bytes))),
+        Err(_) if interrupt.is_set() => Err(interrupt.error()),
+        Err(error) => {
+            Err(Error::new(Exit::NoInput, format!("cannot read {source}")).because(error))
         }
-        Error::new(Exit::NoInput, "cannot read the new text from standard input").because(error)
-    })
-}
-
-/// Standard input, while Ctrl-C still works.
-struct Stdin<'a> {
-    /// Standard input.
-    file: OwnedFd,
-    /// Lets Ctrl-C through.
-    interrupt: &'a Interrupt,
-}
-
-impl<'a> Stdin<'a> {
-    /// Opens it. A terminal is opened anew, so that reading it never blocks: Ctrl-C drops a line that was there a
-    /// moment before, when somebody waited for it, and whoever reads then would wait for another one.
-    fn open(interrupt: &'a Interrupt) -> io::Result<Self> {
-        let stdin = io::stdin();
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let terminal = stdin
-            .is_terminal()
-            .then(|| rustix::fs::open("/dev/tty", flags, Mode::empty()).ok())
-            .flatten();
-        let file = match terminal {
-            Some(terminal) => terminal,
-            None => stdin.as_fd().try_clone_to_owned()?,
-        };
-        Ok(Self { file, interrupt })
     }
-}
-
-impl Read for Stdin<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        while self.interrupt.wait(self.file.as_fd())? {
-            match rustix::io::read(&self.file, &mut *bytes) {
-                Err(rustix::io::Errno::AGAIN) => {}
-                read => return Ok(read?),
-            }
-        }
-        // Not `Interrupted`, after which a reader would try again.
-        Err(io::Error::other("interrupted"))
-    }
-}
-
-/// Reads the file `path` to its end; it may be a pipe, as shells make them for `<(command)`.
-fn read_file(path: &Path) -> Result<Plaintext> {
-    File::open(path).and_then(|mut file| read_all(&mut file)).map_err(|error| {
-        Error::new(Exit::NoInput, format!("cannot read {}", path.display())).because(error)
-    })
-}
-
-/// Reads all of `reader`, which may not be more than a secret may be.
-fn read_all(reader: &mut impl Read) -> io::Result<Plaintext> {
-    let mut bytes = Vec::new();
-    let limit = bounded::MAX_CIPHERTEXT / 2;
-    let read = reader.take(limit + 1).read_to_end(&mut bytes);
-    let text = Plaintext::new(bytes);
-    if read? as u64 > limit {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("it has more than {limit} bytes"),
-        ));
-    }
-    Ok(text)
 }
 
 /// Returns the name that the text has in the editor: the file's, without `.age`, so that it is coloured by

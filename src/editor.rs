@@ -1,12 +1,14 @@
 //! [`Plaintext`] → the user's editor, on a file in memory → [`Plaintext`].
 
+mod directory;
+
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -16,12 +18,7 @@ use vaultix_units::plaintext::Plaintext;
 use crate::error::{Error, Exit, Result};
 use crate::interrupt::Interrupt;
 use crate::program;
-
-/// Type of a tmpfs, from linux/magic.h.
-const TMPFS: u64 = 0x0102_1994;
-
-/// Type of a ramfs, from there, too.
-const RAMFS: u64 = 0x8584_58f6;
+use directory::Directory;
 
 /// Lets the user change `text` in a file called `name`, and returns what they saved.
 ///
@@ -33,7 +30,7 @@ const RAMFS: u64 = 0x8584_58f6;
 /// When there is no file system in memory, no editor, or when the editor fails.
 pub fn edit(text: &Plaintext, name: &OsStr, interrupt: &Interrupt) -> Result<Plaintext> {
     let directory = Directory::new()?;
-    let path = directory.0.join(name);
+    let path = directory.path.join(name);
     let cannot = |error: io::Error| {
         Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(error)
     };
@@ -122,70 +119,5 @@ fn hardening(command: &OsStr) -> &'static [&'static str] {
         &["--restricted"]
     } else {
         &[]
-    }
-}
-
-/// A directory in memory that only the user may enter; gone with all in it when dropped.
-struct Directory(PathBuf);
-
-impl Directory {
-    /// Makes one.
-    fn new() -> Result<Self> {
-        let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let user = rustix::process::getuid().as_raw();
-        let places = [
-            runtime,
-            Some(format!("/run/user/{user}").into()),
-            Some("/dev/shm".into()),
-            Some("/run".into()),
-        ];
-        let places: Vec<PathBuf> = places.into_iter().flatten().collect();
-        places.iter().find_map(|place| Self::in_place(place)).ok_or_else(|| {
-            let list: Vec<String> =
-                places.iter().map(|place| place.display().to_string()).collect();
-            Error::new(
-                Exit::CantCreate,
-                "cannot open an editor without putting the secret on a disk",
-            )
-            .because(format!("none of {} is a tmpfs that we may write", list.join(", ")))
-            .fix("set XDG_RUNTIME_DIR to a directory on a tmpfs, or pass the text with --stdin")
-        })
-    }
-
-    /// Makes one in `place`, if that is in memory.
-    fn in_place(place: &Path) -> Option<Self> {
-        let kind = u64::try_from(rustix::fs::statfs(place).ok()?.f_type).ok()?;
-        if !place.is_absolute() || !matches!(kind, TMPFS | RAMFS) {
-            return None;
-        }
-        // Some other program's directory of this name is left alone.
-        (0..100_u8).find_map(|i| {
-            let path = place.join(format!("vaultix-{}-{i}", std::process::id()));
-            fs::DirBuilder::new().mode(0o700).create(&path).ok()?;
-            Some(Self(path))
-        })
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        wipe(&self.0);
-        let _ = fs::remove_dir_all(&self.0); // Whatever an editor did to it.
-    }
-}
-
-/// Overwrites the files in `directory`, so that the memory behind them does not keep what they held.
-fn wipe(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let Ok(metadata) = path.symlink_metadata() else { continue };
-        if metadata.is_dir() {
-            wipe(&path);
-        } else if metadata.is_file() {
-            let file = File::options().write(true).open(&path);
-            let mut zeros = io::Read::take(io::repeat(0), metadata.len());
-            // A file that cannot be written is still removed.
-            let _ = file.and_then(|mut file| io::copy(&mut zeros, &mut file));
-        }
     }
 }

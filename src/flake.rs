@@ -25,6 +25,8 @@ pub struct Settings {
     pub extra_recipients: Vec<String>,
     /// Where copies for hosts are, relative to the flake.
     pub cache: Option<String>,
+    /// Where secrets are of which nothing else is said, relative to the flake.
+    pub default_secret_directory: Option<String>,
 }
 
 impl Settings {
@@ -106,20 +108,52 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
     if env::var_os(EVALUATING).is_some() {
         return Err(what().because("it is being evaluated already, and asks for this file"));
     }
-    let run = Command::new("nix")
-        .env(EVALUATING, "1")
+    let mut nix = Command::new("nix");
+    nix.env(EVALUATING, "1")
         .args(["--extra-experimental-features", "nix-command flakes", "eval", "--json"])
         .arg(format!(".#{output}"))
-        .current_dir(root)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| {
+        .current_dir(root);
+    answer(&mut nix).map_err(|error| match error {
+        Failure::Absent(error) => {
             what().because(format!("nix: {error}")).fix("pass the profiles with --profile FILE")
-        })?;
+        }
+        Failure::Nix(reason) => what().because(reason),
+    })
+}
+
+/// Returns the names of the attributes in the Nix file `path`.
+///
+/// # Errors
+///
+/// Nix's own.
+pub fn names(path: &Path) -> Result<Vec<String>> {
+    let what = || Error::new(Exit::Config, format!("cannot evaluate {}", path.display()));
+    let whole = std::path::absolute(path).map_err(|error| what().because(error))?;
+    let mut nix = Command::new("nix-instantiate");
+    nix.args(["--eval", "--strict", "--json", "--argstr", "path"])
+        .arg(whole)
+        .args(["--expr", "{ path }: builtins.attrNames (import path)"]);
+    answer(&mut nix).map_err(|error| match error {
+        Failure::Absent(error) => what().because(format!("nix-instantiate: {error}")),
+        Failure::Nix(reason) => what().because(reason),
+    })
+}
+
+/// Why nix gives no answer.
+enum Failure {
+    /// It cannot be run.
+    Absent(std::io::Error),
+    /// It says so.
+    Nix(String),
+}
+
+/// Runs `nix`, and reads the JSON that it answers.
+fn answer<T: DeserializeOwned>(nix: &mut Command) -> std::result::Result<T, Failure> {
+    let run = nix.stdin(Stdio::null()).output().map_err(Failure::Absent)?;
     if !run.status.success() {
-        return Err(what().because(last_error(&String::from_utf8_lossy(&run.stderr))));
+        return Err(Failure::Nix(last_error(&String::from_utf8_lossy(&run.stderr))));
     }
-    serde_json::from_slice(&run.stdout).map_err(|error| what().because(error))
+    serde_json::from_slice(&run.stdout).map_err(|error| Failure::Nix(error.to_string()))
 }
 
 /// Returns what Nix says last: its traces begin with the outermost place, and end with the reason.

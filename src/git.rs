@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,14 @@ pub enum Tracked {
 ///
 /// When git fails, in its own words.
 pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
-    if !is_work_tree(directory) {
+    let found = is_work_tree(directory).map_err(|error| {
+        Error::new(
+            Exit::CantCreate,
+            format!("cannot tell whether {} is in git", directory.display()),
+        )
+        .because(error)
+    });
+    if !found? {
         return Ok(Tracked::Yes);
     }
     let unknown = git(directory, &["ls-files", "--others", "-z"], &[])?.stdout;
@@ -50,13 +57,21 @@ pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
 }
 
 /// Returns whether `directory` is in a work tree of git, which does not reach over the border of a file system.
-fn is_work_tree(directory: &Path) -> bool {
-    let Ok(path) = directory.canonicalize() else { return false };
-    let device = |path: &Path| path.metadata().ok().map(|metadata| metadata.dev());
-    let here = device(&path);
-    path.ancestors()
-        .take_while(|parent| device(parent) == here)
-        .any(|parent| parent.join(".git").exists())
+fn is_work_tree(directory: &Path) -> io::Result<bool> {
+    if !directory.try_exists()? {
+        return Ok(false);
+    }
+    let path = directory.canonicalize()?;
+    let device = path.metadata()?.dev();
+    for parent in path.ancestors() {
+        if parent.metadata()?.dev() != device {
+            break;
+        }
+        if parent.join(".git").try_exists()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Runs git in `directory` with `input`.

@@ -70,21 +70,30 @@ impl Interrupt {
     ///
     /// The system's own.
     pub fn wait(&self, file: BorrowedFd) -> io::Result<bool> {
+        self.wait_any(&[file]).map(|ready| ready.is_some())
+    }
+
+    /// Waits until one of `files` can be read, and returns which; `None` when a signal comes.
+    ///
+    /// # Errors
+    ///
+    /// The system's own.
+    pub fn wait_any(&self, files: &[BorrowedFd]) -> io::Result<Option<usize>> {
+        let all = files.iter().copied().chain([self.wake.as_fd()]);
+        let mut polled: Vec<PollFd> =
+            all.map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN)).collect();
         loop {
             if self.is_set() {
-                return Ok(false);
+                return Ok(None);
             }
-            let mut files = [
-                PollFd::from_borrowed_fd(file, PollFlags::IN),
-                PollFd::new(&self.wake, PollFlags::IN),
-            ];
-            match poll(&mut files, None) {
+            match poll(&mut polled, None) {
                 Ok(_) => {}
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             }
-            if files.first().is_some_and(|file| !file.revents().is_empty()) {
-                return Ok(true);
+            let ready = polled.iter().position(|file| !file.revents().is_empty());
+            if let Some(ready) = ready.filter(|ready| *ready < files.len()) {
+                return Ok(Some(ready));
             }
             // A byte of a signal that was forgotten meanwhile.
             let mut byte = [0];

@@ -11,9 +11,12 @@ mod error;
 mod flake;
 mod git;
 mod identity;
+mod import;
+mod input;
 mod interrupt;
 mod master;
 mod need;
+mod pick;
 mod plan;
 mod plugin;
 mod profiles;
@@ -27,6 +30,7 @@ mod report;
 mod secret;
 mod source;
 mod status;
+mod survey;
 mod view;
 
 use std::alloc::System;
@@ -81,13 +85,14 @@ fn run() -> Result<Exit> {
     }
     match &cli.verb {
         Some(Verb::Renc(args)) => renc::run(args, &cli),
-        Some(Verb::Edit(args)) => edit::run(args),
+        Some(Verb::Edit(args)) => edit::run(args, &cli),
         Some(Verb::Check(args)) => check::run(args, &cli),
         Some(Verb::Rekey(args)) => rekey::run(args, &cli),
         Some(Verb::Deploy(args)) => deploy::run(args, &cli),
         Some(Verb::Status(args)) => status::run(args, &cli),
         Some(Verb::View(args)) => view::run(args),
         Some(Verb::Textconv(args)) => view::textconv(args),
+        Some(Verb::Import(args)) => import::run(args),
         None => Err(usage("no command given")),
     }
 }

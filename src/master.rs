@@ -19,6 +19,8 @@ use vaultix_units::{bounded, decrypt};
 
 use crate::error::{Error, Exit, Result};
 use crate::identity::{self, Key};
+use crate::input;
+use crate::interrupt::Interrupt;
 use crate::plugin;
 use crate::prompt::{Answer, Prompt, Question};
 use crate::recipient::{self, Parsed};
@@ -58,12 +60,12 @@ pub struct Session {
 }
 
 impl Master {
-    /// Reads the identity files `paths`. Asks for nothing.
+    /// Reads the identity files `paths`, which may be pipes. Asks for nothing.
     ///
     /// # Errors
     ///
     /// Names the first file that cannot be read, or holds something else.
-    pub fn read(paths: &[PathBuf]) -> Result<Self> {
+    pub fn read(paths: &[PathBuf], interrupt: &Interrupt) -> Result<Self> {
         let mut master = Self { entries: Vec::new(), comments: Vec::new() };
         for path in paths {
             let what = || {
@@ -72,11 +74,11 @@ impl Master {
                     format!("cannot use the identity file {}", path.display()),
                 )
             };
-            let text = bounded::read(path, bounded::MAX_IDENTITY).map_err(|error| {
-                what().because(match error.kind() {
-                    io::ErrorKind::NotFound => "it does not exist".to_owned(),
-                    _ => error.to_string(),
-                })
+            let read = input::file(path, bounded::MAX_IDENTITY, Some(interrupt));
+            let text = read.map_err(|error| match error.kind() {
+                _ if interrupt.is_set() => interrupt.error(),
+                io::ErrorKind::NotFound => what().because("it does not exist"),
+                _ => what().because(error),
             })?;
             let found = identity::parse(&text).map_err(|reason| what().because(reason))?;
             master.add(path, found, master.entries.len());
@@ -147,7 +149,7 @@ impl Master {
         identities.collect()
     }
 
-    /// Returns the recipients that belong to the identities.
+    /// Returns the recipients that belong to the identities, and those of `extra`; each once.
     ///
     /// That of a plugin's identity stands in a comment, or else the plugin itself will know it.
     ///
@@ -157,7 +159,7 @@ impl Master {
     /// # Errors
     ///
     /// When a file stays locked.
-    pub fn recipients(&mut self, prompt: &Prompt) -> Result<Vec<Parsed>> {
+    pub fn recipients(&mut self, extra: Vec<Parsed>, prompt: &Prompt) -> Result<Vec<Parsed>> {
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
             if let Key::LockedFile(_) = entry.key {
@@ -177,9 +179,10 @@ impl Master {
         let recipients = self.entries.iter().flat_map(|entry| match &entry.key {
             Key::Plugin(identity) => of_comments(&entry.path, identity.plugin())
                 .unwrap_or_else(|| vec![Parsed::PluginIdentity(identity.clone())]),
-            key => key.recipient().map(Parsed::Ours).into_iter().collect(),
+            key => key.recipient().into_iter().collect(),
         });
-        Ok(recipients.collect())
+        let mut seen = BTreeSet::new();
+        Ok(recipients.chain(extra).filter(|one| seen.insert(one.text())).collect())
     }
 }
 
@@ -194,11 +197,19 @@ impl Key {
     }
 
     /// Returns the key's public half, if it is known here.
-    fn recipient(&self) -> Option<recipient::Shared> {
+    fn recipient(&self) -> Option<Parsed> {
+        let ssh = |key: ssh::Recipient| {
+            let text = key.to_string();
+            Parsed::Ours(Box::new(key), text)
+        };
         match self {
-            Self::Native(key) => Some(Box::new(key.to_public())),
-            Self::Ssh(key) => Some(Box::new(ssh::Recipient::try_from((**key).clone()).ok()?)),
-            Self::LockedSsh(_, public) => Some(public.clone()),
+            Self::Native(key) => {
+                let public = key.to_public();
+                let text = public.to_string();
+                Some(Parsed::Ours(Box::new(public), text))
+            }
+            Self::Ssh(key) => ssh::Recipient::try_from((**key).clone()).ok().map(ssh),
+            Self::LockedSsh(_, public) => Some(ssh((**public).clone())),
             Self::LockedFile(_) | Self::Plugin(_) => None,
         }
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use vaultix_generator::profile::{self, Profile, Side};
-use vaultix_units::bounded;
 
 use crate::error::{Error, Exit, Result};
+use crate::input;
 
 /// Reads the profile in the file `path`, for one side.
 ///
@@ -15,7 +15,8 @@ use crate::error::{Error, Exit, Result};
 /// When it is missing, or no profile of this version.
 pub fn read(path: &Path, side: Side) -> Result<Profile> {
     let what = || Error::new(Exit::Config, format!("cannot read the profile {}", path.display()));
-    let bytes = bounded::read(path, profile::MAX_BYTES).map_err(|error| what().because(error))?;
+    let bytes =
+        input::file(path, profile::MAX_BYTES, None).map_err(|error| what().because(error))?;
     let text = str::from_utf8(&bytes).map_err(|error| what().because(error))?;
     Profile::parse(text, side).map_err(|error| what().because(error))
 }

@@ -67,8 +67,8 @@ fn ssh(text: &str) -> Result<Shared, String> {
 
 /// A recipient of the desk.
 pub enum Parsed {
-    /// One that this program encrypts to.
-    Ours(Shared),
+    /// One that this program encrypts to, and its text.
+    Ours(Shared, String),
     /// One of a plugin.
     Plugin(age::plugin::Recipient),
     /// The one of this identity, which only its plugin knows.
@@ -76,10 +76,19 @@ pub enum Parsed {
 }
 
 impl Parsed {
+    /// Returns its text, which no other has.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Ours(_, text) => text.clone(),
+            Self::Plugin(recipient) => recipient.to_string(),
+            Self::PluginIdentity(identity) => identity.to_string(),
+        }
+    }
+
     /// Returns the name of the plugin that is needed to encrypt to it.
     pub fn plugin(&self) -> Option<&str> {
         match self {
-            Self::Ours(_) => None,
+            Self::Ours(..) => None,
             Self::Plugin(recipient) => Some(recipient.plugin()),
             Self::PluginIdentity(identity) => Some(identity.plugin()),
         }
@@ -93,7 +102,7 @@ pub fn gather<'a>(parsed: Vec<Parsed>, prompt: &'a Prompt) -> Vec<Box<dyn Recipi
     for recipient in parsed {
         let name = recipient.plugin().unwrap_or_default().to_owned();
         match recipient {
-            Parsed::Ours(recipient) => ours.push(recipient),
+            Parsed::Ours(recipient, _) => ours.push(recipient),
             Parsed::Plugin(recipient) => {
                 plugins.entry(name).or_default().0.push(recipient.to_string());
             }
@@ -116,9 +125,10 @@ pub fn gather<'a>(parsed: Vec<Parsed>, prompt: &'a Prompt) -> Vec<Box<dyn Recipi
 pub fn of_desk(recipient: &str) -> Result<Parsed, String> {
     let text = canonical(recipient);
     if let Ok(tagged) = text.parse::<age::tag::Recipient>() {
-        return Ok(Parsed::Ours(Box::new(tagged)));
+        return Ok(Parsed::Ours(Box::new(tagged), text));
     }
-    of_host(recipient).map(Parsed::Ours).or_else(|reason| {
+    let ours = of_host(&text).map(|recipient| Parsed::Ours(recipient, text.clone()));
+    ours.or_else(|reason| {
         text.parse::<age::plugin::Recipient>().map(Parsed::Plugin).map_err(|_| reason)
     })
 }

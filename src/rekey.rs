@@ -35,7 +35,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let extra = desk::extra(&extra)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
-    let mut master = Master::read(&desk.identities)?;
+    let mut master = Master::read(&desk.identities, &interrupt)?;
     let paths: BTreeSet<&PathBuf> = desk
         .profiles
         .iter()
@@ -60,8 +60,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     }
     let headers = secrets.iter().filter_map(|(_, secret)| header::stanzas(&secret.ciphertext).ok());
     let session = master.open(&headers.collect::<Vec<_>>(), &prompt)?;
-    let mut recipients = master.recipients(&prompt)?;
-    recipients.extend(extra);
+    let recipients = master.recipients(extra, &prompt)?;
     if recipients.is_empty() {
         return Err(Error::new(Exit::Usage, "cannot encrypt to nobody")
             .fix("pass --identity FILE, or set vaultix.identity in the flake"));

@@ -10,7 +10,7 @@ use vaultix_generator::profile::Profile;
 use vaultix_units::plaintext::Plaintext;
 use vaultix_units::{decrypt, header};
 
-use crate::cache::{self, Cache, Staged};
+use crate::cache::{Cache, Staged};
 use crate::cli::{Cli, Renc};
 use crate::desk::Desk;
 use crate::error::{self, Error, Exit, Result};
@@ -18,11 +18,12 @@ use crate::git::{self, Tracked};
 use crate::interrupt::Interrupt;
 use crate::master::{Master, Session, Unwrapped};
 use crate::need::{Faults, Need, of_targets};
-use crate::plan::{Entry, Plan, Target, plan};
+use crate::plan::{Entry, Plan, Target};
 use crate::prompt::Prompt;
 use crate::recipient;
 use crate::report::{self, Progress, Report, Volume};
 use crate::source;
+use crate::survey::Survey;
 
 /// How many files are written before they get their names, all at once (1024).
 ///
@@ -39,10 +40,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let desk = Desk::open(cli, &args.identities, args.cache.as_ref())?;
     let root = desk.cache;
     let profiles = choose(desk.profiles, args)?;
-    let mut faults = Faults::default();
-    let need = Need::of(&profiles, args, &mut faults);
-    let listing = cache::list(&root, need.hosts.keys().map(String::as_str))?;
-    let plan = plan(&need.wanted, &listing, &need.settled);
+    let Survey { need, plan, mut faults } = Survey::of(&profiles, args, &root)?;
     for entry in &plan.foreign {
         report.warning(format_args!("{} is not of the cache, and stays", at(&root, entry)));
     }
@@ -192,7 +190,7 @@ impl Work<'_> {
             return Err(Error::new(Exit::Usage, "cannot re-encrypt without an identity")
                 .fix("pass --identity FILE, or set vaultix.identity in the flake"));
         }
-        let mut master = Master::read(identities)?;
+        let mut master = Master::read(identities, &self.interrupt)?;
         let (mut headers, mut opened) = (Vec::new(), Vec::new());
         for (path, targets) in &plan.encrypt {
             match self.header(path) {

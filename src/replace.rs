@@ -76,8 +76,22 @@ impl Target {
     ///
     /// The system's own. The file is as it was, or wholly new.
     pub fn settle(self) -> Result<()> {
+        self.put(|beside, path| fs::rename(beside, path))
+    }
+
+    /// Puts the successor where no file was; if there is one meanwhile, it stays.
+    ///
+    /// # Errors
+    ///
+    /// The system's own.
+    pub fn settle_new(self) -> Result<()> {
+        self.put(|beside, path| fs::hard_link(beside, path))
+    }
+
+    /// Gives the successor its name by `give`, safely on disk.
+    fn put(&self, give: impl FnOnce(&Path, &Path) -> io::Result<()>) -> Result<()> {
         let write = || {
-            fs::rename(&self.beside, &self.path)?;
+            give(&self.beside, &self.path)?;
             let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
             File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
         };

@@ -8,10 +8,10 @@ use vaultix_units::header;
 use crate::cli::{Cli, Renc, Status};
 use crate::desk::Desk;
 use crate::error::{self, Error, Exit, Result};
-use crate::need::{Faults, Need};
-use crate::plan::{Entry, plan};
+use crate::plan::Entry;
 use crate::report::{self, Report, Volume};
-use crate::{cache, source};
+use crate::source;
+use crate::survey::Survey;
 
 /// One source, and the hosts that use it.
 #[derive(Serialize, Default)]
@@ -41,10 +41,7 @@ struct Use {
 pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
     let desk = Desk::open(cli, &[], args.cache.as_ref())?;
-    let mut faults = Faults::default();
-    let need = Need::of(&desk.profiles, &Renc::default(), &mut faults);
-    let listing = cache::list(&desk.cache, need.hosts.keys().map(String::as_str))?;
-    let plan = plan(&need.wanted, &listing, &need.settled);
+    let Survey { need, plan, faults } = Survey::of(&desk.profiles, &Renc::default(), &desk.cache)?;
     let missing: BTreeSet<&Entry> =
         plan.encrypt.values().flatten().map(|target| &target.entry).collect();
 

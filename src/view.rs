@@ -59,7 +59,7 @@ fn open(path: &Path, identities: &[PathBuf], prompt: &Prompt) -> Result<Plaintex
             .because("there is no identity")
             .fix(format!("vaultix view {} --identity FILE", path.display())));
     }
-    secret.open(path, &mut Master::read(identities)?, prompt)
+    secret.open(path, &mut Master::read(identities, prompt.interrupt)?, prompt)
 }
 
 /// Prints `text`. That nobody reads on is no failure.

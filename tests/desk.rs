@@ -1,6 +1,6 @@
 //! installed product + a throw-away desk → what its commands do there.
 //!
-//! Needs no root, but Debian's age, git, openssh-client, nano and vim. `cargo xtask test` installs them.
+//! Needs no root, but what `cargo xtask test` installs: age, git, strace and editors among others.
 
 #![expect(
     clippy::unwrap_used,
@@ -36,13 +36,33 @@ mod edit;
 #[path = "desk/check.rs"]
 mod check;
 
+/// One fault at every step.
+#[path = "desk/fault.rs"]
+mod fault;
+
+/// Many secrets, many hosts.
+#[path = "desk/fleet.rs"]
+mod fleet;
+
 /// Identities of every kind, and how they are unlocked.
 #[path = "desk/identity.rs"]
 mod identity;
 
+/// Coming from an older scheme.
+#[path = "desk/import.rs"]
+mod import;
+
+/// Other programs for the same files.
+#[path = "desk/interop.rs"]
+mod interop;
+
 /// What is said when something is wrong, word by word.
 #[path = "desk/messages.rs"]
 mod messages;
+
+/// Choosing a secret from a list.
+#[path = "desk/pick.rs"]
+mod pick;
 
 /// Hardware keys and the like.
 #[path = "desk/plugin.rs"]

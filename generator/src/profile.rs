@@ -3,8 +3,9 @@
 mod fields;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
@@ -22,6 +23,11 @@ pub const MAX_BYTES: u64 = 16 << 20;
 
 /// First component that no item's `name` may have: a generation keeps its own record there.
 pub const RESERVED_NAME: &str = ".vaultix";
+
+/// The field of a profile that holds the secrets.
+const SECRETS: &str = "secrets";
+/// The field of a profile that holds the templates.
+const TEMPLATES: &str = "templates";
 
 /// Units that make users. Those that do not exist count for nothing in an ordering.
 pub const USERS: [&str; 2] = ["systemd-sysusers.service", "userborn.service"];
@@ -159,22 +165,21 @@ impl Mode {
     }
 
     /// Reads three octal digits, with or without a zero before them.
-    fn parse(place: String, text: &str) -> Result<Self, Invalid> {
+    fn parse(text: &str) -> Result<Self, Invalid> {
         let octal = |digits: &str| {
             digits.bytes().all(|byte| matches!(byte, b'0'..=b'7')).then_some(())?;
             u32::from_str_radix(digits, 8).ok()
         };
         let digits = if text.len() == 4 { text.strip_prefix('0') } else { Some(text) };
-        match digits.filter(|digits| digits.len() == 3).and_then(octal) {
-            Some(bits) => Ok(Self(bits)),
-            None if text.len() == 4 && octal(text).is_some() => Err(Invalid::new(
-                place,
-                format!("\"{text}\" has a set-user-ID, set-group-ID or sticky bit, which a secret has no use for"),
-            )
-            .fix("write it like \"0400\"")),
-            None => Err(Invalid::new(place, format!("\"{text}\" is not three or four octal digits"))
-                .fix("write it like \"0400\"")),
+        if let Some(bits) = digits.filter(|digits| digits.len() == 3).and_then(octal) {
+            return Ok(Self(bits));
         }
+        let problem = if text.len() == 4 && octal(text).is_some() {
+            "has a set-user-ID, set-group-ID or sticky bit, which a secret has no use for"
+        } else {
+            "is not three or four octal digits"
+        };
+        Err(Invalid::here(format!("\"{text}\" {problem}")).fix("write it like \"0400\""))
     }
 }
 
@@ -245,10 +250,10 @@ impl Profile {
             .collect();
         let placeholders = placeholders(fields.raw("placeholder"))?;
         let context = Context { settings: &settings, early: &early, side };
-        let mut secrets = items(fields.raw("secrets"), "secrets", |place, key, text| {
+        let mut secrets = items(fields.raw(SECRETS), SECRETS, |place, key, text| {
             secret(place, key, text, &context)
         })?;
-        let mut templates = items(fields.raw("templates"), "templates", |place, key, text| {
+        let mut templates = items(fields.raw(TEMPLATES), TEMPLATES, |place, key, text| {
             template(place, key, text, &context)
         })?;
         fields.finish()?;
@@ -293,7 +298,7 @@ fn settings(text: &RawValue) -> Result<Settings, Invalid> {
     let mut fields = Fields::read("settings", text)?;
     let mut directory = |name: &str, default: &str| {
         let path = fields.optional::<PathBuf>(name)?.unwrap_or_else(|| default.into());
-        ensure_absolute(fields.place_of(name), &path)?;
+        fields.check(name, ensure_absolute(&path))?;
         if path == Path::new("/") {
             return Err(Invalid::new(fields.place_of(name), "is the root directory"));
         }
@@ -359,7 +364,7 @@ fn host_keys(place: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Invali
         .map(|(i, text)| {
             let mut fields = Fields::read(format!("{place}.{i}"), text)?;
             let path: PathBuf = fields.required("path")?;
-            ensure_absolute(fields.place_of("path"), &path)?;
+            fields.check("path", ensure_absolute(&path))?;
             let kind = match fields.required::<String>("type")?.as_str() {
                 "ed25519" => HostKeyKind::Ed25519,
                 "rsa" => HostKeyKind::Rsa,
@@ -420,7 +425,7 @@ fn items<T: Identified>(
 /// Returns the `id` that an item states, if it states one that can be used.
 fn stated_id(text: &RawValue) -> Option<String> {
     let id: String = Fields::read("", text).ok()?.optional("id").ok()??;
-    ensure_id("", &id).ok().map(|()| id)
+    ensure_id(&id).ok().map(|()| id)
 }
 
 /// An item that bears its id.
@@ -463,7 +468,7 @@ fn secret(place: String, key: &str, text: &RawValue, context: &Context) -> Resul
     };
     let ciphertext = ciphertext.ok_or_else(|| Invalid::new(fields.place_of(name), "is missing"))?;
     if context.side == Side::Host {
-        ensure_absolute(fields.place_of(name), &ciphertext)?;
+        fields.check(name, ensure_absolute(&ciphertext))?;
     } else if ciphertext == Path::new("") {
         return Err(Invalid::new(fields.place_of(name), "is empty"));
     }
@@ -482,7 +487,7 @@ fn template(
     context: &Context,
 ) -> Result<Template, Invalid> {
     let mut fields = Fields::read(place, object)?;
-    ensure_id(&fields.place_of("id"), key)?;
+    fields.check("id", ensure_id(key))?;
     let text = fields.required("content")?;
     let trim = fields.optional("trim")?.unwrap_or(true);
     let place = placement(fields, key, false, context)?;
@@ -492,16 +497,16 @@ fn template(
 /// Reads a secret's `id`.
 fn id(fields: &mut Fields, key: &str) -> Result<String, Invalid> {
     let id: String = fields.optional("id")?.unwrap_or_else(|| key.to_owned());
-    ensure_id(&fields.place_of("id"), &id)?;
+    fields.check("id", ensure_id(&id))?;
     Ok(id)
 }
 
 /// Checks that `id` can be the instance of a unit and the argument of a program.
-fn ensure_id(place: &str, id: &str) -> Result<(), Invalid> {
+fn ensure_id(id: &str) -> Result<(), Invalid> {
     if id.is_empty() {
-        Err(Invalid::new(place, "is empty"))
+        Err(Invalid::here("is empty"))
     } else if id.contains('\0') {
-        Err(Invalid::new(place, "holds a NUL character"))
+        Err(Invalid::here("holds a NUL character"))
     } else {
         Ok(())
     }
@@ -535,17 +540,17 @@ fn placement(
 ) -> Result<Placement, Invalid> {
     let early = context.early.contains(id);
     let name: String = fields.optional("name")?.unwrap_or_else(|| id.to_owned());
-    ensure_name(fields.place_of("name"), &name)?;
+    fields.check("name", ensure_name(&name))?;
     let path = match fields.optional::<PathBuf>("path")? {
         Some(path) => {
-            ensure_path(fields.place_of("path"), &path, &name, early, context.settings)?;
+            fields.check("path", ensure_path(&path, &name, early, context.settings))?;
             path
         }
         None if early => context.settings.decrypted_dir_for_user.join(&name),
         None => context.settings.decrypted_dir.join(&name),
     };
     let mode: Option<String> = fields.optional("mode")?;
-    let mode = Mode::parse(fields.place_of("mode"), mode.as_deref().unwrap_or("0400"))?;
+    let mode = fields.check("mode", Mode::parse(mode.as_deref().unwrap_or("0400")))?;
     let owner = account(&mut fields, "owner", early)?;
     let group = account(&mut fields, "group", early)?;
     let symlink = fields.optional("symlink")?.unwrap_or(true);
@@ -569,21 +574,23 @@ fn placement(
 /// Reads `owner` or `group`.
 fn account(fields: &mut Fields, field: &str, early: bool) -> Result<String, Invalid> {
     let name: String = fields.optional(field)?.unwrap_or_else(|| "root".to_owned());
-    let at = fields.place_of(field);
+    fields.check(field, ensure_account(&name, early))?;
+    Ok(name)
+}
+
+/// Checks that `name` can be an account's, which for an early item has to be known before accounts are.
+fn ensure_account(name: &str, early: bool) -> Result<(), Invalid> {
     if name.is_empty() || name.contains([':', '\n', '\0']) {
-        return Err(Invalid::new(at, format!("\"{name}\" cannot be the name of an account")));
+        return Err(Invalid::here(format!("\"{name}\" cannot be the name of an account")));
     }
     let is_number = name.bytes().all(|byte| byte.is_ascii_digit()) && name.parse::<u32>().is_ok();
     if early && name != "root" && !is_number {
-        return Err(Invalid::new(
-            at,
-            format!(
-                "\"{name}\" is a name, but the item is needed before users exist (beforeUserborn)"
-            ),
-        )
+        return Err(Invalid::here(format!(
+            "\"{name}\" is a name, but the item is needed before users exist (beforeUserborn)"
+        ))
         .fix("write a number or \"root\""));
     }
-    Ok(name)
+    Ok(())
 }
 
 /// Reads a list of unit names.
@@ -594,20 +601,24 @@ fn units(
     settings: &Settings,
 ) -> Result<Vec<String>, Invalid> {
     let units: Vec<String> = fields.optional(field)?.unwrap_or_default();
-    let place = fields.place_of(field);
-    for unit in &units {
-        if !is_unit_name(unit) {
-            return Err(Invalid::new(place, format!("\"{unit}\" is not the name of a unit"))
-                .fix("write it in full, like \"nginx.service\""));
-        }
-        if is_before(unit, early, settings) {
-            let reason = format!(
-                "\"{unit}\" comes before this item, so that it cannot wait for it; systemd would drop one of the two"
-            );
-            return Err(Invalid::new(place, reason));
-        }
-    }
+    units
+        .iter()
+        .try_for_each(|unit| fields.check(field, ensure_consumer(unit, early, settings)))?;
     Ok(units)
+}
+
+/// Checks that `unit` names a unit that can wait for an item.
+fn ensure_consumer(unit: &str, early: bool, settings: &Settings) -> Result<(), Invalid> {
+    if !is_unit_name(unit) {
+        return Err(Invalid::here(format!("\"{unit}\" is not the name of a unit"))
+            .fix("write it in full, like \"nginx.service\""));
+    }
+    if is_before(unit, early, settings) {
+        return Err(Invalid::here(format!(
+            "\"{unit}\" comes before this item, so that it cannot wait for it; systemd would drop one of the two"
+        )));
+    }
+    Ok(())
 }
 
 /// Returns whether items are ordered after `unit`, which would make a cycle of a consumer's ordering.
@@ -647,10 +658,10 @@ fn is_unit_name(name: &str) -> bool {
 }
 
 /// Checks that `name` stays inside the directory it is joined to.
-fn ensure_name(place: String, name: &str) -> Result<(), Invalid> {
-    let fault = |problem: &str| Err(Invalid::new(&place, format!("\"{name}\" {problem}")));
+fn ensure_name(name: &str) -> Result<(), Invalid> {
+    let fault = |problem: &str| Err(Invalid::here(format!("\"{name}\" {problem}")));
     if name.is_empty() {
-        return Err(Invalid::new(place, "is empty"));
+        return Err(Invalid::here("is empty"));
     }
     if name.contains('\0') {
         return fault("holds a NUL character");
@@ -673,35 +684,25 @@ fn ensure_name(place: String, name: &str) -> Result<(), Invalid> {
 }
 
 /// Checks that `path` is absolute, and written in the one way that can be compared.
-fn ensure_absolute(place: String, path: &Path) -> Result<(), Invalid> {
-    let shown = path.display();
-    if !path.is_absolute() {
-        return Err(Invalid::new(place, format!("\"{shown}\" is not an absolute path")));
+fn ensure_absolute(path: &Path) -> Result<(), Invalid> {
+    let text = path.to_string_lossy();
+    let Some(inside) = text.strip_prefix('/') else {
+        return Err(Invalid::here(format!("\"{text}\" is not an absolute path")));
+    };
+    if text.contains('\0') {
+        return Err(Invalid::here("holds a NUL character"));
     }
-    let normal: PathBuf = path.components().collect();
-    let plain =
-        path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-    if shown.to_string().contains('\0') {
-        return Err(Invalid::new(place, "holds a NUL character"));
-    }
-    if !plain || normal.as_os_str() != path.as_os_str() {
-        return Err(Invalid::new(
-            place,
-            format!("\"{shown}\" has a component \".\", \"..\" or an empty one"),
-        ));
+    if !inside.is_empty() && inside.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(Invalid::here(format!(
+            "\"{text}\" has a component \".\", \"..\" or an empty one"
+        )));
     }
     Ok(())
 }
 
 /// Checks a `path` that was given: what lies in our directories is made by us and found by `name`.
-fn ensure_path(
-    place: String,
-    path: &Path,
-    name: &str,
-    early: bool,
-    settings: &Settings,
-) -> Result<(), Invalid> {
-    ensure_absolute(place.clone(), path)?;
+fn ensure_path(path: &Path, name: &str, early: bool, settings: &Settings) -> Result<(), Invalid> {
+    ensure_absolute(path)?;
     if path == settings.decrypted_dir.join(name) {
         return Ok(());
     }
@@ -710,7 +711,7 @@ fn ensure_path(
         let reason =
             format!("\"{shown}\" is for what is needed before users exist (beforeUserborn)");
         let fix = "leave path out, or add the item to beforeUserborn";
-        return if early { Ok(()) } else { Err(Invalid::new(place, reason).fix(fix)) };
+        return if early { Ok(()) } else { Err(Invalid::here(reason).fix(fix)) };
     }
     let ours = [
         &settings.decrypted_dir,
@@ -718,11 +719,10 @@ fn ensure_path(
         &settings.decrypted_mount_point,
     ];
     match ours.into_iter().find(|ours| path.starts_with(ours) || ours.starts_with(path)) {
-        Some(ours) => Err(Invalid::new(
-            place,
-            format!("\"{}\" overlaps \"{}\"", path.display(), ours.display()),
-        )
-        .fix("set name to choose a file in there, or a path elsewhere")),
+        Some(ours) => {
+            Err(Invalid::here(format!("\"{}\" overlaps \"{}\"", path.display(), ours.display()))
+                .fix("set name to choose a file in there, or a path elsewhere"))
+        }
         None => Ok(()),
     }
 }
@@ -754,7 +754,7 @@ fn refuse_late_values(
             template.secrets(placeholders).into_iter().find(|secret| !early.contains(*secret));
         if let Some(secret) = late {
             *entry = Err(Invalid::new(
-                join("templates", id),
+                join(TEMPLATES, id),
                 format!(
                     "is needed before users exist, but uses the secret \"{secret}\", which is not"
                 ),
@@ -790,61 +790,64 @@ fn refuse_clashes(
     secrets: &mut BTreeMap<String, Result<Secret, Invalid>>,
     templates: &mut BTreeMap<String, Result<Template, Invalid>>,
 ) {
-    let places: Vec<(String, Placement)> =
-        labelled("secrets", secrets).chain(labelled("templates", templates)).collect();
-    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut paths: BTreeMap<&Path, &str> = BTreeMap::new();
-    let mut faults: BTreeMap<String, Invalid> = BTreeMap::new();
-    for (label, place) in &places {
-        if let Some(other) = names.insert(&place.name, label) {
-            clash(&mut faults, "name", &place.name, [label, other]);
-        } else if let Some(other) = paths.insert(&place.path, label) {
-            clash(&mut faults, "path", &place.path.display().to_string(), [label, other]);
+    let faults =
+        clashes(&placed(SECRETS, secrets).chain(placed(TEMPLATES, templates)).collect::<Vec<_>>());
+    for ((kind, id), fault) in faults {
+        if kind == SECRETS {
+            secrets.insert(id, Err(fault));
+        } else {
+            templates.insert(id, Err(fault));
         }
     }
-    for (label, place) in &places {
-        let parents = Path::new(&place.name).ancestors().skip(1).filter_map(Path::to_str);
-        for parent in parents {
+}
+
+/// An item, by its field of the profile and its id.
+type Item<'a> = (&'static str, &'a str);
+
+/// Returns where the items that are right go.
+fn placed<'a, T: Identified>(
+    kind: &'static str,
+    items: &'a BTreeMap<String, Result<T, Invalid>>,
+) -> impl Iterator<Item = (Item<'a>, &'a Placement)> {
+    items
+        .iter()
+        .filter_map(move |(id, item)| Some(((kind, id.as_str()), item.as_ref().ok()?.place())))
+}
+
+/// Finds the items that are in each other's way.
+fn clashes(places: &[(Item, &Placement)]) -> BTreeMap<(&'static str, String), Invalid> {
+    let mut names: BTreeMap<&str, Item> = BTreeMap::new();
+    let mut paths: BTreeMap<&OsStr, Item> = BTreeMap::new();
+    let mut faults = BTreeMap::new();
+    let mut clash = |field: &str, value: &str, one: Item, other: Item| {
+        for ((kind, id), rival) in [(one, other), (other, one)] {
+            faults.entry((kind, id.to_owned())).or_insert_with(|| {
+                let rival = join(rival.0, rival.1);
+                Invalid::new(
+                    join(&join(kind, id), field),
+                    format!("\"{value}\" is taken by {rival}, too"),
+                )
+            });
+        }
+    };
+    for (item, place) in places {
+        // As text, which is written in one way only.
+        let path = place.path.as_os_str();
+        if let Some(other) = names.insert(&place.name, *item) {
+            clash("name", &place.name, *item, other);
+        } else if let Some(other) = paths.insert(path, *item) {
+            clash("path", &path.to_string_lossy(), *item, other);
+        }
+    }
+    for (item, place) in places {
+        for (end, _) in place.name.match_indices('/') {
+            let parent = place.name.get(..end).unwrap_or_default();
             if let Some(other) = names.get(parent) {
-                clash(&mut faults, "name", parent, [label, other]);
+                clash("name", parent, *item, *other);
             }
         }
     }
-    settle("secrets", secrets, &mut faults);
-    settle("templates", templates, &mut faults);
-}
-
-/// Returns the placements of the items that are right, each with its place in the profile.
-fn labelled<T: Identified>(
-    kind: &str,
-    items: &BTreeMap<String, Result<T, Invalid>>,
-) -> impl Iterator<Item = (String, Placement)> {
-    items.iter().filter_map(move |(id, item)| {
-        item.as_ref().ok().map(|item| (join(kind, id), item.place().clone()))
-    })
-}
-
-/// Notes that two items have one `value` in their field `field`.
-fn clash(faults: &mut BTreeMap<String, Invalid>, field: &str, value: &str, items: [&str; 2]) {
-    let [one, other] = items;
-    for (item, rival) in [(one, other), (other, one)] {
-        faults.entry(item.to_owned()).or_insert_with(|| {
-            Invalid::new(join(item, field), format!("\"{value}\" is taken by {rival}, too"))
-        });
-    }
-}
-
-/// Puts faults in the places of the items they were found in.
-fn settle<T>(
-    kind: &str,
-    items: &mut BTreeMap<String, Result<T, Invalid>>,
-    faults: &mut BTreeMap<String, Invalid>,
-) {
-    for (id, item) in items {
-        if let Some(fault) = faults.remove(&join(kind, id)) {
-            *item = Err(fault);
-        }
-    }
+    faults
 }
 
 #[cfg(test)]

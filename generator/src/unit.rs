@@ -113,6 +113,7 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     files.extend(switch(&mount, &key_mounts));
     let normal = normal_order(&key_mounts);
     let early = format!("Before={}", USERS.join(" "));
+    let template = bare(ITEM);
     for item in items(profile) {
         let unit = item.kind.unit(item.id);
         let mut order = if item.early { early.clone() } else { normal.clone() };
@@ -122,18 +123,16 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
             let values = values.join(" ");
             order = format!("{order}\nWants={values}\nAfter={values}");
         }
-        files.push(text(
-            unit.clone(),
-            ITEM,
-            &[
-                ("KIND", item.kind.name()),
-                ("ID", &escape::value(item.id)),
-                ("PROFILE", &source),
-                ("MOUNT", &mount),
-                ("ORDER", &order),
-                ("EXEC", &command(programs, item.kind, item.id)),
-            ],
-        ));
+        let fields = [
+            ("KIND", item.kind.name()),
+            ("ID", &escape::value(item.id)),
+            ("PROFILE", &source),
+            ("MOUNT", &mount),
+            ("ORDER", &order),
+            ("EXEC", &command(programs, item.kind, item.id)),
+        ];
+        let content = Content::Text(fill(&template, &fields));
+        files.push(UnitFile { path: unit.clone(), content });
         files.push(want(TARGET_UNIT, &unit));
         if item.early {
             // Wants=, since userborn makes the other users all the same when a secret of one fails.
@@ -319,28 +318,40 @@ fn want(by: &str, unit: &str) -> UnitFile {
     }
 }
 
-/// Fills `fields` into `template`, in one pass, and leaves comments and double blank lines out.
+/// Fills `fields` into `template`, in one pass.
 fn text(path: impl Into<String>, template: &str, fields: &[(&str, &str)]) -> UnitFile {
-    let mut filled = String::with_capacity(template.len());
-    filled.push_str("# Made by vaultix-generator.\n");
+    UnitFile { path: path.into(), content: Content::Text(fill(&bare(template), fields)) }
+}
+
+/// Returns `template` as it is written out: without comments, and with a blank line before each section only.
+fn bare(template: &str) -> String {
+    let mut bare = "# Made by vaultix-generator.\n".to_owned();
     for line in template.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         if line.starts_with('[') {
-            filled.push('\n');
+            bare.push('\n');
         }
-        let mut parts = line.split('@');
-        filled.push_str(parts.next().unwrap_or_default());
-        let mut literal = "@";
-        for part in parts {
-            if let Some((_, value)) = fields.iter().find(|(name, _)| *name == part) {
-                filled.push_str(value);
-                literal = "";
-            } else {
-                filled.push_str(literal);
-                filled.push_str(part);
-                literal = "@";
-            }
-        }
-        filled.push('\n');
+        bare.push_str(line);
+        bare.push('\n');
     }
-    UnitFile { path: path.into(), content: Content::Text(filled) }
+    bare
+}
+
+/// Puts the value of each field where its name stands between two `@`; an `@` of no field stays.
+fn fill(template: &str, fields: &[(&str, &str)]) -> String {
+    let values = fields.iter().map(|(_, value)| value.len()).sum::<usize>();
+    let mut filled = String::with_capacity(template.len() + values);
+    let mut parts = template.split('@');
+    filled.push_str(parts.next().unwrap_or_default());
+    let mut literal = "@";
+    for part in parts {
+        if let Some((_, value)) = fields.iter().find(|(name, _)| *name == part) {
+            filled.push_str(value);
+            literal = "";
+        } else {
+            filled.push_str(literal);
+            filled.push_str(part);
+            literal = "@";
+        }
+    }
+    filled
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind};
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 use pretty_assertions::assert_eq;
 
 #[expect(dead_code, reason = "only described here, not used")]
@@ -103,7 +103,11 @@ fn manual() -> String {
     for (name, verb) in verbs() {
         let mut file = String::new();
         for one in verb.positionals {
-            write!(file, " \\fI{}\\fR", one.name.to_uppercase()).unwrap();
+            let name = one.name.to_uppercase();
+            match one.optionality {
+                Optionality::Required => write!(file, " \\fI{name}\\fR").unwrap(),
+                _ => write!(file, " [\\fI{name}\\fR]").unwrap(),
+            }
         }
         writeln!(page, ".SS {name}{file}\n{}.", sentence(verb.description)).unwrap();
         verb.notes.iter().for_each(|note| writeln!(page, "{}", roff(note)).unwrap());
@@ -155,6 +159,13 @@ fn words(flags: &[FlagInfo<'static>]) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// Returns the words that the first argument of `verb` may be; none if it is a file.
+fn choices(verb: &CommandInfoWithArgs) -> String {
+    let names = cli::Scheme::NAMES.map(|(name, _)| name).join(" ");
+    let first = verb.positionals.first().map(|one| one.name);
+    if first == Some("scheme") { names } else { String::new() }
+}
+
 /// Returns options whose value is `kind`, as a pattern for `case`.
 fn taking(kind: &str) -> String {
     let verbs = verbs();
@@ -173,23 +184,32 @@ fn taking(kind: &str) -> String {
 
 /// Returns the completion for bash.
 fn bash() -> String {
-    let mut cases = String::new();
+    let (mut cases, mut files) = (String::new(), String::new());
     for (name, verb) in verbs() {
         writeln!(cases, "    {name}) words='{}' ;;", words(verb.flags)).unwrap();
+        if !verb.positionals.is_empty() {
+            let choices = choices(&verb);
+            let words = if choices.is_empty() { choices } else { format!(" -W '{choices}'") };
+            writeln!(
+                files,
+                "    {name}) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f{words} -- \
+                 \"$current\") ;;"
+            )
+            .unwrap();
+        }
     }
     let names = verbs().iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
     format!(
         "# Made from src/cli.rs by the test of desk/docs.rs.\n_vaultix() {{\n  local word verb='' words\n  \
          local current=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}\n  COMPREPLY=()\n  \
-         case $before in\n    {files}) mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); return ;;\n    \
+         case $before in\n    {taken}) mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); return ;;\n    \
          {dirs}) mapfile -t COMPREPLY < <(compgen -d -- \"$current\"); return ;;\n    \
          {free}) return ;;\n  esac\n  \
          for word in \"${{COMP_WORDS[@]:1:COMP_CWORD-1}}\"; do\n    case $word in {verbs}) verb=$word; break ;; \
          esac\n  done\n  case $verb in\n{cases}    *) words='{names} {global}' ;;\n  esac\n  \
-         mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n  case $verb in edit | view | textconv)\n    \
-         [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- \"$current\") ;;\n  esac\n}}\n\
+         mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n  case $verb in\n{files}  esac\n}}\n\
          complete -o filenames -F _vaultix vaultix\n",
-        files = taking("file"),
+        taken = taking("file"),
         dirs = taking("dir"),
         free = ["name", "id", "recipient"].map(taking).join(" | "),
         verbs = names.replace(' ', " | "),
@@ -229,6 +249,10 @@ fn fish() -> String {
         if !verb.positionals.is_empty() {
             writeln!(text, "complete -c vaultix -n {condition} -F").unwrap();
         }
+        let choices = choices(&verb);
+        if !choices.is_empty() {
+            writeln!(text, "complete -c vaultix -n {condition} -a '{choices}'").unwrap();
+        }
     }
     text
 }
@@ -254,7 +278,12 @@ fn zsh() -> String {
     let mut cases = String::new();
     for (name, verb) in verbs() {
         writeln!(names, "    {}", quoted(&format!("{name}:{}", verb.description))).unwrap();
-        let file = if verb.positionals.is_empty() { "" } else { " \\\n    '1:file:_files'" };
+        let choices = choices(&verb);
+        let file = match verb.positionals {
+            [] => "",
+            [_] => " \\\n    '1:file:_files'",
+            _ => &format!(" \\\n    '1:scheme:({choices})' \\\n    '2:file:_files'"),
+        };
         writeln!(cases, "  {name}) _arguments \\\n{}{file} ;;", block(verb.flags)).unwrap();
     }
     format!(

@@ -163,18 +163,51 @@ fn signals_end_it_and_leave_nothing() {
 }
 
 #[test]
+fn what_a_killed_edit_left_is_wiped_by_the_next() {
+    let desk = desk("killed");
+    // In a place of its own, so that no other test sweeps it.
+    let script = "mount -t tmpfs none run || exit 99
+        EDITOR='f() { echo $PPID >pid; echo seen >>pid; sleep 600; }; f' vaultix edit secrets/wifi.age -i keys/me.txt &
+        until grep -q seen pid 2>/dev/null; do sleep .05; done
+        ln run/vaultix-*/wifi run/kept
+        mkdir -m 700 run/vaultix-1-x run/vaultix-1-1.d; mkdir -m 755 run/vaultix-1-2
+        (EDITOR=true vaultix edit secrets/wifi.age -i keys/me.txt); ls -d run/vaultix-*/wifi | wc -l
+        kill -KILL $(head -n 1 pid); wait
+        ls -d run/vaultix-*/wifi | wc -l
+        EDITOR=true vaultix edit secrets/wifi.age -i keys/me.txt; ls -d run/vaultix-*
+        tr -d '\\0' <run/kept | wc -c; stat -c %s run/kept";
+    fs::create_dir(desk.path("run")).unwrap();
+    let mut command = desk.command("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]);
+    let done = run(command.env("XDG_RUNTIME_DIR", desk.path("run")));
+    if done.stderr.contains("unshare") || done.exit == 99 {
+        assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "{}", done.stderr);
+        eprintln!("SKIPPED: no mount namespace here: {}", done.stderr);
+        return;
+    }
+    let rest = "run/vaultix-1-1.d\nrun/vaultix-1-2\nrun/vaultix-1-x";
+    assert_eq!(done.stdout, format!("1\n1\n{rest}\n0\n9\n"), "{}", done.stderr);
+}
+
+#[test]
 fn real_editors_leave_no_copies() {
-    for (name, editor, keys) in
-        [("vim", "vim", "ccnew text\x1b:wq\r"), ("nano", "nano", "\x0bnew text\x0f\r\x18")]
-    {
+    let vimrc =
+        "set backup undofile backupdir=~/b// undodir=~/u// directory=~/s// shada='50 viminfo='50\n";
+    let init = "(setq make-backup-files t backup-enable-predicate (lambda (_) t) auto-save-interval 20)
+        (setq backup-directory-alist '((\".\" . \"~/b/\")) create-lockfiles t)
+        (setq auto-save-file-name-transforms '((\".*\" \"~/s/\" t)))
+        (add-hook 'kill-emacs-hook 'recentf-save-list) (recentf-mode 1) (savehist-mode 1) (save-place-mode 1)\n";
+    for (name, editor, keys) in [
+        ("vim", "vim", "ccnew text\x1b:wq\r"),
+        ("nvim", "nvim", "ccnew text\x1b:wq\r"),
+        // As root, it reads root's own settings: these stand on its line.
+        ("nano", "nano --backup --backupdir=home/b --historylog", "\x0bnew text\x0f\r\x18"),
+        ("emacs", "emacs -nw", "\x0bnew text\x18\x13\x18\x03"),
+    ] {
         let desk = desk(&format!("real-{name}"));
-        desk.write(
-            "home/.vimrc",
-            "set backup undofile backupdir=~/b// undodir=~/u// directory=~/s//\n",
-        );
-        let backups = desk.path("home/b");
-        let settings = format!("set backup\nset backupdir \"{}\"\n", backups.display());
-        desk.write("home/.nanorc", settings);
+        desk.write("home/.vimrc", vimrc.replace("shada='50 ", ""));
+        desk.write("home/.config/nvim/init.vim", vimrc.replace(" viminfo='50", ""));
+        desk.write("home/.emacs", init);
         for directory in ["b", "u", "s"] {
             fs::create_dir(desk.path(&format!("home/{directory}"))).unwrap();
         }
@@ -184,9 +217,9 @@ fn real_editors_leave_no_copies() {
         pty.expect("old text");
         pty.send(keys);
         let (exit, shown) = pty.end();
-        assert_eq!(exit, 0, "{shown}");
+        assert_eq!(exit, 0, "{name}: {shown}");
         assert_eq!(desk.open("secrets/wifi.age", "me.txt").trim(), "new text", "{shown}");
-        let copies = desk.sh("grep -rl text home secrets").stdout;
+        let copies = desk.sh("grep -rlE '(old|new) text' home secrets").stdout;
         assert_eq!(copies, "", "{name}");
     }
 }

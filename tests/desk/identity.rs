@@ -176,16 +176,38 @@ fn pinentry_may_be_cancelled_missing_or_broken() {
 }
 
 #[test]
+fn an_identity_may_come_through_a_pipe() {
+    let desk = desk("pipe", &["-i", "keys/me.txt"]);
+    let bash = |line: &str| run(desk.command("setsid").args(["--wait", "bash", "-c", line]));
+    bash("vaultix -p <(cat web1.json) renc -i <(sleep .2; cat keys/me.txt)")
+        .exits(0)
+        .says(&["5 re-encrypted"]);
+    // Without somebody who writes yet.
+    desk.sh("mkfifo fifo").exits(0);
+    bash("vaultix view secrets/a.age -i fifo & sleep .2; cat keys/me.txt >fifo; wait").exits(0);
+    let done = bash("vaultix view secrets/a.age -i /dev/stdin <keys/me.txt").exits(0);
+    assert_eq!(done.stdout, "a text");
+    // It has its limit, and its other end may be silent.
+    bash("vaultix view secrets/a.age -i <(yes)")
+        .exits(77)
+        .says(&["it has more than 1048576 bytes"]);
+    let mut pty = Pty::start(&mut desk.vaultix_command("-p web1.json renc -i fifo --cache other"));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    pty.send("\x03");
+    assert_eq!(pty.end().0, 130);
+}
+
+#[test]
 fn what_is_no_identity_is_refused() {
     let desk = desk("no-identity", &["-i", "keys/me.txt"]);
     fs::create_dir(desk.path("directory")).unwrap();
     desk.write("empty", "");
     desk.write("password", "hunter2\n");
-    desk.sh("mkfifo fifo; age -e -R keys/ssh-rsa.pub -o sealed.age keys/README").exits(0);
+    desk.sh("age -e -R keys/ssh-rsa.pub -o sealed.age keys/README").exits(0);
     for (file, reason) in [
         ("there-is-none", "it does not exist"),
         ("directory", "is a directory"),
-        ("fifo", "not a regular file"),
+        ("/dev/zero", "neither a file nor a pipe"),
         ("empty", "it holds no identity"),
         ("password", "line 1 is not an identity"),
         ("keys/ssh-rsa.pub", "line 1 is a public key"),

@@ -87,6 +87,38 @@ fn two_hundred_secrets_cost_one_process_and_one_pin() {
 }
 
 #[test]
+fn importing_costs_one_pin_to_open_and_none_to_encrypt() {
+    let desk = desk("plugin-import", 4);
+    let mut line = with_plugin(&desk, "import agenix-rekey secrets -i card.txt --into new");
+    let mut pty = Pty::start(&mut line);
+    pty.expect("skip] ");
+    pty.send("y\n");
+    pty.expect("PIN of the card (to open 4 secrets): ");
+    pty.send("1234\n");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 0, "{shown}");
+    assert!(shown.contains("4 imported"), "{shown}");
+    let log = log(&desk);
+    assert_eq!(log.matches("pin").count(), 1, "{log}");
+    assert_eq!(log.matches("identity").count(), 2, "opened in one session: {log}");
+
+    // What opens the old files need not be what the flake encrypts to.
+    let root = desk.root.display();
+    let flake =
+        format!("{{ outputs = _: {{ vaultix.settings.identity = \"{root}/card.txt\"; }}; }}\n");
+    desk.write("flake.nix", flake);
+    desk.secret("old/wifi.age", "wifi text");
+    std::fs::remove_file(desk.path("log")).unwrap();
+    let mut line = with_plugin(&desk, "import agenix-rekey old -i keys/me.txt --into sealed");
+    run(line.env("NIX_CONFIG", "flake-registry =").env("HOME", &desk.root)).exits(0);
+    let log = String::from_utf8(desk.read("log")).unwrap();
+    assert!(!log.contains("identity"), "the card is not touched: {log}");
+    let mut age = desk.command("age");
+    let me = run(age.args(["-d", "-i", "keys/me.txt", "sealed/wifi.age"]));
+    assert_ne!(me.exit, 0, "it is the card's alone");
+}
+
+#[test]
 fn a_wrong_pin_is_not_tried_again() {
     let desk = desk("plugin-wrong", 5);
     let mut pty = Pty::start(&mut renc(&desk));

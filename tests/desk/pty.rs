@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 
 /// How long a program may take to say what it is expected to.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -76,6 +77,12 @@ impl Pty {
     /// Types `text`.
     pub fn send(&mut self, text: &str) {
         self.terminal.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Gives the terminal so many lines.
+    pub fn resize(&mut self, rows: u16) {
+        let size = Winsize { ws_row: rows, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.terminal, size).unwrap();
     }
 
     /// Waits for the end, and returns the exit status and all that was shown.

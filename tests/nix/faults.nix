@@ -93,6 +93,8 @@
     path = "/run/vaultix/other";
   };
 
+  path-late.vaultix.secrets.hello.path = "/run/vaultix-for-user/web/hello";
+
   placeholder-unknown.vaultix.templates.x.content =
     "{{ 81c4b7f7e0549f1514e9cae97cf40cf133920418d3dc71bedbf60ec9bd6148cb }}";
 
@@ -105,6 +107,14 @@
     "nginx.service"
     "app@.service"
   ];
+
+  unit-before.vaultix.secrets.hello = {
+    reloadUnits = [ "run-vaultix.d.mount" ];
+    restartUnits = [
+      "nginx.service"
+      "userborn.service"
+    ];
+  };
 
   unit-restart.vaultix.secrets.hello.restartUnits = [ "nginx" ];
 

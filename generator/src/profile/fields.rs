@@ -25,6 +25,11 @@ impl Invalid {
         Self { place: place.into(), problem: problem.into(), fix: None }
     }
 
+    /// Returns the fault `problem` of a value whose place the caller knows, see [`Fields::check`].
+    pub(super) fn here(problem: impl Into<String>) -> Self {
+        Self::new("", problem)
+    }
+
     /// Adds what to do about it.
     #[must_use]
     pub fn fix(mut self, fix: impl Into<String>) -> Self {
@@ -123,6 +128,11 @@ impl<'a> Fields<'a> {
         join(&self.place, name)
     }
 
+    /// Gives a fault that was found in the field `name` its place.
+    pub(super) fn check<T>(&self, name: &str, found: Result<T, Invalid>) -> Result<T, Invalid> {
+        found.map_err(|invalid| Invalid { place: self.place_of(name), ..invalid })
+    }
+
     /// Takes the field `name` as it stands in the text, `None` if it is missing.
     pub(super) fn raw(&mut self, name: &str) -> Option<&'a RawValue> {
         let at = self.entries.iter().position(|(key, _)| key == name)?;
@@ -171,7 +181,7 @@ impl<'a> Fields<'a> {
 
 /// Returns the place of `name` inside `place`.
 pub(super) fn join(place: &str, name: &str) -> String {
-    if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
+    if place.is_empty() { name.to_owned() } else { [place, ".", name].concat() }
 }
 
 /// Returns `error` without the line and column that `serde_json` adds: they count from the start of one value,

@@ -1,5 +1,10 @@
 //! installed product + peers → one table of medians and ratios, on stdout.
 
+mod boot;
+mod desk;
+mod host;
+mod peers;
+
 use std::env;
 use std::fs;
 use std::io::Write as _;
@@ -9,9 +14,8 @@ use std::time::Instant;
 
 use argh::FromArgs;
 use xshell::{Shell, cmd};
-use xtask::container::Container;
 use xtask::packages;
-use xtask::system::{self, System};
+use xtask::system;
 use xtask::workspace::{self, Result};
 
 use crate::install;
@@ -40,6 +44,8 @@ struct Bench {
     sh: Shell,
     /// The product.
     prefix: PathBuf,
+    /// Programs to measure against.
+    peers: PathBuf,
     /// A folder for inputs and outputs, in memory.
     work: PathBuf,
     /// A static program that does nothing, the floor for any process.
@@ -66,7 +72,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     cmd!(sh, "mount -t tmpfs -o mode=0755 vaultix-bench {work}").quiet().run()?;
     let noop = noop(&sh, &work)?;
     let prefix = workspace::target()?.join("stage");
-    let bench = Bench { sh, prefix, work, noop, rounds: args.rounds, boots: args.boots };
+    let peers = peers::folder()?;
+    let bench = Bench { sh, prefix, peers, work, noop, rounds: args.rounds, boots: args.boots };
     let wanted = |what: &str| args.only.as_ref().is_none_or(|only| only == what);
     row(&["what", "n", "ours", "unit", "peer", "peer's", "ratio"])?;
     for (what, measure) in [
@@ -94,6 +101,7 @@ fn prepare(sh: &Shell, args: &Args) -> Result<()> {
     }
     system::make(sh)?;
     install::into(&workspace::target()?.join("stage"))?;
+    peers::make(sh)?;
     let this = env::current_exe()?;
     let (rounds, boots) = (args.rounds.to_string(), args.boots.to_string());
     let only = args.only.iter().flat_map(|only| ["--only", only]);
@@ -109,200 +117,6 @@ fn prepare(sh: &Shell, args: &Args) -> Result<()> {
 }
 
 impl Bench {
-    /// The generator beside systemd's own for as many lines of fstab, each into empty folders.
-    fn generator(&self) -> Result<()> {
-        let ours = self.prefix.join("lib/systemd/system-generators/vaultix-generator");
-        let theirs = Path::new("/usr/lib/systemd/system-generators/systemd-fstab-generator");
-        for n in [10, 100, 1000] {
-            let profile = self.work.join(format!("profile-{n}.json"));
-            fs::write(&profile, host_profile(n, "/run/vaultix.d", "ssh-ed25519 AAAA"))?;
-            let fstab = self.work.join(format!("fstab-{n}"));
-            let line = |i| format!("tmpfs /srv/mount{i} tmpfs defaults,nosuid 0 0\n");
-            fs::write(&fstab, (0..n).map(line).collect::<String>())?;
-            let [one, two, three] = ["normal", "early", "late"].map(|name| self.work.join(name));
-            let fresh = || -> Result<()> {
-                for folder in [&one, &two, &three] {
-                    self.sh.remove_path(folder)?;
-                    self.sh.create_dir(folder)?;
-                }
-                Ok(())
-            };
-            let mut mine = Command::new(&ours);
-            mine.arg("--profile").arg(&profile).args([&one, &two, &three]);
-            let mut peer = Command::new(theirs);
-            peer.env("SYSTEMD_FSTAB", &fstab).args([&one, &two, &three]);
-            let mut floor = Command::new(&self.noop);
-            let [mine, peer, floor] =
-                self.interleave([&mut mine, &mut peer, &mut floor], &fresh)?;
-            figure("generator", n, mine, "ms", "systemd-fstab-generator", peer)?;
-            figure("generator", n, mine, "ms", "static no-op", floor)?;
-        }
-        Ok(())
-    }
-
-    /// The helper with one secret on a real ramfs, beside a program that does nothing.
-    ///
-    /// Once with the file already in place, so that nothing is told of a change, and once without.
-    fn helper(&self) -> Result<()> {
-        let host = self.host(1)?;
-        let mut mine = Command::new(self.prefix.join("bin/vaultix-decrypt"));
-        mine.arg("secret").arg("--profile").arg(&host.profile).args(["--", "secret-0"]);
-        let mut floor = Command::new(&self.noop);
-        let [same, noop] = self.interleave([&mut mine, &mut floor], &|| Ok(()))?;
-        figure("helper, nothing new", 1, same, "ms", "static no-op", noop)?;
-        let empty = || Ok(self.sh.remove_path(host.ramfs.join("1"))?);
-        let [new, noop] = self.interleave([&mut mine, &mut floor], &empty)?;
-        figure("helper, first secret", 1, new, "ms", "static no-op", noop)?;
-        let [ours, none] = [peak(&self.sh, &mine)?, peak(&self.sh, &floor)?];
-        figure("helper, peak memory", 1, ours, "KiB", "static no-op", none)
-    }
-
-    /// A switch between two profiles: all secrets are new, one of them has changed, none has.
-    fn switch(&self) -> Result<()> {
-        let n = 100;
-        let host = self.host(n)?;
-        let recipient = ssh_key(&self.sh, &self.work.join("host-key"))?;
-        let other = self.work.join("other.json");
-        let changed = self.work.join("cache/changed");
-        fs::write(&changed, encrypt(&self.sh, &recipient, "another plaintext")?)?;
-        let cipher = |path: &Path| format!("\"{}\"", path.display());
-        let text = fs::read_to_string(&host.profile)?
-            .replace(&cipher(&self.work.join("cache/0")), &cipher(&changed));
-        fs::write(&other, text)?;
-        let to = |profile: &Path| {
-            let mut command = Command::new(self.prefix.join("bin/vaultix-decrypt"));
-            command.arg("switch").arg("--profile").arg(profile);
-            command
-        };
-        let (mut there, mut back) = (to(&host.profile), to(&other));
-        let mut floor = Command::new(&self.noop);
-        let empty = || -> Result<()> {
-            for entry in fs::read_dir(&host.ramfs)? {
-                fs::remove_dir_all(entry?.path())?;
-            }
-            Ok(())
-        };
-        let [all, noop] = self.interleave([&mut there, &mut floor], &empty)?;
-        figure("switch, all are new", n, all, "ms", "static no-op", noop)?;
-        let [one, two] = self.interleave([&mut there, &mut back], &|| Ok(()))?;
-        figure("switch, one has changed", n, one.midpoint(two), "ms", "static no-op", noop)?;
-        time(&mut there)?;
-        let [none] = self.interleave([&mut there], &|| Ok(()))?;
-        figure("switch, nothing to do", n, none, "ms", "static no-op", noop)
-    }
-
-    /// All secrets at boot, from the first unit's start to the target, beside the same units with a
-    /// program in them that does nothing.
-    fn boot(&self) -> Result<()> {
-        for system in [System::Bookworm, System::Trixie] {
-            for n in [10, 50, 100] {
-                let (mut ours, mut peers) = (Vec::new(), Vec::new());
-                for _ in 0..self.boots {
-                    ours.push(self.boot_once(system, n, false)?);
-                    peers.push(self.boot_once(system, n, true)?);
-                }
-                let what = format!("boot, {}", system.name());
-                let peer = "the same units, static no-op";
-                figure(&what, n, median(ours), "ms", peer, median(peers))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Boots a host with `n` secrets and returns the milliseconds that they took.
-    fn boot_once(&self, system: System, n: usize, idle: bool) -> Result<f64> {
-        let mut container = Container::new(&system.root()?, "bench")?;
-        container.install(&self.prefix)?;
-        let key = container.layer("/etc/ssh/ssh_host_ed25519_key");
-        let recipient = ssh_key(&self.sh, &key)?;
-        let profile = host_profile(n, "/run/vaultix.d", &recipient);
-        container.put("/etc/vaultix/profile.json", profile)?;
-        for i in 0..n {
-            let ciphertext = encrypt(&self.sh, &recipient, &format!("plaintext {i}"))?;
-            container.put(&format!("/etc/vaultix/cache/{i}"), ciphertext)?;
-            if idle {
-                container.put(
-                    &format!(
-                        "/etc/systemd/system/vaultix-secret@secret\\x2d{i}.service.d/idle.conf"
-                    ),
-                    "[Service]\nExecStart=\nExecStart=/opt/noop\n",
-                )?;
-            }
-        }
-        container.nspawn(&format!("--bind-ro={}:/opt/noop", self.noop.display()));
-        container.put("/etc/systemd/system/timing.service", TIMING)?;
-        container.init("systemd.unit=timing.service");
-        let status = container.boot()?;
-        if !status.success() {
-            return Err(format!("systemd-nspawn: {status}").into());
-        }
-        let times = fs::read_to_string(container.out().join("times"))?;
-        let mut times = times
-            .split_whitespace()
-            .map(str::parse::<f64>)
-            .collect::<std::result::Result<Vec<_>, _>>()?;
-        let failed = fs::read_to_string(container.out().join("failed"))?;
-        if !failed.trim().is_empty() {
-            return Err(format!("units failed: {failed}").into());
-        }
-        let end = times.pop().ok_or("the target has no time")?;
-        let begin = times.into_iter().reduce(f64::min).ok_or("no secret has a time")?;
-        Ok((end - begin) / 1000.0)
-    }
-
-    /// `vaultix renc` for 100 secrets and 10 hosts, all anew and with nothing to do, beside a pair of
-    /// `age` processes for each.
-    fn renc(&self) -> Result<()> {
-        let desk = self.work.join("desk");
-        let identity = desk.join("identity.txt");
-        self.sh.create_dir(desk.join("secrets"))?;
-        cmd!(self.sh, "age-keygen -o {identity}").quiet().ignore_stderr().run()?;
-        let recipient = cmd!(self.sh, "age-keygen -y {identity}").quiet().read()?;
-        let mut secrets = Vec::new();
-        for i in 0..100 {
-            let file = desk.join(format!("secrets/{i}.age"));
-            fs::write(&file, encrypt(&self.sh, &recipient, &format!("plaintext {i}"))?)?;
-            secrets.push(format!(r#""secret-{i}": {{ "file": "{}" }}"#, file.display()));
-        }
-        let secrets = secrets.join(",");
-        let mut mine = Command::new(self.prefix.join("bin/vaultix"));
-        for host in 0..10 {
-            let key = ssh_key(&self.sh, &desk.join(format!("host-{host}")))?;
-            let profile = desk.join(format!("host-{host}.json"));
-            let text = format!(
-                r#"{{ "version": 1, "settings": {{ "hostIdentifier": "host-{host}",
-                "hostPubkey": "{key}", "hostKeys": [] }}, "secrets": {{ {secrets} }} }}"#
-            );
-            fs::write(&profile, text)?;
-            mine.arg("-p").arg(profile);
-        }
-        let cache = desk.join("cache");
-        mine.arg("renc").arg("-q").arg("--identity").arg(&identity).arg("--cache").arg(&cache);
-        let few = self.rounds.div_ceil(10);
-        let mut fresh = Vec::new();
-        for _ in 0..few {
-            self.sh.remove_path(&cache)?;
-            self.sh.create_dir(&cache)?;
-            fresh.push(time(&mut mine)?);
-        }
-        let mut idle = Vec::new();
-        for _ in 0..few {
-            idle.push(time(&mut mine)?);
-        }
-        let pipe = format!(
-            "age -d -i {} {} | age -r '{recipient}' >/dev/null",
-            identity.display(),
-            desk.join("secrets/0.age").display()
-        );
-        let mut age = Command::new("sh");
-        age.args(["-c", &pipe]);
-        let [pair] = self.interleave([&mut age], &|| Ok(()))?;
-        let pair = 1000.0 * pair;
-        figure("renc, fresh, per pair", 1000, median(fresh), "µs", "age -d | age -r", pair)?;
-        let noop = self.interleave([&mut Command::new(&self.noop)], &|| Ok(()))?[0];
-        figure("renc, nothing to do", 1000, median(idle), "ms", "static no-op", noop)
-    }
-
     /// Bytes on disk.
     fn size(&self) -> Result<()> {
         let noop = size(&self.noop)?;
@@ -334,49 +148,7 @@ impl Bench {
         }
         Ok(times.map(median))
     }
-
-    /// Makes a host with `n` secrets outside of any container, on a ramfs of its own.
-    fn host(&self, n: usize) -> Result<Host> {
-        let ramfs = self.work.join(format!("ramfs-{n}"));
-        self.sh.create_dir(&ramfs)?;
-        cmd!(self.sh, "mount -t ramfs -o mode=0751,nosuid,nodev,noexec ramfs {ramfs}")
-            .quiet()
-            .run()?;
-        let recipient = ssh_key(&self.sh, &self.work.join("host-key"))?;
-        let profile = self.work.join(format!("host-{n}.json"));
-        let text = host_profile(n, &ramfs.display().to_string(), &recipient)
-            .replace(
-                "/etc/ssh/ssh_host_ed25519_key",
-                &self.work.join("host-key").display().to_string(),
-            )
-            .replace("/run/vaultix\"", &format!("{}\"", self.work.join("current").display()))
-            .replace("/etc/vaultix/cache", &self.work.join("cache").display().to_string());
-        fs::write(&profile, text)?;
-        self.sh.create_dir(self.work.join("cache"))?;
-        for i in 0..n {
-            let ciphertext = encrypt(&self.sh, &recipient, &format!("plaintext {i}"))?;
-            fs::write(self.work.join(format!("cache/{i}")), ciphertext)?;
-        }
-        Ok(Host { profile, ramfs })
-    }
 }
-
-/// A host outside of any container.
-struct Host {
-    /// Its profile.
-    profile: PathBuf,
-    /// Its ramfs.
-    ramfs: PathBuf,
-}
-
-/// Starts after all secrets, notes when each unit began and when the target was reached.
-const TIMING: &str = r"[Unit]
-Wants=dbus.socket
-[Service]
-ExecStart=/bin/sh -c 'systemctl show --property=InactiveExitTimestampMonotonic --value vaultix-secret@* >/out/times; \
-    systemctl show --property=ActiveEnterTimestampMonotonic --value vaultix.target >>/out/times; \
-    systemctl --failed --plain --no-legend >/out/failed; systemctl poweroff'
-";
 
 /// Returns a host's profile with `n` secrets.
 fn host_profile(n: usize, mount_point: &str, recipient: &str) -> String {
@@ -438,6 +210,17 @@ fn peak(sh: &Shell, command: &Command) -> Result<f64> {
     let (program, args) = (command.get_program(), command.get_args());
     let said = cmd!(sh, "time --quiet --format=%M {program} {args...}").quiet().read_stderr()?;
     Ok(said.lines().last().ok_or("time says nothing")?.trim().parse()?)
+}
+
+/// Returns the milliseconds that a command is on a processor, in user space and in the kernel.
+fn cpu(sh: &Shell, command: &Command) -> Result<f64> {
+    let (program, args) = (command.get_program(), command.get_args());
+    let said = cmd!(sh, "perf stat -x, -e task-clock {program} {args...}")
+        .quiet()
+        .ignore_stdout()
+        .read_stderr()?;
+    let line = said.lines().find(|line| line.contains("task-clock")).ok_or("perf says nothing")?;
+    Ok(line.split(',').next().unwrap_or_default().parse()?)
 }
 
 /// Returns a file's size in bytes.

@@ -22,11 +22,11 @@ pub(crate) struct Args {
 }
 
 /// One file to install.
-struct File {
+pub(crate) struct File {
     /// Where it goes, relative to the prefix.
-    place: PathBuf,
+    pub(crate) place: PathBuf,
     /// What it holds.
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Its permission bits.
     mode: u32,
 }
@@ -75,33 +75,56 @@ fn below(args: &Args) -> PathBuf {
 }
 
 /// Builds the three programs.
-///
-/// The boot ones are built each alone, since one call for several packages unites their features and
-/// would pull the desk's into the helper. They are static: no dynamic loader to wait for at boot, and
-/// they run on a host whose libraries are not there yet. With `--target`, the flags for that leave
-/// build scripts and proc macros alone, which must be dynamic.
 fn build(sh: &Shell) -> Result<Vec<File>> {
-    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let triple = host_triple(sh)?;
     let built = workspace::target()?;
+    let mut files = boot_side(sh, &built)?;
+    let cargo = cargo();
+    cmd!(sh, "{cargo} build --quiet --release --locked -p vaultix").run()?;
+    files.push(program_file(&built.join("release"), "vaultix", "bin")?);
+    Ok(files)
+}
+
+/// Builds the generator and the helper of the work tree that `sh` is in, into the folder `built`.
+///
+/// Each alone, since one call for several packages unites their features and would pull the desk's into the helper.
+/// They are static: no dynamic loader to wait for at boot, and they run on a host whose libraries are not there yet.
+/// With `--target`, the flags for that leave build scripts and proc macros alone, which must be dynamic.
+///
+/// The same sources give the same bytes wherever they lie: where crates were unpacked, which panics would tell, is
+/// left out.
+///
+/// # Errors
+///
+/// The build's.
+pub(crate) fn boot_side(sh: &Shell, built: &Path) -> Result<Vec<File>> {
+    let cargo = cargo();
+    let triple = host_triple(sh)?;
+    let crates = workspace::cargo_home(sh).join("registry/src");
+    let mut flags: Vec<String> =
+        sh.var("RUSTFLAGS").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    flags.extend(["-Ctarget-feature=+crt-static", "-Crelocation-model=static"].map(str::to_owned));
+    flags.push(format!("--remap-path-prefix={}=crates", crates.display()));
+    // Unlike RUSTFLAGS, it may have spaces in a flag.
+    let flags = flags.join("\u{1f}");
     let mut files = Vec::new();
     for (package, program, place) in [
         ("vaultix-generator", "vaultix-generator", "lib/systemd/system-generators"),
         ("vaultix-units", "vaultix-decrypt", "bin"),
     ] {
-        let flags = format!(
-            "{} -C target-feature=+crt-static -C relocation-model=static",
-            env::var("RUSTFLAGS").unwrap_or_default()
-        );
-        cmd!(sh, "{cargo} build --quiet --release --locked -p {package} --target {triple}")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env("RUSTFLAGS", flags.trim_start())
-            .run()?;
+        cmd!(
+            sh,
+            "{cargo} build --quiet --release --locked -p {package} --target {triple} --target-dir {built}"
+        )
+        .env("CARGO_ENCODED_RUSTFLAGS", &flags)
+        .run()?;
         files.push(program_file(&built.join(&triple).join("release"), program, place)?);
     }
-    cmd!(sh, "{cargo} build --quiet --release --locked -p vaultix").run()?;
-    files.push(program_file(&built.join("release"), "vaultix", "bin")?);
     Ok(files)
+}
+
+/// Returns the cargo that runs this program, or else the one in `PATH`.
+fn cargo() -> String {
+    env::var("CARGO").unwrap_or_else(|_| "cargo".into())
 }
 
 /// Returns the built `program` as a file to install in `place`.

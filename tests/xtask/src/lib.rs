@@ -3,6 +3,7 @@
 pub mod aloud;
 pub mod container;
 pub mod packages;
+pub mod rage;
 pub mod system;
 pub mod vectors;
 pub mod workspace;

@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod install;
+mod reproduce;
 mod test;
 
 use std::env;
@@ -29,6 +30,8 @@ enum Command {
     Demo(demo::Args),
     /// `cargo xtask install`.
     Install(install::Args),
+    /// `cargo xtask reproduce`.
+    Reproduce(reproduce::Args),
     /// `cargo xtask test`.
     Test(test::Args),
 }
@@ -59,6 +62,7 @@ fn run(command: Command) -> Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Install(args) => install::run(&args),
+        Command::Reproduce(args) => reproduce::run(&args),
         Command::Test(args) => test::run(&args),
     }
 }

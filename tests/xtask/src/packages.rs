@@ -22,7 +22,7 @@ pub const BOOT: &[Program] = &[
 ];
 
 /// What measuring needs beyond that.
-pub const BENCH: &[Program] = &[("time", "time")];
+pub const BENCH: &[Program] = &[("time", "time"), ("perf", "linux-perf"), ("dpkg", "dpkg")];
 
 /// What the desk's tests need.
 pub const DESK: &[Program] = &[
@@ -30,10 +30,15 @@ pub const DESK: &[Program] = &[
     ("ssh-keygen", "openssh-client"),
     ("git", "git"),
     ("vim", "vim"),
+    ("nvim", "neovim"),
     ("nano", "nano"),
+    ("emacs", "emacs-nox"),
+    ("gpg", "gnupg"),
+    ("pass", "pass"),
     ("nix", "nix-bin"),
     ("nix-instantiate", "nix-bin"),
     ("systemd-escape", "systemd"),
+    ("time", "time"),
     ("strace", "strace"),
 ];
 

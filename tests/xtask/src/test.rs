@@ -5,7 +5,7 @@ use std::env;
 use argh::FromArgs;
 use xshell::cmd;
 use xtask::workspace::{self, Result};
-use xtask::{packages, system, vectors};
+use xtask::{packages, rage, system, vectors};
 
 use crate::install;
 
@@ -36,6 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     system::make(&sh)?;
     vectors::make(&sh)?;
+    rage::ensure(&sh)?;
     let prefix = workspace::target()?.join("stage");
     install::into(&prefix)?;
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());

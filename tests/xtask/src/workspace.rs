@@ -43,3 +43,10 @@ pub fn shell() -> Result<Shell> {
     sh.change_dir(root()?);
     Ok(sh)
 }
+
+/// Returns the folder that Cargo keeps crates in: `CARGO_HOME`, or `.cargo` in the home directory.
+#[must_use]
+pub fn cargo_home(sh: &Shell) -> PathBuf {
+    let home = || Path::new(&env::var_os("HOME").unwrap_or_default()).join(".cargo");
+    sh.var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
+}

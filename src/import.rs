@@ -1,0 +1,189 @@
+//! VERB secrets of an older scheme → secret files, and Nix that declares them.
+
+mod agenix;
+mod keys;
+mod name;
+mod old;
+mod pass;
+mod place;
+mod plan;
+mod snippet;
+mod sops;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use age::armor::Format;
+use vaultix_units::plaintext::Plaintext;
+
+use crate::cli::Import;
+use crate::error::{self, Error, Exit, Result};
+use crate::git::{self, Tracked};
+use crate::interrupt::Interrupt;
+use crate::master::Session;
+use crate::prompt::Prompt;
+use crate::replace::Target;
+use crate::report::{self, Report, Volume};
+use crate::{desk, recipient, secret};
+use keys::Keys;
+use old::Old;
+use place::Place;
+use plan::Plan;
+use snippet::snippet;
+
+/// Brings over the secrets of an older scheme.
+///
+/// # Errors
+///
+/// When nothing at all can be done. What fails for one file or secret is said, and counts in the outcome.
+pub fn run(args: &Import) -> Result<Exit> {
+    let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
+    let (root, settings) = desk::settings(args.dry_run || !args.identities.is_empty(), &report)?;
+    let place = Place::new(args, &root, settings.default_secret_directory.as_deref());
+    let plan = Plan::new(old::list(args.scheme, &source(args)?)?, &place.directory);
+    let mut failures = plan.failures.clone();
+    if args.dry_run {
+        answer(&plan.show(&place.directory))?;
+        return Ok(finish(&report, &failures, &format!("{} to import", plan.count())));
+    }
+    let mut made = BTreeSet::new();
+    if !plan.files.is_empty() {
+        let interrupt = Interrupt::new()?;
+        let keys = Keys::read(args, &settings, &root, &interrupt)?;
+        (made, failures) = carry_out(&plan, keys, &place, &report, &interrupt)?;
+        track(&place.directory, &made, &report).unwrap_or_else(|error| failures.push(error));
+        answer(&snippet(&made, place.said.as_deref()))?;
+    }
+    Ok(finish(&report, &failures, &format!("{} imported", made.len())))
+}
+
+/// Makes the secrets of `plan`, and returns their ids, and all that failed.
+fn carry_out(
+    plan: &Plan,
+    mut keys: Keys,
+    place: &Place,
+    report: &Report,
+    interrupt: &Interrupt,
+) -> Result<(BTreeSet<String>, Vec<Error>)> {
+    let prompt = Prompt::new(interrupt, report);
+    let session = keys.opening.open(&plan.headers(), &prompt)?;
+    let mut work = Work {
+        recipients: recipient::gather(keys.recipients(&prompt)?, &prompt),
+        directory: &place.directory,
+        report,
+        interrupt,
+        made: BTreeSet::new(),
+        failures: plan.failures.clone(),
+    };
+    work.all(plan, &session);
+    Ok((work.made, work.failures))
+}
+
+/// Returns where the old secrets are.
+fn source(args: &Import) -> Result<PathBuf> {
+    args.source.clone().or_else(|| pass::store(args.scheme)).ok_or_else(|| {
+        Error::new(Exit::Usage, "cannot import from nowhere")
+            .because("no source is given")
+            .fix("name it after the scheme: secrets.nix of agenix, a file or a directory")
+    })
+}
+
+/// Prints `text` for a program or a file.
+fn answer(text: &str) -> Result<()> {
+    report::answer(text.as_bytes())
+        .map_err(|error| Error::new(Exit::CantCreate, "cannot print").because(error))
+}
+
+/// Says what failed, and what all of it comes to.
+fn finish(report: &Report, failures: &[Error], line: &str) -> Exit {
+    report.errors(failures);
+    match failures.len() {
+        0 => report::count(line),
+        failed => report::count(format_args!("{line}, {failed} failed")),
+    }
+    error::exit(failures)
+}
+
+/// One run.
+struct Work<'a> {
+    /// To whom secrets are encrypted.
+    recipients: Vec<Box<dyn age::Recipient + 'a>>,
+    /// Where they go.
+    directory: &'a Path,
+    /// Who watches.
+    report: &'a Report,
+    /// Whether to stop.
+    interrupt: &'a Interrupt,
+    /// Ids of the secrets that are made.
+    made: BTreeSet<String>,
+    /// What failed.
+    failures: Vec<Error>,
+}
+
+impl Work<'_> {
+    /// Makes all secrets of `plan`, file by file.
+    fn all(&mut self, plan: &Plan, session: &Session) {
+        for (file, key) in plan.files.iter().zip(&session.keys) {
+            if self.interrupt.is_set() {
+                break;
+            }
+            match file.old.open(key, &session.notes) {
+                Ok(texts) => self.file(&file.old, &file.wanted, &texts),
+                Err(_) if self.interrupt.is_set() => break,
+                Err(error) => self.failures.push(error),
+            }
+        }
+        if self.interrupt.is_set() {
+            self.failures.push(self.interrupt.error());
+        }
+    }
+
+    /// Makes those secrets of `old` that are `wanted`, from the `texts` of all of them.
+    fn file(&mut self, old: &Old, wanted: &BTreeSet<usize>, texts: &[Plaintext]) {
+        for (i, (id, text)) in old.ids.iter().zip(texts).enumerate() {
+            if !wanted.contains(&i) {
+                continue;
+            }
+            let path = name::file(self.directory, id);
+            match self.make(&path, text) {
+                Ok(()) => {
+                    self.report.line(format_args!(
+                        "{}: made from {}",
+                        path.display(),
+                        old.path.display()
+                    ));
+                    self.made.insert(id.clone());
+                }
+                Err(error) => self.failures.push(error),
+            }
+        }
+    }
+
+    /// Makes the secret `path` with this `text`.
+    fn make(&self, path: &Path, text: &Plaintext) -> Result<()> {
+        let ciphertext =
+            secret::encrypt(text, &self.recipients, &Format::Binary).map_err(|reason| {
+                Error::new(Exit::Config, format!("cannot encrypt {}", path.display()))
+                    .because(reason)
+            })?;
+        let mut target = Target::new(path)?;
+        target.write(&ciphertext)?;
+        target.settle_new()
+    }
+}
+
+/// Makes git aware of the new secrets, so that a flake finds them.
+fn track(directory: &Path, made: &BTreeSet<String>, report: &Report) -> Result<()> {
+    if made.is_empty() {
+        return Ok(());
+    }
+    let files = made.iter().map(|id| name::file(Path::new(""), id)).collect();
+    if matches!(git::track(directory, &files)?, Tracked::Ignored) {
+        report.warning(format_args!(
+            "git ignores files in {}, so a flake will not find them",
+            directory.display()
+        ));
+    }
+    Ok(())
+}

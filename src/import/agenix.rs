@@ -1,0 +1,86 @@
+//! rules of agenix → the files that they name.
+
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::Result;
+use crate::flake;
+use crate::import::name;
+use crate::import::old::{Listing, Old};
+
+/// The file with the rules, where only its directory is given.
+const RULES: &str = "secrets.nix";
+
+/// Lists the files that the rules `source` name.
+///
+/// # Errors
+///
+/// Nix's own.
+pub fn list(source: &Path) -> Result<Listing> {
+    let rules = if source.is_dir() { source.join(RULES) } else { source.to_owned() };
+    let paths: Vec<PathBuf> = flake::names(&rules)?.iter().map(|name| plain(name)).collect();
+    let common = common(&paths);
+    let directory = rules.parent().unwrap_or(Path::new(""));
+    let read = |path: &PathBuf| {
+        let short = path.strip_prefix(&common).unwrap_or(path);
+        Old::age(&directory.join(path), name::of_path(short, ".age"))
+    };
+    Ok(paths.iter().map(read).collect())
+}
+
+/// Returns the path `name` without the dots that lead nowhere.
+fn plain(name: &str) -> PathBuf {
+    Path::new(name).components().filter(|part| *part != Component::CurDir).collect()
+}
+
+/// Returns the directory that all of `paths` are in: it is where they are, and no part of their names.
+fn common(paths: &[PathBuf]) -> PathBuf {
+    let mut common: Option<Vec<Component>> = None;
+    for path in paths {
+        let directory: Vec<Component> =
+            path.parent().into_iter().flat_map(Path::components).collect();
+        common = Some(match common {
+            None => directory,
+            Some(so_far) => {
+                let same = so_far.iter().zip(&directory).take_while(|(one, other)| one == other);
+                same.map(|(one, _)| *one).collect()
+            }
+        });
+    }
+    common.into_iter().flatten().collect()
+}
+
+/// Returns whether `path` is what agenix-rekey made for one host: 32 digits, a dash, and the secret's name.
+pub fn is_for_a_host(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let digest = name.split('-').next().unwrap_or_default();
+    digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_of_all_is_no_part_of_a_name() {
+        for (paths, expected) in [
+            (vec!["a.age", "b.age"], ""),
+            (vec!["secrets/a.age", "secrets/web/b.age"], "secrets"),
+            (vec!["secrets/a.age"], "secrets"),
+            (vec!["../a/x.age", "../b/x.age"], ".."),
+            (vec!["ab/x.age", "a/x.age"], ""),
+            (vec!["./a.age", "b.age"], ""),
+            (vec![], ""),
+        ] {
+            let paths: Vec<PathBuf> = paths.into_iter().map(plain).collect();
+            assert_eq!(common(&paths), Path::new(expected));
+        }
+    }
+
+    #[test]
+    fn what_is_for_a_host_is_told_by_its_name() {
+        assert!(is_for_a_host(Path::new("rekeyed/web/0123456789abcdef0123456789abcdef-wifi.age")));
+        assert!(!is_for_a_host(Path::new("wifi.age")));
+        assert!(!is_for_a_host(Path::new("0123456789abcdef-wifi.age")));
+    }
+}

@@ -1,0 +1,72 @@
+//! what an older scheme calls a secret → an id that Vaultix takes, and the file of that id.
+
+use std::path::{Path, PathBuf};
+
+use vaultix_generator::profile::RESERVED_NAME;
+
+/// Returns `text` as an id: components between slashes, each of which can be the name of a file.
+///
+/// What most people write stays as it is. Control characters become `_`, and so do the dots of `.` and `..`;
+/// empty components are left out.
+pub fn id(text: &str) -> String {
+    let mut components: Vec<String> =
+        text.split('/').filter(|part| !part.is_empty()).map(component).collect();
+    match components.first_mut() {
+        None => components.push("_".to_owned()),
+        Some(first) if first == RESERVED_NAME => first.push('_'),
+        Some(_) => {}
+    }
+    components.join("/")
+}
+
+/// Returns `part` as the name of a file.
+fn component(part: &str) -> String {
+    if matches!(part, "." | "..") {
+        return "_".repeat(part.len());
+    }
+    part.chars().map(|character| if character.is_control() { '_' } else { character }).collect()
+}
+
+/// Returns the file of the secret `id` in `directory`.
+pub fn file(directory: &Path, id: &str) -> PathBuf {
+    directory.join(format!("{id}.age"))
+}
+
+/// Returns the id of a file by its `path`, without the `ending` that says only how it is encrypted.
+pub fn of_path(path: &Path, ending: &str) -> String {
+    let text = path.to_string_lossy();
+    id(text.strip_suffix(ending).filter(|stem| !stem.is_empty()).unwrap_or(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_a_name_stays() {
+        for text in ["wifi", "db/password", "mail me@example.org", "${a}\"b", ".env", "é"] {
+            assert_eq!(id(text), text);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_one_is_mapped() {
+        for (text, expected) in [
+            ("", "_"),
+            ("/", "_"),
+            ("/a//b/", "a/b"),
+            ("../.", "__/_"),
+            ("a\nb\0", "a_b_"),
+            (".vaultix/x", ".vaultix_/x"),
+            ("x/.vaultix", "x/.vaultix"),
+        ] {
+            assert_eq!(id(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_ending_is_left_out_once() {
+        assert_eq!(of_path(Path::new("web/tls.age.age"), ".age"), "web/tls.age");
+        assert_eq!(of_path(Path::new(".age"), ".age"), ".age");
+    }
+}

@@ -1,0 +1,140 @@
+//! place of an older scheme's secrets → its files, still closed, and what each of them will be.
+
+use std::path::{Path, PathBuf};
+
+use age_core::format::Stanza;
+use vaultix_units::decrypt;
+use vaultix_units::header;
+use vaultix_units::plaintext::Plaintext;
+
+use crate::cli::Scheme;
+use crate::error::{Error, Exit, Result};
+use crate::import::sops::Document;
+use crate::import::{agenix, name, pass, tree};
+use crate::master::Unwrapped;
+use crate::secret::Secret;
+use crate::{flake, source};
+
+/// A file of an older scheme.
+pub struct Old {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The secrets in it.
+    pub ids: Vec<String>,
+    /// How it is closed.
+    sealed: Sealed,
+}
+
+/// How a file is closed.
+enum Sealed {
+    /// As a binary age file.
+    Age(Vec<u8>),
+    /// By sops.
+    Sops(Document),
+    /// By `gpg`.
+    Gpg,
+}
+
+/// What a scheme has: its files, or why one cannot be used.
+pub type Listing = Vec<Result<Old>>;
+
+/// Lists what `scheme` has in `source`. Asks for nothing, and opens nothing.
+///
+/// # Errors
+///
+/// When it cannot be listed at all.
+pub fn list(scheme: Scheme, source: &Path) -> Result<Listing> {
+    match scheme {
+        Scheme::Agenix => agenix::list(source),
+        Scheme::AgenixRekey => Ok(of_tree(source, &[".age"])?
+            .into_iter()
+            .filter(|(path, _)| !agenix::is_for_a_host(path))
+            .map(|(path, id)| Old::age(&source.join(path), id))
+            .collect()),
+        Scheme::Pass | Scheme::Gopass => Ok(of_tree(source, &[".gpg", ".age"])?
+            .into_iter()
+            .map(|(path, id)| match path.extension() {
+                Some(ending) if ending == "age" => Old::age(&source.join(path), id),
+                _ => Ok(Old { path: source.join(path), ids: vec![id], sealed: Sealed::Gpg }),
+            })
+            .collect()),
+        Scheme::Sops if source.is_dir() => {
+            let paths = tree::files(source)?.into_iter().map(|path| source.join(path));
+            Ok(paths.filter_map(|path| Old::sops(&path).transpose()).collect())
+        }
+        Scheme::Sops => {
+            let none = || {
+                Error::new(Exit::Data, format!("cannot import {}", source.display()))
+                    .because("it is no file that sops encrypted")
+            };
+            Old::sops(source).map(|old| vec![old.ok_or_else(none)])
+        }
+    }
+}
+
+/// Returns the files below `root` with one of `endings`, and their ids.
+fn of_tree(root: &Path, endings: &[&str]) -> Result<Vec<(PathBuf, String)>> {
+    let with_id = |path: PathBuf| {
+        let fits =
+            |ending: &&&str| path.as_os_str().as_encoded_bytes().ends_with(ending.as_bytes());
+        let ending = endings.iter().find(fits)?;
+        let id = name::of_path(&path, ending);
+        Some((path, id))
+    };
+    Ok(tree::files(root)?.into_iter().filter_map(with_id).collect())
+}
+
+impl Old {
+    /// Reads the age file `path`, which will be the secret `id`.
+    ///
+    /// # Errors
+    ///
+    /// Names the file, and why it cannot be read.
+    pub fn age(path: &Path, id: String) -> Result<Self> {
+        let path = flake::shown(path);
+        let missing = || {
+            Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+                .because("it does not exist")
+        };
+        let ciphertext = Secret::read(&path)?.ok_or_else(missing)?.ciphertext;
+        Ok(Self { path, ids: vec![id], sealed: Sealed::Age(ciphertext) })
+    }
+
+    /// Reads the file `path` of sops, `None` if it is none.
+    fn sops(path: &Path) -> Result<Option<Self>> {
+        let document = Document::read(path)?;
+        Ok(document.map(|document| Self {
+            path: path.to_owned(),
+            ids: document.ids(path),
+            sealed: Sealed::Sops(document),
+        }))
+    }
+
+    /// Returns what an identity needs to open it; nothing where none would help.
+    pub fn stanzas(&self) -> Vec<Stanza> {
+        match &self.sealed {
+            Sealed::Age(ciphertext) => header::stanzas(ciphertext).unwrap_or_default(),
+            Sealed::Sops(document) => document.stanzas(),
+            Sealed::Gpg => Vec::new(),
+        }
+    }
+
+    /// Opens its secrets, in the order of their ids. `notes` say why some identities were not tried.
+    ///
+    /// # Errors
+    ///
+    /// Names the file, and why it does not open.
+    pub fn open(&self, key: &Unwrapped, notes: &[Error]) -> Result<Vec<Plaintext>> {
+        match &self.sealed {
+            Sealed::Age(ciphertext) => {
+                decrypt::decrypt(ciphertext, std::iter::once(key as &dyn age::Identity))
+                    .map(|text| vec![text])
+                    .map_err(|error| source::cannot_open(&self.path, &error, notes))
+            }
+            Sealed::Sops(document) => {
+                document.open(key, &format!("cannot open {}", self.path.display()), notes)
+            }
+            Sealed::Gpg => pass::open(&self.path).map(|text| vec![text]),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! profiles + cache → what the hosts need, what is to be done for it, and what cannot be told. Needs no key.
+
+use std::path::Path;
+
+use vaultix_generator::profile::Profile;
+
+use crate::cache;
+use crate::cli::Renc;
+use crate::error::Result;
+use crate::need::{Faults, Need};
+use crate::plan::{Plan, plan};
+
+/// How things are.
+pub struct Survey {
+    /// What the hosts need.
+    pub need: Need,
+    /// What is to be done.
+    pub plan: Plan,
+    /// What cannot be told.
+    pub faults: Faults,
+}
+
+impl Survey {
+    /// Looks at the hosts of `profiles`, as far as `args` ask for them, and at their copies in the directory `cache`.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot be read. What is wrong with single secrets or hosts stands in [`Survey::faults`].
+    pub fn of(profiles: &[Profile], args: &Renc, cache: &Path) -> Result<Self> {
+        let mut faults = Faults::default();
+        let need = Need::of(profiles, args, &mut faults);
+        let listing = cache::list(cache, need.hosts.keys().map(String::as_str))?;
+        let plan = plan(&need.wanted, &listing, &need.settled);
+        Ok(Self { need, plan, faults })
+    }
+}

@@ -1,0 +1,174 @@
+//! our files → opened by age and rage; theirs → opened by us. Every kind of key that all of us know.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pretty_assertions::assert_eq;
+
+use crate::pty::Pty;
+use crate::support::{Desk, feed, run};
+
+/// Kinds of keys: the file with the private half, and the options that name the public one to any client.
+const KINDS: [(&str, [&str; 2]); 4] = [
+    ("me.txt", ["-r", "age1pdl2sdxshcxxus82xq28kf8netg772gpu5ca78tl2hz9vrqmd4qqq8tkz5"]),
+    ("ssh-ed25519", ["-R", "keys/ssh-ed25519.pub"]),
+    ("ssh-rsa", ["-R", "keys/ssh-rsa.pub"]),
+    ("ssh-rsa-pem", ["-R", "keys/ssh-rsa-pem.pub"]),
+];
+
+/// Sizes around the border of a chunk, which has 64 KiB.
+const SIZES: [usize; 4] = [1, 65_536, 65_537, 200_000];
+
+/// Returns the other implementations: Debian's age, in Go, and rage, in Rust, which `cargo xtask test` builds.
+fn clients() -> Vec<PathBuf> {
+    let rage = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("rage").join("bin/rage");
+    if rage.exists() {
+        return vec!["age".into(), rage];
+    }
+    assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "rage is missing");
+    eprintln!("SKIPPED: rage is not in {}; cargo xtask test builds it", rage.display());
+    vec!["age".into()]
+}
+
+/// Returns a text of `size` bytes.
+fn text(size: usize) -> String {
+    "0123456789abcde\n".chars().cycle().take(size).collect()
+}
+
+/// Prepares to run `client` with `line`, where a terminal may be needed.
+fn at_terminal(desk: &Desk, client: &Path, line: &[&str]) -> Command {
+    let mut command = desk.command("setsid");
+    command.arg("--wait").arg(client).args(line);
+    command
+}
+
+/// Has `client` encrypt `text` as `name`, with options that say to whom.
+fn seal(desk: &Desk, client: &Path, name: &str, text: &str, to: &[&str]) {
+    let mut command = desk.command(client);
+    feed(command.args(["--encrypt", "--output", name]).args(to), text.as_bytes()).exits(0);
+}
+
+/// Has `client` open the file `name`.
+#[track_caller]
+fn open(desk: &Desk, client: &Path, name: &str, identity: &str) -> String {
+    let identity = format!("keys/{identity}");
+    run(desk.command(client).args(["--decrypt", "--identity", &identity, name])).exits(0).stdout
+}
+
+/// Opens the file `name` ourselves.
+#[track_caller]
+fn view(desk: &Desk, name: &str, identity: &str) -> String {
+    desk.vaultix(&format!("view {name} -i keys/{identity}")).exits(0).stdout
+}
+
+#[test]
+fn they_open_what_we_make() {
+    let desk = Desk::new("interop-ours");
+    for client in clients() {
+        for (identity, _) in KINDS {
+            for size in SIZES {
+                let line = format!("edit ours.age -i keys/{identity} --stdin");
+                feed(&mut desk.vaultix_command(&line), text(size).as_bytes()).exits(0);
+                assert!(
+                    open(&desk, &client, "ours.age", identity) == text(size),
+                    "{identity} {size}"
+                );
+                std::fs::remove_file(desk.path("ours.age")).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn we_open_what_they_make() {
+    let desk = Desk::new("interop-theirs");
+    for client in clients() {
+        for (identity, to) in KINDS {
+            for (size, armor) in SIZES.into_iter().flat_map(|size| [(size, false), (size, true)]) {
+                let armor = if armor { &["--armor"][..] } else { &[] };
+                seal(&desk, &client, "theirs.age", &text(size), &[&to[..], armor].concat());
+                assert!(
+                    view(&desk, "theirs.age", identity) == text(size),
+                    "{identity} {size} {armor:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_for_several_is_opened_by_each_of_them() {
+    let desk = Desk::new("interop-several");
+    let all: Vec<&str> = KINDS.iter().flat_map(|(_, to)| to).copied().collect();
+    for client in clients() {
+        seal(&desk, &client, "several.age", "theirs", &[&all[..], &["--armor"]].concat());
+        for (identity, _) in KINDS {
+            assert_eq!(view(&desk, "several.age", identity), "theirs");
+        }
+        // In armor still, and for as many.
+        let mut edit = desk.vaultix_command("edit several.age --stdin");
+        for (identity, _) in KINDS {
+            edit.args(["-i", &format!("keys/{identity}")]);
+        }
+        feed(&mut edit, b"ours").exits(0).says(&["to 4 recipients"]);
+        assert!(desk.read("several.age").starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"));
+        for (identity, _) in KINDS {
+            assert_eq!(open(&desk, &client, "several.age", identity), "ours");
+        }
+        std::fs::remove_file(desk.path("several.age")).unwrap();
+    }
+}
+
+#[test]
+fn identities_under_a_passphrase_are_the_same_to_all() {
+    let desk = Desk::new("interop-passphrase");
+    desk.secret("secret.age", "text");
+    for client in clients() {
+        // Theirs, made by them; both ask twice.
+        let name = format!("{}.age", client.file_name().unwrap().display());
+        let line = ["--passphrase", "--armor", "--output", &name, "keys/me.txt"];
+        let mut pty = Pty::start(&mut at_terminal(&desk, &client, &line));
+        for _ in 0..2 {
+            pty.expect(": ");
+            pty.send("correct horse\n");
+        }
+        assert_eq!(pty.end().0, 0);
+        let mut pty = Pty::start(&mut desk.vaultix_command(&format!("view secret.age -i {name}")));
+        pty.expect(&format!("Passphrase of {name} (to open 1 secret): "));
+        pty.send("correct horse\n");
+        let (exit, shown) = pty.end();
+        assert_eq!((exit, shown.contains("text")), (0, true), "{shown}");
+
+        // They open with one what we encrypt to it.
+        let line = "edit ours.age -i keys/me-passphrase.age --from keys/README";
+        let mut pty = Pty::start(&mut desk.vaultix_command(line));
+        pty.expect("): ");
+        pty.send("correct horse\n");
+        assert_eq!(pty.end().0, 0);
+        let line = ["--decrypt", "--identity", "keys/me-passphrase.age", "ours.age"];
+        let mut pty = Pty::start(&mut at_terminal(&desk, &client, &line));
+        pty.expect(": ");
+        pty.send("correct horse\n");
+        let (exit, shown) = pty.end();
+        assert_eq!((exit, shown.contains("THESE KEYS ARE PUBLIC")), (0, true), "{shown}");
+        std::fs::remove_file(desk.path("ours.age")).unwrap();
+    }
+}
+
+#[test]
+fn they_open_the_copies_of_every_kind_of_host() {
+    let desk = Desk::new("interop-hosts");
+    desk.secret("secrets/wifi.age", "wifi text");
+    let age = desk.key("host-age.txt");
+    let age = age.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
+    let (web1, old1) = (desk.key("host-web1.pub"), desk.key("host-old1.pub"));
+    for (recipient, identity) in [(age, "host-age.txt"), (&web1, "host-web1"), (&old1, "host-old1")]
+    {
+        desk.profile_with("host", recipient.trim(), &[("wifi", "wifi")], |_| {});
+        desk.vaultix("-p host.json renc -i keys/me.txt").exits(0);
+        let copy = format!("secrets/cache/{}", desk.tree("secrets/cache")[0].0);
+        for client in clients() {
+            assert_eq!(open(&desk, &client, &copy, identity), "wifi text");
+        }
+    }
+}
