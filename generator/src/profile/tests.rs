@@ -38,6 +38,19 @@ fn fault(fields: &str) -> String {
 }
 
 #[test]
+fn a_path_that_no_unit_can_name_is_refused() {
+    for path in ["/run/x ", "/run/x\\n", "/run/\\u0085x", "/run/\\uffff"] {
+        let reason = refusal(&with_setting(&format!(r#""decryptedMountPoint":"{path}""#)));
+        assert!(reason.starts_with("settings.decryptedMountPoint: "), "{path}: {reason}");
+        assert!(reason.ends_with("that no unit file can name"), "{path}: {reason}");
+    }
+    for path in ["/run/x y", "/run/100%", "/run/a\\\\", "/run/\u{fc}"] {
+        let text = with_setting(&format!(r#""decryptedMountPoint":"{path}""#));
+        assert_eq!(refusal(&text), "", "{path}");
+    }
+}
+
+#[test]
 fn what_is_no_profile_is_refused() {
     for (text, reason) in [
         ("", "the file is empty"),
