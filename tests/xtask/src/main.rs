@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod install;
 mod reproduce;
 mod test;
@@ -28,6 +29,8 @@ enum Command {
     Bench(bench::Args),
     /// `cargo xtask demo`.
     Demo(demo::Args),
+    /// `cargo xtask fuzz`.
+    Fuzz(fuzz::Args),
     /// `cargo xtask install`.
     Install(install::Args),
     /// `cargo xtask reproduce`.
@@ -61,6 +64,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Test(args) => test::run(&args),
