@@ -34,7 +34,7 @@ fn program(word: String) -> String {
 
 /// Reads the next word: quotes and backslashes as systemd.syntax(7) has them.
 fn word(rest: &mut Peekable<Chars>) -> Option<String> {
-    while rest.next_if(|one| one.is_ascii_whitespace()).is_some() {}
+    while rest.next_if(char::is_ascii_whitespace).is_some() {}
     rest.peek()?;
     let mut bytes = Vec::new();
     let mut quote = None;

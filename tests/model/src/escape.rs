@@ -55,7 +55,7 @@ pub fn systemd_escape(text: &str) -> String {
         } else if kept.contains(one) && !(at == 0 && one == '.') {
             escaped.push(one);
         } else {
-            escaped += &format!("\\x{byte:02x}");
+            write!(escaped, "\\x{byte:02x}").unwrap();
         }
     }
     escaped

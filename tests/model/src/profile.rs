@@ -38,7 +38,11 @@ fn items(profile: &Profile) {
         assert_eq!(place.early, profile.early.contains(id));
         one(place);
         assert!(names.insert(place.name.clone()), "two items in one file: {}", place.name);
-        assert!(paths.insert(place.path.clone()), "two items at one path: {:?}", place.path);
+        assert!(
+            paths.insert(place.path.clone()),
+            "two items at one path: {}",
+            place.path.display()
+        );
     }
     for name in &names {
         let inside = names.iter().filter(|other| other.starts_with(&format!("{name}/")));
@@ -53,8 +57,8 @@ fn items(profile: &Profile) {
 fn one(place: &Placement) {
     let name = Path::new(&place.name);
     let plain = |part: Component| matches!(part, Component::Normal(_));
-    assert!(name.components().all(plain), "{name:?} leads elsewhere");
-    assert!(!name.starts_with(".vaultix"), "{name:?} is ours");
+    assert!(name.components().all(plain), "{} leads elsewhere", place.name);
+    assert!(!name.starts_with(".vaultix"), "{} is ours", place.name);
     assert!(place.path.is_absolute() && place.path.components().skip(1).all(plain));
     assert!(place.mode.bits() <= 0o777);
     for account in [&place.owner, &place.group] {

@@ -75,7 +75,9 @@ fn compare(text: &str, template: &str, fields: &[(&str, Meaning)], order: &[(&st
     };
     for Setting { section, key, value } in unit_file::parse(&template) {
         if key == "Order" {
-            order.iter().for_each(|(key, meaning)| next(&section, key, meaning));
+            for (key, meaning) in order {
+                next(&section, key, meaning);
+            }
         } else if let Some((_, meaning)) = fields.iter().find(|(field, _)| *field == value) {
             next(&section, &key, meaning);
         } else {
@@ -386,10 +388,10 @@ pub fn draw_profile(draw: &mut Draw) -> Value {
     let mut templates = json!({});
     for _ in 0..draw.below(3) {
         let mut template = draw_place(draw);
-        let used: String = (0..draw.below(3))
+        let used: Vec<String> = (0..draw.below(3))
             .map(|_| format!("{}{{{{ {} }}}}", draw.text(), hash(draw.below(4))))
             .collect();
-        template["content"] = json!(used);
+        template["content"] = json!(used.concat());
         templates[draw.text()] = template;
     }
     let early: Vec<&String> = ids.iter().filter(|_| draw.one_in(4)).collect();
@@ -427,9 +429,8 @@ fn draw_place(draw: &mut Draw) -> Value {
     let units = ["nginx.service", "a@b.service", "x.socket", "-.mount", "a\\x2db.service"];
     for field in ["restartUnits", "reloadUnits"] {
         let count = draw.below(3);
-        let unit = |draw: &mut Draw| match draw.one_in(8) {
-            true => draw.text(),
-            false => (*draw.pick(&units)).to_owned(),
+        let unit = |draw: &mut Draw| {
+            if draw.one_in(8) { draw.text() } else { (*draw.pick(&units)).to_owned() }
         };
         place[field] = (0..count).map(|_| unit(draw)).collect();
     }
