@@ -9,6 +9,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "canary.rs"]
+mod canary;
 #[path = "prefix.rs"]
 mod prefix;
 #[path = "desk/pty.rs"]
@@ -31,6 +33,10 @@ mod docs;
 /// Changing a secret.
 #[path = "desk/edit.rs"]
 mod edit;
+
+/// Where plaintexts must not be.
+#[path = "desk/canary.rs"]
+mod traces;
 
 /// Telling what is there, and changing all of it.
 #[path = "desk/check.rs"]
