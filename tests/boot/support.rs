@@ -8,10 +8,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
-use xtask::container::Container;
+use xtask::container::{self, Container};
 use xtask::packages;
 use xtask::system::System;
 
@@ -204,6 +205,13 @@ impl Scenario {
         self.unit(&format!("{name}.service"), &text);
     }
 
+    /// Gives it half an hour where all of a load was asked for.
+    pub fn limit_by_scale(&mut self) {
+        if env::var_os(container::LOAD).is_some() {
+            self.container.limit(Duration::from_secs(1800));
+        }
+    }
+
     /// Gives systemd-nspawn one more argument.
     pub fn nspawn(&mut self, argument: &str) {
         self.container.nspawn(argument);
@@ -288,6 +296,11 @@ impl Boot {
     /// Tells whether the script left a file of this name in `/out`.
     pub fn has(&self, name: &str) -> bool {
         self.container.out().join(name).exists()
+    }
+
+    /// Returns the folder that was `/out`.
+    pub fn out(&self) -> PathBuf {
+        self.container.out()
     }
 
     /// Returns what the script left in `/out/NAME`, without white space at its end.

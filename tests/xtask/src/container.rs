@@ -13,8 +13,11 @@ use std::time::Duration;
 
 use crate::workspace::Result;
 
-/// Longest time that one boot, with its scenario and its shutdown, may take.
+/// Longest time that one boot, with its scenario and its shutdown, may take, unless it is given more.
 pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Environment variable that asks for all of the load, which takes longer.
+pub const LOAD: &str = "VAULTIX_LOAD";
 
 /// Where the product's prefix is found inside a container, read-only.
 ///
@@ -36,6 +39,8 @@ pub struct Container {
     nspawn: Vec<String>,
     /// Arguments of PID 1, which are a container's kernel command line.
     init: Vec<String>,
+    /// How long it may take.
+    limit: Duration,
     /// Clears up once its standard input closes.
     janitor: Child,
 }
@@ -64,7 +69,8 @@ impl Container {
         }
         symlink(&cgroup, work.join("cgroup"))?;
         let (nspawn, init) = (Vec::new(), Vec::new());
-        let container = Self { name, lower: lower.to_owned(), work, nspawn, init, janitor };
+        let lower = lower.to_owned();
+        let container = Self { name, lower, work, nspawn, init, limit: LIMIT, janitor };
         container.put("/etc/machine-id", "5d1219c7c4c5404aaa1f6d2a48adfda4\n")?;
         container.put("/etc/fstab", "")?;
         container.link("/var/log/journal", "/out/journal")?;
@@ -148,11 +154,16 @@ impl Container {
         self.init.push(argument.to_owned());
     }
 
+    /// Lets a boot take this long.
+    pub fn limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
     /// Boots and waits until the machine is off again. What PID 1 printed is in `out/console`.
     ///
     /// # Errors
     ///
-    /// It did not power off within [`LIMIT`], and was killed; or it could not be started.
+    /// It did not power off in time, and was killed; or it could not be started.
     pub fn boot(&self) -> Result<ExitStatus> {
         let console = fs::File::create(self.out().join("console"))?;
         let mut child = Command::new("sh")
@@ -169,11 +180,11 @@ impl Container {
         let (ended, end) = mpsc::channel();
         // It ends by itself or because the janitor kills it; nobody needs to join it.
         thread::spawn(move || ended.send(child.wait()));
-        if let Ok(status) = end.recv_timeout(LIMIT) {
+        if let Ok(status) = end.recv_timeout(self.limit) {
             return Ok(status?);
         }
         fs::write(self.work.join("cgroup/cgroup.kill"), "1")?;
-        Err(format!("{} did not power off within {} s", self.name, LIMIT.as_secs()).into())
+        Err(format!("{} did not power off within {} s", self.name, self.limit.as_secs()).into())
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     target: Option<String>,
 }
 
-/// What libFuzzer is built with.
+/// What `libFuzzer` is built with.
 const COMPILER: &[Program] = &[("g++", "g++")];
 
 /// The fuzzer's version that this was tried with.
@@ -30,7 +30,7 @@ const MAX_BYTES: &str = "4096";
 
 /// Searches from the seeds in `fuzz/seeds` and from what earlier runs found worth keeping, in `target/fuzz-corpus`.
 ///
-/// Without AddressSanitizer: neither our code nor that of the models has `unsafe` in it, and without it the search is
+/// Without a sanitizer of addresses: neither our code nor that of the models has `unsafe` in it, and without it the search is
 /// some times as fast.
 ///
 /// # Errors

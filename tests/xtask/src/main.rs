@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod fuzz;
 mod install;
+mod load;
 mod reproduce;
 mod test;
 
@@ -33,6 +34,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// `cargo xtask install`.
     Install(install::Args),
+    /// `cargo xtask load`.
+    Load(load::Args),
     /// `cargo xtask reproduce`.
     Reproduce(reproduce::Args),
     /// `cargo xtask test`.
@@ -66,6 +69,7 @@ fn run(command: Command) -> Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Install(args) => install::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Test(args) => test::run(&args),
     }
