@@ -167,3 +167,27 @@ pub fn hex(bytes: &[u8]) -> String {
 fn push_hex(text: &mut String, byte: u8) {
     let _ = write!(text, "\\x{byte:02x}"); // Writing to a String cannot fail.
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    #[test]
+    fn what_systemd_refuses_is_written_out() {
+        for refused in ['\0', '\n', '\u{85}', '\u{fdd0}', '\u{fdef}', '\u{fffe}', '\u{10ffff}'] {
+            assert_eq!(value(&refused.to_string()), refused.escape_unicode().to_string());
+            assert!(!argument(&refused.to_string()).contains(refused));
+        }
+        for kept in ['a', '\u{fdcf}', '\u{fdf0}', '\u{fffd}', '\u{10fffd}', '\u{1fffd}', '\u{feff}']
+        {
+            assert_eq!(value(&kept.to_string()), kept.to_string());
+            assert_eq!(argument(&kept.to_string()), format!("\"{kept}\""));
+        }
+    }
+
+    #[test]
+    fn no_id_gives_the_template_itself() {
+        assert!(unit_name("vaultix-secret@", "").starts_with("vaultix-secret@sha256-e3b0c44298fc"));
+    }
+}

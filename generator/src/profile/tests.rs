@@ -4,6 +4,8 @@ use pretty_assertions::assert_eq;
 
 use super::*;
 
+mod edges;
+
 /// Settings that are right.
 const SETTINGS: &str = r#"{"hostIdentifier":"web","hostPubkey":"ssh-ed25519 AAAA","hostKeys":[]}"#;
 
