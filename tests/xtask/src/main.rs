@@ -5,6 +5,7 @@ mod demo;
 mod fuzz;
 mod install;
 mod load;
+mod mutants;
 mod reproduce;
 mod test;
 
@@ -36,6 +37,8 @@ enum Command {
     Install(install::Args),
     /// `cargo xtask load`.
     Load(load::Args),
+    /// `cargo xtask mutants`.
+    Mutants(mutants::Args),
     /// `cargo xtask reproduce`.
     Reproduce(reproduce::Args),
     /// `cargo xtask test`.
@@ -70,6 +73,7 @@ fn run(command: Command) -> Result<()> {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Mutants(args) => mutants::run(&args),
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Test(args) => test::run(&args),
     }
