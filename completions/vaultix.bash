@@ -12,16 +12,16 @@ _vaultix() {
     case $word in renc | edit | rekey | deploy | check | status | view | textconv | import) verb=$word; break ;; esac
   done
   case $verb in
-    renc) words='--help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet' ;;
-    edit) words='--help -p --profile -i --identity -r --recipient --stdin --from' ;;
-    rekey) words='--help -p --profile -i --identity -r --recipient' ;;
-    deploy) words='--help -p --profile --early' ;;
-    check) words='--help -p --profile --cache --json' ;;
-    status) words='--help -p --profile --cache --json' ;;
-    view) words='--help -i --identity' ;;
+    renc) words='--help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet -v --verbose' ;;
+    edit) words='--help -p --profile -i --identity -r --recipient --stdin --from -v --verbose' ;;
+    rekey) words='--help -p --profile -i --identity -r --recipient -v --verbose' ;;
+    deploy) words='--help -p --profile --early -v --verbose' ;;
+    check) words='--help -p --profile --cache --json -v --verbose' ;;
+    status) words='--help -p --profile --cache --json -v --verbose' ;;
+    view) words='--help -i --identity -v --verbose' ;;
     textconv) words='--help -i --identity' ;;
-    import) words='--help -i --identity -r --recipient --into --dry-run -q --quiet' ;;
-    *) words='renc edit rekey deploy check status view textconv import --help -p --profile --version' ;;
+    import) words='--help -i --identity -r --recipient --into --dry-run -q --quiet -v --verbose' ;;
+    *) words='renc edit rekey deploy check status view textconv import --help -p --profile -v --verbose --version' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   case $verb in

@@ -16,6 +16,7 @@ verbs=(
 _arguments -C \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
     '*'--version'[print the version]' \
     '1:command:->verb' '*::argument:->rest'
 case $state in
@@ -29,7 +30,8 @@ rest) case $line[1] in
     '*'--host'[re-encrypt for this host only; repeat for several]:name: ' \
     '*'--secret'[re-encrypt this secret only; repeat for several]:id: ' \
     '*'--dry-run'[show what would be done, and do nothing]' \
-    '*'{-q,--quiet}'[say only what failed, and the count]' ;;
+    '*'{-q,--quiet}'[say only what failed, and the count]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   edit) _arguments \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file, for that list; repeat for several hosts]:file:_files' \
@@ -37,29 +39,35 @@ rest) case $line[1] in
     '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
     '*'--stdin'[take the new text from standard input]' \
     '*'--from'[take the new text from this file]:file:_files' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
     '1:file:_files' ;;
   rekey) _arguments \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
     '*'{-i,--identity}'[open secrets with the identities in this file, and encrypt to them; repeat for several files]:file:_files' \
-    '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' ;;
+    '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   deploy) _arguments \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of this machine from this file]:file:_files' \
-    '*'--early'[only what is needed before users exist]' ;;
+    '*'--early'[only what is needed before users exist]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   check) _arguments \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
     '*'--cache'[where copies for hosts are; default secrets/cache]:directory:_files -/' \
-    '*'--json'[print what is wrong as JSON]' ;;
+    '*'--json'[print what is wrong as JSON]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   status) _arguments \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
     '*'--cache'[where copies for hosts are; default secrets/cache]:directory:_files -/' \
-    '*'--json'[print it as JSON]' ;;
+    '*'--json'[print it as JSON]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   view) _arguments \
     '*'--help'[display usage information]' \
     '*'{-i,--identity}'[open secrets with the identities in this file; repeat for several files]:file:_files' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
     '1:file:_files' ;;
   textconv) _arguments \
     '*'--help'[display usage information]' \
@@ -72,6 +80,7 @@ rest) case $line[1] in
     '*'--into'[where the secrets go; default secrets]:directory:_files -/' \
     '*'--dry-run'[show what would be made, and make nothing]' \
     '*'{-q,--quiet}'[say only what failed, and the count]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
     '1:scheme:(agenix agenix-rekey sops pass gopass)' \
     '2:file:_files' ;;
   esac ;;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Exit, Result};
 use crate::plan::{Entry, Listing, is_ours};
+use crate::report;
 use crate::source::hex;
 
 /// What stands before the name of a file that is not whole yet.
@@ -163,6 +164,7 @@ impl Cache {
         }
         let mut directories: Vec<PathBuf> =
             staged.iter().filter_map(|file| file.path.parent().map(Path::to_owned)).collect();
+        let count = staged.len();
         let outcomes = staged.into_iter().map(Staged::settle).collect();
         if each {
             directories.push(self.root.clone());
@@ -173,6 +175,7 @@ impl Cache {
         } else {
             rustix::fs::syncfs(&self.directory).map_err(|error| what(error.into()))?;
         }
+        report::detail(format_args!("wrote {count} copies to {}, and synced", self.root.display()));
         Ok(outcomes)
     }
 
@@ -183,6 +186,7 @@ impl Cache {
     /// Names the file.
     pub fn remove(&self, entry: &Entry) -> Result<()> {
         let path = self.root.join(&entry.host).join(&entry.name);
+        report::detail(format_args!("removing {}", path.display()));
         fs::remove_file(&path).map_err(|error| {
             Error::new(Exit::CantCreate, format!("cannot remove {}", path.display())).because(error)
         })

@@ -24,6 +24,10 @@ pub struct Cli {
     #[argh(option, short = 'p', long = "profile", arg_name = "file")]
     pub profiles: Vec<PathBuf>,
 
+    /// tell each step: what is read, run, opened and made
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+
     /// print the version
     #[argh(switch)]
     pub version: bool,
@@ -95,6 +99,10 @@ pub struct Renc {
     /// say only what failed, and the count
     #[argh(switch, short = 'q')]
     pub quiet: bool,
+
+    /// tell each step: what is read, run, opened and made
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
 }
 
 /// change a secret in your editor, or make a new one
@@ -131,6 +139,10 @@ pub struct Edit {
     /// take the new text from this file
     #[argh(option, arg_name = "file")]
     pub from: Option<PathBuf>,
+
+    /// tell each step: what is read, run, opened and made
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
 }
 
 /// encrypt every secret anew, to the present identities and recipients
@@ -155,6 +167,10 @@ pub struct Rekey {
     /// encrypt to this recipient, too; repeat for several
     #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]
     pub recipients: Vec<String>,
+
+    /// tell each step: what is read, run, opened and made
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
 }
 
 /// put the secrets of this machine in place without systemd, for emergencies
@@ -175,6 +191,10 @@ pub struct Deploy {
     /// only what is needed before users exist
     #[argh(switch)]
     pub early: bool,
+
+    /// tell each step: what is read, run, opened and made
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
 }
 
 /// tell whether every host has every secret, without any key
@@ -201,6 +221,10 @@ pub struct Check {
     /// print what is wrong as JSON
     #[argh(switch)]
     pub json: bool,
+
+    /// tell each step: what is read, run, opened and made
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
 }
 
 /// show every secret, who opens it, and on which hosts it is ready
@@ -224,6 +248,10 @@ pub struct Status {
     /// print it as JSON
     #[argh(switch)]
     pub json: bool,
+
+    /// tell each step: what is read, run, opened and made
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
 }
 
 /// print a secret
@@ -232,6 +260,7 @@ pub struct Status {
     subcommand,
     name = "view",
     example = "{command_name} secrets/wifi.age | wl-copy",
+    note = "On a terminal, a text that does not fit goes through $PAGER, or less.",
     error_code(0, "the secret is printed"),
     error_code(77, "no identity opens the secret")
 )]
@@ -243,6 +272,10 @@ pub struct View {
     /// open secrets with the identities in this file; repeat for several files
     #[argh(option, short = 'i', long = "identity", arg_name = "file")]
     pub identities: Vec<PathBuf>,
+
+    /// tell each step: what is read, run, opened and made
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
 }
 
 /// print a secret for git diff
@@ -305,6 +338,10 @@ pub struct Import {
     /// say only what failed, and the count
     #[argh(switch, short = 'q')]
     pub quiet: bool,
+
+    /// tell each step: what is read, run, opened and made
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
 }
 
 /// An older scheme.
@@ -353,15 +390,20 @@ impl Cli {
         let args = split_values(args);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut cli = Self::from_args(&["vaultix"], &args)?;
-        match &mut cli.verb {
-            Some(Verb::Renc(renc)) => cli.profiles.append(&mut renc.profiles),
-            Some(Verb::Edit(edit)) => cli.profiles.append(&mut edit.profiles),
-            Some(Verb::Status(status)) => cli.profiles.append(&mut status.profiles),
-            Some(Verb::Check(check)) => cli.profiles.append(&mut check.profiles),
-            Some(Verb::Rekey(rekey)) => cli.profiles.append(&mut rekey.profiles),
-            Some(Verb::Deploy(deploy)) => cli.profiles.append(&mut deploy.profiles),
-            _ => {}
-        }
+        let Self { verb, profiles, verbose, .. } = &mut cli;
+        let (more, tells) = match verb {
+            Some(Verb::Renc(renc)) => (Some(&mut renc.profiles), renc.verbose),
+            Some(Verb::Edit(edit)) => (Some(&mut edit.profiles), edit.verbose),
+            Some(Verb::Rekey(rekey)) => (Some(&mut rekey.profiles), rekey.verbose),
+            Some(Verb::Deploy(deploy)) => (Some(&mut deploy.profiles), deploy.verbose),
+            Some(Verb::Check(check)) => (Some(&mut check.profiles), check.verbose),
+            Some(Verb::Status(status)) => (Some(&mut status.profiles), status.verbose),
+            Some(Verb::View(view)) => (None, view.verbose),
+            Some(Verb::Import(import)) => (None, import.verbose),
+            Some(Verb::Textconv(_)) | None => (None, false),
+        };
+        profiles.extend(more.into_iter().flat_map(std::mem::take));
+        *verbose |= tells;
         Ok(cli)
     }
 }
@@ -389,9 +431,11 @@ mod tests {
     }
 
     #[test]
-    fn profiles_stand_before_or_after_the_verb() {
+    fn what_all_verbs_know_stands_before_or_after_them() {
         let cli = parse("-p a renc -p b --profile=c");
         assert_eq!(cli.profiles, ["a", "b", "c"].map(PathBuf::from));
+        assert!(!cli.verbose);
+        assert!(parse("-v view x").verbose && parse("view x --verbose").verbose);
     }
 
     #[test]

@@ -32,6 +32,10 @@ pub fn run(args: &Deploy, cli: &Cli) -> Result<Exit> {
     let profile = profiles::read(path, Side::Host)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022)); // Whatever the user's is.
     ensure_mounted(&profile)?;
+    report::detail(format_args!(
+        "a ramfs is on {}",
+        profile.settings.decrypted_mount_point.display()
+    ));
     let phases: &[Phase] =
         if args.early { &[Phase::Early] } else { &[Phase::Early, Phase::Normal] };
     let mut failures = Vec::new();

@@ -6,18 +6,18 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
+use std::process::ExitStatus;
 
-use rustix::process::{Pid, PidfdFlags, Signal};
 use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::error::{Error, Exit, Result};
+use crate::foreground;
 use crate::interrupt::Interrupt;
 use crate::program;
+use crate::report;
 use directory::Directory;
 
 /// Lets the user change `text` in a file called `name`, and returns what they saved.
@@ -40,6 +40,7 @@ pub fn edit(text: &Plaintext, name: &OsStr, interrupt: &Interrupt) -> Result<Pla
     drop(file);
 
     let command = command();
+    report::detail(format_args!("starting the editor {} on {}", command.display(), path.display()));
     let what =
         || Error::new(Exit::SomeFailed, format!("cannot edit with \"{}\"", command.display()));
     let status = run(&command, &path, interrupt).map_err(|error| what().because(error))?;
@@ -48,8 +49,7 @@ pub fn edit(text: &Plaintext, name: &OsStr, interrupt: &Interrupt) -> Result<Pla
         Some(_) => return Err(interrupt.error()),
         None => {}
     }
-    if status.code() == Some(127) {
-        // As sh says it; see the shell's standard, "Exit Status for Commands".
+    if status.code() == Some(foreground::NO_PROGRAM) {
         return Err(what()
             .because("there is no such program")
             .fix("set VISUAL or EDITOR to your editor"));
@@ -71,35 +71,13 @@ fn command() -> OsString {
 
 /// Runs the editor on `path`, to its end.
 fn run(command: &OsStr, path: &Path, interrupt: &Interrupt) -> io::Result<ExitStatus> {
-    // The shell stays when Ctrl-C is pressed, since the editor may.
-    let mut script = OsString::from("trap : INT; ");
-    script.push(command);
-    script.push(" \"$@\"");
-    let child = Command::new("sh")
-        .arg("-c")
-        .arg(script)
-        .arg(command)
+    let child = foreground::command(command)
         .args(hardening(command))
         .arg(path)
         // Where an editor puts copies that it does not ask about.
         .env("TMPDIR", path.parent().unwrap_or(path))
         .spawn()?;
-    wait(child, interrupt)
-}
-
-/// Waits for the editor. Ctrl-C is its own business; asked to end otherwise, we ask it to end.
-fn wait(mut child: Child, interrupt: &Interrupt) -> io::Result<ExitStatus> {
-    let pid = Pid::from_child(&child);
-    let file: OwnedFd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-    while !interrupt.wait(file.as_fd())? {
-        if interrupt.signal() == Some(2) {
-            interrupt.forget();
-            continue;
-        }
-        let _ = rustix::process::kill_process(pid, Signal::TERM); // It may have ended just now.
-        break;
-    }
-    child.wait()
+    foreground::wait(child, interrupt)
 }
 
 /// Returns options that keep an editor from leaving copies of the text elsewhere: backups, histories, undo

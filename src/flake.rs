@@ -7,10 +7,12 @@ use std::{env, fs};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use vaultix_generator::profile::{Profile, Side};
 
 use crate::error::{Error, Exit, Result};
+use crate::report;
 
 /// Where Nix keeps what it evaluates.
 const STORE: &str = "/nix/store";
@@ -108,6 +110,7 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
     if env::var_os(EVALUATING).is_some() {
         return Err(what().because("it is being evaluated already, and asks for this file"));
     }
+    report::detail(format_args!("evaluating {output} of {}/flake.nix", root.display()));
     let mut nix = Command::new("nix");
     nix.env(EVALUATING, "1")
         .args(["--extra-experimental-features", "nix-command flakes", "eval", "--json"])
@@ -121,23 +124,29 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
     })
 }
 
-/// Returns the names of the attributes in the Nix file `path`.
+/// Returns the attributes in the Nix file `path` that are attribute sets, and what is in them of `fields`.
 ///
 /// # Errors
 ///
 /// Nix's own.
-pub fn names(path: &Path) -> Result<Vec<String>> {
+pub fn attributes(path: &Path, fields: &[&str]) -> Result<BTreeMap<String, Attributes>> {
     let what = || Error::new(Exit::Config, format!("cannot evaluate {}", path.display()));
     let whole = std::path::absolute(path).map_err(|error| what().because(error))?;
     let mut nix = Command::new("nix-instantiate");
-    nix.args(["--eval", "--strict", "--json", "--argstr", "path"])
-        .arg(whole)
-        .args(["--expr", "{ path }: builtins.attrNames (import path)"]);
+    nix.args(["--eval", "--strict", "--json", "--argstr", "path"]).arg(whole).arg("--expr").arg(
+        format!(
+            "{{ path }}: builtins.mapAttrs (_: builtins.intersectAttrs {{ {} = null; }}) (import path)",
+            fields.join(" = null; ")
+        ),
+    );
     answer(&mut nix).map_err(|error| match error {
         Failure::Absent(error) => what().because(format!("nix-instantiate: {error}")),
         Failure::Nix(reason) => what().because(reason),
     })
 }
+
+/// What an attribute set holds, by name.
+pub type Attributes = BTreeMap<String, Value>;
 
 /// Why nix gives no answer.
 enum Failure {
@@ -153,6 +162,7 @@ fn answer<T: DeserializeOwned>(nix: &mut Command) -> std::result::Result<T, Fail
     if !run.status.success() {
         return Err(Failure::Nix(last_error(&String::from_utf8_lossy(&run.stderr))));
     }
+    report::detail(format_args!("evaluated it: {} bytes", run.stdout.len()));
     serde_json::from_slice(&run.stdout).map_err(|error| Failure::Nix(error.to_string()))
 }
 

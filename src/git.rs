@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::error::{Error, Exit, Result};
+use crate::report;
 
 /// Whether a flake sees the files.
 pub enum Tracked {
@@ -98,6 +99,7 @@ fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
         }
         child.wait_with_output()
     };
+    report::detail(format_args!("running git {} in {}", args.join(" "), directory.display()));
     let output = run().map_err(|error| what().because(format!("git: {error}")))?;
     if output.status.success() {
         Ok(output)

@@ -11,7 +11,7 @@ mod snippet;
 mod sops;
 mod tree;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use age::armor::Format;
@@ -30,7 +30,7 @@ use keys::Keys;
 use old::Old;
 use place::Place;
 use plan::Plan;
-use snippet::snippet;
+use snippet::{Fields, snippet};
 
 /// Brings over the secrets of an older scheme.
 ///
@@ -41,13 +41,14 @@ pub fn run(args: &Import) -> Result<Exit> {
     let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
     let (root, settings) = desk::settings(args.dry_run || !args.identities.is_empty(), &report)?;
     let place = Place::new(args, &root, settings.default_secret_directory.as_deref());
-    let plan = Plan::new(old::list(args.scheme, &source(args)?)?, &place.directory);
+    let plan =
+        Plan::new(old::list(args.scheme, &source(args)?, &place.directory)?, &place.directory);
     let mut failures = plan.failures.clone();
     if args.dry_run {
         answer(&plan.show(&place.directory))?;
         return Ok(finish(&report, &failures, &format!("{} to import", plan.count())));
     }
-    let mut made = BTreeSet::new();
+    let mut made = BTreeMap::new();
     if !plan.files.is_empty() {
         let interrupt = Interrupt::new()?;
         let keys = Keys::read(args, &settings, &root, &interrupt)?;
@@ -58,14 +59,14 @@ pub fn run(args: &Import) -> Result<Exit> {
     Ok(finish(&report, &failures, &format!("{} imported", made.len())))
 }
 
-/// Makes the secrets of `plan`, and returns their ids, and all that failed.
+/// Makes the secrets of `plan`, and returns those that are made, by their ids, and all that failed.
 fn carry_out(
     plan: &Plan,
     mut keys: Keys,
     place: &Place,
     report: &Report,
     interrupt: &Interrupt,
-) -> Result<(BTreeSet<String>, Vec<Error>)> {
+) -> Result<(BTreeMap<String, Fields>, Vec<Error>)> {
     let prompt = Prompt::new(interrupt, report);
     let session = keys.opening.open(&plan.headers(), &prompt)?;
     let mut work = Work {
@@ -73,7 +74,7 @@ fn carry_out(
         directory: &place.directory,
         report,
         interrupt,
-        made: BTreeSet::new(),
+        made: BTreeMap::new(),
         failures: plan.failures.clone(),
     };
     work.all(plan, &session);
@@ -115,8 +116,8 @@ struct Work<'a> {
     report: &'a Report,
     /// Whether to stop.
     interrupt: &'a Interrupt,
-    /// Ids of the secrets that are made.
-    made: BTreeSet<String>,
+    /// The secrets that are made, by their ids.
+    made: BTreeMap<String, Fields>,
     /// What failed.
     failures: Vec<Error>,
 }
@@ -153,7 +154,7 @@ impl Work<'_> {
                         path.display(),
                         old.path.display()
                     ));
-                    self.made.insert(id.clone());
+                    self.made.insert(id.clone(), old.fields.clone());
                 }
                 Err(error) => self.failures.push(error),
             }
@@ -174,11 +175,11 @@ impl Work<'_> {
 }
 
 /// Makes git aware of the new secrets, so that a flake finds them.
-fn track(directory: &Path, made: &BTreeSet<String>, report: &Report) -> Result<()> {
+fn track(directory: &Path, made: &BTreeMap<String, Fields>, report: &Report) -> Result<()> {
     if made.is_empty() {
         return Ok(());
     }
-    let files = made.iter().map(|id| name::file(Path::new(""), id)).collect();
+    let files = made.keys().map(|id| name::file(Path::new(""), id)).collect();
     if matches!(git::track(directory, &files)?, Tracked::Ignored) {
         report.warning(format_args!(
             "git ignores files in {}, so a flake will not find them",

@@ -47,7 +47,7 @@ pub fn file(
 ///
 /// # Errors
 ///
-/// As [`file`].
+/// As [`file()`].
 pub fn stdin(limit: u64, interrupt: &Interrupt) -> io::Result<Zeroizing<Vec<u8>>> {
     let stdin = io::stdin();
     let terminal =

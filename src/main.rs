@@ -9,6 +9,7 @@ mod edit;
 mod editor;
 mod error;
 mod flake;
+mod foreground;
 mod git;
 mod identity;
 mod import;
@@ -16,6 +17,7 @@ mod input;
 mod interrupt;
 mod master;
 mod need;
+mod pager;
 mod pick;
 mod plan;
 mod plugin;
@@ -82,6 +84,9 @@ fn run() -> Result<Exit> {
     };
     if cli.version {
         return print(concat!("vaultix ", env!("CARGO_PKG_VERSION"), "\n"));
+    }
+    if cli.verbose {
+        report::tell_details();
     }
     match &cli.verb {
         Some(Verb::Renc(args)) => renc::run(args, &cli),

@@ -6,6 +6,7 @@
 mod unwrapped;
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::io;
 use std::iter::once;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use crate::interrupt::Interrupt;
 use crate::plugin;
 use crate::prompt::{Answer, Prompt, Question};
 use crate::recipient::{self, Parsed};
+use crate::report;
 pub use unwrapped::Unwrapped;
 
 /// How much work, as a power of two, a file under a passphrase may demand (22).
@@ -81,6 +83,8 @@ impl Master {
                 _ => what().because(error),
             })?;
             let found = identity::parse(&text).map_err(|reason| what().because(reason))?;
+            let count = found.keys.len();
+            report::detail(format_args!("read {} for identities: {count}", path.display()));
             master.add(path, found, master.entries.len());
         }
         Ok(master)
@@ -105,6 +109,7 @@ impl Master {
         let plain: Vec<&(dyn Identity + Sync)> =
             self.entries.iter().filter_map(|entry| entry.key.plain()).collect();
         session.attempt(files, &plain);
+        session.tell("identities that need no passphrase");
         let mut asked = BTreeSet::new();
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
@@ -114,6 +119,7 @@ impl Master {
                 Key::Plugin(identity) if asked.insert(identity.plugin().to_owned()) => {
                     let name = identity.plugin();
                     session.plug(name, &self.of_plugin(name), files, prompt)?;
+                    session.tell(format_args!("the plugin {name}"));
                     0
                 }
                 Key::Native(_) | Key::Ssh(_) | Key::Plugin(_) => 0,
@@ -127,6 +133,7 @@ impl Master {
                 Ok(found) => {
                     let plain: Vec<_> = found.keys.iter().filter_map(Key::plain).collect();
                     session.attempt(files, &plain);
+                    session.tell(entry.path.display());
                     let Entry { path, .. } = self.entries.remove(at);
                     self.add(&path, found, at);
                 }
@@ -182,7 +189,12 @@ impl Master {
             key => key.recipient().into_iter().collect(),
         });
         let mut seen = BTreeSet::new();
-        Ok(recipients.chain(extra).filter(|one| seen.insert(one.text())).collect())
+        let all: Vec<Parsed> =
+            recipients.chain(extra).filter(|one| seen.insert(one.text())).collect();
+        for one in &all {
+            report::detail(format_args!("encrypting to {}", one.shown()));
+        }
+        Ok(all)
     }
 }
 
@@ -220,6 +232,13 @@ impl Session {
     fn new(count: usize) -> Self {
         let keys = std::iter::repeat_with(Unwrapped::default).take(count).collect();
         Self { keys, notes: Vec::new() }
+    }
+
+    /// Tells how many files are open, now that `what` was tried.
+    fn tell(&self, what: impl Display) {
+        let (open, all) =
+            (self.keys.iter().filter(|key| !key.is_closed()).count(), self.keys.len());
+        report::detail(format_args!("tried {what}: {open} of {all} secrets are open"));
     }
 
     /// Tries `identities` on each file that is still closed.

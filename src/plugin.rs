@@ -20,6 +20,7 @@ use crate::error::{Error, Exit, Result};
 use crate::interrupt::Interrupt;
 use crate::program;
 use crate::prompt::{Prompt, Question};
+use crate::report;
 use connection::Connection;
 
 /// A file that is to be opened: where it stands in the caller's list, and its header.
@@ -104,6 +105,7 @@ impl<'a> Plugin<'a> {
                 .because(format!("there is no program {binary} in PATH"))
                 .fix(format!("install {binary}"))
         })?;
+        report::detail(format_args!("starting {} for {job}", path.display()));
         let start = || {
             let mut child = Command::new(path)
                 .arg(format!("--age-plugin={job}"))

@@ -7,6 +7,7 @@ use vaultix_generator::profile::{self, Profile, Side};
 
 use crate::error::{Error, Exit, Result};
 use crate::input;
+use crate::report;
 
 /// Reads the profile in the file `path`, for one side.
 ///
@@ -18,7 +19,14 @@ pub fn read(path: &Path, side: Side) -> Result<Profile> {
     let bytes =
         input::file(path, profile::MAX_BYTES, None).map_err(|error| what().because(error))?;
     let text = str::from_utf8(&bytes).map_err(|error| what().because(error))?;
-    Profile::parse(text, side).map_err(|error| what().because(error))
+    let profile = Profile::parse(text, side).map_err(|error| what().because(error))?;
+    report::detail(format_args!(
+        "read the profile {}: host {}, {} secrets",
+        path.display(),
+        profile.settings.host_identifier,
+        profile.secrets.len()
+    ));
+    Ok(profile)
 }
 
 /// Reads all of `paths`.

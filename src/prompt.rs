@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Exit, Result};
 use crate::interrupt::Interrupt;
 use crate::program;
-use crate::report::Report;
+use crate::report::{self, Report};
 use terminal::Terminal;
 
 /// What the user types, wiped when dropped.
@@ -98,6 +98,11 @@ impl<'a> Prompt<'a> {
         let mut reasons = Vec::new();
         if let Some(pinentry) = pinentry()? {
             let path = &pinentry.path;
+            report::detail(format_args!(
+                "asking for the {} through {}",
+                question.what,
+                path.display()
+            ));
             match pinentry::ask(path, question, kind, self.interrupt) {
                 Ok(answer) => return Ok(answer),
                 Err(_) if self.interrupt.is_set() => return Err(self.interrupt.error()),

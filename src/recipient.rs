@@ -85,6 +85,14 @@ impl Parsed {
         }
     }
 
+    /// Returns what may be shown of it: an identity of a plugin is a private half, even where a device holds the key.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::PluginIdentity(identity) => format!("what the plugin {} says", identity.plugin()),
+            _ => self.text(),
+        }
+    }
+
     /// Returns the name of the plugin that is needed to encrypt to it.
     pub fn plugin(&self) -> Option<&str> {
         match self {

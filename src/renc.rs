@@ -294,6 +294,7 @@ impl Work<'_> {
             return Err(self.interrupt.error());
         }
         let ciphertext = self.read(job.path)?;
+        report::detail(format_args!("opening {}", job.path.display()));
         decrypt::decrypt(&ciphertext, std::iter::once(job.key as &dyn Identity))
             .map_err(|error| source::cannot_open(job.path, &error, &session.notes))
     }

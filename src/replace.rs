@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Exit, Result};
+use crate::report;
 
 /// A file that is about to be replaced, and its successor beside it. That is removed when dropped.
 pub struct Target {
@@ -90,6 +91,7 @@ impl Target {
 
     /// Gives the successor its name by `give`, safely on disk.
     fn put(&self, give: impl FnOnce(&Path, &Path) -> io::Result<()>) -> Result<()> {
+        report::detail(format_args!("replacing {}", self.path.display()));
         let write = || {
             give(&self.beside, &self.path)?;
             let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
@@ -105,5 +107,24 @@ impl Target {
 impl Drop for Target {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.beside); // Not there once it is in place.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_meanwhile_stays() {
+        let directory =
+            std::env::temp_dir().join(format!("vaultix-replace-{}", std::process::id()));
+        let path = directory.join("wifi.age");
+        let mut target = Target::new(&path).unwrap();
+        target.write(b"new").unwrap();
+        fs::write(&path, "mine").unwrap();
+        assert!(target.settle_new().is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing is left beside it");
+        fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 use std::env;
 use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write as _};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -105,6 +106,25 @@ impl Report {
             started: Instant::now(),
             last: AtomicU64::new(0),
         }
+    }
+}
+
+/// When the program began to tell each step; not set where it does not.
+static SINCE: OnceLock<Instant> = OnceLock::new();
+
+/// Has [`detail`] say what it is told, from now on.
+pub fn tell_details() {
+    SINCE.get_or_init(Instant::now);
+}
+
+/// Says what was read, run, opened or made, if the user wants to know, with the seconds since the start.
+///
+/// # Security
+///
+/// Names only: never a text, a key or an answer.
+pub fn detail(line: impl Display) {
+    if let Some(since) = SINCE.get() {
+        say(format_args!("{:8.3}  {line}", since.elapsed().as_secs_f64()));
     }
 }
 

@@ -11,6 +11,7 @@ use vaultix_units::{decrypt, header};
 use crate::error::{Error, Exit, Result};
 use crate::master::Master;
 use crate::prompt::Prompt;
+use crate::report;
 use crate::{recipient, source};
 
 /// A secret as it stands in the repository.
@@ -30,6 +31,7 @@ impl Secret {
             return Ok(None);
         }
         let bytes = source::read(path)?;
+        report::detail(format_args!("read {}: {} bytes", path.display(), bytes.len()));
         let format = if source::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
         let damaged = |reason: String| {
             Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)

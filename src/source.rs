@@ -65,18 +65,21 @@ pub fn dearmor(bytes: Vec<u8>) -> std::result::Result<Vec<u8>, String> {
 pub fn cannot_open(path: &Path, error: &decrypt::Error, notes: &[Error]) -> Error {
     let what = format!("cannot open {}", path.display());
     match error {
-        decrypt::Error::NoMatch(recipients) => {
-            let error = Error::new(Exit::NoPermission, what).because(format!(
-                "no identity fits: it is encrypted to {}",
-                header::describe(recipients)
-            ));
-            if notes.is_empty() {
-                return error.fix("pass the identity that it was made for with --identity FILE");
-            }
-            notes.iter().fold(error, |error, note| error.because(format!("{note:#}")))
-        }
+        decrypt::Error::NoMatch(recipients) => no_match(what, &header::describe(recipients), notes),
         other => Error::new(Exit::Data, what).because(other),
     }
+}
+
+/// Returns the error `what` of something encrypted to `recipients`, none of which is ours.
+///
+/// `notes` say why some identities were not tried.
+pub fn no_match(what: String, recipients: &str, notes: &[Error]) -> Error {
+    let reason = format!("no identity fits: it is encrypted to {recipients}");
+    let error = Error::new(Exit::NoPermission, what).because(reason);
+    if notes.is_empty() {
+        return error.fix("pass the identity that it was made for with --identity FILE");
+    }
+    notes.iter().fold(error, |error, note| error.because(format!("{note:#}")))
 }
 
 /// Writes `bytes` in lower-case hex.

@@ -9,6 +9,7 @@ use crate::cli::Renc;
 use crate::error::Result;
 use crate::need::{Faults, Need};
 use crate::plan::{Plan, plan};
+use crate::report;
 
 /// How things are.
 pub struct Survey {
@@ -31,6 +32,15 @@ impl Survey {
         let need = Need::of(profiles, args, &mut faults);
         let listing = cache::list(cache, need.hosts.keys().map(String::as_str))?;
         let plan = plan(&need.wanted, &listing, &need.settled);
+        report::detail(format_args!(
+            "read {} sources for {} hosts, and listed {}: {} copies up to date, {} missing, {} stale",
+            need.digests.len(),
+            need.hosts.len(),
+            cache.display(),
+            plan.up_to_date,
+            plan.encrypt.values().map(Vec::len).sum::<usize>(),
+            plan.stale.len()
+        ));
         Ok(Self { need, plan, faults })
     }
 }

@@ -1,5 +1,6 @@
 //! VERB secret file → its text on standard output.
 
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use vaultix_units::plaintext::Plaintext;
@@ -11,9 +12,9 @@ use crate::master::Master;
 use crate::prompt::Prompt;
 use crate::report::{self, Report, Volume};
 use crate::secret::Secret;
-use crate::{desk, source};
+use crate::{desk, pager, source};
 
-/// Prints one secret.
+/// Prints one secret; on a terminal through a pager.
 ///
 /// # Errors
 ///
@@ -23,7 +24,10 @@ pub fn run(args: &View) -> Result<Exit> {
     let identities = desk::identities(&args.identities, &report)?;
     let interrupt = Interrupt::new()?;
     let text = open(&args.file, &identities, &Prompt::new(&interrupt, &report))?;
-    print(text.expose())
+    match pager::chosen().filter(|_| io::stdout().is_terminal()) {
+        Some(line) => pager::show(&text, &line, &interrupt).map(|()| Exit::Done),
+        None => print(text.expose()),
+    }
 }
 
 /// Prints one secret for `git diff`, or its ciphertext's digest where it cannot be opened: a diff must not
@@ -65,7 +69,7 @@ fn open(path: &Path, identities: &[PathBuf], prompt: &Prompt) -> Result<Plaintex
 /// Prints `text`. That nobody reads on is no failure.
 fn print(text: &[u8]) -> Result<Exit> {
     match report::answer(text) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::new(Exit::CantCreate, "cannot print the secret").because(error))
         }
         _ => Ok(Exit::Done),

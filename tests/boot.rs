@@ -39,6 +39,10 @@ mod fault;
 #[path = "boot/isolation.rs"]
 mod isolation;
 
+/// Host keys, right and wrong.
+#[path = "boot/key.rs"]
+mod key;
+
 /// What a host goes through later on.
 #[path = "boot/life.rs"]
 mod life;
@@ -97,6 +101,7 @@ on_both! {
     arrival::every_secret_arrives,
     arrival::a_plain_service_waits,
     arrival::any_name_will_do,
+    arrival::a_thousand_secrets,
     arrival::every_kind_of_host_key,
     arrival::readable_until_services_stop,
     arrival::the_helper_has_few_rights,
@@ -108,6 +113,7 @@ on_both! {
     early::a_password_is_there_before_users,
     early::users_are_made_without_it,
     early::a_key_on_a_late_mount,
+    key::each_key_is_tried,
     template::templates_are_rendered,
     switch::every_kind_of_change,
     switch::first_activation,
@@ -118,6 +124,7 @@ on_both! {
     life::only_the_missing_key_is_waited_for,
     life::rescue_and_the_mount,
     restart::consumers_are_told_of_changes_only,
+    restart::dependencies_of_their_own,
     restart::reload_of_systemd_keeps_all,
     nix::a_profile_that_nix_made,
     traces::no_plaintext_leaves_the_ramfs,
@@ -150,8 +157,18 @@ mod faults {
     use crate::{fault, support::run_as_root};
 
     #[test]
+    fn systemd_cannot_be_reached() {
+        run_as_root(fault::systemd_cannot_be_reached);
+    }
+
+    #[test]
     fn first_secret() {
         run_as_root(fault::first_secret);
+    }
+
+    #[test]
+    fn first_activation() {
+        run_as_root(fault::first_activation);
     }
 
     #[test]

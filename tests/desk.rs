@@ -77,3 +77,7 @@ mod plugin;
 /// Re-encrypting.
 #[path = "desk/renc.rs"]
 mod renc;
+
+/// Telling each step.
+#[path = "desk/verbose.rs"]
+mod verbose;

@@ -3,29 +3,49 @@
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
-use crate::error::Result;
-use crate::flake;
+use serde_json::Value;
+
+use crate::error::{Error, Exit, Result};
+use crate::flake::{self, Attributes};
 use crate::import::name;
 use crate::import::old::{Listing, Old};
+use crate::import::snippet::Fields;
 
 /// The file with the rules, where only its directory is given.
 const RULES: &str = "secrets.nix";
+
+/// What rules may say of a secret that agenix does not look at, but modules that declare secrets from them do.
+const FIELDS: [&str; 4] = ["owner", "group", "mode", "path"];
 
 /// Lists the files that the rules `source` name.
 ///
 /// # Errors
 ///
-/// Nix's own.
+/// That they do not exist, or Nix's own.
 pub fn list(source: &Path) -> Result<Listing> {
     let rules = if source.is_dir() { source.join(RULES) } else { source.to_owned() };
-    let paths: Vec<PathBuf> = flake::names(&rules)?.iter().map(|name| plain(name)).collect();
+    rules.metadata().map_err(|error| {
+        Error::new(Exit::NoInput, format!("cannot read {}", rules.display())).because(error)
+    })?;
+    let (paths, fields): (Vec<PathBuf>, Vec<Fields>) = flake::attributes(&rules, &FIELDS)?
+        .into_iter()
+        .map(|(name, rule)| (plain(&name), texts(rule)))
+        .unzip();
     let common = common(&paths);
     let directory = rules.parent().unwrap_or(Path::new(""));
-    let read = |path: &PathBuf| {
+    let read = |(path, fields): (&PathBuf, Fields)| {
         let short = path.strip_prefix(&common).unwrap_or(path);
-        Old::age(&directory.join(path), name::of_path(short, ".age"))
+        let mut old = Old::age(&directory.join(path), name::of_path(short, ".age"))?;
+        old.fields = fields;
+        Ok(old)
     };
-    Ok(paths.iter().map(read).collect())
+    Ok(paths.iter().zip(fields).map(read).collect())
+}
+
+/// Returns the texts in `rule`.
+fn texts(rule: Attributes) -> Fields {
+    let text = |(name, value): (String, Value)| Some((name, value.as_str()?.to_owned()));
+    rule.into_iter().filter_map(text).collect()
 }
 
 /// Returns the path `name` without the dots that lead nowhere.

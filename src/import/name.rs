@@ -65,6 +65,22 @@ mod tests {
     }
 
     #[test]
+    fn every_id_is_one_that_a_profile_may_have() {
+        use vaultix_generator::profile::{Profile, Side};
+        for text in ["", "..", "a//../b", ".vaultix", "-", "%i@x", "a b\\\"${c}'", "é/\u{1}", "\n"]
+        {
+            let secrets = serde_json::json!({ id(text): { "file": "x.age" } });
+            let settings = serde_json::json!({
+                "hostIdentifier": "web1", "hostPubkey": "ssh-ed25519 AAAA", "hostKeys": [],
+            });
+            let profile =
+                serde_json::json!({ "version": 1, "settings": settings, "secrets": secrets });
+            let profile = Profile::parse(&profile.to_string(), Side::Desk).unwrap();
+            assert!(profile.secrets.values().all(Result::is_ok), "{text:?}");
+        }
+    }
+
+    #[test]
     fn the_ending_is_left_out_once() {
         assert_eq!(of_path(Path::new("web/tls.age.age"), ".age"), "web/tls.age");
         assert_eq!(of_path(Path::new(".age"), ".age"), ".age");

@@ -9,6 +9,7 @@ use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::Scheme;
 use crate::error::{Error, Exit, Result};
+use crate::import::snippet::Fields;
 use crate::import::sops::Document;
 use crate::import::{agenix, name, pass, tree};
 use crate::master::Unwrapped;
@@ -21,6 +22,8 @@ pub struct Old {
     pub path: PathBuf,
     /// The secrets in it.
     pub ids: Vec<String>,
+    /// What is known of how they are placed on a host.
+    pub fields: Fields,
     /// How it is closed.
     sealed: Sealed,
 }
@@ -38,28 +41,28 @@ enum Sealed {
 /// What a scheme has: its files, or why one cannot be used.
 pub type Listing = Vec<Result<Old>>;
 
-/// Lists what `scheme` has in `source`. Asks for nothing, and opens nothing.
+/// Lists what `scheme` has in `source`, but not in `new`. Asks for nothing, and opens nothing.
 ///
 /// # Errors
 ///
 /// When it cannot be listed at all.
-pub fn list(scheme: Scheme, source: &Path) -> Result<Listing> {
+pub fn list(scheme: Scheme, source: &Path, new: &Path) -> Result<Listing> {
     match scheme {
         Scheme::Agenix => agenix::list(source),
-        Scheme::AgenixRekey => Ok(of_tree(source, &[".age"])?
+        Scheme::AgenixRekey => Ok(of_tree(source, new, &[".age"])?
             .into_iter()
             .filter(|(path, _)| !agenix::is_for_a_host(path))
             .map(|(path, id)| Old::age(&source.join(path), id))
             .collect()),
-        Scheme::Pass | Scheme::Gopass => Ok(of_tree(source, &[".gpg", ".age"])?
+        Scheme::Pass | Scheme::Gopass => Ok(of_tree(source, new, &[".gpg", ".age"])?
             .into_iter()
             .map(|(path, id)| match path.extension() {
                 Some(ending) if ending == "age" => Old::age(&source.join(path), id),
-                _ => Ok(Old { path: source.join(path), ids: vec![id], sealed: Sealed::Gpg }),
+                _ => Ok(Old::new(source.join(path), vec![id], Sealed::Gpg)),
             })
             .collect()),
         Scheme::Sops if source.is_dir() => {
-            let paths = tree::files(source)?.into_iter().map(|path| source.join(path));
+            let paths = tree::files(source, new)?.into_iter().map(|path| source.join(path));
             Ok(paths.filter_map(|path| Old::sops(&path).transpose()).collect())
         }
         Scheme::Sops => {
@@ -72,8 +75,8 @@ pub fn list(scheme: Scheme, source: &Path) -> Result<Listing> {
     }
 }
 
-/// Returns the files below `root` with one of `endings`, and their ids.
-fn of_tree(root: &Path, endings: &[&str]) -> Result<Vec<(PathBuf, String)>> {
+/// Returns the files below `root`, but not in `new`, with one of `endings`, and their ids.
+fn of_tree(root: &Path, new: &Path, endings: &[&str]) -> Result<Vec<(PathBuf, String)>> {
     let with_id = |path: PathBuf| {
         let fits =
             |ending: &&&str| path.as_os_str().as_encoded_bytes().ends_with(ending.as_bytes());
@@ -81,10 +84,15 @@ fn of_tree(root: &Path, endings: &[&str]) -> Result<Vec<(PathBuf, String)>> {
         let id = name::of_path(&path, ending);
         Some((path, id))
     };
-    Ok(tree::files(root)?.into_iter().filter_map(with_id).collect())
+    Ok(tree::files(root, new)?.into_iter().filter_map(with_id).collect())
 }
 
 impl Old {
+    /// Takes the file `path`, of which nothing else is known.
+    fn new(path: PathBuf, ids: Vec<String>, sealed: Sealed) -> Self {
+        Self { path, ids, fields: Fields::new(), sealed }
+    }
+
     /// Reads the age file `path`, which will be the secret `id`.
     ///
     /// # Errors
@@ -97,17 +105,14 @@ impl Old {
                 .because("it does not exist")
         };
         let ciphertext = Secret::read(&path)?.ok_or_else(missing)?.ciphertext;
-        Ok(Self { path, ids: vec![id], sealed: Sealed::Age(ciphertext) })
+        Ok(Self::new(path, vec![id], Sealed::Age(ciphertext)))
     }
 
     /// Reads the file `path` of sops, `None` if it is none.
     fn sops(path: &Path) -> Result<Option<Self>> {
         let document = Document::read(path)?;
-        Ok(document.map(|document| Self {
-            path: path.to_owned(),
-            ids: document.ids(path),
-            sealed: Sealed::Sops(document),
-        }))
+        Ok(document
+            .map(|document| Self::new(path.to_owned(), document.ids(path), Sealed::Sops(document))))
     }
 
     /// Returns what an identity needs to open it; nothing where none would help.
@@ -131,9 +136,7 @@ impl Old {
                     .map(|text| vec![text])
                     .map_err(|error| source::cannot_open(&self.path, &error, notes))
             }
-            Sealed::Sops(document) => {
-                document.open(key, &format!("cannot open {}", self.path.display()), notes)
-            }
+            Sealed::Sops(document) => document.open(key, &self.path, notes),
             Sealed::Gpg => pass::open(&self.path).map(|text| vec![text]),
         }
     }

@@ -1,6 +1,6 @@
 //! ids of imported secrets → Nix to paste into a host's configuration.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -10,18 +10,24 @@ use crate::import::name;
 const KEYWORDS: [&str; 10] =
     ["assert", "else", "if", "in", "inherit", "let", "or", "rec", "then", "with"];
 
-/// Returns a binding for each of `ids`, one a line.
+/// What a declaration says, by the names of options.
+pub type Fields = BTreeMap<String, String>;
+
+/// Returns a binding for each of `secrets`, ids with what else is known of them, one a line.
 ///
 /// `directory` is where their files are, from the flake; `None` where an id alone is enough to find them.
-pub fn snippet(ids: &BTreeSet<String>, directory: Option<&Path>) -> String {
+pub fn snippet(secrets: &BTreeMap<String, Fields>, directory: Option<&Path>) -> String {
     let mut text = String::new();
-    for id in ids {
+    for (id, known) in secrets {
         let mut fields = String::new();
         if let Some(directory) = directory {
             let _ = write!(fields, " file = {};", path(&name::file(directory, id)));
         }
-        if let Some(name) = free_name(id, ids) {
+        if let Some(name) = free_name(id, secrets) {
             let _ = write!(fields, " name = {};", string(&name));
+        }
+        for (field, value) in known {
+            let _ = write!(fields, " {field} = {};", string(value));
         }
         // Writing to a String cannot fail, here and above.
         let _ = writeln!(text, "vaultix.secrets.{} = {{{fields} }};", attribute(id));
@@ -30,16 +36,16 @@ pub fn snippet(ids: &BTreeSet<String>, directory: Option<&Path>) -> String {
 }
 
 /// Returns a name for the file of `id`, if it would be the directory of another one.
-fn free_name(id: &str, ids: &BTreeSet<String>) -> Option<String> {
+fn free_name(id: &str, secrets: &BTreeMap<String, Fields>) -> Option<String> {
     let is_directory = |name: &str| {
         let below = format!("{name}/");
-        ids.range(below.clone()..).next().is_some_and(|next| next.starts_with(&below))
+        secrets.range(below.clone()..).next().is_some_and(|(next, _)| next.starts_with(&below))
     };
     if !is_directory(id) {
         return None;
     }
     let mut name = format!("{id}_");
-    while ids.contains(&name) || is_directory(&name) {
+    while secrets.contains_key(&name) || is_directory(&name) {
         name.push('_');
     }
     Some(name)
@@ -82,8 +88,8 @@ mod tests {
 
     /// Returns the snippet of `ids`.
     fn of(ids: &[&str], directory: Option<&str>) -> String {
-        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
-        snippet(&ids, directory.map(Path::new))
+        let secrets = ids.iter().map(|id| ((*id).to_owned(), Fields::new())).collect();
+        snippet(&secrets, directory.map(Path::new))
     }
 
     #[test]
@@ -114,6 +120,14 @@ mod tests {
             of(&["a b"], Some("old")),
             "vaultix.secrets.\"a b\" = { file = ./. + \"/old/a b.age\"; };\n"
         );
+    }
+
+    #[test]
+    fn what_is_known_is_said() {
+        let fields = Fields::from([("owner".to_owned(), "${x}".to_owned())]);
+        let secrets = BTreeMap::from([("wifi".to_owned(), fields)]);
+        let expected = "vaultix.secrets.wifi = { owner = \"\\${x}\"; };\n";
+        assert_eq!(snippet(&secrets, None), expected);
     }
 
     #[test]

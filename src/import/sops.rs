@@ -93,25 +93,17 @@ impl Document {
         self.header.stanzas()
     }
 
-    /// Opens its secrets, in the order of [`Document::ids`].
+    /// Opens its secrets, in the order of [`Document::ids`]; `path` is where it is.
     ///
     /// # Errors
     ///
-    /// Says, as the reason for `what`, that `key` does not fit, or that the file was altered.
-    pub fn open(&self, key: &Unwrapped, what: &str, notes: &[Error]) -> Result<Vec<Plaintext>> {
-        let damaged = |reason: String| Error::new(Exit::Data, what).because(reason);
+    /// Says that `key` does not fit, with `notes` on why, or that the file was altered.
+    pub fn open(&self, key: &Unwrapped, path: &Path, notes: &[Error]) -> Result<Vec<Plaintext>> {
+        let what = format!("cannot open {}", path.display());
         let Some(key) = self.header.open(key) else {
-            let error = Error::new(Exit::NoPermission, what).because(format!(
-                "no identity fits: it is encrypted to {}",
-                self.header.recipients()
-            ));
-            if notes.is_empty() {
-                return Err(
-                    error.fix("pass the identity that it was made for with --identity FILE")
-                );
-            }
-            return Err(notes.iter().fold(error, |error, note| error.because(format!("{note:#}"))));
+            return Err(source::no_match(what, &self.header.recipients(), notes));
         };
+        let damaged = |reason: String| Error::new(Exit::Data, &what).because(reason);
         let values = self.values(&key).map_err(damaged)?;
         self.verify(&values, &key).map_err(damaged)?;
         Ok(self.secrets(values, &key))
@@ -121,9 +113,9 @@ impl Document {
     fn values(&self, key: &DataKey) -> std::result::Result<Vec<Bytes>, String> {
         let open = |leaf: &Leaf| {
             if leaf.is_sealed() {
-                let place = leaf.place.trim_end_matches(':');
-                key.open(&leaf.text, &leaf.place)
-                    .map_err(|reason| format!("the file is damaged: {place}: {reason}"))
+                key.open(&leaf.text, &leaf.place).map_err(|reason| {
+                    format!("the file is damaged: {}: {reason}", name::id(&leaf.id))
+                })
             } else {
                 Ok(Bytes::new(leaf.clear.clone().into_bytes()))
             }

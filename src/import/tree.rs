@@ -8,12 +8,13 @@ use crate::error::{Error, Exit, Result};
 /// Returns the files below `root` as paths relative to it, sorted.
 ///
 /// What begins with a dot is not looked at, as it is git's or the older scheme's own; nor are directories behind
-/// links.
+/// links, and nor is `new`, where our own files are.
 ///
 /// # Errors
 ///
 /// Names the directory that cannot be listed.
-pub fn files(root: &Path) -> Result<Vec<PathBuf>> {
+pub fn files(root: &Path, new: &Path) -> Result<Vec<PathBuf>> {
+    let new = below(root, new);
     let mut found = Vec::new();
     let mut directories = vec![PathBuf::new()];
     while let Some(directory) = directories.pop() {
@@ -33,7 +34,7 @@ pub fn files(root: &Path) -> Result<Vec<PathBuf>> {
             }
             let path = directory.join(name);
             if entry.file_type().map_err(cannot)?.is_dir() {
-                directories.push(path);
+                directories.extend((new.as_ref() != Some(&path)).then_some(path));
             } else if root.join(&path).is_file() {
                 found.push(path);
             }
@@ -41,4 +42,10 @@ pub fn files(root: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Returns `path` as one relative to `root`, if it is there.
+fn below(root: &Path, path: &Path) -> Option<PathBuf> {
+    let (root, path) = (root.canonicalize().ok()?, path.canonicalize().ok()?);
+    path.strip_prefix(root).ok().map(Path::to_owned)
 }

@@ -1,5 +1,7 @@
 //! profile → files: what arrives at boot, with which owner and mode, where, and when.
 
+use std::time::Duration;
+
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use xtask::system::System;
@@ -40,6 +42,7 @@ pub fn every_secret_arrives(system: System) {
         note order systemctl show --property=ActiveEnterTimestampMonotonic --value \
             vaultix-secret@big.service vaultix.target sysinit.target
         note verify systemd-analyze verify --generators=yes --man=no default.target
+        note static find /etc/systemd/system '(' -name 'vaultix*' -o -name '*-vaultix.conf' ')' -printf '%f\n'
         # Wherever a careless program could have left it; the ramfs is another file system.
         note leaks find /etc /run /tmp /var/tmp /var/lib/systemd /root -xdev -type f -newer /proc/1 \
             -exec grep --files-with-matches --fixed-strings correct-horse {} +
@@ -83,6 +86,11 @@ pub fn every_secret_arrives(system: System) {
     assert!(times[0] > 0 && times[0] <= times[1] && times[1] <= times[2], "in order: {times:?}");
     assert!(!boot.text("verify").to_lowercase().contains("cycle"), "{}", boot.text("verify"));
     assert!(!boot.text("verify").contains("vaultix"), "{}", boot.text("verify"));
+    let units = boot.text("static");
+    let mut units: Vec<_> = units.lines().collect();
+    units.sort_unstable();
+    let expected = ["vaultix-switch-early.service", "vaultix-switch.service"];
+    assert_eq!(units, expected, "all others would be restarted when the package's path changes");
     boot.assert_no_cycle();
     assert_eq!(boot.text("leaks"), "", "the plaintext is in the ramfs and nowhere else");
     assert!(boot.journal().iter().all(|line| !line.message.contains(MARKER)), "nor in the journal");
@@ -113,6 +121,7 @@ pub fn any_name_will_do(system: System) {
     let long = "x".repeat(200);
     let dashes = "-".repeat(120);
     let umlauts = "ü".repeat(100);
+    let path = ["y".repeat(150).as_str(); 3].join("/");
     let ids = [
         "deep/er/still",
         "with-dash",
@@ -136,6 +145,7 @@ pub fn any_name_will_do(system: System) {
         &long,
         &dashes,
         &umlauts,
+        &path,
     ];
     let mut host = Scenario::new(system, "names");
     for id in ids {
@@ -163,7 +173,8 @@ pub fn any_name_will_do(system: System) {
     let after: Vec<_> = after.split(' ').collect();
     let wants: Vec<_> = wants.split(' ').collect();
     for id in ids {
-        let unit = if id == dashes || id == umlauts { hashed_unit(id) } else { secret_unit(id) };
+        let is_long = [&dashes, &umlauts, &path].contains(&&id.to_owned());
+        let unit = if is_long { hashed_unit(id) } else { secret_unit(id) };
         assert_eq!(boot.unit(&unit)["ActiveState"], "active", "{id}");
         assert!(after.contains(&unit.as_str()), "{unit} in {after:?}");
         assert!(wants.contains(&unit.as_str()), "{unit} in {wants:?}");
@@ -198,7 +209,42 @@ pub fn every_kind_of_host_key(system: System) {
     }
 }
 
-/// Secrets can be read until the last service that might want one has stopped.
+/// A thousand secrets, one of 64 MiB among them, all arrive, and making their units takes no time to speak of.
+pub fn a_thousand_secrets(system: System) {
+    let mut host = Scenario::new(system, "many");
+    // It takes ten seconds; where several boot at once, a minute may not do.
+    host.limit(Duration::from_secs(180));
+    host.secret("secret0", "hunter2");
+    let cipher = host.profile()["secrets"]["secret0"]["cipher"].clone();
+    for i in 1..999 {
+        host.profile()["secrets"][format!("secret{i}")] = json!({ "cipher": cipher });
+    }
+    let huge = b"0123456789abcdef".repeat(4 << 20);
+    host.secret("huge", &huge);
+    let boot = host.run(
+        r"
+        note state systemctl is-system-running
+        systemctl list-units --state=active --plain --no-legend 'vaultix-secret@*' | wc --lines >/out/active
+        cat /run/vaultix/secret* | wc --bytes >/out/bytes
+        sha256sum </run/vaultix/huge >/out/huge
+        cd /tmp
+        mkdir units
+        TIMEFORMAT=%R
+        { time /etc/systemd/system-generators/vaultix-generator units; } 2>/out/seconds
+        ls units | grep --count '^vaultix-secret@' >/out/units
+        ",
+    );
+    assert_eq!(boot.text("state"), "running", "{:?}", boot.failed("final"));
+    assert_eq!(boot.text("active"), "1000");
+    assert_eq!(boot.text("bytes"), (999 * "hunter2".len()).to_string());
+    assert_eq!(boot.text("huge"), format!("{:x}  -", Sha256::digest(&huge)));
+    assert_eq!(boot.text("units"), "1000");
+    // It takes 20 ms; a busy machine may take longer, but what grows with the square of the items would not pass.
+    let seconds: f64 = boot.text("seconds").parse().unwrap();
+    assert!(seconds < 0.5, "{seconds} s");
+}
+
+/// Secrets can be read until the last service that might want one has stopped, and who does not stop holds up nothing.
 pub fn readable_until_services_stop(system: System) {
     let mut host = Scenario::new(system, "shutdown");
     host.secret("token", "hunter2");
@@ -211,7 +257,15 @@ pub fn readable_until_services_stop(system: System) {
         "[Service]\nExecStop=\nExecStop=/bin/sleep 1\n\
          ExecStop=/bin/sh -c 'echo stop $$(cat /run/vaultix/token 2>&1) >>/out/plain.log'\n",
     );
-    let boot: Boot = host.run("");
+    // Has its file open and its directory below it until all processes are killed at the end.
+    host.unit(
+        "holder.service",
+        "[Unit]\nDefaultDependencies=no\nAfter=vaultix.target\n[Service]\nType=exec\n\
+         ExecStart=/bin/bash -c 'cd /run/vaultix && exec 3<token && exec sleep infinity'\n",
+    );
+    let boot: Boot = host.run("note holder systemctl is-active holder.service");
+    assert_eq!(boot.text("holder"), "active");
+    assert!(!boot.text("console").contains("Failed unmounting"), "{}", boot.text("console"));
     assert_eq!(boot.text("plain.log"), "start hunter2\nstop hunter2");
     assert_eq!(boot.text("told.log"), "start hunter3\nstop hunter3");
     let journal = boot.journal();
@@ -221,6 +275,8 @@ pub fn readable_until_services_stop(system: System) {
             .any(|line| line.unit == "run-vaultix.d.mount" && line.message.contains("Unmounted")),
         "and then they go"
     );
+    let failed = journal.iter().any(|line| line.message.contains("Failed unmounting"));
+    assert!(!failed, "whoever still reads: {journal:#?}");
     boot.assert_no_cycle();
 }
 

@@ -5,8 +5,8 @@ use xtask::system::System;
 
 use crate::support::{Scenario, placeholder, secret_unit};
 
-/// A user whose password is an early secret can be looked up after the first boot, and a secret may
-/// belong to a user who was made in that very boot.
+/// A user whose password is an early secret, or a template of one, can be looked up after the first boot, and after
+/// each change of the password; and a secret may belong to a user who was made in that very boot, or switch.
 pub fn a_password_is_there_before_users(system: System) {
     let mut host = Scenario::new(system, "early");
     host.nixos();
@@ -18,6 +18,15 @@ pub fn a_password_is_there_before_users(system: System) {
     host.profile()["templates"] =
         json!({ "bob": { "content": format!("$y$j9T${}", placeholder("bob-hash")) } });
     host.profile()["beforeUserborn"] = json!(["alice", "bob-hash", "bob"]);
+    host.fixture("bob2", "second");
+    let mut profile = host.profile().clone();
+    profile["secrets"]["bob-hash"]["cipher"] = host.store("bob3", "third").into();
+    let carols = host.store("carols", "2");
+    profile["secrets"]["carols"] = json!({ "cipher": carols, "owner": "carol" });
+    host.next("three", &profile);
+    host.file("/next/three/users", "alice 1500\nbob 1501\ncarol 1502\n");
+    profile["secrets"]["bob-hash"]["cipher"] = host.store("bob3-again", "third").into();
+    host.next("again", &profile);
     let boot = host.run(
         r"
         note state systemctl is-system-running
@@ -28,9 +37,27 @@ pub fn a_password_is_there_before_users(system: System) {
             vaultix-secret@alice.service userborn.service vaultix-secret@owned.service
         note needs systemctl show --property=After --value vaultix-secret@alice.service
         note verify systemd-analyze verify --generators=yes --man=no default.target
+        reencrypt bob-hash bob2
+        note restart systemctl restart 'vaultix-secret@bob\x2dhash.service'
+        settle
+        note shadow2 grep ^bob: /etc/shadow
+        switch three
+        note shadow3 grep -E '^(bob|carol):' /etc/shadow
+        note carols stat --format='%a %U' /run/vaultix/carols
+        switch again
         ",
     );
     assert_eq!(boot.text("state"), "running", "{:?}", boot.failed("final"));
+    assert_eq!(boot.status("restart"), 0, "{}", boot.text("restart"));
+    assert_eq!(boot.text("shadow2"), "bob:$y$j9T$second:1::::::", "after a restart of its value");
+    assert_eq!(boot.status("three.switch"), 0, "{}", boot.text("three.switch"));
+    assert_eq!(boot.text("shadow3"), "bob:$y$j9T$third:1::::::", "after a switch");
+    assert_eq!(boot.text("carols"), "400 carol", "whose user was made in that switch");
+    let passwords = boot.text("userborn.log");
+    let passwords: Vec<_> =
+        passwords.lines().filter_map(|line| line.strip_prefix("bob $y$j9T$")).collect();
+    let expected = ["hash-of-bob", "second", "third"];
+    assert_eq!(passwords, expected, "once for each change, with secret and template in place");
     assert_eq!(
         boot.text("shadow"),
         "alice:$y$j9T$alice$hash:1::::::\nbob:$y$j9T$hash-of-bob:1::::::"
@@ -93,10 +120,18 @@ pub fn a_key_on_a_late_mount(system: System) {
         "/etc/systemd/system/local-fs.target.requires/persist.mount",
         "/etc/systemd/system/persist.mount",
     );
-    let boot =
-        host.run("note verify systemd-analyze verify --generators=yes --man=no default.target");
+    let boot = host.run(
+        r"
+        note verify systemd-analyze verify --generators=yes --man=no default.target
+        await /run/vaultix-for-user/alice
+        settle
+        note shadow grep ^alice: /etc/shadow
+        ",
+    );
     assert!(!boot.text("verify").to_lowercase().contains("cycle"), "{}", boot.text("verify"));
     boot.assert_no_cycle();
+    assert_eq!(boot.text("shadow"), "alice:hash:1::::::", "users are made again once it is there");
+    assert_eq!(boot.text("userborn.log").lines().count(), 2, "{}", boot.text("userborn.log"));
     boot.assert_error(&secret_unit("alice"), &["alice", "/persist/host_key", "neededForBoot"]);
     // The mount comes later in the same boot, and with it the key.
     assert_eq!(boot.unit(&secret_unit("alice"))["ActiveState"], "active");

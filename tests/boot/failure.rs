@@ -27,6 +27,7 @@ pub fn four_of_ten(system: System) {
         note files find /run/vaultix.d/ -name .vaultix -prune -o -type f -printf '%P '
         note content cat /run/vaultix/one /run/vaultix/six
         note targets systemctl is-active vaultix.target sysinit.target
+        note status systemctl status vaultix-secret@corrupt.service
         ",
     );
     assert_eq!(boot.text("state"), "degraded", "a failure is seen");
@@ -35,7 +36,7 @@ pub fn four_of_ten(system: System) {
         ("corrupt", "65", "DATAERR", ["corrupt", "/etc/vaultix/cache/corrupt"]),
         ("foreign", "77", "NOPERM", ["foreign", "/etc/ssh/ssh_host_ed25519_key"]),
         ("missing", "66", "NOINPUT", ["missing", "/etc/vaultix/cache/missing"]),
-        ("ownerless", "67", "NOUSER", ["ownerless", "nosuchuser"]),
+        ("ownerless", "67", "NOUSER", ["nosuchuser", "systemctl status userborn.service"]),
     ] {
         let unit = secret_unit(id);
         assert_eq!(boot.unit(&unit)["ExecMainStatus"], status, "{id}");
@@ -44,6 +45,9 @@ pub fn four_of_ten(system: System) {
         let named = format!("status={status}/{name}");
         let journal = boot.journal_of(&unit);
         assert!(journal.iter().any(|line| line.message.contains(&named)), "{named}: {journal:#?}");
+    }
+    for words in ["the file is damaged", "status=65/DATAERR"] {
+        assert!(boot.text("status").contains(words), "{words} in {}", boot.text("status"));
     }
     let mut failed = boot.failed("boot");
     failed.sort();

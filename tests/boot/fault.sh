@@ -1,9 +1,11 @@
 # Runs one command with one fault in it, on a ramfs of its own. fault.rs starts it in a mount namespace of its own.
-# Arguments: WORK WHAT FAULT, where FAULT is what strace shall inject; or "trace"; or nothing.
+# Arguments: WORK WHAT FAULT, where FAULT is what strace shall inject; or "deaf", where systemd cannot be reached; or
+# "trace"; or nothing.
 set -u
 work=$1 what=$2 fault=$3
 mount -t ramfs -o mode=0751,nosuid,nodev,noexec vaultix-ramfs "$work/ramfs" || exit 99
 mount -t tmpfs -o mode=0755 vaultix-run "$work/run" || exit 99
+: >"$work/run/told" # By the stand-in for systemctl.
 
 # secret|early|normal PROFILE [TRACER...]: runs the helper, maybe under a tracer
 secret() { "${@:2}" vaultix-decrypt secret --profile "$work/$1.json" -- token; }
@@ -21,10 +23,21 @@ secret)
     under() { secret new "$@"; }
     again() { secret new; }
     ;;
+first-early)
+    before() { true; }
+    under() { early new "$@"; }
+    again() { normal new && early new && normal new; }
+    ;;
+first-switch)
+    before() { true; }
+    under() { normal new "$@"; }
+    again() { early new && normal new; }
+    ;;
 early)
     before() { early old && normal old; }
     under() { early new "$@"; }
-    again() { early new && normal new; }
+    # systemd goes on with the second phase, whatever becomes of the first.
+    again() { normal new && early new && normal new; }
     ;;
 switch)
     before() { early old && normal old && early new; }
@@ -33,11 +46,14 @@ switch)
     ;;
 esac
 
-# look NAME: every file and link there is; then those that readers see, and what is in them. Only early items are looked
-# for behind the early link: the rest of that generation may still be in the making.
+# look NAME: what systemd was told since the last look; every file and link there is; then those that readers see, and
+# what is in them. Only early items are looked for behind the early link: the rest of that generation may still be in
+# the making.
 look() {
     echo "look $1"
-    find "$work/ramfs" "$work/run" -path '*/.vaultix/placed' -prune -o -path '*/.vaultix/failed' -prune -o ! -type d \
+    sed 's/^/told /' "$work/run/told"
+    : >"$work/run/told"
+    find "$work/ramfs" "$work/run" -path '*/.vaultix/placed' -prune -o -path "$work/run/told" -prune -o ! -type d \
         -printf 'there %p %y %m %U:%G %l\n'
     find "$work/run/vaultix/" "$work/run/early/early" -name .vaultix -prune -o -type f -printf 'seen %p %m %U:%G %s\n' \
         -exec sha256sum {} + 2>/dev/null
@@ -46,11 +62,14 @@ look() {
 before || exit 98
 look before
 case $fault in
-trace) under strace -f -qq -o "$work/trace" ;;
+trace) under strace -f -qq -b execve -o "$work/trace" ;;
+deaf) touch "$work/deaf" && under env ;;
 '') under env ;;
-*) under timeout --foreground 20 strace -f -qq -o /dev/null -e "inject=$fault" ;;
+# Not in the programs that it runs: what they do is not ours.
+*) under timeout --foreground 20 strace -f -qq -b execve -o /dev/null -e "inject=$fault" ;;
 esac
 echo "status $?"
+rm -f "$work/deaf"
 look after
 again
 echo "again $?"

@@ -4,7 +4,7 @@ use serde_json::json;
 use xtask::aloud::say;
 use xtask::system::System;
 
-use crate::load::{Scale, assert_right, scale};
+use crate::load::{Scale, assert_right, limit, scale};
 use crate::support::Scenario;
 
 /// Bytes of each secret: more than one write, more than one page.
@@ -36,7 +36,7 @@ pub fn nobody_else_sees_it_at_any_time(system: System) {
         host.next(&letter.to_string(), &profile);
     }
     let switches = scale(Scale { ci: 60, full: 1000 });
-    host.limit_by_scale();
+    limit(&mut host);
     let boot = host.run(&format!(
         r"
         as() {{ setpriv --reuid=$1 --regid=$1 --clear-groups -- perl /etc/attack.pl /out/over; }}

@@ -4,6 +4,7 @@
 
 use std::env;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::json;
 use xtask::aloud::say;
@@ -24,6 +25,13 @@ pub struct Scale {
 /// Returns how much of something there is now.
 pub fn scale(scale: Scale) -> usize {
     if is_full() { scale.full } else { scale.ci }
+}
+
+/// Gives a host half an hour where all of the load was asked for.
+pub fn limit(host: &mut Scenario) {
+    if is_full() {
+        host.limit(Duration::from_secs(1800));
+    }
 }
 
 /// Tells whether all of the load was asked for.
@@ -56,7 +64,7 @@ pub fn many_secrets_and_many_switches(system: System) {
     let (count, switches) =
         (scale(Scale { ci: 100, full: 1000 }), scale(Scale { ci: 50, full: 1000 }));
     let mut host = Scenario::new(system, "many");
-    host.limit_by_scale();
+    limit(&mut host);
     let one = crate::support::encrypt(host.recipient(), b"plaintext");
     for i in 0..count {
         host.ciphertext(&format!("s{i}"), Some(&one), json!({}));
@@ -136,7 +144,7 @@ pub fn a_very_large_secret(system: System) {
 pub fn restarts_in_a_row_and_at_once(system: System) {
     let count = scale(Scale { ci: 50, full: 500 });
     let mut host = Scenario::new(system, "restarts");
-    host.limit_by_scale();
+    limit(&mut host);
     host.secret("token", "v1");
     host.fixture("v2", "v2");
     let boot = host.run(&format!(
@@ -165,7 +173,7 @@ pub fn restarts_in_a_row_and_at_once(system: System) {
 pub fn two_switches_at_once(system: System) {
     let rounds = scale(Scale { ci: 30, full: 500 });
     let mut host = Scenario::new(system, "twice");
-    host.limit_by_scale();
+    limit(&mut host);
     host.secret("token", "a");
     host.secret("other", "other");
     two_profiles(&mut host, "token");
@@ -192,7 +200,7 @@ pub fn two_switches_at_once(system: System) {
 pub fn accounts_are_being_written(system: System) {
     let count = scale(Scale { ci: 60, full: 1000 });
     let mut host = Scenario::new(system, "accounts");
-    host.limit_by_scale();
+    limit(&mut host);
     host.secret_with("token", "v1", json!({ "owner": "web", "group": "web" }));
     let mut users = String::from("root:x:0:0:root:/root:/bin/sh\n");
     for i in 0..2000 {

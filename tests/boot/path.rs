@@ -19,6 +19,11 @@ pub fn paths_of_their_own(system: System) {
             "file",
             json!({ "path": "/run/app/file", "symlink": false, "owner": "daemon", "mode": "0440" }),
         ),
+        ("filegone", json!({ "path": "/run/app/gone", "symlink": false })),
+        ("filetheirs", json!({ "path": "/run/app/theirs", "symlink": false })),
+        ("filemoved", json!({ "path": "/run/app/before", "symlink": false })),
+        ("tolink", json!({ "path": "/run/app/tolink", "symlink": false })),
+        ("tofile", json!({ "path": "/run/app/tofile" })),
         ("disk", json!({ "path": "/etc/app/disk", "symlink": false })),
         ("allowed", json!({ "path": "/etc/app/allowed", "symlink": false, "allowDisk": true })),
         ("foreign", json!({ "path": "/etc/app/foreign" })),
@@ -47,7 +52,10 @@ pub fn paths_of_their_own(system: System) {
     host.file("/etc/systemd/system/userborn.service.d/after.conf", "[Unit]\nAfter=plant.service\n");
     let mut profile = host.profile().clone();
     profile["secrets"]["moved"]["path"] = "/etc/app/after".into();
-    for id in ["removed", "replaced"] {
+    profile["secrets"]["filemoved"]["path"] = "/run/app/after".into();
+    profile["secrets"]["tolink"]["symlink"] = true.into();
+    profile["secrets"]["tofile"]["symlink"] = false.into();
+    for id in ["removed", "replaced", "filegone", "filetheirs"] {
         profile["secrets"].as_object_mut().unwrap().remove(id);
     }
     for id in ["disk", "foreign", "theirs", "theirlink"] {
@@ -63,6 +71,7 @@ pub fn paths_of_their_own(system: System) {
         note boot.texts tail -n 1 /etc/app/deep/link /run/app/file /etc/app/allowed /home/games/secret
         note boot.other stat /etc/secret
         ln -sfn /somewhere/else /etc/app/replaced
+        echo mine >>/run/app/theirs
         switch two
         look two.paths
         note two.texts2 cat /etc/app/deep/link /run/app/file
@@ -83,6 +92,10 @@ pub fn paths_of_their_own(system: System) {
     has("boot.paths", "/etc/app/deep/link l 777 0 0 /run/vaultix/link");
     has("boot.paths", "/etc/app/before l 777 0 0 /run/vaultix/moved");
     has("boot.paths", "/run/app/file f 440 1 0");
+    for file in ["gone", "theirs", "before", "tolink"] {
+        has("boot.paths", &format!("/run/app/{file} f 400 0 0"));
+    }
+    has("boot.paths", "/run/app/tofile l 777 0 0 /run/vaultix/tofile");
     has("boot.paths", "/etc/app/allowed f 400 0 0");
     has("boot.paths", "/home/games/secret l 777 0 0 /run/vaultix/own");
     has("boot.paths", "/etc/app/foreign f 644 0 0");
@@ -111,6 +124,17 @@ pub fn paths_of_their_own(system: System) {
     has("two.paths", "/etc/app/after l 777 0 0 /run/vaultix/moved");
     has("two.paths", "/etc/app/replaced l 777 0 0 /somewhere/else");
     has("two.paths", "/etc/app/foreign f 644 0 0");
+    has("two.paths", "/run/app/after f 400 0 0");
+    has("two.paths", "/run/app/tolink l 777 0 0 /run/vaultix/tolink");
+    has("two.paths", "/run/app/tofile f 400 0 0");
+    has("two.paths", "/run/app/theirs f 400 0 0");
+    for path in ["/run/app/gone", "/run/app/before"] {
+        lacks("two.paths", path);
+    }
+    let warned = boot.journal_of("vaultix-switch.service").into_iter().any(|line| {
+        line.priority == 4 && line.message.contains("/run/app/theirs is not what was put there")
+    });
+    assert!(warned, "what is not ours any more may hold a secret, and is named");
     lacks("two.paths", "/etc/app/before");
     lacks("two.paths", "/etc/app/removed");
     boot.assert_no_cycle();

@@ -19,12 +19,27 @@ settle() {
     done
 }
 
+# await PATH: returns once there is a file at PATH. A path unit waits for it, so that nothing is polled.
+awaited=0
+await() {
+    local name=await-$((++awaited))
+    mkfifo "/run/$name"
+    printf '[Path]\nPathExists=%s\n' "$1" >"/run/systemd/system/$name.path"
+    printf '[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c "echo >/run/%s"\n' "$name" \
+        >"/run/systemd/system/$name.service"
+    systemctl start "$name.path"
+    read -r _ <"/run/$name"
+}
+
 # snapshot NAME: the state of all units that are loaded and of all of ours, in /out/NAME.units
 snapshot() {
-    local ours=()
-    mapfile -t ours < <(find /run/systemd/generator /etc/systemd/system -maxdepth 1 -name 'vaultix-*.*' ! -name '*.d')
+    local units=()
+    mapfile -t units < <({
+        systemctl list-units --all --full --plain --no-legend | cut -d' ' -f1
+        find /run/systemd/generator /etc/systemd/system -maxdepth 1 -name 'vaultix-*.*' ! -name '*.d' -printf '%f\n'
+    } | sort -u)
     systemctl show --property=Id,Description,LoadState,ActiveState,SubState,Result,ExecMainStatus,MainPID \
-        --property=InvocationID,StatusText,FragmentPath '*' "${ours[@]##*/}" >"/out/$1.units"
+        --property=InvocationID,StatusText,FragmentPath -- "${units[@]}" >"/out/$1.units"
 }
 
 # reencrypt ID FIXTURE: puts another ciphertext where the profile says that of secret ID is
@@ -34,7 +49,8 @@ reencrypt() {
 
 # switch NAME: what NixOS's switch-to-configuration does when /next/NAME becomes the running configuration, step by
 # step: the check before anything is touched, the new /etc, reset-failed, daemon-reload, the restart of
-# sysinit-reactivation.target, and the start of the targets that are active. /out/NAME.switch has what it said,
+# sysinit-reactivation.target, and the start of the targets that are active. Where there is a list of users in
+# /next/NAME/users, userborn is a unit that has changed, and is stopped beforehand. /out/NAME.switch has what it said,
 # /out/NAME.switch.status is 0 or, as there, 4 if some unit failed.
 switch() {
     note "$1.check" vaultix-decrypt check --profile "/next/$1/profile.json"
@@ -48,6 +64,10 @@ switch() {
 }
 switch_to() {
     local failed=0
+    if [ -e "/next/$1/users" ]; then
+        systemctl stop userborn.service
+        cp "/next/$1/users" /etc/users
+    fi
     cp "/next/$1/profile.json" /etc/vaultix/profile.json
     systemctl reset-failed
     systemctl daemon-reload

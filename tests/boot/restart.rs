@@ -3,7 +3,7 @@
 use serde_json::json;
 use xtask::system::System;
 
-use crate::support::{Boot, Scenario, secret_unit};
+use crate::support::{Boot, Scenario, placeholder, secret_unit, template_unit};
 
 /// Names of the three kinds of consumers: named in `restartUnits`, in `reloadUnits`, and nowhere.
 const CONSUMERS: [&str; 3] = ["restarted", "reloaded", "unrelated"];
@@ -112,6 +112,84 @@ pub fn consumers_are_told_of_changes_only(system: System) {
     assert_eq!(log("reloaded"), "start v1\nreload v2\nreload v3\nreload v4\nstop v4");
     assert_eq!(log("unrelated"), "start v1\nstop v4");
     assert_eq!(log("stopped"), "start v1\nstop v1", "what is stopped is left so");
+    boot.assert_no_cycle();
+}
+
+/// What somebody adds to a consumer does what it does with any unit, and nobody else is touched by it: `Requires=` and
+/// `BindsTo=` stop it when a restart of its secret fails, while a reload that fails stops nobody.
+pub fn dependencies_of_their_own(system: System) {
+    let mut host = Scenario::new(system, "own");
+    let fields = json!({ "restartUnits": ["told.service", "both.service"] });
+    host.secret_with("token", "v1", fields);
+    for version in ["v2", "v3", "v4"] {
+        host.fixture(version, version);
+    }
+    host.file("/fixtures/broken", "not an age file");
+    host.profile()["placeholder"] = json!({ "token": placeholder("token") });
+    // Whoever reads both is restarted once, after the later one.
+    host.profile()["templates"] =
+        json!({ "conf": { "content": placeholder("token"), "restartUnits": ["told.service"] } });
+    for name in ["told", "both", "requires", "binds", "plain"] {
+        host.consumer(name, "/run/vaultix/token");
+    }
+    let unit = secret_unit("token");
+    for (name, directive) in [("both", "Requires"), ("requires", "Requires"), ("binds", "BindsTo")]
+    {
+        let text = format!("[Unit]\n{directive}={unit}\nAfter={unit}\n");
+        host.file(&format!("/etc/systemd/system/{name}.service.d/own.conf"), text);
+    }
+    let boot = host.run(
+        r#"
+        unit=vaultix-secret@token.service
+        step() { # step NAME VERB UNIT...: runs it, waits for what it queued, notes all
+            note "$1" systemctl "${@:2}"
+            settle
+            snapshot "$1"
+        }
+        reencrypt token broken; step badreload reload $unit
+        step badrestart restart $unit
+        note kept cat /run/vaultix/token
+        reencrypt token v2;     step mended restart $unit
+        step back start both.service requires.service binds.service
+        reencrypt token v3;     step changed restart $unit
+        reencrypt token v4;     step reload reload $unit
+        note conf cat /run/vaultix/conf
+        rm /run/vaultix/conf;   step template reload vaultix-template@conf.service
+        note again cat /run/vaultix/conf
+        step stop stop $unit
+        "#,
+    );
+    assert_eq!(boot.text("script.errors"), "");
+    let told = ["told", "both", "requires", "binds", "plain"];
+    let check = |from: &str, to: &str, wanted: [&str; 5]| {
+        let run = |step: &str, name: &str| {
+            let unit = boot.units(step).remove(&format!("{name}.service"))?;
+            (unit["ActiveState"] == "active").then(|| unit["InvocationID"].clone())
+        };
+        let found = told.map(|name| match (run(from, name), run(to, name)) {
+            (_, None) => "down",
+            (before, after) if before == after => "same",
+            _ => "new",
+        });
+        assert_eq!(found, wanted, "{to}: {told:?}");
+    };
+    for (step, status) in [("badreload", 1), ("badrestart", 1), ("mended", 0), ("changed", 0)] {
+        assert_eq!(boot.status(step), status, "{step}: {}", boot.text(step));
+    }
+    check("boot", "badreload", ["same"; 5]);
+    check("badreload", "badrestart", ["same", "down", "down", "down", "same"]);
+    assert_eq!(boot.text("kept"), "v1");
+    check("badrestart", "mended", ["new", "down", "down", "down", "same"]);
+    check("mended", "back", ["same", "new", "new", "new", "same"]);
+    check("back", "changed", ["new", "new", "new", "new", "same"]);
+    check("changed", "reload", ["new", "new", "same", "same", "same"]);
+    check("template", "stop", ["same", "down", "down", "down", "same"]);
+    let starts = boot.text("told.log").matches("start").count();
+    assert_eq!(starts, 4, "once for each change: {}", boot.text("told.log"));
+    let log = boot.text("both.log");
+    assert_eq!(log.matches("start v3").count(), 1, "one restart, not two: {log}");
+    assert_eq!((boot.text("conf"), boot.text("again")), ("v4".into(), "v4".into()));
+    assert_eq!(boot.unit_at("template", &template_unit("conf"))["ActiveState"], "active");
     boot.assert_no_cycle();
 }
 

@@ -5,88 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use xtask::system::System;
 
-use crate::support::{Boot, Scenario, placeholder, secret_unit, template_unit};
+#[path = "switch/walk.rs"]
+mod walk;
 
-/// One switch of a host: what the profile becomes, and what is expected then.
-struct Step {
-    /// Its name.
-    name: &'static str,
-    /// Names of the consumers that are restarted, sorted.
-    restarted: &'static [&'static str],
-    /// What else is true then.
-    files: BTreeMap<String, String>,
-    /// Exit status of the stand-in for switch-to-configuration.
-    status: i32,
-}
+use walk::{Walk, restarted};
 
-/// Walks a host through a series of profiles.
-struct Walk {
-    /// The host.
-    host: Scenario,
-    /// The profile of the last step.
-    profile: Value,
-    /// What the last step's files hold.
-    files: BTreeMap<String, String>,
-    /// The steps so far.
-    steps: Vec<Step>,
-}
-
-impl Walk {
-    /// Adds a step from the profile and files as they are now.
-    fn step(&mut self, name: &'static str, restarted: &'static [&'static str], status: i32) {
-        self.host.next(name, &self.profile);
-        self.steps.push(Step { name, restarted, files: self.files.clone(), status });
-    }
-
-    /// Gives a secret a new ciphertext, of this plaintext.
-    fn cipher(&mut self, id: &str, version: &str, plaintext: &str) {
-        self.profile["secrets"][id]["cipher"] =
-            self.host.store(&format!("{id}-{version}"), plaintext).into();
-    }
-
-    /// Expects this text in a file.
-    fn expect(&mut self, name: &str, text: &str) {
-        self.files.insert(name.to_owned(), text.to_owned());
-    }
-
-    /// Returns the script that switches to all of them in turn.
-    fn script(&self) -> String {
-        self.steps.iter().flat_map(|step| ["switch ", step.name, "\n"]).collect()
-    }
-
-    /// Checks every step: files, restarts, exit status, one generation left.
-    fn check(&self, boot: &Boot) {
-        let mut before = "boot";
-        for step in &self.steps {
-            let name = step.name;
-            let said = boot.text(&format!("{name}.switch"));
-            assert_eq!(boot.status(&format!("{name}.switch")), step.status, "{name}: {said}");
-            let found = boot.text(&format!("{name}.texts"));
-            let found: BTreeMap<String, String> = found
-                .lines()
-                .map(|line| line.trim_start_matches("/run/vaultix/").split_once(':').unwrap())
-                .map(|(file, text)| (file.to_owned(), text.to_owned()))
-                .collect();
-            pretty_assertions::assert_eq!(found, step.files, "{name}");
-            assert_eq!(restarted(boot, before, name), step.restarted, "{name}");
-            let generations = boot.text(&format!("{name}.generations"));
-            assert_eq!(generations.lines().count(), 1, "{name}: {generations}");
-            before = name;
-        }
-    }
-}
-
-/// Returns the names of the consumers that another run has taken over between two snapshots.
-fn restarted(boot: &Boot, from: &str, to: &str) -> Vec<String> {
-    let (before, after) = (boot.units(from), boot.units(to));
-    let name = |unit: &String| unit.strip_prefix("c-").unwrap().replace(".service", "");
-    before
-        .iter()
-        .filter(|(unit, _)| unit.starts_with("c-"))
-        .filter(|(unit, was)| was["InvocationID"] != after[*unit]["InvocationID"])
-        .map(|(unit, _)| name(unit))
-        .collect()
-}
+use crate::support::{Scenario, placeholder, secret_unit, template_unit};
 
 /// Every kind of change, alone and all at once, reaches its file and exactly those who use it.
 pub fn every_kind_of_change(system: System) {
@@ -120,8 +44,7 @@ pub fn every_kind_of_change(system: System) {
     }
     host.consumer("l-change", "/run/vaultix/change");
 
-    let profile = host.profile().clone();
-    let mut walk = Walk { host, profile, files, steps: Vec::new() };
+    let mut walk = Walk::new(host, files);
     walk.step("nothing", &[], 0);
     let added = walk.host.store("added", "added-v1");
     walk.profile["secrets"]["added"] = json!({ "cipher": added });
@@ -152,7 +75,10 @@ pub fn every_kind_of_change(system: System) {
     walk.cipher("alice", "v2", "alice-v2");
     walk.expect("alice", "alice-v2");
     walk.step("early", &["alice"], 0);
+    walk.cipher("alice", "again", "alice-v2");
+    walk.step("early-same", &[], 0);
     walk.profile["secrets"]["change"]["cipher"] = "/store/broken".into();
+    walk.profile["secrets"]["change"]["mode"] = "0444".into();
     walk.host.file("/store/broken", "not an age file");
     walk.cipher("inner", "v3", "inner-v3");
     walk.expect("inner", "inner-v3");
@@ -205,6 +131,8 @@ pub fn every_kind_of_change(system: System) {
     };
     assert!(line("owner", "files", "/owner").ends_with("/owner 440 daemon root "));
     assert!(line("all", "files", "/owner").ends_with("/owner 440 daemon mail "));
+    assert!(line("bad", "files", "/change").ends_with("/change 400 root root "), "as it was");
+    assert!(line("mended", "files", "/change").ends_with("/change 444 root root "));
     for step in ["add", "change", "remove", "rename", "same", "text", "inner", "early", "bad"] {
         let inode = line(step, "inodes", "keep");
         assert_eq!(inode, line("nothing", "inodes", "keep"), "{step}: a hard link");
@@ -229,17 +157,22 @@ pub fn every_kind_of_change(system: System) {
     boot.assert_no_cycle();
 }
 
-/// The first activation on a running system that never had anything of ours, the way back, and a
-/// second first time.
+/// The first activation on a running system that never had anything of ours, the way back, and a second first time; and
+/// an early item that becomes one like the others and early again.
 pub fn first_activation(system: System) {
     let mut host = Scenario::new(system, "first");
     host.nixos();
     host.file("/etc/users", "alice 1500\n");
-    host.secret("alice", "hash");
+    host.secret_with("alice", "hash", json!({ "restartUnits": ["c-alice.service"] }));
     host.secret_with("token", "hunter2", json!({ "owner": "alice" }));
     host.profile()["beforeUserborn"] = json!(["alice"]);
-    let profile = host.profile().clone();
+    host.consumer("c-alice", "/etc/machine-id");
+    let mut profile = host.profile().clone();
     host.next("first", &profile);
+    host.next("third", &profile);
+    host.next("again", &profile);
+    profile["beforeUserborn"] = json!([]);
+    host.next("second", &profile);
     *host.profile() = Value::Null;
     let boot = host.run(
         r"
@@ -247,27 +180,52 @@ pub fn first_activation(system: System) {
         switch first
         note fstype stat --file-system --format=%T /run/vaultix/
         note shadow grep ^alice: /etc/shadow
+        switch second
+        note gone stat /run/vaultix-for-user
+        switch third
+        note early cat /run/vaultix-for-user/alice
+        rm /etc/vaultix/profile.json
+        systemctl daemon-reload
+        note back systemctl restart sysinit-reactivation.target
+        note failed systemctl --failed --plain --no-legend
+        note still cat /run/vaultix/token
+        switch again
         ",
     );
     assert_eq!(boot.status("before"), 1, "there was nothing");
-    assert_eq!(boot.status("first.switch"), 0, "{}", boot.text("first.switch"));
-    assert!(boot.text("first.texts").contains("/run/vaultix/token:hunter2"));
-    assert!(boot.text("first.files").contains("/run/vaultix/token 400 alice root"));
+    for step in ["first", "second", "third", "again"] {
+        let said = boot.text(&format!("{step}.switch"));
+        assert_eq!(boot.status(&format!("{step}.switch")), 0, "{step}: {said}");
+        assert!(boot.text(&format!("{step}.texts")).contains("/run/vaultix/token:hunter2"));
+        assert!(boot.text(&format!("{step}.texts")).contains("/run/vaultix/alice:hash"), "{step}");
+        let files = boot.text(&format!("{step}.files"));
+        assert!(files.contains("/run/vaultix/token 400 alice root"), "{step}: {files}");
+        for unit in [secret_unit("alice"), secret_unit("token"), "vaultix.target".into()] {
+            assert_eq!(boot.unit_at(step, &unit)["ActiveState"], "active", "{step}: {unit}");
+        }
+    }
     assert_eq!(boot.text("fstype"), "ramfs");
     assert_eq!(boot.text("shadow"), "alice:hash:1::::::", "users were made again, with it");
-    for unit in [secret_unit("alice"), secret_unit("token"), "vaultix.target".into()] {
-        assert_eq!(boot.unit(&unit)["ActiveState"], "active", "{unit}");
-    }
+    assert_eq!(boot.status("gone"), 1, "no early item, no link to any");
+    assert_eq!(boot.text("early"), "hash");
+    assert_eq!(restarted(&boot, "first", "third"), [""; 0], "the plaintext is the same");
+    assert_eq!(boot.status("back"), 0, "{}", boot.text("back"));
+    assert_eq!(boot.text("failed"), "");
+    assert_eq!(boot.text("still"), "hunter2", "what runs can read until it is stopped");
     boot.assert_no_cycle();
 }
 
-/// Ten switches in a row keep as many generations as asked for, and an older profile can come back.
+/// Ten switches in a row, of early items, too, keep as many generations as asked for, an older profile can come back,
+/// and what did not change takes no key.
 pub fn ten_switches(system: System) {
     let mut host = Scenario::new(system, "ten");
     host.nixos();
     host.file("/etc/users", "");
     host.secret("token", "v0");
     host.secret("keep", "kept");
+    host.secret("early", "e0");
+    host.profile()["beforeUserborn"] = json!(["early"]);
+    host.profile()["placeholder"] = json!({ "keep": placeholder("keep") });
     let base = host.profile().clone();
     host.next("base", &base);
     let mut profile = base.clone();
@@ -277,18 +235,23 @@ pub fn ten_switches(system: System) {
         host.next(&name, profile);
         script.extend(["switch ", &name, "\n"]);
     };
-    for i in 1..=10 {
-        profile["secrets"]["token"]["cipher"] =
-            host.store(&format!("v{i}"), format!("v{i}")).into();
-        step(&host, format!("three{i}"), &profile);
+    for i in 1..=13 {
+        if i > 10 {
+            profile["settings"]["keepGenerations"] = 0.into();
+        }
+        for (id, version) in [("token", "v"), ("early", "e")] {
+            let version = format!("{version}{i}");
+            profile["secrets"][id]["cipher"] = host.store(&version, &version).into();
+        }
+        step(&host, format!("{}{i}", if i > 10 { "all" } else { "three" }), &profile);
     }
-    profile["settings"]["keepGenerations"] = 0.into();
-    for i in 11..=13 {
-        profile["secrets"]["token"]["cipher"] =
-            host.store(&format!("v{i}"), format!("v{i}")).into();
-        step(&host, format!("all{i}"), &profile);
-    }
-    script.push_str("switch base\n");
+    let mut keyless = base.clone();
+    keyless["secrets"]["keep"]["name"] = "deep/kept".into();
+    keyless["secrets"]["early"]["mode"] = "0444".into();
+    keyless["secrets"].as_object_mut().unwrap().remove("token");
+    keyless["templates"] = json!({ "conf": { "content": format!("<{}>", placeholder("keep")) } });
+    host.next("keyless", &keyless);
+    script.push_str("switch base\nmv /etc/ssh/ssh_host_ed25519_key /root\nswitch keyless\n");
     let boot = host.run(&script);
     let numbers = |step: &str| -> Vec<u32> {
         let text = boot.text(&format!("{step}.generations"));
@@ -296,13 +259,27 @@ pub fn ten_switches(system: System) {
         numbers.sort_unstable();
         numbers
     };
-    assert_eq!(numbers("three1"), [1, 2]);
-    assert_eq!(numbers("three2"), [1, 2, 3]);
-    assert_eq!(numbers("three10"), [9, 10, 11]);
-    assert_eq!(numbers("all13"), [9, 10, 11, 12, 13, 14], "none is removed");
-    assert_eq!(numbers("base"), [15], "back to one, and to the first profile");
-    assert!(boot.text("three10.texts").contains("/run/vaultix/token:v10"));
-    assert!(boot.text("base.texts").contains("/run/vaultix/token:v0"));
+    // A switch of an early item makes two, of which one is passed through.
+    assert_eq!(numbers("three1"), [1, 3]);
+    assert_eq!(numbers("three2"), [1, 3, 5]);
+    assert_eq!(numbers("three10"), [17, 19, 21]);
+    assert_eq!(numbers("all13"), [17, 19, 21, 23, 25, 27], "none is removed");
+    assert_eq!(numbers("base"), [29], "back to one, and to the first profile");
+    for (step, texts) in [("three10", ["v10", "e10"]), ("base", ["v0", "e0"])] {
+        for (file, text) in ["token", "early"].into_iter().zip(texts) {
+            let line = format!("/run/vaultix/{file}:{text}");
+            assert!(
+                boot.text(&format!("{step}.texts")).lines().any(|it| it == line),
+                "{step}: {line}"
+            );
+        }
+    }
+    assert_eq!(boot.status("keyless.switch"), 0, "{}", boot.text("keyless.switch"));
+    let texts = boot.text("keyless.texts");
+    let mut texts: Vec<_> = texts.lines().collect();
+    texts.sort_unstable();
+    let expected = ["conf:<kept>", "deep/kept:kept", "early:e0"];
+    assert_eq!(texts, expected.map(|text| format!("/run/vaultix/{text}")));
     boot.assert_no_cycle();
 }
 

@@ -25,6 +25,16 @@ pub fn templates_are_rendered(system: System) {
             &two: { "order": 0, "content": format!("TWO {{{{ {one} }}}}") },
         }, "cleanPlaceholder": true }),
     );
+    let raw = |middle: &str, end: &str| {
+        [&binary[..], middle.as_bytes(), &binary, end.as_bytes()].concat()
+    };
+    let mark = |hash: &str| format!("{{{{ {hash} }}}}");
+    host.secret_with(
+        "kept",
+        raw(&mark(&one), &mark(&unknown)),
+        json!({ "insert": { &one: { "content": "ONE" } }, "cleanPlaceholder": false }),
+    );
+    host.file("/fixtures/kept", raw("ONE", &mark(&unknown)));
     let p = placeholder;
     let templates = json!({
         "app.conf": { "content": format!("pw=<{}>\n", p("word")), "owner": "daemon",
@@ -35,9 +45,10 @@ pub fn templates_are_rendered(system: System) {
         "plain": { "content": "no secret at all {{ not hex }} {{" },
         "sub/dir.conf": { "content": p("word") },
         "unknown": { "content": format!("x {{{{ {unknown} }}}} y") },
+        "ghostly": { "content": p("ghost") },
         "needs-broken": { "content": format!("{} {}", p("word"), p("broken")) },
     });
-    let ids = ["word", "binary", "tricky", "broken", "filled"];
+    let ids = ["word", "binary", "tricky", "broken", "filled", "ghost"];
     host.profile()["placeholder"] =
         ids.iter().map(|id| (*id, p(id))).collect::<serde_json::Value>();
     host.profile()["templates"] = templates;
@@ -47,6 +58,7 @@ pub fn templates_are_rendered(system: System) {
     let boot = host.run(
         r"
         cmp /run/vaultix/bytes /fixtures/bytes
+        cmp /run/vaultix/kept /fixtures/kept
         note files find /run/vaultix/ -name .vaultix -prune -o -type f -printf '%P %m %U %G\n'
         for it in app.conf untrimmed twice plain sub/dir.conf filled; do
             note text.$(basename $it) cat /run/vaultix/$it
@@ -75,6 +87,7 @@ pub fn templates_are_rendered(system: System) {
             "binary 400 0 0",
             "bytes 400 0 0",
             "filled 400 0 0",
+            "kept 400 0 0",
             "plain 400 0 0",
             "sub/dir.conf 400 0 0",
             "tricky 400 0 0",
@@ -88,19 +101,23 @@ pub fn templates_are_rendered(system: System) {
     assert_eq!(boot.text("text.twice"), placeholder("word").repeat(2), "never scanned again");
     assert_eq!(boot.text("text.plain"), "no secret at all {{ not hex }} {{");
     assert_eq!(boot.text("text.dir.conf"), "hunter2");
-    assert_eq!(boot.text("text.filled").split_whitespace().last(), Some("d"));
-    assert!(!boot.text("text.filled").contains(&unknown), "cleaned: {}", boot.text("text.filled"));
+    let filled = format!("a TWO {} b ONE c  d", mark(&one));
+    assert_eq!(boot.text("text.filled"), filled, "what was put in is not searched, nor cleaned");
 
     let template = template_unit("unknown");
     assert_eq!(boot.unit_at("before", &template)["ActiveState"], "failed");
     boot.assert_error(&template, &["unknown", &unknown]);
+    assert_eq!(boot.unit_at("before", &template)["ExecMainStatus"], "65");
+    let template = template_unit("ghostly");
+    assert_eq!(boot.unit_at("before", &template)["ExecMainStatus"], "65");
+    boot.assert_error(&template, &["ghostly", "\"ghost\", which is no secret of this host"]);
     let template = template_unit("needs-broken");
     assert_eq!(boot.unit_at("before", &template)["ActiveState"], "failed");
     boot.assert_error(&template, &["needs-broken", "broken", "vaultix-secret@broken.service"]);
     let mut failed = boot.failed("before");
     failed.sort();
-    let expected = [secret_unit("broken"), template_unit("needs-broken"), template_unit("unknown")];
-    assert_eq!(failed, expected);
+    let templates = ["ghostly", "needs-broken", "unknown"].map(template_unit);
+    assert_eq!(failed, [&[secret_unit("broken")], &templates[..]].concat());
 
     assert_eq!(boot.text("changed"), "pw=<correct horse>");
     assert_eq!(boot.text("changed.mode"), "440 1 8");

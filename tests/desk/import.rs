@@ -48,7 +48,7 @@ fn agenix(name: &str) -> Desk {
     desk.write(
         "old/secrets.nix",
         "let me = \"ssh-ed25519 AAAA\"; in {\n\
-         \"secrets/wifi.age\".publicKeys = [ me ];\n\
+         \"secrets/wifi.age\" = { publicKeys = [ me ]; owner = \"iwd\"; mode = \"0440\"; };\n\
          \"secrets/web/tls key \\${a}\\\".age\" = { publicKeys = [ me ]; armor = true; };\n\
          \"./secrets/blob.age\".publicKeys = [ me ];\n}\n",
     );
@@ -68,6 +68,9 @@ fn rules_of_agenix_become_secrets() {
         let line = format!("import agenix {source} -i keys/ssh-ed25519 --into new");
         let done = desk.vaultix(&line).exits(0).says(&["3 imported", "new/wifi.age: made from"]);
         assert_eq!(ids(&desk, &done), ["blob", "web/tls key ${a}\"", "wifi"]);
+        let wifi =
+            "vaultix.secrets.wifi = { file = ./new/wifi.age; mode = \"0440\"; owner = \"iwd\"; };";
+        assert!(done.stdout.contains(wifi), "{}", done.stdout);
     }
     assert_eq!(open(&desk, "new/wifi.age", "ssh-ed25519"), b"correct horse");
     assert_eq!(open(&desk, "new/web/tls key ${a}\".age", "ssh-ed25519"), b"key\n");
@@ -141,6 +144,21 @@ fn a_tree_of_agenix_rekey_becomes_secrets() {
     let done = desk.vaultix("import agenix-rekey old -i keys/me.txt --into other").exits(1);
     let done = done.says(&["cannot import \"a_b\"", "holds another secret of this name"]);
     assert_eq!(ids(&desk, &done), ["mail", "mail/work", "new_line"]);
+}
+
+#[test]
+fn what_is_ours_is_not_taken_for_an_older_scheme() {
+    let desk = Desk::new("import-twice");
+    desk.secret("old/wifi.age", "one");
+    let line = "import agenix-rekey old -i keys/me.txt --into old/new";
+    desk.vaultix(line).exits(0).says(&["1 imported"]);
+    desk.vaultix(line)
+        .exits(1)
+        .says(&["old/new/wifi.age is there already", "0 imported, 1 failed"]);
+    assert_eq!(desk.tree("old").len(), 2);
+    // Unless it is all that was asked for.
+    desk.vaultix("import agenix-rekey old/new -i keys/me.txt --into old/new").exits(1);
+    desk.vaultix("import agenix-rekey old/new -i keys/me.txt --into other").exits(0);
 }
 
 /// Makes a desk with the files of `tests/sops`, which sops itself made.

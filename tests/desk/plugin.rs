@@ -72,7 +72,8 @@ fn log(desk: &Desk) -> String {
 #[test]
 fn two_hundred_secrets_cost_one_process_and_one_pin() {
     let desk = desk("plugin-200", 200);
-    let mut pty = Pty::start(&mut renc(&desk));
+    let mut pty = Pty::start(renc(&desk).arg("-v"));
+    pty.expect("age-plugin-counting for identity-v1");
     pty.expect("age-plugin-counting: Please touch the card");
     pty.expect("Insert the card [y: done, n: skip] ");
     pty.send("y\n");
@@ -82,7 +83,7 @@ fn two_hundred_secrets_cost_one_process_and_one_pin() {
     assert_eq!(exit, 0, "{shown}");
     assert_eq!(log(&desk), "identity-v1\nidentity\nfiles 200\npin\n");
     assert!(shown.contains("600 re-encrypted"), "{shown}");
-    assert!(!shown.contains("1234"), "neither typed nor by AGEDEBUG: {shown}");
+    assert!(!shown.contains("1234"), "neither typed, nor by AGEDEBUG, nor by -v: {shown}");
     desk.cached("web1", "host-web1", "s199");
 }
 

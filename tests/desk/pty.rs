@@ -99,11 +99,11 @@ impl Pty {
         let mut files = [PollFd::new(&self.terminal, PollFlags::IN)];
         let ready = poll(&mut files, Some(&left)).unwrap();
         let mut bytes = [0; 4096];
+        assert!(ready > 0, "nothing happened for {PATIENCE:?}; shown:\n{}", self.shown);
         // A terminal that nobody has open any more cannot be read.
-        match (ready, self.terminal.read(&mut bytes)) {
-            (0, _) => panic!("nothing happened for {PATIENCE:?}; shown:\n{}", self.shown),
-            (_, Ok(0) | Err(_)) => false,
-            (_, Ok(length)) => {
+        match self.terminal.read(&mut bytes) {
+            Ok(0) | Err(_) => false,
+            Ok(length) => {
                 self.shown += &String::from_utf8_lossy(&bytes[..length]);
                 true
             }

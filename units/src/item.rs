@@ -7,15 +7,16 @@ use vaultix_generator::status::Status;
 use vaultix_generator::unit::{Kind, late_key_unit};
 
 use crate::failure::Failure;
-use crate::generation::{Generation, Note, Ramfs, link_of};
+use crate::generation::{Generation, Note, link_of};
 use crate::host::Host;
 use crate::owner::{Accounts, Ownership};
 use crate::path::{self, Before};
 use crate::plaintext::Plaintext;
+use crate::ramfs::Ramfs;
 use crate::record::{self, Record};
 use crate::render::{files, render, users_of};
 use crate::subject::Subject;
-use crate::systemctl::{self, Job, queue};
+use crate::systemctl::{self, Job, USERBORN, queue};
 
 /// Decrypts the secret or renders the template `id`, places it, and tells its consumers if it has changed.
 ///
@@ -93,7 +94,11 @@ impl Untold {
             reason: format!("it is in place, but nobody could be told: {}", failure.reason),
             ..failure
         })?;
-        self.generation.strike_note(Note::Untold, &self.key)
+        self.generation.strike_note(Note::Untold, &self.key)?;
+        if subject.place().early {
+            self.generation.strike_note(Note::Due, USERBORN)?;
+        }
+        Ok(())
     }
 }
 
@@ -110,6 +115,15 @@ fn queue_all(profile: &Profile, subject: Subject) -> Result<(), Failure> {
         systemctl::make_users(settings)?;
     }
     systemctl::tell(settings, [subject.place()])
+}
+
+/// Notes that whoever reads an item has to be told of it.
+pub(crate) fn note_untold(generation: &Generation, subject: Subject) -> Result<(), Failure> {
+    if subject.place().early {
+        // Apart, since the first phase of a switch tells userborn, and the second all others.
+        generation.mark(Note::Due, USERBORN)?;
+    }
+    generation.mark(Note::Untold, &subject.key())
 }
 
 /// Makes a plaintext with `make` and places it; returns whether its consumers must be told.
@@ -133,7 +147,7 @@ fn place_subject(
     let result = place_in(&ramfs, &generation, settings, subject, make);
     if let Err(failure) = result {
         if generation.stat(&place.name)?.is_none() {
-            generation.write_note(Note::Untold, &key, &Plaintext::new(Vec::new()))?;
+            note_untold(&generation, subject)?;
         }
         return Err(failure);
     }
@@ -157,7 +171,7 @@ fn place_in(
     let same = before.as_ref().is_some_and(|before| before.expose() == plaintext.expose());
     if before.is_some() && !same {
         // Before the plaintext is there, so that no death in between hides that it has changed.
-        generation.write_note(Note::Untold, &key, &Plaintext::new(Vec::new()))?;
+        note_untold(generation, subject)?;
     }
     if !same || !has_ownership(generation, name, ownership)? {
         generation.write(name, &plaintext, ownership)?;

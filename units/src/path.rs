@@ -15,10 +15,12 @@ use vaultix_generator::profile::{Placement, Settings};
 use vaultix_generator::status::Status;
 
 use crate::failure::{Failure, Level, say};
-use crate::generation::{is_in_memory, link_of, read_all, replace_file};
+use crate::generation::link_of;
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
+use crate::ramfs::is_in_memory;
 use crate::record::Record;
+use crate::replace::{DIRECTORY, read_all, replace_file};
 
 /// Stands for every owner, where nothing is put.
 const ANYONE: u32 = u32::MAX;
@@ -28,10 +30,6 @@ const MAX_LINKS: u32 = 40;
 
 /// Mode of directories made on the way.
 const PARENT: Mode = Mode::from_raw_mode(0o755);
-
-/// How a directory on the way is opened.
-const DIRECTORY: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Returns whether `place` has a path outside our own directories.
 #[must_use]

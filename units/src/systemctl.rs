@@ -37,6 +37,9 @@ impl Job {
     }
 }
 
+/// The unit that makes users on NixOS.
+pub const USERBORN: &str = "userborn.service";
+
 /// Queues `job` for each of `units` with the program `systemctl`.
 ///
 /// Never waits for a job: one that is ordered behind the unit we run in would wait for us in turn. A job that systemd
@@ -44,16 +47,13 @@ impl Job {
 ///
 /// # Errors
 ///
-/// [`Status::Software`] when the program cannot be run at all.
+/// [`Status::Software`] when the program cannot be run, or does not reach systemd.
 pub fn queue(systemctl: &Path, job: Job, units: &[String]) -> Result<(), Failure> {
     if units.is_empty() {
         return Ok(());
     }
-    let output = run(systemctl, job, units)?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let units = units.join(" ");
-        say(Level::Warning, &format!("cannot {} {units}: {}", job.verb(), said.trim()));
+    if let Some(refusal) = ask(systemctl, job, units)? {
+        say(Level::Warning, &refusal);
     }
     Ok(())
 }
@@ -85,14 +85,35 @@ pub fn tell<'a>(
 ///
 /// As [`queue`].
 pub fn make_users(settings: &Settings) -> Result<(), Failure> {
-    run(&settings.systemctl, Job::TryRestart, &["userborn.service".to_owned()]).map(drop)
+    ask(&settings.systemctl, Job::TryRestart, &[USERBORN.to_owned()]).map(drop)
+}
+
+/// Asks systemd to queue `job` for each of `units`; returns why it refused one, if it did.
+fn ask(systemctl: &Path, job: Job, units: &[String]) -> Result<Option<String>, Failure> {
+    let args = ["--no-block", "--no-ask-password", job.verb(), "--"];
+    let output = run(systemctl, args.into_iter().chain(units.iter().map(String::as_str)))?;
+    if output.status.success() {
+        return Ok(None);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let refusal = format!("cannot {} {}: {}", job.verb(), units.join(" "), said.trim());
+    if output.status.code().is_some() && is_reachable(systemctl)? {
+        return Ok(Some(refusal));
+    }
+    Err(Failure::new(Status::Software, refusal))
+}
+
+/// Returns whether systemd answers. The exit status of a job that was not queued does not tell: it is 1 both for a unit
+/// that is masked and where there is no systemd to ask.
+fn is_reachable(systemctl: &Path) -> Result<bool, Failure> {
+    let output = run(systemctl, ["show", "--property=Version"])?;
+    Ok(output.status.success())
 }
 
 /// Runs systemctl.
-fn run(systemctl: &Path, job: Job, units: &[String]) -> Result<Output, Failure> {
+fn run<'a>(systemctl: &Path, args: impl IntoIterator<Item = &'a str>) -> Result<Output, Failure> {
     Command::new(systemctl)
-        .args(["--no-block", "--no-ask-password", job.verb(), "--"])
-        .args(units)
+        .args(args)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| Failure::path(Status::Software, "run", systemctl, error))

@@ -118,6 +118,14 @@ fn what_is_wrong_outside_the_items_is_refused() {
                 .to_owned(),
             "settings.hostKeys.0.type: \"dsa\" is none of \"ed25519\", \"rsa\", \"age\"",
         ),
+        (
+            r#"{"version":1,"settings":{"hostIdentifier":"a","hostPubkey":"k","hostKeys":[{"path":"/k","type":"age","mode":1}]}}"#
+                .to_owned(),
+            "settings.hostKeys.0.mode: unknown field",
+        ),
+        (r#"{"version":1,"settings":{"hostPubkey":"k","hostKeys":[]}}"#.to_owned(), "settings.hostIdentifier: is missing"),
+        (r#"{"version":1,"settings":{"hostIdentifier":"a","hostKeys":[]}}"#.to_owned(), "settings.hostPubkey: is missing"),
+        (r#"{"version":1,"settings":{"hostIdentifier":"a","hostPubkey":"k"}}"#.to_owned(), "settings.hostKeys: is missing"),
     ] {
         assert_eq!(refusal(&text), reason, "{text}");
     }
@@ -157,6 +165,13 @@ fn what_is_wrong_in_a_secret_is_named() {
         (
             r#""name":".vaultix/x""#,
             "secrets.x.name: \".vaultix/x\" is reserved for the generation's own record",
+        ),
+        (
+            &format!(r#""name":"a/{}""#, "x".repeat(256)),
+            &format!(
+                "secrets.x.name: \"a/{}\" has a component longer than 255 bytes",
+                "x".repeat(256)
+            ),
         ),
         (r#""name":"a\u0000b""#, "secrets.x.name: \"a\0b\" holds a NUL character"),
         (r#""path":"etc/x""#, "secrets.x.path: \"etc/x\" is not an absolute path"),
@@ -200,6 +215,14 @@ fn what_is_wrong_in_a_secret_is_named() {
             r#""insert":{"aa":{"content":"x"}}"#,
             "secrets.x.insert.aa: is not 64 lower-case hex digits",
         ),
+        (
+            &format!(r#""insert":{{"{}":{{"text":"x"}}}}"#, "a".repeat(64)),
+            &format!("secrets.x.insert.{}.content: is missing", "a".repeat(64)),
+        ),
+        (
+            &format!(r#""insert":{{"{}":{{"content":"x","odrer":1}}}}"#, "a".repeat(64)),
+            &format!("secrets.x.insert.{}.odrer: unknown field", "a".repeat(64)),
+        ),
         (r#""id":"""#, "secrets.x.id: is empty"),
     ] {
         assert_eq!(fault(fields), reason, "{fields}");
@@ -209,6 +232,32 @@ fn what_is_wrong_in_a_secret_is_named() {
         faults(&with_secrets(r#"{"x":[]}"#)),
         ["secrets.x: invalid type: sequence, expected an object"]
     );
+}
+
+#[test]
+fn what_is_wrong_in_a_template_is_named() {
+    for (fields, reason) in [
+        ("", "templates.t.content: is missing"),
+        (r#""content":"x","mdoe":"0400""#, "templates.t.mdoe: unknown field"),
+        (
+            r#""content":"x","trim":"no""#,
+            "templates.t.trim: invalid type: string \"no\", expected a boolean",
+        ),
+        (r#""content":"x","allowDisk":true"#, "templates.t.allowDisk: unknown field"),
+    ] {
+        let text =
+            format!(r#"{{"version":1,"settings":{SETTINGS},"templates":{{"t":{{{fields}}}}}}}"#);
+        assert_eq!(faults(&text), [reason], "{fields}");
+    }
+}
+
+#[test]
+fn a_mode_may_have_a_leading_zero() {
+    for mode in ["440", "0440"] {
+        let text = with_secrets(&format!(r#"{{"x":{{"cipher":"/c","mode":"{mode}"}}}}"#));
+        let profile = Profile::parse(&text, Side::Host).unwrap();
+        assert_eq!(profile.secrets["x"].as_ref().unwrap().place.mode.bits(), 0o440, "{mode}");
+    }
 }
 
 #[test]
@@ -269,15 +318,17 @@ fn early_items_can_use_only_what_is_there_so_early() {
     let hash = "a".repeat(64);
     let text = format!(
         r#"{{"version":1,"settings":{SETTINGS},
-        "secrets":{{"e":{{"cipher":"/e","owner":"web"}},"late":{{"cipher":"/l","owner":"web"}}}},
+        "secrets":{{"e":{{"cipher":"/e","owner":"web"}},"g":{{"cipher":"/e","owner":"0","group":"web"}},"late":{{"cipher":"/l","owner":"web"}}}},
         "templates":{{"t":{{"content":"{{{{ {hash} }}}}"}}}},
         "placeholder":{{"late":"{{{{ {hash} }}}}"}},
-        "beforeUserborn":["e","t","gone"]}}"#
+        "beforeUserborn":["e","g","t","gone"]}}"#
     );
     assert_eq!(
         faults(&text),
         [
             "secrets.e.owner: \"web\" is a name, but the item is needed before users exist (beforeUserborn); write \
+             a number or \"root\"",
+            "secrets.g.group: \"web\" is a name, but the item is needed before users exist (beforeUserborn); write \
              a number or \"root\"",
             "beforeUserborn: no secret or template is called \"gone\"",
             "templates.t: is needed before users exist, but uses the secret \"late\", which is not; add \"late\" to \
@@ -290,7 +341,7 @@ fn early_items_can_use_only_what_is_there_so_early() {
 fn missing_fields_take_their_defaults() {
     let text = format!(
         r#"{{"version":1,"settings":{SETTINGS},"secrets":{{"a/b":{{"cipher":"/c"}},"e":{{"cipher":"/e"}}}},
-        "beforeUserborn":["e"]}}"#
+        "templates":{{"t":{{"content":"x"}}}},"beforeUserborn":["e"]}}"#
     );
     let profile = Profile::parse(&text, Side::Host).unwrap();
     let expected = Secret {
@@ -311,13 +362,21 @@ fn missing_fields_take_their_defaults() {
             early: false,
         },
     };
+    let place =
+        Placement { name: "t".into(), path: "/run/vaultix/t".into(), ..expected.place.clone() };
     assert_eq!(profile.secrets["a/b"], Ok(expected));
+    let expected = Template { id: "t".into(), content: "x".into(), trim: true, place };
+    assert_eq!(profile.templates["t"], Ok(expected));
     assert_eq!(
         profile.secrets["e"].as_ref().unwrap().place.path,
         Path::new("/run/vaultix-for-user/e")
     );
-    assert_eq!(profile.settings.keep_generations, 1);
-    assert_eq!(profile.settings.systemctl, Path::new("systemctl"));
+    let settings = &profile.settings;
+    assert_eq!(settings.decrypted_dir, Path::new("/run/vaultix"));
+    assert_eq!(settings.decrypted_dir_for_user, Path::new("/run/vaultix-for-user"));
+    assert_eq!(settings.decrypted_mount_point, Path::new("/run/vaultix.d"));
+    assert_eq!(settings.keep_generations, 1);
+    assert_eq!(settings.systemctl, Path::new("systemctl"));
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub fn read(text: &str, syntax: Syntax) -> Result<(Lines, Vec<Leaf>, Notes), Str
 
 /// Returns the name of the section that `line` begins.
 fn header(line: &str) -> Option<&str> {
-    line.trim().strip_prefix('[')?.strip_suffix(']').map(str::trim)
+    line.trim().strip_prefix('[')?.strip_suffix(']')
 }
 
 /// Returns whether `line` is a comment in an INI file.
@@ -142,7 +142,8 @@ impl File {
         } else {
             self.lines.push(Line::Text(before + text));
         }
-        self.leaves.push(Leaf { place, id: String::new(), text: text.to_owned(), clear });
+        let id = place.trim_end_matches(':').replace(':', "/");
+        self.leaves.push(Leaf { place, id, text: text.to_owned(), clear });
     }
 }
 
@@ -210,6 +211,55 @@ impl Lines {
         match self.syntax {
             Syntax::Dotenv => Zeroizing::new(value.replace('\n', "\\n")),
             Syntax::Ini => quoted(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads an INI file, and returns the places of its values, and what they count as.
+    fn ini(text: &str) -> Vec<(String, String)> {
+        let (_, leaves, _) = read(text, Syntax::Ini).unwrap();
+        leaves.into_iter().map(|leaf| (leaf.place, leaf.clear)).collect()
+    }
+
+    #[test]
+    fn values_are_found_by_section_and_name() {
+        let found = ini("a = 1\n[b c ]\nd   = `#`\n`e=f` = \"\"\"x\"\"\"\n");
+        let expected = [("DEFAULT:a:", "1"), ("b c :d:", "#"), ("b c :e=f:", "x")];
+        assert_eq!(found, expected.map(|(place, clear)| (place.to_owned(), clear.to_owned())));
+    }
+
+    #[test]
+    fn a_comment_belongs_to_the_section_after_it() {
+        let (lines, _, _) = read("; x\n[a]\nb = 1\n; y\nc = 2\n; z\n[d]\n", Syntax::Ini).unwrap();
+        let places = lines.lines.iter().filter_map(|line| match line {
+            Line::Comment(_, text, place) => Some((text.as_str(), place.as_str())),
+            _ => None,
+        });
+        assert_eq!(places.collect::<Vec<_>>(), [("x", "a:"), ("y", "a:"), ("z", "d:")]);
+    }
+
+    #[test]
+    fn what_stands_in_quotes_needs_them() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("a;b", "`a;b`"),
+            (" a", "\" a\""),
+            ("a\nb", "\"\"\"a\nb\"\"\""),
+            ("", ""),
+        ] {
+            assert_eq!(*quoted(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_none_is_named() {
+        for (text, syntax) in [("A=1\nhunter2\n", Syntax::Dotenv), ("[a]\nhunter2\n", Syntax::Ini)]
+        {
+            assert_eq!(read(text, syntax).err().unwrap(), "line 2 is malformed");
         }
     }
 }

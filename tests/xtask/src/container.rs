@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::workspace::Result;
 
-/// Longest time that one boot, with its scenario and its shutdown, may take, unless it is given more.
+/// Longest time that one boot, with its scenario and its shutdown, may take unless more is asked for.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Environment variable that asks for all of the load, which takes longer.
@@ -39,7 +39,7 @@ pub struct Container {
     nspawn: Vec<String>,
     /// Arguments of PID 1, which are a container's kernel command line.
     init: Vec<String>,
-    /// How long it may take.
+    /// Longest time that it may take.
     limit: Duration,
     /// Clears up once its standard input closes.
     janitor: Child,
@@ -69,8 +69,8 @@ impl Container {
         }
         symlink(&cgroup, work.join("cgroup"))?;
         let (nspawn, init) = (Vec::new(), Vec::new());
-        let lower = lower.to_owned();
-        let container = Self { name, lower, work, nspawn, init, limit: LIMIT, janitor };
+        let limit = LIMIT;
+        let container = Self { name, lower: lower.to_owned(), work, nspawn, init, limit, janitor };
         container.put("/etc/machine-id", "5d1219c7c4c5404aaa1f6d2a48adfda4\n")?;
         container.put("/etc/fstab", "")?;
         container.link("/var/log/journal", "/out/journal")?;
@@ -154,7 +154,7 @@ impl Container {
         self.init.push(argument.to_owned());
     }
 
-    /// Lets a boot take this long.
+    /// Lets it take this long.
     pub fn limit(&mut self, limit: Duration) {
         self.limit = limit;
     }
@@ -163,7 +163,7 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// It did not power off in time, and was killed; or it could not be started.
+    /// It did not power off within its limit, and was killed; or it could not be started.
     pub fn boot(&self) -> Result<ExitStatus> {
         let console = fs::File::create(self.out().join("console"))?;
         let mut child = Command::new("sh")

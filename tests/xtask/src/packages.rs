@@ -29,6 +29,7 @@ pub const DESK: &[Program] = &[
     ("age", "age"),
     ("ssh-keygen", "openssh-client"),
     ("git", "git"),
+    ("less", "less"),
     ("vim", "vim"),
     ("nvim", "neovim"),
     ("nano", "nano"),

@@ -1,0 +1,88 @@
+//! `-v` → each step, by name; and never what is secret.
+
+use crate::pty::Pty;
+use crate::support::{Desk, Done, feed, run};
+
+/// Stands in every secret of these tests.
+const MARKER: &str = "marker4711";
+
+/// Checks that nothing secret was said.
+#[track_caller]
+fn is_discreet(said: &str) {
+    for secret in [MARKER, "AGE-SECRET-KEY-", "PRIVATE KEY", "correct horse"] {
+        assert!(!said.contains(secret), "{secret}: {said}");
+    }
+}
+
+/// Checks that a command has told `steps`, with times, and nothing secret.
+#[track_caller]
+fn tells(done: Done, steps: &[&str]) {
+    let done = done.exits(0).says(steps);
+    is_discreet(&done.stderr);
+    let timed = |line: &str| {
+        line.trim_start().split_once("  ").is_some_and(|(time, _)| time.parse::<f64>().is_ok())
+    };
+    for step in steps {
+        assert!(
+            done.stderr.lines().any(|line| line.contains(step) && timed(line)),
+            "{}",
+            done.stderr
+        );
+    }
+}
+
+#[test]
+fn every_verb_tells_its_steps() {
+    let desk = Desk::with_secrets("verbose");
+    for id in ["wifi", "mail", "tls"] {
+        desk.secret(&format!("secrets/{id}.age"), format!("{MARKER} {id}"));
+    }
+    let all = "-p web1.json -p db1.json";
+    let read = "read the profile web1.json: host web1, 3 secrets";
+    tells(
+        desk.vaultix(&format!("{all} renc -v -i keys/me.txt")),
+        &[
+            read,
+            "read 3 sources for 2 hosts, and listed secrets/cache: 0 copies up to date, 5 missing, 0 stale",
+            "read keys/me.txt for identities: 1",
+            "3 of 3 secrets are open",
+            "opening secrets/tls.age",
+            "wrote 5 copies to secrets/cache, and synced",
+        ],
+    );
+    tells(desk.vaultix(&format!("-v {all} check")), &[read]);
+    tells(desk.vaultix(&format!("{all} status --verbose")), &[read]);
+    let text = format!("{MARKER} new");
+    let edit = "edit secrets/wifi.age -v -i keys/me.txt";
+    let steps = ["read secrets/wifi.age: ", "encrypting to age1pdl", "replacing /"];
+    tells(feed(&mut desk.vaultix_command(edit), text.as_bytes()), &steps);
+    let mut command = desk.vaultix_command(edit);
+    tells(
+        run(command.env("EDITOR", "sed -i s/new/newer/")),
+        &["starting the editor sed -i s/new/newer/ on /"],
+    );
+    tells(desk.vaultix(&format!("{all} rekey -v -i keys/me.txt")), &["encrypting to age1pdl"]);
+    let done = desk.vaultix("view -v secrets/wifi.age -i keys/me.txt");
+    assert!(done.stdout.contains(MARKER));
+    tells(done, &["read secrets/wifi.age: "]);
+}
+
+#[test]
+fn what_is_typed_is_not_told() {
+    let desk = Desk::with_secrets("verbose-typed");
+    let mut command = desk.vaultix_command("-p web1.json renc -v -i keys/me-passphrase.age");
+    let mut pty = Pty::start(&mut command);
+    pty.expect("Passphrase of keys/me-passphrase.age");
+    pty.send("correct horse\n");
+    pty.expect("tried keys/me-passphrase.age: 3 of 3 secrets are open");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 0, "{shown}");
+    is_discreet(&shown);
+}
+
+#[test]
+fn who_does_not_ask_is_not_told() {
+    let desk = Desk::with_secrets("verbose-not");
+    let done = desk.vaultix("-p web1.json renc -q -i keys/me.txt").exits(0);
+    assert_eq!(done.stderr, "3 re-encrypted, 0 up to date, 0 removed\n");
+}

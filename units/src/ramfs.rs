@@ -1,0 +1,216 @@
+//! the mounted ramfs → the generations in it, and the links that lead to the current one.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, Dir, FileType, FlockOperation, Mode};
+use rustix::io::Errno;
+use vaultix_generator::escape;
+use vaultix_generator::profile::Settings;
+use vaultix_generator::status::Status;
+
+use crate::failure::Failure;
+use crate::generation::Generation;
+use crate::replace::{DIRECTORY, replace_link};
+
+/// What statfs(2) calls a ramfs.
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
+/// What statfs(2) calls a tmpfs.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+/// The mounted ramfs.
+pub struct Ramfs {
+    /// Its root directory; also holds the lock.
+    root: OwnedFd,
+    /// Where it is mounted.
+    point: PathBuf,
+}
+
+impl Ramfs {
+    /// Opens the ramfs of `settings` and takes its lock: nobody else places or switches until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`] when it is not mounted, or something else is: the plaintext could be swapped out
+    /// there or written to a disk.
+    pub fn open(settings: &Settings) -> Result<Self, Failure> {
+        let point = settings.decrypted_mount_point.clone();
+        let unit = escape::path_unit(&point.to_string_lossy(), "mount");
+        let unmounted = |why: &str| {
+            Failure::new(
+                Status::CantCreat,
+                format!("{} {why}; see: systemctl status {unit}", point.display()),
+            )
+        };
+        let root = match fs::open(&point, DIRECTORY, Mode::empty()) {
+            Ok(root) => root,
+            Err(Errno::NOENT) => {
+                return Err(unmounted("does not exist, so the ramfs is not mounted"));
+            }
+            Err(error) => return Err(Failure::path(Status::CantCreat, "open", &point, error)),
+        };
+        if !is_magic(&root, &[RAMFS_MAGIC]) {
+            return Err(unmounted(
+                "is not a ramfs, and nothing else is safe to decrypt to (a container may lack the right to \
+                 mount one: CAP_SYS_ADMIN)",
+            ));
+        }
+        fs::flock(&root, FlockOperation::LockExclusive)
+            .map_err(|error| Failure::path(Status::CantCreat, "lock", &point, error))?;
+        Ok(Self { root, point })
+    }
+
+    /// Returns the number of the generation that `link` leads to, if it does and that exists.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`] when that cannot be told.
+    pub fn behind(&self, link: &Path) -> Result<Option<u32>, Failure> {
+        let failed = |error: &dyn std::fmt::Display| {
+            Failure::path(Status::CantCreat, "read the link", link, error)
+        };
+        let target = match std::fs::read_link(link) {
+            Ok(target) => target,
+            // What is no link is in the way of ours, and said to be when that is made.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(failed(&error)),
+        };
+        let inside = target.strip_prefix(&self.point).ok();
+        let Some(number) = inside.and_then(Path::to_str).and_then(number) else { return Ok(None) };
+        match fs::statat(&self.root, number.to_string(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(Some(number)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    /// Returns the numbers of all generations, sorted. What is no number does not count.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn numbers(&self) -> Result<Vec<u32>, Failure> {
+        let failed = |error| Failure::path(Status::CantCreat, "list", &self.point, error);
+        let mut numbers = Vec::new();
+        for entry in Dir::read_from(&self.root).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            numbers.extend(entry.file_name().to_str().ok().and_then(number));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Opens the generation `number`, and makes it where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Generation::open`].
+    pub fn generation(&self, number: u32) -> Result<Generation, Failure> {
+        Generation::open(&self.root, &self.point, number)
+    }
+
+    /// Makes `link` lead to the generation `number`, in a single step: who reads it meanwhile sees the old
+    /// generation or the new one. Does nothing when it does already.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`]: something that is no link is in the way, or the system's own reason. `link` is
+    /// as it was then.
+    pub fn point(&self, link: &Path, number: u32) -> Result<(), Failure> {
+        let target = self.point.join(number.to_string());
+        match std::fs::symlink_metadata(link) {
+            Ok(metadata) if !metadata.is_symlink() => {
+                return Err(Failure::write(
+                    link,
+                    "something that is not a link stands there; move it away",
+                ));
+            }
+            Ok(_) if std::fs::read_link(link).is_ok_and(|old| old == target) => return Ok(()),
+            _ => {}
+        }
+        replace_link(link, &target).map_err(|error| Failure::write(link, error))
+    }
+
+    /// Removes `link` if it leads into the ramfs.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`], with the path.
+    pub fn remove_link(&self, link: &Path) -> Result<(), Failure> {
+        let ours = std::fs::read_link(link).is_ok_and(|target| target.starts_with(&self.point));
+        if !ours {
+            return Ok(());
+        }
+        std::fs::remove_file(link)
+            .map_err(|error| Failure::path(Status::CantCreat, "remove", link, error))
+    }
+
+    /// Removes all generations but `current` and the newest before it, of which `keep` are kept with it; 0 keeps all.
+    /// What is newer than `current`, and what is in `unfinished`, was never a whole generation, and goes too.
+    ///
+    /// # Errors
+    ///
+    /// The first that could not be removed; the others are gone.
+    pub fn prune(&self, current: u32, keep: usize, unfinished: Option<u32>) -> Result<(), Failure> {
+        let (older, newer): (Vec<u32>, Vec<u32>) = self
+            .numbers()?
+            .into_iter()
+            .filter(|number| *number != current)
+            .partition(|number| *number < current && Some(*number) != unfinished);
+        let surplus = if keep == 0 { 0 } else { (older.len() + 1).saturating_sub(keep) };
+        let mut result = Ok(());
+        for number in older.into_iter().take(surplus).chain(newer) {
+            let name = CString::new(number.to_string()).unwrap_or_default();
+            if let Err(error) = remove_tree(&self.root, &name) {
+                let path = self.point.join(number.to_string());
+                result = result.and(Err(Failure::path(Status::CantCreat, "remove", path, error)));
+            }
+        }
+        result
+    }
+}
+
+/// Returns whether `directory` is on a file system that keeps its files in memory.
+pub(crate) fn is_in_memory(directory: &OwnedFd) -> bool {
+    is_magic(directory, &[RAMFS_MAGIC, TMPFS_MAGIC])
+}
+
+/// Returns whether the file system of `directory` is one of `magics`.
+fn is_magic(directory: &OwnedFd, magics: &[u64]) -> bool {
+    fs::fstatfs(directory)
+        .is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| magics.contains(&kind)))
+}
+
+/// Reads the number of a generation: decimal, from 1, without leading zeros.
+fn number(name: &str) -> Option<u32> {
+    let plain = name.bytes().all(|byte| byte.is_ascii_digit()) && !name.starts_with('0');
+    plain.then(|| name.parse().ok()).flatten()
+}
+
+/// Removes `name` in `parent`, with all that is in it. Follows no link.
+fn remove_tree(parent: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+    let directory = match fs::openat(parent, name, DIRECTORY, Mode::empty()) {
+        Ok(directory) => directory,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::NOTDIR | Errno::LOOP) => return fs::unlinkat(parent, name, AtFlags::empty()),
+        Err(error) => return Err(error),
+    };
+    for entry in Dir::read_from(&directory)? {
+        let entry = entry?;
+        match (entry.file_type(), entry.file_name().to_bytes()) {
+            (_, b"." | b"..") => {}
+            (FileType::Directory, _) => remove_tree(&directory, entry.file_name())?,
+            _ => fs::unlinkat(&directory, entry.file_name(), AtFlags::empty())?,
+        }
+    }
+    fs::unlinkat(parent, name, AtFlags::REMOVEDIR)
+}

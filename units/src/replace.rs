@@ -1,0 +1,95 @@
+//! bytes, or a target → a file or a link under its name, whole from the moment it is there.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use zeroize::Zeroizing;
+
+use crate::owner::Ownership;
+use crate::plaintext::Plaintext;
+
+/// Mode of a file until it has its owner.
+const UNFINISHED: Mode = Mode::from_raw_mode(0o600);
+/// A link on its way to `decryptedDir`.
+const NEW_LINK: &str = ".vaultix-link";
+
+/// How directories are opened.
+pub(crate) const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Writes `plaintext` to the new file `temporary` in `from`, then renames it to `name` in `to`.
+///
+/// The order is what keeps it safe: the content before the name, so that no reader sees a part of it; the
+/// owner before the mode, so that the mode's bits never apply to another one.
+pub(crate) fn replace_file(
+    from: &OwnedFd,
+    temporary: &str,
+    to: &OwnedFd,
+    name: impl rustix::path::Arg,
+    plaintext: &Plaintext,
+    ownership: Ownership,
+) -> Result<(), Errno> {
+    match fs::unlinkat(from, temporary, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let finish = || {
+        let mut file = File::from(fs::openat(from, temporary, flags, UNFINISHED)?);
+        file.write_all(plaintext.expose())
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        let (uid, gid) = (fs::Uid::from_raw(ownership.uid), fs::Gid::from_raw(ownership.gid));
+        fs::fchown(&file, Some(uid), Some(gid))?;
+        fs::fchmod(&file, Mode::from_raw_mode(ownership.mode))?;
+        fs::renameat(from, temporary, to, name)
+    };
+    let result = finish();
+    if result.is_err() {
+        // Nobody can enter its directory; what cannot be removed is replaced by the next run.
+        let _ = fs::unlinkat(from, temporary, AtFlags::empty());
+    }
+    result
+}
+
+/// Makes `link` a link to `target` in one step.
+pub(crate) fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
+    let parent = link.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(parent)?;
+    let fresh = parent.join(NEW_LINK);
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::os::unix::fs::symlink(target, &fresh)?;
+    let result = std::fs::rename(&fresh, link);
+    if result.is_err() {
+        let _ = std::fs::remove_file(&fresh); // A link holds no secret.
+    }
+    result
+}
+
+/// Reads `file`, which is not written to meanwhile, without leaving copies behind.
+pub(crate) fn read_all(mut file: File) -> io::Result<Plaintext> {
+    let size = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size.saturating_add(1)));
+    file.read_to_end(&mut bytes)?;
+    Ok(Plaintext::new(std::mem::take(&mut *bytes)))
+}
+
+/// Makes the directory `name` in `parent`, with `mode`, where it is missing.
+pub(crate) fn ensure_directory(parent: &OwnedFd, name: &str, mode: Mode) -> Result<(), Errno> {
+    match fs::mkdirat(parent, name, mode) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the directory `name` in `parent`, with `mode`, where it is missing, and opens it.
+pub(crate) fn make_directory(parent: &OwnedFd, name: &str, mode: Mode) -> Result<OwnedFd, Errno> {
+    ensure_directory(parent, name, mode)?;
+    fs::openat(parent, name, DIRECTORY, Mode::empty())
+}

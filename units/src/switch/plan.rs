@@ -1,0 +1,240 @@
+//! a profile + the current generation → what is to be done about each item. Writes nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use vaultix_generator::profile::{Invalid, Secret};
+use vaultix_generator::unit::Kind;
+
+use super::{Current, Phase, Switch};
+use crate::failure::Failure;
+use crate::generation::{Generation, Note};
+use crate::host::{Host, decrypt_all};
+use crate::item::has_ownership;
+use crate::owner::{Accounts, Ownership};
+use crate::plaintext::Plaintext;
+use crate::record::{self, Record};
+use crate::render::values;
+use crate::subject::{Subject, task};
+
+/// One item on its way into the next generation.
+pub(super) struct Task<'a> {
+    /// Whether it is a secret or a template.
+    pub(super) kind: Kind,
+    /// Its id.
+    pub(super) id: &'a str,
+    /// The key of its notes.
+    pub(super) key: String,
+    /// What it is and who will own its file, unless the profile is wrong there.
+    pub(super) subject: Option<(Subject<'a>, Ownership)>,
+    /// What there is of it already.
+    pub(super) record: Option<Record>,
+    /// What is to be done.
+    pub(super) state: State,
+}
+
+/// What is to be done about an item.
+pub(super) enum State {
+    /// Its file is taken over.
+    Keep,
+    /// It is to be decrypted or rendered.
+    Make,
+    /// Its plaintext is there, and for a secret what it was made from.
+    Made(Plaintext, [u8; 32]),
+    /// It failed; its previous file stays.
+    Failed(Failure),
+}
+
+impl Task<'_> {
+    /// Names what is done to it in an error.
+    pub(super) fn what(&self) -> String {
+        task(self.kind, self.id)
+    }
+
+    /// Returns whether it failed.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.state, State::Failed(_))
+    }
+}
+
+impl<'a> Switch<'a> {
+    /// Plans the secrets.
+    pub(super) fn plan_secrets(&self, current: &Current) -> Result<Vec<Task<'a>>, Failure> {
+        let mut accounts = Accounts::default();
+        self.due(&self.profile.secrets)
+            .map(|(id, secret)| {
+                let subject = secret.as_ref().map(Subject::Secret);
+                let inputs = secret.as_ref().map_or([0; 32], record::secret_inputs);
+                self.plan((Kind::Secret, id), subject, inputs, current, &mut accounts)
+            })
+            .collect()
+    }
+
+    /// Plans the templates, once it is known which of `secrets` change.
+    pub(super) fn plan_templates(
+        &self,
+        current: &Current,
+        secrets: &[Task],
+    ) -> Result<Vec<Task<'a>>, Failure> {
+        let mut accounts = Accounts::default();
+        self.due(&self.profile.templates)
+            .map(|(id, template)| {
+                let subject = template.as_ref().map(Subject::Template);
+                let inputs = match template {
+                    Ok(template) => {
+                        let files: Result<Vec<_>, Failure> = values(self.profile, template)
+                            .into_iter()
+                            .map(|(hash, secret)| Ok((hash, file_of(secret, current, secrets)?)))
+                            .collect();
+                        record::template_inputs(template, files?)
+                    }
+                    Err(_) => [0; 32],
+                };
+                self.plan((Kind::Template, id), subject, inputs, current, &mut accounts)
+            })
+            .collect()
+    }
+
+    /// Returns the items of this phase, right and wrong.
+    fn due<T>(
+        &self,
+        items: &'a BTreeMap<String, Result<T, Invalid>>,
+    ) -> impl Iterator<Item = (&'a str, &'a Result<T, Invalid>)> {
+        items
+            .iter()
+            .filter(|(id, _)| self.profile.early.contains(*id) == (self.phase == Phase::Early))
+            .map(|(id, item)| (id.as_str(), item))
+    }
+
+    /// Plans one item, which would be made from `inputs`.
+    fn plan(
+        &self,
+        (kind, id): (Kind, &'a str),
+        subject: Result<Subject<'a>, &Invalid>,
+        inputs: [u8; 32],
+        current: &Current,
+        accounts: &mut Accounts,
+    ) -> Result<Task<'a>, Failure> {
+        let key = kind.unit(id);
+        let record = Current::record(current.old.as_ref(), &key)?;
+        let resolved = subject.map_err(Failure::from).and_then(|subject| {
+            let ownership = accounts.resolve(subject.place())?;
+            Ok((subject, ownership))
+        });
+        let (subject, state) = match resolved {
+            Err(failure) => (None, State::Failed(failure)),
+            Ok((subject, ownership)) => {
+                let wanted = Record::new(inputs, kind, id, subject.place(), self.settings);
+                let state = state(&wanted, ownership, record.as_ref(), current)?;
+                (Some((subject, ownership)), state)
+            }
+        };
+        Ok(Task { kind, id, key, subject, record, state })
+    }
+
+    /// Returns the records of what is in no profile any more, at the end of the switch.
+    pub(super) fn removed(&self, current: &Current) -> Result<Vec<Record>, Failure> {
+        let Some(old) = current.old.as_ref().filter(|_| self.phase == Phase::Normal) else {
+            return Ok(Vec::new());
+        };
+        let mut removed = Vec::new();
+        for key in old.notes(Note::Placed)? {
+            if !self.wanted.contains(&key) {
+                let note = old.note(Note::Placed, &key)?;
+                removed.extend(note.as_ref().and_then(Record::from_note));
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Returns whether `old` is all that is wanted, as far as that can be had.
+    pub(super) fn is_idle(&self, old: &Generation, tasks: &[Task]) -> Result<bool, Failure> {
+        let links: &[&Path] = match self.phase {
+            Phase::Early => &[&self.settings.decrypted_dir_for_user],
+            Phase::Normal if self.profile.early.is_empty() => &[&self.settings.decrypted_dir],
+            Phase::Normal => &[&self.settings.decrypted_dir, &self.settings.decrypted_dir_for_user],
+        };
+        for link in links {
+            if self.ramfs.behind(link)?.is_some_and(|number| number != old.number) {
+                return Ok(false);
+            }
+        }
+        for task in tasks {
+            let idle = match task.state {
+                State::Keep => true,
+                // One without a file is noted, so that it is told when it comes.
+                State::Failed(_) => {
+                    task.record.is_some() || old.has_note(Note::Untold, &task.key)?
+                }
+                State::Make | State::Made(..) => false,
+            };
+            if !idle {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Returns what is to be done about an item for which `wanted` would be recorded.
+fn state(
+    wanted: &Record,
+    ownership: Ownership,
+    record: Option<&Record>,
+    current: &Current,
+) -> Result<State, Failure> {
+    let Some((record, old)) = record.zip(current.old.as_ref()) else { return Ok(State::Make) };
+    if record.inputs != wanted.inputs {
+        return Ok(State::Make);
+    }
+    if record == wanted && has_ownership(old, &record.name, ownership)? {
+        return Ok(State::Keep);
+    }
+    // Only its name, path or owner changed.
+    Ok(match old.read(&record.name)? {
+        Some(plaintext) => State::Made(plaintext, wanted.inputs),
+        None => State::Make,
+    })
+}
+
+/// Returns what stat(2) says of the file that `secret` will have in the next generation; `None` where it will be a
+/// new one.
+fn file_of(
+    secret: &Secret,
+    current: &Current,
+    secrets: &[Task],
+) -> Result<Option<rustix::fs::Stat>, Failure> {
+    let (generation, name) = match secrets.iter().find(|task| task.id == secret.id) {
+        Some(Task { state: State::Keep | State::Failed(_), record, .. }) => {
+            (current.old.as_ref(), record.as_ref().map(|record| &record.name))
+        }
+        Some(_) => return Ok(None),
+        // An early one, in the second phase.
+        None => (current.early.as_ref(), Some(&secret.place.name)),
+    };
+    generation.zip(name).map_or(Ok(None), |(generation, name)| generation.stat(name))
+}
+
+/// Decrypts the secrets that are to be made, on all processors.
+pub(super) fn decrypt(host: &Host, tasks: &mut [Task]) {
+    let todo: Vec<(usize, &Secret)> = tasks
+        .iter()
+        .enumerate()
+        .filter_map(|(at, task)| match (&task.state, task.subject) {
+            (State::Make, Some((Subject::Secret(secret), _))) => Some((at, secret)),
+            _ => None,
+        })
+        .collect();
+    let secrets: Vec<&Secret> = todo.iter().map(|(_, secret)| *secret).collect();
+    let results: Vec<_> =
+        todo.into_iter().map(|(at, _)| at).zip(decrypt_all(host, &secrets)).collect();
+    for (at, result) in results {
+        let state = match result {
+            Ok((plaintext, inputs)) => State::Made(plaintext, inputs),
+            Err(failure) => State::Failed(failure),
+        };
+        if let Some(task) = tasks.get_mut(at) {
+            task.state = state;
+        }
+    }
+}
