@@ -42,6 +42,7 @@ complete -c vaultix -n __fish_use_subcommand -a rekey -d 'encrypt every secret a
 complete -c vaultix -n '__fish_seen_subcommand_from rekey' -l help -d 'display usage information'
 complete -c vaultix -n '__fish_seen_subcommand_from rekey' -s p -l profile -r -F -d 'read the profile of a host from this file; repeat for several hosts'
 complete -c vaultix -n '__fish_seen_subcommand_from rekey' -s i -l identity -r -F -d 'open secrets with the identities in this file, and encrypt to them; repeat for several files'
+complete -c vaultix -n '__fish_seen_subcommand_from rekey' -l old -r -F -d 'open secrets with the identities in this file, but do not encrypt to them; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from rekey' -s r -l recipient -x -d 'encrypt to this recipient, too; repeat for several'
 complete -c vaultix -n '__fish_seen_subcommand_from rekey' -s v -l verbose -d 'tell each step: what is read, run, opened and made'
 complete -c vaultix -n __fish_use_subcommand -a deploy -d 'put the secrets of this machine in place without systemd, for emergencies'

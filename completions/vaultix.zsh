@@ -62,6 +62,7 @@ rest) case $line[1] in
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
     '*'{-i,--identity}'[open secrets with the identities in this file, and encrypt to them; repeat for several files]:file:_files' \
+    '*'--old'[open secrets with the identities in this file, but do not encrypt to them; repeat for several files]:file:_files' \
     '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
     '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   deploy) _arguments \

@@ -222,7 +222,7 @@ pub struct Generate {
 #[argh(
     subcommand,
     name = "rekey",
-    example = "{command_name} --identity ~/old.txt --identity ~/new.txt",
+    example = "{command_name} --old ~/old.txt --identity ~/new.txt",
     note = "Changes all secrets or none. Whoever could open an old version still can: git keeps it.",
     error_code(0, "every secret is encrypted anew"),
     error_code(77, "no identity opens one of them, and none was changed")
@@ -235,6 +235,10 @@ pub struct Rekey {
     /// open secrets with the identities in this file, and encrypt to them; repeat for several files
     #[argh(option, short = 'i', long = "identity", arg_name = "file")]
     pub identities: Vec<PathBuf>,
+
+    /// open secrets with the identities in this file, but do not encrypt to them; repeat for several files
+    #[argh(option, long = "old", arg_name = "file")]
+    pub old: Vec<PathBuf>,
 
     /// encrypt to this recipient, too; repeat for several
     #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]

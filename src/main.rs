@@ -25,6 +25,7 @@ mod pager;
 mod pick;
 mod plan;
 mod plugin;
+mod pq;
 mod profiles;
 mod program;
 mod prompt;

@@ -103,7 +103,7 @@ pub fn encrypt(
     format: &Format,
 ) -> std::result::Result<Vec<u8>, String> {
     let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
-    let binary = recipient::encrypt(text, recipients).map_err(|error| error.to_string())?;
+    let binary = recipient::encrypt(text, recipients).map_err(|error| recipient::reason(&error))?;
     let armor = || {
         let mut writer = ArmoredWriter::wrap_output(Vec::new(), copy(format))?;
         writer.write_all(&binary)?;

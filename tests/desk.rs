@@ -9,12 +9,18 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "canary.rs"]
+mod canary;
 #[path = "prefix.rs"]
 mod prefix;
 #[path = "desk/pty.rs"]
 mod pty;
 #[path = "desk/support.rs"]
 mod support;
+
+/// What age itself expects of all who read its files.
+#[path = "desk/conformance.rs"]
+mod conformance;
 
 /// What holds between the parts, and is easily broken by one of them.
 #[path = "desk/contract.rs"]
@@ -27,6 +33,10 @@ mod docs;
 /// Changing a secret.
 #[path = "desk/edit.rs"]
 mod edit;
+
+/// Where plaintexts must not be.
+#[path = "desk/canary.rs"]
+mod traces;
 
 /// Telling what is there, and changing all of it.
 #[path = "desk/check.rs"]
@@ -67,6 +77,10 @@ mod messages;
 /// Choosing a secret from a list.
 #[path = "desk/pick.rs"]
 mod pick;
+
+/// Keys for the time of quantum computers.
+#[path = "desk/pq.rs"]
+mod pq;
 
 /// Hardware keys and the like.
 #[path = "desk/plugin.rs"]

@@ -302,7 +302,7 @@ fn settings(text: &RawValue) -> Result<Settings, Invalid> {
     let mut fields = Fields::read("settings", text)?;
     let mut directory = |name: &str, default: &str| {
         let path = fields.optional::<PathBuf>(name)?.unwrap_or_else(|| default.into());
-        fields.check(name, ensure_absolute(&path))?;
+        fields.check(name, ensure_unit_path(&path))?;
         if path == Path::new("/") {
             return Err(Invalid::new(fields.place_of(name), "is the root directory"));
         }
@@ -368,7 +368,7 @@ fn host_keys(place: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Invali
         .map(|(i, text)| {
             let mut fields = Fields::read(format!("{place}.{i}"), text)?;
             let path: PathBuf = fields.required("path")?;
-            fields.check("path", ensure_absolute(&path))?;
+            fields.check("path", ensure_unit_path(&path))?;
             let kind = match fields.required::<String>("type")?.as_str() {
                 "ed25519" => HostKeyKind::Ed25519,
                 "rsa" => HostKeyKind::Rsa,
@@ -703,6 +703,18 @@ fn ensure_absolute(path: &Path) -> Result<(), Invalid> {
         return Err(Invalid::here(format!(
             "\"{text}\" has a component \".\", \"..\" or an empty one"
         )));
+    }
+    Ok(())
+}
+
+/// Checks that a unit can name the absolute `path`: systemd takes white space at the end of a value away, and has
+/// no spelling for control characters in one.
+fn ensure_unit_path(path: &Path) -> Result<(), Invalid> {
+    ensure_absolute(path)?;
+    let text = path.to_string_lossy();
+    if text.ends_with(' ') || escape::value(&text).trim_end() != text.replace('%', "%%") {
+        let reason = "ends in a space, or holds a character, that no unit file can name";
+        return Err(Invalid::here(format!("{text:?} {reason}")));
     }
     Ok(())
 }

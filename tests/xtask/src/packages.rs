@@ -45,6 +45,9 @@ pub const DESK: &[Program] = &[
     ("htpasswd", "apache2-utils"),
 ];
 
+/// What fetching age's test vectors needs.
+pub const VECTORS: &[Program] = &[("npm", "npm"), ("node", "nodejs")];
+
 /// Installs the packages of those `programs` that are not there.
 ///
 /// # Errors
