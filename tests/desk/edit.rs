@@ -130,7 +130,8 @@ fn where_no_memory_is_there_is_no_editor() {
 fn signals_end_it_and_leave_nothing() {
     let desk = desk("signals");
     let before = desk.read("secrets/wifi.age");
-    let script = "trap '' HUP\necho secret >>\"$1\"\necho $$ >editor.pid\necho \"at $1\"\nexec sleep 100";
+    let script =
+        "trap '' HUP\necho secret >>\"$1\"\necho $$ >editor.pid\necho \"at $1\"\nexec sleep 100";
     let editor = program(&desk, "editor", script);
     for (kill, exit) in [("TERM", 143), ("HUP", 129)] {
         let mut pty = Pty::start(command(&desk).env("EDITOR", &editor));
