@@ -12,6 +12,8 @@
 )]
 #![expect(clippy::too_many_lines, reason = "a scenario is one story, told in order")]
 
+#[path = "canary.rs"]
+mod canary;
 #[path = "prefix.rs"]
 mod prefix;
 #[path = "boot/support.rs"]
@@ -33,6 +35,10 @@ mod failure;
 #[path = "boot/fault.rs"]
 mod fault;
 
+/// What others can see of a secret.
+#[path = "boot/isolation.rs"]
+mod isolation;
+
 /// Host keys, right and wrong.
 #[path = "boot/key.rs"]
 mod key;
@@ -40,6 +46,10 @@ mod key;
 /// What a host goes through later on.
 #[path = "boot/life.rs"]
 mod life;
+
+/// Very many, very large, very fast.
+#[path = "boot/load.rs"]
+mod load;
 
 /// Items with a path of their own.
 #[path = "boot/path.rs"]
@@ -56,6 +66,10 @@ mod restart;
 /// Another profile on a running host.
 #[path = "boot/switch.rs"]
 mod switch;
+
+/// Where plaintexts must not be.
+#[path = "boot/canary.rs"]
+mod traces;
 
 /// Texts with secrets in them.
 #[path = "boot/template.rs"]
@@ -116,11 +130,29 @@ on_both! {
     restart::a_profile_that_was_replaced_meanwhile,
     restart::reload_of_systemd_keeps_all,
     nix::a_profile_that_nix_made,
+    traces::no_plaintext_leaves_the_ramfs,
+    isolation::nobody_else_sees_it_at_any_time,
+    load::many_secrets_and_many_switches,
+    load::a_very_large_secret,
+    load::restarts_in_a_row_and_at_once,
+    load::two_switches_at_once,
+    load::accounts_are_being_written,
+    load::a_clock_that_went_back,
     ;
     // systemd 252 does not boot without CAP_SYS_ADMIN.
     failure::not_a_ramfs,
     // And has no soft reboot.
     life::soft_reboot,
+}
+
+/// What shows that a search finds what it looks for.
+mod controls {
+    use xtask::system::System;
+
+    #[test]
+    fn a_leak_is_seen() {
+        crate::support::run_on(System::Bookworm, crate::traces::a_leak_is_seen);
+    }
 }
 
 /// Faults in the helper, on a ramfs but without any systemd.

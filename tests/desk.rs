@@ -9,12 +9,18 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "canary.rs"]
+mod canary;
 #[path = "prefix.rs"]
 mod prefix;
 #[path = "desk/pty.rs"]
 mod pty;
 #[path = "desk/support.rs"]
 mod support;
+
+/// What age itself expects of all who read its files.
+#[path = "desk/conformance.rs"]
+mod conformance;
 
 /// What holds between the parts, and is easily broken by one of them.
 #[path = "desk/contract.rs"]
@@ -28,9 +34,17 @@ mod docs;
 #[path = "desk/edit.rs"]
 mod edit;
 
+/// Where plaintexts must not be.
+#[path = "desk/canary.rs"]
+mod traces;
+
 /// Telling what is there, and changing all of it.
 #[path = "desk/check.rs"]
 mod check;
+
+/// Secrets that programs make.
+#[path = "desk/generate.rs"]
+mod generate;
 
 /// One fault at every step.
 #[path = "desk/fault.rs"]
@@ -43,6 +57,10 @@ mod fleet;
 /// Identities of every kind, and how they are unlocked.
 #[path = "desk/identity.rs"]
 mod identity;
+
+/// A beginning.
+#[path = "desk/init.rs"]
+mod init;
 
 /// Coming from an older scheme.
 #[path = "desk/import.rs"]
@@ -59,6 +77,10 @@ mod messages;
 /// Choosing a secret from a list.
 #[path = "desk/pick.rs"]
 mod pick;
+
+/// Keys for the time of quantum computers.
+#[path = "desk/pq.rs"]
+mod pq;
 
 /// Hardware keys and the like.
 #[path = "desk/plugin.rs"]

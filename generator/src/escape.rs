@@ -37,8 +37,9 @@ pub fn instance(id: &str) -> String {
 
 /// Returns the name of the unit that the template `prefix` (`vaultix-secret@`) has for `id`.
 ///
-/// Where the escaped id makes it longer than systemd allows, the instance is `sha256-` and the first 32 hex
-/// digits of the id's SHA-256. The description of the unit carries the id then.
+/// Where the escaped id makes it longer than systemd allows, or is empty, which would be the template itself, the
+/// instance is `sha256-` and the first 32 hex digits of the id's SHA-256. The description of the unit carries the
+/// id then.
 ///
 /// ```
 /// use vaultix_generator::escape::unit_name;
@@ -48,7 +49,7 @@ pub fn instance(id: &str) -> String {
 #[must_use]
 pub fn unit_name(prefix: &str, id: &str) -> String {
     let name = format!("{prefix}{}.service", instance(id));
-    if name.len() <= MAX_UNIT_NAME {
+    if name.len() <= MAX_UNIT_NAME && !id.is_empty() {
         return name;
     }
     let digest = hex(&Sha256::digest(id));
@@ -71,6 +72,19 @@ pub fn path_unit(path: &str, suffix: &str) -> String {
     format!("{escaped}.{suffix}")
 }
 
+/// Returns `path` as the program that `ExecStart=` runs, to be taken to the letter.
+///
+/// As [`argument`], but a dollar sign stands for itself: systemd puts no variables in here.
+///
+/// ```
+/// use vaultix_generator::escape::program;
+/// assert_eq!(program("/opt/a$b/c%d"), r#""/opt/a$b/c%%d""#);
+/// ```
+#[must_use]
+pub fn program(path: &str) -> String {
+    quoted(path, "$")
+}
+
 /// Returns `text` as one quoted argument of `ExecStart=`, to be taken to the letter.
 ///
 /// Rule: systemd.service(5), "Command lines", and systemd.syntax(7), "Quoting".
@@ -81,6 +95,11 @@ pub fn path_unit(path: &str, suffix: &str) -> String {
 /// ```
 #[must_use]
 pub fn argument(text: &str) -> String {
+    quoted(text, "$$")
+}
+
+/// Returns `text` in quotes, with `dollar` for each dollar sign.
+fn quoted(text: &str, dollar: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for character in text.chars() {
@@ -88,7 +107,7 @@ pub fn argument(text: &str) -> String {
             '\\' => quoted.push_str(r"\\"),
             '"' => quoted.push_str("\\\""),
             '%' => quoted.push_str("%%"),
-            '$' => quoted.push_str("$$"),
+            '$' => quoted.push_str(dollar),
             // systemd takes C escapes for bytes, and refuses lines in which these stand bare.
             refused if is_refused(refused) => {
                 let mut bytes = [0; 4];
@@ -147,4 +166,28 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Appends `byte` as `\xHH`.
 fn push_hex(text: &mut String, byte: u8) {
     let _ = write!(text, "\\x{byte:02x}"); // Writing to a String cannot fail.
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    #[test]
+    fn what_systemd_refuses_is_written_out() {
+        for refused in ['\0', '\n', '\u{85}', '\u{fdd0}', '\u{fdef}', '\u{fffe}', '\u{10ffff}'] {
+            assert_eq!(value(&refused.to_string()), refused.escape_unicode().to_string());
+            assert!(!argument(&refused.to_string()).contains(refused));
+        }
+        for kept in ['a', '\u{fdcf}', '\u{fdf0}', '\u{fffd}', '\u{10fffd}', '\u{1fffd}', '\u{feff}']
+        {
+            assert_eq!(value(&kept.to_string()), kept.to_string());
+            assert_eq!(argument(&kept.to_string()), format!("\"{kept}\""));
+        }
+    }
+
+    #[test]
+    fn no_id_gives_the_template_itself() {
+        assert!(unit_name("vaultix-secret@", "").starts_with("vaultix-secret@sha256-e3b0c44298fc"));
+    }
 }

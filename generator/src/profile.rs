@@ -1,6 +1,7 @@
 //! text of profile.json → [`Profile`], checked.
 
 mod fields;
+mod generator;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -11,6 +12,7 @@ use serde_json::value::RawValue;
 
 pub use fields::Invalid;
 use fields::{Entries, Fields, join};
+pub use generator::Generator;
 
 use crate::escape;
 use crate::placeholder;
@@ -107,6 +109,8 @@ pub struct Secret {
     pub id: String,
     /// The ciphertext that this side reads: `cipher` on the host, `file` at the desk.
     pub ciphertext: PathBuf,
+    /// How the desk makes it if it does not exist; a host has no use for it, and never one here.
+    pub generator: Option<Generator>,
     /// Plain text put in for placeholders of these hashes.
     pub insert: BTreeMap<String, String>,
     /// Whether placeholders that `insert` does not name are removed.
@@ -298,7 +302,7 @@ fn settings(text: &RawValue) -> Result<Settings, Invalid> {
     let mut fields = Fields::read("settings", text)?;
     let mut directory = |name: &str, default: &str| {
         let path = fields.optional::<PathBuf>(name)?.unwrap_or_else(|| default.into());
-        fields.check(name, ensure_absolute(&path))?;
+        fields.check(name, ensure_unit_path(&path))?;
         if path == Path::new("/") {
             return Err(Invalid::new(fields.place_of(name), "is the root directory"));
         }
@@ -364,7 +368,7 @@ fn host_keys(place: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Invali
         .map(|(i, text)| {
             let mut fields = Fields::read(format!("{place}.{i}"), text)?;
             let path: PathBuf = fields.required("path")?;
-            fields.check("path", ensure_absolute(&path))?;
+            fields.check("path", ensure_unit_path(&path))?;
             let kind = match fields.required::<String>("type")?.as_str() {
                 "ed25519" => HostKeyKind::Ed25519,
                 "rsa" => HostKeyKind::Rsa,
@@ -472,11 +476,14 @@ fn secret(place: String, key: &str, text: &RawValue, context: &Context) -> Resul
     } else if ciphertext == Path::new("") {
         return Err(Invalid::new(fields.place_of(name), "is empty"));
     }
+    let generator = fields.raw("generator").filter(|_| context.side == Side::Desk);
+    let generator =
+        generator.map(|text| Generator::parse(fields.place_of("generator"), text)).transpose()?;
     let insert = insert(&fields.place_of("insert"), fields.raw("insert"))?;
     let clean_placeholder = fields.optional("cleanPlaceholder")?.unwrap_or(false);
     let allow_disk = fields.optional("allowDisk")?.unwrap_or(false);
     let place = placement(fields, &id, allow_disk, context)?;
-    Ok(Secret { id, ciphertext, insert, clean_placeholder, place })
+    Ok(Secret { id, ciphertext, generator, insert, clean_placeholder, place })
 }
 
 /// Reads one template.
@@ -696,6 +703,18 @@ fn ensure_absolute(path: &Path) -> Result<(), Invalid> {
         return Err(Invalid::here(format!(
             "\"{text}\" has a component \".\", \"..\" or an empty one"
         )));
+    }
+    Ok(())
+}
+
+/// Checks that a unit can name the absolute `path`: systemd takes white space at the end of a value away, and has
+/// no spelling for control characters in one.
+fn ensure_unit_path(path: &Path) -> Result<(), Invalid> {
+    ensure_absolute(path)?;
+    let text = path.to_string_lossy();
+    if text.ends_with(' ') || escape::value(&text).trim_end() != text.replace('%', "%%") {
+        let reason = "ends in a space, or holds a character, that no unit file can name";
+        return Err(Invalid::here(format!("{text:?} {reason}")));
     }
     Ok(())
 }

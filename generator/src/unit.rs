@@ -264,7 +264,7 @@ fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
         return Vec::new();
     }
     let units = waiting.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
-    let systemctl = escape::argument(&settings.systemctl.to_string_lossy());
+    let systemctl = escape::program(&settings.systemctl.to_string_lossy());
     let mut files: Vec<UnitFile> = waiting
         .iter()
         .map(|(unit, path)| text(unit, LATE_KEY_PATH, &[("PROFILE", source), ("PATH", path)]))
@@ -279,7 +279,7 @@ fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
 
 /// Returns the command line of an item's unit.
 fn command(programs: &Programs, kind: Kind, id: &str) -> String {
-    let helper = escape::argument(&programs.helper.to_string_lossy());
+    let helper = escape::program(&programs.helper.to_string_lossy());
     let profile = if programs.profile == Path::new(profile::DEFAULT_PATH) {
         String::new()
     } else {

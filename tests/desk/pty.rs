@@ -57,13 +57,20 @@ impl Pty {
     /// Waits until `text` is shown, after what was waited for before.
     #[track_caller]
     pub fn expect(&mut self, text: &str) {
+        assert!(self.offers(text), "not shown: {text:?}\nshown:\n{}", self.shown);
+    }
+
+    /// Waits until `text` is shown, or nothing more will be; returns whether it was.
+    pub fn offers(&mut self, text: &str) -> bool {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(at) = self.shown[self.seen..].find(text) {
                 self.seen += at + text.len();
-                return;
+                return true;
             }
-            assert!(self.more(end), "not shown: {text:?}\nshown:\n{}", self.shown);
+            if !self.more(end) {
+                return false;
+            }
         }
     }
 

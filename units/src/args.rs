@@ -96,6 +96,25 @@ mod tests {
     }
 
     #[test]
+    fn every_verb_is_known_by_all_of_its_names() {
+        let id = || "a".to_owned();
+        for (words, verb) in [
+            (&["secret", "--", "a"][..], Verb::Item(Kind::Secret, id())),
+            (&["template", "--", "a"], Verb::Item(Kind::Template, id())),
+            (&["switch"], Verb::Switch { phase: Phase::Normal }),
+            (&["check"], Verb::Check),
+            (&["help"], Verb::Help),
+            (&["--help"], Verb::Help),
+            (&["-h"], Verb::Help),
+            (&["version"], Verb::Version),
+            (&["--version"], Verb::Version),
+            (&["-V"], Verb::Version),
+        ] {
+            assert_eq!(parsed(words), Some((verb, DEFAULT_PATH.into())), "{words:?}");
+        }
+    }
+
+    #[test]
     fn what_is_too_much_or_too_little_is_refused() {
         for words in [
             &[][..],

@@ -70,11 +70,16 @@ fn number(
 }
 
 /// Finds the number of `name` in the text of passwd(5) or group(5): in both, the third field.
+///
+/// It counts only where another field follows, as one does in both: a number at the end of the text may be the
+/// start of a longer one, which somebody is just writing.
 fn find(text: &[u8], name: &str) -> Option<u32> {
     text.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.split(|byte| *byte == b':');
         (fields.next()? == name.as_bytes()).then_some(())?;
-        str::from_utf8(fields.nth(1)?).ok()?.parse().ok()
+        let number = fields.nth(1)?;
+        fields.next()?;
+        str::from_utf8(number).ok()?.parse().ok()
     })
 }
 
@@ -103,6 +108,15 @@ mod tests {
         assert_eq!(find(text, "broken"), None, "a line that is too short");
         assert_eq!(find(text, "we"), None, "a part of a name");
         assert_eq!(find(b"", "root"), None);
+    }
+
+    #[test]
+    fn a_number_that_may_be_cut_off_does_not_count() {
+        let whole = b"root:x:0:0::/:\nweb:x:1042:100::/:";
+        for end in 0..whole.len() {
+            assert!(matches!(find(&whole[..end], "web"), None | Some(1042)), "{end}");
+        }
+        assert_eq!(find(whole, "web"), Some(1042));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use pretty_assertions::assert_eq;
 
 use super::*;
 
+mod edges;
+
 /// Settings that are right.
 const SETTINGS: &str = r#"{"hostIdentifier":"web","hostPubkey":"ssh-ed25519 AAAA","hostKeys":[]}"#;
 
@@ -35,6 +37,19 @@ fn faults(text: &str) -> Vec<String> {
 fn fault(fields: &str) -> String {
     let text = with_secrets(&format!(r#"{{"x":{{"cipher":"/c",{fields}}}}}"#));
     faults(&text).join(" | ")
+}
+
+#[test]
+fn a_path_that_no_unit_can_name_is_refused() {
+    for path in ["/run/x ", "/run/x\\n", "/run/\\u0085x", "/run/\\uffff"] {
+        let reason = refusal(&with_setting(&format!(r#""decryptedMountPoint":"{path}""#)));
+        assert!(reason.starts_with("settings.decryptedMountPoint: "), "{path}: {reason}");
+        assert!(reason.ends_with("that no unit file can name"), "{path}: {reason}");
+    }
+    for path in ["/run/x y", "/run/100%", "/run/a\\\\", "/run/\u{fc}"] {
+        let text = with_setting(&format!(r#""decryptedMountPoint":"{path}""#));
+        assert_eq!(refusal(&text), "", "{path}");
+    }
 }
 
 #[test]
@@ -332,6 +347,7 @@ fn missing_fields_take_their_defaults() {
     let expected = Secret {
         id: "a/b".to_owned(),
         ciphertext: "/c".into(),
+        generator: None,
         insert: BTreeMap::new(),
         clean_placeholder: false,
         place: Placement {

@@ -36,6 +36,11 @@ impl Boot {
         Self { container }
     }
 
+    /// Returns the folder that was `/out`.
+    pub fn out(&self) -> PathBuf {
+        self.container.out()
+    }
+
     /// Tells whether the script left a file of this name in `/out`.
     pub fn has(&self, name: &str) -> bool {
         self.container.out().join(name).exists()

@@ -16,6 +16,9 @@ use crate::workspace::Result;
 /// Longest time that one boot, with its scenario and its shutdown, may take unless more is asked for.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// Environment variable that asks for all of the load, which takes longer.
+pub const LOAD: &str = "VAULTIX_LOAD";
+
 /// Where the product's prefix is found inside a container, read-only.
 ///
 /// Not where it is outside: that may be in `/tmp`, and systemd 257 gives generators a `/tmp` of their own.

@@ -1,7 +1,9 @@
 //! What the repository's own commands and its boot tests share.
 
+pub mod aloud;
 pub mod container;
 pub mod packages;
 pub mod rage;
 pub mod system;
+pub mod vectors;
 pub mod workspace;

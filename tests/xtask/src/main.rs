@@ -2,7 +2,10 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod install;
+mod load;
+mod mutants;
 mod reproduce;
 mod test;
 
@@ -28,8 +31,14 @@ enum Command {
     Bench(bench::Args),
     /// `cargo xtask demo`.
     Demo(demo::Args),
+    /// `cargo xtask fuzz`.
+    Fuzz(fuzz::Args),
     /// `cargo xtask install`.
     Install(install::Args),
+    /// `cargo xtask load`.
+    Load(load::Args),
+    /// `cargo xtask mutants`.
+    Mutants(mutants::Args),
     /// `cargo xtask reproduce`.
     Reproduce(reproduce::Args),
     /// `cargo xtask test`.
@@ -61,7 +70,10 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Install(args) => install::run(&args),
+        Command::Load(args) => load::run(&args),
+        Command::Mutants(args) => mutants::run(&args),
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Test(args) => test::run(&args),
     }

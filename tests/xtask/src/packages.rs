@@ -41,7 +41,12 @@ pub const DESK: &[Program] = &[
     ("systemd-escape", "systemd"),
     ("time", "time"),
     ("strace", "strace"),
+    ("wg", "wireguard-tools"),
+    ("htpasswd", "apache2-utils"),
 ];
+
+/// What fetching age's test vectors needs.
+pub const VECTORS: &[Program] = &[("npm", "npm"), ("node", "nodejs")];
 
 /// Installs the packages of those `programs` that are not there.
 ///

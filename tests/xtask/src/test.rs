@@ -5,7 +5,7 @@ use std::env;
 use argh::FromArgs;
 use xshell::cmd;
 use xtask::workspace::{self, Result};
-use xtask::{packages, rage, system};
+use xtask::{packages, rage, system, vectors};
 
 use crate::install;
 
@@ -30,10 +30,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let sh = workspace::shell()?;
     packages::ensure(&sh, packages::BOOT)?;
     packages::ensure(&sh, packages::DESK)?;
+    packages::ensure(&sh, packages::VECTORS)?;
     if !packages::is_root(&sh)? {
         return Err("booting a container takes root; without it: cargo test".into());
     }
     system::make(&sh)?;
+    vectors::make(&sh)?;
     rage::ensure(&sh)?;
     let prefix = workspace::target()?.join("stage");
     install::into(&prefix)?;

@@ -1,0 +1,114 @@
+//! values on the edge of what is allowed, on either side of it → what becomes of each. Mutation testing asked for them.
+
+use pretty_assertions::assert_eq;
+
+use super::*;
+
+/// Returns the only secret `x`, which has a cipher and these fields.
+fn secret(fields: &str) -> Secret {
+    let text = with_secrets(&format!(r#"{{"x":{{"cipher":"/c",{fields}}}}}"#));
+    Profile::parse(&text, Side::Host).unwrap().secrets.remove("x").unwrap().unwrap()
+}
+
+#[test]
+fn a_mode_is_read_as_octal() {
+    for (text, bits) in [("0640", 0o640), ("777", 0o777), ("000", 0)] {
+        assert_eq!(secret(&format!(r#""mode":"{text}""#)).place.mode.bits(), bits);
+    }
+    for text in ["12345", "8400", "9999", "0889"] {
+        let reason = fault(&format!(r#""mode":"{text}""#));
+        assert!(reason.contains("is not three or four octal digits"), "{reason}");
+    }
+    assert!(fault(r#""mode":"4400""#).contains("sticky bit"));
+}
+
+#[test]
+fn neither_directory_may_lie_in_the_other() {
+    for (normal, early) in [("/run/a", "/run/a/b"), ("/run/a/b", "/run/a"), ("/run/a", "/run/a")] {
+        let text =
+            with_setting(&format!(r#""decryptedDir":"{normal}","decryptedDirForUser":"{early}""#));
+        assert_eq!(refusal(&text), "settings.decryptedDirForUser: overlaps decryptedDir");
+    }
+    let text = with_setting(r#""decryptedDir":"/run/a","decryptedDirForUser":"/run/ab""#);
+    assert_eq!(refusal(&text), "");
+}
+
+#[test]
+fn an_early_owner_is_a_number_that_there_can_be() {
+    let owner = |owner: &str| {
+        let secrets = format!(r#"{{"x":{{"cipher":"/c","owner":"{owner}"}}}}"#);
+        let text = with_secrets(&secrets).replacen('{', r#"{"beforeUserborn":["x"],"#, 1);
+        faults(&text).join(" | ")
+    };
+    for good in ["root", "0", "4294967295"] {
+        assert_eq!(owner(good), "");
+    }
+    for bad in ["4294967296", "+1", "-1", "1a"] {
+        assert!(owner(bad).contains("is a name, but the item is needed"), "{bad}: {}", owner(bad));
+    }
+}
+
+#[test]
+fn a_unit_that_comes_before_an_item_is_no_consumer_of_it() {
+    let units = |unit: &str| fault(&format!(r#""reloadUnits":["{unit}"]"#));
+    for unit in [
+        "run-vaultix.d.mount",
+        "vaultix.target",
+        "vaultix-secret@a.service",
+        "sysinit.target",
+        "userborn.service",
+        "systemd-sysusers.service",
+    ] {
+        assert!(units(unit).contains("comes before this item"), "{unit}: {}", units(unit));
+    }
+    assert_eq!(units("multi-user.target"), "");
+}
+
+#[test]
+fn a_unit_is_named_as_systemd_names_them() {
+    let units = |unit: &str| fault(&format!(r#""restartUnits":["{unit}"]"#));
+    for unit in ["a.service", "a@b.service", "a:b_c-d.socket", r"a\\x2db.mount", "a@b@c.service"] {
+        assert_eq!(units(unit), "", "{unit}");
+    }
+    let long = format!("{}.service", "a".repeat(255 - 8));
+    assert_eq!(units(&long), "");
+    for unit in [
+        ".service",
+        "@.service",
+        "@a.service",
+        "a@.service",
+        ".a.service",
+        "-a.service",
+        "a b.service",
+        "a/b.service",
+        "a.conf",
+        &format!("a{long}"),
+    ] {
+        assert!(units(unit).contains("is not the name of a unit"), "{unit}: {}", units(unit));
+    }
+}
+
+#[test]
+fn a_component_of_a_name_has_255_bytes_at_most() {
+    let name = |length: usize| fault(&format!(r#""name":"d/{}""#, "n".repeat(length)));
+    assert_eq!(name(255), "");
+    assert!(name(256).ends_with("has a component longer than 255 bytes"), "{}", name(256));
+}
+
+#[test]
+fn keys_fit_a_recipient_of_their_own_type() {
+    let kinds = |pubkey: &str| -> Vec<HostKeyKind> {
+        let keys = ["ed25519", "rsa", "age"]
+            .map(|kind| format!(r#"{{"path":"/{kind}","type":"{kind}"}}"#))
+            .join(",");
+        let text = format!(
+            r#"{{"version":1,"settings":{{"hostIdentifier":"h","hostPubkey":"{pubkey}","hostKeys":[{keys}]}}}}"#
+        );
+        let settings = Profile::parse(&text, Side::Host).unwrap().settings;
+        fitting_keys(&settings).map(|key| key.kind).collect()
+    };
+    assert_eq!(kinds("ssh-ed25519 AAAA me"), [HostKeyKind::Ed25519]);
+    assert_eq!(kinds("ssh-rsa AAAA"), [HostKeyKind::Rsa]);
+    assert_eq!(kinds("age1abc"), [HostKeyKind::Age]);
+    assert_eq!(kinds("ecdsa-sha2-nistp256 AAAA"), []);
+}

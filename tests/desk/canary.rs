@@ -1,0 +1,182 @@
+//! commands that see plaintexts, and fail in many ways → no trace of a plaintext but where it belongs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::canary::{Watch, files, holds, marker};
+use crate::pty::Pty;
+use crate::support::{Desk, Done, feed, run};
+
+/// The passphrase of the keys in `tests/keys` that have one: as secret as what they open.
+const PASSPHRASE: &str = "correct horse";
+
+/// A desk whose every program is watched.
+struct Watched {
+    /// The desk, with a home and a folder for temporary files of its own.
+    desk: Desk,
+    /// The text in all of its secrets.
+    marker: String,
+    /// What the programs did, by strace: in memory, since it holds what they wrote.
+    traces: PathBuf,
+    /// How many programs were run.
+    count: usize,
+}
+
+impl Watched {
+    /// Makes one with a secret that is not there yet.
+    fn new(name: &str) -> Self {
+        let desk = Desk::new(name);
+        for folder in ["home/.cache", "tmp", "secrets"] {
+            fs::create_dir_all(desk.path(folder)).unwrap();
+        }
+        let traces = Path::new("/dev/shm").join(format!("vaultix-{name}-{}", std::process::id()));
+        fs::create_dir_all(&traces).unwrap();
+        Self { desk, marker: marker(), traces, count: 0 }
+    }
+
+    /// Prepares `vaultix` with `line`: as talkative as can be, free to dump core, each program and each write of it
+    /// noted.
+    fn command(&mut self, line: &str) -> Command {
+        self.count += 1;
+        let trace = self.traces.join(self.count.to_string());
+        let mut command = self.desk.command("setsid");
+        command.args(["--wait", "prlimit", "--core=unlimited", "strace", "-f", "-v", "-y", "-qq"]);
+        command.args(["-s", "1000000", "-e", "trace=execve,write,pwrite64,writev,sendto,sendmsg"]);
+        command.args(["-e", "signal=none", "-o"]).arg(trace).arg("vaultix");
+        command.args(line.split_ascii_whitespace());
+        command.env("HOME", self.desk.path("home")).env("TMPDIR", self.desk.path("tmp"));
+        command.env("RUST_BACKTRACE", "full").env("RUST_LOG", "trace").env("AGEDEBUG", "plugin");
+        command
+    }
+
+    /// Checks what a command said, and returns it.
+    #[track_caller]
+    fn silent(&self, done: Done) -> Done {
+        for said in [&done.stdout, &done.stderr] {
+            assert!(!holds(said.as_bytes(), &self.marker), "it was printed:\n{said}");
+            assert!(!said.contains(PASSPHRASE), "it was printed:\n{said}");
+        }
+        done
+    }
+
+    /// Runs `vaultix` with `line`.
+    #[track_caller]
+    fn run(&mut self, line: &str) -> Done {
+        let done = run(&mut self.command(line));
+        self.silent(done)
+    }
+
+    /// Runs `edit` with this editor, a line of shell.
+    #[track_caller]
+    fn edit(&mut self, editor: &str) -> Done {
+        let mut command = self.command("edit secrets/wifi.age -i keys/me.txt");
+        let done = run(command.env("EDITOR", editor));
+        self.silent(done)
+    }
+
+    /// Returns every line of a trace that took a text elsewhere than to memory, a terminal or another program.
+    fn leaks(&self) -> Vec<String> {
+        let text = |path: PathBuf| fs::read_to_string(path).unwrap();
+        let lines: Vec<String> = (1..=self.count)
+            .map(|count| text(self.traces.join(count.to_string())))
+            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        assert!(lines.iter().any(|line| line.contains("execve(")), "nothing was traced");
+        lines.into_iter().filter(|line| self.is_leak(line)).collect()
+    }
+
+    /// Returns whether a line of a trace is a leak.
+    fn is_leak(&self, line: &str) -> bool {
+        if !line.contains(&self.marker) && !line.contains(PASSPHRASE) {
+            return false;
+        }
+        let file = line.split_once('<').map(|(_, file)| file).unwrap_or_default();
+        let kept = ["/dev/shm/", "/run/user/", "pipe:[", "/dev/pts/", "/dev/tty"];
+        line.contains("execve(") || !kept.iter().any(|place| file.starts_with(place))
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.traces); // It holds plaintexts of a test.
+        // What a program that was killed could not take away.
+        for left in files(Path::new("/dev/shm"), &[&self.marker]) {
+            let _ = fs::remove_dir_all(left.parent().unwrap());
+        }
+    }
+}
+
+#[test]
+fn no_plaintext_is_left_anywhere() {
+    let mut watched = Watched::new("canary");
+    let marker = watched.marker.clone();
+    let watch = Watch::start(&[&marker, PASSPHRASE]);
+    for secret in ["mail", "tls"] {
+        watched.desk.secret(&format!("secrets/{secret}.age"), format!("{secret} {marker}\n"));
+    }
+    let all = [("wifi", "wifi"), ("mail", "mail"), ("tls", "tls")];
+    watched.desk.profile("web1", "host-web1.pub", &all);
+    watched.desk.profile("db1", "host-db1.pub", &all[..2]);
+
+    // What works.
+    let new = format!("password {marker}\n");
+    let mut stdin = watched.command("edit secrets/wifi.age -i keys/me.txt --stdin");
+    let done = feed(&mut stdin, new.as_bytes());
+    watched.silent(done).exits(0);
+    watched.edit("sed -i s/password/word/").exits(0);
+    let mut typed = watched.command("edit secrets/wifi.age -i keys/me-passphrase.age");
+    let mut pty = Pty::start(typed.env("EDITOR", "vim"));
+    pty.expect("Passphrase of keys/me-passphrase.age");
+    pty.send(&format!("{PASSPHRASE}\n"));
+    pty.expect(&marker);
+    pty.send("Onew line\u{1b}:wq\n");
+    assert_eq!(pty.end().0, 0);
+    let renc = "-p web1.json -p db1.json renc -i keys/me.txt";
+    watched.run(renc).exits(0).says(&["5 re-encrypted"]);
+    for line in ["check", "check --json", "status", "status --json"] {
+        watched.run(&format!("-p web1.json -p db1.json {line}")).exits(0);
+    }
+
+    // What fails: editors, identities, files.
+    watched.edit("sh -c 'echo >>\"$0\"; exit 3'").exits(1);
+    watched.edit("sh -c 'kill -9 $$'").exits(1);
+    watched.edit("f() { kill -ABRT $PPID; sleep 0.1; }; f").exits(134);
+    watched.run("view secrets/wifi.age -i keys/other.txt").exits(77);
+    watched.run("textconv secrets/wifi.age -i keys/other.txt").exits(0);
+    watched.desk.sh("rm -r secrets/cache/db1; printf x >>secrets/mail.age");
+    watched.run(renc).exits(65);
+    watched.run("-p web1.json renc -i keys/other.txt").exits(77);
+    watched.run("-p web1.json -p db1.json check").exits(1);
+    let short = watched.desk.read("secrets/tls.age");
+    watched.desk.write("secrets/tls.age", &short[..short.len() - 1]);
+    watched.edit("true").exits(0);
+    watched.run("edit secrets/tls.age -i keys/me.txt").exits(65);
+
+    let (looks, seen) = watch.end();
+    assert!(looks > 10, "only {looks} looks at all processes");
+    assert!(seen.is_empty(), "{seen:?}");
+    assert_eq!(watched.leaks(), [""; 0]);
+    let found = files(&watched.desk.root, &[&marker, PASSPHRASE]);
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn a_leak_is_seen() {
+    let mut watched = Watched::new("canary-leak");
+    watched.desk.secret("secrets/wifi.age", "text\n");
+    let marker = watched.marker.clone();
+    let watch = Watch::start(&[&marker]);
+
+    let script = format!("echo {marker} >left; LEAK={marker} sleep 1");
+    watched.edit(&format!("sh -c '{script}'"));
+    let (_, seen) = watch.end();
+    for part in ["cmdline of sh", "environ of sleep"] {
+        assert!(seen.contains(part), "{part} is not in {seen:?}");
+    }
+    let leaks = watched.leaks();
+    for part in ["execve(\"/usr/bin/sleep\"", "/left>, "] {
+        assert!(leaks.iter().any(|line| line.contains(part)), "{part} is not in {leaks:?}");
+    }
+    assert_eq!(files(&watched.desk.root, &[&marker]), [watched.desk.path("left")]);
+}

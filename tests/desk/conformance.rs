@@ -1,0 +1,266 @@
+//! age's test vectors → what a host and the desk make of each, and what was expected.
+//!
+//! A vector is a file, the keys to try, and the outcome: the plaintext's SHA-256, or the layer at which an
+//! implementation has to refuse it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+
+use pretty_assertions::assert_eq;
+use sha2::{Digest as _, Sha256};
+use vaultix_generator::profile::{HostKey, HostKeyKind, Profile, Side};
+use vaultix_units::decrypt::{self, decrypt};
+use vaultix_units::identity::HostIdentities;
+use xtask::aloud::say;
+use xtask::vectors;
+
+use crate::pty::Pty;
+use crate::support::Desk;
+
+/// How many vectors there are.
+const COUNT: usize = 143;
+
+/// Where the age crate differs: it takes stanzas whose last line is missing, which early files have. Listed, so
+/// that a change is noticed.
+const ACCEPTED: [&str; 2] = ["stanza_missing_body", "stanza_missing_final_line"];
+
+/// What became of a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It opened, to what was expected if anything was.
+    Opened,
+    /// It is whole, as far as can be told, and for another key.
+    NoMatch,
+    /// It was refused, and nothing of it was let out.
+    Damaged,
+}
+
+/// What a vector is to be opened with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Means {
+    /// Native identities.
+    Native,
+    /// A passphrase.
+    Passphrase,
+    /// A kind of identity that neither we nor the age crate know.
+    PostQuantum,
+}
+
+/// An identity that opens none of them, from the age crate's documentation.
+const STRANGER: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+
+/// One vector.
+struct Vector {
+    /// Its name.
+    name: String,
+    /// The lines before the file, by key.
+    head: BTreeMap<String, String>,
+    /// The age file.
+    file: Vec<u8>,
+}
+
+impl Vector {
+    /// Reads one from its text.
+    fn parse(name: String, bytes: &[u8]) -> Self {
+        let end = bytes.windows(2).position(|pair| pair == b"\n\n").unwrap();
+        let mut head = BTreeMap::new();
+        for line in str::from_utf8(&bytes[..end]).unwrap().lines() {
+            let (key, value) = line.split_once(": ").unwrap();
+            // Several identities belong into one file.
+            let values: &mut String = head.entry(key.to_owned()).or_default();
+            write!(values, "{}{value}", if values.is_empty() { "" } else { "\n" }).unwrap();
+        }
+        Self { name, head, file: bytes[end + 2..].to_vec() }
+    }
+
+    /// Returns the value of a line before the file.
+    fn get(&self, key: &str) -> Option<&str> {
+        self.head.get(key).map(String::as_str)
+    }
+
+    /// Returns what has to become of it.
+    fn expected(&self) -> Outcome {
+        match self.get("expect").unwrap() {
+            "success" => Outcome::Opened,
+            "no match" => Outcome::NoMatch,
+            "HMAC failure" | "header failure" | "payload failure" | "armor failure" => {
+                Outcome::Damaged
+            }
+            other => panic!("{}: an outcome that nobody knows: {other}", self.name),
+        }
+    }
+
+    /// Returns whether `plaintext` is the expected one.
+    fn is_payload(&self, plaintext: &[u8]) -> bool {
+        self.get("payload").is_some_and(|hash| format!("{:x}", Sha256::digest(plaintext)) == hash)
+    }
+
+    /// Returns what is tried on it.
+    fn means(&self) -> Means {
+        match (self.get("identity"), self.get("passphrase")) {
+            (Some(text), _) if text.contains("AGE-SECRET-KEY-PQ-") => Means::PostQuantum,
+            (None, Some(_)) => Means::Passphrase,
+            // Some are so wrong that no key is named.
+            _ => Means::Native,
+        }
+    }
+
+    /// Returns the identities to try.
+    fn identity(&self) -> &str {
+        self.get("identity").unwrap_or(STRANGER)
+    }
+
+    /// Checks what became of it.
+    fn check(&self, by: &str, outcome: Outcome) {
+        if ACCEPTED.contains(&&*self.name) {
+            assert_eq!(self.expected(), Outcome::Damaged, "{} is no difference now", self.name);
+            assert_eq!(outcome, Outcome::Opened, "{} is no difference at {by} now", self.name);
+        } else {
+            assert_eq!(outcome, self.expected(), "{} at {by}: {:?}", self.name, self.head);
+        }
+    }
+}
+
+/// Returns all vectors; `None`, aloud, where they have not been fetched.
+fn vectors() -> Option<Vec<Vector>> {
+    let folder = vectors::folder().unwrap();
+    let Ok(entries) = fs::read_dir(&folder) else {
+        assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "{}", folder.display());
+        say("SKIPPED: age's vectors are not there; cargo xtask test fetches them");
+        return None;
+    };
+    let read = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        Vector::parse(name, &fs::read(entry.path()).unwrap())
+    };
+    let mut all: Vec<Vector> = entries.map(Result::unwrap).map(read).collect();
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    assert_eq!(all.len(), COUNT);
+    Some(all)
+}
+
+/// Splits `vectors` into those to be opened with `means`, and the others.
+fn split(vectors: &[Vector], means: Means) -> (Vec<&Vector>, Vec<&Vector>) {
+    vectors.iter().partition(|vector| vector.means() == means)
+}
+
+/// Tells how many vectors were tried at `by`.
+fn tell(by: &str, tried: &[&Vector]) {
+    say(&format!("{by}: {} of age's {COUNT} vectors, as expected", tried.len()));
+}
+
+/// Opens the vector as a host does, with the identities of a host key file.
+fn on_host(desk: &Desk, vector: &Vector) -> Outcome {
+    let text =
+        r#"{"version":1,"settings":{"hostIdentifier":"h","hostPubkey":"age1h","hostKeys":[]}}"#;
+    let mut settings = Profile::parse(text, Side::Host).unwrap().settings;
+    desk.write("key", vector.identity());
+    settings.host_keys = vec![HostKey { path: desk.path("key"), kind: HostKeyKind::Age }];
+    let identities = HostIdentities::read(&settings);
+    assert!(identities.failures.is_empty(), "{:?}", identities.failures);
+    match decrypt(&vector.file, identities.iter()) {
+        Ok(plaintext) => {
+            assert!(vector.is_payload(plaintext.expose()) || ACCEPTED.contains(&&*vector.name));
+            Outcome::Opened
+        }
+        Err(decrypt::Error::NoMatch(_)) => Outcome::NoMatch,
+        Err(_) => Outcome::Damaged,
+    }
+}
+
+#[test]
+fn a_host_opens_what_it_should_and_nothing_else() {
+    let Some(vectors) = vectors() else { return };
+    let (armored, binary): (Vec<&Vector>, Vec<&Vector>) = split(&vectors, Means::Native)
+        .0
+        .into_iter()
+        .partition(|vector| vector.get("armored").is_some());
+    let desk = Desk::new("conformance-host");
+    for vector in &binary {
+        vector.check("the host", on_host(&desk, vector));
+    }
+    tell("on a host", &binary);
+    // The cache is binary: a host has no use for armor, however good.
+    for vector in &armored {
+        assert_eq!(on_host(&desk, vector), Outcome::Damaged, "{}", vector.name);
+    }
+    tell("on a host, refused for their armor", &armored);
+}
+
+/// Opens the vector with `vaultix view`.
+fn at_desk(desk: &Desk, vector: &Vector) -> Outcome {
+    desk.write("key", vector.identity());
+    desk.write("secret.age", &vector.file);
+    let output = desk.vaultix_command("view secret.age -i key").output().unwrap();
+    if output.status.code() != Some(0) {
+        assert!(output.stdout.is_empty(), "{}: a part of it was printed", vector.name);
+    }
+    match output.status.code() {
+        Some(0) => {
+            assert!(vector.is_payload(&output.stdout) || ACCEPTED.contains(&&*vector.name));
+            Outcome::Opened
+        }
+        Some(77) => Outcome::NoMatch,
+        Some(65) => Outcome::Damaged,
+        other => panic!("{}: {other:?} {}", vector.name, String::from_utf8_lossy(&output.stderr)),
+    }
+}
+
+#[test]
+fn the_desk_opens_what_it_should_and_nothing_else() {
+    let Some(vectors) = vectors() else { return };
+    let (native, _) = split(&vectors, Means::Native);
+    let desk = Desk::new("conformance-desk");
+    for vector in &native {
+        vector.check("the desk", at_desk(&desk, vector));
+    }
+    tell("at the desk", &native);
+}
+
+/// What the desk says of a whole file that a passphrase does not open.
+const NO_MATCH: [&str; 2] = ["the passphrase is wrong", "no passphrase opens"];
+
+/// Opens the vector as an identity file under a passphrase, which is what the desk has passphrases for.
+///
+/// What it holds is no identity, which is said only once it has been opened to its end.
+fn as_identity_file(desk: &Desk, vector: &Vector) -> Outcome {
+    desk.write("locked", &vector.file);
+    let mut pty = Pty::start(&mut desk.vaultix_command("view secret.age -i locked"));
+    while pty.offers("Passphrase of locked") {
+        pty.send(&format!("{}\n", vector.get("passphrase").unwrap()));
+    }
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 77, "{}: {shown}", vector.name);
+    if shown.contains("what it holds: ") {
+        Outcome::Opened
+    } else if NO_MATCH.iter().any(|words| shown.contains(words)) {
+        Outcome::NoMatch
+    } else {
+        Outcome::Damaged
+    }
+}
+
+#[test]
+fn identity_files_under_a_passphrase_open_when_they_should() {
+    let Some(vectors) = vectors() else { return };
+    let (locked, _) = split(&vectors, Means::Passphrase);
+    let desk = Desk::new("conformance-passphrase");
+    desk.secret("secret.age", "text");
+    for vector in &locked {
+        vector.check("an identity file", as_identity_file(&desk, vector));
+    }
+    tell("identity files at the desk", &locked);
+}
+
+#[test]
+fn no_vector_is_left_out_unseen() {
+    let Some(vectors) = vectors() else { return };
+    let (foreign, others) = split(&vectors, Means::PostQuantum);
+    let names: Vec<&str> = foreign.iter().map(|vector| &*vector.name).collect();
+    let why = "for post-quantum keys, which the age crate does not know";
+    say(&format!("{} not tried, {why}: {}", names.len(), names.join(" ")));
+    assert!(names.iter().all(|name| name.contains("hybrid")), "{names:?}");
+    let tried = split(&vectors, Means::Native).0.len() + split(&vectors, Means::Passphrase).0.len();
+    assert_eq!(tried, others.len());
+}

@@ -1,0 +1,33 @@
+//! any bytes → a panic, if the product and a slow, obvious model of it disagree.
+//!
+//! The models share no code with the product. `fuzz/` has a fuzzer find the bytes; `tests/all.rs` tries the
+//! seeds of `fuzz/seeds` and a fixed number of random ones.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a disagreement is a panic"
+)]
+
+pub mod command;
+pub mod draw;
+pub mod escape;
+pub mod header;
+pub mod profile;
+pub mod template;
+pub mod unit;
+pub mod unit_file;
+
+/// A body of a fuzz target: fails by a panic.
+pub type Target = fn(&[u8]);
+
+/// All targets by name; each has a file in `fuzz/fuzz_targets`.
+pub const TARGETS: [(&str, Target); 5] = [
+    ("escape", escape::check),
+    ("header", header::check),
+    ("profile", profile::check),
+    ("template", template::check),
+    ("unit", unit::check),
+];

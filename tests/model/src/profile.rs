@@ -1,0 +1,68 @@
+//! any text → what a profile is never allowed to be, once it has been read.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path};
+
+use vaultix_generator::profile::{Placement, Profile, Side};
+
+use crate::draw::Draw;
+use crate::unit::draw_profile;
+
+/// Reads a profile for both sides, and looks at what was taken for right.
+pub fn check(bytes: &[u8]) {
+    let mut draw = Draw::new(bytes);
+    let text = match draw.below(2) {
+        0 => String::from_utf8_lossy(draw.rest()).into_owned(),
+        _ => draw_profile(&mut draw).to_string(),
+    };
+    let host = Profile::parse(&text, Side::Host);
+    let desk = Profile::parse(&text, Side::Desk);
+    match (&host, &desk) {
+        (Ok(host), Ok(desk)) => assert_eq!(host.settings, desk.settings),
+        (Err(host), Err(desk)) => assert_eq!(host, desk),
+        _ => panic!("one side takes it, the other does not: {text}"),
+    }
+    [host, desk].iter().flatten().for_each(items);
+}
+
+/// Checks all items that were taken for right.
+fn items(profile: &Profile) {
+    let mut names = BTreeSet::new();
+    let mut paths = BTreeSet::new();
+    let secrets =
+        profile.secrets.iter().filter_map(|(id, one)| Some((id, &one.as_ref().ok()?.place)));
+    let templates =
+        profile.templates.iter().filter_map(|(id, one)| Some((id, &one.as_ref().ok()?.place)));
+    for (id, place) in secrets.chain(templates) {
+        assert!(!id.is_empty() && !id.contains('\0'), "an id that no argument can be: {id:?}");
+        assert_eq!(place.early, profile.early.contains(id));
+        one(place);
+        assert!(names.insert(place.name.clone()), "two items in one file: {}", place.name);
+        assert!(
+            paths.insert(place.path.clone()),
+            "two items at one path: {}",
+            place.path.display()
+        );
+    }
+    for name in &names {
+        let inside = names.iter().filter(|other| other.starts_with(&format!("{name}/")));
+        assert_eq!(inside.count(), 0, "{name} is a file and a directory");
+    }
+    for (id, secret) in &profile.secrets {
+        assert!(secret.as_ref().is_ok_and(|secret| secret.id == *id) || secret.is_err());
+    }
+}
+
+/// Checks where one item goes.
+fn one(place: &Placement) {
+    let name = Path::new(&place.name);
+    let plain = |part: Component| matches!(part, Component::Normal(_));
+    assert!(name.components().all(plain), "{} leads elsewhere", place.name);
+    assert!(!name.starts_with(".vaultix"), "{} is ours", place.name);
+    assert!(place.path.is_absolute() && place.path.components().skip(1).all(plain));
+    assert!(place.mode.bits() <= 0o777);
+    for account in [&place.owner, &place.group] {
+        assert!(!account.is_empty() && !account.contains([':', '\n']), "{account:?}");
+        assert!(!place.early || account == "root" || account.parse::<u32>().is_ok());
+    }
+}

@@ -1,0 +1,446 @@
+//! any profile → its units, read back as systemd reads them: what was meant, and not a line more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use vaultix_generator::profile::{Placement, Profile, Side};
+use vaultix_generator::unit::{Content, Programs, UnitFile, render, render_bad_profile};
+
+use crate::draw::Draw;
+use crate::escape::{is_unit_name, one_line, systemd_escape};
+use crate::unit_file::Setting;
+use crate::{command, unit_file};
+
+/// Draws a profile and the programs' paths, renders, reads back.
+pub fn check(bytes: &[u8]) {
+    let mut draw = Draw::new(bytes);
+    let (helper, source) = (draw.path(), draw.path());
+    if !helper.starts_with('/') || format!("{helper}{source}").contains('\0') {
+        return; // The kernel gives the program its own path.
+    }
+    let programs = Programs { helper: Path::new(&helper), profile: Path::new(&source) };
+    let reason = draw.text();
+    bad_profile(&render_bad_profile(&reason, programs.profile), &reason, &source);
+    let text = draw_profile(&mut draw).to_string();
+    if let Ok(profile) = Profile::parse(&text, Side::Host) {
+        let files = render(&profile, &programs);
+        Expected::new(&profile, &helper, &source).compare(&files);
+    }
+}
+
+/// What a value in a unit has to say.
+#[derive(Debug)]
+enum Meaning {
+    /// This, letter by letter.
+    Verbatim(String),
+    /// This, once systemd has expanded it, as far as a line can carry it.
+    Text(String),
+    /// This path, and no other.
+    Path(String),
+    /// These units.
+    Names(BTreeSet<String>),
+    /// This program with these arguments.
+    Command(Vec<String>),
+}
+
+impl Meaning {
+    /// Fails unless `value` says it.
+    fn check(&self, value: &str) {
+        match self {
+            Self::Verbatim(text) => assert_eq!(value, text),
+            Self::Text(text) => assert_eq!(unit_file::expand(value), one_line(text)),
+            Self::Path(path) => assert_eq!(unit_file::expand(value), *path),
+            Self::Names(names) => {
+                let found = unit_file::names(value);
+                assert!(found.iter().all(|name| is_unit_name(name)), "{value:?}");
+                assert_eq!(&found.into_iter().collect::<BTreeSet<_>>(), names);
+            }
+            Self::Command(words) => assert_eq!(&command::split(value), words),
+        }
+    }
+}
+
+/// Fails unless the unit `text` is `template` with the values that `fields` mean.
+///
+/// `@ORDER@` stands for several settings: the names of these, each with units.
+fn compare(text: &str, template: &str, fields: &[(&str, Meaning)], order: &[(&str, Meaning)]) {
+    let template = template.replace("\n@ORDER@\n", "\nOrder=@ORDER@\n");
+    let mut found = unit_file::parse(text).into_iter();
+    let mut next = |section: &str, key: &str, meaning: &Meaning| {
+        let Setting { section: in_section, key: found, value } =
+            found.next().unwrap_or_else(|| panic!("no {key} in {text}"));
+        assert_eq!((&*in_section, &*found), (section, key), "{text}");
+        meaning.check(&value);
+    };
+    for Setting { section, key, value } in unit_file::parse(&template) {
+        if key == "Order" {
+            for (key, meaning) in order {
+                next(&section, key, meaning);
+            }
+        } else if let Some((_, meaning)) = fields.iter().find(|(field, _)| *field == value) {
+            next(&section, &key, meaning);
+        } else {
+            assert!(!value.contains('@') || value.contains("@*"), "nobody expects {key}={value}");
+            next(&section, &key, &Meaning::Verbatim(value));
+        }
+    }
+    assert_eq!(found.next(), None, "more than was meant in {text}");
+}
+
+/// Checks the unit of a profile that cannot be used.
+fn bad_profile(files: &[UnitFile], reason: &str, source: &str) {
+    let [unit, want] = files else { panic!("{files:?}") };
+    assert_eq!(unit.path, "vaultix-profile.service");
+    assert_eq!(want.path, "sysinit.target.wants/vaultix-profile.service");
+    let script = "printf \"%s\\n\" \"$1\" >&2; exit 78";
+    let said = format!("<3>vaultix: {}", command::told(reason));
+    let words = ["/bin/sh", "-c", script, "sh", &said].map(str::to_owned);
+    let line = r#"/bin/sh -c 'printf "%%s\\n" "$$1" >&2; exit 78' sh @REASON@"#;
+    compare(
+        text_of(unit),
+        include_str!("../../../units/vaultix-profile.service.in"),
+        &[
+            ("@PROFILE@", Meaning::Text(source.to_owned())),
+            (line, Meaning::Command(words.to_vec())),
+        ],
+        &[],
+    );
+}
+
+/// Returns the text of a file that is no link.
+fn text_of(file: &UnitFile) -> &str {
+    match &file.content {
+        Content::Text(text) => text,
+        Content::Link(target) => panic!("{} is a link to {target}", file.path),
+    }
+}
+
+/// What the units of a profile have to be, found without the generator's code.
+struct Expected<'a> {
+    /// The profile.
+    profile: &'a Profile,
+    /// The helper's path.
+    helper: &'a str,
+    /// The profile's path.
+    source: &'a str,
+}
+
+/// An item: its kind and id, the secrets it puts in, and where it goes.
+type Item<'a> = (&'static str, &'a str, BTreeSet<&'a str>, Option<&'a Placement>);
+
+/// Units that make users.
+const USERS: [&str; 2] = ["systemd-sysusers.service", "userborn.service"];
+
+impl<'a> Expected<'a> {
+    /// Starts with nothing compared.
+    fn new(profile: &'a Profile, helper: &'a str, source: &'a str) -> Self {
+        Self { profile, helper, source }
+    }
+
+    /// Fails unless `files` are what the profile means, all of it, and nothing else.
+    fn compare(&self, files: &[UnitFile]) {
+        let mut left: BTreeMap<&str, &UnitFile> =
+            files.iter().map(|file| (&*file.path, file)).collect();
+        assert_eq!(left.len(), files.len(), "two files with one name");
+        let mut take = |path: &str| {
+            left.remove(path).unwrap_or_else(|| panic!("no {path} in {:?}", left.keys()))
+        };
+        for (by, unit) in self.wants() {
+            let file = take(&format!("{by}.wants/{unit}"));
+            assert!(is_unit_name(&unit), "{unit}");
+            assert_eq!(file.content, Content::Link(format!("../{unit}")));
+        }
+        self.compare_target(&mut take);
+        self.compare_keys(&mut take);
+        for item in self.items() {
+            self.compare_item(&mut take, &item);
+        }
+        for (consumer, items) in self.consumers() {
+            let file = take(&format!("{consumer}.d/50-vaultix.conf"));
+            let template = include_str!("../../../units/consumer.conf.in");
+            compare(text_of(file), template, &[("@ITEMS@", Meaning::Names(items))], &[]);
+        }
+        assert!(left.is_empty(), "nobody expects {:?}", left.keys());
+    }
+
+    /// Returns all items.
+    fn items(&self) -> Vec<Item<'a>> {
+        let secrets = self.profile.secrets.iter().map(|(id, secret)| {
+            ("secret", &**id, BTreeSet::new(), secret.as_ref().ok().map(|it| &it.place))
+        });
+        let templates = self.profile.templates.iter().map(|(id, template)| {
+            let template = template.as_ref().ok();
+            let uses = |hash: &str| {
+                let digits = [" ", "\t", ""].map(|blank| format!("{{{{{blank}{hash}"));
+                template.is_some_and(|it| digits.iter().any(|text| it.content.contains(text)))
+            };
+            let all = self.profile.placeholders.iter();
+            let values = all.filter(|(hash, _)| uses(hash)).map(|(_, id)| &**id).collect();
+            ("template", &**id, values, template.map(|it| &it.place))
+        });
+        secrets.chain(templates).collect()
+    }
+
+    /// Returns which target or unit wants which.
+    fn wants(&self) -> Vec<(&'static str, String)> {
+        let mut wants = vec![("sysinit.target", "vaultix.target".to_owned())];
+        for (kind, id, ..) in self.items() {
+            wants.push(("vaultix.target", unit(kind, id)));
+            if self.profile.early.contains(id) {
+                wants.extend(USERS.map(|users| (users, unit(kind, id))));
+            }
+        }
+        wants
+    }
+
+    /// Returns the units that read items, each with these.
+    fn consumers(&self) -> BTreeMap<&'a str, BTreeSet<String>> {
+        let mut consumers: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for (kind, id, _, place) in self.items() {
+            let Some(place) = place else { continue };
+            for consumer in place.restart_units.iter().chain(&place.reload_units) {
+                consumers.entry(consumer).or_default().insert(unit(kind, id));
+            }
+        }
+        consumers
+    }
+
+    /// Returns the name of the ramfs's unit.
+    fn mount(&self) -> String {
+        mount_of(&self.profile.settings.decrypted_mount_point)
+    }
+
+    /// Returns the names of all mounts that may hold a key.
+    fn key_mounts(&self) -> BTreeSet<String> {
+        let keys = self.profile.settings.host_keys.iter();
+        let above = keys.flat_map(|key| key.path.ancestors().skip(1));
+        above.filter(|path| path.parent().is_some()).map(mount_of).collect()
+    }
+
+    /// Returns what `SourcePath=` means.
+    fn source(&self) -> (&'static str, Meaning) {
+        ("@PROFILE@", Meaning::Text(self.source.to_owned()))
+    }
+
+    /// Compares the ramfs, the target, and the drop-ins of the units that switch.
+    fn compare_target(&self, take: &mut impl FnMut(&str) -> &'a UnitFile) {
+        let place = self.profile.settings.decrypted_mount_point.to_str().unwrap();
+        compare(
+            text_of(take(&self.mount())),
+            include_str!("../../../units/ramfs.mount.in"),
+            &[self.source(), ("@WHERE@", Meaning::Path(place.to_owned()))],
+            &[],
+        );
+        let target = include_str!("../../../units/vaultix.target.in");
+        compare(text_of(take("vaultix.target")), target, &[self.source()], &[]);
+        for (name, keys) in
+            [("vaultix-switch-early", BTreeSet::new()), ("vaultix-switch", self.key_mounts())]
+        {
+            let mounts = keys.into_iter().chain([self.mount()]).collect();
+            let file = take(&format!("{name}.service.d/50-vaultix.conf"));
+            let template = include_str!("../../../units/switch.conf.in");
+            compare(text_of(file), template, &[("@MOUNTS@", Meaning::Names(mounts))], &[]);
+        }
+    }
+
+    /// Compares the units that wait for keys.
+    fn compare_keys(&self, take: &mut impl FnMut(&str) -> &'a UnitFile) {
+        let settings = &self.profile.settings;
+        let kind = match settings.host_pubkey.split_whitespace().next().unwrap() {
+            "ssh-ed25519" => "Ed25519",
+            "ssh-rsa" => "Rsa",
+            _ => "Age",
+        };
+        let keys = settings.host_keys.iter().filter(|key| format!("{:?}", key.kind) == kind);
+        let mut seen = BTreeSet::new();
+        let mut units = BTreeSet::new();
+        for (at, key) in (1..).zip(keys) {
+            if !seen.insert(&key.path) {
+                continue; // One unit waits for it already.
+            }
+            let number = if at == 1 { String::new() } else { format!("-{at}") };
+            let name = format!("vaultix-late-key{number}.path");
+            let path = Meaning::Path(key.path.to_str().unwrap().to_owned());
+            compare(
+                text_of(take(&name)),
+                include_str!("../../../units/vaultix-late-key.path.in"),
+                &[self.source(), ("@PATH@", path)],
+                &[],
+            );
+            units.insert(name);
+        }
+        if units.is_empty() {
+            return;
+        }
+        let command = |words: &[&str]| {
+            let systemctl = settings.systemctl.to_str().unwrap();
+            Meaning::Command([systemctl].iter().chain(words).map(|&word| word.to_owned()).collect())
+        };
+        let stop: Vec<&str> = ["stop"].into_iter().chain(units.iter().map(|it| &**it)).collect();
+        let reset = ["reset-failed", "vaultix-secret@*", "vaultix-template@*"];
+        compare(
+            text_of(take("vaultix-late-key.service")),
+            include_str!("../../../units/vaultix-late-key.service.in"),
+            &[
+                self.source(),
+                ("@SYSTEMCTL@ stop @UNITS@", command(&stop)),
+                (
+                    "@SYSTEMCTL@ reset-failed \"vaultix-secret@*\" \"vaultix-template@*\"",
+                    command(&reset),
+                ),
+                (
+                    "@SYSTEMCTL@ --no-block start vaultix.target",
+                    command(&["--no-block", "start", "vaultix.target"]),
+                ),
+            ],
+            &[],
+        );
+    }
+
+    /// Compares the unit of an item.
+    fn compare_item(
+        &self,
+        take: &mut impl FnMut(&str) -> &'a UnitFile,
+        (kind, id, values, _): &Item,
+    ) {
+        // Where no argument can be the id, the helper finds no such item, and says so.
+        let told = command::told(id);
+        let mut words = vec![self.helper, kind];
+        if self.source != "/etc/vaultix/profile.json" {
+            words.extend(["--profile", self.source]);
+        }
+        words.extend(["--", &told]);
+        let words = words.into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let mount = || Meaning::Names(BTreeSet::from([self.mount()]));
+        let exec = || Meaning::Command(words.clone());
+        compare(
+            text_of(take(&unit(kind, id))),
+            include_str!("../../../units/vaultix-item@.service.in"),
+            &[
+                self.source(),
+                ("Vaultix @KIND@ @ID@", Meaning::Text(format!("Vaultix {kind} {id}"))),
+                ("@MOUNT@", mount()),
+                ("@EXEC@", exec()),
+            ],
+            &self.order(id, values),
+        );
+    }
+
+    /// Returns the ordering of an item.
+    fn order(&self, id: &str, values: &BTreeSet<&str>) -> Vec<(&'static str, Meaning)> {
+        let users = || Meaning::Names(USERS.map(str::to_owned).into());
+        let pair = |names: BTreeSet<String>| {
+            let names = || Meaning::Names(names.clone());
+            [("Wants", names()), ("After", names())]
+        };
+        let mut order = Vec::new();
+        if self.profile.early.contains(id) {
+            order.push(("Before", users()));
+        } else {
+            order.push(("After", users()));
+            let mounts = self.key_mounts();
+            order.extend(
+                if mounts.is_empty() { None } else { Some(pair(mounts)) }.into_iter().flatten(),
+            );
+        }
+        if !values.is_empty() {
+            order.extend(pair(values.iter().map(|id| unit("secret", id)).collect()));
+        }
+        order
+    }
+}
+
+/// Returns the name of an item's unit. That of a long id is taken from the product: it is a hash.
+fn unit(kind: &str, id: &str) -> String {
+    let name = format!("vaultix-{kind}@{}.service", systemd_escape(id));
+    if name.len() <= 255 && !id.is_empty() {
+        return name;
+    }
+    vaultix_generator::escape::unit_name(&format!("vaultix-{kind}@"), id)
+}
+
+/// Returns the name of the mount unit of a path.
+fn mount_of(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref().to_str().unwrap();
+    format!("{}.mount", systemd_escape(path.trim_start_matches('/')))
+}
+
+/// Draws a profile: right in most places, so that something comes of it.
+#[must_use]
+pub fn draw_profile(draw: &mut Draw) -> Value {
+    let ids: Vec<String> = (0..=draw.below(4))
+        .map(|i| format!("{}{}", draw.text(), ["", "2", "", "b"][i % 4]))
+        .collect();
+    let hash = |i: usize| ["a", "b", "c", "d"][i % 4].repeat(64);
+    let mut secrets = json!({});
+    let mut placeholder = json!({});
+    for (i, id) in ids.iter().enumerate() {
+        let mut secret = draw_place(draw);
+        secret["cipher"] = json!(draw.path());
+        secret["file"] = json!("f");
+        if draw.one_in(4) {
+            secret["insert"] = json!({ hash(i): { "order": 0, "content": draw.text() } });
+        }
+        secrets[id] = secret;
+        placeholder[id] = json!(format!("{{{{ {} }}}}", hash(i)));
+    }
+    let mut templates = json!({});
+    for _ in 0..draw.below(3) {
+        let mut template = draw_place(draw);
+        let used: Vec<String> = (0..draw.below(3))
+            .map(|_| format!("{}{{{{ {} }}}}", draw.text(), hash(draw.below(4))))
+            .collect();
+        template["content"] = json!(used.concat());
+        templates[draw.text()] = template;
+    }
+    let early: Vec<&String> = ids.iter().filter(|_| draw.one_in(4)).collect();
+    json!({
+        "version": 1,
+        "settings": draw_settings(draw),
+        "secrets": secrets, "templates": templates,
+        "placeholder": placeholder, "beforeUserborn": early,
+    })
+}
+
+/// Draws the settings of a host.
+fn draw_settings(draw: &mut Draw) -> Value {
+    let kinds = ["ed25519", "ed25519", "rsa", "age"];
+    let keys: Vec<Value> = (0..draw.below(4))
+        .map(|_| json!({ "path": draw.path(), "type": draw.pick(&kinds) }))
+        .collect();
+    let pubkey = *draw.pick(&["ssh-ed25519 AAAA", "ssh-rsa AAAA me", "age1x"]);
+    let mut settings = json!({ "hostIdentifier": "h", "hostPubkey": pubkey, "hostKeys": keys });
+    if draw.one_in(3) {
+        settings["decryptedMountPoint"] = json!(draw.path());
+    }
+    if draw.one_in(4) {
+        settings["decryptedDir"] = json!(draw.path());
+    }
+    if draw.one_in(4) {
+        settings["systemctl"] = json!(format!("/{}", draw.path()).replace('\0', ""));
+    }
+    settings
+}
+
+/// Draws what secrets and templates have in common.
+fn draw_place(draw: &mut Draw) -> Value {
+    let mut place = json!({});
+    let units = ["nginx.service", "a@b.service", "x.socket", "-.mount", "a\\x2db.service"];
+    for field in ["restartUnits", "reloadUnits"] {
+        let count = draw.below(3);
+        let unit = |draw: &mut Draw| {
+            if draw.one_in(8) { draw.text() } else { (*draw.pick(&units)).to_owned() }
+        };
+        place[field] = (0..count).map(|_| unit(draw)).collect();
+    }
+    for field in ["id", "name", "owner", "mode"] {
+        if draw.one_in(8) {
+            place[field] = json!(draw.name());
+        }
+    }
+    if draw.one_in(4) {
+        place["path"] = json!(draw.path());
+    }
+    place
+}

@@ -1,0 +1,52 @@
+//! work tree → the product under very many, very large and very fast, in containers.
+
+use std::env;
+
+use argh::FromArgs;
+use xshell::cmd;
+use xtask::workspace::{self, Result};
+use xtask::{container, packages, system};
+
+use crate::install;
+
+/// Run the load and isolation tests in full, about ten minutes; as root
+#[derive(FromArgs)]
+#[argh(subcommand, name = "load")]
+pub(crate) struct Args {
+    /// run only tests whose name holds this
+    #[argh(positional)]
+    filter: Option<String>,
+}
+
+/// The tests that can be run with more than they are in CI.
+const TESTS: [&str; 5] = [
+    "nobody_else_sees_it_at_any_time",
+    "many_secrets_and_many_switches",
+    "restarts_in_a_row_and_at_once",
+    "two_switches_at_once",
+    "accounts_are_being_written",
+];
+
+/// Runs them one after the other, so that each has the machine for itself.
+///
+/// # Errors
+///
+/// Something that is needed is not there, or a test failed.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let sh = workspace::shell()?;
+    packages::ensure(&sh, packages::BOOT)?;
+    if !packages::is_root(&sh)? {
+        return Err("booting a container takes root".into());
+    }
+    system::make(&sh)?;
+    let prefix = workspace::target()?.join("stage");
+    install::into(&prefix)?;
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let tests = args.filter.as_deref().map_or(TESTS.to_vec(), |filter| vec![filter]);
+    cmd!(sh, "{cargo} test --locked --test boot --no-fail-fast -- --test-threads 1 {tests...}")
+        .env("VAULTIX_PREFIX", prefix)
+        .env("VAULTIX_TESTS", "all")
+        .env(container::LOAD, "full")
+        .run()?;
+    Ok(())
+}
