@@ -4,7 +4,7 @@ _vaultix() {
   local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
   COMPREPLY=()
   case $before in
-    --from | --identity | --profile | -i | -p) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --from | --identity | --old | --profile | -i | -p) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --cache | --into) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
     --host | --secret | --recipient | -r) return ;;
   esac
@@ -14,7 +14,7 @@ _vaultix() {
   case $verb in
     renc) words='--help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet -v --verbose' ;;
     edit) words='--help -p --profile -i --identity -r --recipient --stdin --from -v --verbose' ;;
-    rekey) words='--help -p --profile -i --identity -r --recipient -v --verbose' ;;
+    rekey) words='--help -p --profile -i --identity --old -r --recipient -v --verbose' ;;
     deploy) words='--help -p --profile --early -v --verbose' ;;
     check) words='--help -p --profile --cache --json -v --verbose' ;;
     status) words='--help -p --profile --cache --json -v --verbose' ;;

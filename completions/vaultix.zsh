@@ -5,6 +5,8 @@ local -a verbs
 verbs=(
     'renc:re-encrypt secrets for the hosts that need them'
     'edit:change a secret in your editor, or make a new one'
+    'init:make an identity, a first secret, and what a flake needs'
+    'generate:make the secrets that have a generator and do not exist yet'
     'rekey:encrypt every secret anew, to the present identities and recipients'
     'deploy:put the secrets of this machine in place without systemd, for emergencies'
     'check:tell whether every host has every secret, without any key'
@@ -41,10 +43,26 @@ rest) case $line[1] in
     '*'--from'[take the new text from this file]:file:_files' \
     '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
     '1:file:_files' ;;
+  init) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-i,--identity}'[the identity'\''s file; default ~/.config/vaultix/identity.txt]:file:_files' \
+    '*'--passphrase'[lock a new identity with a passphrase, which is asked for]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
+    '1:directory:_files -/' ;;
+  generate) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
+    '*'{-i,--identity}'[encrypt to the identities in this file, and open with them what secrets are made from; repeat for several files]:file:_files' \
+    '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
+    '*'--secret'[make this secret only, and what it is made from; repeat for several]:id: ' \
+    '*'--dry-run'[show what would be made, and make nothing]' \
+    '*'{-q,--quiet}'[say only what failed, and the count]' \
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   rekey) _arguments \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
     '*'{-i,--identity}'[open secrets with the identities in this file, and encrypt to them; repeat for several files]:file:_files' \
+    '*'--old'[open secrets with the identities in this file, but do not encrypt to them; repeat for several files]:file:_files' \
     '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
     '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
   deploy) _arguments \

@@ -20,6 +20,7 @@ lib.genAttrs
   [
     "renc"
     "edit"
+    "generate"
     "view"
     "check"
     "status"

@@ -16,6 +16,7 @@ let
   cfg = config.vaultix;
   host = cfg.settings.hostIdentifier;
   hasItems = cfg.secrets != { } || cfg.templates != { };
+  isGenerated = id: cfg.secrets.${id}.generator != null;
   isEarly = id: builtins.elem id cfg.beforeUserborn;
 
   ensure = assertion: what: because: fix: {
@@ -34,8 +35,13 @@ let
       "Nix does not see ${
         list (map (id: flakePlace cfg.secrets.${id}.file) withoutSource)
       }; in a flake, it sees what git tracks"
-      "git add them; what does not exist yet is made by: vaultix edit ${
-        flakePlace cfg.secrets.${builtins.head withoutSource}.file
+      "git add them; what does not exist yet is made by: ${
+        lib.concatStringsSep " and " (
+          lib.optional (lib.any isGenerated withoutSource) "vaultix generate"
+          ++ map (id: "vaultix edit ${flakePlace cfg.secrets.${id}.file}") (
+            lib.take 1 (filter (id: !isGenerated id) withoutSource)
+          )
+        )
       }"
     )
     (ensure (withoutEntry == [ ]) "cannot use ${list withoutEntry} of vaultix.secrets on host ${host}"

@@ -11,7 +11,13 @@ let
     src = ../.;
     filter =
       path: _:
-      lib.elem (lib.head (lib.splitString "/" (lib.removePrefix "${toString ../.}/" (toString path)))) [
+      let
+        inside = lib.removePrefix "${toString ../.}/" (toString path);
+      in
+      # What `vaultix init` begins with.
+      inside == "nix"
+      || lib.hasPrefix "nix/template" inside
+      || lib.elem (lib.head (lib.splitString "/" inside)) [
         "Cargo.lock"
         "Cargo.toml"
         "completions"

@@ -4,6 +4,8 @@
 # together with every store path it names. Only builtins.
 let
   inherit (builtins)
+    attrNames
+    filter
     intersectAttrs
     mapAttrs
     ;
@@ -33,6 +35,15 @@ let
       insert = mapAttrs (_: insert) item.insert;
     }
     // ciphertext id item;
+
+  # What is not set is left out: only some of it goes with each kind.
+  generator =
+    item:
+    { inherit (item) kind; }
+    // unless null { inherit (item) length user; }
+    // unless [ ] { inherit (item) dependencies command; };
+  unless =
+    empty: values: removeAttrs values (filter (name: values.${name} == empty) (attrNames values));
 
   template =
     _: item:
@@ -72,6 +83,12 @@ in
   # What a host reads. `cipher` maps the id of a secret to the store path of its ciphertext.
   host = cipher: profile (id: _: { cipher = cipher id; });
 
-  # What the desk reads: where each secret's master ciphertext lies.
-  desk = profile (_: item: { file = toString item.file; });
+  # What the desk reads: where each secret's master ciphertext lies, and how it is made if it does not.
+  desk = profile (
+    _: item:
+    {
+      file = toString item.file;
+    }
+    // (if item.generator == null then { } else { generator = generator item.generator; })
+  );
 }

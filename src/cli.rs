@@ -45,6 +45,10 @@ pub enum Verb {
     Renc(Renc),
     /// A secret's text.
     Edit(Edit),
+    /// A beginning.
+    Init(Init),
+    /// Secrets that a program can make.
+    Generate(Generate),
     /// Everything, to other recipients.
     Rekey(Rekey),
     /// What units would do.
@@ -145,12 +149,80 @@ pub struct Edit {
     pub verbose: bool,
 }
 
+/// make an identity, a first secret, and what a flake needs
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "init",
+    example = "{command_name}\n{command_name} --passphrase\n{command_name} ~/infrastructure --identity ~/keys/me.txt",
+    note = "Replaces nothing. Where there is no flake, it makes one; where there is, it prints what to put into it.",
+    error_code(0, "all of it exists"),
+    error_code(73, "something cannot be written")
+)]
+pub struct Init {
+    /// where to begin; default the flake around the working directory, or that directory
+    #[argh(positional, arg_name = "dir")]
+    pub directory: Option<PathBuf>,
+
+    /// the identity's file; default ~/.config/vaultix/identity.txt
+    #[argh(option, short = 'i', arg_name = "file")]
+    pub identity: Option<PathBuf>,
+
+    /// lock a new identity with a passphrase, which is asked for
+    #[argh(switch)]
+    pub passphrase: bool,
+
+    /// tell each step: what is read, run, opened and made
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+}
+
+/// make the secrets that have a generator and do not exist yet
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "generate",
+    example = "{command_name} --dry-run\n{command_name} --secret wireguard",
+    note = "Replaces nothing. To have a secret made anew, remove its file, and the one of its public half.",
+    error_code(0, "every secret that has a generator exists"),
+    error_code(1, "some secrets failed, each of them is named")
+)]
+pub struct Generate {
+    /// read the profile of a host from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    pub profiles: Vec<PathBuf>,
+
+    /// encrypt to the identities in this file, and open with them what secrets are made from; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    pub identities: Vec<PathBuf>,
+
+    /// encrypt to this recipient, too; repeat for several
+    #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]
+    pub recipients: Vec<String>,
+
+    /// make this secret only, and what it is made from; repeat for several
+    #[argh(option, long = "secret", arg_name = "id")]
+    pub secrets: Vec<String>,
+
+    /// show what would be made, and make nothing
+    #[argh(switch)]
+    pub dry_run: bool,
+
+    /// say only what failed, and the count
+    #[argh(switch, short = 'q')]
+    pub quiet: bool,
+
+    /// tell each step: what is read, run, opened and made
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+}
+
 /// encrypt every secret anew, to the present identities and recipients
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "rekey",
-    example = "{command_name} --identity ~/old.txt --identity ~/new.txt",
+    example = "{command_name} --old ~/old.txt --identity ~/new.txt",
     note = "Changes all secrets or none. Whoever could open an old version still can: git keeps it.",
     error_code(0, "every secret is encrypted anew"),
     error_code(77, "no identity opens one of them, and none was changed")
@@ -163,6 +235,10 @@ pub struct Rekey {
     /// open secrets with the identities in this file, and encrypt to them; repeat for several files
     #[argh(option, short = 'i', long = "identity", arg_name = "file")]
     pub identities: Vec<PathBuf>,
+
+    /// open secrets with the identities in this file, but do not encrypt to them; repeat for several files
+    #[argh(option, long = "old", arg_name = "file")]
+    pub old: Vec<PathBuf>,
 
     /// encrypt to this recipient, too; repeat for several
     #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]
@@ -394,6 +470,8 @@ impl Cli {
         let (more, tells) = match verb {
             Some(Verb::Renc(renc)) => (Some(&mut renc.profiles), renc.verbose),
             Some(Verb::Edit(edit)) => (Some(&mut edit.profiles), edit.verbose),
+            Some(Verb::Init(init)) => (None, init.verbose),
+            Some(Verb::Generate(generate)) => (Some(&mut generate.profiles), generate.verbose),
             Some(Verb::Rekey(rekey)) => (Some(&mut rekey.profiles), rekey.verbose),
             Some(Verb::Deploy(deploy)) => (Some(&mut deploy.profiles), deploy.verbose),
             Some(Verb::Check(check)) => (Some(&mut check.profiles), check.verbose),

@@ -16,6 +16,8 @@ const DEFAULT_CACHE: &str = "secrets/cache";
 
 /// What verbs about all hosts work with.
 pub struct Desk {
+    /// Where the flake is; empty without one.
+    pub root: PathBuf,
     /// The hosts.
     pub profiles: Vec<Profile>,
     /// Files with identities.
@@ -56,7 +58,7 @@ impl Desk {
             flake::shown(&root.join(place.trim_start_matches("./")))
         });
         let identities = given_or(identities, &settings, &root);
-        Ok(Self { profiles, identities, recipients: settings.extra_recipients, cache })
+        Ok(Self { root, profiles, identities, recipients: settings.extra_recipients, cache })
     }
 }
 

@@ -64,7 +64,9 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
         return Err(Error::new(Exit::Data, format!("cannot save {}", path.display()))
             .because("the new text is empty"));
     }
-    if old.is_some_and(|old| old.expose() == new.expose()) {
+    // Who names a recipient wants it to be one, whatever the text is.
+    let same = old.is_some_and(|old| old.expose() == new.expose());
+    if same && args.recipients.is_empty() {
         report::count(format_args!("{}: unchanged", path.display()));
         return Ok(Exit::Done);
     }

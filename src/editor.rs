@@ -1,12 +1,8 @@
 //! [`Plaintext`] → the user's editor, on a file in memory → [`Plaintext`].
 
-mod directory;
-
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
 
@@ -16,9 +12,9 @@ use vaultix_units::plaintext::Plaintext;
 use crate::error::{Error, Exit, Result};
 use crate::foreground;
 use crate::interrupt::Interrupt;
+use crate::memory::Directory;
 use crate::program;
 use crate::report;
-use directory::Directory;
 
 /// Lets the user change `text` in a file called `name`, and returns what they saved.
 ///
@@ -29,15 +25,15 @@ use directory::Directory;
 ///
 /// When there is no file system in memory, no editor, or when the editor fails.
 pub fn edit(text: &Plaintext, name: &OsStr, interrupt: &Interrupt) -> Result<Plaintext> {
-    let directory = Directory::new()?;
-    let path = directory.path.join(name);
-    let cannot = |error: io::Error| {
-        Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(error)
-    };
-    let mut file =
-        File::options().write(true).create_new(true).mode(0o600).open(&path).map_err(cannot)?;
-    file.write_all(text.expose()).map_err(cannot)?;
-    drop(file);
+    let directory = Directory::new().map_err(|reason| {
+        Error::new(Exit::CantCreate, "cannot open an editor without putting the secret on a disk")
+            .because(reason)
+            .fix("set XDG_RUNTIME_DIR to a directory on a tmpfs, or pass the text with --stdin")
+    })?;
+    let path = directory.write(name.as_ref(), text).map_err(|error| {
+        let what = format!("cannot write {}", directory.path.join(name).display());
+        Error::new(Exit::CantCreate, what).because(error)
+    })?;
 
     let command = command();
     report::detail(format_args!("starting the editor {} on {}", command.display(), path.display()));

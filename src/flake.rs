@@ -15,7 +15,7 @@ use crate::error::{Error, Exit, Result};
 use crate::report;
 
 /// Where Nix keeps what it evaluates.
-const STORE: &str = "/nix/store";
+pub const STORE: &str = "/nix/store";
 
 /// What a flake says in `vaultix.settings`. Twin of `settings` in `nix/desk.nix`.
 #[derive(Deserialize, Default)]
@@ -83,14 +83,28 @@ pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
     texts.into_iter().map(read).collect()
 }
 
-/// Returns the file of the work tree that `path`, in the copy that Nix evaluates, is a copy of.
+/// Returns the file of the work tree that `path`, in the copy that Nix evaluates, is a copy of, or would be if it
+/// existed.
 ///
 /// The user knows it by this name, and it is the one that can be changed.
 fn in_work_tree(root: &Path, path: &Path) -> Option<PathBuf> {
     let mut inside = path.strip_prefix(STORE).ok()?.components();
     inside.next()?;
     let ours = root.join(inside.as_path());
-    (fs::read(&ours).ok()? == fs::read(path).ok()?).then(|| shown(&ours))
+    if is_same(&ours, path) {
+        return Some(shown(&ours));
+    }
+    // It may not exist, and the flake may not be at the top of what Nix copies.
+    let mut folders = path.ancestors().skip(1).take_while(|folder| *folder != Path::new(STORE));
+    let flake = root.join("flake.nix");
+    let copy = folders.find(|folder| is_same(&flake, &folder.join("flake.nix")))?;
+    let ours = root.join(path.strip_prefix(copy).ok()?);
+    (is_same(&ours, path) || !path.exists()).then(|| shown(&ours))
+}
+
+/// Returns whether both files are there, with the same bytes.
+fn is_same(one: &Path, other: &Path) -> bool {
+    fs::read(one).is_ok_and(|bytes| fs::read(other).is_ok_and(|others| bytes == others))
 }
 
 /// Returns `path` relative to the working directory, if it is below it.

@@ -1,6 +1,6 @@
 //! new files in a work tree → files that git, and so a flake, knows of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::error::{Error, Exit, Result};
-use crate::report;
+use crate::report::{self, Report};
 
 /// Whether a flake sees the files.
 pub enum Tracked {
@@ -55,6 +55,30 @@ pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
         .collect();
     let add = ["add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"];
     git(directory, &add, &list).map(|_| Tracked::Yes)
+}
+
+/// Makes git aware of the new files `paths`, wherever they are; warns where it ignores them. Returns what failed.
+pub fn track_all<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, report: &Report) -> Vec<Error> {
+    let mut folders: BTreeMap<&Path, BTreeSet<PathBuf>> = BTreeMap::new();
+    for path in paths {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let names = folders.entry(folder.unwrap_or(Path::new("."))).or_default();
+        names.extend(path.file_name().map(PathBuf::from));
+    }
+    let tracked = folders.iter().map(|(folder, names)| match track(folder, names)? {
+        Tracked::Yes => Ok(()),
+        Tracked::Ignored => {
+            warn(folder, report);
+            Ok(())
+        }
+    });
+    tracked.filter_map(Result::err).collect()
+}
+
+/// Says that git ignores files in `directory`.
+pub fn warn(directory: &Path, report: &Report) {
+    let directory = directory.display();
+    report.warning(format_args!("git ignores files in {directory}, so a flake will not find them"));
 }
 
 /// Returns whether `directory` is in a work tree of git, which does not reach over the border of a file system.

@@ -5,10 +5,14 @@ use age::ssh;
 use age::x25519;
 use zeroize::Zeroizing;
 
+use crate::pq;
+
 /// One identity, as it stands in a file.
 pub enum Key {
     /// A native identity of age.
     Native(x25519::Identity),
+    /// A post-quantum identity of age.
+    PostQuantum(Box<pq::Identity>),
     /// An ssh private key.
     Ssh(Box<ssh::Identity>),
     /// An ssh private key under a passphrase, and its public half.
@@ -75,6 +79,12 @@ fn native(line: &str, number: usize) -> Result<Key, String> {
     if line.starts_with("AGE-SECRET-KEY-1") {
         return match line.parse() {
             Ok(key) => Ok(Key::Native(key)),
+            Err(reason) => Err(format!("line {number} is not a whole identity of age: {reason}")),
+        };
+    }
+    if line.starts_with("AGE-SECRET-KEY-PQ-1") {
+        return match line.parse() {
+            Ok(key) => Ok(Key::PostQuantum(Box::new(key))),
             Err(reason) => Err(format!("line {number} is not a whole identity of age: {reason}")),
         };
     }

@@ -181,10 +181,7 @@ fn track(directory: &Path, made: &BTreeMap<String, Fields>, report: &Report) -> 
     }
     let files = made.keys().map(|id| name::file(Path::new(""), id)).collect();
     if matches!(git::track(directory, &files)?, Tracked::Ignored) {
-        report.warning(format_args!(
-            "git ignores files in {}, so a flake will not find them",
-            directory.display()
-        ));
+        git::warn(directory, report);
     }
     Ok(())
 }

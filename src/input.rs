@@ -59,6 +59,15 @@ pub fn stdin(limit: u64, interrupt: &Interrupt) -> io::Result<Zeroizing<Vec<u8>>
     whole(Patient { file, interrupt: Some(interrupt) }, 0, limit)
 }
 
+/// Reads what another program writes into `pipe` to its end, up to `limit` bytes.
+///
+/// # Errors
+///
+/// As [`file()`].
+pub fn pipe(pipe: OwnedFd, limit: u64, interrupt: &Interrupt) -> io::Result<Zeroizing<Vec<u8>>> {
+    whole(Patient { file: pipe, interrupt: Some(interrupt) }, 0, limit)
+}
+
 /// Reads all of `reader`, of which `size` bytes are expected and `limit` allowed.
 fn whole(reader: Patient, size: u64, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     // One byte over, so that the last read finds the end without growing.

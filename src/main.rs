@@ -10,17 +10,22 @@ mod editor;
 mod error;
 mod flake;
 mod foreground;
+mod generate;
 mod git;
 mod identity;
 mod import;
+mod init;
 mod input;
 mod interrupt;
+mod keygen;
 mod master;
+mod memory;
 mod need;
 mod pager;
 mod pick;
 mod plan;
 mod plugin;
+mod pq;
 mod profiles;
 mod program;
 mod prompt;
@@ -91,6 +96,8 @@ fn run() -> Result<Exit> {
     match &cli.verb {
         Some(Verb::Renc(args)) => renc::run(args, &cli),
         Some(Verb::Edit(args)) => edit::run(args, &cli),
+        Some(Verb::Init(args)) => init::run(args),
+        Some(Verb::Generate(args)) => generate::run(args, &cli),
         Some(Verb::Check(args)) => check::run(args, &cli),
         Some(Verb::Rekey(args)) => rekey::run(args, &cli),
         Some(Verb::Deploy(args)) => deploy::run(args, &cli),

@@ -43,6 +43,8 @@ pub struct Master {
     entries: Vec<Entry>,
     /// Recipients that comments in the files name, with the file.
     comments: Vec<(PathBuf, String)>,
+    /// Files with keys that open secrets, and to which nothing is encrypted any more.
+    old: BTreeSet<PathBuf>,
 }
 
 /// One key.
@@ -68,7 +70,23 @@ impl Master {
     ///
     /// Names the first file that cannot be read, or holds something else.
     pub fn read(paths: &[PathBuf], interrupt: &Interrupt) -> Result<Self> {
-        let mut master = Self { entries: Vec::new(), comments: Vec::new() };
+        let mut master = Self { entries: Vec::new(), comments: Vec::new(), old: BTreeSet::new() };
+        master.read_more(paths, interrupt)?;
+        Ok(master)
+    }
+
+    /// Reads the identity files `paths`, too, which open secrets and are no recipients any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Master::read`].
+    pub fn read_old(&mut self, paths: &[PathBuf], interrupt: &Interrupt) -> Result<()> {
+        self.old.extend(paths.iter().cloned());
+        self.read_more(paths, interrupt)
+    }
+
+    /// Reads files.
+    fn read_more(&mut self, paths: &[PathBuf], interrupt: &Interrupt) -> Result<()> {
         for path in paths {
             let what = || {
                 Error::new(
@@ -85,9 +103,9 @@ impl Master {
             let found = identity::parse(&text).map_err(|reason| what().because(reason))?;
             let count = found.keys.len();
             report::detail(format_args!("read {} for identities: {count}", path.display()));
-            master.add(path, found, master.entries.len());
+            self.add(path, found, self.entries.len());
         }
-        Ok(master)
+        Ok(())
     }
 
     /// Puts what the file `path` holds in front of entry `at`.
@@ -122,7 +140,7 @@ impl Master {
                     session.tell(format_args!("the plugin {name}"));
                     0
                 }
-                Key::Native(_) | Key::Ssh(_) | Key::Plugin(_) => 0,
+                Key::Native(_) | Key::PostQuantum(_) | Key::Ssh(_) | Key::Plugin(_) => 0,
             };
             if left == 0 {
                 at += 1;
@@ -169,7 +187,7 @@ impl Master {
     pub fn recipients(&mut self, extra: Vec<Parsed>, prompt: &Prompt) -> Result<Vec<Parsed>> {
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
-            if let Key::LockedFile(_) = entry.key {
+            if matches!(entry.key, Key::LockedFile(_)) && !self.old.contains(&entry.path) {
                 let found = unlock(entry, "to find its recipient", prompt)?;
                 let Entry { path, .. } = self.entries.remove(at);
                 self.add(&path, found, at);
@@ -183,7 +201,8 @@ impl Master {
             let mut fitting = parsed.filter(|one| one.plugin() == Some(name)).peekable();
             fitting.peek().is_some().then(|| fitting.collect::<Vec<_>>())
         };
-        let recipients = self.entries.iter().flat_map(|entry| match &entry.key {
+        let entries = self.entries.iter().filter(|entry| !self.old.contains(&entry.path));
+        let recipients = entries.flat_map(|entry| match &entry.key {
             Key::Plugin(identity) => of_comments(&entry.path, identity.plugin())
                 .unwrap_or_else(|| vec![Parsed::PluginIdentity(identity.clone())]),
             key => key.recipient().into_iter().collect(),
@@ -203,6 +222,7 @@ impl Key {
     fn plain(&self) -> Option<&(dyn Identity + Sync)> {
         match self {
             Self::Native(key) => Some(key),
+            Self::PostQuantum(key) => Some(&**key),
             Self::Ssh(key) => Some(&**key),
             Self::LockedSsh(..) | Self::LockedFile(_) | Self::Plugin(_) => None,
         }
@@ -216,6 +236,11 @@ impl Key {
         };
         match self {
             Self::Native(key) => {
+                let public = key.to_public();
+                let text = public.to_string();
+                Some(Parsed::Ours(Box::new(public), text))
+            }
+            Self::PostQuantum(key) => {
                 let public = key.to_public();
                 let text = public.to_string();
                 Some(Parsed::Ours(Box::new(public), text))

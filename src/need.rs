@@ -66,6 +66,7 @@ impl Need {
                     digests.insert(path, digest);
                 }
                 Err(error) => {
+                    let error = with_fix(error, profiles, &path);
                     let ids = users(profiles, &path);
                     faults.errors.push(error.under(format!("cannot re-encrypt {ids}")));
                 }
@@ -128,6 +129,13 @@ impl Need {
 /// Returns whether the user wants the secret `id`.
 fn is_asked(args: &Renc, id: &String) -> bool {
     args.secrets.is_empty() || args.secrets.contains(id)
+}
+
+/// Says that `source`, which cannot be read, can be made, if that is so.
+fn with_fix(error: Error, profiles: &[Profile], source: &Path) -> Error {
+    let mut secrets = profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
+    let is_made = secrets.any(|secret| secret.ciphertext == source && secret.generator.is_some());
+    if error.exit == Exit::NoInput && is_made { error.fix("vaultix generate") } else { error }
 }
 
 /// Names the secrets that come from `source`: `secret "wifi" for hosts db, web`.

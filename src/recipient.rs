@@ -7,6 +7,7 @@ use age::{EncryptError, Encryptor, Recipient};
 use vaultix_units::plaintext::Plaintext;
 
 use crate::plugin;
+use crate::pq;
 use crate::prompt::Prompt;
 
 /// A recipient that may be used from many threads.
@@ -25,6 +26,9 @@ pub fn canonical(recipient: &str) -> String {
     }
 }
 
+/// How a post-quantum recipient begins.
+const POST_QUANTUM: &str = "age1pq1";
+
 /// Reads the recipient of a host: an ssh key or a native recipient of age, as nothing else opens at boot.
 ///
 /// # Errors
@@ -32,6 +36,9 @@ pub fn canonical(recipient: &str) -> String {
 /// What is wrong with it, as a clause.
 pub fn of_host(recipient: &str) -> Result<Shared, String> {
     let text = canonical(recipient);
+    if text.starts_with(POST_QUANTUM) {
+        return Err(format!("\"{text}\" is post-quantum, which hosts cannot open"));
+    }
     if text.starts_with("age1") {
         return match text.parse::<age::x25519::Recipient>() {
             Ok(key) => Ok(Box::new(key)),
@@ -135,6 +142,17 @@ pub fn of_desk(recipient: &str) -> Result<Parsed, String> {
     if let Ok(tagged) = text.parse::<age::tag::Recipient>() {
         return Ok(Parsed::Ours(Box::new(tagged), text));
     }
+    if let Ok(tagged) = text.parse::<age::tagpq::Recipient>() {
+        return Ok(Parsed::Ours(Box::new(tagged), text));
+    }
+    if text.starts_with(POST_QUANTUM) {
+        return match text.parse::<pq::Recipient>() {
+            Ok(key) => Ok(Parsed::Ours(Box::new(key), text)),
+            Err(reason) => {
+                Err(format!("\"{text}\" is not a post-quantum recipient of age: {reason}"))
+            }
+        };
+    }
     let ours = of_host(&text).map(|recipient| Parsed::Ours(recipient, text.clone()));
     ours.or_else(|reason| {
         text.parse::<age::plugin::Recipient>().map(Parsed::Plugin).map_err(|_| reason)
@@ -157,6 +175,18 @@ pub fn encrypt<'a>(
     writer.write_all(bytes)?;
     writer.finish()?;
     Ok(ciphertext)
+}
+
+/// Says why something cannot be encrypted.
+pub fn reason(error: &EncryptError) -> String {
+    match error {
+        EncryptError::IncompatibleRecipients { .. } => {
+            "post-quantum recipients and others cannot share a file: it would be as weak as the \
+             others"
+                .to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]

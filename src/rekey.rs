@@ -36,6 +36,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
     let mut master = Master::read(&desk.identities, &interrupt)?;
+    master.read_old(&args.old, &interrupt)?;
     let paths: BTreeSet<&PathBuf> = desk
         .profiles
         .iter()

@@ -69,10 +69,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let files = need.wanted.keys().map(|entry| Path::new(&entry.host).join(&entry.name)).collect();
     match git::track(&root, &files) {
         Ok(Tracked::Yes) => {}
-        Ok(Tracked::Ignored) => report.warning(format_args!(
-            "git ignores files in {}, so a flake will not find them",
-            root.display()
-        )),
+        Ok(Tracked::Ignored) => git::warn(&root, &report),
         Err(error) => faults.errors.push(error),
     }
     let line = format!(

@@ -26,13 +26,27 @@ impl Target {
     ///
     /// The system's own, with the file's name.
     pub fn new(path: &Path) -> Result<Self> {
-        Self::create(path).map_err(|error| {
+        Self::with_mode(path, 0o666)
+    }
+
+    /// The same, for a file that only the user may read, if it is new.
+    ///
+    /// # Errors
+    ///
+    /// As [`Target::new`].
+    pub fn private(path: &Path) -> Result<Self> {
+        Self::with_mode(path, 0o600)
+    }
+
+    /// Makes the successor with `mode`, less the user's umask, unless the file is there and has one.
+    fn with_mode(path: &Path, mode: u32) -> Result<Self> {
+        Self::create(path, mode).map_err(|error| {
             Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(error)
         })
     }
 
     /// Does that.
-    fn create(path: &Path) -> io::Result<Self> {
+    fn create(path: &Path, new_mode: u32) -> io::Result<Self> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
         let directory = path.parent().unwrap_or(Path::new(""));
@@ -51,7 +65,7 @@ impl Target {
             Ok(metadata) => Some(metadata.permissions().mode()),
             Err(_) => None,
         };
-        let file = File::options().write(true).create_new(true).mode(0o666).open(&beside)?;
+        let file = File::options().write(true).create_new(true).mode(new_mode).open(&beside)?;
         let target = Self { path, beside, file };
         if let Some(mode) = mode {
             target.file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;

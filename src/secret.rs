@@ -1,7 +1,8 @@
 //! secret file ↔ its text, in the form that it has.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use age::Identity;
 use age::armor::{ArmoredWriter, Format};
@@ -53,6 +54,44 @@ impl Secret {
     }
 }
 
+/// Opens the secrets `paths`, all in one session; without any, asks for nothing.
+///
+/// # Errors
+///
+/// When the user interrupts. What fails of a single secret stands in its place.
+pub fn open_all(
+    paths: &BTreeSet<&Path>,
+    master: &mut Master,
+    prompt: &Prompt,
+) -> Result<BTreeMap<PathBuf, Result<Plaintext>>> {
+    let mut outcomes = BTreeMap::new();
+    let (mut headers, mut files) = (Vec::new(), Vec::new());
+    for &path in paths {
+        let read = Secret::read(path).and_then(|secret| {
+            let missing = || {
+                Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+                    .because("it does not exist")
+            };
+            let Secret { ciphertext, .. } = secret.ok_or_else(missing)?;
+            let stanzas = header::stanzas(&ciphertext)
+                .map_err(|error| source::cannot_open(path, &error, &[]))?;
+            headers.push(stanzas);
+            files.push((path, ciphertext));
+            Ok(())
+        });
+        if let Err(error) = read {
+            outcomes.insert(path.to_owned(), Err(error));
+        }
+    }
+    let session = master.open(&headers, prompt)?;
+    for ((path, ciphertext), key) in files.iter().zip(&session.keys) {
+        let opened = decrypt::decrypt(ciphertext, std::iter::once(key as &dyn Identity))
+            .map_err(|error| source::cannot_open(path, &error, &session.notes));
+        outcomes.insert((*path).to_owned(), opened);
+    }
+    Ok(outcomes)
+}
+
 /// Encrypts `text` in `format`.
 ///
 /// # Errors
@@ -64,7 +103,7 @@ pub fn encrypt(
     format: &Format,
 ) -> std::result::Result<Vec<u8>, String> {
     let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
-    let binary = recipient::encrypt(text, recipients).map_err(|error| error.to_string())?;
+    let binary = recipient::encrypt(text, recipients).map_err(|error| recipient::reason(&error))?;
     let armor = || {
         let mut writer = ArmoredWriter::wrap_output(Vec::new(), copy(format))?;
         writer.write_all(&binary)?;

@@ -42,6 +42,10 @@ mod traces;
 #[path = "desk/check.rs"]
 mod check;
 
+/// Secrets that programs make.
+#[path = "desk/generate.rs"]
+mod generate;
+
 /// One fault at every step.
 #[path = "desk/fault.rs"]
 mod fault;
@@ -53,6 +57,10 @@ mod fleet;
 /// Identities of every kind, and how they are unlocked.
 #[path = "desk/identity.rs"]
 mod identity;
+
+/// A beginning.
+#[path = "desk/init.rs"]
+mod init;
 
 /// Coming from an older scheme.
 #[path = "desk/import.rs"]
@@ -69,6 +77,10 @@ mod messages;
 /// Choosing a secret from a list.
 #[path = "desk/pick.rs"]
 mod pick;
+
+/// Keys for the time of quantum computers.
+#[path = "desk/pq.rs"]
+mod pq;
 
 /// Hardware keys and the like.
 #[path = "desk/plugin.rs"]

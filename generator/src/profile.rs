@@ -1,6 +1,7 @@
 //! text of profile.json → [`Profile`], checked.
 
 mod fields;
+mod generator;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -11,6 +12,7 @@ use serde_json::value::RawValue;
 
 pub use fields::Invalid;
 use fields::{Entries, Fields, join};
+pub use generator::Generator;
 
 use crate::escape;
 use crate::placeholder;
@@ -107,6 +109,8 @@ pub struct Secret {
     pub id: String,
     /// The ciphertext that this side reads: `cipher` on the host, `file` at the desk.
     pub ciphertext: PathBuf,
+    /// How the desk makes it if it does not exist; a host has no use for it, and never one here.
+    pub generator: Option<Generator>,
     /// Plain text put in for placeholders of these hashes.
     pub insert: BTreeMap<String, String>,
     /// Whether placeholders that `insert` does not name are removed.
@@ -472,11 +476,14 @@ fn secret(place: String, key: &str, text: &RawValue, context: &Context) -> Resul
     } else if ciphertext == Path::new("") {
         return Err(Invalid::new(fields.place_of(name), "is empty"));
     }
+    let generator = fields.raw("generator").filter(|_| context.side == Side::Desk);
+    let generator =
+        generator.map(|text| Generator::parse(fields.place_of("generator"), text)).transpose()?;
     let insert = insert(&fields.place_of("insert"), fields.raw("insert"))?;
     let clean_placeholder = fields.optional("cleanPlaceholder")?.unwrap_or(false);
     let allow_disk = fields.optional("allowDisk")?.unwrap_or(false);
     let place = placement(fields, &id, allow_disk, context)?;
-    Ok(Secret { id, ciphertext, insert, clean_placeholder, place })
+    Ok(Secret { id, ciphertext, generator, insert, clean_placeholder, place })
 }
 
 /// Reads one template.

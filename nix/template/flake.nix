@@ -25,7 +25,7 @@
 
       vaultix = vaultix.configure {
         localFlake = self;
-        # The file that `age-keygen` made. A string, so that it stays out of the Nix store.
+        # The file that `vaultix init` made. A string, so that it stays out of the Nix store.
         identity = "/home/me/identity.txt";
       };
     };

@@ -11,7 +11,8 @@ pub fn a_password_is_there_before_users(system: System) {
     let mut host = Scenario::new(system, "early");
     host.nixos();
     host.file("/etc/users", "alice 1500\nbob 1501\n");
-    host.secret("alice", "$y$j9T$alice$hash");
+    // A number means something before there are users.
+    host.secret_with("alice", "$y$j9T$alice$hash", json!({ "owner": "1500", "group": "8" }));
     host.secret("bob-hash", "hash-of-bob");
     host.secret_with("owned", "1", json!({ "owner": "alice" }));
     host.profile()["placeholder"] = json!({ "bob-hash": placeholder("bob-hash") });
@@ -66,7 +67,7 @@ pub fn a_password_is_there_before_users(system: System) {
     let early = boot.text("early");
     let mut early: Vec<_> = early.lines().collect();
     early.sort_unstable();
-    let expected = ["alice 400 0 0", "bob 400 0 0", "bob-hash 400 0 0", "owned 400 1500 0"];
+    let expected = ["alice 400 1500 8", "bob 400 0 0", "bob-hash 400 0 0", "owned 400 1500 0"];
     assert_eq!(early, expected, "both links lead to the one generation");
     let times: Vec<u64> =
         boot.text("order").split_whitespace().map(|time| time.parse().unwrap()).collect();
@@ -87,8 +88,16 @@ pub fn users_are_made_without_it(system: System) {
     host.secret_with("named", "1", json!({ "owner": "alice" }));
     host.secret_with("early-named", "1", json!({ "owner": "alice" }));
     host.profile()["beforeUserborn"] = json!(["alice", "early-named"]);
-    let boot =
-        host.run("note state systemctl is-system-running; note users grep ^alice: /etc/passwd");
+    let mut profile = host.profile().clone();
+    profile["secrets"]["more"] = json!({ "cipher": host.store("more", "1") });
+    host.next("two", &profile);
+    let boot = host.run(
+        r"
+        note state systemctl is-system-running
+        note users grep ^alice: /etc/passwd
+        switch two
+        ",
+    );
     assert_eq!(boot.text("state"), "degraded");
     assert_eq!(boot.text("users"), "alice:x:1500:1500::/:/bin/sh");
     assert_eq!(boot.unit(&secret_unit("alice"))["ExecMainStatus"], "65");
@@ -96,6 +105,8 @@ pub fn users_are_made_without_it(system: System) {
     assert_eq!(boot.unit(&secret_unit("early-named"))["ExecMainStatus"], "78");
     boot.assert_error(&secret_unit("early-named"), &["early-named", "alice"]);
     assert_eq!(boot.unit(&secret_unit("named"))["ActiveState"], "active");
+    assert_eq!(boot.status("two.switch"), 4, "it is still not there");
+    assert_eq!(boot.text("userborn.log").lines().count(), 1, "which is no reason to make users");
     boot.assert_no_cycle();
 }
 

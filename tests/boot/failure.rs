@@ -184,6 +184,30 @@ fn assert_nothing_of_ours(boot: &Boot) {
     assert_eq!(ours.count(), 0);
 }
 
+/// A ramfs that is not there is said by each secret's own unit, and all arrive once it is.
+pub fn no_mount(system: System) {
+    let mut host = Scenario::new(system, "nomount");
+    host.secret("token", "hunter2");
+    host.link("/etc/systemd/system/run-vaultix.d.mount", "/dev/null");
+    let boot = host.run(
+        r"
+        note found find /run/vaultix.d /run/vaultix
+        rm /etc/systemd/system/run-vaultix.d.mount
+        systemctl daemon-reload
+        note start systemctl start vaultix.target
+        note token cat /run/vaultix/token
+        note state systemctl is-system-running
+        ",
+    );
+    let unit = secret_unit("token");
+    assert_eq!(boot.failed("boot"), [unit.clone()], "it is listed, and nothing else is");
+    assert_eq!(boot.unit_at("boot", &unit)["ExecMainStatus"], "73");
+    boot.assert_error(&unit, &["token", "/run/vaultix.d", "systemctl status run-vaultix.d.mount"]);
+    assert_eq!(boot.text("found").matches("No such file").count(), 2, "{}", boot.text("found"));
+    assert_eq!((boot.text("token"), boot.text("state")), ("hunter2".into(), "running".into()));
+    boot.assert_no_cycle();
+}
+
 /// Where the ramfs cannot be mounted, nothing is written, and the secret's own unit says why.
 pub fn not_a_ramfs(system: System) {
     let mut host = Scenario::new(system, "noram");

@@ -29,7 +29,7 @@ first-early)
     again() { normal new && early new && normal new; }
     ;;
 first-switch)
-    before() { true; }
+    before() { early new; }
     under() { normal new "$@"; }
     again() { early new && normal new; }
     ;;

@@ -86,6 +86,43 @@ pub fn only_the_missing_key_is_waited_for(system: System) {
     assert_eq!(boot.failed("final"), [""; 0]);
 }
 
+/// A switch for which the key is missing keeps what there is, and is run again once the key is there.
+pub fn a_key_is_late_for_a_switch(system: System) {
+    let mut host = Scenario::new(system, "lateswitch");
+    host.nixos();
+    host.file("/etc/users", "alice 1500\n");
+    host.secret("alice", "a1");
+    host.secret_with("token", "v1", json!({ "restartUnits": ["user.service"] }));
+    host.profile()["beforeUserborn"] = json!(["alice"]);
+    host.unit(
+        "user.service",
+        "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n\
+         ExecStartPre=/bin/sh -c 'cp /run/vaultix/token /run/read-$$(cat /run/vaultix/token)'\n",
+    );
+    let mut profile = host.profile().clone();
+    profile["secrets"]["alice"]["cipher"] = host.store("a2", "a2").into();
+    profile["secrets"]["token"]["cipher"] = host.store("v2", "v2").into();
+    host.next("two", &profile);
+    let boot = host.run(
+        r"
+        mv /etc/ssh/ssh_host_ed25519_key /root
+        switch two
+        mv /root/ssh_host_ed25519_key /etc/ssh
+        await /run/read-v2
+        settle
+        note token cat /run/vaultix/token /run/vaultix-for-user/alice
+        note shadow grep ^alice: /etc/shadow
+        note state systemctl is-system-running
+        ",
+    );
+    assert_eq!(boot.status("two.switch"), 4, "it says that it failed");
+    assert!(boot.text("two.texts").contains("/run/vaultix/token:v1"), "what was there still is");
+    assert_eq!(boot.text("token"), "v2a2");
+    assert_eq!(boot.text("shadow"), "alice:a2:1::::::");
+    assert_eq!(boot.text("state"), "running");
+    boot.assert_no_cycle();
+}
+
 /// Rescue mode and back, and the ramfs unmounted and mounted again.
 pub fn rescue_and_the_mount(system: System) {
     let mut host = Scenario::new(system, "rescue");

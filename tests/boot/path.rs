@@ -27,6 +27,7 @@ pub fn paths_of_their_own(system: System) {
         ("disk", json!({ "path": "/etc/app/disk", "symlink": false })),
         ("allowed", json!({ "path": "/etc/app/allowed", "symlink": false, "allowDisk": true })),
         ("foreign", json!({ "path": "/etc/app/foreign" })),
+        ("blocked", json!({ "path": "/etc/app/blocked", "restartUnits": ["user.service"] })),
         ("theirs", json!({ "path": "/home/mallory/dir/secret" })),
         ("theirlink", json!({ "path": "/srv/planted/secret" })),
         ("own", json!({ "path": "/home/games/secret", "owner": "games" })),
@@ -34,6 +35,8 @@ pub fn paths_of_their_own(system: System) {
         host.secret_with(id, format!("{id}-v1"), fields);
     }
     host.file("/etc/app/foreign", "somebody else's");
+    host.file("/etc/app/blocked", "in the way");
+    host.consumer("user", "/etc/app/blocked");
     host.file(
         "/etc/tmpfiles.d/mallory.conf",
         "d /home/mallory 0755 12345 12345\nd /home/mallory/dir 0755 12345 12345\n\
@@ -70,6 +73,10 @@ pub fn paths_of_their_own(system: System) {
         look boot.paths
         note boot.texts tail -n 1 /etc/app/deep/link /run/app/file /etc/app/allowed /home/games/secret
         note boot.other stat /etc/secret
+        rm /etc/app/blocked
+        systemctl restart vaultix-secret@blocked.service
+        settle
+        note boot.user cat /out/user.log
         ln -sfn /somewhere/else /etc/app/replaced
         echo mine >>/run/app/theirs
         switch two
@@ -106,6 +113,7 @@ pub fn paths_of_their_own(system: System) {
         assert!(boot.text("boot.texts").contains(word), "{word}");
     }
     for (id, word) in [
+        ("blocked", "/etc/app/blocked"),
         ("disk", "/etc/app/disk"),
         ("foreign", "/etc/app/foreign"),
         ("theirs", "/home/mallory"),
@@ -117,7 +125,12 @@ pub fn paths_of_their_own(system: System) {
     boot.assert_error(&secret_unit("theirs"), &["unsafe path transition"]);
     let mut failed = boot.failed("boot");
     failed.sort();
-    assert_eq!(failed, ["disk", "foreign", "theirlink", "theirs"].map(secret_unit));
+    assert_eq!(failed, ["blocked", "disk", "foreign", "theirlink", "theirs"].map(secret_unit));
+    assert_eq!(
+        boot.text("boot.user"),
+        "start in the way\nstop blocked-v1\nstart blocked-v1",
+        "who read something else is told once it is there"
+    );
 
     assert_eq!(boot.status("two.switch"), 0, "{}", boot.text("two.switch"));
     assert_eq!(boot.text("two.texts2"), "link-v2file-v2");

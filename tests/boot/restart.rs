@@ -200,6 +200,37 @@ fn invocation(boot: &Boot, snapshot: &str, consumer: &str) -> String {
     format!("{} {}", unit["InvocationID"], unit["MainPID"])
 }
 
+/// Who waits for another to switch does not put what an older profile says into the new generation.
+pub fn a_profile_that_was_replaced_meanwhile(system: System) {
+    let mut host = Scenario::new(system, "replaced");
+    host.secret("token", "v1");
+    host.fixture("v2", "v2");
+    let boot = host.run(
+        r"
+        mkfifo /run/held
+        flock --close --exclusive /run/vaultix.d sh -c 'echo >/run/held; exec sleep infinity' &
+        read -r _ </run/held
+        reencrypt token v2
+        systemctl --no-block restart vaultix-secret@token.service
+        # It waits for the lock.
+        until grep --quiet -- '-> FLOCK' /proc/locks; do :; done
+        cp /etc/vaultix/profile.json /etc/vaultix/new
+        mv /etc/vaultix/new /etc/vaultix/profile.json
+        kill $!
+        settle
+        snapshot replaced
+        note kept cat /run/vaultix/token
+        note again systemctl restart vaultix-secret@token.service
+        note new cat /run/vaultix/token
+        ",
+    );
+    let unit = secret_unit("token");
+    assert_eq!(boot.unit_at("replaced", &unit)["ExecMainStatus"], "78");
+    boot.assert_error(&unit, &["the profile was replaced meanwhile", "systemctl restart"]);
+    assert_eq!((boot.text("kept"), boot.text("new")), ("v1".into(), "v2".into()));
+    assert_eq!(boot.status("again"), 0);
+}
+
 /// daemon-reload and daemon-reexec touch neither files nor units.
 pub fn reload_of_systemd_keeps_all(system: System) {
     let mut host = Scenario::new(system, "reexec");

@@ -118,6 +118,9 @@ pub fn every_kind_of_change(system: System) {
         let gone = boot.units(step).get(&secret_unit(id)).map(|unit| unit["ActiveState"].clone());
         assert!(gone.is_none_or(|state| state == "inactive"), "{step}: {id} is stopped");
     }
+    for unit in ["vaultix-switch-early.service", "vaultix-switch.service"] {
+        assert_eq!(boot.unit_at("boot", unit)["InvocationID"], "", "nothing switches at boot");
+    }
     assert_eq!(boot.text("change.check"), "", "the check before a switch has nothing to say");
     assert_eq!(boot.status("bad.check"), 1, "and says beforehand what would fail");
     assert!(boot.text("bad.check").contains("change"), "{}", boot.text("bad.check"));

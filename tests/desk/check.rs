@@ -197,6 +197,20 @@ fn rekey_changes_all_or_nothing() {
 }
 
 #[test]
+fn rekey_leaves_an_old_identity_behind() {
+    let desk = Desk::with_secrets("rekey-old");
+    let line = "-p web1.json rekey --old keys/me.txt -i keys/ssh-ed25519";
+    desk.vaultix(line).exits(0).says(&["3 encrypted anew"]);
+    assert_eq!(desk.open("secrets/mail.age", "ssh-ed25519"), "mail text");
+    desk.vaultix("view secrets/mail.age -i keys/me.txt").exits(77);
+    // The old one alone leaves nobody.
+    desk.vaultix("-p web1.json rekey --old keys/ssh-ed25519").exits(64).says(&["to nobody"]);
+    // It is not unlocked where it is not needed.
+    let line = "-p web1.json rekey --old keys/me-passphrase.age -i keys/ssh-ed25519";
+    desk.vaultix(line).exits(0).says(&["3 encrypted anew"]);
+}
+
+#[test]
 fn a_flake_says_what_is_needed() {
     let desk = Desk::with_secrets("flake");
     if desk.sh("command -v nix").exit != 0 {

@@ -74,6 +74,7 @@ fn deciding_files_do_nothing() {
     for path in [
         "generator/src/profile.rs",
         "generator/src/profile/fields.rs",
+        "generator/src/profile/generator.rs",
         "generator/src/escape.rs",
         "generator/src/placeholder.rs",
         "generator/src/unit.rs",
@@ -82,6 +83,9 @@ fn deciding_files_do_nothing() {
         "units/src/header.rs",
         "src/cli.rs",
         "src/error.rs",
+        "src/generate/plan.rs",
+        "src/generate/public.rs",
+        "src/generate/ssh.rs",
         "src/identity.rs",
         "src/plan.rs",
     ] {

@@ -129,8 +129,13 @@ fn manual() -> String {
         ),
         (
             "XDG_RUNTIME_DIR",
-            "Where the editor's file is put, if that is a tmpfs; else \\fI/run/user/UID\\fR, \
+            "Where plaintexts for the editor and for commands are put, if that is a tmpfs; else \\fI/run/user/UID\\fR, \
              \\fI/dev/shm\\fR or \\fI/run\\fR.",
+        ),
+        (
+            "VAULTIX_DEPENDENCIES",
+            "Set for commands that generate a secret: a directory in memory, with the plaintext of each \
+             dependency in a file of its id.",
         ),
         ("NO_COLOR", "Turns colours off."),
     ] {
@@ -166,6 +171,11 @@ fn choices(verb: &CommandInfoWithArgs) -> String {
     if first == Some("scheme") { names } else { String::new() }
 }
 
+/// Returns whether the argument of `verb` is a directory.
+fn is_of_directory(verb: &CommandInfoWithArgs) -> bool {
+    verb.positionals.first().is_some_and(|one| one.name == "dir")
+}
+
 /// Returns options whose value is `kind`, as a pattern for `case`.
 fn taking(kind: &str) -> String {
     let verbs = verbs();
@@ -190,9 +200,10 @@ fn bash() -> String {
         if !verb.positionals.is_empty() {
             let choices = choices(&verb);
             let words = if choices.is_empty() { choices } else { format!(" -W '{choices}'") };
+            let kind = if is_of_directory(&verb) { "d" } else { "f" };
             writeln!(
                 files,
-                "    {name}) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f{words} -- \
+                "    {name}) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -{kind}{words} -- \
                  \"$current\") ;;"
             )
             .unwrap();
@@ -246,7 +257,10 @@ fn fish() -> String {
             .unwrap();
         let condition = format!("'__fish_seen_subcommand_from {name}'");
         verb.flags.iter().for_each(|flag| line(&mut text, &condition, flag));
-        if !verb.positionals.is_empty() {
+        if is_of_directory(&verb) {
+            let directories = "-a '(__fish_complete_directories)'";
+            writeln!(text, "complete -c vaultix -n {condition} {directories}").unwrap();
+        } else if !verb.positionals.is_empty() {
             writeln!(text, "complete -c vaultix -n {condition} -F").unwrap();
         }
         let choices = choices(&verb);
@@ -281,6 +295,7 @@ fn zsh() -> String {
         let choices = choices(&verb);
         let file = match verb.positionals {
             [] => "",
+            [_] if is_of_directory(&verb) => " \\\n    '1:directory:_files -/'",
             [_] => " \\\n    '1:file:_files'",
             _ => &format!(" \\\n    '1:scheme:({choices})' \\\n    '2:file:_files'"),
         };

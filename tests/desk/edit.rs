@@ -309,6 +309,28 @@ fn everybody_who_should_can_open_it() {
 }
 
 #[test]
+fn a_recipient_is_added_to_a_text_that_stays() {
+    let desk = desk("add-recipient");
+    let mut command = command(&desk);
+    command.args(["--recipient", desk.key("ssh-rsa.pub").trim()]).env("EDITOR", "true");
+    run(&mut command).exits(0).says(&["changed, encrypted to 2 recipients"]);
+    assert_eq!(desk.open("secrets/wifi.age", "ssh-rsa"), "old text\n");
+}
+
+#[test]
+fn a_recipient_counts_once() {
+    let desk = desk("once");
+    let mut command =
+        desk.vaultix_command("edit secrets/wifi.age -i keys/me.txt -i keys/ssh-rsa -i keys/me.txt");
+    let me = desk.key("me.txt");
+    let me = me.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
+    command.args(["--recipient", me, "--recipient", desk.key("ssh-rsa.pub").trim()]);
+    feed(&mut command, b"x").exits(0).says(&["changed, encrypted to 2 recipients"]);
+    let header = String::from_utf8_lossy(&desk.read("secrets/wifi.age")).into_owned();
+    assert_eq!(header.matches("-> X25519").count(), 1, "{header}");
+}
+
+#[test]
 fn a_passphrase_is_asked_for_once() {
     let desk = desk("locked-edit");
     let mut command = desk.vaultix_command("edit secrets/wifi.age -i keys/me-passphrase.age");

@@ -46,9 +46,31 @@ fn trouble(name: &str) -> Desk {
     desk.profile_with("twin", web1.trim(), &wifi, |profile| {
         profile["settings"]["hostIdentifier"] = json!("db1");
     });
+    generators(&desk, web1.trim());
     desk.write("nothing.json", "");
     desk.write("broken.json", "{");
     desk
+}
+
+/// Writes profiles with generators that cannot be followed.
+fn generators(desk: &Desk, recipient: &str) {
+    let command =
+        |from: &[&str]| json!({ "kind": "command", "command": ["true"], "dependencies": from });
+    for (host, id, generator) in [
+        ("made", "new", json!({ "kind": "alnum" })),
+        ("misspelt", "new", json!({ "kind": "alnum", "lenght": 9 })),
+        ("unknown", "new", command(&["nobody"])),
+        ("orphan", "new", command(&["missing"])),
+        ("circle", "new", command(&["new"])),
+        ("unopened", "new", command(&["foreign"])),
+        ("widowed", "widow", json!({ "kind": "wireguard" })),
+    ] {
+        let secrets = [(id, id), ("missing", "missing"), ("foreign", "foreign")];
+        desk.profile_with(host, recipient, &secrets, |profile| {
+            profile["secrets"][id]["generator"] = generator;
+        });
+    }
+    desk.write("secrets/widow.pub", "of another one");
 }
 
 /// Runs the lines of a file, and returns it with what they do now.

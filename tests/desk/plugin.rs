@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use pretty_assertions::assert_eq;
+use serde_json::json;
 
 use crate::pty::Pty;
 use crate::support::{Desk, feed, run};
@@ -179,6 +180,44 @@ fn encrypting_touches_no_card() {
     desk.write("bare.txt", bare);
     feed(&mut with_plugin(&desk, "edit secrets/newer.age -i bare.txt"), b"x").exits(0);
     assert_eq!(log(&desk), "recipient-v1\nrecipient-v1\n");
+}
+
+#[test]
+fn generating_touches_the_card_only_for_what_is_there() {
+    let desk = desk("plugin-generate", 2);
+    let line = "-p web1.json generate -i card.txt";
+    let generate = |from: &[&str]| {
+        let command = ["sh", "-c", "cat $VAULTIX_DEPENDENCIES/s* /dev/null; echo made"];
+        let one = json!({ "kind": "alnum" });
+        let other = json!({ "kind": "command", "command": command, "dependencies": from });
+        let recipient = desk.key("host-web1.pub");
+        let secrets = [("s0", "s0"), ("s1", "s1"), ("one", "one"), ("other", "other")];
+        desk.profile_with("web1", recipient.trim(), &secrets, |profile| {
+            profile["secrets"]["one"]["generator"] = one;
+            profile["secrets"]["other"]["generator"] = other;
+        });
+    };
+    generate(&[]);
+    run(&mut with_plugin(&desk, line)).exits(0).says(&["2 generated"]);
+    let seen = log(&desk);
+    assert!(!seen.contains("identity"), "the card is not touched: {seen}");
+
+    std::fs::remove_file(desk.path("secrets/other.age")).unwrap();
+    std::fs::remove_file(desk.path("log")).unwrap();
+    generate(&["s0", "s1", "one"]);
+    let mut pty = Pty::start(&mut with_plugin(&desk, line));
+    pty.expect("skip] ");
+    pty.send("y\n");
+    pty.expect("PIN of the card (to open 3 secrets): ");
+    pty.send("1234\n");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 0, "{shown}");
+    let seen = log(&desk);
+    assert_eq!(
+        (seen.matches("pin").count(), seen.matches("identity-v1").count()),
+        (1, 1),
+        "{seen}"
+    );
 }
 
 #[test]

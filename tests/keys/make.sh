@@ -28,3 +28,8 @@ ssh-keygen -q -t ed25519 -N '' -C root@web1 -f host-web1
 ssh-keygen -q -t ed25519 -N '' -C root@db1 -f host-db1
 ssh-keygen -q -t rsa -b 2048 -N '' -C root@old1 -f host-old1
 age-keygen -o host-age.txt
+
+# Post-quantum ones need age 1.3 or newer, and so does a file for one of them that age itself has made.
+age-keygen -pq -o me-pq.txt
+age-keygen -pq -o other-pq.txt
+age -r "$(age-keygen -y me-pq.txt)" -o for-me-pq.age README

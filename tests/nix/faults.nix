@@ -103,6 +103,20 @@
     tls.file = ./flake/secrets/nowhere/tls.age;
   };
 
+  source-missing-generated.vaultix.secrets = {
+    wg.generator = "wireguard";
+    api.generator = {
+      kind = "command";
+      command = [ "mint" ];
+      dependencies = [ "wg" ];
+    };
+  };
+
+  source-missing-some-generated.vaultix.secrets = {
+    wg.generator = "wireguard";
+    wifi = { };
+  };
+
   unit-reload.vaultix.templates."app.conf".reloadUnits = [
     "nginx.service"
     "app@.service"

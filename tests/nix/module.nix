@@ -123,6 +123,7 @@ let
               removeAttrs secret [
                 "cipher"
                 "file"
+                "generator"
               ]
             ) profile.secrets;
           };
@@ -147,6 +148,54 @@ let
       (desk {
         nodes.x = node (host [ { vaultix.secrets.wifi = { }; } ]);
       }).profiles.machine.secrets.wifi.file == "${toString ./flake}/secrets/wifi.age";
+    "a generator is for the desk alone, and says what was set" =
+      let
+        config = host [
+          {
+            vaultix.secrets.hello.generator = "alnum";
+            vaultix.secrets.login = {
+              file = ./flake/secrets/nowhere.age;
+              generator = {
+                kind = "htpasswd";
+                user = "me";
+                dependencies = [ "hello" ];
+              };
+            };
+          }
+        ];
+        inherit ((desk { nodes.x = node config; }).profiles.machine) secrets;
+      in
+      secrets.hello.generator == { kind = "alnum"; }
+      &&
+        secrets.login.generator == {
+          kind = "htpasswd";
+          user = "me";
+          dependencies = [ "hello" ];
+        }
+      && !(secrets.password ? generator)
+      && !(config.vaultix-debug.secrets.hello ? generator);
+    "a generator that is none is refused" =
+      lib.all
+        (
+          generator:
+          !(builtins.tryEval (
+            builtins.deepSeq
+              (host [ { vaultix.secrets.hello = { inherit generator; }; } ]).vaultix.secrets.hello.generator
+              true
+          )).success
+        )
+        [
+          "alnun"
+          { kind = "alnun"; }
+          {
+            kind = "alnum";
+            lenght = 9;
+          }
+          {
+            kind = "alnum";
+            length = 0;
+          }
+        ];
     "settings evaluate no host" =
       (desk { nodes = throw "a host was evaluated"; }).settings == {
         identity = null;

@@ -36,6 +36,14 @@ let
         more = throw "more was looked at";
       };
       cleanPlaceholder = false;
+      generator = {
+        kind = "alnum";
+        length = 63;
+        dependencies = [ ];
+        user = null;
+        command = [ ];
+        _module = throw "the module was looked at";
+      };
       restartUnits = [ "iwd.service" ];
       reloadUnits = [ ];
       unit = throw "the unit was looked at";

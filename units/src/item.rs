@@ -146,8 +146,9 @@ fn place_subject(
     let generation = ramfs.generation(current(&ramfs, link_of(place, settings), settings)?)?;
     let result = place_in(&ramfs, &generation, settings, subject, make);
     if let Err(failure) = result {
-        if generation.stat(&place.name)?.is_none() {
-            note_untold(&generation, subject)?;
+        // It was never in place, or is not: its consumers run without it. The record is what is written last.
+        if generation.stat(&place.name)?.is_none() || !generation.has_note(Note::Placed, &key)? {
+            generation.mark(Note::Untold, &key)?;
         }
         return Err(failure);
     }
@@ -169,8 +170,8 @@ fn place_in(
     let (inputs, plaintext) = make(generation)?;
     let before = generation.read(name)?;
     let same = before.as_ref().is_some_and(|before| before.expose() == plaintext.expose());
-    if before.is_some() && !same {
-        // Before the plaintext is there, so that no death in between hides that it has changed.
+    if !same && (before.is_some() || generation.has_note(Note::Untold, &key)?) {
+        // Before the plaintext is there, so that no death in between hides that it has changed or come.
         note_untold(generation, subject)?;
     }
     if !same || !has_ownership(generation, name, ownership)? {

@@ -347,6 +347,7 @@ fn missing_fields_take_their_defaults() {
     let expected = Secret {
         id: "a/b".to_owned(),
         ciphertext: "/c".into(),
+        generator: None,
         insert: BTreeMap::new(),
         clean_placeholder: false,
         place: Placement {

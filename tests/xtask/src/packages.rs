@@ -41,6 +41,8 @@ pub const DESK: &[Program] = &[
     ("systemd-escape", "systemd"),
     ("time", "time"),
     ("strace", "strace"),
+    ("wg", "wireguard-tools"),
+    ("htpasswd", "apache2-utils"),
 ];
 
 /// What fetching age's test vectors needs.

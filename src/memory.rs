@@ -1,15 +1,14 @@
-//! nothing → a directory in memory that only the user may enter; gone with all in it when dropped.
+//! [`Plaintext`] → a file in memory that only the user may enter, for another program; gone when dropped.
 
 use std::env;
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
-
-use crate::error::{Error, Exit, Result};
+use vaultix_units::plaintext::Plaintext;
 
 /// Type of a tmpfs, from linux/magic.h.
 const TMPFS: u64 = 0x0102_1994;
@@ -20,11 +19,11 @@ const RAMFS: u64 = 0x8584_58f6;
 /// What our directories are called: this, a process and a number.
 const PREFIX: &str = "vaultix-";
 
-/// The directory.
-pub(super) struct Directory {
+/// A directory in memory; gone with all in it when dropped.
+pub struct Directory {
     /// Where it is.
-    pub(super) path: PathBuf,
-    /// The same, locked as long as its process lives. Not in the hands of the editor, which may live longer.
+    pub path: PathBuf,
+    /// The same, locked as long as its process lives. Not in the hands of the program, which may live longer.
     _lock: OwnedFd,
 }
 
@@ -33,8 +32,8 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// When no file system in memory can be written.
-    pub(super) fn new() -> Result<Self> {
+    /// Why there is no place for it.
+    pub fn new() -> Result<Self, String> {
         let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let user = rustix::process::getuid().as_raw();
         let places = [
@@ -48,13 +47,23 @@ impl Directory {
         places.iter().find_map(|place| Self::in_place(place)).ok_or_else(|| {
             let list: Vec<String> =
                 places.iter().map(|place| place.display().to_string()).collect();
-            Error::new(
-                Exit::CantCreate,
-                "cannot open an editor without putting the secret on a disk",
-            )
-            .because(format!("none of {} is a tmpfs that we may write", list.join(", ")))
-            .fix("set XDG_RUNTIME_DIR to a directory on a tmpfs, or pass the text with --stdin")
+            format!("none of {} is a tmpfs that we may write", list.join(", "))
         })
+    }
+
+    /// Writes `text` to the new file `name`, and the directories above it. Returns its path.
+    ///
+    /// # Errors
+    ///
+    /// The system's own.
+    pub fn write(&self, name: &Path, text: &Plaintext) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        if let Some(parent) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        }
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(text.expose())?;
+        Ok(path)
     }
 
     /// Makes one in `place`, if that is in memory.
@@ -114,7 +123,7 @@ fn is_ours(name: &str) -> bool {
     numbers.is_some_and(|(process, i)| is_number(process) && is_number(i))
 }
 
-/// Removes `directory` with all in it, whatever an editor did to it.
+/// Removes `directory` with all in it, whatever a program did to it.
 fn remove(directory: &Path) {
     wipe(directory);
     let _ = fs::remove_dir_all(directory); // What cannot be removed is wiped.

@@ -1,0 +1,263 @@
+//! `generator` of a secret → [`Generator`], checked.
+
+use serde_json::value::RawValue;
+
+use super::fields::{Fields, Invalid};
+
+/// Largest length of what is generated (65536), in whatever it is counted in.
+const MAX_LENGTH: usize = 1 << 16;
+
+/// How the desk makes a secret whose file does not exist yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Generator {
+    /// So many letters and digits; default 32.
+    Alnum(usize),
+    /// So many random bytes, in base64; default 32.
+    Base64(usize),
+    /// So many random bytes, in lower-case hex; default 32.
+    Hex(usize),
+    /// So many words; default 8.
+    Passphrase(usize),
+    /// A private key of OpenSSH.
+    SshEd25519,
+    /// A private key of `WireGuard`.
+    Wireguard,
+    /// An identity of age.
+    Age,
+    /// A line for web servers: a user's name, and the hash of what another secret holds.
+    Htpasswd {
+        /// The user.
+        user: String,
+        /// Id of the secret that holds the password.
+        password: String,
+    },
+    /// What a program prints.
+    Command {
+        /// The program and its arguments; never empty.
+        argv: Vec<String>,
+        /// Ids of the secrets that it gets to read.
+        dependencies: Vec<String>,
+    },
+}
+
+impl Generator {
+    /// Returns the ids of the secrets that must be there before, each once.
+    #[must_use]
+    pub fn dependencies(&self) -> &[String] {
+        match self {
+            Self::Htpasswd { password, .. } => std::slice::from_ref(password),
+            Self::Command { dependencies, .. } => dependencies,
+            _ => &[],
+        }
+    }
+
+    /// Returns its kind, as a profile says it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Alnum(_) => "alnum",
+            Self::Base64(_) => "base64",
+            Self::Hex(_) => "hex",
+            Self::Passphrase(_) => "passphrase",
+            Self::SshEd25519 => "ssh-ed25519",
+            Self::Wireguard => "wireguard",
+            Self::Age => "age",
+            Self::Htpasswd { .. } => "htpasswd",
+            Self::Command { .. } => "command",
+        }
+    }
+
+    /// Returns whether a public half is kept beside the secret.
+    #[must_use]
+    pub fn has_public_half(&self) -> bool {
+        matches!(self, Self::SshEd25519 | Self::Wireguard | Self::Age)
+    }
+
+    /// Reads the object `text`, which stands at `place`.
+    pub(super) fn parse(place: String, text: &RawValue) -> Result<Self, Invalid> {
+        let mut fields = Fields::read(place, text)?;
+        let kind: String = fields.required("kind")?;
+        let generator = match kind.as_str() {
+            "alnum" => Self::Alnum(length(&mut fields, 32)?),
+            "base64" => Self::Base64(length(&mut fields, 32)?),
+            "hex" => Self::Hex(length(&mut fields, 32)?),
+            "passphrase" => Self::Passphrase(length(&mut fields, 8)?),
+            "ssh-ed25519" => Self::SshEd25519,
+            "wireguard" => Self::Wireguard,
+            "age" => Self::Age,
+            "htpasswd" => {
+                Self::Htpasswd { user: user(&mut fields)?, password: password(&mut fields)? }
+            }
+            "command" => Self::Command {
+                argv: command(&mut fields)?,
+                dependencies: dependencies(&mut fields)?,
+            },
+            other => {
+                let problem = format!(
+                    "\"{other}\" is none of \"alnum\", \"base64\", \"hex\", \"passphrase\", \
+                     \"ssh-ed25519\", \"wireguard\", \"age\", \"htpasswd\", \"command\""
+                );
+                return Err(Invalid::new(fields.place_of("kind"), problem));
+            }
+        };
+        // Many a field is known elsewhere, and only of no use here.
+        let problem = format!("a generator of kind \"{kind}\" has no such field");
+        fields.finish().map_err(|fault| Invalid::new(fault.place, problem))?;
+        Ok(generator)
+    }
+}
+
+/// Reads `length`.
+fn length(fields: &mut Fields, default: usize) -> Result<usize, Invalid> {
+    let length = fields.optional("length")?.unwrap_or(default);
+    let found = match length {
+        1..=MAX_LENGTH => Ok(length),
+        _ => Err(Invalid::here(format!("{length} is not between 1 and {MAX_LENGTH}"))),
+    };
+    fields.check("length", found)
+}
+
+/// Reads `user`, which stands before a colon on a line.
+fn user(fields: &mut Fields) -> Result<String, Invalid> {
+    let user: String = fields.required("user")?;
+    let found = if user.is_empty() || user.contains(':') || user.contains(char::is_control) {
+        Err(Invalid::here("is empty, or holds a colon or a control character"))
+    } else {
+        Ok(user)
+    };
+    fields.check("user", found)
+}
+
+/// Reads the one dependency of a generator that hashes a password.
+fn password(fields: &mut Fields) -> Result<String, Invalid> {
+    let mut ids = dependencies(fields)?.into_iter();
+    let found = match (ids.next(), ids.next()) {
+        (Some(id), None) => Ok(id),
+        _ => Err(Invalid::here("is not the id of one secret, the one that holds the password")),
+    };
+    fields.check("dependencies", found)
+}
+
+/// Reads `command`.
+fn command(fields: &mut Fields) -> Result<Vec<String>, Invalid> {
+    let argv: Vec<String> = fields.required("command")?;
+    let found = match argv.first() {
+        Some(program) if !program.is_empty() => Ok(argv),
+        _ => Err(Invalid::here("names no program")),
+    };
+    fields.check("command", found)
+}
+
+/// Reads `dependencies`. Programs find each in a file of its name.
+fn dependencies(fields: &mut Fields) -> Result<Vec<String>, Invalid> {
+    let ids: Vec<String> = fields.optional("dependencies")?.unwrap_or_default();
+    for (i, id) in ids.iter().enumerate() {
+        let is_twice = ids.iter().take(i).any(|other| other == id);
+        let found = if is_twice {
+            Err(Invalid::here(format!("\"{id}\" stands here twice")))
+        } else {
+            super::ensure_name(id)
+        };
+        fields.check("dependencies", found)?;
+    }
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use pretty_assertions::assert_eq;
+
+    use super::*;
+    use crate::profile::{Profile, Side};
+
+    /// Returns what `generator` of the secret `x` says to `side`.
+    fn read(generator: &str, side: Side) -> Result<Option<Generator>, String> {
+        let text = format!(
+            r#"{{"version":1,"settings":{{"hostIdentifier":"web","hostPubkey":"k","hostKeys":[]}},
+            "secrets":{{"x":{{"file":"x.age","cipher":"/c","generator":{generator}}}}}}}"#
+        );
+        let mut profile = Profile::parse(&text, side).unwrap();
+        let secret = profile.secrets.remove("x").unwrap();
+        secret.map(|secret| secret.generator).map_err(|fault| fault.to_string())
+    }
+
+    #[test]
+    fn every_kind_is_read_with_its_defaults() {
+        let words = |list: &[&str]| list.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        for (generator, expected) in [
+            (r#"{"kind":"alnum"}"#, Generator::Alnum(32)),
+            (r#"{"kind":"base64"}"#, Generator::Base64(32)),
+            (r#"{"kind":"hex","length":65536}"#, Generator::Hex(65536)),
+            (r#"{"kind":"passphrase"}"#, Generator::Passphrase(8)),
+            (r#"{"kind":"ssh-ed25519"}"#, Generator::SshEd25519),
+            (r#"{"kind":"wireguard"}"#, Generator::Wireguard),
+            (r#"{"kind":"age"}"#, Generator::Age),
+            (
+                r#"{"kind":"htpasswd","user":"me","dependencies":["pw"]}"#,
+                Generator::Htpasswd { user: "me".to_owned(), password: "pw".to_owned() },
+            ),
+            (
+                r#"{"kind":"command","command":["mk","-x"],"dependencies":["a/b","c"]}"#,
+                Generator::Command {
+                    argv: words(&["mk", "-x"]),
+                    dependencies: words(&["a/b", "c"]),
+                },
+            ),
+        ] {
+            assert_eq!(read(generator, Side::Desk), Ok(Some(expected)), "{generator}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (generator, reason) in [
+            (r#""alnum""#, ": invalid type: string \"alnum\", expected an object"),
+            ("{}", ".kind: is missing"),
+            (
+                r#"{"kind":"alnun"}"#,
+                ".kind: \"alnun\" is none of \"alnum\", \"base64\", \"hex\", \"passphrase\", \"ssh-ed25519\", \
+                 \"wireguard\", \"age\", \"htpasswd\", \"command\"",
+            ),
+            (
+                r#"{"kind":"alnum","lenght":9}"#,
+                ".lenght: a generator of kind \"alnum\" has no such field",
+            ),
+            (
+                r#"{"kind":"age","length":9}"#,
+                ".length: a generator of kind \"age\" has no such field",
+            ),
+            (r#"{"kind":"hex","length":0}"#, ".length: 0 is not between 1 and 65536"),
+            (
+                r#"{"kind":"hex","length":-1}"#,
+                ".length: invalid value: integer `-1`, expected usize",
+            ),
+            (r#"{"kind":"htpasswd","dependencies":["a"]}"#, ".user: is missing"),
+            (
+                r#"{"kind":"htpasswd","user":"a:b","dependencies":["a"]}"#,
+                ".user: is empty, or holds a colon or a control character",
+            ),
+            (
+                r#"{"kind":"htpasswd","user":"me","dependencies":["a","b"]}"#,
+                ".dependencies: is not the id of one secret, the one that holds the password",
+            ),
+            (r#"{"kind":"command"}"#, ".command: is missing"),
+            (r#"{"kind":"command","command":[]}"#, ".command: names no program"),
+            (
+                r#"{"kind":"command","command":["x"],"dependencies":["../a"]}"#,
+                ".dependencies: \"../a\" has a component \".\" or \"..\"",
+            ),
+            (
+                r#"{"kind":"command","command":["x"],"dependencies":["a","a"]}"#,
+                ".dependencies: \"a\" stands here twice",
+            ),
+        ] {
+            let expected = Err(format!("secrets.x.generator{reason}"));
+            assert_eq!(read(generator, Side::Desk), expected, "{generator}");
+        }
+    }
+
+    #[test]
+    fn a_host_does_not_look_at_it() {
+        assert_eq!(read(r#"{"kind":"of tomorrow"}"#, Side::Host), Ok(None));
+    }
+}

@@ -1,0 +1,145 @@
+//! VERB profiles → secrets that have a generator and do not exist yet.
+
+mod bench;
+mod command;
+mod make;
+mod plan;
+mod public;
+mod random;
+mod ssh;
+
+use std::collections::BTreeMap;
+
+use age::Recipient;
+use vaultix_generator::profile::{Generator, Profile, Secret};
+
+use crate::cli::{Cli, Generate};
+use crate::desk::{self, Desk};
+use crate::error::{self, Error, Exit, Result};
+use crate::interrupt::Interrupt;
+use crate::master::Master;
+use crate::prompt::Prompt;
+use crate::report::{self, Report, Volume};
+use crate::{git, recipient, secret};
+use bench::{Bench, Done};
+use command::Surroundings;
+use plan::{Plan, cannot_generate, plan};
+
+/// Makes what is missing. Replaces nothing.
+///
+/// # Errors
+///
+/// When nothing at all can be made. What fails for one secret is said, and counts in the outcome.
+pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
+    let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
+    let desk = Desk::open(cli, &args.identities, None)?;
+    ensure_known(&args.secrets, &desk.profiles)?;
+    let mut plan = plan(&desk.profiles, &args.secrets, &|path| path.symlink_metadata().is_ok())?;
+    let mut faults = std::mem::take(&mut plan.faults);
+    if args.dry_run {
+        show(&plan)?;
+        let line = format!("{} to generate, {} there already", plan.make.len(), plan.there);
+        return Ok(finish(&report, &faults, &line));
+    }
+    let mut done = Done::default();
+    if !plan.make.is_empty() || !plan.publish.is_empty() {
+        let outcome = work(args, &desk, &plan, &report, &mut done);
+        faults.extend(outcome.err());
+        faults.append(&mut done.faults);
+        faults.extend(git::track_all(&done.files, &report));
+    }
+    let renc = if done.count > 0 { "; now run: vaultix renc" } else { "" };
+    let line = format!("{} generated, {} there already{renc}", done.count, plan.there);
+    Ok(finish(&report, &faults, &line))
+}
+
+/// Checks that all of `ids` are secrets with a generator.
+fn ensure_known(ids: &[String], profiles: &[Profile]) -> Result<()> {
+    for id in ids {
+        let error = |reason| Err(cannot_generate(Exit::Usage, id).because(reason));
+        let mut secrets = profiles.iter().filter_map(|profile| profile.secrets.get(id)).peekable();
+        if secrets.peek().is_none() {
+            return error("no host has one of this name");
+        }
+        // What is wrong with it is said where all faults are.
+        let has_generator = |secret: &Secret| secret.generator.is_some();
+        if !secrets.any(|secret| secret.as_ref().map_or(true, has_generator)) {
+            return error("it has no generator");
+        }
+    }
+    Ok(())
+}
+
+/// Prints a plan.
+fn show(plan: &Plan) -> Result<()> {
+    let made = plan.make.iter().map(|recipe| {
+        let ids: Vec<&str> = recipe.inputs.iter().map(|input| input.id.as_str()).collect();
+        let from = if ids.is_empty() { String::new() } else { format!(" from {}", ids.join(", ")) };
+        format!("{}: generate, {}{from}\n", recipe.path.display(), kind(&recipe.generator))
+    });
+    let published = plan.publish.iter().map(|recipe| {
+        let half = public::path(&recipe.path);
+        format!("{}: write, public half of {}\n", half.display(), recipe.path.display())
+    });
+    let text: String = made.chain(published).collect();
+    report::answer(text.as_bytes())
+        .map_err(|error| Error::new(Exit::CantCreate, "cannot print the plan").because(error))
+}
+
+/// Says what makes a secret; of a command, all of it, since it is about to run here.
+fn kind(generator: &Generator) -> String {
+    match generator {
+        Generator::Command { argv, .. } => {
+            format!("command \"{}\"", argv.join(" ").replace(char::is_control, " "))
+        }
+        other => other.kind().to_owned(),
+    }
+}
+
+/// Says what failed, and what all of it comes to.
+fn finish(report: &Report, faults: &[Error], line: &str) -> Exit {
+    report.errors(faults);
+    match faults.len() {
+        0 => report::count(line),
+        failed => report::count(format_args!("{line}, {failed} failed")),
+    }
+    error::exit(faults)
+}
+
+/// Makes what `plan` says. What fails for one secret goes to `done`, the rest goes on.
+fn work(args: &Generate, desk: &Desk, plan: &Plan, report: &Report, done: &mut Done) -> Result<()> {
+    let interrupt = Interrupt::new()?;
+    let prompt = Prompt::new(&interrupt, report);
+    let mut master = Master::read(&desk.identities, &interrupt)?;
+    let mut known = BTreeMap::new();
+    for (path, outcome) in secret::open_all(&plan.sources(), &mut master, &prompt)? {
+        match outcome {
+            Ok(plaintext) => drop(known.insert(path, plaintext)),
+            Err(error) => done.faults.push(error),
+        }
+    }
+    let recipients = if plan.make.is_empty() {
+        Vec::new()
+    } else {
+        recipients(args, desk, &mut master, &prompt)?
+    };
+    let inputs = plan.make.iter().flat_map(|recipe| &recipe.inputs).map(|input| &*input.path);
+    let surroundings = Surroundings { root: &desk.root, interrupt: &interrupt };
+    Bench { surroundings, recipients, inputs: inputs.collect(), known, report }.work(plan, done)
+}
+
+/// Returns whom new secrets are encrypted to: the same as `edit` would.
+fn recipients<'a>(
+    args: &Generate,
+    desk: &Desk,
+    master: &mut Master,
+    prompt: &'a Prompt,
+) -> Result<Vec<Box<dyn Recipient + 'a>>> {
+    let extra = desk::extra(&[&desk.recipients[..], &args.recipients[..]].concat())?;
+    let recipients = master.recipients(extra, prompt)?;
+    if recipients.is_empty() {
+        return Err(Error::new(Exit::Usage, "cannot encrypt to nobody")
+            .fix("pass --identity FILE, or set vaultix.identity in the flake"));
+    }
+    Ok(recipient::gather(recipients, prompt))
+}

@@ -1,0 +1,133 @@
+//! Profiles, and the order that follows from them.
+
+use pretty_assertions::assert_eq;
+use vaultix_generator::profile::Side;
+
+use super::*;
+
+/// Returns the profile of `host` with secrets as pairs of an id and the ids that it is made from; `None` for
+/// one without a generator.
+fn profile(host: &str, secrets: &[(&str, Option<&[&str]>)]) -> Profile {
+    let secret = |(id, from): &(&str, Option<&[&str]>)| {
+        let generator = from.map_or(String::new(), |from| {
+            format!(r#","generator":{{"kind":"command","command":["x"],"dependencies":{from:?}}}"#)
+        });
+        format!(r#""{id}":{{"file":"{id}.age"{generator}}}"#)
+    };
+    let secrets: Vec<String> = secrets.iter().map(secret).collect();
+    let secrets = secrets.join(",");
+    let settings = format!(r#"{{"hostIdentifier":"{host}","hostPubkey":"k","hostKeys":[]}}"#);
+    let text = format!(r#"{{"version":1,"settings":{settings},"secrets":{{{secrets}}}}}"#);
+    Profile::parse(&text, Side::Desk).unwrap()
+}
+
+/// Plans, where the files of `present` are there.
+fn planned(profiles: &[Profile], asked: &[&str], present: &[&str]) -> Result<Plan> {
+    let asked: Vec<String> = asked.iter().map(|&id| id.to_owned()).collect();
+    plan(profiles, &asked, &|path| present.iter().any(|name| path == Path::new(name)))
+}
+
+/// Returns the ids of what is to be made.
+fn ids(plan: &Plan) -> Vec<&str> {
+    plan.make.iter().map(|recipe| recipe.id.as_str()).collect()
+}
+
+/// Returns what cannot be made.
+fn faults(plan: &Plan) -> Vec<String> {
+    plan.faults.iter().map(|error| format!("{error:#}")).collect()
+}
+
+#[test]
+fn each_comes_after_what_it_is_made_from() {
+    let web = profile(
+        "web",
+        &[("a", Some(&["c", "b"])), ("b", Some(&["c"])), ("c", Some(&[])), ("d", None)],
+    );
+    let all = planned(&[web], &[], &[]).unwrap();
+    assert_eq!((ids(&all), all.there, faults(&all).len()), (vec!["c", "b", "a"], 0, 0));
+    assert!(all.sources().is_empty());
+}
+
+#[test]
+fn only_what_is_missing_is_made_and_only_what_it_needs_is_opened() {
+    let secrets: &[(&str, Option<&[&str]>)] =
+        &[("a", Some(&["b", "d"])), ("b", Some(&["c"])), ("c", Some(&[])), ("d", None)];
+    let web = [profile("web", secrets)];
+    let some = planned(&web, &["a"], &["b.age", "d.age"]).unwrap();
+    assert_eq!((ids(&some), some.there), (vec!["a"], 0));
+    assert_eq!(some.sources(), [Path::new("b.age"), Path::new("d.age")].into());
+    let all = planned(&web, &[], &["a.age", "b.age", "c.age", "d.age"]).unwrap();
+    assert_eq!((ids(&all).len(), all.there), (0, 3));
+    let asked = planned(&web, &["b"], &[]).unwrap();
+    assert_eq!(ids(&asked), ["c", "b"]);
+}
+
+#[test]
+fn what_cannot_be_made_takes_what_depends_on_it_along() {
+    let secrets: &[(&str, Option<&[&str]>)] = &[
+        ("a", Some(&["b"])),
+        ("b", Some(&["d"])),
+        ("c", Some(&[])),
+        ("d", None),
+        ("e", Some(&["f"])),
+    ];
+    let plan = planned(&[profile("web", secrets)], &[], &[]).unwrap();
+    assert_eq!(ids(&plan), ["c"]);
+    assert_eq!(
+        faults(&plan),
+        [
+            "cannot generate secret \"e\": it depends on \"f\", and host web has no such secret; to fix: mend \
+             vaultix.secrets.e.generator.dependencies",
+            "cannot generate secret \"b\": it is made from \"d\", and d.age does not exist; to fix: vaultix edit \
+             d.age",
+            "cannot generate secret \"a\": it is made from \"b\", which cannot be generated",
+        ]
+    );
+}
+
+#[test]
+fn a_circle_is_named() {
+    let secrets: &[(&str, Option<&[&str]>)] =
+        &[("a", Some(&["b"])), ("b", Some(&["c"])), ("c", Some(&["b"]))];
+    let error = planned(&[profile("web", secrets)], &[], &["b.age"]).unwrap_err();
+    assert_eq!(
+        format!("{error:#}"),
+        "cannot generate secret \"b\": it is made from itself: \"b\" from \"c\" from \"b\"; to fix: take one of \
+         them out of the other's generator.dependencies"
+    );
+}
+
+#[test]
+fn hosts_share_a_file_if_they_agree_on_it() {
+    let one = || profile("one", &[("a", Some(&[])), ("b", None)]);
+    let plan = planned(&[one(), profile("two", &[("a", Some(&[]))])], &[], &[]).unwrap();
+    assert_eq!(ids(&plan), ["a"]);
+    let other = profile("two", &[("a", Some(&["b"])), ("b", None)]);
+    let plan = planned(&[one(), other], &[], &["b.age"]).unwrap();
+    assert_eq!(ids(&plan), [""; 0]);
+    assert_eq!(
+        faults(&plan),
+        ["cannot generate secret \"a\": a.age is to be made in two ways; to fix: set the same \
+          vaultix.secrets.a.generator on all hosts"]
+    );
+}
+
+#[test]
+fn halves_belong_together() {
+    let text = r#"{"version":1,"settings":{"hostIdentifier":"web","hostPubkey":"k","hostKeys":[]},
+        "secrets":{"wg":{"file":"wg.age","generator":{"kind":"wireguard"}}}}"#;
+    let web = [Profile::parse(text, Side::Desk).unwrap()];
+    let both = planned(&web, &[], &["wg.age", "wg.pub"]).unwrap();
+    assert_eq!((both.make.len(), both.publish.len(), both.there), (0, 0, 1));
+    let private = planned(&web, &[], &["wg.age"]).unwrap();
+    assert_eq!((private.make.len(), private.publish.len(), private.there), (0, 1, 0));
+    assert_eq!(private.sources(), [Path::new("wg.age")].into());
+    let public = planned(&web, &[], &["wg.pub"]).unwrap();
+    assert_eq!(public.make, []);
+    assert_eq!(
+        faults(&public),
+        [
+            "cannot generate secret \"wg\": wg.pub is the public half of another one; to fix: rm wg.pub"
+        ]
+    );
+}

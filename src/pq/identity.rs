@@ -1,0 +1,77 @@
+//! `AGE-SECRET-KEY-PQ-1…` → private key; stanza → file key.
+
+use std::str::FromStr;
+
+use age::DecryptError;
+use age_core::format::{FileKey, Stanza};
+use age_core::primitives::{bech32_decode, hpke_open};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
+use bech32::Hrp;
+use hpke::{Deserializable, HpkeError, Kem};
+use zeroize::Zeroizing;
+
+use super::recipient::Recipient;
+use super::xwing::{Encapsulated, PrivateKey, XWing};
+use super::{INFO, TAG};
+
+/// How the text begins, its `1` left out.
+const PREFIX: Hrp = Hrp::parse_unchecked("age-secret-key-pq-");
+
+/// Bytes of a body: a file key and what shows that it is whole.
+const BODY: usize = 16 + 16;
+
+/// The private half of a key.
+pub struct Identity(PrivateKey);
+
+impl Identity {
+    /// Returns its public half.
+    pub fn to_public(&self) -> Recipient {
+        Recipient(XWing::sk_to_pk(&self.0))
+    }
+}
+
+impl FromStr for Identity {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        bech32_decode(
+            text,
+            |_| "it is mistyped or cut",
+            |prefix| (prefix == PREFIX).then_some(()).ok_or("it begins otherwise"),
+            |_, bytes| {
+                let key = PrivateKey::from_bytes(&Zeroizing::new(bytes.collect::<Vec<_>>()));
+                key.map(Self).map_err(|_| "it holds no key")
+            },
+        )
+    }
+}
+
+impl age::Identity for Identity {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
+        if stanza.tag != TAG {
+            return None;
+        }
+        let Some(sent) = sent(stanza) else { return Some(Err(DecryptError::InvalidHeader)) };
+        match hpke_open::<XWing>(&sent, &self.0, INFO, &stanza.body).map(Zeroizing::new) {
+            // Whoever it was made for: a wrong key gives another secret, not an error of its own.
+            Err(HpkeError::OpenError) => None,
+            Err(_) => Some(Err(DecryptError::InvalidHeader)),
+            Ok(bytes) => {
+                let key = FileKey::try_init_with_mut(|key| {
+                    let bytes: &[u8; 16] = bytes.as_slice().try_into().map_err(drop)?;
+                    key.copy_from_slice(bytes);
+                    Ok::<(), ()>(())
+                });
+                Some(key.map_err(|()| DecryptError::InvalidHeader))
+            }
+        }
+    }
+}
+
+/// Returns what a stanza has for us, if it has the form that it should.
+fn sent(stanza: &Stanza) -> Option<Encapsulated> {
+    let [text] = &stanza.args[..] else { return None };
+    let bytes = BASE64_STANDARD_NO_PAD.decode(text).ok()?;
+    Encapsulated::from_bytes(&bytes).ok().filter(|_| stanza.body.len() == BODY)
+}

@@ -1,0 +1,211 @@
+//! ML-KEM-768 and X25519 together → a key encapsulation that holds as long as one of the two does.
+//!
+//! Specification: draft-connolly-cfrg-xwing-kem, "X-Wing: general-purpose hybrid post-quantum KEM".
+
+use hpke::generic_array::GenericArray;
+use hpke::generic_array::typenum::{Sum, U32, U96, U192, U1024};
+use hpke::kem::SharedSecret;
+use hpke::rand_core::{CryptoRng, RngCore};
+use hpke::{Deserializable, HpkeError, Serializable};
+use ml_kem::kem::{Decapsulate, Encapsulate};
+use ml_kem::{Ciphertext, Encoded, EncodedSizeUser, KemCore, MlKem768};
+use sha3::digest::{ExtendableOutput, Update, XofReader};
+use sha3::{Digest, Sha3_256, Shake256};
+use x25519_dalek::{PublicKey as Point, StaticSecret};
+use zeroize::Zeroizing;
+
+/// What stands behind all else in the last hash: the specification's drawing of the fighter.
+const LABEL: &[u8] = br"\.//^\";
+
+/// Bytes of one X25519 public key.
+const POINT: usize = 32;
+
+/// ML-KEM's public half.
+type EncapsulationKey = <MlKem768 as KemCore>::EncapsulationKey;
+
+/// ML-KEM's private half.
+type DecapsulationKey = <MlKem768 as KemCore>::DecapsulationKey;
+
+/// The key encapsulation.
+pub(super) struct XWing;
+
+/// A private key: the seed of all its parts.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct PrivateKey(Zeroizing<[u8; 32]>);
+
+/// A public key.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PublicKey {
+    /// ML-KEM's.
+    lattice: EncapsulationKey,
+    /// X25519's.
+    point: Point,
+}
+
+impl Eq for PublicKey {}
+
+/// What is sent.
+#[derive(Clone)]
+pub(super) struct Encapsulated {
+    /// ML-KEM's.
+    lattice: Ciphertext<MlKem768>,
+    /// X25519's.
+    point: Point,
+}
+
+impl PrivateKey {
+    /// Makes the parts from the seed.
+    fn expand(&self) -> (DecapsulationKey, EncapsulationKey, StaticSecret) {
+        let mut reader = Shake256::default().chain(*self.0).finalize_xof();
+        let mut next = || {
+            let mut part = Zeroizing::new([0; 32]);
+            reader.read(&mut *part);
+            part
+        };
+        let (d, z, scalar) = (next(), next(), next());
+        let (private, public) = MlKem768::generate_deterministic(&(*d).into(), &(*z).into());
+        (private, public, StaticSecret::from(*scalar))
+    }
+}
+
+impl Serializable for PrivateKey {
+    type OutputSize = U32;
+
+    fn write_exact(&self, bytes: &mut [u8]) {
+        bytes.copy_from_slice(&*self.0);
+    }
+}
+
+impl Deserializable for PrivateKey {
+    fn from_bytes(bytes: &[u8]) -> Result<Self, HpkeError> {
+        let seed = bytes.try_into().map_err(|_| HpkeError::ValidationError)?;
+        Ok(Self(Zeroizing::new(seed)))
+    }
+}
+
+impl Serializable for PublicKey {
+    type OutputSize = Sum<U1024, U192>;
+
+    fn write_exact(&self, bytes: &mut [u8]) {
+        write_both(bytes, &self.lattice.as_bytes(), &self.point);
+    }
+}
+
+impl Deserializable for PublicKey {
+    fn from_bytes(bytes: &[u8]) -> Result<Self, HpkeError> {
+        let (encoded, point) = split(bytes)?;
+        let encoded = Encoded::<EncapsulationKey>::try_from(encoded)
+            .map_err(|_| HpkeError::ValidationError)?;
+        let lattice = EncapsulationKey::from_bytes(&encoded);
+        // Numbers above the modulus come back reduced: FIPS 203, 7.2, wants them refused.
+        if lattice.as_bytes() != encoded {
+            return Err(HpkeError::ValidationError);
+        }
+        // Any secret will do: all of them give nothing with a point of low order.
+        if !StaticSecret::from([0; POINT]).diffie_hellman(&point).was_contributory() {
+            return Err(HpkeError::ValidationError);
+        }
+        Ok(Self { lattice, point })
+    }
+}
+
+impl Serializable for Encapsulated {
+    type OutputSize = Sum<U1024, U96>;
+
+    fn write_exact(&self, bytes: &mut [u8]) {
+        write_both(bytes, &self.lattice, &self.point);
+    }
+}
+
+impl Deserializable for Encapsulated {
+    fn from_bytes(bytes: &[u8]) -> Result<Self, HpkeError> {
+        let (lattice, point) = split(bytes)?;
+        let lattice = lattice.try_into().map_err(|_| HpkeError::ValidationError)?;
+        Ok(Self { lattice, point })
+    }
+}
+
+/// Writes what belongs to ML-KEM, then what belongs to X25519.
+fn write_both(bytes: &mut [u8], lattice: &[u8], point: &Point) {
+    let both = lattice.iter().chain(point.as_bytes());
+    bytes.iter_mut().zip(both).for_each(|(to, from)| *to = *from);
+}
+
+/// Takes the point from the end.
+fn split(bytes: &[u8]) -> Result<(&[u8], Point), HpkeError> {
+    let (lattice, point) = bytes.split_last_chunk::<POINT>().ok_or(HpkeError::ValidationError)?;
+    Ok((lattice, Point::from(*point)))
+}
+
+/// Makes the shared secret from those of both, and from what X25519 was done with: ML-KEM hashes its own.
+fn combine(
+    lattice: &[u8],
+    secret: &StaticSecret,
+    other: &Point,
+    sent: &Point,
+    public: &Point,
+) -> Option<SharedSecret<XWing>> {
+    let shared = secret.diffie_hellman(other);
+    // A point of low order would make X25519's part the same for everyone.
+    shared.was_contributory().then(|| {
+        let hash = Digest::chain_update(Sha3_256::new(), lattice)
+            .chain_update(shared.as_bytes())
+            .chain_update(sent.as_bytes())
+            .chain_update(public.as_bytes())
+            .chain_update(LABEL);
+        let bytes: [u8; 32] = hash.finalize().into();
+        SharedSecret(GenericArray::from(bytes))
+    })
+}
+
+impl hpke::Kem for XWing {
+    type PublicKey = PublicKey;
+    type PrivateKey = PrivateKey;
+    type EncappedKey = Encapsulated;
+    type NSecret = U32;
+
+    const KEM_ID: u16 = 0x647a;
+
+    fn sk_to_pk(private: &PrivateKey) -> PublicKey {
+        let (_, lattice, secret) = private.expand();
+        PublicKey { lattice, point: Point::from(&secret) }
+    }
+
+    /// Part of the trait, and of no use here: age's keys are seeds as they are.
+    fn derive_keypair(material: &[u8]) -> (PrivateKey, PublicKey) {
+        let mut seed = Zeroizing::new([0; 32]);
+        Shake256::default().chain(material).finalize_xof().read(&mut *seed);
+        let private = PrivateKey(seed);
+        let public = Self::sk_to_pk(&private);
+        (private, public)
+    }
+
+    fn decap(
+        private: &PrivateKey,
+        sender: Option<&PublicKey>,
+        sent: &Encapsulated,
+    ) -> Result<SharedSecret<Self>, HpkeError> {
+        let (decapsulation, _, secret) = private.expand();
+        let lattice =
+            decapsulation.decapsulate(&sent.lattice).map_err(|()| HpkeError::DecapError)?;
+        let public = Point::from(&secret);
+        combine(&lattice, &secret, &sent.point, &sent.point, &public)
+            .filter(|_| sender.is_none()) // There is no mode with a sender.
+            .ok_or(HpkeError::DecapError)
+    }
+
+    fn encap<R: CryptoRng + RngCore>(
+        public: &PublicKey,
+        sender: Option<(&PrivateKey, &PublicKey)>,
+        random: &mut R,
+    ) -> Result<(SharedSecret<Self>, Encapsulated), HpkeError> {
+        let (ciphertext, lattice) =
+            public.lattice.encapsulate(random).map_err(|()| HpkeError::EncapError)?;
+        let secret = StaticSecret::random_from_rng(random);
+        let point = Point::from(&secret);
+        combine(&lattice, &secret, &public.point, &point, &public.point)
+            .filter(|_| sender.is_none()) // As above.
+            .map(|shared| (shared, Encapsulated { lattice: ciphertext, point }))
+            .ok_or(HpkeError::EncapError)
+    }
+}

@@ -1,0 +1,467 @@
+//! `vaultix generate` → secrets that the programs they are for accept, each made once.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
+
+use pretty_assertions::assert_eq;
+use serde_json::{Value, json};
+
+use crate::pty::Pty;
+use crate::support::{Desk, Done, run};
+
+/// Makes a desk with a host `web1`, whose secrets have these generators; `null` is none.
+fn desk(name: &str, generators: &Value) -> Desk {
+    let desk = Desk::new(name);
+    profile(&desk, "web1", generators);
+    desk
+}
+
+/// Writes the profile of a host.
+fn profile(desk: &Desk, host: &str, generators: &Value) {
+    let ids: Vec<&str> = generators.as_object().unwrap().keys().map(String::as_str).collect();
+    let secrets: Vec<(&str, &str)> = ids.iter().map(|&id| (id, id)).collect();
+    desk.profile_with(host, desk.key("host-web1.pub").trim(), &secrets, |profile| {
+        for id in ids {
+            if !generators[id].is_null() {
+                profile["secrets"][id]["generator"] = generators[id].clone();
+            }
+        }
+    });
+}
+
+/// Prepares to generate, with the native identity.
+fn command(desk: &Desk) -> Command {
+    desk.vaultix_command("-p web1.json generate -i keys/me.txt")
+}
+
+/// Generates.
+fn generate(desk: &Desk) -> Done {
+    run(&mut command(desk))
+}
+
+/// Returns the plaintext of a secret.
+#[track_caller]
+fn open(desk: &Desk, id: &str) -> String {
+    desk.open(&format!("secrets/{id}.age"), "me.txt")
+}
+
+/// Returns the names of all files in `secrets`.
+fn names(desk: &Desk) -> Vec<String> {
+    desk.tree("secrets").into_iter().map(|(name, _)| name).collect()
+}
+
+/// Returns a generator that runs a line of shell.
+fn shell(line: &str, dependencies: &[&str]) -> Value {
+    json!({ "kind": "command", "command": ["sh", "-c", line], "dependencies": dependencies })
+}
+
+#[test]
+fn passwords_have_their_length_and_alphabet() {
+    let desk = desk(
+        "generate-passwords",
+        &json!({
+            "a": { "kind": "alnum" },
+            "a2": { "kind": "alnum", "length": 5000 },
+            "b": { "kind": "base64" },
+            "b2": { "kind": "base64", "length": 1 },
+            "h": { "kind": "hex" },
+            "h2": { "kind": "hex", "length": 65536 },
+            "p": { "kind": "passphrase" },
+            "p2": { "kind": "passphrase", "length": 3 },
+        }),
+    );
+    generate(&desk).exits(0).says(&["8 generated, 0 there already; now run: vaultix renc\n"]);
+    for (id, length) in [("a", 32), ("a2", 5000)] {
+        let text = open(&desk, id);
+        assert_eq!((text.len(), text.bytes().all(|b| b.is_ascii_alphanumeric())), (length, true));
+    }
+    let long = open(&desk, "a2");
+    let seen: std::collections::BTreeSet<char> = long.chars().collect();
+    assert_eq!(seen.len(), 62, "each letter and digit: {seen:?}");
+    for (id, length) in [("b", "32\n"), ("b2", "1\n")] {
+        let line = format!("age -d -i keys/me.txt secrets/{id}.age | base64 -d | wc -c");
+        assert_eq!(desk.sh(&line).exits(0).stdout, length);
+    }
+    for (id, length) in [("h", 64), ("h2", 131_072)] {
+        let text = open(&desk, id);
+        let is_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        assert_eq!((text.len(), is_hex), (length, true));
+    }
+    let words = include_str!("../../src/generate/words.txt");
+    for (id, count) in [("p", 8), ("p2", 3)] {
+        let text = open(&desk, id);
+        assert_eq!(text.split('-').count(), count, "{text}");
+        assert!(text.split('-').all(|word| words.lines().any(|known| known == word)), "{text}");
+    }
+}
+
+#[test]
+fn ssh_takes_its_keys() {
+    // With comments of every length that is padded in another way.
+    let ids = ["s", "ss", "sss", "ssss", "sssss", "ssssss", "sssssss", "ssssssss"];
+    let generators: serde_json::Map<_, _> =
+        ids.iter().map(|&id| (id.to_owned(), json!({ "kind": "ssh-ed25519" }))).collect();
+    let desk = desk("generate-ssh", &generators.into());
+    generate(&desk).exits(0).says(&["secrets/s.age: generated\nsecrets/s.pub: written\n"]);
+    for id in ids {
+        let line = format!(
+            "umask 077; age -d -i keys/me.txt secrets/{id}.age >key && ssh-keygen -y -f key >found &&
+            cmp found secrets/{id}.pub && grep -q '^ssh-ed25519 [^ ]* {id}$' secrets/{id}.pub &&
+            echo text >text && ssh-keygen -q -Y sign -n test -f key text &&
+            echo \"me $(cat secrets/{id}.pub)\" >allowed &&
+            ssh-keygen -q -Y verify -f allowed -I me -n test -s text.sig <text && rm text.sig &&
+            age -R secrets/{id}.pub text | age -d -i key | cmp - text &&
+            ssh-keygen -q -p -f key -N passphrase && ssh-keygen -y -f key -P passphrase | cmp - found"
+        );
+        desk.sh(&line).exits(0);
+    }
+    let private = |id: &str| open(&desk, id).lines().nth(3).unwrap().to_owned();
+    assert_ne!(private("s"), private("ss"));
+}
+
+#[test]
+fn wireguard_and_age_take_their_keys() {
+    let desk = desk(
+        "generate-keys",
+        &json!({ "wg.home": { "kind": "wireguard" }, "wg2": { "kind": "wireguard" }, "id": { "kind": "age" } }),
+    );
+    generate(&desk).exits(0);
+    for id in ["wg.home", "wg2"] {
+        let line =
+            format!("age -d -i keys/me.txt secrets/{id}.age | wg pubkey | cmp - secrets/{id}.pub");
+        desk.sh(&line).exits(0);
+    }
+    assert_ne!(desk.read("secrets/wg.home.pub"), desk.read("secrets/wg2.pub"));
+    // The bits that `wg genkey` fixes are fixed, so that `wg show` prints what is in the file.
+    let line = "age -d -i keys/me.txt secrets/wg2.age | base64 -d | od -An -tu1 -v -w32";
+    let bytes = desk.sh(line).exits(0).stdout;
+    let bytes: Vec<u8> = bytes.split_ascii_whitespace().map(|byte| byte.parse().unwrap()).collect();
+    assert_eq!((bytes.len(), bytes[0] & 7, bytes[31] & 0xc0), (32, 0, 0x40));
+
+    let line = "umask 077; age -d -i keys/me.txt secrets/id.age >id.txt &&
+        age-keygen -y id.txt | cmp - secrets/id.pub &&
+        echo text | age -R secrets/id.pub | age -d -i id.txt | grep -qx text";
+    desk.sh(line).exits(0);
+}
+
+#[test]
+fn web_servers_take_a_hash_of_another_secret() {
+    let desk = desk(
+        "generate-htpasswd",
+        &json!({
+            "a-login": { "kind": "htpasswd", "user": "me", "dependencies": ["password"] },
+            "password": { "kind": "passphrase", "length": 5 },
+            "z-login": { "kind": "htpasswd", "user": "you", "dependencies": ["typed"] },
+            "typed": null,
+        }),
+    );
+    desk.secret("secrets/typed.age", "by an editor\n");
+    generate(&desk).exits(0).says(&[
+        "secrets/password.age: generated\nsecrets/a-login.age: generated\nsecrets/z-login.age: generated\n",
+    ]);
+    for (id, user, password) in [("a-login", "me", open(&desk, "password").as_str())]
+        .into_iter()
+        .chain([("z-login", "you", "by an editor")])
+    {
+        assert!(open(&desk, id).starts_with(&format!("{user}:$2y$10$")));
+        desk.sh(&format!("age -d -i keys/me.txt secrets/{id}.age >lines")).exits(0);
+        let mut verify = desk.command("htpasswd");
+        run(verify.args(["-vb", "lines", user, password])).exits(0);
+        let mut verify = desk.command("htpasswd");
+        run(verify.args(["-vb", "lines", user, "another one"])).exits(3);
+    }
+}
+
+#[test]
+fn nothing_is_replaced() {
+    let desk = desk(
+        "generate-again",
+        &json!({ "mine": { "kind": "alnum" }, "new": { "kind": "alnum" }, "wg": { "kind": "wireguard" } }),
+    );
+    desk.secret_with("secrets/mine.age", "mine", &["-i", "keys/other.txt"]);
+    generate(&desk).exits(0).says(&["2 generated, 1 there already"]);
+    let before: Vec<_> = names(&desk);
+    let read =
+        || -> Vec<_> { before.iter().map(|name| desk.read(&format!("secrets/{name}"))).collect() };
+    let bytes = read();
+    // Nothing to do takes no identity.
+    desk.vaultix("-p web1.json generate").exits(0).says(&["0 generated, 3 there already\n"]);
+    assert_eq!(names(&desk), ["mine.age", "new.age", "wg.age", "wg.pub"]);
+    assert!(bytes == read());
+    assert_eq!(fs::metadata(desk.path("secrets/new.age")).unwrap().nlink(), 1);
+
+    // Whoever removes one half must mean it for both.
+    fs::remove_file(desk.path("secrets/wg.age")).unwrap();
+    let half = desk.read("secrets/wg.pub");
+    generate(&desk)
+        .exits(66)
+        .says(&["secrets/wg.pub is the public half of another one", "rm secrets/wg.pub"]);
+    assert_eq!(desk.read("secrets/wg.pub"), half);
+    fs::remove_file(desk.path("secrets/wg.pub")).unwrap();
+    generate(&desk).exits(0);
+    assert_ne!(desk.read("secrets/wg.pub"), half);
+}
+
+#[test]
+fn what_comes_meanwhile_stays() {
+    let line = "mkdir secrets && echo theirs >secrets/x.age; echo ours";
+    let desk = desk("generate-race", &json!({ "x": shell(line, &[]), "y": { "kind": "alnum" } }));
+    generate(&desk).exits(73).says(&["/secrets/x.age: File exists", "1 generated", "1 failed"]);
+    assert_eq!(desk.read("secrets/x.age"), b"theirs\n");
+    assert_eq!(names(&desk), ["x.age", "y.age"]);
+}
+
+#[test]
+fn a_dry_run_needs_no_key_and_makes_nothing() {
+    let desk = desk(
+        "generate-dry",
+        &json!({
+            "hash": { "kind": "htpasswd", "user": "me", "dependencies": ["typed", ] },
+            "typed": { "kind": "alnum" },
+            "wg": { "kind": "wireguard" },
+            "plain": null,
+            "script": shell("mk |\nsort", &["typed"]),
+        }),
+    );
+    desk.secret("secrets/wg.age", "whatever");
+    let done = desk.vaultix("-p web1.json generate --dry-run").exits(0);
+    assert_eq!(
+        done.stdout,
+        "secrets/typed.age: generate, alnum\nsecrets/hash.age: generate, htpasswd from typed\n\
+         secrets/script.age: generate, command \"sh -c mk | sort\" from typed\n\
+         secrets/wg.pub: write, public half of secrets/wg.age\n"
+    );
+    assert_eq!(done.stderr, "3 to generate, 0 there already\n");
+    assert_eq!(names(&desk), ["wg.age"]);
+    let done = desk.vaultix("-p web1.json generate --dry-run --secret hash").exits(0);
+    assert_eq!(done.stdout.lines().count(), 2, "and what it is made from: {}", done.stdout);
+    let done = desk.vaultix("-p web1.json generate --dry-run --secret typed").exits(0);
+    assert_eq!(done.stdout, "secrets/typed.age: generate, alnum\n");
+}
+
+#[test]
+fn all_that_is_needed_is_opened_in_one_session() {
+    let desk = desk(
+        "generate-session",
+        &json!({
+            "a": null, "b": null, "c": null,
+            "x": shell("cat $VAULTIX_DEPENDENCIES/a $VAULTIX_DEPENDENCIES/b", &["a", "b"]),
+            "y": shell("cat $VAULTIX_DEPENDENCIES/c $VAULTIX_DEPENDENCIES/x", &["c", "x"]),
+        }),
+    );
+    for id in ["a", "b", "c"] {
+        desk.secret(&format!("secrets/{id}.age"), format!("{id} "));
+    }
+    let line = "-p web1.json generate -i keys/me-passphrase.age";
+    let mut pty = Pty::start(&mut desk.vaultix_command(line));
+    pty.expect("Passphrase of keys/me-passphrase.age (to open 3 secrets): ");
+    pty.send("correct horse\n");
+    let (exit, shown) = pty.end();
+    assert_eq!((exit, shown.matches("Passphrase").count()), (0, 1), "{shown}");
+    assert_eq!(open(&desk, "y"), "c a b ");
+
+    // The public half of an ssh key is known without its passphrase; where nothing has to be opened, nothing is asked.
+    profile(&desk, "web1", &json!({ "z": { "kind": "alnum" } }));
+    let line = "-p web1.json generate -i keys/ssh-ed25519-passphrase -r";
+    let other = desk.sh("age-keygen -y keys/other.txt").exits(0).stdout;
+    run(desk.vaultix_command(line).arg(other.trim())).exits(0);
+    assert_eq!(desk.open("secrets/z.age", "other.txt").len(), 32);
+}
+
+#[test]
+fn a_command_reads_its_dependencies_in_memory_alone() {
+    let script = "cd \"$VAULTIX_DEPENDENCIES\" && {
+        stat -f -c %T . && stat -c %a . dep deep dep deep/er && ls && cat dep deep/er; echo; pwd
+        ls /proc/self/fd | wc -l; } >\"$OLDPWD/seen\"
+        env >\"$OLDPWD/env\"; tr '\\0' '\\n' </proc/$PPID/cmdline >\"$OLDPWD/argv\"
+        ln dep \"$PWD.seen\"; printf 'a\\0b\\n'";
+    let desk = desk(
+        "generate-command",
+        &json!({ "dep": { "kind": "alnum" }, "deep/er": null, "x": shell(script, &["dep", "deep/er"]) }),
+    );
+    desk.secret("secrets/deep/er.age", "hunter2");
+    generate(&desk).exits(0);
+    desk.sh("age -d -i keys/me.txt secrets/x.age | od -An -c | grep -q 'a  .0   b  .n'").exits(0);
+    let seen = String::from_utf8(desk.read("seen")).unwrap();
+    let seen: Vec<&str> = seen.lines().collect();
+    assert_eq!(seen[..6], ["tmpfs", "700", "600", "700", "600", "600"]);
+    assert_eq!(seen[6..8], ["deep", "dep"]);
+    let dep = open(&desk, "dep");
+    assert_eq!(seen[8], format!("{dep}hunter2"));
+    assert!(!std::path::Path::new(seen[9]).exists(), "{} is gone", seen[9]);
+    let kept = format!("{}.seen", seen[9]);
+    assert_eq!(fs::read(&kept).unwrap(), [0; 32], "the text is wiped, not only unlinked");
+    fs::remove_file(kept).unwrap();
+    for place in ["env", "argv"] {
+        let text = String::from_utf8_lossy(&desk.read(place)).into_owned();
+        assert!(!text.contains("hunter2") && !text.contains(&dep), "{text}");
+    }
+}
+
+#[test]
+fn a_command_that_fails_makes_nothing() {
+    let desk = desk(
+        "generate-failing",
+        &json!({
+            "after": shell("true", &["status"]),
+            "empty": shell("true", &[]),
+            "good": { "kind": "hex" },
+            "loud": shell("head -c 300000 /dev/zero | tr '\\0' x >&2; printf '\\n\\033[31mlast\\n\\n' >&2; exit 1", &[]),
+            "none": { "kind": "command", "command": ["program-of-nowhere"] },
+            "signal": shell("echo half; kill -9 $$", &[]),
+            "status": shell("echo half; echo first >&2; echo why >&2; exit 3", &[]),
+            "much": shell("yes", &[]),
+        }),
+    );
+    let done = generate(&desk).exits(1).says(&[
+        "cannot generate secret \"after\": it is made from \"status\", which could not be made or opened",
+        "cannot generate secret \"empty\": \"sh\" printed nothing",
+        "cannot generate secret \"loud\": \"sh\" failed: exit status: 1: [31mlast\n",
+        "cannot generate secret \"none\": \"program-of-nowhere\" cannot be run: No such file or directory",
+        "cannot generate secret \"signal\": \"sh\" failed: signal: 9 (SIGKILL)\n",
+        "cannot generate secret \"status\": \"sh\" failed: exit status: 3: why\n",
+        "cannot generate secret \"much\": what \"sh\" prints cannot be used: it has more than 67108864 bytes\n",
+        "1 generated, 0 there already; now run: vaultix renc, 7 failed",
+    ]);
+    assert!(!done.stderr.contains("half"), "{}", done.stderr);
+    assert_eq!(names(&desk), ["good.age"]);
+}
+
+#[test]
+fn an_interrupted_run_leaves_whole_files() {
+    let slow = shell(
+        "echo \"at $VAULTIX_DEPENDENCIES\" >&2; echo \"$VAULTIX_DEPENDENCIES\" >at; exec sleep 100",
+        &["a"],
+    );
+    let desk = desk(
+        "generate-interrupt",
+        &json!({ "a": { "kind": "alnum" }, "b": slow, "c": { "kind": "alnum" } }),
+    );
+    let gone = |desk: &Desk| {
+        let at = String::from_utf8(desk.read("at")).unwrap();
+        assert!(!std::path::Path::new(at.trim()).exists(), "{at} is gone");
+        fs::remove_file(desk.path("at")).unwrap();
+    };
+    let mut pty = Pty::start(&mut command(&desk));
+    pty.expect("secrets/a.age: generated");
+    desk.sh("until [ -s at ]; do sleep 0.01; done").exits(0);
+    pty.send("\x03");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 130, "{shown}");
+    assert!(shown.contains("1 generated") && shown.contains("interrupted"), "{shown}");
+    gone(&desk);
+    assert_eq!(names(&desk), ["a.age"]);
+
+    // Asked to end by somebody else, the program is asked, too.
+    let mut pty = Pty::start(&mut command(&desk));
+    desk.sh("until [ -s at ]; do sleep 0.01; done").exits(0);
+    let at = String::from_utf8(desk.read("at")).unwrap();
+    let pid = at.split('/').find_map(|part| part.strip_prefix("vaultix-")).unwrap();
+    run(desk.command("kill").args(["-TERM", pid.split('-').next().unwrap()])).exits(0);
+    pty.expect("interrupted");
+    assert_eq!(pty.end().0, 143);
+    gone(&desk);
+    assert_eq!(names(&desk), ["a.age"]);
+}
+
+#[test]
+fn a_run_that_is_killed_between_two_halves_is_made_whole_by_the_next() {
+    let desk = desk("generate-killed", &json!({ "wg": { "kind": "wireguard" } }));
+    // At each call that gives a file its name, before and after it.
+    for (when, found) in [(1, vec![]), (2, vec!["wg.age"])] {
+        let _ = fs::remove_dir_all(desk.path("secrets"));
+        let mut strace = desk.command("strace");
+        let inject = format!("inject=linkat:signal=KILL:when={when}:error=EINTR");
+        let strace = strace.args(["-f", "-q", "-o", "trace", "-e", &inject, "vaultix"]);
+        let done = run(strace.args(["-p", "web1.json", "generate", "-i", "keys/me.txt"]));
+        assert_eq!(done.exit, 137, "{}", done.stderr);
+        let whole = names(&desk).into_iter().filter(|name| !name.starts_with('.'));
+        assert_eq!(whole.collect::<Vec<_>>(), found);
+        desk.sh("rm -f secrets/.*.new-*").exits(0);
+        generate(&desk).exits(0);
+        assert_eq!(names(&desk), ["wg.age", "wg.pub"]);
+        desk.sh("age -d -i keys/me.txt secrets/wg.age | wg pubkey | cmp - secrets/wg.pub").exits(0);
+    }
+    // A private half of somebody else's is no reason to write anything.
+    desk.secret("secrets/wg.age", "no key");
+    fs::remove_file(desk.path("secrets/wg.pub")).unwrap();
+    generate(&desk)
+        .exits(65)
+        .says(&["cannot write secrets/wg.pub", "it is not 32 bytes in base64"]);
+    assert_eq!(names(&desk), ["wg.age"]);
+}
+
+#[test]
+fn git_learns_of_what_was_made() {
+    let desk = desk(
+        "generate-git",
+        &json!({ "wg": { "kind": "wireguard" }, "deep/x": { "kind": "hex" } }),
+    );
+    desk.sh("git init -q && echo mine >secrets.txt").exits(0);
+    generate(&desk).exits(0);
+    let tracked = desk.sh("git ls-files && git diff --cached --name-only").exits(0).stdout;
+    assert_eq!(tracked, "secrets/deep/x.age\nsecrets/wg.age\nsecrets/wg.pub\n");
+    assert_eq!(fs::metadata(desk.path("secrets/wg.age")).unwrap().permissions().mode() & 0o111, 0);
+
+    desk.sh("echo '*.age' >.gitignore && rm -r secrets && git rm -q --cached -r secrets").exits(0);
+    generate(&desk)
+        .exits(0)
+        .says(&["vaultix: git ignores files in secrets, so a flake will not find them"]);
+}
+
+#[test]
+fn a_flake_is_asked_and_gets_what_was_made() {
+    let desk = Desk::new("generate-flake");
+    if desk.sh("command -v nix").exit != 0 {
+        assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
+        eprintln!("SKIPPED: there is no nix here");
+        return;
+    }
+    let flake = |secrets: &str| {
+        format!(
+            "{{ outputs = {{ self }}: {{ vaultix = {{
+              settings = {{ identity = \"{}/keys/me.txt\"; extraRecipients = [ \"{}\" ]; }};
+              profiles.web1 = {{
+                version = 1;
+                settings = {{ hostIdentifier = \"web1\"; hostPubkey = \"{}\"; hostKeys = [ ]; }};
+                secrets = {secrets};
+              }};
+            }}; }}; }}\n",
+            desk.root.display(),
+            desk.key("ssh-rsa.pub").trim(),
+            desk.key("host-web1.pub").trim(),
+        )
+    };
+    let secrets = "{
+        db = { file = \"${self}/secrets/db.age\"; generator.kind = \"alnum\"; };
+        where = { file = \"${self}/secrets/where.age\";
+                  generator = { kind = \"command\"; command = [ \"pwd\" ]; }; };
+        elsewhere = { file = \"/nix/store/x/secrets/db.age\"; generator.kind = \"alnum\"; };
+      }";
+    desk.write("flake.nix", flake(secrets));
+    desk.write("below/empty", "");
+    desk.sh("git init -q && git add flake.nix").exits(0);
+    let nix = |line: &str| {
+        let mut command = desk.vaultix_command(line);
+        command.env("NIX_CONFIG", "flake-registry =").env("HOME", &desk.root);
+        command
+    };
+    run(&mut nix("renc")).exits(66).says(&[
+        "cannot re-encrypt secret \"db\" for host web1: cannot read secrets/db.age: No such file or directory (os \
+         error 2); to fix: vaultix generate",
+    ]);
+    run(nix("generate").current_dir(desk.path("below"))).exits(66).says(&[
+        "secrets/db.age: generated\n",
+        "cannot generate secret \"elsewhere\": /nix/store/x/secrets/db.age is in the Nix store",
+        "2 generated, 0 there already; now run: vaultix renc, 1 failed",
+    ]);
+    for key in ["me.txt", "ssh-rsa"] {
+        assert_eq!(desk.open("secrets/db.age", key).len(), 32, "{key}");
+    }
+    let root = desk.root.canonicalize().unwrap();
+    assert_eq!(open(&desk, "where"), format!("{}\n", root.display()), "commands run at the root");
+    desk.write("flake.nix", flake(&secrets.replace("elsewhere", "# ")));
+    run(&mut nix("generate")).exits(0).says(&["0 generated, 2 there already"]);
+    run(&mut nix("renc")).exits(0).says(&["web1/db: re-encrypted", "web1/where: re-encrypted"]);
+}

@@ -1,0 +1,123 @@
+//! post-quantum master identities → secrets that only they open, and copies that hosts open as ever.
+//!
+//! `keys/for-me-pq.age` was made by age 1.3.2. Debian has none that knows these keys; age's vectors do.
+
+use pretty_assertions::assert_eq;
+
+use crate::pty::Pty;
+use crate::support::{Desk, feed, run};
+
+/// Returns the public half of the key file `name`.
+fn public(desk: &Desk, name: &str) -> String {
+    let key = desk.key(name);
+    key.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned()
+}
+
+/// Makes a desk with one secret for a post-quantum identity.
+fn desk(name: &str) -> Desk {
+    let desk = Desk::new(name);
+    let edit = "edit secrets/wifi.age -i keys/me-pq.txt";
+    feed(&mut desk.vaultix_command(edit), b"wifi text").exits(0).says(&["to 1 recipient"]);
+    desk.profile("web1", "host-web1.pub", &[("wifi", "wifi")]);
+    desk
+}
+
+#[test]
+fn a_file_of_age_is_opened() {
+    let desk = Desk::new("pq-theirs");
+    let done = desk.vaultix("view keys/for-me-pq.age -i keys/me-pq.txt").exits(0);
+    assert_eq!(done.stdout, desk.key("README"));
+    desk.vaultix("view keys/for-me-pq.age -i keys/other-pq.txt")
+        .exits(77)
+        .says(&["no identity fits: it is encrypted to mlkem768x25519"]);
+}
+
+#[test]
+fn one_opens_all_secrets_and_hosts_notice_nothing() {
+    let desk = desk("pq-renc");
+    desk.vaultix("-p web1.json renc -i keys/me-pq.txt").exits(0).says(&["1 re-encrypted"]);
+    desk.cached("web1", "host-web1", "wifi text");
+    desk.vaultix("-p web1.json check").exits(0);
+    run(desk
+        .vaultix_command("edit secrets/wifi.age -i keys/me-pq.txt")
+        .env("EDITOR", "sed -i s/text/new/"))
+    .exits(0);
+    // Not for somebody else.
+    desk.vaultix("-p web1.json renc -i keys/other-pq.txt").exits(77);
+    desk.vaultix("-p web1.json renc -i keys/other-pq.txt -i keys/me-pq.txt").exits(0);
+    desk.cached("web1", "host-web1", "wifi new");
+}
+
+#[test]
+fn several_share_a_file_with_each_other_and_with_nobody_else() {
+    let desk = desk("pq-several");
+    let edit = |recipient: &str| {
+        let mut command = desk.vaultix_command("edit secrets/wifi.age -i keys/me-pq.txt --stdin");
+        feed(command.args(["--recipient", recipient]), b"for two")
+    };
+    edit(&public(&desk, "other-pq.txt")).exits(0).says(&["to 2 recipients"]);
+    for key in ["me-pq.txt", "other-pq.txt"] {
+        assert_eq!(desk.vaultix(&format!("view secrets/wifi.age -i keys/{key}")).stdout, "for two");
+    }
+    let before = desk.read("secrets/wifi.age");
+    for other in [public(&desk, "me.txt"), desk.key("ssh-rsa.pub").trim().to_owned()] {
+        edit(&other).exits(78).says(&[
+            "cannot encrypt secrets/wifi.age: post-quantum recipients and others cannot share a file",
+        ]);
+    }
+    // In the other order, too.
+    let line = "edit new.age -i keys/me.txt -i keys/me-pq.txt";
+    feed(&mut desk.vaultix_command(line), b"x").exits(78).says(&["cannot share a file"]);
+    assert!(desk.read("secrets/wifi.age") == before);
+    assert!(!desk.path("new.age").exists());
+}
+
+#[test]
+fn a_master_identity_can_become_one() {
+    let desk = Desk::with_secrets("pq-rekey");
+    let line = "-p web1.json -p db1.json rekey --old keys/me.txt -i keys/me-pq.txt";
+    desk.vaultix(line).exits(0).says(&["3 encrypted anew"]);
+    assert_eq!(desk.vaultix("view secrets/tls.age -i keys/me-pq.txt").stdout, "tls text");
+    desk.vaultix("view secrets/tls.age -i keys/me.txt").exits(77);
+}
+
+#[test]
+fn one_under_a_passphrase_works_as_well() {
+    let desk = desk("pq-locked");
+    let mut age = desk.command("setsid");
+    age.args(["--wait", "age", "--passphrase", "--output", "locked.age", "keys/me-pq.txt"]);
+    let mut pty = Pty::start(&mut age);
+    for _ in 0..2 {
+        pty.expect(": ");
+        pty.send("correct horse\n");
+    }
+    assert_eq!(pty.end().0, 0);
+    let mut pty = Pty::start(&mut desk.vaultix_command("-p web1.json renc -i locked.age"));
+    pty.expect("Passphrase of locked.age (to open 1 secret): ");
+    pty.send("correct horse\n");
+    assert_eq!(pty.end().0, 0);
+    desk.cached("web1", "host-web1", "wifi text");
+}
+
+#[test]
+fn hosts_have_none() {
+    let desk = desk("pq-host");
+    desk.profile_with("web1", &public(&desk, "me-pq.txt"), &[("wifi", "wifi")], |_| {});
+    desk.vaultix("-p web1.json renc -i keys/me-pq.txt")
+        .exits(78)
+        .says(&["is post-quantum, which hosts cannot open"]);
+}
+
+#[test]
+fn half_a_key_is_none() {
+    let desk = desk("pq-half");
+    let key = desk.key("me-pq.txt");
+    let secret = key.lines().last().unwrap();
+    desk.write("half.txt", &secret[..secret.len() - 1]);
+    let done = desk.vaultix("view secrets/wifi.age -i half.txt").exits(77);
+    assert!(done.stderr.contains("line 1 is not a whole identity of age: it is mistyped or cut"));
+    assert!(!done.stderr.contains(&secret[20..40]), "{}", done.stderr);
+    let half = &public(&desk, "me-pq.txt")[..1000];
+    let mut command = desk.vaultix_command("edit new.age --stdin --recipient");
+    feed(command.arg(half), b"x").exits(78).says(&["is not a post-quantum recipient of age"]);
+}
