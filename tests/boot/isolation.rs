@@ -59,7 +59,8 @@ pub fn nobody_else_sees_it_at_any_time(system: System) {
     for attack in ["attack", "attack2"] {
         let said = boot.text(attack);
         let count = |what: &str| -> u64 {
-            let line = said.lines().find_map(|line| line.strip_prefix(what));
+            // The last one: lines that name what was found stand before it.
+            let line = said.lines().rev().find_map(|line| line.strip_prefix(what));
             line.unwrap_or_else(|| panic!("no {what} in {said}")).trim().parse().unwrap()
         };
         assert_eq!((count("bait"), count("foreign")), (1, 0), "{said}");

@@ -105,3 +105,29 @@ impl Identity for Recorder {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    #[test]
+    fn recipients_are_listed_as_a_sentence_would() {
+        let recipient = |kind: &str, tag: Option<&str>| Recipient {
+            kind: kind.to_owned(),
+            tag: tag.map(str::to_owned),
+        };
+        let all = [
+            recipient("X25519", None),
+            recipient("ssh-rsa", Some("abcd")),
+            recipient("scrypt", None),
+        ];
+        for (count, text) in
+            ["", "X25519", "X25519 and ssh-rsa (tag abcd)", "X25519, ssh-rsa (tag abcd) and scrypt"]
+                .into_iter()
+                .enumerate()
+        {
+            assert_eq!(describe(&all[..count]), text);
+        }
+    }
+}

@@ -201,6 +201,12 @@ mod tests {
     }
 
     #[test]
+    fn an_item_is_known_by_its_unit() {
+        assert_eq!(Record::key(Kind::Secret, "a b"), r"vaultix-secret@a\x20b.service");
+        assert_eq!(Record::key(Kind::Template, "a"), "vaultix-template@a.service");
+    }
+
+    #[test]
     fn what_is_no_record_is_not_read() {
         for text in [&b""[..], b"\0", b"a\0b\0", &[0xff; 80]] {
             assert_eq!(Record::from_note(&Plaintext::new(text.to_vec())), None);
