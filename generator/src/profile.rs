@@ -311,6 +311,10 @@ fn settings(text: &RawValue) -> Result<Settings, Invalid> {
     let decrypted_dir = directory("decryptedDir", "/run/vaultix")?;
     let decrypted_dir_for_user = directory("decryptedDirForUser", "/run/vaultix-for-user")?;
     let decrypted_mount_point = directory("decryptedMountPoint", "/run/vaultix.d")?;
+    if mount_unit(&decrypted_mount_point).len() > escape::MAX_UNIT_NAME {
+        let reason = "is too long: no unit can have its name";
+        return Err(Invalid::new("settings.decryptedMountPoint", reason));
+    }
     for (name, link) in
         [("decryptedDir", &decrypted_dir), ("decryptedDirForUser", &decrypted_dir_for_user)]
     {
@@ -630,11 +634,15 @@ fn ensure_consumer(unit: &str, early: bool, settings: &Settings) -> Result<(), I
 
 /// Returns whether items are ordered after `unit`, which would make a cycle of a consumer's ordering.
 fn is_before(unit: &str, early: bool, settings: &Settings) -> bool {
-    let mount = escape::path_unit(&settings.decrypted_mount_point.to_string_lossy(), "mount");
-    unit == mount
+    unit == mount_unit(&settings.decrypted_mount_point)
         || unit.starts_with("vaultix")
         || unit == "sysinit.target"
         || (!early && USERS.contains(&unit))
+}
+
+/// Returns the name of the unit that mounts `path`.
+fn mount_unit(path: &Path) -> String {
+    escape::path_unit(&path.to_string_lossy(), "mount")
 }
 
 /// Returns whether `name` is one that systemd accepts, and one that a job can be queued for.

@@ -210,7 +210,9 @@ fn key_mounts(settings: &Settings) -> String {
                 .ancestors()
                 .skip(1)
                 .filter(|directory| *directory != Path::new("/"))
-                .map(|directory| escape::path_unit(&directory.to_string_lossy(), "mount")),
+                .map(|directory| escape::path_unit(&directory.to_string_lossy(), "mount"))
+                // systemd has no unit of a longer name, and warns of it.
+                .filter(|name| name.len() <= escape::MAX_UNIT_NAME),
         );
     }
     mounts.into_iter().collect::<Vec<_>>().join(" ")

@@ -220,7 +220,8 @@ impl<'a> Expected<'a> {
     fn key_mounts(&self) -> BTreeSet<String> {
         let keys = self.profile.settings.host_keys.iter();
         let above = keys.flat_map(|key| key.path.ancestors().skip(1));
-        above.filter(|path| path.parent().is_some()).map(mount_of).collect()
+        let names = above.filter(|path| path.parent().is_some()).map(mount_of);
+        names.filter(|name| name.len() <= 255).collect()
     }
 
     /// Returns what `SourcePath=` means.
