@@ -9,11 +9,13 @@ _vaultix() {
     --host | --secret | --recipient | -r) return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in renc | edit | rekey | deploy | check | status | view | textconv | import) verb=$word; break ;; esac
+    case $word in renc | edit | init | generate | rekey | deploy | check | status | view | textconv | import) verb=$word; break ;; esac
   done
   case $verb in
     renc) words='--help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet -v --verbose' ;;
     edit) words='--help -p --profile -i --identity -r --recipient --stdin --from -v --verbose' ;;
+    init) words='--help -i --identity --passphrase -v --verbose' ;;
+    generate) words='--help -p --profile -i --identity -r --recipient --secret --dry-run -q --quiet -v --verbose' ;;
     rekey) words='--help -p --profile -i --identity --old -r --recipient -v --verbose' ;;
     deploy) words='--help -p --profile --early -v --verbose' ;;
     check) words='--help -p --profile --cache --json -v --verbose' ;;
@@ -21,11 +23,12 @@ _vaultix() {
     view) words='--help -i --identity -v --verbose' ;;
     textconv) words='--help -i --identity' ;;
     import) words='--help -i --identity -r --recipient --into --dry-run -q --quiet -v --verbose' ;;
-    *) words='renc edit rekey deploy check status view textconv import --help -p --profile -v --verbose --version' ;;
+    *) words='renc edit init generate rekey deploy check status view textconv import --help -p --profile -v --verbose --version' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   case $verb in
     edit) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    init) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     view) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     textconv) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     import) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -W 'agenix agenix-rekey sops pass gopass' -- "$current") ;;

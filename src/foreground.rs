@@ -1,6 +1,7 @@
 //! a program of the user's choice → run at their terminal, to its end.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, ExitStatus};
@@ -36,8 +37,19 @@ pub fn wait(mut child: Child, interrupt: &Interrupt) -> io::Result<ExitStatus> {
             interrupt.forget();
             continue;
         }
-        let _ = rustix::process::kill_process(pid, Signal::TERM); // It may have ended just now.
+        end(pid);
         break;
     }
     child.wait()
+}
+
+/// Asks a shell and what it runs to end: a shell does not pass it on.
+fn end(shell: Pid) {
+    let list = format!("/proc/{0}/task/{0}/children", shell.as_raw_nonzero());
+    let children = fs::read_to_string(list).unwrap_or_default();
+    let children =
+        children.split_whitespace().filter_map(|number| Pid::from_raw(number.parse().ok()?));
+    for pid in children.chain([shell]) {
+        let _ = rustix::process::kill_process(pid, Signal::TERM); // It may have ended just now.
+    }
 }

@@ -132,7 +132,7 @@ fn is_asked(args: &Renc, id: &String) -> bool {
 }
 
 /// Says that `source`, which cannot be read, can be made, if that is so.
-fn with_fix(error: Error, profiles: &[Profile], source: &Path) -> Error {
+pub fn with_fix(error: Error, profiles: &[Profile], source: &Path) -> Error {
     let mut secrets = profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
     let is_made = secrets.any(|secret| secret.ciphertext == source && secret.generator.is_some());
     if error.exit == Exit::NoInput && is_made { error.fix("vaultix generate") } else { error }

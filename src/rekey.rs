@@ -12,6 +12,7 @@ use crate::desk::{self, Desk};
 use crate::error::{self, Error, Exit, Result};
 use crate::interrupt::Interrupt;
 use crate::master::Master;
+use crate::need;
 use crate::prompt::Prompt;
 use crate::recipient;
 use crate::replace::Target;
@@ -56,7 +57,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
         });
         match read {
             Ok(secret) => secrets.push((path, secret)),
-            Err(error) => failures.push(error),
+            Err(error) => failures.push(need::with_fix(error, &desk.profiles, path)),
         }
     }
     let headers = secrets.iter().filter_map(|(_, secret)| header::stanzas(&secret.ciphertext).ok());

@@ -47,6 +47,7 @@ pub fn comment(id: &str) -> String {
 fn of_identity(private: &Plaintext) -> Result<String, String> {
     let half = identity::parse(private.expose())?.keys.first().and_then(|key| match key {
         Key::Native(key) => Some(key.to_public().to_string()),
+        Key::PostQuantum(key) => Some(key.to_public().to_string()),
         Key::Ssh(key) => Some(ssh::Recipient::try_from((**key).clone()).ok()?.to_string()),
         Key::LockedSsh(_, public) => Some(public.to_string()),
         _ => None,

@@ -73,8 +73,12 @@ fn the_boot_side_needs_only_what_is_listed() {
 fn deciding_files_do_nothing() {
     for path in [
         "generator/src/profile.rs",
+        "generator/src/profile/check.rs",
+        "generator/src/profile/clash.rs",
         "generator/src/profile/fields.rs",
         "generator/src/profile/generator.rs",
+        "generator/src/profile/item.rs",
+        "generator/src/profile/settings.rs",
         "generator/src/escape.rs",
         "generator/src/placeholder.rs",
         "generator/src/unit.rs",

@@ -130,7 +130,9 @@ fn where_no_memory_is_there_is_no_editor() {
 fn signals_end_it_and_leave_nothing() {
     let desk = desk("signals");
     let before = desk.read("secrets/wifi.age");
-    let editor = program(&desk, "editor", "echo secret >>\"$1\"\necho \"at $1\"\nexec sleep 100");
+    let script =
+        "trap '' HUP\necho secret >>\"$1\"\necho $$ >editor.pid\necho \"at $1\"\nexec sleep 100";
+    let editor = program(&desk, "editor", script);
     for (kill, exit) in [("TERM", 143), ("HUP", 129)] {
         let mut pty = Pty::start(command(&desk).env("EDITOR", &editor));
         pty.expect("at ");
@@ -143,6 +145,8 @@ fn signals_end_it_and_leave_nothing() {
         let (found, shown) = pty.end();
         assert_eq!(found, exit, "{shown}");
         assert!(!desk.path(&at).exists(), "{at} is gone");
+        // And so is the editor, which still has the text, and does not mind that its terminal hangs up.
+        desk.sh("timeout 10 tail -s .1 --pid $(cat editor.pid) -f /dev/null").exits(0);
     }
     // Ctrl-C is the editor's own business: this one ends by it.
     let mut pty = Pty::start(command(&desk).env("EDITOR", &editor));

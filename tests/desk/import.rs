@@ -116,7 +116,7 @@ fn rules_that_do_not_evaluate_are_told_by_nix() {
     let desk = Desk::new("import-rules");
     desk.write("secrets.nix", "{ \"a.age\".publicKeys = [ ]; } // missing");
     desk.vaultix("import agenix . -i keys/me.txt").exits(78).says(&["undefined variable"]);
-    desk.vaultix("import agenix nowhere -i keys/me.txt").exits(78);
+    desk.vaultix("import agenix nowhere -i keys/me.txt").exits(66).says(&["cannot read nowhere"]);
     assert!(desk.tree("secrets").is_empty());
 }
 

@@ -1,6 +1,6 @@
 //! post-quantum master identities → secrets that only they open, and copies that hosts open as ever.
 //!
-//! `keys/for-me-pq.age` was made by age 1.3.2. Debian has none that knows these keys; age's vectors do.
+//! `keys/for-me-pq.age` was made by age 1.3.2; Debian has none that knows these keys. The rest of the format: conformance.rs.
 
 use pretty_assertions::assert_eq;
 

@@ -1,5 +1,7 @@
 //! an item with a path of its own → a link there, or the plaintext itself.
 
+mod walk;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -20,16 +22,8 @@ use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
 use crate::ramfs::is_in_memory;
 use crate::record::Record;
-use crate::replace::{DIRECTORY, read_all, replace_file};
-
-/// Stands for every owner, where nothing is put.
-const ANYONE: u32 = u32::MAX;
-
-/// Links followed on the way to one path, as in the kernel.
-const MAX_LINKS: u32 = 40;
-
-/// Mode of directories made on the way.
-const PARENT: Mode = Mode::from_raw_mode(0o755);
+use crate::replace::{read_all, replace_file};
+use walk::{ANYONE, Missing, open_parent};
 
 /// Returns whether `place` has a path outside our own directories.
 #[must_use]
@@ -279,102 +273,4 @@ fn is_ours(target: &Path, settings: &Settings) -> bool {
     [&settings.decrypted_dir, &settings.decrypted_dir_for_user, &settings.decrypted_mount_point]
         .iter()
         .any(|ours| target.starts_with(ours))
-}
-
-/// What to do when a directory on the way does not exist.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Missing {
-    /// Make it.
-    Make,
-    /// Fail.
-    Fail,
-}
-
-/// Opens the directory that `path` stands in, and returns it with the last component.
-///
-/// Each directory and link on the way must belong to root or to `owner`, who may read the plaintext anyway:
-/// anyone else could have planted it and be shown the plaintext, or have root write where they may not. For the
-/// same reason a link of `owner` may lead only to what is `owner`'s, too. systemd-tmpfiles(8) calls the rest
-/// unsafe path transitions.
-fn open_parent(path: &Path, owner: u32, missing: Missing) -> Result<(OwnedFd, OsString), Failure> {
-    let fail = |error: &dyn std::fmt::Display| Failure::write(path, error);
-    let name = path.file_name().ok_or_else(|| fail(&"it is the root directory"))?.to_owned();
-    let mut rest: Vec<OsString> = components(path.parent().unwrap_or(Path::new("/")));
-    let open_root = || fs::open("/", DIRECTORY, Mode::empty());
-    let mut directory = open_root().map_err(|error| fail(&error))?;
-    let mut shown = PathBuf::from("/");
-    let mut confined = false;
-    let mut links = 0;
-    while let Some(component) = rest.pop() {
-        if component == ".." {
-            directory = fs::openat(&directory, "..", DIRECTORY, Mode::empty())
-                .map_err(|error| fail(&error))?;
-            shown.pop();
-            continue;
-        }
-        shown.push(&component);
-        let made = matches!(
-            fs::statat(&directory, &component, AtFlags::SYMLINK_NOFOLLOW),
-            Err(Errno::NOENT)
-        ) && missing == Missing::Make
-            && !confined;
-        if made {
-            match fs::mkdirat(&directory, &component, PARENT) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(error) => {
-                    return Err(Failure::path(Status::CantCreat, "create", &shown, error));
-                }
-            }
-        }
-        let stat = fs::statat(&directory, &component, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|error| Failure::path(Status::CantCreat, "open", &shown, error))?;
-        if owner != ANYONE && stat.st_uid != owner && (stat.st_uid != 0 || confined) {
-            return Err(fail(&format!(
-                "unsafe path transition: {} belongs to user {}, who could lead the secret elsewhere; it must \
-                 belong to {}",
-                shown.display(),
-                stat.st_uid,
-                if confined { "the secret's owner" } else { "root or the secret's owner" },
-            )));
-        }
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
-            links += 1;
-            if links > MAX_LINKS {
-                return Err(fail(&Errno::LOOP));
-            }
-            confined |= stat.st_uid != 0 && owner != ANYONE;
-            let target = fs::readlinkat(&directory, &component, Vec::new())
-                .map_err(|error| Failure::path(Status::CantCreat, "read", &shown, error))?;
-            let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-            shown.pop();
-            if target.is_absolute() {
-                directory = open_root().map_err(|error| fail(&error))?;
-                shown = PathBuf::from("/");
-            }
-            rest.extend(components(&target));
-        } else {
-            directory = fs::openat(&directory, &component, DIRECTORY, Mode::empty())
-                .map_err(|error| Failure::path(Status::CantCreat, "open", &shown, error))?;
-        }
-    }
-    // `..` and `/` at the end of a link lead somewhere that was not looked at above.
-    if confined && !fs::fstat(&directory).is_ok_and(|stat| stat.st_uid == owner) {
-        return Err(fail(&format!(
-            "unsafe path transition: a link on the way leads to {}, which does not belong to the secret's owner",
-            shown.display()
-        )));
-    }
-    Ok((directory, name))
-}
-
-/// Returns the components of `path`, the last one first.
-fn components(path: &Path) -> Vec<OsString> {
-    path.components()
-        .rev()
-        .filter_map(|part| match part {
-            std::path::Component::Normal(name) => Some(name.to_owned()),
-            std::path::Component::ParentDir => Some("..".into()),
-            _ => None,
-        })
-        .collect()
 }

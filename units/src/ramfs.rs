@@ -113,7 +113,7 @@ impl Ramfs {
     ///
     /// # Errors
     ///
-    /// As [`Generation::open`].
+    /// As `Generation::open`.
     pub fn generation(&self, number: u32) -> Result<Generation, Failure> {
         Generation::open(&self.root, &self.point, number)
     }

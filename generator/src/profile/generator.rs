@@ -156,7 +156,7 @@ fn dependencies(fields: &mut Fields) -> Result<Vec<String>, Invalid> {
         let found = if is_twice {
             Err(Invalid::here(format!("\"{id}\" stands here twice")))
         } else {
-            super::ensure_name(id)
+            super::check::ensure_name(id)
         };
         fields.check("dependencies", found)?;
     }

@@ -1,5 +1,7 @@
 //! Every way a profile can be wrong, with the words for it.
 
+use std::path::Path;
+
 use pretty_assertions::assert_eq;
 
 use super::*;

@@ -1,0 +1,174 @@
+//! a value of a profile → nothing, or what is wrong with it.
+
+use std::path::Path;
+
+use super::fields::Invalid;
+use super::{RESERVED_NAME, Settings, USERS};
+use crate::escape;
+
+/// Checks that `id` can be the instance of a unit and the argument of a program.
+pub(super) fn ensure_id(id: &str) -> Result<(), Invalid> {
+    if id.is_empty() {
+        Err(Invalid::here("is empty"))
+    } else if id.contains('\0') {
+        Err(Invalid::here("holds a NUL character"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks that `name` can be an account's, which for an early item has to be known before accounts are.
+pub(super) fn ensure_account(name: &str, early: bool) -> Result<(), Invalid> {
+    if name.is_empty() || name.contains([':', '\n', '\0']) {
+        return Err(Invalid::here(format!("\"{name}\" cannot be the name of an account")));
+    }
+    let is_number = name.bytes().all(|byte| byte.is_ascii_digit()) && name.parse::<u32>().is_ok();
+    if early && name != "root" && !is_number {
+        return Err(Invalid::here(format!(
+            "\"{name}\" is a name, but the item is needed before users exist (beforeUserborn)"
+        ))
+        .fix("write a number or \"root\""));
+    }
+    Ok(())
+}
+
+/// Checks that `unit` names a unit that can wait for an item.
+pub(super) fn ensure_consumer(unit: &str, early: bool, settings: &Settings) -> Result<(), Invalid> {
+    if !is_unit_name(unit) {
+        return Err(Invalid::here(format!("\"{unit}\" is not the name of a unit"))
+            .fix("write it in full, like \"nginx.service\""));
+    }
+    if is_before(unit, early, settings) {
+        return Err(Invalid::here(format!(
+            "\"{unit}\" comes before this item, so that it cannot wait for it; systemd would drop one of the two"
+        )));
+    }
+    Ok(())
+}
+
+/// Returns whether items are ordered after `unit`, which would make a cycle of a consumer's ordering.
+fn is_before(unit: &str, early: bool, settings: &Settings) -> bool {
+    unit == mount_unit(&settings.decrypted_mount_point)
+        || unit.starts_with("vaultix")
+        || unit == "sysinit.target"
+        || (!early && USERS.contains(&unit))
+}
+
+/// Returns whether `name` is one that systemd accepts, and one that a job can be queued for.
+///
+/// Rule: systemd.unit(5), "Unit File Load Path" and "String Escaping for Inclusion in Unit Names".
+fn is_unit_name(name: &str) -> bool {
+    /// Kinds of units, from systemd.unit(5).
+    const SUFFIXES: [&str; 11] = [
+        "service",
+        "socket",
+        "device",
+        "mount",
+        "automount",
+        "swap",
+        "target",
+        "path",
+        "timer",
+        "slice",
+        "scope",
+    ];
+    let Some((stem, suffix)) = name.rsplit_once('.') else { return false };
+    name.len() <= 255
+        && SUFFIXES.contains(&suffix)
+        && !stem.is_empty()
+        && !stem.starts_with(['@', '.', '-'])
+        && !stem.ends_with('@')
+        && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte))
+}
+
+/// Checks that `name` stays inside the directory it is joined to.
+pub(super) fn ensure_name(name: &str) -> Result<(), Invalid> {
+    let fault = |problem: &str| Err(Invalid::here(format!("\"{name}\" {problem}")));
+    if name.is_empty() {
+        return Err(Invalid::here("is empty"));
+    }
+    if name.contains('\0') {
+        return fault("holds a NUL character");
+    }
+    if name.starts_with('/') {
+        return fault("is absolute; set path to place the file elsewhere");
+    }
+    for component in name.split('/') {
+        match component {
+            "" => return fault("has an empty component"),
+            "." | ".." => return fault("has a component \".\" or \"..\""),
+            long if long.len() > 255 => return fault("has a component longer than 255 bytes"),
+            _ => {}
+        }
+    }
+    if name.split('/').next() == Some(RESERVED_NAME) {
+        return fault("is reserved for the generation's own record");
+    }
+    Ok(())
+}
+
+/// Checks that `path` is absolute, and written in the one way that can be compared.
+pub(super) fn ensure_absolute(path: &Path) -> Result<(), Invalid> {
+    let text = path.to_string_lossy();
+    let Some(inside) = text.strip_prefix('/') else {
+        return Err(Invalid::here(format!("\"{text}\" is not an absolute path")));
+    };
+    if text.contains('\0') {
+        return Err(Invalid::here("holds a NUL character"));
+    }
+    if !inside.is_empty() && inside.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(Invalid::here(format!(
+            "\"{text}\" has a component \".\", \"..\" or an empty one"
+        )));
+    }
+    Ok(())
+}
+
+/// Returns the name of the unit that mounts `path`.
+pub(super) fn mount_unit(path: &Path) -> String {
+    escape::path_unit(&path.to_string_lossy(), "mount")
+}
+
+/// Checks that a unit can name the absolute `path`: systemd takes white space at the end of a value away, and has
+/// no spelling for control characters in one.
+pub(super) fn ensure_unit_path(path: &Path) -> Result<(), Invalid> {
+    ensure_absolute(path)?;
+    let text = path.to_string_lossy();
+    if text.ends_with(' ') || escape::value(&text).trim_end() != text.replace('%', "%%") {
+        let reason = "ends in a space, or holds a character, that no unit file can name";
+        return Err(Invalid::here(format!("{text:?} {reason}")));
+    }
+    Ok(())
+}
+
+/// Checks a `path` that was given: what lies in our directories is made by us and found by `name`.
+pub(super) fn ensure_path(
+    path: &Path,
+    name: &str,
+    early: bool,
+    settings: &Settings,
+) -> Result<(), Invalid> {
+    ensure_absolute(path)?;
+    if path == settings.decrypted_dir.join(name) {
+        return Ok(());
+    }
+    if path == settings.decrypted_dir_for_user.join(name) {
+        let shown = path.display();
+        let reason =
+            format!("\"{shown}\" is for what is needed before users exist (beforeUserborn)");
+        let fix = "leave path out, or add the item to beforeUserborn";
+        return if early { Ok(()) } else { Err(Invalid::here(reason).fix(fix)) };
+    }
+    let ours = [
+        &settings.decrypted_dir,
+        &settings.decrypted_dir_for_user,
+        &settings.decrypted_mount_point,
+    ];
+    match ours.into_iter().find(|ours| path.starts_with(ours) || ours.starts_with(path)) {
+        Some(ours) => {
+            Err(Invalid::here(format!("\"{}\" overlaps \"{}\"", path.display(), ours.display()))
+                .fix("set name to choose a file in there, or a path elsewhere"))
+        }
+        None => Ok(()),
+    }
+}

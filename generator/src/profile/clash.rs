@@ -1,0 +1,101 @@
+//! items that are right by themselves → faults of those that are in each other's way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+
+use super::fields::{Invalid, join};
+use super::item::Identified;
+use super::{Placement, SECRETS, Secret, TEMPLATES, Template};
+
+/// Turns early templates that use a value which is not there so early into faults.
+pub(super) fn refuse_late_values(
+    templates: &mut BTreeMap<String, Result<Template, Invalid>>,
+    placeholders: &BTreeMap<String, String>,
+    early: &BTreeSet<String>,
+) {
+    for (id, entry) in templates {
+        let Ok(template) = entry else { continue };
+        if !template.place.early {
+            continue;
+        }
+        let late =
+            template.secrets(placeholders).into_iter().find(|secret| !early.contains(*secret));
+        if let Some(secret) = late {
+            *entry = Err(Invalid::new(
+                join(TEMPLATES, id),
+                format!(
+                    "is needed before users exist, but uses the secret \"{secret}\", which is not"
+                ),
+            )
+            .fix(format!("add \"{secret}\" to beforeUserborn")));
+        }
+    }
+}
+
+/// Turns items into faults that would be written to one file, or one into a directory of another's name.
+///
+/// Both of the two are refused: which one was meant cannot be known, and a reader of the file would get
+/// either.
+pub(super) fn refuse_clashes(
+    secrets: &mut BTreeMap<String, Result<Secret, Invalid>>,
+    templates: &mut BTreeMap<String, Result<Template, Invalid>>,
+) {
+    let faults =
+        clashes(&placed(SECRETS, secrets).chain(placed(TEMPLATES, templates)).collect::<Vec<_>>());
+    for ((kind, id), fault) in faults {
+        if kind == SECRETS {
+            secrets.insert(id, Err(fault));
+        } else {
+            templates.insert(id, Err(fault));
+        }
+    }
+}
+
+/// An item, by its field of the profile and its id.
+type Item<'a> = (&'static str, &'a str);
+
+/// Returns where the items that are right go.
+fn placed<'a, T: Identified>(
+    kind: &'static str,
+    items: &'a BTreeMap<String, Result<T, Invalid>>,
+) -> impl Iterator<Item = (Item<'a>, &'a Placement)> {
+    items
+        .iter()
+        .filter_map(move |(id, item)| Some(((kind, id.as_str()), item.as_ref().ok()?.place())))
+}
+
+/// Finds the items that are in each other's way.
+fn clashes(places: &[(Item, &Placement)]) -> BTreeMap<(&'static str, String), Invalid> {
+    let mut names: BTreeMap<&str, Item> = BTreeMap::new();
+    let mut paths: BTreeMap<&OsStr, Item> = BTreeMap::new();
+    let mut faults = BTreeMap::new();
+    let mut clash = |field: &str, value: &str, one: Item, other: Item| {
+        for ((kind, id), rival) in [(one, other), (other, one)] {
+            faults.entry((kind, id.to_owned())).or_insert_with(|| {
+                let rival = join(rival.0, rival.1);
+                Invalid::new(
+                    join(&join(kind, id), field),
+                    format!("\"{value}\" is taken by {rival}, too"),
+                )
+            });
+        }
+    };
+    for (item, place) in places {
+        // As text, which is written in one way only.
+        let path = place.path.as_os_str();
+        if let Some(other) = names.insert(&place.name, *item) {
+            clash("name", &place.name, *item, other);
+        } else if let Some(other) = paths.insert(path, *item) {
+            clash("path", &path.to_string_lossy(), *item, other);
+        }
+    }
+    for (item, place) in places {
+        for (end, _) in place.name.match_indices('/') {
+            let parent = place.name.get(..end).unwrap_or_default();
+            if let Some(other) = names.get(parent) {
+                clash("name", parent, *item, *other);
+            }
+        }
+    }
+    faults
+}

@@ -1,0 +1,230 @@
+//! one secret or template of profile.json → [`Secret`] or [`Template`], checked by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::value::RawValue;
+
+use super::check::{
+    ensure_absolute, ensure_account, ensure_consumer, ensure_id, ensure_name, ensure_path,
+};
+use super::fields::{Entries, Fields, Invalid, join};
+use super::{Generator, Mode, Placement, Secret, Settings, Side, Template};
+use crate::placeholder;
+
+/// What is needed to read an item.
+pub(super) struct Context<'a> {
+    /// Settings of the host.
+    pub(super) settings: &'a Settings,
+    /// Ids of early items.
+    pub(super) early: &'a BTreeSet<String>,
+    /// Who reads.
+    pub(super) side: Side,
+}
+
+/// Reads `placeholder` and turns it round: hash → id.
+pub(super) fn placeholders(text: Option<&RawValue>) -> Result<BTreeMap<String, String>, Invalid> {
+    let mut ids = BTreeMap::new();
+    let Some(text) = text else { return Ok(ids) };
+    for (id, text) in Entries::read("placeholder", text)?.0 {
+        let place = join("placeholder", &id);
+        let value: Option<String> = serde_json::from_str(text.get()).ok();
+        let Some(hash) = value.as_deref().and_then(placeholder::hash) else {
+            return Err(Invalid::new(place, "is not \"{{ <64 lower-case hex digits> }}\""));
+        };
+        if let Some(other) = ids.insert(hash.to_owned(), id) {
+            return Err(Invalid::new(place, format!("is the placeholder of \"{other}\", too")));
+        }
+    }
+    Ok(ids)
+}
+
+/// Reads a map of items with `item`, each on its own.
+pub(super) fn items<T: Identified>(
+    text: Option<&RawValue>,
+    kind: &str,
+    item: impl Fn(String, &str, &RawValue) -> Result<T, Invalid>,
+) -> Result<BTreeMap<String, Result<T, Invalid>>, Invalid> {
+    let mut items = BTreeMap::new();
+    let Some(text) = text else { return Ok(items) };
+    for (key, text) in Entries::read(kind, text)?.0 {
+        let item = item(join(kind, &key), &key, text);
+        let id = match &item {
+            Ok(item) => item.id().to_owned(),
+            // What is wrong elsewhere has its id all the same, and its unit the name that others wait for.
+            Err(_) => stated_id(text).unwrap_or_else(|| key.clone()),
+        };
+        let fault = items.contains_key(&id).then(|| {
+            Invalid::new(join(kind, &key), format!("another one has the id \"{id}\", too"))
+        });
+        items.insert(id, fault.map_or(item, Err));
+    }
+    Ok(items)
+}
+
+/// Returns the `id` that an item states, if it states one that can be used.
+fn stated_id(text: &RawValue) -> Option<String> {
+    let id: String = Fields::read("", text).ok()?.optional("id").ok()??;
+    ensure_id(&id).ok().map(|()| id)
+}
+
+/// An item that bears its id.
+pub(super) trait Identified {
+    /// Returns the item's id.
+    fn id(&self) -> &str;
+    /// Returns where its plaintext goes.
+    fn place(&self) -> &Placement;
+}
+
+impl Identified for Secret {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn place(&self) -> &Placement {
+        &self.place
+    }
+}
+
+impl Identified for Template {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn place(&self) -> &Placement {
+        &self.place
+    }
+}
+
+/// Reads one secret.
+pub(super) fn secret(
+    place: String,
+    key: &str,
+    text: &RawValue,
+    context: &Context,
+) -> Result<Secret, Invalid> {
+    let mut fields = Fields::read(place, text)?;
+    let id = id(&mut fields, key)?;
+    let cipher: Option<PathBuf> = fields.optional("cipher")?;
+    let file: Option<PathBuf> = fields.optional("file")?;
+    let (name, ciphertext) = match context.side {
+        Side::Host => ("cipher", cipher),
+        Side::Desk => ("file", file),
+    };
+    let ciphertext = ciphertext.ok_or_else(|| Invalid::new(fields.place_of(name), "is missing"))?;
+    if context.side == Side::Host {
+        fields.check(name, ensure_absolute(&ciphertext))?;
+    } else if ciphertext == Path::new("") {
+        return Err(Invalid::new(fields.place_of(name), "is empty"));
+    }
+    let generator = fields.raw("generator").filter(|_| context.side == Side::Desk);
+    let generator =
+        generator.map(|text| Generator::parse(fields.place_of("generator"), text)).transpose()?;
+    let insert = insert(&fields.place_of("insert"), fields.raw("insert"))?;
+    let clean_placeholder = fields.optional("cleanPlaceholder")?.unwrap_or(false);
+    let allow_disk = fields.optional("allowDisk")?.unwrap_or(false);
+    let place = placement(fields, &id, allow_disk, context)?;
+    Ok(Secret { id, ciphertext, generator, insert, clean_placeholder, place })
+}
+
+/// Reads one template.
+pub(super) fn template(
+    place: String,
+    key: &str,
+    object: &RawValue,
+    context: &Context,
+) -> Result<Template, Invalid> {
+    let mut fields = Fields::read(place, object)?;
+    fields.check("id", ensure_id(key))?;
+    let text = fields.required("content")?;
+    let trim = fields.optional("trim")?.unwrap_or(true);
+    let place = placement(fields, key, false, context)?;
+    Ok(Template { id: key.to_owned(), content: text, trim, place })
+}
+
+/// Reads a secret's `id`.
+fn id(fields: &mut Fields, key: &str) -> Result<String, Invalid> {
+    let id: String = fields.optional("id")?.unwrap_or_else(|| key.to_owned());
+    fields.check("id", ensure_id(&id))?;
+    Ok(id)
+}
+
+/// Reads a secret's `insert`: hash → text.
+///
+/// `order` is checked and then of no further use: each placeholder has one text, and a text that is put in is
+/// not searched for placeholders again, so that every order gives the same bytes.
+fn insert(place: &str, text: Option<&RawValue>) -> Result<BTreeMap<String, String>, Invalid> {
+    let mut texts = BTreeMap::new();
+    let Some(text) = text else { return Ok(texts) };
+    for (hash, text) in Entries::read(place, text)?.0 {
+        let mut fields = Fields::read(join(place, &hash), text)?;
+        if !placeholder::is_hash(&hash) {
+            return Err(Invalid::new(join(place, &hash), "is not 64 lower-case hex digits"));
+        }
+        fields.optional::<i64>("order")?;
+        texts.insert(hash, fields.required("content")?);
+        fields.finish()?;
+    }
+    Ok(texts)
+}
+
+/// Reads what secrets and templates have in common, and ends the reading.
+fn placement(
+    mut fields: Fields,
+    id: &str,
+    allow_disk: bool,
+    context: &Context,
+) -> Result<Placement, Invalid> {
+    let early = context.early.contains(id);
+    let name: String = fields.optional("name")?.unwrap_or_else(|| id.to_owned());
+    fields.check("name", ensure_name(&name))?;
+    let path = match fields.optional::<PathBuf>("path")? {
+        Some(path) => {
+            fields.check("path", ensure_path(&path, &name, early, context.settings))?;
+            path
+        }
+        None if early => context.settings.decrypted_dir_for_user.join(&name),
+        None => context.settings.decrypted_dir.join(&name),
+    };
+    let mode: Option<String> = fields.optional("mode")?;
+    let mode = fields.check("mode", Mode::parse(mode.as_deref().unwrap_or("0400")))?;
+    let owner = account(&mut fields, "owner", early)?;
+    let group = account(&mut fields, "group", early)?;
+    let symlink = fields.optional("symlink")?.unwrap_or(true);
+    let restart_units = units(&mut fields, "restartUnits", early, context.settings)?;
+    let reload_units = units(&mut fields, "reloadUnits", early, context.settings)?;
+    fields.finish()?;
+    Ok(Placement {
+        name,
+        path,
+        mode,
+        owner,
+        group,
+        symlink,
+        allow_disk,
+        restart_units,
+        reload_units,
+        early,
+    })
+}
+
+/// Reads `owner` or `group`.
+fn account(fields: &mut Fields, field: &str, early: bool) -> Result<String, Invalid> {
+    let name: String = fields.optional(field)?.unwrap_or_else(|| "root".to_owned());
+    fields.check(field, ensure_account(&name, early))?;
+    Ok(name)
+}
+
+/// Reads a list of unit names.
+fn units(
+    fields: &mut Fields,
+    field: &str,
+    early: bool,
+    settings: &Settings,
+) -> Result<Vec<String>, Invalid> {
+    let units: Vec<String> = fields.optional(field)?.unwrap_or_default();
+    units
+        .iter()
+        .try_for_each(|unit| fields.check(field, ensure_consumer(unit, early, settings)))?;
+    Ok(units)
+}

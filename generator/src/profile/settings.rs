@@ -1,0 +1,115 @@
+//! `settings` of profile.json → [`Settings`], checked.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::value::RawValue;
+
+use super::check::{ensure_unit_path, mount_unit};
+use super::fields::{Fields, Invalid};
+use super::{HostKey, HostKeyKind, Settings};
+use crate::escape;
+
+/// Reads `settings`.
+pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
+    let mut fields = Fields::read("settings", text)?;
+    let mut directory = |name: &str, default: &str| {
+        let path = fields.optional::<PathBuf>(name)?.unwrap_or_else(|| default.into());
+        fields.check(name, ensure_unit_path(&path))?;
+        if path == Path::new("/") {
+            return Err(Invalid::new(fields.place_of(name), "is the root directory"));
+        }
+        Ok(path)
+    };
+    let decrypted_dir = directory("decryptedDir", "/run/vaultix")?;
+    let decrypted_dir_for_user = directory("decryptedDirForUser", "/run/vaultix-for-user")?;
+    let decrypted_mount_point = directory("decryptedMountPoint", "/run/vaultix.d")?;
+    if mount_unit(&decrypted_mount_point).len() > escape::MAX_UNIT_NAME {
+        let reason = "is too long: no unit can have its name";
+        return Err(Invalid::new("settings.decryptedMountPoint", reason));
+    }
+    for (name, link) in
+        [("decryptedDir", &decrypted_dir), ("decryptedDirForUser", &decrypted_dir_for_user)]
+    {
+        if link.starts_with(&decrypted_mount_point) || decrypted_mount_point.starts_with(link) {
+            return Err(Invalid::new(
+                fields.place_of(name),
+                format!("\"{}\" overlaps decryptedMountPoint", link.display()),
+            ));
+        }
+    }
+    if decrypted_dir.starts_with(&decrypted_dir_for_user)
+        || decrypted_dir_for_user.starts_with(&decrypted_dir)
+    {
+        return Err(Invalid::new("settings.decryptedDirForUser", "overlaps decryptedDir"));
+    }
+
+    let host_identifier: String = fields.required("hostIdentifier")?;
+    if matches!(host_identifier.as_str(), "" | "." | "..") || host_identifier.contains(['/', '\0'])
+    {
+        return Err(Invalid::new(
+            fields.place_of("hostIdentifier"),
+            format!("\"{host_identifier}\" cannot be the name of a directory"),
+        ));
+    }
+    let host_pubkey: String = fields.required("hostPubkey")?;
+    if host_pubkey.trim().is_empty() {
+        return Err(Invalid::new(fields.place_of("hostPubkey"), "is empty"));
+    }
+    let host_keys = host_keys(
+        &fields.place_of("hostKeys"),
+        &fields.required::<Vec<Box<RawValue>>>("hostKeys")?,
+    )?;
+    let keep_generations = fields.optional("keepGenerations")?.unwrap_or(1);
+    let systemctl = fields.optional("systemctl")?.unwrap_or_else(|| "systemctl".into());
+    if systemctl == Path::new("") {
+        return Err(Invalid::new(fields.place_of("systemctl"), "is empty"));
+    }
+    fields.finish()?;
+    Ok(Settings {
+        decrypted_dir,
+        decrypted_dir_for_user,
+        decrypted_mount_point,
+        host_identifier,
+        host_pubkey,
+        host_keys,
+        keep_generations,
+        systemctl,
+    })
+}
+
+/// Reads `settings.hostKeys`.
+fn host_keys(place: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Invalid> {
+    list.iter()
+        .enumerate()
+        .map(|(i, text)| {
+            let mut fields = Fields::read(format!("{place}.{i}"), text)?;
+            let path: PathBuf = fields.required("path")?;
+            fields.check("path", ensure_unit_path(&path))?;
+            let kind = match fields.required::<String>("type")?.as_str() {
+                "ed25519" => HostKeyKind::Ed25519,
+                "rsa" => HostKeyKind::Rsa,
+                "age" => HostKeyKind::Age,
+                other => {
+                    return Err(Invalid::new(
+                        fields.place_of("type"),
+                        format!("\"{other}\" is none of \"ed25519\", \"rsa\", \"age\""),
+                    ));
+                }
+            };
+            fields.finish()?;
+            Ok(HostKey { path, kind })
+        })
+        .collect()
+}
+
+/// Returns the host keys whose type can open what is encrypted to the host's recipient.
+pub fn fitting_keys(settings: &Settings) -> impl Iterator<Item = &HostKey> {
+    let word = settings.host_pubkey.split_ascii_whitespace().next().unwrap_or_default();
+    let kind = match word {
+        "ssh-ed25519" => Some(HostKeyKind::Ed25519),
+        "ssh-rsa" => Some(HostKeyKind::Rsa),
+        age if age.starts_with("age1") => Some(HostKeyKind::Age),
+        _ => None,
+    };
+    settings.host_keys.iter().filter(move |key| Some(key.kind) == kind)
+}
