@@ -266,7 +266,7 @@ fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
         return Vec::new();
     }
     let units = waiting.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
-    let systemctl = escape::program(&settings.systemctl.to_string_lossy());
+    let systemctl = settings.systemctl.to_string_lossy();
     let mut files: Vec<UnitFile> = waiting
         .iter()
         .map(|(unit, path)| text(unit, LATE_KEY_PATH, &[("PROFILE", source), ("PATH", path)]))
@@ -274,7 +274,12 @@ fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
     files.push(text(
         LATE_KEY_SERVICE_UNIT,
         LATE_KEY_SERVICE,
-        &[("PROFILE", source), ("SYSTEMCTL", &systemctl), ("UNITS", &units)],
+        &[
+            ("PROFILE", source),
+            ("SYSTEMCTL", &escape::program(&systemctl)),
+            ("SYSTEMCTL_ARGUMENT", &escape::argument(&systemctl)),
+            ("UNITS", &units),
+        ],
     ));
     files
 }
