@@ -5,7 +5,7 @@ use std::fmt::Write;
 use sha2::{Digest, Sha256};
 
 /// Longest name of a unit, in bytes: systemd's `UNIT_NAME_MAX` less the byte that ends it.
-const MAX_UNIT_NAME: usize = 255;
+pub(crate) const MAX_UNIT_NAME: usize = 255;
 
 /// Returns `id` as the instance part of a unit name, as `systemd-escape` prints it.
 ///

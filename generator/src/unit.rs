@@ -210,7 +210,9 @@ fn key_mounts(settings: &Settings) -> String {
                 .ancestors()
                 .skip(1)
                 .filter(|directory| *directory != Path::new("/"))
-                .map(|directory| escape::path_unit(&directory.to_string_lossy(), "mount")),
+                .map(|directory| escape::path_unit(&directory.to_string_lossy(), "mount"))
+                // systemd has no unit of a longer name, and warns of it.
+                .filter(|name| name.len() <= escape::MAX_UNIT_NAME),
         );
     }
     mounts.into_iter().collect::<Vec<_>>().join(" ")
@@ -264,7 +266,7 @@ fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
         return Vec::new();
     }
     let units = waiting.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
-    let systemctl = escape::program(&settings.systemctl.to_string_lossy());
+    let systemctl = settings.systemctl.to_string_lossy();
     let mut files: Vec<UnitFile> = waiting
         .iter()
         .map(|(unit, path)| text(unit, LATE_KEY_PATH, &[("PROFILE", source), ("PATH", path)]))
@@ -272,7 +274,12 @@ fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
     files.push(text(
         LATE_KEY_SERVICE_UNIT,
         LATE_KEY_SERVICE,
-        &[("PROFILE", source), ("SYSTEMCTL", &systemctl), ("UNITS", &units)],
+        &[
+            ("PROFILE", source),
+            ("SYSTEMCTL", &escape::program(&systemctl)),
+            ("SYSTEMCTL_ARGUMENT", &escape::argument(&systemctl)),
+            ("UNITS", &units),
+        ],
     ));
     files
 }

@@ -207,6 +207,20 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_has_64_digits() {
+        let note = |digits: &str| {
+            let text = format!("{digits}\0secret\0a\0a\0/a\0/a\0link\0normal\0");
+            Record::from_note(&Plaintext::new(text.into_bytes()))
+        };
+        assert!(note(&"a5".repeat(32)).is_some());
+        for wrong in
+            ["", "a5", &"a5".repeat(33), &"a5".repeat(31), &"\u{e9}".repeat(32), &"g5".repeat(32)]
+        {
+            assert_eq!(note(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn what_is_no_record_is_not_read() {
         for text in [&b""[..], b"\0", b"a\0b\0", &[0xff; 80]] {
             assert_eq!(Record::from_note(&Plaintext::new(text.to_vec())), None);

@@ -48,8 +48,7 @@ pub(super) fn ensure_consumer(unit: &str, early: bool, settings: &Settings) -> R
 
 /// Returns whether items are ordered after `unit`, which would make a cycle of a consumer's ordering.
 fn is_before(unit: &str, early: bool, settings: &Settings) -> bool {
-    let mount = escape::path_unit(&settings.decrypted_mount_point.to_string_lossy(), "mount");
-    unit == mount
+    unit == mount_unit(&settings.decrypted_mount_point)
         || unit.starts_with("vaultix")
         || unit == "sysinit.target"
         || (!early && USERS.contains(&unit))
@@ -123,6 +122,11 @@ pub(super) fn ensure_absolute(path: &Path) -> Result<(), Invalid> {
         )));
     }
     Ok(())
+}
+
+/// Returns the name of the unit that mounts `path`.
+pub(super) fn mount_unit(path: &Path) -> String {
+    escape::path_unit(&path.to_string_lossy(), "mount")
 }
 
 /// Checks that a unit can name the absolute `path`: systemd takes white space at the end of a value away, and has

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-use super::check::ensure_unit_path;
+use super::check::{ensure_unit_path, mount_unit};
 use super::fields::{Fields, Invalid};
 use super::{HostKey, HostKeyKind, Settings};
+use crate::escape;
 
 /// Reads `settings`.
 pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
@@ -22,6 +23,10 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
     let decrypted_dir = directory("decryptedDir", "/run/vaultix")?;
     let decrypted_dir_for_user = directory("decryptedDirForUser", "/run/vaultix-for-user")?;
     let decrypted_mount_point = directory("decryptedMountPoint", "/run/vaultix.d")?;
+    if mount_unit(&decrypted_mount_point).len() > escape::MAX_UNIT_NAME {
+        let reason = "is too long: no unit can have its name";
+        return Err(Invalid::new("settings.decryptedMountPoint", reason));
+    }
     for (name, link) in
         [("decryptedDir", &decrypted_dir), ("decryptedDirForUser", &decrypted_dir_for_user)]
     {

@@ -34,6 +34,21 @@ fn neither_directory_may_lie_in_the_other() {
 }
 
 #[test]
+fn the_unit_of_a_mount_point_has_255_bytes_at_most() {
+    // A dash takes four bytes in it.
+    let refused = |length: usize| {
+        let path = format!("/{}{}", "-".repeat(60), "n".repeat(length - 4 * 60 - ".mount".len()));
+        refusal(&with_setting(&format!(r#""decryptedMountPoint":"{path}""#)))
+    };
+    assert_eq!(refused(255), "");
+    assert!(
+        refused(256).starts_with("settings.decryptedMountPoint: is too long"),
+        "{}",
+        refused(256)
+    );
+}
+
+#[test]
 fn an_early_owner_is_a_number_that_there_can_be() {
     let owner = |owner: &str| {
         let secrets = format!(r#"{{"x":{{"cipher":"/c","owner":"{owner}"}}}}"#);
