@@ -1,6 +1,7 @@
 //! a running host + another profile → the next generation, and who is told of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use xtask::system::System;
@@ -15,6 +16,8 @@ use crate::support::{Scenario, placeholder, secret_unit, template_unit};
 /// Every kind of change, alone and all at once, reaches its file and exactly those who use it.
 pub fn every_kind_of_change(system: System) {
     let mut host = Scenario::new(system, "switch");
+    // It takes ten seconds; where several boot at once, a minute may not do for so many switches.
+    host.limit(Duration::from_secs(180));
     host.nixos();
     host.file("/etc/users", "alice 1500\n");
     let told = |name: &str| json!({ "restartUnits": [format!("c-{name}.service")] });
