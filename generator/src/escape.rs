@@ -187,6 +187,12 @@ mod tests {
     }
 
     #[test]
+    fn a_program_takes_no_variable_and_an_argument_does() {
+        assert_eq!(program("/a$b %i"), r#""/a$b %%i""#);
+        assert_eq!(argument("/a$b %i"), r#""/a$$b %%i""#);
+    }
+
+    #[test]
     fn no_id_gives_the_template_itself() {
         assert!(unit_name("vaultix-secret@", "").starts_with("vaultix-secret@sha256-e3b0c44298fc"));
     }
