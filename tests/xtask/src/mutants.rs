@@ -21,7 +21,7 @@ const VERSION: &str = "27.1";
 const FILES: [(&str, &[&str], &[&str]); 3] = [
     (
         "vaultix-generator",
-        &["escape", "placeholder", "profile", "profile/fields", "unit"],
+        &["escape", "placeholder", "profile", "profile/*", "unit"],
         &["vaultix-generator", "vaultix-model"],
     ),
     (
