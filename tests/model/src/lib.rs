@@ -13,8 +13,10 @@
 
 pub mod command;
 pub mod draw;
+pub mod drawn;
 pub mod escape;
 pub mod header;
+pub mod meaning;
 pub mod profile;
 pub mod template;
 pub mod unit;

@@ -6,14 +6,14 @@ use std::path::{Component, Path};
 use vaultix_generator::profile::{Placement, Profile, Side};
 
 use crate::draw::Draw;
-use crate::unit::draw_profile;
+use crate::drawn;
 
 /// Reads a profile for both sides, and looks at what was taken for right.
 pub fn check(bytes: &[u8]) {
     let mut draw = Draw::new(bytes);
     let text = match draw.below(2) {
         0 => String::from_utf8_lossy(draw.rest()).into_owned(),
-        _ => draw_profile(&mut draw).to_string(),
+        _ => drawn::profile(&mut draw).to_string(),
     };
     let host = Profile::parse(&text, Side::Host);
     let desk = Profile::parse(&text, Side::Desk);

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde_json::{Value, json};
 use vaultix_generator::profile::{Placement, Profile, Side};
 use vaultix_generator::unit::{Content, Programs, UnitFile, render, render_bad_profile};
 
 use crate::draw::Draw;
-use crate::escape::{is_unit_name, one_line, systemd_escape};
-use crate::unit_file::Setting;
-use crate::{command, unit_file};
+use crate::escape::{is_unit_name, systemd_escape};
+use crate::meaning::{Meaning, compare};
+use crate::{command, drawn};
 
 /// Draws a profile and the programs' paths, renders, reads back.
 pub fn check(bytes: &[u8]) {
@@ -22,72 +21,11 @@ pub fn check(bytes: &[u8]) {
     let programs = Programs { helper: Path::new(&helper), profile: Path::new(&source) };
     let reason = draw.text();
     bad_profile(&render_bad_profile(&reason, programs.profile), &reason, &source);
-    let text = draw_profile(&mut draw).to_string();
+    let text = drawn::profile(&mut draw).to_string();
     if let Ok(profile) = Profile::parse(&text, Side::Host) {
         let files = render(&profile, &programs);
         Expected::new(&profile, &helper, &source).compare(&files);
     }
-}
-
-/// What a value in a unit has to say.
-#[derive(Debug)]
-enum Meaning {
-    /// This, letter by letter.
-    Verbatim(String),
-    /// This, once systemd has expanded it, as far as a line can carry it.
-    Text(String),
-    /// This path, and no other.
-    Path(String),
-    /// These units.
-    Names(BTreeSet<String>),
-    /// This program with these arguments.
-    Command(Vec<String>),
-}
-
-impl Meaning {
-    /// Fails unless `value` says it.
-    fn check(&self, value: &str) {
-        match self {
-            Self::Verbatim(text) => assert_eq!(value, text),
-            Self::Text(text) => assert_eq!(unit_file::expand(value), one_line(text)),
-            Self::Path(path) => assert_eq!(unit_file::expand(value), *path),
-            Self::Names(names) => {
-                let found = unit_file::names(value);
-                assert!(found.iter().all(|name| is_unit_name(name)), "{value:?}");
-                assert_eq!(&found.into_iter().collect::<BTreeSet<_>>(), names);
-            }
-            Self::Command(words) => assert_eq!(&command::split(value), words),
-        }
-    }
-}
-
-/// Fails unless the unit `text` is `template` with the values that `fields` mean.
-///
-/// `@ORDER@` stands for several settings: the names of these, each with units.
-fn compare(text: &str, template: &str, fields: &[(&str, Meaning)], order: &[(&str, Meaning)]) {
-    let template = template.replace("\n@ORDER@\n", "\nOrder=@ORDER@\n");
-    let mut found = unit_file::parse(text).into_iter();
-    let mut next = |section: &str, key: &str, meaning: &Meaning| {
-        let Setting { section: in_section, key: found, value } =
-            found.next().unwrap_or_else(|| panic!("no {key} in {text}"));
-        assert_eq!((&*in_section, &*found), (section, key), "{text}");
-        meaning.check(&value);
-    };
-    for Setting { section, key, value } in unit_file::parse(&template) {
-        // White space between words says nothing; a line that goes on in the next has some.
-        let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
-        if key == "Order" {
-            for (key, meaning) in order {
-                next(&section, key, meaning);
-            }
-        } else if let Some((_, meaning)) = fields.iter().find(|(field, _)| *field == value) {
-            next(&section, &key, meaning);
-        } else {
-            assert!(!value.contains('@') || value.contains("@*"), "nobody expects {key}={value}");
-            next(&section, &key, &Meaning::Verbatim(value));
-        }
-    }
-    assert_eq!(found.next(), None, "more than was meant in {text}");
 }
 
 /// Checks the unit of a profile that cannot be used.
@@ -374,83 +312,4 @@ fn unit(kind: &str, id: &str) -> String {
 fn mount_of(path: impl AsRef<Path>) -> String {
     let path = path.as_ref().to_str().unwrap();
     format!("{}.mount", systemd_escape(path.trim_start_matches('/')))
-}
-
-/// Draws a profile: right in most places, so that something comes of it.
-#[must_use]
-pub fn draw_profile(draw: &mut Draw) -> Value {
-    let ids: Vec<String> = (0..=draw.below(4))
-        .map(|i| format!("{}{}", draw.text(), ["", "2", "", "b"][i % 4]))
-        .collect();
-    let hash = |i: usize| ["a", "b", "c", "d"][i % 4].repeat(64);
-    let mut secrets = json!({});
-    let mut placeholder = json!({});
-    for (i, id) in ids.iter().enumerate() {
-        let mut secret = draw_place(draw);
-        secret["cipher"] = json!(draw.path());
-        secret["file"] = json!("f");
-        if draw.one_in(4) {
-            secret["insert"] = json!({ hash(i): { "order": 0, "content": draw.text() } });
-        }
-        secrets[id] = secret;
-        placeholder[id] = json!(format!("{{{{ {} }}}}", hash(i)));
-    }
-    let mut templates = json!({});
-    for _ in 0..draw.below(3) {
-        let mut template = draw_place(draw);
-        let used: Vec<String> = (0..draw.below(3))
-            .map(|_| format!("{}{{{{ {} }}}}", draw.text(), hash(draw.below(4))))
-            .collect();
-        template["content"] = json!(used.concat());
-        templates[draw.text()] = template;
-    }
-    let early: Vec<&String> = ids.iter().filter(|_| draw.one_in(4)).collect();
-    json!({
-        "version": 1,
-        "settings": draw_settings(draw),
-        "secrets": secrets, "templates": templates,
-        "placeholder": placeholder, "beforeUserborn": early,
-    })
-}
-
-/// Draws the settings of a host.
-fn draw_settings(draw: &mut Draw) -> Value {
-    let kinds = ["ed25519", "ed25519", "rsa", "age"];
-    let keys: Vec<Value> = (0..draw.below(4))
-        .map(|_| json!({ "path": draw.path(), "type": draw.pick(&kinds) }))
-        .collect();
-    let pubkey = *draw.pick(&["ssh-ed25519 AAAA", "ssh-rsa AAAA me", "age1x"]);
-    let mut settings = json!({ "hostIdentifier": "h", "hostPubkey": pubkey, "hostKeys": keys });
-    if draw.one_in(3) {
-        settings["decryptedMountPoint"] = json!(draw.path());
-    }
-    if draw.one_in(4) {
-        settings["decryptedDir"] = json!(draw.path());
-    }
-    if draw.one_in(4) {
-        settings["systemctl"] = json!(format!("/{}", draw.path()).replace('\0', ""));
-    }
-    settings
-}
-
-/// Draws what secrets and templates have in common.
-fn draw_place(draw: &mut Draw) -> Value {
-    let mut place = json!({});
-    let units = ["nginx.service", "a@b.service", "x.socket", "-.mount", "a\\x2db.service"];
-    for field in ["restartUnits", "reloadUnits"] {
-        let count = draw.below(3);
-        let unit = |draw: &mut Draw| {
-            if draw.one_in(8) { draw.text() } else { (*draw.pick(&units)).to_owned() }
-        };
-        place[field] = (0..count).map(|_| unit(draw)).collect();
-    }
-    for field in ["id", "name", "owner", "mode"] {
-        if draw.one_in(8) {
-            place[field] = json!(draw.name());
-        }
-    }
-    if draw.one_in(4) {
-        place["path"] = json!(draw.path());
-    }
-    place
 }

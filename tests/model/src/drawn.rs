@@ -1,0 +1,84 @@
+//! choices → the text of a profile.
+
+use serde_json::{Value, json};
+
+use crate::draw::Draw;
+
+/// Draws a profile: right in most places, so that something comes of it.
+#[must_use]
+pub fn profile(draw: &mut Draw) -> Value {
+    let ids: Vec<String> = (0..=draw.below(4))
+        .map(|i| format!("{}{}", draw.text(), ["", "2", "", "b"][i % 4]))
+        .collect();
+    let hash = |i: usize| ["a", "b", "c", "d"][i % 4].repeat(64);
+    let mut secrets = json!({});
+    let mut placeholder = json!({});
+    for (i, id) in ids.iter().enumerate() {
+        let mut secret = place(draw);
+        secret["cipher"] = json!(draw.path());
+        secret["file"] = json!("f");
+        if draw.one_in(4) {
+            secret["insert"] = json!({ hash(i): { "order": 0, "content": draw.text() } });
+        }
+        secrets[id] = secret;
+        placeholder[id] = json!(format!("{{{{ {} }}}}", hash(i)));
+    }
+    let mut templates = json!({});
+    for _ in 0..draw.below(3) {
+        let mut template = place(draw);
+        let used: Vec<String> = (0..draw.below(3))
+            .map(|_| format!("{}{{{{ {} }}}}", draw.text(), hash(draw.below(4))))
+            .collect();
+        template["content"] = json!(used.concat());
+        templates[draw.text()] = template;
+    }
+    let early: Vec<&String> = ids.iter().filter(|_| draw.one_in(4)).collect();
+    json!({
+        "version": 1,
+        "settings": settings(draw),
+        "secrets": secrets, "templates": templates,
+        "placeholder": placeholder, "beforeUserborn": early,
+    })
+}
+
+/// Draws the settings of a host.
+fn settings(draw: &mut Draw) -> Value {
+    let kinds = ["ed25519", "ed25519", "rsa", "age"];
+    let keys: Vec<Value> = (0..draw.below(4))
+        .map(|_| json!({ "path": draw.path(), "type": draw.pick(&kinds) }))
+        .collect();
+    let pubkey = *draw.pick(&["ssh-ed25519 AAAA", "ssh-rsa AAAA me", "age1x"]);
+    let mut settings = json!({ "hostIdentifier": "h", "hostPubkey": pubkey, "hostKeys": keys });
+    if draw.one_in(3) {
+        settings["decryptedMountPoint"] = json!(draw.path());
+    }
+    if draw.one_in(4) {
+        settings["decryptedDir"] = json!(draw.path());
+    }
+    if draw.one_in(4) {
+        settings["systemctl"] = json!(format!("/{}", draw.path()).replace('\0', ""));
+    }
+    settings
+}
+
+/// Draws what secrets and templates have in common.
+fn place(draw: &mut Draw) -> Value {
+    let mut place = json!({});
+    let units = ["nginx.service", "a@b.service", "x.socket", "-.mount", "a\\x2db.service"];
+    for field in ["restartUnits", "reloadUnits"] {
+        let count = draw.below(3);
+        let unit = |draw: &mut Draw| {
+            if draw.one_in(8) { draw.text() } else { (*draw.pick(&units)).to_owned() }
+        };
+        place[field] = (0..count).map(|_| unit(draw)).collect();
+    }
+    for field in ["id", "name", "owner", "mode"] {
+        if draw.one_in(8) {
+            place[field] = json!(draw.name());
+        }
+    }
+    if draw.one_in(4) {
+        place["path"] = json!(draw.path());
+    }
+    place
+}
