@@ -15,7 +15,7 @@ use vaultix_generator::profile::{Generator, Profile, Secret};
 
 use crate::cli::{Cli, Generate};
 use crate::desk::{self, Desk};
-use crate::error::{self, Error, Exit, Result};
+use crate::error::{Error, Exit, Result};
 use crate::interrupt::Interrupt;
 use crate::master::Master;
 use crate::prompt::Prompt;
@@ -39,7 +39,7 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
     if args.dry_run {
         show(&plan)?;
         let line = format!("{} to generate, {} there already", plan.make.len(), plan.there);
-        return Ok(finish(&report, &faults, &line));
+        return Ok(report.finish(&faults, &line));
     }
     let mut done = Done::default();
     if !plan.make.is_empty() || !plan.publish.is_empty() {
@@ -50,7 +50,7 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
     }
     let renc = if done.count > 0 { "; now run: vaultix renc" } else { "" };
     let line = format!("{} generated, {} there already{renc}", done.count, plan.there);
-    Ok(finish(&report, &faults, &line))
+    Ok(report.finish(&faults, &line))
 }
 
 /// Checks that all of `ids` are secrets with a generator.
@@ -94,16 +94,6 @@ fn kind(generator: &Generator) -> String {
         }
         other => other.kind().to_owned(),
     }
-}
-
-/// Says what failed, and what all of it comes to.
-fn finish(report: &Report, faults: &[Error], line: &str) -> Exit {
-    report.errors(faults);
-    match faults.len() {
-        0 => report::count(line),
-        failed => report::count(format_args!("{line}, {failed} failed")),
-    }
-    error::exit(faults)
 }
 
 /// Makes what `plan` says. What fails for one secret goes to `done`, the rest goes on.

@@ -18,8 +18,8 @@ use age::armor::Format;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::Import;
-use crate::error::{self, Error, Exit, Result};
-use crate::git::{self, Tracked};
+use crate::error::{Error, Exit, Result};
+use crate::git;
 use crate::interrupt::Interrupt;
 use crate::master::Session;
 use crate::prompt::Prompt;
@@ -46,17 +46,18 @@ pub fn run(args: &Import) -> Result<Exit> {
     let mut failures = plan.failures.clone();
     if args.dry_run {
         answer(&plan.show(&place.directory))?;
-        return Ok(finish(&report, &failures, &format!("{} to import", plan.count())));
+        return Ok(report.finish(&failures, &format!("{} to import", plan.count())));
     }
     let mut made = BTreeMap::new();
     if !plan.files.is_empty() {
         let interrupt = Interrupt::new()?;
         let keys = Keys::read(args, &settings, &root, &interrupt)?;
         (made, failures) = carry_out(&plan, keys, &place, &report, &interrupt)?;
-        track(&place.directory, &made, &report).unwrap_or_else(|error| failures.push(error));
+        let files: Vec<PathBuf> = made.keys().map(|id| name::file(&place.directory, id)).collect();
+        failures.extend(git::track_all(&files, &report));
         answer(&snippet(&made, place.said.as_deref()))?;
     }
-    Ok(finish(&report, &failures, &format!("{} imported", made.len())))
+    Ok(report.finish(&failures, &format!("{} imported", made.len())))
 }
 
 /// Makes the secrets of `plan`, and returns those that are made, by their ids, and all that failed.
@@ -94,16 +95,6 @@ fn source(args: &Import) -> Result<PathBuf> {
 fn answer(text: &str) -> Result<()> {
     report::answer(text.as_bytes())
         .map_err(|error| Error::new(Exit::CantCreate, "cannot print").because(error))
-}
-
-/// Says what failed, and what all of it comes to.
-fn finish(report: &Report, failures: &[Error], line: &str) -> Exit {
-    report.errors(failures);
-    match failures.len() {
-        0 => report::count(line),
-        failed => report::count(format_args!("{line}, {failed} failed")),
-    }
-    error::exit(failures)
 }
 
 /// One run.
@@ -172,16 +163,4 @@ impl Work<'_> {
         target.write(&ciphertext)?;
         target.settle_new()
     }
-}
-
-/// Makes git aware of the new secrets, so that a flake finds them.
-fn track(directory: &Path, made: &BTreeMap<String, Fields>, report: &Report) -> Result<()> {
-    if made.is_empty() {
-        return Ok(());
-    }
-    let files = made.keys().map(|id| name::file(Path::new(""), id)).collect();
-    if matches!(git::track(directory, &files)?, Tracked::Ignored) {
-        git::warn(directory, report);
-    }
-    Ok(())
 }

@@ -13,7 +13,7 @@ use vaultix_units::{decrypt, header};
 use crate::cache::{Cache, Staged};
 use crate::cli::{Cli, Renc};
 use crate::desk::Desk;
-use crate::error::{self, Error, Exit, Result};
+use crate::error::{Error, Exit, Result};
 use crate::git::{self, Tracked};
 use crate::interrupt::Interrupt;
 use crate::master::{Master, Session, Unwrapped};
@@ -46,7 +46,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     }
     if args.dry_run {
         show(&root, &plan)?;
-        return Ok(finish(&report, &faults, &count(&plan)));
+        return Ok(report.finish(&faults.errors, &count(&plan)));
     }
 
     let done = if plan.encrypt.is_empty() && plan.stale.is_empty() {
@@ -76,17 +76,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         "{} re-encrypted, {} up to date, {} removed",
         done.encrypted, plan.up_to_date, done.removed
     );
-    Ok(finish(&report, &faults, &line))
-}
-
-/// Says what failed, and what all of it comes to.
-fn finish(report: &Report, faults: &Faults, line: &str) -> Exit {
-    report.errors(&faults.errors);
-    match faults.errors.len() {
-        0 => report::count(line),
-        failed => report::count(format_args!("{line}, {failed} failed")),
-    }
-    error::exit(&faults.errors)
+    Ok(report.finish(&faults.errors, &line))
 }
 
 /// Counts what a plan is about to do.

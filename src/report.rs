@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::error::Error;
+use crate::error::{self, Error, Exit};
 
 /// How much is said.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,6 +94,16 @@ impl Report {
         for error in errors {
             self.error(error);
         }
+    }
+
+    /// Says what failed, and what all of it comes to; returns how the run ends.
+    pub fn finish(&self, failures: &[Error], line: &str) -> Exit {
+        self.errors(failures);
+        match failures.len() {
+            0 => count(line),
+            failed => count(format_args!("{line}, {failed} failed")),
+        }
+        error::exit(failures)
     }
 
     /// Starts to count up to `total`; shown on a terminal only.
