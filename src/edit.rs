@@ -45,9 +45,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
 
     let before = Secret::read(path)?;
     let old = match &before {
-        Some(before) if input == Input::Editor || !identities.is_empty() => {
-            Some(before.open(path, &mut master, &prompt)?)
-        }
+        Some(before) if input == Input::Editor => Some(before.open(path, &mut master, &prompt)?),
         _ => None,
     };
     let recipients = master.recipients(extra, &prompt)?;
@@ -57,6 +55,11 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
             .because("there is neither an identity nor a recipient")
             .fix(format!("vaultix edit {} --identity FILE", path.display())));
     }
+    let old = match (old, &before) {
+        // Only to see what is unchanged: nobody shall type a PIN for that.
+        (None, Some(before)) if !identities.is_empty() => before.open_unasked(path, &master)?,
+        (old, _) => old,
+    };
     // Made before the editor starts: what the user then types must not be lost because there is no place.
     let mut target = Target::new(path)?;
     let new = input.read(old.as_ref(), path, &report, &interrupt)?;

@@ -123,11 +123,7 @@ impl Master {
     ///
     /// When the user interrupts. That an identity could not be unlocked stands in [`Session::notes`].
     pub fn open(&mut self, files: &[Vec<Stanza>], prompt: &Prompt) -> Result<Session> {
-        let mut session = Session::new(files.len());
-        let plain: Vec<&(dyn Identity + Sync)> =
-            self.entries.iter().filter_map(|entry| entry.key.plain()).collect();
-        session.attempt(files, &plain);
-        session.tell("identities that need no passphrase");
+        let mut session = self.attempt_plain(files);
         let mut asked = BTreeSet::new();
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
@@ -163,6 +159,24 @@ impl Master {
             }
         }
         Ok(session)
+    }
+
+    /// Opens files with these headers; `None` where one stays closed that somebody could be asked for.
+    pub fn open_unasked(&self, files: &[Vec<Stanza>]) -> Option<Session> {
+        let session = self.attempt_plain(files);
+        let is_open = session.keys.iter().all(|key| !key.is_closed());
+        let has_asked = self.entries.iter().all(|entry| entry.key.plain().is_some());
+        (is_open || has_asked).then_some(session)
+    }
+
+    /// Tries what opens files as it is.
+    fn attempt_plain(&self, files: &[Vec<Stanza>]) -> Session {
+        let mut session = Session::new(files.len());
+        let plain: Vec<&(dyn Identity + Sync)> =
+            self.entries.iter().filter_map(|entry| entry.key.plain()).collect();
+        session.attempt(files, &plain);
+        session.tell("identities that need no passphrase");
+        session
     }
 
     /// Returns the identities of the plugin `name`, as they were given.

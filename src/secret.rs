@@ -10,7 +10,7 @@ use vaultix_units::plaintext::Plaintext;
 use vaultix_units::{decrypt, header};
 
 use crate::error::{Error, Exit, Result};
-use crate::master::Master;
+use crate::master::{Master, Session};
 use crate::prompt::Prompt;
 use crate::report;
 use crate::{recipient, source};
@@ -47,7 +47,19 @@ impl Secret {
     pub fn open(&self, path: &Path, master: &mut Master, prompt: &Prompt) -> Result<Plaintext> {
         let stanzas = header::stanzas(&self.ciphertext)
             .map_err(|error| source::cannot_open(path, &error, &[]))?;
-        let session = master.open(&[stanzas], prompt)?;
+        self.decrypt(path, &master.open(&[stanzas], prompt)?)
+    }
+
+    /// Decrypts it with identities that need no asking; `None` where somebody would have to be asked.
+    pub fn open_unasked(&self, path: &Path, master: &Master) -> Result<Option<Plaintext>> {
+        let stanzas = header::stanzas(&self.ciphertext)
+            .map_err(|error| source::cannot_open(path, &error, &[]))?;
+        let session = master.open_unasked(&[stanzas]);
+        session.map(|session| self.decrypt(path, &session)).transpose()
+    }
+
+    /// Decrypts it with what a session has found.
+    fn decrypt(&self, path: &Path, session: &Session) -> Result<Plaintext> {
         let identities = session.keys.iter().map(|key| key as &dyn Identity);
         decrypt::decrypt(&self.ciphertext, identities)
             .map_err(|error| source::cannot_open(path, &error, &session.notes))

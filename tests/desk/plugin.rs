@@ -89,6 +89,39 @@ fn two_hundred_secrets_cost_one_process_and_one_pin() {
 }
 
 #[test]
+fn one_change_for_twenty_hosts_costs_one_pin_and_its_check_no_key() {
+    let desk = desk("plugin-change", 5);
+    let secrets = ["s0", "s1", "s2", "s3", "s4"].map(|id| (id, id));
+    let hosts: Vec<String> = (0..20).map(|host| format!("h{host}")).collect();
+    for host in &hosts {
+        desk.profile(host, "host-web1.pub", &secrets);
+    }
+    let hosts: Vec<String> = hosts.iter().map(|host| format!("-p {host}.json")).collect();
+    let hosts = hosts.join(" ");
+    let renc = |files: &str, pin: &str| {
+        let mut pty = Pty::start(&mut with_plugin(&desk, &format!("{hosts} renc -i card.txt")));
+        pty.expect("Insert the card [y: done, n: skip] ");
+        pty.send("y\n");
+        pty.expect(&format!("PIN of the card (to open {pin}): "));
+        pty.send("1234\n");
+        let (exit, shown) = pty.end();
+        assert_eq!(exit, 0, "{shown}");
+        assert!(log(&desk).ends_with(&format!("identity-v1\nidentity\nfiles {files}\npin\n")));
+        shown
+    };
+    assert!(renc("5", "5 secrets").contains("100 re-encrypted"));
+
+    let before = log(&desk);
+    feed(&mut with_plugin(&desk, "edit secrets/s3.age -i card.txt"), b"another").exits(0);
+    assert_eq!(log(&desk), before + "recipient-v1\n", "no PIN for what is thrown away");
+    // Without the plugin, and without the identity.
+    desk.vaultix(&format!("{hosts} check")).exits(1).says(&["40 to mend"]);
+    assert!(renc("1", "1 secret").contains("20 re-encrypted, 80 up to date, 20 removed"));
+    desk.vaultix(&format!("{hosts} check")).exits(0).says(&["100 up to date"]);
+    desk.cached("h19", "host-web1", "another");
+}
+
+#[test]
 fn importing_costs_one_pin_to_open_and_none_to_encrypt() {
     let desk = desk("plugin-import", 4);
     let mut line = with_plugin(&desk, "import agenix-rekey secrets -i card.txt --into new");
