@@ -134,7 +134,10 @@ impl Bench {
             .run()?;
         let recipient = ssh_key(&self.sh, &self.work.join("host-key"))?;
         let profile = self.work.join(format!("host-{n}.json"));
+        // There is no systemd to be told of anything here.
+        let systemctl = format!(r#""systemctl": "{}", "hostKeys""#, self.noop.display());
         let text = host_profile(n, &ramfs.display().to_string(), &recipient)
+            .replace(r#""hostKeys""#, &systemctl)
             .replace(
                 "/etc/ssh/ssh_host_ed25519_key",
                 &self.work.join("host-key").display().to_string(),
