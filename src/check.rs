@@ -1,5 +1,7 @@
 //! VERB profiles + cache → does every host have every secret, made for its key? No identity needed.
 
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -15,11 +17,15 @@ use crate::plan::{Entry, Plan};
 use crate::report::{self, Report, Volume};
 use crate::survey::Survey;
 use crate::{error, source};
+use sources::Wanted;
+
+/// What brings copies up to date.
+const RENC: &str = "vaultix renc";
 
 /// Something that `check` found.
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 struct Finding {
-    /// `missing`, `unfit`, `stale`, `foreign` or `fault`.
+    /// `missing`, `unfit`, `stale`, `foreign`, `secret` or `fault`.
     kind: &'static str,
     /// The host, if it is about one.
     host: Option<String>,
@@ -29,6 +35,8 @@ struct Finding {
     file: Option<String>,
     /// What is wrong, as a sentence without its end.
     problem: String,
+    /// What to do about it.
+    fix: Option<String>,
 }
 
 /// All findings, for programs.
@@ -55,12 +63,14 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
 
     let mut findings = of_plan(&desk.cache, &plan);
     findings.extend(unfit(&desk.cache, &need, &plan, &desk.profiles));
+    findings.extend(of_sources(&need, &Wanted::of(&desk)));
     findings.extend(faults.errors.iter().map(|error| Finding {
         kind: "fault",
         host: None,
         secret: None,
         file: None,
         problem: format!("{error:#}"),
+        fix: None,
     }));
     findings.sort();
     let bad = findings.iter().filter(|finding| finding.kind == "unfit").count();
@@ -83,16 +93,24 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
 fn as_error(finding: &Finding) -> Error {
     let exit = match finding.kind {
         "missing" => Exit::NoInput,
-        "unfit" => Exit::Data,
+        "unfit" | "secret" => Exit::Data,
         _ => Exit::SomeFailed,
     };
-    let file = finding.file.as_deref().unwrap_or_default();
-    let fix = match finding.kind {
-        "foreign" => format!("rm {file}"),
-        "unfit" => format!("rm {file} && vaultix renc"),
-        _ => "vaultix renc".to_owned(),
-    };
-    Error::new(exit, finding.problem.clone()).fix(fix)
+    let error = Error::new(exit, finding.problem.clone());
+    match &finding.fix {
+        Some(fix) => error.fix(fix),
+        None => error,
+    }
+}
+
+/// Returns what is wrong with the secrets themselves.
+fn of_sources(need: &Need, wanted: &Wanted) -> Vec<Finding> {
+    let problems = need.digests.keys().filter_map(|file| {
+        let (problem, fix) = wanted.problem(file)?;
+        let file = Some(file.display().to_string());
+        Some(Finding { kind: "secret", host: None, secret: None, file, problem, fix: Some(fix) })
+    });
+    problems.collect()
 }
 
 /// Returns what a plan would change.
@@ -109,17 +127,24 @@ fn of_plan(root: &Path, plan: &Plan) -> Vec<Finding> {
                 target.secret,
                 source.display()
             ),
+            fix: Some(RENC.to_owned()),
         })
     });
-    let other = |kind, entry: &Entry, problem: &str| Finding {
+    let other = |kind, entry: &Entry, problem: &str, fix: String| Finding {
         kind,
         host: Some(entry.host.clone()),
         secret: None,
         file: Some(path(root, entry)),
         problem: format!("{} {problem}", path(root, entry)),
+        fix: Some(fix),
     };
-    let stale = plan.stale.iter().map(|entry| other("stale", entry, "is of no use to its host"));
-    let foreign = plan.foreign.iter().map(|entry| other("foreign", entry, "is not of the cache"));
+    let stale = plan
+        .stale
+        .iter()
+        .map(|entry| other("stale", entry, "is of no use to its host", RENC.to_owned()));
+    let foreign = plan.foreign.iter().map(|entry| {
+        other("foreign", entry, "is not of the cache", format!("rm {}", path(root, entry)))
+    });
     missing.chain(stale).chain(foreign).collect()
 }
 
@@ -153,6 +178,7 @@ fn unfit(root: &Path, need: &Need, plan: &Plan, profiles: &[Profile]) -> Vec<Fin
                     "host {} cannot open {file}, its copy of secret \"{}\": {problem}",
                     entry.host, want.secret
                 ),
+                fix: Some(format!("rm {file} && {RENC}")),
                 file: Some(file),
             })
         })

@@ -279,7 +279,7 @@ pub struct Deploy {
     subcommand,
     name = "check",
     example = "{command_name} --json",
-    note = "Finds copies that are missing, damaged, stale, foreign, or made for another key.",
+    note = "Finds copies that are missing, damaged, stale, foreign, or made for another key, and secrets that are damaged, or not encrypted to everybody whom the flake names.",
     error_code(0, "every host has every secret"),
     error_code(1, "several things are wrong, each of them is named"),
     error_code(65, "a copy is damaged, or made for another key"),

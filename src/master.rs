@@ -243,7 +243,7 @@ impl Key {
     }
 
     /// Returns the key's public half, if it is known here.
-    fn recipient(&self) -> Option<Parsed> {
+    pub fn recipient(&self) -> Option<Parsed> {
         let ssh = |key: ssh::Recipient| {
             let text = key.to_string();
             Parsed::Ours(Box::new(key), text)

@@ -32,9 +32,19 @@ fn what_is_missing_is_named() {
     let kinds: Vec<_> =
         answer["findings"].as_array().unwrap().iter().map(|one| &one["kind"]).collect();
     assert_eq!(kinds, ["missing", "missing", "stale", "stale"]);
+    assert_eq!(answer["findings"][0]["fix"], "vaultix renc");
     assert_eq!(answer["findings"][0]["secret"], "wifi");
     assert_eq!(answer["ok"], false);
     assert_eq!(answer["upToDate"], 3);
+}
+
+#[test]
+fn a_secret_that_nobody_can_open_is_found_without_a_key() {
+    let desk = Desk::with_secrets("check-secret");
+    desk.renc().exits(0);
+    desk.write("secrets/tls.age", "no secret");
+    let said = ["secrets/tls.age cannot be opened by anybody: the file is not an age file"];
+    desk.vaultix(CHECK).exits(1).says(&said);
 }
 
 #[test]
@@ -244,12 +254,19 @@ fn a_flake_says_what_is_needed() {
     };
     run(&mut nix("renc")).exits(0).says(&["web1/wifi: re-encrypted"]);
     assert_eq!(desk.tree("cached").len(), 1);
-    run(nix("check").current_dir(desk.path("secrets"))).exits(0).says(&["1 up to date"]);
+    let check = || run(nix("check").current_dir(desk.path("secrets")));
+    let said = ["wifi.age is not encrypted to ssh-rsa (tag", "to fix: vaultix rekey", "1 to mend"];
+    check().exits(65).says(&said);
     feed(&mut nix("edit secrets/wifi.age"), b"new").exits(0).says(&["encrypted to 2 recipients"]);
     assert_eq!(desk.open("secrets/wifi.age", "ssh-rsa"), "new");
     let done = run(&mut nix("renc --dry-run")).exits(0);
     assert!(done.stdout.starts_with("web1/wifi: re-encrypt secrets/wifi.age\n"), "{}", done.stdout);
     run(&mut nix("rekey")).exits(0).says(&["secrets/wifi.age: encrypted anew"]);
+    run(&mut nix("renc")).exits(0);
+    check().exits(0).says(&["1 up to date, 0 to mend"]);
+    // Of the identity's own kind, there is one too few.
+    desk.secret_with("secrets/wifi.age", "new", &["-R", "keys/ssh-rsa.pub"]);
+    run(&mut nix("check")).exits(1).says(&["wifi.age is not encrypted to X25519"]);
 
     desk.write("flake.nix", "{ outputs = { self }: { vaultix.profiles = throw \"boo\"; }; }\n");
     run(&mut nix("renc")).exits(78).says(&["cannot evaluate vaultix.profiles of", "boo"]);
