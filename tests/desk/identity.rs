@@ -192,7 +192,8 @@ fn an_identity_may_come_through_a_pipe() {
         .exits(77)
         .says(&["it has more than 1048576 bytes"]);
     let mut pty = Pty::start(&mut desk.vaultix_command("-p web1.json renc -i fifo --cache other"));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    // Opens once there is a reader.
+    let _silent = fs::File::options().write(true).open(desk.path("fifo")).unwrap();
     pty.send("\x03");
     assert_eq!(pty.end().0, 130);
 }
