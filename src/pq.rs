@@ -6,6 +6,10 @@ mod identity;
 mod recipient;
 mod xwing;
 
+use age_core::primitives::bech32_decode;
+use bech32::Hrp;
+use zeroize::Zeroizing;
+
 pub use identity::Identity;
 pub use recipient::Recipient;
 
@@ -14,3 +18,13 @@ const TAG: &str = "mlkem768x25519";
 
 /// What HPKE is told it is for.
 const INFO: &[u8] = b"age-encryption.org/mlkem768x25519";
+
+/// Returns the bytes that `text` holds after `prefix`; or what is wrong with it, as a clause.
+fn decode(text: &str, prefix: Hrp) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+    bech32_decode(
+        text,
+        |_| "it is mistyped or cut",
+        |found| (found == prefix).then_some(()).ok_or("it begins otherwise"),
+        |_, bytes| Ok(Zeroizing::new(bytes.collect())),
+    )
+}

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use age::DecryptError;
 use age_core::format::{FileKey, Stanza};
-use age_core::primitives::{bech32_decode, hpke_open};
+use age_core::primitives::hpke_open;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use bech32::Hrp;
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::recipient::Recipient;
 use super::xwing::{Encapsulated, PrivateKey, XWing};
-use super::{INFO, TAG};
+use super::{INFO, TAG, decode};
 
 /// How the text begins, its `1` left out.
 const PREFIX: Hrp = Hrp::parse_unchecked("age-secret-key-pq-");
@@ -35,15 +35,8 @@ impl FromStr for Identity {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        bech32_decode(
-            text,
-            |_| "it is mistyped or cut",
-            |prefix| (prefix == PREFIX).then_some(()).ok_or("it begins otherwise"),
-            |_, bytes| {
-                let key = PrivateKey::from_bytes(&Zeroizing::new(bytes.collect::<Vec<_>>()));
-                key.map(Self).map_err(|_| "it holds no key")
-            },
-        )
+        let key = PrivateKey::from_bytes(&decode(text, PREFIX)?);
+        key.map(Self).map_err(|_| "it holds no key")
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use age::EncryptError;
 use age_core::format::{FileKey, Stanza};
-use age_core::primitives::{bech32_decode, bech32_encode, hpke_seal};
+use age_core::primitives::{bech32_encode, hpke_seal};
 use age_core::secrecy::ExposeSecret;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
@@ -15,7 +15,7 @@ use hpke::{Deserializable, Serializable};
 use rand::rngs::OsRng;
 
 use super::xwing::{PublicKey, XWing};
-use super::{INFO, TAG};
+use super::{INFO, TAG, decode};
 
 /// How the text begins, its `1` left out.
 const PREFIX: Hrp = Hrp::parse_unchecked("age1pq");
@@ -31,15 +31,8 @@ impl FromStr for Recipient {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        bech32_decode(
-            text,
-            |_| "it is mistyped or cut",
-            |prefix| (prefix == PREFIX).then_some(()).ok_or("it begins otherwise"),
-            |_, bytes| {
-                let key = PublicKey::from_bytes(&bytes.collect::<Vec<_>>());
-                key.map(Self).map_err(|_| "it holds no key")
-            },
-        )
+        let key = PublicKey::from_bytes(&decode(text, PREFIX)?);
+        key.map(Self).map_err(|_| "it holds no key")
     }
 }
 
