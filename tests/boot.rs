@@ -134,6 +134,7 @@ on_both! {
     isolation::nobody_else_sees_it_at_any_time,
     load::many_secrets_and_many_switches,
     load::a_very_large_secret,
+    load::a_ramfs_that_fills_the_memory,
     load::restarts_in_a_row_and_at_once,
     load::two_switches_at_once,
     load::accounts_are_being_written,

@@ -140,6 +140,58 @@ pub fn a_very_large_secret(system: System) {
     assert!((100..110).contains(&left), "{left} MiB are on the ramfs");
 }
 
+/// Memory that is used up at any point of a run, on the ramfs or before, leaves the old secret; once there is more, the new
+/// one comes.
+///
+/// A ramfs has no size of its own: it is full when the memory is. Here that of a cgroup, so that the machine goes on.
+pub fn a_ramfs_that_fills_the_memory(system: System) {
+    const SIZE: usize = 16 << 20;
+    let mut host = Scenario::new(system, "full");
+    host.secret("large", vec![b'a'; SIZE]);
+    host.fixture("b", vec![b'b'; SIZE]);
+    let boot = host.run(
+        r#"
+        # within MIB COMMAND...: with no more memory than that, its share of the ramfs included
+        if mkdir /run/memory && mount -t cgroup -o memory memory /run/memory; then
+            box=/run/memory/vaultix-full-$RANDOM$RANDOM
+            mkdir $box
+            within() {
+                echo "$1M" >$box/memory.limit_in_bytes
+                sh -c 'echo $$ >"$0/cgroup.procs"; shift; exec "$@"' $box "$@"
+            }
+        else
+            within() { systemd-run --quiet --scope --property MemoryMax="$1M" --property MemorySwapMax=0 "${@:2}"; }
+        fi
+        first() { head -c 1 /run/vaultix/large; }
+        size() { stat -L -c %s /run/vaultix/large; }
+        size=$(size)
+        reencrypt large b
+        for mib in $(seq 4 4 96); do
+            within $mib vaultix-decrypt secret -- large 2>>/out/said
+            echo "$mib $? $(first) $(($(size) - size)) $(du -sm /run/vaultix.d | cut -f 1)" >>/out/tried
+            [ "$(first)" = b ] && break
+        done
+        note after systemctl restart vaultix-secret@large
+        note left sh -c 'du -sm /run/vaultix.d | cut -f 1'
+        [ -z "$box" ] || rmdir $box
+        "#,
+    );
+    let tried = boot.text("tried");
+    let rows: Vec<Vec<&str>> =
+        tried.lines().map(|line| line.split_whitespace().collect()).collect();
+    let (last, before) = rows.split_last().unwrap();
+    assert_eq!(last[1..4], ["0", "b", "0"], "with enough, it comes whole:\n{tried}");
+    assert!(before.len() > 3, "the memory was never used up:\n{tried}");
+    for row in before {
+        assert!(row[1] != "0" && row[2] == "a" && row[3] == "0", "{row:?}:\n{tried}");
+    }
+    // Some were killed while they wrote: what they had of it lay beside the old one.
+    assert!(before.iter().any(|row| row[4].parse::<usize>().unwrap() > 17), "{tried}");
+    assert_eq!(boot.status("after"), 0);
+    let left: usize = boot.text("left").parse().unwrap();
+    assert!((16..18).contains(&left), "{left} MiB are on the ramfs");
+}
+
 /// Restarts by dozens, at once and in a row, are neither refused nor lost.
 pub fn restarts_in_a_row_and_at_once(system: System) {
     let count = scale(Scale { ci: 50, full: 500 });
