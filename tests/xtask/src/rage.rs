@@ -1,29 +1,38 @@
-//! nothing → rage, the age client in Rust, built once into the target folder.
+//! folder → rage, the age client in Rust, built into it once.
 
 use std::env;
+use std::path::Path;
 
 use xshell::{Shell, cmd};
 
 use crate::workspace::{self, Result};
 
-/// The release that the desk's tests speak to. Debian has none.
+/// The release that is spoken to, and measured against: the one of the library that we use. Debian has none.
 const VERSION: &str = "0.12.1";
 
-/// Builds it, unless it is there; that takes one to two minutes.
+/// Builds the one for tests, in `rage` in the target folder, unless it is there; that takes one to two minutes.
 ///
 /// # Errors
 ///
 /// Cargo's own.
 pub fn ensure(sh: &Shell) -> Result<()> {
-    let root = workspace::target()?.join("rage");
-    let there = cmd!(sh, "{root}/bin/rage --version").quiet().ignore_stderr().read();
+    // It is to be right, not fast.
+    let _level = sh.push_env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+    let _lto = sh.push_env("CARGO_PROFILE_RELEASE_LTO", "off");
+    build(sh, &workspace::target()?.join("rage"))
+}
+
+/// Builds it in `folder`, as `bin/rage`, unless it is there; that takes a few minutes.
+///
+/// # Errors
+///
+/// Cargo's own.
+pub fn build(sh: &Shell, folder: &Path) -> Result<()> {
+    let there = cmd!(sh, "{folder}/bin/rage --version").quiet().ignore_stderr().read();
     if there.is_ok_and(|version| version.ends_with(VERSION)) {
         return Ok(());
     }
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    // It is to be right, not fast.
-    let _level = sh.push_env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
-    let _lto = sh.push_env("CARGO_PROFILE_RELEASE_LTO", "off");
-    cmd!(sh, "{cargo} install --quiet --locked --force --root {root} rage@{VERSION}").run()?;
+    cmd!(sh, "{cargo} install --quiet --locked --force --root {folder} rage@{VERSION}").run()?;
     Ok(())
 }

@@ -1,18 +1,15 @@
 //! names of programs to measure against → these programs, in a folder of their own.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
 use xshell::{Shell, cmd};
+use xtask::rage;
 use xtask::workspace::{self, Result};
 
 /// The generator of zram devices, below the folder of peers.
 pub(super) const ZRAM_GENERATOR: &str = "zram/lib/systemd/system-generators/zram-generator";
 /// rage, below the folder of peers.
 pub(super) const RAGE: &str = "bin/rage";
-
-/// Version of rage that is built: the one of the library that we use.
-const RAGE_VERSION: &str = "0.11.4";
 
 /// Returns the folder of peers.
 pub(super) fn folder() -> Result<PathBuf> {
@@ -37,10 +34,5 @@ pub(super) fn make(sh: &Shell) -> Result<()> {
         cmd!(sh, "dpkg --extract {package} zram").run()?;
         drop(here);
     }
-    if !folder.join(RAGE).exists() {
-        let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        cmd!(sh, "{cargo} install --quiet --locked --root {folder} rage --version {RAGE_VERSION}")
-            .run()?;
-    }
-    Ok(())
+    rage::build(sh, &folder)
 }
