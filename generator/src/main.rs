@@ -6,11 +6,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use dlmalloc::GlobalDlmalloc;
 use vaultix_generator::profile::DEFAULT_PATH;
 use vaultix_generator::status::Status;
 
 /// What to say to a wrong command line.
 const USAGE: &str = "usage: vaultix-generator [--profile FILE] NORMAL_DIR [EARLY_DIR LATE_DIR]";
+
+/// Spares the kernel the many small requests of musl's own.
+#[global_allocator]
+static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
 
 fn main() -> ExitCode {
     // A generator that dies by a signal makes systemd stop the other generators, fstab's among them. What

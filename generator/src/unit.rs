@@ -3,7 +3,7 @@
 //! The texts stand in `units/*.in`, beside the reasons for their lines.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::escape;
 use crate::profile::{self, Placement, Profile, Settings, USERS};
@@ -113,7 +113,8 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     files.extend(switch(&mount, &key_mounts));
     let normal = normal_order(&key_mounts);
     let early = format!("Before={}", USERS.join(" "));
-    let template = bare(ITEM);
+    let (template, command) = (bare(ITEM), command(programs));
+    let parts: Vec<&str> = template.split('@').collect();
     for item in items(profile) {
         let unit = item.kind.unit(item.id);
         let mut order = if item.early { early.clone() } else { normal.clone() };
@@ -129,9 +130,9 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
             ("PROFILE", &source),
             ("MOUNT", &mount),
             ("ORDER", &order),
-            ("EXEC", &command(programs, item.kind, item.id)),
+            ("EXEC", &command(item.kind, item.id)),
         ];
-        let content = Content::Text(fill(&template, &fields));
+        let content = Content::Text(fill(&parts, &fields));
         files.push(UnitFile { path: unit.clone(), content });
         files.push(want(TARGET_UNIT, &unit));
         if item.early {
@@ -284,15 +285,15 @@ fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
     files
 }
 
-/// Returns the command line of an item's unit.
-fn command(programs: &Programs, kind: Kind, id: &str) -> String {
+/// Returns what makes the command line of an item's unit.
+fn command(programs: &Programs) -> impl Fn(Kind, &str) -> String {
     let helper = escape::program(&programs.helper.to_string_lossy());
     let profile = if programs.profile == Path::new(profile::DEFAULT_PATH) {
         String::new()
     } else {
         format!(" --profile {}", escape::argument(&programs.profile.to_string_lossy()))
     };
-    format!("{helper} {}{profile} -- {}", kind.name(), escape::argument(id))
+    move |kind, id| format!("{helper} {}{profile} -- {}", kind.name(), escape::argument(id))
 }
 
 /// Units that read items, by name, each with the items' units.
@@ -319,15 +320,14 @@ impl Consumers {
 
 /// Returns the link that makes `by` want `unit`.
 fn want(by: &str, unit: &str) -> UnitFile {
-    UnitFile {
-        path: format!("{by}.wants/{unit}"),
-        content: Content::Link(PathBuf::from("..").join(unit).to_string_lossy().into_owned()),
-    }
+    UnitFile { path: format!("{by}.wants/{unit}"), content: Content::Link(format!("../{unit}")) }
 }
 
 /// Fills `fields` into `template`, in one pass.
 fn text(path: impl Into<String>, template: &str, fields: &[(&str, &str)]) -> UnitFile {
-    UnitFile { path: path.into(), content: Content::Text(fill(&bare(template), fields)) }
+    let template = bare(template);
+    let parts: Vec<&str> = template.split('@').collect();
+    UnitFile { path: path.into(), content: Content::Text(fill(&parts, fields)) }
 }
 
 /// Returns `template` as it is written out: without comments, and with a blank line before each section only.
@@ -343,15 +343,16 @@ fn bare(template: &str) -> String {
     bare
 }
 
-/// Puts the value of each field where its name stands between two `@`; an `@` of no field stays.
-fn fill(template: &str, fields: &[(&str, &str)]) -> String {
-    let values = fields.iter().map(|(_, value)| value.len()).sum::<usize>();
-    let mut filled = String::with_capacity(template.len() + values);
-    let mut parts = template.split('@');
-    filled.push_str(parts.next().unwrap_or_default());
+/// Joins `parts`, a template that was split at each `@`, with the value of each field where its name stood; an `@` of no
+/// field stays.
+fn fill(parts: &[&str], fields: &[(&str, &str)]) -> String {
+    let lengths = parts.iter().chain(fields.iter().map(|(_, value)| value)).map(|it| it.len() + 1);
+    let mut filled = String::with_capacity(lengths.sum());
+    let mut parts = parts.iter();
+    filled.push_str(parts.next().copied().unwrap_or_default());
     let mut literal = "@";
     for part in parts {
-        if let Some((_, value)) = fields.iter().find(|(name, _)| *name == part) {
+        if let Some((_, value)) = fields.iter().find(|(name, _)| name == part) {
             filled.push_str(value);
             literal = "";
         } else {

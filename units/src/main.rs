@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use dlmalloc::GlobalDlmalloc;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use vaultix_generator::profile::{Profile, Side};
 use vaultix_generator::status::Status;
@@ -18,7 +19,7 @@ use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes whatever is freed: age leaves a copy of the plaintext and of the key's text on the heap.
 #[global_allocator]
-static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
+static ALLOCATOR: ZeroAlloc<GlobalDlmalloc> = ZeroAlloc(GlobalDlmalloc);
 
 fn main() -> ExitCode {
     harden();

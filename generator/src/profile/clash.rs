@@ -1,6 +1,6 @@
 //! items that are right by themselves → faults of those that are in each other's way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 
 use super::fields::{Invalid, join};
@@ -66,8 +66,9 @@ fn placed<'a, T: Identified>(
 
 /// Finds the items that are in each other's way.
 fn clashes(places: &[(Item, &Placement)]) -> BTreeMap<(&'static str, String), Invalid> {
-    let mut names: BTreeMap<&str, Item> = BTreeMap::new();
-    let mut paths: BTreeMap<&OsStr, Item> = BTreeMap::new();
+    // By hash: paths have long beginnings in common.
+    let mut names: HashMap<&str, Item> = HashMap::new();
+    let mut paths: HashMap<&OsStr, Item> = HashMap::new();
     let mut faults = BTreeMap::new();
     let mut clash = |field: &str, value: &str, one: Item, other: Item| {
         for ((kind, id), rival) in [(one, other), (other, one)] {

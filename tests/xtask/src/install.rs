@@ -7,6 +7,7 @@ use std::{env, process};
 
 use argh::FromArgs;
 use xshell::{Shell, cmd};
+use xtask::triple;
 use xtask::workspace::{self, Result};
 
 /// Build the product and install it below a prefix
@@ -57,12 +58,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Installs into `prefix`, to be run from there.
+/// Installs into `prefix`, to be run from there by a test; with musl, if it can be had.
 ///
 /// # Errors
 ///
 /// As [`run`].
 pub(crate) fn into(prefix: &Path) -> Result<()> {
+    triple::ensure_musl(&workspace::shell()?)?;
     run(&Args { prefix: prefix.to_owned(), destdir: None })
 }
 
@@ -98,7 +100,7 @@ fn build(sh: &Shell) -> Result<Vec<File>> {
 /// The build's.
 pub(crate) fn boot_side(sh: &Shell, built: &Path) -> Result<Vec<File>> {
     let cargo = cargo();
-    let triple = host_triple(sh)?;
+    let triple = triple::boot_side(sh)?;
     let crates = workspace::cargo_home(sh).join("registry/src");
     let mut flags: Vec<String> =
         sh.var("RUSTFLAGS").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
@@ -134,14 +136,6 @@ fn program_file(built: &Path, program: &str, place: &str) -> Result<File> {
         bytes: read(&built.join(program))?,
         mode: 0o755,
     })
-}
-
-/// Returns the target triple that this compiler builds for by itself.
-fn host_triple(sh: &Shell) -> Result<String> {
-    let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
-    let version = cmd!(sh, "{rustc} --version --verbose").quiet().read()?;
-    let triple = version.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(triple.ok_or("rustc does not say what it builds for")?.to_owned())
 }
 
 /// Returns the static units; all other units are made by the generator.

@@ -5,5 +5,6 @@ pub mod container;
 pub mod packages;
 pub mod rage;
 pub mod system;
+pub mod triple;
 pub mod vectors;
 pub mod workspace;

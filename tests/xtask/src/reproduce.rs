@@ -7,6 +7,7 @@ use std::path::Path;
 
 use argh::FromArgs;
 use xshell::{Shell, cmd};
+use xtask::triple;
 use xtask::workspace::{self, Result};
 
 use crate::install::{self, File};
@@ -23,6 +24,7 @@ pub(crate) struct Args {}
 /// A build's; or that a program differs.
 pub(crate) fn run(_: &Args) -> Result<()> {
     let sh = workspace::shell()?;
+    triple::ensure_musl(&sh)?;
     let folder = workspace::target()?.join("reproduce");
     sh.remove_path(&folder)?;
     let one = build(&sh, &folder.join("one"))?;
