@@ -3,39 +3,28 @@
 //! Every key is unlocked once for the whole run, and only if it is needed: a passphrase costs the user a
 //! prompt and the machine a second.
 
+mod session;
+mod unlock;
 mod unwrapped;
 
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::io;
-use std::iter::once;
 use std::path::{Path, PathBuf};
 
-use age::{DecryptError, Identity, ssh};
+use age::{Identity, ssh};
 use age_core::format::Stanza;
-use age_core::secrecy::SecretString;
-use rayon::prelude::*;
-use vaultix_units::header::{self, Recipient};
-use vaultix_units::{bounded, decrypt};
+use vaultix_units::bounded;
 
 use crate::error::{Error, Exit, Result};
 use crate::identity::{self, Key};
 use crate::input;
 use crate::interrupt::Interrupt;
-use crate::plugin;
-use crate::prompt::{Answer, Prompt, Question};
+use crate::prompt::Prompt;
 use crate::recipient::{self, Parsed};
 use crate::report;
+pub use session::Session;
+use unlock::unlock;
 pub use unwrapped::Unwrapped;
-
-/// How much work, as a power of two, a file under a passphrase may demand (22).
-///
-/// Go's `age` has the same limit. The `age` crate would measure this machine instead, and then refuse on a
-/// busy day what it accepts on another.
-const MAX_WORK_FACTOR: u8 = 22;
-
-/// How often a passphrase may be typed.
-const ATTEMPTS: usize = 3;
 
 /// The operator's identities.
 pub struct Master {
@@ -53,14 +42,6 @@ struct Entry {
     path: PathBuf,
     /// The key.
     key: Key,
-}
-
-/// File keys of the files that were to be opened.
-pub struct Session {
-    /// One for each file, in order.
-    pub keys: Vec<Unwrapped>,
-    /// Why some identities were not tried.
-    pub notes: Vec<Error>,
 }
 
 impl Master {
@@ -262,157 +243,6 @@ impl Key {
             Self::Ssh(key) => ssh::Recipient::try_from((**key).clone()).ok().map(ssh),
             Self::LockedSsh(_, public) => Some(ssh((**public).clone())),
             Self::LockedFile(_) | Self::Plugin(_) => None,
-        }
-    }
-}
-
-impl Session {
-    /// Starts with `count` closed files.
-    fn new(count: usize) -> Self {
-        let keys = std::iter::repeat_with(Unwrapped::default).take(count).collect();
-        Self { keys, notes: Vec::new() }
-    }
-
-    /// Tells how many files are open, now that `what` was tried.
-    fn tell(&self, what: impl Display) {
-        let (open, all) =
-            (self.keys.iter().filter(|key| !key.is_closed()).count(), self.keys.len());
-        report::detail(format_args!("tried {what}: {open} of {all} secrets are open"));
-    }
-
-    /// Tries `identities` on each file that is still closed.
-    fn attempt(&mut self, files: &[Vec<Stanza>], identities: &[&(dyn Identity + Sync)]) {
-        if identities.is_empty() {
-            return;
-        }
-        self.keys.par_iter_mut().zip(files).filter(|(key, _)| key.is_closed()).for_each(
-            |(key, stanzas)| key.set(identities.iter().find_map(|one| one.unwrap_stanzas(stanzas))),
-        );
-    }
-
-    /// Has a plugin open the files that are still closed.
-    fn plug(
-        &mut self,
-        name: &str,
-        identities: &[String],
-        files: &[Vec<Stanza>],
-        prompt: &Prompt,
-    ) -> Result<()> {
-        let closed: Vec<plugin::Closed> = (0..)
-            .zip(files)
-            .zip(&self.keys)
-            .filter(|((_, file), key)| {
-                key.is_closed() && file.iter().any(|stanza| stanza.tag != "scrypt")
-            })
-            .map(|((index, file), _)| (index, file.as_slice()))
-            .collect();
-        if closed.is_empty() {
-            return Ok(());
-        }
-        let opened = plugin::open(name, identities, &closed, prompt)?;
-        for (index, key) in opened.keys {
-            if let Some(slot) = self.keys.get_mut(index) {
-                slot.set(Some(Ok(key)));
-            }
-        }
-        let mut words: Vec<String> = opened.failures.into_iter().map(|(_, words)| words).collect();
-        words.sort_unstable();
-        words.dedup();
-        let failures = words.into_iter().map(|words| {
-            Error::new(Exit::NoPermission, format!("cannot use the plugin {name}")).because(words)
-        });
-        self.notes.extend(failures.chain(opened.fault));
-        Ok(())
-    }
-
-    /// Returns how many files are closed and could be opened by an identity.
-    fn left(&self, files: &[Vec<Stanza>]) -> usize {
-        self.count(files, |stanza| stanza.kind != "scrypt")
-    }
-
-    /// Returns how many files are closed and have a stanza for the ssh key `public`.
-    fn left_for(&self, files: &[Vec<Stanza>], public: &ssh::Recipient) -> usize {
-        let wanted = header::of_ssh_key(&public.to_string());
-        self.count(files, |stanza| Some(stanza) == wanted.as_ref())
-    }
-
-    /// Returns how many files are closed and have a stanza that is `fit`.
-    fn count(&self, files: &[Vec<Stanza>], fit: impl Fn(&Recipient) -> bool) -> usize {
-        let closed = self.keys.iter().zip(files).filter(|(key, _)| key.is_closed());
-        closed
-            .filter(|(_, file)| file.iter().filter_map(Recipient::new).any(|one| fit(&one)))
-            .count()
-    }
-}
-
-/// Unlocks a key under a passphrase, for `purpose`.
-fn unlock(entry: &Entry, purpose: &str, prompt: &Prompt) -> Result<identity::Identities> {
-    let what = format!("passphrase of {}", entry.path.display());
-    let mut complaint = None;
-    for _ in 0..ATTEMPTS {
-        let Some(answer) = prompt.secret(&Question { what: &what, purpose, complaint })? else {
-            return Err(locked(entry).because("no passphrase was given"));
-        };
-        match entry.key.unlock(&answer) {
-            Ok(found) => return Ok(found),
-            Err(Locked::Wrong) => complaint = Some("This passphrase is wrong, try again."),
-            Err(Locked::Unusable(reason)) => return Err(locked(entry).because(reason)),
-        }
-    }
-    Err(locked(entry).because("the passphrase is wrong"))
-}
-
-/// Returns the error of a key that cannot be unlocked.
-fn locked(entry: &Entry) -> Error {
-    Error::new(
-        Exit::NoPermission,
-        format!("cannot unlock the identity file {}", entry.path.display()),
-    )
-}
-
-/// Why a key stays locked.
-enum Locked {
-    /// The passphrase is wrong.
-    Wrong,
-    /// No passphrase would help.
-    Unusable(String),
-}
-
-impl Key {
-    /// Unlocks the key.
-    fn unlock(&self, passphrase: &Answer) -> std::result::Result<identity::Identities, Locked> {
-        let secret = SecretString::from(passphrase.as_str());
-        match self {
-            Self::LockedSsh(key, _) => match key.decrypt(secret) {
-                Ok(key) => Ok(identity::Identities {
-                    keys: vec![Self::Ssh(Box::new(key.into()))],
-                    recipients: Vec::new(),
-                }),
-                Err(_) => Err(Locked::Wrong),
-            },
-            Self::LockedFile(ciphertext) => {
-                let mut identity = age::scrypt::Identity::new(secret);
-                identity.set_max_work_factor(MAX_WORK_FACTOR);
-                let unusable = |error: decrypt::Error| Locked::Unusable(error.to_string());
-                let stanzas = header::stanzas(ciphertext).map_err(unusable)?;
-                let mut key = Unwrapped::default();
-                match identity.unwrap_stanzas(&stanzas) {
-                    Some(Err(
-                        DecryptError::KeyDecryptionFailed | DecryptError::DecryptionFailed,
-                    )) => return Err(Locked::Wrong),
-                    Some(Err(DecryptError::ExcessiveWork { required, .. })) => {
-                        return Err(Locked::Unusable(format!(
-                            "it demands work of 2^{required}, the limit is 2^{MAX_WORK_FACTOR}"
-                        )));
-                    }
-                    outcome => key.set(outcome),
-                }
-                let text =
-                    decrypt::decrypt(ciphertext, once(&key as &dyn Identity)).map_err(unusable)?;
-                identity::parse(text.expose())
-                    .map_err(|reason| Locked::Unusable(format!("what it holds: {reason}")))
-            }
-            _ => Err(Locked::Unusable("it is not locked".to_owned())),
         }
     }
 }
