@@ -66,9 +66,11 @@ trace) under strace -f -qq -b execve -o "$work/trace" ;;
 deaf) touch "$work/deaf" && under env ;;
 '') under env ;;
 # Not in the programs that it runs: what they do is not ours.
-*) under timeout --foreground 20 strace -f -qq -b execve -o /dev/null -e "inject=$fault" ;;
+*) SECONDS=0 && under timeout --signal KILL 20 strace -f -qq -b execve -o /dev/null -e "inject=$fault" ;;
 esac
-echo "status $?"
+status=$?
+[ "$SECONDS" -lt 20 ] || status=124 # As timeout has it, where it need not kill.
+echo "status $status"
 rm -f "$work/deaf"
 look after
 again
