@@ -12,8 +12,6 @@
 )]
 #![expect(clippy::too_many_lines, reason = "a scenario is one story, told in order")]
 
-#[path = "canary.rs"]
-mod canary;
 #[path = "prefix.rs"]
 mod prefix;
 #[path = "boot/support.rs"]
@@ -153,6 +151,11 @@ mod controls {
     #[test]
     fn a_leak_is_seen() {
         crate::support::run_on(System::Bookworm, crate::traces::a_leak_is_seen);
+    }
+
+    #[test]
+    fn a_boot_with_a_leak_fails() {
+        crate::support::run_on(System::Bookworm, crate::traces::a_boot_with_a_leak_fails);
     }
 }
 

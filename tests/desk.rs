@@ -9,8 +9,6 @@
     reason = "a test that cannot go on has failed"
 )]
 
-#[path = "canary.rs"]
-mod canary;
 #[path = "prefix.rs"]
 mod prefix;
 #[path = "desk/pty.rs"]

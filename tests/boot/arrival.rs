@@ -32,9 +32,9 @@ pub fn every_secret_arrives(system: System) {
         note state systemctl is-system-running
         note files find /run/vaultix/ -name .vaultix -prune -o -printf '%P %y %m %U %G\n'
         note records stat --format=%a /run/vaultix/.vaultix
-        for it in plain empty big named numbered; do cmp "/run/vaultix/$it" "/fixtures/$it"; done
-        cmp /run/vaultix/a/b/c /fixtures/deep
-        cmp '/run/vaultix/its name' /fixtures/other-id
+        for it in plain empty big named numbered; do plain "/run/vaultix/$it" | cmp - "/fixtures/$it"; done
+        plain /run/vaultix/a/b/c | cmp - /fixtures/deep
+        plain '/run/vaultix/its name' | cmp - /fixtures/other-id
         note fstype stat --file-system --format=%T /run/vaultix.d
         note mount findmnt --noheadings --output=SOURCE,FSTYPE,OPTIONS /run/vaultix.d
         note mountpoint stat --format='%a %u %g' /run/vaultix.d /run/vaultix.d/1
@@ -159,7 +159,9 @@ pub fn any_name_will_do(system: System) {
     host.consumer("user", "/run/vaultix/two words");
     let boot = host.run(
         r"
-        note diff diff --recursive --exclude=.vaultix /fixtures /run/vaultix/
+        cp --recursive /run/vaultix/. /run/vaultix.d/copy
+        find /run/vaultix.d/copy -type f -exec sed -i -f /canary/plain.sed {} +
+        note diff diff --recursive --exclude=.vaultix /fixtures /run/vaultix.d/copy
         note state systemctl is-system-running
         note after systemctl show --property=After --value user.service
         note wants systemctl show --property=Wants --value user.service
@@ -225,8 +227,8 @@ pub fn a_thousand_secrets(system: System) {
         r"
         note state systemctl is-system-running
         systemctl list-units --state=active --plain --no-legend 'vaultix-secret@*' | wc --lines >/out/active
-        cat /run/vaultix/secret* | wc --bytes >/out/bytes
-        sha256sum </run/vaultix/huge >/out/huge
+        plain /run/vaultix/secret* | wc --bytes >/out/bytes
+        plain /run/vaultix/huge | sha256sum >/out/huge
         cd /tmp
         mkdir units
         TIMEFORMAT=%R

@@ -48,7 +48,7 @@ esac
 
 # look NAME: what systemd was told since the last look; every file and link there is; then those that readers see, and
 # what is in them. Only early items are looked for behind the early link: the rest of that generation may still be in
-# the making.
+# the making. Last of all, files beside the ramfs that hold a plaintext.
 look() {
     echo "look $1"
     sed 's/^/told /' "$work/run/told"
@@ -57,12 +57,14 @@ look() {
         -printf 'there %p %y %m %U:%G %l\n'
     find "$work/run/vaultix/" "$work/run/early/early" -name .vaultix -prune -o -type f -printf 'seen %p %m %U:%G %s\n' \
         -exec sha256sum {} + 2>/dev/null
+    grep -rlaF -f "$work/search" "$work/run" | sed 's/^/leak /'
 }
 
 before || exit 98
 look before
 case $fault in
-trace) under strace -f -qq -b execve -o "$work/trace" ;;
+# Without strings, which would be plaintexts.
+trace) under strace -f -qq -s 0 -b execve -o "$work/trace" ;;
 deaf) touch "$work/deaf" && under env ;;
 '') under env ;;
 # Not in the programs that it runs: what they do is not ours.

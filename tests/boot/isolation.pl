@@ -8,14 +8,24 @@ my %count = map { $_ => 0 } qw(tries foreign listed own torn gone changes);
 my @names = qw(foreign team elsewhere own .vaultix);
 my @records = ('', '/.new', '/.new-note', '/placed', '/untold', '/placed/vaultix-secret@foreign.service', '/lost');
 my $last = '';
+open(my $canary, '<', '/canary/marker') or die;
+chomp(my $marker = <$canary>);
+
+# Returns all that is in a file, without the text that stands in every plaintext.
+sub plain {
+    my ($file) = @_;
+    local $/;
+    my $text = <$file> // '';
+    $text =~ s/$marker//g;
+    return $text;
+}
 
 # Reads a file, and notes what it is.
 sub try {
     my ($path) = @_;
     $count{tries}++;
     open(my $file, '<', $path) or return;
-    local $/;
-    my $text = <$file> // '';
+    my $text = plain($file);
     if ($text =~ /^foreign/ || $text =~ /[ab]{1000}/ && $text !~ /^own/) {
         $count{foreign}++;
         print "read $path\n";
@@ -36,8 +46,7 @@ sub list {
 # Reads the own secret, which is one of two, whole.
 sub own {
     open(my $file, '<', '/run/vaultix/own') or return $count{gone}++;
-    local $/;
-    my $text = <$file> // '';
+    my $text = plain($file);
     $count{own}++;
     $count{torn}++ unless length($text) == 200_004 && $text =~ /^own (a+|b+)$/;
     my $letter = substr($text, 10, 1);

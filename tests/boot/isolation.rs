@@ -24,6 +24,7 @@ pub fn nobody_else_sees_it_at_any_time(system: System) {
     host.secret_with("team", text("foreign", 'a'), json!({ "group": "5353", "mode": "0440" }));
     let elsewhere = json!({ "path": "/run/elsewhere/x", "symlink": false });
     host.secret_with("elsewhere", text("foreign", 'a'), elsewhere);
+    host.keeps(&["/run/elsewhere/x"]);
     host.profile()["settings"]["keepGenerations"] = json!(2);
     host.profile()["beforeUserborn"] = json!(["foreign"]);
     for letter in ['a', 'b'] {

@@ -97,7 +97,7 @@ pub fn a_key_is_late_for_a_switch(system: System) {
     host.unit(
         "user.service",
         "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n\
-         ExecStartPre=/bin/sh -c 'cp /run/vaultix/token /run/read-$$(cat /run/vaultix/token)'\n",
+         ExecStartPre=/bin/sh -c 'touch /run/read-$$(plain /run/vaultix/token)'\n",
     );
     let mut profile = host.profile().clone();
     profile["secrets"]["alice"]["cipher"] = host.store("a2", "a2").into();

@@ -78,7 +78,7 @@ pub fn many_secrets_and_many_switches(system: System) {
             [ $((i % 2)) = 0 ] && name=a || name=b
             use_profile $name
             vaultix-decrypt switch || echo switch $i >>/out/wrong
-            [ $(cat /run/vaultix/s0) = $name ] || echo value $i >>/out/wrong
+            [ $(plain /run/vaultix/s0) = $name ] || echo value $i >>/out/wrong
         done
         echo $(($(milliseconds) - start)) >/out/took
         note secrets sh -c 'ls /run/vaultix/ | wc -l'
@@ -162,14 +162,14 @@ pub fn a_ramfs_that_fills_the_memory(system: System) {
         else
             within() { systemd-run --quiet --scope --property MemoryMax="$1M" --property MemorySwapMax=0 "${@:2}"; }
         fi
-        first() { head -c 1 /run/vaultix/large; }
+        last() { tail -c 1 /run/vaultix/large; }
         size() { stat -L -c %s /run/vaultix/large; }
         size=$(size)
         reencrypt large b
         for mib in $(seq 4 4 96); do
             within $mib vaultix-decrypt secret -- large 2>>/out/said
-            echo "$mib $? $(first) $(($(size) - size)) $(du -sm /run/vaultix.d | cut -f 1)" >>/out/tried
-            [ "$(first)" = b ] && break
+            echo "$mib $? $(last) $(($(size) - size)) $(du -sm /run/vaultix.d | cut -f 1)" >>/out/tried
+            [ "$(last)" = b ] && break
         done
         note after systemctl restart vaultix-secret@large
         note left sh -c 'du -sm /run/vaultix.d | cut -f 1'
@@ -240,7 +240,7 @@ pub fn two_switches_at_once(system: System) {
             wait $one || echo one $i >>/out/wrong
             wait $two || echo two $i >>/out/wrong
             wait $three || echo three $i >>/out/wrong
-            [ $(cat /run/vaultix/token) = $name ] || echo value $i >>/out/wrong
+            [ $(plain /run/vaultix/token) = $name ] || echo value $i >>/out/wrong
             [ $(ls /run/vaultix.d | wc -l) = 1 ] || echo generations $i >>/out/wrong
         done
         "

@@ -67,6 +67,13 @@ pub fn paths_of_their_own(system: System) {
     profile["secrets"]["link"]["cipher"] = host.store("link-v2", "link-v2").into();
     profile["secrets"]["file"]["cipher"] = host.store("file-v2", "file-v2").into();
     host.next("two", &profile);
+    host.keeps(&[
+        "/etc/app/allowed",
+        "/run/app/after",
+        "/run/app/file",
+        "/run/app/theirs",
+        "/run/app/tofile",
+    ]);
     let boot = host.run(
         r"
         look() { note $1 find /etc/app /run/app /home/mallory /home/games -printf '%p %y %m %U %G %l\n'; }

@@ -13,6 +13,8 @@ mod boot;
 mod keys;
 #[path = "support/scenario.rs"]
 mod scenario;
+#[path = "support/traces.rs"]
+mod traces;
 
 pub use boot::Boot;
 pub use keys::{age_key, encrypt};

@@ -300,7 +300,7 @@ pub fn a_consumer_that_fails(system: System) {
     host.consumer("c-good", "/run/vaultix/token");
     host.unit(
         "c-picky.service",
-        "[Service]\nType=exec\nExecStartPre=/bin/grep v1 /run/vaultix/token\n\
+        "[Service]\nType=exec\nExecStartPre=/bin/grep -q v1 /run/vaultix/token\n\
          ExecStart=/bin/sleep infinity\n",
     );
     let mut profile = host.profile().clone();

@@ -57,8 +57,8 @@ pub fn templates_are_rendered(system: System) {
     host.fixture("word2", "correct horse");
     let boot = host.run(
         r"
-        cmp /run/vaultix/bytes /fixtures/bytes
-        cmp /run/vaultix/kept /fixtures/kept
+        plain /run/vaultix/bytes | cmp - /fixtures/bytes
+        plain /run/vaultix/kept | cmp - /fixtures/kept
         note files find /run/vaultix/ -name .vaultix -prune -o -type f -printf '%P %m %U %G\n'
         for it in app.conf untrimmed twice plain sub/dir.conf filled; do
             note text.$(basename $it) cat /run/vaultix/$it

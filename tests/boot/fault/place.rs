@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use xtask::canary::{files, holds, marker};
 
 use crate::prefix::prefix;
 use crate::support::{age_key, encrypt, placeholder};
@@ -66,6 +67,7 @@ impl Place {
         for folder in ["ramfs", "run"] {
             fs::create_dir_all(work.join(folder)).unwrap();
         }
+        fs::write(work.join("search"), format!("{}\n", marker())).unwrap();
         fs::write(work.join("systemctl"), SYSTEMCTL).unwrap();
         fs::set_permissions(work.join("systemctl"), Permissions::from_mode(0o755)).unwrap();
         let recipient = age_key(&work.join("host-key"));
@@ -136,6 +138,9 @@ impl Place {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let said = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{what} {fault}: {}\n{said}", output.status);
+        assert!(!holds(said.as_bytes(), &marker()), "{what} {fault}: a plaintext was printed");
+        let leak = said.lines().find(|line| line.starts_with("leak "));
+        assert_eq!(leak, None, "{what} {fault}: a plaintext beside the ramfs");
         let number = |word: &str| -> i32 {
             said.lines().find_map(|line| line.strip_prefix(word)).unwrap().parse().unwrap()
         };
@@ -223,8 +228,9 @@ impl Place {
         calls.into_iter().filter(|(name, _)| name != "exit_group" && name != "exit").collect()
     }
 
-    /// Removes the folder; nothing is mounted in it outside of the namespaces that are gone.
+    /// Removes the folder, in which no plaintext is; nothing is mounted in it outside of the namespaces that are gone.
     pub fn remove(self) {
+        assert_eq!(files(&self.work, &[&marker()]), [self.work.join("search")]);
         fs::remove_dir_all(&self.work).unwrap();
     }
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::thread;
 
 use serde_json::Value;
+use xtask::canary::plain;
 use xtask::container::Container;
 
 /// A boot that is over. Prints all that is known about it when a test fails.
@@ -46,11 +47,11 @@ impl Boot {
         self.container.out().join(name).exists()
     }
 
-    /// Returns what the script left in `/out/NAME`, without white space at its end.
+    /// Returns what the script left in `/out/NAME`, without white space at its end and without the marker.
     pub fn text(&self, name: &str) -> String {
         let path = self.container.out().join(name);
         let bytes = fs::read(&path).unwrap_or_else(|error| panic!("/out/{name}: {error}"));
-        String::from_utf8_lossy(&bytes).trim_end().to_owned()
+        String::from_utf8_lossy(&plain(&bytes)).trim_end().to_owned()
     }
 
     /// Returns the exit status of the command that was noted as `name`.
@@ -150,7 +151,7 @@ impl Boot {
             .filter(|path| path.is_file() && path.extension().is_none_or(|it| it != "units"))
         {
             let body = fs::read(path).unwrap();
-            let body = String::from_utf8_lossy(&body);
+            let body = String::from_utf8_lossy(&plain(&body)).into_owned();
             add(&format!("/out/{}", path.file_name().unwrap().display()), &cut(&body));
         }
         if let Ok(units) = fs::read_to_string(out.join("final.units")) {

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
+use xtask::canary::marked;
+
 /// Makes an OpenSSH key pair at `path` and `path.pub` and returns the public half without its comment.
 pub fn ssh_key(path: &Path, kind: &str) -> String {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -31,7 +33,7 @@ pub fn age_key(path: &Path) -> String {
     said.trim().strip_prefix("Public key: ").unwrap().to_owned()
 }
 
-/// Encrypts with the real age.
+/// Encrypts with the real age, with the marker in the plaintext.
 pub fn encrypt(recipient: &str, plaintext: &[u8]) -> Vec<u8> {
     let mut age = Command::new("age")
         .args(["-r", recipient])
@@ -40,7 +42,7 @@ pub fn encrypt(recipient: &str, plaintext: &[u8]) -> Vec<u8> {
         .spawn()
         .expect("age is there: apt-get install age");
     let mut stdin = age.stdin.take().unwrap();
-    let plaintext = plaintext.to_owned();
+    let plaintext = marked(plaintext);
     let writer = thread::spawn(move || stdin.write_all(&plaintext).unwrap());
     let output = age.wait_with_output().unwrap();
     writer.join().unwrap();

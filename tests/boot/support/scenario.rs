@@ -5,11 +5,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use xtask::canary::marker;
 use xtask::container::Container;
 use xtask::system::System;
 
 use super::boot::Boot;
 use super::keys::{self, age_key, encrypt, ssh_key};
+use super::traces;
 use crate::prefix::prefix;
 
 /// A host before it boots: its profile, its ciphertexts, its units and the script to run on it.
@@ -22,6 +24,8 @@ pub struct Scenario {
     profile: Value,
     /// Units to start beside the scenario's script.
     wanted: Vec<String>,
+    /// Files outside of the ramfs that hold plaintexts, and should.
+    kept: Vec<String>,
 }
 
 impl Scenario {
@@ -39,7 +43,13 @@ impl Scenario {
                 "hostKeys": [{ "path": "/etc/ssh/ssh_host_ed25519_key", "type": "ed25519" }] },
             "secrets": {},
         });
-        Self { container, recipient, profile, wanted: Vec::new() }
+        let (wanted, kept) = (Vec::new(), Vec::new());
+        let host = Self { container, recipient, profile, wanted, kept };
+        host.file("/canary/marker", format!("{}\n", marker()));
+        host.file("/canary/plain.sed", format!("s/{}//g\n", marker()));
+        host.program("/usr/local/bin/plain", PLAIN);
+        host.container.search(&marker()).unwrap();
+        host
     }
 
     /// Returns the public half of the host key.
@@ -190,6 +200,11 @@ impl Scenario {
         self.container.limit(limit);
     }
 
+    /// Expects plaintexts in these files outside of the ramfs.
+    pub fn keeps(&mut self, paths: &[&str]) {
+        self.kept.extend(paths.iter().map(|&path| path.to_owned()));
+    }
+
     /// Gives systemd-nspawn one more argument.
     pub fn nspawn(&mut self, argument: &str) {
         self.container.nspawn(argument);
@@ -201,11 +216,18 @@ impl Scenario {
     }
 
     /// Boots, runs `script` as a service without any ordering of its own once the wanted units have started, powers
-    /// off.
+    /// off. Fails if a plaintext was seen in clear where none should be.
     ///
-    /// The script has the functions of `prelude.sh`. Before it, `boot.units` is noted. When it ends, the job queue is left to settle and `final.units`
-    /// and the tree below `/run/vaultix*` are noted.
-    pub fn run(mut self, script: &str) -> Boot {
+    /// The script has the functions of `prelude.sh`. Before it, `boot.units` is noted. When it ends, the job queue is left
+    /// to settle and `final.units` and the tree below `/run/vaultix*` are noted.
+    pub fn run(self, script: &str) -> Boot {
+        let (boot, traces) = self.run_and_search(script);
+        assert!(traces.is_empty(), "plaintexts in clear: {traces:#?}");
+        boot
+    }
+
+    /// The same, and returns where a plaintext was seen in clear.
+    pub fn run_and_search(mut self, script: &str) -> (Boot, Vec<String>) {
         if self.profile != Value::Null {
             let text = match &self.profile {
                 Value::String(text) => text.clone(),
@@ -230,9 +252,16 @@ impl Scenario {
         let status = ended.unwrap();
         assert!(status.success(), "systemd-nspawn: {status}");
         assert!(boot.has("done"), "the script did not come to its end");
-        boot
+        let traces = traces::of(&boot, &self.kept);
+        (boot, traces)
     }
 }
+
+/// Prints files, or its input, without the marker. It has no other arguments, which are looked at.
+const PLAIN: &str = "#!/bin/bash
+set -o pipefail
+cat -- \"$@\" | LC_ALL=C sed -f /canary/plain.sed
+";
 
 /// The unit of nixpkgs' userborn module, with its ordering, around a script of ours.
 const USERBORN: &str = "\

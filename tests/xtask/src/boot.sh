@@ -25,7 +25,18 @@ exec unshare --mount --propagation private sh -euc '
 
     # The machine may run with cgroup v1 beside v2; every systemd that is tested wants v2 alone.
     export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
-    exec systemd-nspawn --quiet --boot --directory="$work/root" --machine="$name" --register=no --keep-unit \
+    status=0
+    systemd-nspawn --quiet --boot --directory="$work/root" --machine="$name" --register=no --keep-unit \
         --private-network --resolv-conf=off --timezone=off --link-journal=no --console=pipe \
-        --kill-signal=SIGRTMIN+3 --bind="$work/out:/out" "$@"
+        --kill-signal=SIGRTMIN+3 --bind="$work/out:/out" "$@" || status=$?
+
+    # The upper folder is gone with this namespace. No text is an argument here: other searches look at arguments.
+    if [ -e "$work/search" ]; then
+        cd "$work/scratch/upper"
+        {
+            grep -rlaF -f "$work/search" . || [ $? = 1 ]
+            find . | grep -aF -f "$work/search" || [ $? = 1 ]
+        } >"$work/out/disk"
+    fi
+    exit $status
 ' sh "$work" "$lower" "$name" "$@"

@@ -144,6 +144,16 @@ impl Container {
         Ok(())
     }
 
+    /// Has all that the container leaves on its disk searched for `text` once the machine is off. The paths of files
+    /// that hold it, or have it in their name, are in `out/disk`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub fn search(&self, text: &str) -> Result<()> {
+        Ok(fs::write(self.work.join("search"), format!("{text}\n"))?)
+    }
+
     /// Adds an argument of systemd-nspawn.
     pub fn nspawn(&mut self, argument: &str) {
         self.nspawn.push(argument.to_owned());

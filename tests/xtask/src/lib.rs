@@ -1,6 +1,7 @@
 //! What the repository's own commands and its boot tests share.
 
 pub mod aloud;
+pub mod canary;
 pub mod container;
 pub mod packages;
 pub mod rage;

@@ -1,0 +1,251 @@
+//! a text that stands in secrets alone → every place where it is found in clear.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How much of a file is looked at in one go, in bytes.
+const PIECE: u64 = 1 << 20;
+
+/// Returns the text that stands in every plaintext of the tests of this checkout.
+///
+/// It is computed, so that no source and no program has it, and those who run them can keep it out of arguments.
+#[must_use]
+pub fn marker() -> String {
+    let mut hasher = DefaultHasher::new();
+    env!("CARGO_MANIFEST_DIR").hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// Returns a text that no file and no process of this machine has had before.
+#[must_use]
+pub fn fresh_marker() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("canary-{}-{}", process::id(), now.as_nanos())
+}
+
+/// Returns `plaintext` with the marker in it: after white space, which may be trimmed. What is empty stays so.
+#[must_use]
+pub fn marked(plaintext: &[u8]) -> Vec<u8> {
+    if plaintext.is_empty() {
+        return Vec::new();
+    }
+    let space = plaintext.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let (before, after) = plaintext.split_at(space);
+    [before, marker().as_bytes(), after].concat()
+}
+
+/// Returns `bytes` as they were before they were [`marked`], also where several such texts are in them.
+#[must_use]
+pub fn plain(bytes: &[u8]) -> Vec<u8> {
+    let marker = marker();
+    let mut rest = bytes;
+    let mut plain = Vec::with_capacity(bytes.len());
+    while let Some(at) = position(rest, marker.as_bytes()) {
+        let (before, after) = rest.split_at(at);
+        plain.extend_from_slice(before);
+        rest = after.get(marker.len()..).unwrap_or_default();
+    }
+    plain.extend_from_slice(rest);
+    plain
+}
+
+/// The processes that had a text: which part of which program, and where that ran.
+pub type Seen = BTreeMap<String, String>;
+
+/// Looks at the arguments and the environment of all processes, containers' included, over and over.
+pub struct Watch {
+    /// Ends it.
+    over: Arc<AtomicBool>,
+    /// Returns at how many processes it has looked, and those that had a text.
+    thread: JoinHandle<(usize, Seen)>,
+}
+
+impl Watch {
+    /// Starts to look for `texts`, with a `pause` after each look at all processes.
+    #[must_use]
+    pub fn start(texts: &[&str], pause: Duration) -> Self {
+        let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+        let over = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&over);
+        let thread = thread::spawn(move || {
+            let (mut looks, mut seen) = (0, Seen::new());
+            while !end.load(Ordering::Relaxed) {
+                looks += processes(&texts, &mut seen);
+                thread::sleep(pause);
+            }
+            (looks, seen)
+        });
+        Self { over, thread }
+    }
+
+    /// Ends it and returns at how many processes it has looked, and what it has found.
+    #[must_use]
+    pub fn end(self) -> (usize, Seen) {
+        self.over.store(true, Ordering::Relaxed);
+        // It panics nowhere; whoever asks how often it has looked would notice.
+        self.thread.join().unwrap_or_default()
+    }
+}
+
+/// Adds the processes that have one of `texts` now, and returns how many there are.
+fn processes(texts: &[String], seen: &mut Seen) -> usize {
+    let mut count = 0;
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        if !entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+            continue;
+        }
+        count += 1;
+        for part in ["cmdline", "environ"] {
+            // The process may be gone by now.
+            let bytes = fs::read(entry.path().join(part)).unwrap_or_default();
+            if texts.iter().any(|text| holds(&bytes, text)) {
+                let read = |name| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+                let folder = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
+                let group = read("cgroup");
+                let unit = group.lines().last().unwrap_or_default();
+                let place = format!("in {}, {unit}", folder.display());
+                seen.insert(format!("{part} of {}", read("comm").trim()), place);
+            }
+        }
+    }
+    count
+}
+
+/// Returns the files below `root` that hold one of `texts`, or have it in their name, links not followed.
+#[must_use]
+pub fn files(root: &Path, texts: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    walk(root, &mut |path, _| {
+        found.extend(has(path, texts).then(|| path.to_owned()));
+        true
+    });
+    found
+}
+
+/// Returns how many files below `roots` were made or changed after `since`, and which of them hold one of `texts`; what
+/// is below `skipped` does not count.
+#[must_use]
+pub fn changed(
+    roots: &[PathBuf],
+    skipped: &[PathBuf],
+    since: SystemTime,
+    texts: &[&str],
+) -> (usize, Vec<PathBuf>) {
+    let (mut count, mut found) = (0, Vec::new());
+    for root in roots {
+        walk(root, &mut |path, metadata| {
+            if skipped.iter().any(|skipped| path == skipped) {
+                return false;
+            }
+            // Its own times a program can set, but not when the file system saw a change.
+            if metadata.is_file() && change(metadata) >= since {
+                count += 1;
+                found.extend(has(path, texts).then(|| path.to_owned()));
+            }
+            true
+        });
+    }
+    (count, found)
+}
+
+/// Returns when a file was last changed in any way.
+fn change(metadata: &Metadata) -> SystemTime {
+    use std::os::unix::fs::MetadataExt as _;
+    let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
+    let part = u32::try_from(metadata.ctime_nsec()).unwrap_or_default();
+    UNIX_EPOCH + Duration::new(seconds, part)
+}
+
+/// Calls `visit` with everything at and below `root`, links not followed; it tells whether to go on below a folder.
+fn walk(root: &Path, visit: &mut dyn FnMut(&Path, &Metadata) -> bool) {
+    let mut todo = vec![root.to_owned()];
+    while let Some(path) = todo.pop() {
+        let Ok(metadata) = path.symlink_metadata() else {
+            continue; // Gone by now.
+        };
+        if visit(&path, &metadata) && metadata.is_dir() {
+            let below = fs::read_dir(&path).into_iter().flatten().flatten();
+            todo.extend(below.map(|entry| entry.path()));
+        }
+    }
+}
+
+/// Returns whether one of `texts` stands in the name of `path`, or in the file if it is one.
+fn has(path: &Path, texts: &[&str]) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    if texts.iter().any(|text| holds(name, text)) {
+        return true;
+    }
+    // Opening a pipe would wait for its other end.
+    if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return false;
+    }
+    let Ok(mut file) = File::open(path) else { return false };
+    let longest = texts.iter().map(|text| text.len()).max().unwrap_or_default();
+    let mut bytes = Vec::new();
+    loop {
+        let length = file.by_ref().take(PIECE).read_to_end(&mut bytes).unwrap_or_default();
+        if texts.iter().any(|text| holds(&bytes, text)) {
+            return true;
+        }
+        if length == 0 {
+            return false;
+        }
+        // A text may lie across two pieces.
+        let kept = bytes.len().saturating_sub(longest);
+        bytes.drain(..kept);
+    }
+}
+
+/// Returns whether `text` stands in `bytes`.
+#[must_use]
+pub fn holds(bytes: &[u8], text: &str) -> bool {
+    position(bytes, text.as_bytes()).is_some()
+}
+
+/// Returns where `text` first stands in `bytes`.
+fn position(bytes: &[u8], text: &[u8]) -> Option<usize> {
+    bytes.windows(text.len()).position(|part| part == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_marked_is_plain_again() {
+        for text in ["", " ", "  text\n", "text"] {
+            let marked = marked(text.as_bytes());
+            assert_eq!(holds(&marked, &marker()), !text.is_empty(), "{text:?}");
+            assert_eq!(plain(&marked), text.as_bytes());
+            assert_eq!(
+                plain(&[&marked[..], b"-", &marked].concat()),
+                format!("{text}-{text}").as_bytes()
+            );
+        }
+        assert!(marked(b" text").starts_with(b" "), "white space stays where it may be trimmed");
+    }
+
+    #[test]
+    fn a_text_across_two_pieces_is_found() {
+        let folder = std::env::temp_dir().join(fresh_marker());
+        fs::create_dir_all(&folder).unwrap();
+        let text = "found";
+        for at in 0..8 {
+            let before = usize::try_from(PIECE).unwrap() - at;
+            fs::write(folder.join("file"), [&vec![b'f'; before][..], text.as_bytes()].concat())
+                .unwrap();
+            assert_eq!(files(&folder, &[text]), [folder.join("file")], "{at}");
+            assert_eq!(files(&folder, &["other"]), [""; 0].map(PathBuf::from));
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
