@@ -1,11 +1,12 @@
 //! commands that see plaintexts, and fail in many ways → no trace of a plaintext but where it belongs.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use xtask::canary::{Watch, files, fresh_marker, holds};
+use xtask::canary::{Watch, files, fresh_marker, holds, marked};
 
 use crate::pty::Pty;
 use crate::support::{Desk, Done, feed, run};
@@ -72,7 +73,7 @@ impl Watched {
     /// Runs `edit` with this editor, a line of shell.
     #[track_caller]
     fn edit(&mut self, editor: &str) -> Done {
-        let mut command = self.command("edit secrets/wifi.age -i keys/me.txt");
+        let mut command = self.command("edit -v secrets/wifi.age -i keys/me.txt");
         let done = run(command.env("EDITOR", editor));
         self.silent(done)
     }
@@ -123,20 +124,20 @@ fn no_plaintext_is_left_anywhere() {
 
     // What works.
     let new = format!("password {marker}\n");
-    let mut stdin = watched.command("edit secrets/wifi.age -i keys/me.txt --stdin");
+    let mut stdin = watched.command("edit -v secrets/wifi.age -i keys/me.txt --stdin");
     let done = feed(&mut stdin, new.as_bytes());
     watched.silent(done).exits(0);
     watched.edit("sed -i s/password/word/").exits(0);
-    let mut typed = watched.command("edit secrets/wifi.age -i keys/me-passphrase.age");
+    let mut typed = watched.command("edit -v secrets/wifi.age -i keys/me-passphrase.age");
     let mut pty = Pty::start(typed.env("EDITOR", "vim"));
     pty.expect("Passphrase of keys/me-passphrase.age");
     pty.send(&format!("{PASSPHRASE}\n"));
     pty.expect(&marker);
     pty.send("Onew line\u{1b}:wq\n");
     assert_eq!(pty.end().0, 0);
-    let renc = "-p web1.json -p db1.json renc -i keys/me.txt";
+    let renc = "-p web1.json -p db1.json renc -v -i keys/me.txt";
     watched.run(renc).exits(0).says(&["5 re-encrypted"]);
-    for line in ["check", "check --json", "status", "status --json"] {
+    for line in ["check -v", "check --json", "status -v", "status --json"] {
         watched.run(&format!("-p web1.json -p db1.json {line}")).exits(0);
     }
 
@@ -144,16 +145,16 @@ fn no_plaintext_is_left_anywhere() {
     watched.edit("sh -c 'echo >>\"$0\"; exit 3'").exits(1);
     watched.edit("sh -c 'kill -9 $$'").exits(1);
     watched.edit("f() { kill -ABRT $PPID; sleep 0.1; }; f").exits(134);
-    watched.run("view secrets/wifi.age -i keys/other.txt").exits(77);
+    watched.run("view -v secrets/wifi.age -i keys/other.txt").exits(77);
     watched.run("textconv secrets/wifi.age -i keys/other.txt").exits(0);
     watched.desk.sh("rm -r secrets/cache/db1; printf x >>secrets/mail.age");
     watched.run(renc).exits(65);
-    watched.run("-p web1.json renc -i keys/other.txt").exits(77);
-    watched.run("-p web1.json -p db1.json check").exits(1);
+    watched.run("-p web1.json renc -v -i keys/other.txt").exits(77);
+    watched.run("-p web1.json -p db1.json check -v").exits(1);
     let short = watched.desk.read("secrets/tls.age");
     watched.desk.write("secrets/tls.age", &short[..short.len() - 1]);
     watched.edit("true").exits(0);
-    watched.run("edit secrets/tls.age -i keys/me.txt").exits(65);
+    watched.run("edit -v secrets/tls.age -i keys/me.txt").exits(65);
 
     let (looks, seen) = watch.end();
     assert!(looks > 1000, "only {looks} looks at processes");
@@ -171,7 +172,9 @@ fn a_leak_is_seen() {
     let watch = Watch::start(&[&marker], Duration::ZERO);
 
     let script = format!("echo {marker} >left; LEAK={marker} sleep 1");
-    watched.edit(&format!("sh -c '{script}'"));
+    // Without -v, which tells the editor's line, and here the text is in that.
+    let mut edit = watched.command("edit secrets/wifi.age -i keys/me.txt");
+    run(edit.env("EDITOR", format!("sh -c '{script}'"))).exits(0);
     let (_, seen) = watch.end();
     for part in ["cmdline of sh", "environ of sleep"] {
         assert!(seen.contains_key(part), "{part} is not in {seen:?}");
@@ -181,4 +184,44 @@ fn a_leak_is_seen() {
         assert!(leaks.iter().any(|line| line.contains(part)), "{part} is not in {leaks:?}");
     }
     assert_eq!(files(&watched.desk.root, &[&marker]), [watched.desk.path("left")]);
+}
+
+/// Returns whether `act` fails.
+fn fails(act: impl FnOnce()) -> bool {
+    catch_unwind(AssertUnwindSafe(act)).is_err()
+}
+
+/// What every test at a desk is searched for is found, wherever it is.
+#[test]
+fn a_desk_with_a_leak_fails() {
+    let text = String::from_utf8(marked(b"text")).unwrap();
+    for (file, bytes) in [("left", &*text), ("below/tmp/.left", &text.repeat(100_000)), (&text, "")]
+    {
+        let desk = Desk::new("leak-file");
+        desk.write(file, bytes);
+        let root = desk.root.clone();
+        assert!(fails(|| drop(desk)), "{file}");
+        fs::remove_dir_all(root).unwrap();
+    }
+    let desk = Desk::new("leak-kept");
+    desk.write("plain", &text);
+    desk.keeps("plain");
+    drop(desk);
+
+    let desk = Desk::new("leak-said");
+    desk.secret("secrets/wifi.age", "text");
+    // Stands where ours stands, and does the same for every verb.
+    desk.write("bin/vaultix", "#!/bin/sh\nage -d -i keys/me.txt secrets/wifi.age\n");
+    desk.sh("chmod 755 bin/vaultix").exits(0);
+    let path = format!("{}:{}", desk.path("bin").display(), std::env::var("PATH").unwrap());
+    let command = |line: &str| {
+        let mut command = desk.vaultix_command(line);
+        command.env("PATH", &path);
+        command
+    };
+    assert_eq!(run(&mut command("view secrets/wifi.age")).exits(0).stdout, "text");
+    assert_eq!(Pty::start(&mut command("view secrets/wifi.age")).end(), (0, "text".to_owned()));
+    assert!(fails(|| drop(run(&mut command("check -v")))));
+    assert!(fails(|| drop(Pty::start(&mut command("renc -v")).end())));
+    assert!(fails(|| drop(desk.sh("age -d -i keys/me.txt secrets/wifi.age >&2"))));
 }

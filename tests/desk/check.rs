@@ -55,7 +55,7 @@ fn a_copy_that_its_host_cannot_open_is_found_without_a_key() {
         ("for two keys", "age -R keys/host-web1.pub -R keys/host-db1.pub -o FILE keys/README"),
         ("for age", "age -e -i keys/me.txt -o FILE keys/README"),
         ("cut in the header", "truncate -s 100 FILE"),
-        ("cut in the payload", "truncate -s -20 FILE"),
+        ("cut in the payload", "truncate -s -36 FILE"),
         ("no age file", "echo nonsense >FILE"),
     ] {
         let desk = Desk::with_secrets("check-unfit");
@@ -135,8 +135,8 @@ fn on_a_terminal_a_pager_shows_it() {
     assert_eq!(exit, 0, "{shown}");
     assert_eq!(desk.sh("ls -A | grep less").stdout, "");
 
-    let (exit, shown) = view("wifi", Some("tr a-z A-Z")).end();
-    assert_eq!((exit, shown.as_str()), (0, "WIFI TEXT"));
+    let (exit, shown) = view("wifi", Some("tr t T")).end();
+    assert_eq!((exit, shown.as_str()), (0, "wifi TexT"));
     let (exit, _) = view("tls", Some("head -n 1")).end();
     assert_eq!(exit, 0, "that it reads no more is no failure");
     for none in ["", "cat"] {

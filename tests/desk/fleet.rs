@@ -7,6 +7,7 @@ use std::fs;
 use age::ssh;
 use pretty_assertions::assert_eq;
 use sha2::{Digest, Sha256};
+use xtask::canary::{marked, plain};
 
 use crate::pty::Pty;
 use crate::support::{Desk, run};
@@ -19,7 +20,10 @@ fn fleet(name: &str, secrets: usize, hosts: usize) -> (Desk, String) {
     let me: age::x25519::Recipient = me.parse().unwrap();
     let ids: Vec<String> = (0..secrets).map(|i| format!("s{i}")).collect();
     for id in &ids {
-        desk.write(&format!("secrets/{id}.age"), age::encrypt(&me, text(id).as_bytes()).unwrap());
+        desk.write(
+            &format!("secrets/{id}.age"),
+            age::encrypt(&me, &marked(text(id).as_bytes())).unwrap(),
+        );
     }
     let ids: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), id.as_str())).collect();
     let mut profiles = String::new();
@@ -66,7 +70,7 @@ fn found(desk: &Desk) -> BTreeMap<String, String> {
         let host: usize = path[1..].split('/').next().unwrap().parse().unwrap();
         let ciphertext = fs::read(desk.path(&format!("secrets/cache/{path}"))).unwrap();
         let text = age::decrypt(&keys[host % 2], &ciphertext).unwrap();
-        (path, String::from_utf8(text).unwrap())
+        (path, String::from_utf8(plain(&text)).unwrap())
     };
     desk.tree("secrets/cache").into_iter().map(open).collect()
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use pretty_assertions::assert_eq;
 use serde_json::Value;
+use xtask::canary::plain;
 
 use crate::pty::Pty;
 use crate::support::{Desk, Done, feed, run};
@@ -39,7 +40,7 @@ fn open(desk: &Desk, name: &str, identity: &str) -> Vec<u8> {
     age.args(["--decrypt", "--identity", &format!("keys/{identity}"), name]);
     let output = age.output().unwrap();
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
+    plain(&output.stdout)
 }
 
 /// Makes a desk of somebody who uses agenix, with an ssh key.

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pretty_assertions::assert_eq;
+use xtask::canary::{marked, marker, plain};
 
 use crate::pty::Pty;
-use crate::support::{Desk, feed, run};
+use crate::support::{Desk, feed, feed_as_is, run};
 
 /// Kinds of keys: the file with the private half, and the options that name the public one to any client.
 const KINDS: [(&str, [&str; 2]); 4] = [
@@ -30,9 +31,11 @@ fn clients() -> Vec<PathBuf> {
     vec!["age".into()]
 }
 
-/// Returns a text of `size` bytes.
-fn text(size: usize) -> String {
-    "0123456789abcde\n".chars().cycle().take(size).collect()
+/// Returns a text of `size` bytes, with the marker in it where there is room.
+fn text(size: usize) -> Vec<u8> {
+    let marker = if size == 1 { String::new() } else { marker() };
+    let rest = b"0123456789abcde\n".iter().cycle();
+    marker.as_bytes().iter().chain(rest).take(size).copied().collect()
 }
 
 /// Prepares to run `client` with `line`, where a terminal may be needed.
@@ -43,9 +46,9 @@ fn at_terminal(desk: &Desk, client: &Path, line: &[&str]) -> Command {
 }
 
 /// Has `client` encrypt `text` as `name`, with options that say to whom.
-fn seal(desk: &Desk, client: &Path, name: &str, text: &str, to: &[&str]) {
+fn seal(desk: &Desk, client: &Path, name: &str, text: &[u8], to: &[&str]) {
     let mut command = desk.command(client);
-    feed(command.args(["--encrypt", "--output", name]).args(to), text.as_bytes()).exits(0);
+    feed_as_is(command.args(["--encrypt", "--output", name]).args(to), text).exits(0);
 }
 
 /// Has `client` open the file `name`.
@@ -68,9 +71,9 @@ fn they_open_what_we_make() {
         for (identity, _) in KINDS {
             for size in SIZES {
                 let line = format!("edit ours.age -i keys/{identity} --stdin");
-                feed(&mut desk.vaultix_command(&line), text(size).as_bytes()).exits(0);
+                feed_as_is(&mut desk.vaultix_command(&line), &text(size)).exits(0);
                 assert!(
-                    open(&desk, &client, "ours.age", identity) == text(size),
+                    open(&desk, &client, "ours.age", identity).as_bytes() == plain(&text(size)),
                     "{identity} {size}"
                 );
                 std::fs::remove_file(desk.path("ours.age")).unwrap();
@@ -88,7 +91,7 @@ fn we_open_what_they_make() {
                 let armor = if armor { &["--armor"][..] } else { &[] };
                 seal(&desk, &client, "theirs.age", &text(size), &[&to[..], armor].concat());
                 assert!(
-                    view(&desk, "theirs.age", identity) == text(size),
+                    view(&desk, "theirs.age", identity).as_bytes() == plain(&text(size)),
                     "{identity} {size} {armor:?}"
                 );
             }
@@ -101,7 +104,7 @@ fn a_file_for_several_is_opened_by_each_of_them() {
     let desk = Desk::new("interop-several");
     let all: Vec<&str> = KINDS.iter().flat_map(|(_, to)| to).copied().collect();
     for client in clients() {
-        seal(&desk, &client, "several.age", "theirs", &[&all[..], &["--armor"]].concat());
+        seal(&desk, &client, "several.age", &marked(b"theirs"), &[&all[..], &["--armor"]].concat());
         for (identity, _) in KINDS {
             assert_eq!(view(&desk, "several.age", identity), "theirs");
         }

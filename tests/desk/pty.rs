@@ -11,6 +11,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+use xtask::canary::plain;
+
+use crate::support::may_answer;
 
 /// How long a program may take to say what it is expected to.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,6 +28,8 @@ pub struct Pty {
     pub shown: String,
     /// How much of it was waited for.
     seen: usize,
+    /// Whether it may show a plaintext.
+    is_open: bool,
 }
 
 impl Pty {
@@ -51,7 +56,9 @@ impl Pty {
             };
         }
         let child = with_terminal.stdin(open()).stdout(open()).stderr(open()).spawn().unwrap();
-        Self { child, terminal: terminal.into(), shown: String::new(), seen: 0 }
+        let edits = command.get_envs().any(|(name, value)| name == "EDITOR" && value.is_some());
+        let is_open = edits || may_answer(command);
+        Self { child, terminal: terminal.into(), shown: String::new(), seen: 0, is_open }
     }
 
     /// Waits until `text` is shown, after what was waited for before.
@@ -85,11 +92,14 @@ impl Pty {
         tcsetwinsize(&self.terminal, size).unwrap();
     }
 
-    /// Waits for the end, and returns the exit status and all that was shown.
+    /// Waits for the end, and returns the exit status and all that was shown, without the marker. Fails if a plaintext was
+    /// shown that nobody asked for.
     pub fn end(mut self) -> (i32, String) {
         let end = Instant::now() + PATIENCE;
         while self.more(end) {}
-        (self.child.wait().unwrap().code().unwrap(), std::mem::take(&mut self.shown))
+        let shown = plain(self.shown.as_bytes());
+        assert!(self.is_open || shown.len() == self.shown.len(), "it has shown a plaintext");
+        (self.child.wait().unwrap().code().unwrap(), String::from_utf8(shown).unwrap())
     }
 
     /// Takes more of what is shown; returns whether there may be more still.

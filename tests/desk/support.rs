@@ -7,35 +7,42 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
+use xtask::canary::{files, holds, marked, marker, plain};
 
 use crate::prefix::prefix;
 
-/// A throw-away desk. Kept for a look when its test fails.
+/// A throw-away desk. Kept for a look when its test fails, which it does if a plaintext is left there in clear.
 pub struct Desk {
     /// Its directory, where commands run.
     pub root: PathBuf,
+    /// Files there that hold plaintexts because the test has put them there.
+    kept: Mutex<Vec<PathBuf>>,
 }
 
 /// What a command did.
 pub struct Done {
     /// Its exit status; 128 and more for a signal.
     pub exit: i32,
-    /// What it answered.
+    /// What it answered, without the marker.
     pub stdout: String,
     /// What it said.
     pub stderr: String,
 }
 
 impl Done {
-    /// Takes what a finished process left.
-    fn new(output: Output) -> Self {
+    /// Takes what `command` left. Fails if it has printed a plaintext without having been asked for one.
+    fn new(command: &Command, output: Output) -> Self {
         use std::os::unix::process::ExitStatusExt;
+        assert!(!holds(&output.stderr, &marker()), "{command:?} has told a plaintext");
+        let answered = may_answer(command) || !holds(&output.stdout, &marker());
+        assert!(answered, "{command:?} has answered with a plaintext");
         let signal = output.status.signal().map_or(-1, |signal| 128 + signal);
         Self {
             exit: output.status.code().unwrap_or(signal),
-            stdout: String::from_utf8(output.stdout).unwrap(),
+            stdout: String::from_utf8(plain(&output.stdout)).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }
@@ -66,7 +73,7 @@ impl Desk {
         let root = std::env::temp_dir().join(all).join(name);
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(&root).unwrap();
-        let desk = Self { root };
+        let desk = Self { root, kept: Mutex::new(Vec::new()) };
         let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys");
         symlink(keys, desk.path("keys")).unwrap();
         desk
@@ -94,6 +101,11 @@ impl Desk {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
+    }
+
+    /// Expects a plaintext in the file `name` in the end.
+    pub fn keeps(&self, name: &str) {
+        self.kept.lock().unwrap().push(self.path(name));
     }
 
     /// Returns the bytes of the file `name`.
@@ -227,6 +239,11 @@ impl Desk {
 impl Drop for Desk {
     fn drop(&mut self) {
         if !std::thread::panicking() {
+            let mut kept = std::mem::take(&mut *self.kept.lock().unwrap());
+            let mut found = files(&self.root, &[&marker()]);
+            kept.sort();
+            found.sort();
+            assert_eq!(found, kept, "plaintexts in clear");
             let _ = fs::remove_dir_all(&self.root);
         }
     }
@@ -234,11 +251,23 @@ impl Drop for Desk {
 
 /// Runs `command` to its end.
 pub fn run(command: &mut Command) -> Done {
-    Done::new(command.output().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    Done::new(command, output)
+}
+
+/// Returns whether `command` is one whose answer may be a plaintext: all but those of ours that do not show any.
+pub fn may_answer(command: &Command) -> bool {
+    let has = |words: &[&str]| command.get_args().any(|arg| words.iter().any(|word| arg == *word));
+    !has(&["vaultix"]) || has(&["view", "textconv"])
+}
+
+/// Runs `command` to its end, with the plaintext `input`, in which the marker is put.
+pub fn feed(command: &mut Command, input: &[u8]) -> Done {
+    feed_as_is(command, &marked(input))
 }
 
 /// Runs `command` to its end, with `input`.
-pub fn feed(command: &mut Command, input: &[u8]) -> Done {
+pub fn feed_as_is(command: &mut Command, input: &[u8]) -> Done {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut stdin = child.stdin.take().unwrap();
@@ -247,5 +276,5 @@ pub fn feed(command: &mut Command, input: &[u8]) -> Done {
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
-    Done::new(output)
+    Done::new(command, output)
 }
