@@ -8,6 +8,7 @@ mod load;
 mod mutants;
 mod reproduce;
 mod test;
+mod traces;
 
 use std::env;
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! work tree → everything that proves the product, run.
 
 use std::env;
+use std::io::{self, IsTerminal as _};
 
 use argh::FromArgs;
 use xshell::cmd;
@@ -8,6 +9,7 @@ use xtask::workspace::{self, Result};
 use xtask::{packages, rage, system, vectors};
 
 use crate::install;
+use crate::traces::Search;
 
 /// Run everything that proves the product: unit, desk and boot tests; as root
 #[derive(FromArgs)]
@@ -20,12 +22,14 @@ pub(crate) struct Args {
 
 /// Installs what the tests need, builds the product once, and runs all tests against that.
 ///
+/// Meanwhile and afterwards it looks for plaintexts in clear.
+///
 /// Nothing is skipped: what cannot run here is a failure. One thing is left out aloud: the NixOS module is evaluated only
 /// where `NIXPKGS_LIB` names the library of nixpkgs.
 ///
 /// # Errors
 ///
-/// Something that is needed is not there, or a test failed.
+/// Something that is needed is not there, a test failed, or a plaintext was seen in clear.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let sh = workspace::shell()?;
     packages::ensure(&sh, packages::BOOT)?;
@@ -41,10 +45,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     install::into(&prefix)?;
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let filter = args.filter.as_slice();
-    cmd!(sh, "{cargo} test --workspace --locked --no-fail-fast -- {filter...}")
-        .env("VAULTIX_PREFIX", prefix)
-        .env("VAULTIX_TESTS", "all")
-        .run()?;
+    let color = if io::stdout().is_terminal() { "always" } else { "auto" };
+    let options = ["--color", color];
+    let tests = cmd!(
+        sh,
+        "{cargo} test --workspace --locked --no-fail-fast {options...} -- {options...} {filter...}"
+    );
+    let mut search = Search::start();
+    let tested = search.run(tests.env("VAULTIX_PREFIX", prefix).env("VAULTIX_TESTS", "all").into());
+    let searched = search.end();
+    if let (Err(tested), Err(searched)) = (&tested, &searched) {
+        return Err(format!("{tested}\n{searched}").into());
+    }
+    tested.and(searched)?;
     if args.filter.is_none() {
         cmd!(sh, "tests/nix/run").run()?;
     }
