@@ -155,8 +155,8 @@ fn signals_end_it_and_leave_nothing() {
     pty.send("\x03");
     let (found, shown) = pty.end();
     assert_eq!(found, 1, "{shown}");
-    // And this one does not.
-    let stays = program(&desk, "stays", "trap 'echo new >\"$1\"' INT\necho ready\nread line");
+    // And this one does not, whether the key comes before it reads or ends the reading.
+    let stays = program(&desk, "stays", "trap 'echo new >\"$1\"' INT\necho ready\nread line\ntrue");
     let mut pty = Pty::start(command(&desk).env("EDITOR", &stays));
     pty.expect("ready");
     pty.send("\x03");
