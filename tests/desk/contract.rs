@@ -104,22 +104,36 @@ fn deciding_files_do_nothing() {
 
 #[test]
 fn every_file_says_what_it_turns_into_what() {
-    for folder in ["src", "generator/src", "units/src", "tests/desk"] {
-        let find = Command::new("find")
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args([folder, "-name", "*.rs"])
-            .output()
-            .unwrap();
-        for path in String::from_utf8(find.stdout).unwrap().lines() {
-            let text = text(path);
-            let first = text.lines().next().unwrap_or_default();
-            let arrow = first.contains('→') || first.contains('↔') || path.ends_with("tests.rs");
-            assert!(
-                first.starts_with("//! ") && (arrow || path.ends_with("lib.rs")),
-                "{path}: {first}"
-            );
+    for path in sources(&["src", "generator/src", "units/src", "tests/desk"]) {
+        let text = text(&path);
+        let first = text.lines().next().unwrap_or_default();
+        let arrow = first.contains('→') || first.contains('↔') || path.ends_with("tests.rs");
+        assert!(
+            first.starts_with("//! ") && (arrow || path.ends_with("lib.rs")),
+            "{path}: {first}"
+        );
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_changes_nothing() {
+    // Whoever does not ask for the time is not misled. `Instant` cannot go back; a file's times are compared with what they
+    // were, as its inode is, and not with each other.
+    for path in sources(&["src", "generator/src", "units/src"]) {
+        let text = text(&path);
+        for asked in ["SystemTime", ".modified()"] {
+            assert!(!text.contains(asked), "{path} uses {asked}");
         }
     }
+}
+
+/// Returns the paths of all sources below `folders`.
+fn sources(folders: &[&str]) -> Vec<String> {
+    let mut find = Command::new("find");
+    find.current_dir(env!("CARGO_MANIFEST_DIR")).args(folders).args(["-name", "*.rs"]);
+    let found = run(&mut find).exits(0).stdout;
+    assert!(found.lines().count() > 10, "{found}");
+    found.lines().map(str::to_owned).collect()
 }
 
 #[test]
