@@ -143,65 +143,6 @@ mod tests {
         assert!(plan(&wanted, &present, &BTreeSet::new()).stale.is_empty());
     }
 
-    /// Numbers that come without order, the same ones every time.
-    fn random() -> impl FnMut(u64) -> u64 {
-        let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
-        move |limit| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % limit
-        }
-    }
-
-    #[test]
-    fn every_file_is_made_kept_removed_or_left_and_no_two_of_these() {
-        let mut below = random();
-        let name = |digit: u64| name(char::from_digit(u32::try_from(digit).unwrap(), 16).unwrap());
-        for _ in 0..2000 {
-            let mut wanted = BTreeMap::new();
-            let mut present = Listing::new();
-            let mut settled = BTreeSet::new();
-            for host in ["db", "web"] {
-                for digit in 0..5 {
-                    let entry = Entry { host: host.to_owned(), name: name(digit) };
-                    if below(2) == 0 {
-                        let source = format!("{}.age", below(3)).into();
-                        wanted.insert(entry.clone(), Want { source, secret: digit.to_string() });
-                    }
-                    let odd = if below(8) == 0 { "README".to_owned() } else { entry.name };
-                    if below(2) == 0 {
-                        present.entry(entry.host).or_default().insert(odd, below(3));
-                    }
-                }
-                settled.extend((below(3) > 0).then(|| host.to_owned()));
-            }
-            let plan = plan(&wanted, &present, &settled);
-
-            // One file after the other, by what has to hold for it alone.
-            let size = |entry: &Entry| Some(*present.get(&entry.host)?.get(&entry.name)?);
-            let is_there = |entry: &Entry| size(entry).is_some_and(|size| size > 0);
-            let made: BTreeSet<&Entry> =
-                plan.encrypt.values().flatten().map(|target| &target.entry).collect();
-            assert_eq!(made, wanted.keys().filter(|entry| !is_there(entry)).collect());
-            assert_eq!(plan.encrypt.values().flatten().count(), made.len(), "none is made twice");
-            assert_eq!(plan.up_to_date, wanted.keys().filter(|entry| is_there(entry)).count());
-            for (source, targets) in &plan.encrypt {
-                let of = |target: &Target| &wanted[&target.entry];
-                assert!(targets.iter().all(|target| of(target).source == *source));
-                assert!(targets.iter().all(|target| of(target).secret == target.secret));
-            }
-            let held = present.iter().flat_map(|(host, files)| {
-                files.keys().map(|name| Entry { host: host.clone(), name: name.clone() })
-            });
-            let (foreign, ours): (Vec<Entry>, Vec<Entry>) =
-                held.partition(|it| it.name == "README");
-            let stale = |it: &Entry| settled.contains(&it.host) && !wanted.contains_key(it);
-            assert_eq!(plan.stale, ours.into_iter().filter(stale).collect::<Vec<_>>());
-            assert_eq!(plan.foreign, foreign);
-        }
-    }
-
     #[test]
     fn what_is_not_ours_is_named_and_stays() {
         for odd in ["README".to_owned(), name('A'), name('a') + ".age", "a".repeat(63)] {

@@ -17,6 +17,7 @@ pub mod drawn;
 pub mod escape;
 pub mod header;
 pub mod meaning;
+pub mod plan;
 pub mod profile;
 pub mod template;
 pub mod unit;
@@ -26,9 +27,10 @@ pub mod unit_file;
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a file in `fuzz/fuzz_targets`.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("escape", escape::check),
     ("header", header::check),
+    ("plan", plan::check),
     ("profile", profile::check),
     ("template", template::check),
     ("unit", unit::check),

@@ -84,6 +84,11 @@ fn header() {
 }
 
 #[test]
+fn plan() {
+    try_target("plan");
+}
+
+#[test]
 fn profile() {
     try_target("profile");
 }

@@ -14,7 +14,7 @@ pub(crate) struct Args {
     /// how long to search with each target; default 60
     #[argh(option, default = "60")]
     seconds: u64,
-    /// search with this target alone; escape, header, profile, template or unit
+    /// search with this target alone; escape, header, plan, profile, template or unit
     #[argh(positional)]
     target: Option<String>,
 }

@@ -1,0 +1,172 @@
+//! what hosts need + what the cache holds → the plan, as each file alone would have it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::draw::Draw;
+
+use product::{Entry, Listing, Plan, Target, Want};
+
+// The command is no library, and this file of it needs nothing but std.
+#[path = "../../../src/plan.rs"]
+mod product;
+
+/// What the plan is made from.
+struct Cache {
+    /// What hosts need.
+    wanted: BTreeMap<Entry, Want>,
+    /// What the cache holds.
+    present: Listing,
+    /// Hosts of which all is known.
+    settled: BTreeSet<String>,
+}
+
+/// What becomes of a file.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    /// It is made.
+    Made,
+    /// It is needed and there.
+    Kept,
+    /// It is removed.
+    Removed,
+    /// It is not the cache's, and stays.
+    Foreign,
+    /// Whether its host needs it is not known: it stays.
+    Unknown,
+}
+
+/// Plans, and looks at each file alone; then does what the plan says, and plans again.
+pub fn check(bytes: &[u8]) {
+    let cache = cache(&mut Draw::new(bytes));
+    let plan = product::plan(&cache.wanted, &cache.present, &cache.settled);
+    let files = files(&cache);
+    for file in &files {
+        assert_eq!(found(&plan, file), told(fate(&cache, file)), "{file:?}");
+    }
+    let count = |one| files.iter().filter(|file| fate(&cache, file) == one).count();
+    assert_eq!(plan.up_to_date, count(Fate::Kept));
+    // No file but those that were looked at.
+    let made: Vec<&Target> = plan.encrypt.values().flatten().collect();
+    assert_eq!(made.len(), count(Fate::Made));
+    assert_eq!(plan.stale.len(), count(Fate::Removed));
+    assert_eq!(plan.foreign.len(), count(Fate::Foreign));
+    for (source, targets) in &plan.encrypt {
+        assert!(!targets.is_empty(), "nothing is made of {}", source.display());
+        for target in targets {
+            let want = &cache.wanted[&target.entry];
+            assert_eq!((source, &target.secret), (&want.source, &want.secret));
+        }
+    }
+    // What is shown of the same cache is the same.
+    assert!(plan.encrypt.values().all(|targets| targets.is_sorted_by_key(|one| &one.entry)));
+    assert!(plan.stale.is_sorted() && plan.foreign.is_sorted());
+    carry_out(cache, plan);
+}
+
+/// Does what `plan` says. Nothing is left to do then, and what has to stay is there.
+fn carry_out(mut cache: Cache, plan: Plan) {
+    let before = cache.present.clone();
+    for target in plan.encrypt.into_values().flatten() {
+        cache.present.entry(target.entry.host).or_default().insert(target.entry.name, 200);
+    }
+    for file in plan.stale {
+        cache.present.get_mut(&file.host).unwrap().remove(&file.name).unwrap();
+    }
+    for (host, files) in &before {
+        for (name, size) in files {
+            let after = cache.present[host].get(name);
+            assert!(is_cache_name(name) || after == Some(size), "{name} is not the cache's");
+            assert!(cache.settled.contains(host) || after.is_some(), "{host} may need {name}");
+        }
+    }
+    let again = product::plan(&cache.wanted, &cache.present, &cache.settled);
+    let up_to_date = cache.wanted.len();
+    assert_eq!(again, Plan { up_to_date, foreign: plan.foreign, ..Plan::default() });
+}
+
+/// Returns all files that there are, or should be.
+fn files(cache: &Cache) -> BTreeSet<Entry> {
+    let mut files: BTreeSet<Entry> = cache.wanted.keys().cloned().collect();
+    for (host, names) in &cache.present {
+        files.extend(names.keys().map(|name| Entry { host: host.clone(), name: name.clone() }));
+    }
+    files
+}
+
+/// Returns what should become of `file`.
+fn fate(cache: &Cache, file: &Entry) -> Fate {
+    let size = cache.present.get(&file.host).and_then(|files| files.get(&file.name)).copied();
+    if !is_cache_name(&file.name) {
+        return Fate::Foreign;
+    }
+    match (cache.wanted.contains_key(file), cache.settled.contains(&file.host)) {
+        (true, _) if size.unwrap_or(0) == 0 => Fate::Made,
+        (true, _) => Fate::Kept,
+        (false, true) => Fate::Removed,
+        (false, false) => Fate::Unknown,
+    }
+}
+
+/// Returns how often a file is made, removed, and named as foreign whose fate is `fate`.
+fn told(fate: Fate) -> [usize; 3] {
+    match fate {
+        Fate::Made => [1, 0, 0],
+        Fate::Removed => [0, 1, 0],
+        Fate::Foreign => [0, 0, 1],
+        Fate::Kept | Fate::Unknown => [0, 0, 0],
+    }
+}
+
+/// Returns how often `plan` has `file` made, removed, and named as foreign.
+fn found(plan: &Plan, file: &Entry) -> [usize; 3] {
+    let made = plan.encrypt.values().flatten().filter(|target| target.entry == *file);
+    let of = |files: &[Entry]| files.iter().filter(|one| *one == file).count();
+    [made.count(), of(&plan.stale), of(&plan.foreign)]
+}
+
+/// Returns whether `name` is a SHA-256 in lower-case hex.
+fn is_cache_name(name: &str) -> bool {
+    name.chars().count() == 64 && name.chars().all(|one| "0123456789abcdef".contains(one))
+}
+
+/// Draws what is wanted and what is there, few files enough that they meet.
+fn cache(draw: &mut Draw) -> Cache {
+    let hosts = ["web".to_owned(), "db".to_owned(), draw.name()];
+    let mut cache =
+        Cache { wanted: BTreeMap::new(), present: Listing::new(), settled: BTreeSet::new() };
+    cache.settled.extend(hosts.iter().filter(|_| !draw.one_in(3)).cloned());
+    for _ in 0..draw.below(48) {
+        let host = draw.pick(&hosts).clone();
+        let name = name(draw);
+        let is_wanted = draw.one_in(2) && is_cache_name(&name);
+        let is_there = !draw.one_in(3);
+        let size = [0, 1, 200, u64::MAX][draw.below(4)];
+        if is_there {
+            cache.present.entry(host.clone()).or_default().insert(name.clone(), size);
+        }
+        if is_wanted {
+            let source = (*draw.pick(&["wifi.age", "mail.age", "sub/wifi.age"])).into();
+            let secret = (*draw.pick(&["wifi", "mail"])).to_owned();
+            cache.wanted.insert(Entry { host, name }, Want { source, secret });
+        }
+    }
+    cache
+}
+
+/// Draws a name that the cache gives, or nearly one, or any.
+fn name(draw: &mut Draw) -> String {
+    let mut name = char::from(*draw.pick(b"0a9f")).to_string().repeat(64);
+    match draw.below(12) {
+        0..8 => {}
+        8 => drop(name.pop()),
+        9 => name.push('a'),
+        10 => {
+            let at = *draw.pick(&[0, 31, 63]);
+            // The neighbours of the digits, and one that takes two bytes.
+            let odd = *draw.pick(&["/", ":", "`", "g", "A", "é"]);
+            name.replace_range(at..=at, odd);
+        }
+        _ => name = draw.name(),
+    }
+    name
+}
