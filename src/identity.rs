@@ -185,6 +185,29 @@ mod tests {
     }
 
     #[test]
+    fn only_comments_that_name_a_recipient_do() {
+        let text = format!("# public key: ssh-ed25519 AAAA\n# laptop: age1abc\n# age1abc\n{KEY}\n");
+        assert!(parse(text.as_bytes()).unwrap().recipients.is_empty());
+    }
+
+    #[test]
+    fn an_age_file_is_an_identity_if_a_passphrase_opens_it() {
+        let file = |kind: &str| {
+            let body = "4l79aULbC32GcDspHxAPBctUz0Em7tORXTUAKF2Dh6I";
+            let mac = "F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w";
+            let payload = "x".repeat(32);
+            format!("age-encryption.org/v1\n-> {kind}\n{body}\n--- {mac}\n{payload}")
+        };
+        let locked = file("scrypt BPD+rOkKVEGTAWb5kwfIPg 18");
+        let found = parse(locked.as_bytes()).unwrap();
+        assert!(
+            matches!(&found.keys[..], [Key::LockedFile(bytes)] if **bytes == *locked.as_bytes())
+        );
+        let reason = refused(&file("X25519 F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w"));
+        assert!(reason.starts_with("it is an age file that no passphrase opens"), "{reason}");
+    }
+
+    #[test]
     fn no_refusal_repeats_the_line() {
         assert!(!refused(&KEY[..60]).contains("GQ9778"));
     }

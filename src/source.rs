@@ -93,6 +93,9 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::{env, fs};
+
     use super::*;
 
     #[test]
@@ -100,8 +103,48 @@ mod tests {
         assert_eq!(hex(&[0x00, 0x0f, 0xa9, 0xff]), "000fa9ff");
     }
 
+    /// Returns a place for a file of the test `name`.
+    fn place(name: &str) -> PathBuf {
+        env::temp_dir().join(format!("vaultix-source-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn a_file_is_read_whole_and_known_by_its_sha256() {
+        let path = place("whole");
+        fs::write(&path, "hunter2").unwrap();
+        assert_eq!(read(&path).unwrap(), b"hunter2");
+        // printf hunter2 | sha256sum
+        let sum = "f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7";
+        assert_eq!(digest(&path).unwrap(), sum);
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn the_exit_status_says_why_a_file_cannot_be_read() {
+        let exit = |path: &Path| read(path).unwrap_err().exit;
+        let path = place("large");
+        assert_eq!(exit(&path), Exit::NoInput);
+        assert_eq!(exit(&env::temp_dir()), Exit::NoPermission);
+        // It takes no room: nothing is written.
+        fs::File::create(&path).unwrap().set_len(bounded::MAX_CIPHERTEXT + 1).unwrap();
+        assert_eq!(exit(&path), Exit::Data);
+        fs::remove_file(path).unwrap();
+    }
+
     #[test]
     fn what_is_not_armored_stays() {
         assert_eq!(dearmor(b"age-encryption.org/v1".to_vec()).unwrap(), b"age-encryption.org/v1");
+    }
+
+    #[test]
+    fn armor_comes_off() {
+        let armored = |text| {
+            format!(
+                "\n-----BEGIN AGE ENCRYPTED FILE-----\n{text}\n-----END AGE ENCRYPTED FILE-----\n"
+            )
+        };
+        assert_eq!(dearmor(armored("aHVudGVyMg==").into()).unwrap(), b"hunter2");
+        let reason = dearmor(armored("hunter2").into()).unwrap_err();
+        assert!(reason.starts_with("the file is damaged: its armor is malformed"), "{reason}");
     }
 }
