@@ -81,6 +81,11 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_named_by_the_whole_id() {
+        assert_eq!(file(Path::new("secrets"), "web/tls.key"), Path::new("secrets/web/tls.key.age"));
+    }
+
+    #[test]
     fn the_ending_is_left_out_once() {
         assert_eq!(of_path(Path::new("web/tls.age.age"), ".age"), "web/tls.age");
         assert_eq!(of_path(Path::new(".age"), ".age"), ".age");

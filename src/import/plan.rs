@@ -101,3 +101,100 @@ fn refuse(id: &str, owners: &[String], directory: &Path) -> Option<Error> {
             .fix("choose another place with --into DIR")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A directory with an age file `name` for each of the names given, removed when dropped.
+    struct Place(PathBuf);
+
+    impl Place {
+        /// Makes it.
+        fn new(test: &str, names: &[&str]) -> Self {
+            let place = format!("vaultix-import-{test}-{}", std::process::id());
+            let place = Self(std::env::temp_dir().join(place));
+            fs::create_dir(&place.0).unwrap();
+            let word = "F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w";
+            let header = format!("age-encryption.org/v1\n-> X25519 {word}\n{word}\n--- {word}\n");
+            for name in names {
+                fs::write(place.0.join(name), format!("{header}{}", "x".repeat(32))).unwrap();
+            }
+            place
+        }
+
+        /// Takes the file `name` for one that holds the secrets `ids`.
+        fn old(&self, name: &str, ids: &[&str]) -> Old {
+            let mut old = Old::age(&self.0.join(name), String::new()).unwrap();
+            old.ids = ids.iter().map(|&id| id.to_owned()).collect();
+            old
+        }
+
+        /// Returns what cannot be made, the directory left out.
+        fn failures(&self, plan: &Plan) -> Vec<String> {
+            let directory = format!("{}/", self.0.display());
+            plan.failures.iter().map(|error| format!("{error:#}").replace(&directory, "")).collect()
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn what_is_in_nobodys_way_is_made() {
+        let place = Place::new("made", &["a", "b"]);
+        let listing =
+            vec![Ok(place.old("a", &["wifi", "mail"])), Ok(place.old("b", &["db/password"]))];
+        let plan = Plan::new(listing, Path::new("secrets"));
+        assert_eq!((plan.count(), place.failures(&plan).len()), (3, 0));
+        let headers: Vec<Vec<String>> = plan
+            .headers()
+            .into_iter()
+            .map(|stanzas| stanzas.into_iter().map(|stanza| stanza.tag).collect())
+            .collect();
+        assert_eq!(headers, [["X25519"], ["X25519"]]);
+        let shown = plan.show(Path::new("secrets")).replace(&*place.0.to_string_lossy(), "old");
+        assert_eq!(
+            shown,
+            "secrets/wifi.age: from old/a\n\
+             secrets/mail.age: from old/a\n\
+             secrets/db/password.age: from old/b\n"
+        );
+    }
+
+    #[test]
+    fn what_is_there_or_not_the_only_one_stays_out() {
+        let place = Place::new("refused", &["a", "b", "there.age"]);
+        let listing = vec![
+            Ok(place.old("a", &["wifi", "mail", "twice", "twice"])),
+            Err(Error::new(Exit::NoInput, "cannot open c")),
+            Ok(place.old("b", &["there", "mail"])),
+        ];
+        let plan = Plan::new(listing, &place.0);
+        assert_eq!(plan.files.len(), 1);
+        assert_eq!(plan.files[0].wanted, BTreeSet::from([0]));
+        let fix = "import one of them by itself, or rename it";
+        assert_eq!(
+            place.failures(&plan),
+            [
+                "cannot open c".to_owned(),
+                format!(
+                    "cannot import \"mail\" from a: b holds another secret of this name; to fix: {fix}"
+                ),
+                "cannot import \"there\" from b: there.age is there already; to fix: choose another place \
+                 with --into DIR"
+                    .to_owned(),
+                format!(
+                    "cannot import \"twice\" from a: the same file holds another secret of this name; to \
+                     fix: {fix}"
+                ),
+            ]
+        );
+    }
+}

@@ -113,6 +113,14 @@ mod tests {
     }
 
     #[test]
+    fn control_characters_are_keys_or_nothing() {
+        use Key::{Down, Enter, Erase, EraseAll, EraseWord, Leave, Other, Up};
+        let (keys, left) = all(b"\n\x08\x04\x0e\t\x10\x15\x17\x01");
+        assert_eq!(keys, [Enter, Erase, Leave, Down, Down, Up, EraseAll, EraseWord, Other]);
+        assert!(left.is_empty());
+    }
+
+    #[test]
     fn half_a_key_waits_for_the_rest() {
         for half in [&b"\x1b"[..], b"\x1b[", b"\x1b[5", b"\xe2\x82"] {
             assert_eq!(all(half), (Vec::new(), half.to_vec()));

@@ -187,6 +187,34 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_what_the_screen_holds() {
+        let mut menu = Menu::new((0..9).map(|i| format!("line {i}")).collect());
+        let _ = menu.draw(3);
+        for (key, at, first) in [
+            (Key::PageDown, 2, 2),
+            (Key::Down, 3, 2),
+            (Key::PageDown, 5, 4),
+            (Key::PageDown, 7, 6),
+            (Key::PageDown, 8, 8),
+            (Key::PageUp, 6, 6),
+        ] {
+            menu.press(key);
+            let shown = menu.draw(3);
+            assert_eq!(menu.at, at);
+            assert!(shown.contains(&format!("\r\n> line {at}\x1b[K")), "{shown:?}");
+            assert_eq!(shown.find(&format!("line {first}")), shown.find("line"), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn distance_is_what_stands_between_the_letters() {
+        assert_eq!(distance("secrets/WiFi.age", "wifi"), Some(0));
+        assert_eq!(distance("wi-f-i w i f i", "wifi"), Some(2));
+        assert_eq!(distance("wi-fi m.ail", "MAIL wifi"), Some(2));
+        assert_eq!(distance("wifi", "wifi fiw"), None);
+    }
+
+    #[test]
     fn a_screen_of_any_height_is_never_overfull() {
         for rows in 0..6 {
             let mut menu = menu();

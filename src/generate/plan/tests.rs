@@ -119,6 +119,8 @@ fn halves_belong_together() {
     let web = [Profile::parse(text, Side::Desk).unwrap()];
     let both = planned(&web, &[], &["wg.age", "wg.pub"]).unwrap();
     assert_eq!((both.make.len(), both.publish.len(), both.there), (0, 0, 1));
+    let neither = planned(&web, &[], &[]).unwrap();
+    assert_eq!((ids(&neither), faults(&neither).len()), (vec!["wg"], 0));
     let private = planned(&web, &[], &["wg.age"]).unwrap();
     assert_eq!((private.make.len(), private.publish.len(), private.there), (0, 1, 0));
     assert_eq!(private.sources(), [Path::new("wg.age")].into());

@@ -69,10 +69,8 @@ pub fn read(text: &str, syntax: Syntax) -> Result<(Lines, Vec<Leaf>, Notes), Str
     }
     let File { leaves, notes, mut lines } = file;
     // What stood between the last section and the notes.
-    while syntax == Syntax::Ini && matches!(lines.last(), Some(Line::Text(text)) if text.is_empty())
-    {
-        lines.pop();
-    }
+    let is_empty = |line: &mut Line| matches!(line, Line::Text(text) if text.is_empty());
+    while lines.pop_if(is_empty).is_some() {}
     Ok((Lines { syntax, lines }, leaves, notes))
 }
 
@@ -240,6 +238,35 @@ mod tests {
             _ => None,
         });
         assert_eq!(places.collect::<Vec<_>>(), [("x", "a:"), ("y", "a:"), ("z", "d:")]);
+    }
+
+    /// An encrypted value.
+    const SEALED: &str = "ENC[AES256_GCM,data:x]";
+
+    /// Returns what the file `text` is with `value` in the place of the encrypted one.
+    fn filled(text: &str, syntax: Syntax, value: &str) -> String {
+        let (lines, ..) = read(text, syntax).unwrap();
+        let (values, key) = ([Bytes::new(value.into())], DataKey::new(&[7; 32]).unwrap());
+        String::from_utf8(lines.fill(values.iter(), &key)).unwrap()
+    }
+
+    #[test]
+    fn a_dotenv_file_has_names_and_values() {
+        let text = format!("#c\nA=1\\n2=\n\nB={SEALED}\nsops_mac=x\\ny\n");
+        let (_, leaves, notes) = read(&text, Syntax::Dotenv).unwrap();
+        let leaves: Vec<_> =
+            leaves.iter().map(|leaf| [&*leaf.place, &leaf.id, &leaf.clear]).collect();
+        assert_eq!(leaves, [["A:", "A", "1\n2="], ["B:", "B", SEALED]]);
+        assert_eq!(notes, Notes::from([("mac".to_owned(), "x\ny".to_owned())]));
+        assert_eq!(filled(&text, Syntax::Dotenv, "s\nt"), "#c\nA=1\\n2=\nB=s\\nt\n");
+    }
+
+    #[test]
+    fn of_an_ini_file_all_stays_but_the_notes() {
+        let text = format!("; c\n[a]\n\nb  = {SEALED}\nd = `2`\n\n[sops]\nmac = x\\ny\n");
+        let (_, _, notes) = read(&text, Syntax::Ini).unwrap();
+        assert_eq!(notes, Notes::from([("mac".to_owned(), "x\ny".to_owned())]));
+        assert_eq!(filled(&text, Syntax::Ini, "s;t"), "; c\n[a]\n\nb  = `s;t`\nd = `2`\n");
     }
 
     #[test]

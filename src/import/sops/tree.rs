@@ -216,9 +216,11 @@ mod tests {
     fn values_in_clear_count_as_sops_writes_them() {
         for (text, expected) in [
             ("true", "True"),
+            ("FALSE", "False"),
             ("\"true\"", "true"),
             ("493", "493"),
             ("1.50", "1.5"),
+            ("-.5", "-0.5"),
             ("1e3", "1000"),
             ("12345678901234567890", "12345678901234567000"),
             ("1.2.3.4", "1.2.3.4"),
@@ -248,7 +250,10 @@ mod tests {
         ] {
             assert_eq!(read(text).err().unwrap(), reason, "{text}");
         }
-        let deep = format!("a: {}", "[".repeat(100));
-        assert!(read(&deep).is_err());
+        for (open, close) in [("[", "]"), ("{a: ", "}")] {
+            let deep = |levels| format!("a: {}x{}", open.repeat(levels), close.repeat(levels));
+            assert!(read(&deep(MAX_DEPTH - 1)).is_ok());
+            assert_eq!(read(&deep(MAX_DEPTH)).err().unwrap(), "it is more than 64 levels deep");
+        }
     }
 }

@@ -82,6 +82,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_value_opens_where_it_was_sealed() {
+        let key = DataKey::new(&[7; 32]).unwrap();
+        let payload = Payload { msg: b"hunter2", aad: b"a:b:" };
+        let sealed = key.0.encrypt(Nonce::<U32>::from_slice(&[1; 32]), payload).unwrap();
+        let (data, tag) = sealed.split_at(7);
+        let [data, nonce, tag] = [data, &[1; 32], tag].map(|bytes| BASE64_STANDARD.encode(bytes));
+        let text = format!("{START}{data},iv:{nonce},tag:{tag},type:str]");
+        assert_eq!(**key.open(&text, "a:b:").unwrap(), *b"hunter2");
+        let moved = key.open(&text, "a:c:").err();
+        assert_eq!(moved, Some("it was altered, or moved from elsewhere"));
+    }
+
+    #[test]
     fn what_is_malformed_is_refused() {
         let key = DataKey::new(&[7; 32]).unwrap();
         for text in ["", "ENC[AES256_GCM,data:]", "ENC[AES256_GCM,data:,iv:AAAA,tag:,type:str]"] {
