@@ -1,5 +1,7 @@
 //! files that decide → changes to them that no test notices.
 
+use std::path::Path;
+
 use argh::FromArgs;
 use xshell::{Shell, cmd};
 use xtask::workspace::{self, Result};
@@ -29,7 +31,26 @@ const FILES: [(&str, &[&str], &[&str]); 3] = [
         &["args", "decrypt", "header", "owner", "record", "template"],
         &["vaultix-units", "vaultix-model"],
     ),
-    ("vaultix", &["identity", "plan", "recipient", "source"], &["vaultix"]),
+    (
+        "vaultix",
+        &[
+            "generate/plan",
+            "identity",
+            "import/agenix",
+            "import/name",
+            "import/plan",
+            "import/snippet",
+            "import/sops/lines",
+            "import/sops/tree",
+            "import/sops/value",
+            "pick/key",
+            "pick/menu",
+            "plan",
+            "recipient",
+            "source",
+        ],
+        &["vaultix"],
+    ),
 ];
 
 /// Runs cargo-mutants over one package after the other. Its notes are in `target/mutants`.
@@ -43,14 +64,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         cmd!(sh, "cargo install --quiet --locked cargo-mutants@{VERSION}").run()?;
     }
     let chosen = |package: &str| args.package.as_deref().is_none_or(|name| name == package);
+    let notes = workspace::target()?.join("mutants");
     let mut missed = Vec::new();
     let mut tried = 0;
     for (package, files, tests) in FILES.into_iter().filter(|(package, ..)| chosen(package)) {
         tried += 1;
-        if let Err(error) = mutate(&sh, package, files, tests) {
+        if let Err(error) = mutate(&sh, &notes, package, files, tests) {
             missed.push(error.to_string());
         }
     }
+    sh.remove_path(notes.join(BUILT))?;
     match (tried, missed.as_slice()) {
         (0, _) => Err("there is no such package".into()),
         (_, []) => Ok(()),
@@ -58,15 +81,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// Changes the `files` of `package`, and runs the `tests` of packages.
-fn mutate(sh: &Shell, package: &str, files: &[&str], tests: &[&str]) -> Result<()> {
+/// What is built meanwhile, in one place for all packages: each run has a copy of the work tree without `target`.
+const BUILT: &str = "build";
+
+/// Changes the `files` of `package`, and runs the `tests` of packages. Leaves its `notes`.
+fn mutate(sh: &Shell, notes: &Path, package: &str, files: &[&str], tests: &[&str]) -> Result<()> {
     let folder = match package.strip_prefix("vaultix-") {
         Some(folder) => format!("{folder}/src"),
         None => "src".to_owned(),
     };
     let files = files.iter().flat_map(|file| ["--file".to_owned(), format!("{folder}/{file}.rs")]);
     let tests = tests.iter().flat_map(|test| ["--test-package", test]);
-    let output = workspace::target()?.join("mutants").join(package);
+    let output = notes.join(package);
     sh.create_dir(&output)?;
     // Only what needs no installed product: not the desk's and the boots' binaries, which are at the root.
     let only =
@@ -75,8 +101,7 @@ fn mutate(sh: &Shell, package: &str, files: &[&str], tests: &[&str]) -> Result<(
         sh,
         "cargo mutants --jobs 1 --timeout 60 --package {package} {files...} {tests...} --output {output} {only...}"
     )
-    // Nobody debugs them, and each is linked anew.
-    .env("CARGO_PROFILE_DEV_DEBUG", "0")
+    .env("CARGO_TARGET_DIR", notes.join(BUILT))
     .run()
     .map_err(|error| format!("{error}; see {}/mutants.out", output.display()).into())
 }
