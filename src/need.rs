@@ -170,3 +170,6 @@ pub fn of_targets(error: Error, targets: &[Target]) -> Error {
         targets.iter().map(|target| (target.secret.as_str(), target.entry.host.as_str())).collect();
     error.under(format!("cannot re-encrypt {}", name(&users)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,7 @@ const FILES: [(&str, &[&str], &[&str]); 3] = [
             "import/sops/lines",
             "import/sops/tree",
             "import/sops/value",
+            "need",
             "pick/key",
             "pick/menu",
             "plan",
