@@ -130,16 +130,15 @@ impl<'a> Reader<'a> {
     /// Returns all documents.
     fn documents(&mut self) -> Result<Vec<Node>, String> {
         let mut documents = Vec::new();
-        loop {
-            match self.next()? {
-                Event::StreamEnd => return Ok(documents),
-                Event::DocumentStart(_) => {
-                    let first = self.next()?;
-                    documents.push(self.node(first, 0)?);
-                }
-                _ => {}
+        let mut event = self.next()?;
+        while !matches!(event, Event::StreamEnd) {
+            if matches!(event, Event::DocumentStart(_)) {
+                let first = self.next()?;
+                documents.push(self.node(first, 0)?);
             }
+            event = self.next()?;
         }
+        Ok(documents)
     }
 
     /// Returns what comes next.
