@@ -24,36 +24,27 @@ const HASH_LENGTH: usize = 64;
 /// put together are `text`.
 #[must_use]
 pub fn split(text: &[u8]) -> Vec<Piece<'_>> {
+    let plain = |from, to| text.get(from..to).filter(|bytes| !bytes.is_empty()).map(Piece::Text);
     let mut pieces = Vec::new();
-    let mut rest = text;
-    let mut searched = 0;
-    while let Some(start) = find_braces(rest, searched) {
-        let (before, from) = rest.split_at(start);
-        if let Some((hash, whole, after)) = placeholder(from) {
-            if !before.is_empty() {
-                pieces.push(Piece::Text(before));
-            }
+    let mut taken = 0;
+    // Also of the second brace: `{{{ hash }}` holds a placeholder behind its first one. Inside of one, none begins.
+    let braces = text.windows(2).enumerate().filter(|(_, pair)| pair == b"{{");
+    for (start, _) in braces {
+        if let Some((hash, whole)) = text.get(start..).and_then(placeholder) {
+            pieces.extend(plain(taken, start));
             pieces.push(Piece::Placeholder { hash, whole });
-            rest = after;
-            searched = 0;
-        } else {
-            // One brace on, not two: `{{{ hash }}` holds a placeholder behind its first brace.
-            searched = start + 1;
+            taken = start + whole.len();
         }
     }
-    if !rest.is_empty() {
-        pieces.push(Piece::Text(rest));
-    }
+    pieces.extend(plain(taken, text.len()));
     pieces
 }
 
 /// Returns the hash when `text` is one placeholder and nothing else.
 #[must_use]
 pub fn hash(text: &str) -> Option<&str> {
-    match placeholder(text.as_bytes()) {
-        Some((hash, _, [])) => Some(hash),
-        _ => None,
-    }
+    let (hash, whole) = placeholder(text.as_bytes())?;
+    (whole.len() == text.len()).then_some(hash)
 }
 
 /// Returns whether `text` is 64 lower-case hex digits.
@@ -62,19 +53,13 @@ pub fn is_hash(text: &str) -> bool {
     text.len() == HASH_LENGTH && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Returns where the first `{{` at or behind `from` stands.
-fn find_braces(text: &[u8], from: usize) -> Option<usize> {
-    text.get(from..)?.windows(2).position(|pair| pair == b"{{").map(|at| from + at)
-}
-
-/// Reads the placeholder that `text` begins with: its hash, the whole of it, and what follows.
-fn placeholder(text: &[u8]) -> Option<(&str, &[u8], &[u8])> {
+/// Reads the placeholder that `text` begins with: its hash, and the whole of it.
+fn placeholder(text: &[u8]) -> Option<(&str, &[u8])> {
     let inside = skip_blanks(text.strip_prefix(b"{{")?);
     let (hash, behind) = inside.split_at_checked(HASH_LENGTH)?;
     let hash = str::from_utf8(hash).ok().filter(|hash| is_hash(hash))?;
     let after = skip_blanks(behind).strip_prefix(b"}}")?;
-    let whole = text.get(..text.len() - after.len())?;
-    Some((hash, whole, after))
+    Some((hash, text.get(..text.len() - after.len())?))
 }
 
 /// Returns `text` without the spaces and tabs it begins with.
