@@ -34,6 +34,26 @@ fn neither_directory_may_lie_in_the_other() {
 }
 
 #[test]
+fn a_secret_and_a_template_with_one_place_are_both_refused() {
+    let text = format!(
+        r#"{{"version":1,"settings":{SETTINGS},
+        "secrets":{{"s":{{"cipher":"/s","name":"x"}}}},"templates":{{"t":{{"content":"","name":"x"}}}}}}"#
+    );
+    let profile = Profile::parse(&text, Side::Host).unwrap();
+    let secrets: Vec<_> = profile.secrets.iter().map(|(id, one)| (&**id, one.is_ok())).collect();
+    let templates: Vec<_> =
+        profile.templates.iter().map(|(id, one)| (&**id, one.is_ok())).collect();
+    assert_eq!((secrets, templates), (vec![("s", false)], vec![("t", false)]));
+    assert_eq!(
+        faults(&text),
+        [
+            "secrets.s.name: \"x\" is taken by templates.t, too",
+            "templates.t.name: \"x\" is taken by secrets.s, too"
+        ]
+    );
+}
+
+#[test]
 fn the_unit_of_a_mount_point_has_255_bytes_at_most() {
     // A dash takes four bytes in it.
     let refused = |length: usize| {
