@@ -204,7 +204,27 @@ mod tests {
                 },
             ),
         ] {
+            let kind = format!(r#"{{"kind":"{}""#, expected.kind());
+            assert!(generator.starts_with(&kind), "{kind} of {generator}");
             assert_eq!(read(generator, Side::Desk), Ok(Some(expected)), "{generator}");
+        }
+    }
+
+    #[test]
+    fn what_a_kind_needs_and_leaves_is_known() {
+        for (generator, dependencies, has_public_half) in [
+            (r#"{"kind":"alnum"}"#, &[][..], false),
+            (r#"{"kind":"wireguard"}"#, &[], true),
+            (r#"{"kind":"htpasswd","user":"me","dependencies":["pw"]}"#, &["pw"], false),
+            (
+                r#"{"kind":"command","command":["mk"],"dependencies":["a/b","c"]}"#,
+                &["a/b", "c"],
+                false,
+            ),
+        ] {
+            let found = read(generator, Side::Desk).unwrap().unwrap();
+            assert_eq!(found.dependencies(), dependencies, "{generator}");
+            assert_eq!(found.has_public_half(), has_public_half, "{generator}");
         }
     }
 
@@ -242,6 +262,7 @@ mod tests {
             ),
             (r#"{"kind":"command"}"#, ".command: is missing"),
             (r#"{"kind":"command","command":[]}"#, ".command: names no program"),
+            (r#"{"kind":"command","command":["","x"]}"#, ".command: names no program"),
             (
                 r#"{"kind":"command","command":["x"],"dependencies":["../a"]}"#,
                 ".dependencies: \"../a\" has a component \".\" or \"..\"",
