@@ -7,7 +7,7 @@ use argh::FromArgs;
 use xshell::{Shell, cmd};
 use xtask::workspace::{self, Result};
 
-/// Change the deciding files bit by bit, and say which change no test notices; takes an hour
+/// Change the deciding files bit by bit, and say which change no test notices; takes three quarters of an hour
 #[derive(FromArgs)]
 #[argh(subcommand, name = "mutants")]
 pub(crate) struct Args {
