@@ -16,6 +16,7 @@ use argh::FromArgs;
 use xshell::{Shell, cmd};
 use xtask::packages;
 use xtask::system;
+use xtask::triple;
 use xtask::workspace::{self, Result};
 
 use crate::install;
@@ -179,14 +180,15 @@ fn encrypt(sh: &Shell, recipient: &str, plaintext: &str) -> Result<Vec<u8>> {
     Ok(cmd!(sh, "age -r {recipient}").stdin(plaintext).quiet().output()?.stdout)
 }
 
-/// Builds the program that does nothing.
+/// Builds the program that does nothing, as the two programs of a host are built.
 fn noop(sh: &Shell, work: &Path) -> Result<PathBuf> {
     let (source, program) = (work.join("noop.rs"), work.join("noop"));
+    let triple = triple::boot_side(sh)?;
     fs::write(&source, "fn main() {}\n")?;
     cmd!(
         sh,
-        "rustc -O -C target-feature=+crt-static -C relocation-model=static -C panic=abort
-            -C strip=symbols -o {program} {source}"
+        "rustc --target {triple} -C opt-level=s -C lto=fat -C codegen-units=1 -C target-feature=+crt-static
+            -C relocation-model=static -C panic=abort -C strip=symbols -o {program} {source}"
     )
     .quiet()
     .run()?;
