@@ -5,6 +5,7 @@ use std::io::Write;
 
 use age::{EncryptError, Encryptor, Recipient};
 use vaultix_units::plaintext::Plaintext;
+use vaultix_units::stack;
 
 use crate::plugin;
 use crate::pq;
@@ -172,8 +173,10 @@ pub fn encrypt<'a>(
     let bytes = plaintext.expose();
     let mut ciphertext = Vec::with_capacity(bytes.len() + bytes.len() / 1024 + 1024);
     let mut writer = encryptor.wrap_output(&mut ciphertext)?;
-    writer.write_all(bytes)?;
-    writer.finish()?;
+    stack::wiped(|| {
+        writer.write_all(bytes)?;
+        writer.finish()
+    })?;
     Ok(ciphertext)
 }
 

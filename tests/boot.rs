@@ -169,6 +169,11 @@ mod faults {
     }
 
     #[test]
+    fn nothing_is_remembered() {
+        run_as_root(fault::nothing_is_remembered);
+    }
+
+    #[test]
     fn first_secret() {
         run_as_root(fault::first_secret);
     }

@@ -192,3 +192,17 @@ pub fn systemd_cannot_be_reached() {
     }
     place.remove();
 }
+
+/// When the helper ends, nothing of a plaintext or a key is left in its memory, freed or not.
+pub fn nothing_is_remembered() {
+    let place = Place::new("memory");
+    let remembered = |what| -> Vec<String> {
+        let run = place.run(what, "memory");
+        let lines = run.said.lines().filter_map(|line| line.strip_prefix("memory "));
+        let found = lines.filter(|line| !line.ends_with(" 0"));
+        found.map(|line| format!("{what}: {}", line.split_once(' ').unwrap().0)).collect()
+    };
+    let found = ["secret", "switch"].map(remembered).concat();
+    assert_eq!(found, ["secret: profile", "switch: profile"], "and not only their arguments");
+    place.remove();
+}

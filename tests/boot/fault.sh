@@ -1,6 +1,6 @@
 # Runs one command with one fault in it, on a ramfs of its own. fault.rs starts it in a mount namespace of its own.
 # Arguments: WORK WHAT FAULT, where FAULT is what strace shall inject; or "deaf", where systemd cannot be reached; or
-# "trace"; or nothing.
+# "memory", where it is killed when it would end; or "trace"; or nothing.
 set -u
 work=$1 what=$2 fault=$3
 mount -t ramfs -o mode=0751,nosuid,nodev,noexec vaultix-ramfs "$work/ramfs" || exit 99
@@ -60,9 +60,37 @@ look() {
     grep -rlaF -f "$work/search" "$work/run" | sed 's/^/leak /'
 }
 
+# ending COMMAND...: runs it until it would end, and tells whether its memory holds what it should not remember, 1 or 0;
+# and, to see that all of it is searched, its arguments.
+ending() {
+    strace -f -qq -b execve -o /dev/null -e trace=exit_group -e inject=exit_group:delay_enter=20s "$@" &
+    local tracer=$! pid call
+    until pid=$(pgrep -P "$tracer" vaultix) && read -r call _ <"/proc/$pid/syscall" && [ "$call" = "$exit_group" ]; do
+        sleep .02
+    done
+    memory "$pid" | od -An -v -tx1 | tr -d ' \n' >"$work/ramfs/memory"
+    for text in marker key seed long profile; do
+        echo "memory $text $(grep -cF -f "$work/$text.hex" "$work/ramfs/memory")"
+    done
+    rm "$work/ramfs/memory"
+    kill -KILL "$pid" "$tracer"
+    wait "$tracer"
+}
+case $(uname -m) in x86_64) exit_group=231 ;; *) exit_group=94 ;; esac
+
+# memory PID: all that the process could write to
+memory() {
+    local range mode
+    while read -r range mode _; do
+        local from=$((16#${range%-*})) to=$((16#${range#*-}))
+        [[ $mode != rw* ]] || dd if="/proc/$1/mem" iflag=skip_bytes,count_bytes skip="$from" count="$((to - from))" status=none
+    done <"/proc/$1/maps"
+}
+
 before || exit 98
 look before
 case $fault in
+memory) under ending ;;
 # Without strings, which would be plaintexts.
 trace) under strace -f -qq -s 0 -b execve -o "$work/trace" ;;
 deaf) touch "$work/deaf" && under env ;;

@@ -17,7 +17,7 @@ mod scenario;
 mod traces;
 
 pub use boot::Boot;
-pub use keys::{age_key, encrypt};
+pub use keys::{encrypt, ssh_key};
 pub use scenario::Scenario;
 
 /// Runs `scenario` on `system`, or says why it cannot.

@@ -7,6 +7,7 @@ use age::{DecryptError, Decryptor, Identity};
 
 use crate::header::{self, Recipient};
 use crate::plaintext::Plaintext;
+use crate::stack;
 
 /// First line of an armored age file.
 const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
@@ -83,6 +84,14 @@ impl Error {
 ///
 /// Format: <https://age-encryption.org/v1>.
 pub fn decrypt<'a>(
+    ciphertext: &[u8],
+    identities: impl Iterator<Item = &'a dyn Identity>,
+) -> Result<Plaintext, Error> {
+    stack::wiped(|| read(ciphertext, identities))
+}
+
+/// Does it.
+fn read<'a>(
     ciphertext: &[u8],
     identities: impl Iterator<Item = &'a dyn Identity>,
 ) -> Result<Plaintext, Error> {

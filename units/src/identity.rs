@@ -9,6 +9,7 @@ use vaultix_generator::profile::{HostKey, HostKeyKind, Settings, fitting_keys};
 
 use crate::bounded;
 use crate::header::{self, Recipient};
+use crate::stack;
 
 /// The host's identities that could be read, and why others could not.
 pub struct HostIdentities {
@@ -97,11 +98,11 @@ type Identities = (Vec<Box<dyn Identity + Send + Sync>>, Option<Recipient>);
 /// Reads one file.
 fn read(key: &HostKey) -> Result<Identities, Reason> {
     let text = bounded::read(&key.path, bounded::MAX_IDENTITY).map_err(Reason::Read)?;
-    match key.kind {
+    stack::wiped(|| match key.kind {
         HostKeyKind::Ed25519 => ssh("ssh-ed25519", &text),
         HostKeyKind::Rsa => ssh("ssh-rsa", &text),
         HostKeyKind::Age => native(&text),
-    }
+    })
 }
 
 /// Reads an OpenSSH private key of the type `kind`.

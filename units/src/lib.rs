@@ -17,6 +17,7 @@ pub mod ramfs;
 pub mod record;
 pub mod render;
 pub mod replace;
+pub mod stack;
 pub mod subject;
 pub mod switch;
 pub mod systemctl;

@@ -6,11 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
+use vaultix_generator::escape::hex;
 use xtask::canary::{files, holds, marker};
 
 use crate::prefix::prefix;
-use crate::support::{age_key, encrypt, placeholder};
+use crate::support::{encrypt, placeholder, ssh_key};
 
 /// A place with an old profile and a new one.
 pub struct Place {
@@ -30,6 +32,22 @@ if [ -e \"${0%/*}/deaf\" ]; then
 fi
 echo \"$*\" >>\"${0%/*}/run/told\"
 ";
+
+/// Returns what is looked for in memory, by name: the marker of all plaintexts, a line of the file with the host's `key`,
+/// the key's seed, a piece of a long plaintext; and what is there for sure.
+fn memories(key: &str) -> [(&'static str, Vec<u8>); 5] {
+    let lines: Vec<&str> = key.lines().filter(|line| !line.starts_with('-')).collect();
+    let bytes = BASE64_STANDARD.decode(lines.concat()).unwrap();
+    // Seed and public half stand behind their length, 64; see OpenSSH's PROTOCOL.key.
+    let length = bytes.windows(4).rposition(|four| four == [0, 0, 0, 64]).unwrap();
+    [
+        ("marker", marker().into()),
+        ("key", lines[1].into()),
+        ("seed", bytes[length + 4..][..32].into()),
+        ("long", "newnewnewnewnew".into()),
+        ("profile", "/new.json".into()),
+    ]
+}
 
 /// What was found at one time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -70,7 +88,10 @@ impl Place {
         fs::write(work.join("search"), format!("{}\n", marker())).unwrap();
         fs::write(work.join("systemctl"), SYSTEMCTL).unwrap();
         fs::set_permissions(work.join("systemctl"), Permissions::from_mode(0o755)).unwrap();
-        let recipient = age_key(&work.join("host-key"));
+        let recipient = ssh_key(&work.join("host-key"), "ed25519");
+        for (name, bytes) in memories(&fs::read_to_string(work.join("host-key")).unwrap()) {
+            fs::write(work.join(name).with_extension("hex"), hex(&bytes)).unwrap();
+        }
         let cipher = |name: &str, text: &str| {
             let path = work.join(name);
             fs::write(&path, encrypt(&recipient, text.as_bytes())).unwrap();
@@ -82,7 +103,7 @@ impl Place {
         let mut profile = json!({
             "version": 1,
             "settings": { "hostIdentifier": "tester", "hostPubkey": recipient,
-                "hostKeys": [{ "path": work.join("host-key"), "type": "age" }],
+                "hostKeys": [{ "path": work.join("host-key"), "type": "ed25519" }],
                 "decryptedMountPoint": work.join("ramfs"), "decryptedDir": run.join("vaultix"),
                 "decryptedDirForUser": run.join("early"), "systemctl": work.join("systemctl") },
             "secrets": {
