@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use age::{Identity, ssh};
 use age_core::format::Stanza;
-use vaultix_units::bounded;
+use vaultix_units::{bounded, stack};
 
 use crate::error::{Error, Exit, Result};
 use crate::identity::{self, Key};
@@ -81,7 +81,8 @@ impl Master {
                 io::ErrorKind::NotFound => what().because("it does not exist"),
                 _ => what().because(error),
             })?;
-            let found = identity::parse(&text).map_err(|reason| what().because(reason))?;
+            let found = stack::wiped(|| identity::parse(&text));
+            let found = found.map_err(|reason| what().because(reason))?;
             let count = found.keys.len();
             report::detail(format_args!("read {} for identities: {count}", path.display()));
             self.add(path, found, self.entries.len());

@@ -4,7 +4,7 @@ use std::iter::once;
 
 use age::{DecryptError, Identity};
 use age_core::secrecy::SecretString;
-use vaultix_units::{decrypt, header};
+use vaultix_units::{decrypt, header, stack};
 
 use super::{Entry, Unwrapped};
 use crate::error::{Error, Exit, Result};
@@ -88,7 +88,7 @@ impl Key {
                 }
                 let text =
                     decrypt::decrypt(ciphertext, once(&key as &dyn Identity)).map_err(unusable)?;
-                identity::parse(text.expose())
+                stack::wiped(|| identity::parse(text.expose()))
                     .map_err(|reason| Locked::Unusable(format!("what it holds: {reason}")))
             }
             _ => Err(Locked::Unusable("it is not locked".to_owned())),
