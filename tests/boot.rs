@@ -159,42 +159,23 @@ mod controls {
     }
 }
 
-/// Faults in the helper, on a ramfs but without any systemd.
-mod faults {
-    use crate::{fault, support::run_as_root};
+/// Makes a test of each fault in the helper, on a ramfs but without any systemd.
+macro_rules! faults {
+    ($($fault:ident,)+) => {
+        mod faults {
+            $(#[test] fn $fault() {
+                crate::support::run_as_root(crate::fault::$fault);
+            })+
+        }
+    };
+}
 
-    #[test]
-    fn systemd_cannot_be_reached() {
-        run_as_root(fault::systemd_cannot_be_reached);
-    }
-
-    #[test]
-    fn nothing_is_remembered() {
-        run_as_root(fault::nothing_is_remembered);
-    }
-
-    #[test]
-    fn first_secret() {
-        run_as_root(fault::first_secret);
-    }
-
-    #[test]
-    fn first_activation() {
-        run_as_root(fault::first_activation);
-    }
-
-    #[test]
-    fn changed_secret() {
-        run_as_root(fault::changed_secret);
-    }
-
-    #[test]
-    fn early_switch() {
-        run_as_root(fault::early_switch);
-    }
-
-    #[test]
-    fn whole_switch() {
-        run_as_root(fault::whole_switch);
-    }
+faults! {
+    systemd_cannot_be_reached,
+    nothing_is_remembered,
+    first_secret,
+    first_activation,
+    changed_secret,
+    early_switch,
+    whole_switch,
 }
