@@ -66,6 +66,7 @@ ending() {
     strace -f -qq -b execve -o /dev/null -e trace=exit_group -e inject=exit_group:delay_enter=20s "$@" &
     local tracer=$! pid call
     until pid=$(pgrep -P "$tracer" vaultix) && read -r call _ <"/proc/$pid/syscall" && [ "$call" = "$exit_group" ]; do
+        kill -0 "$tracer" 2>/dev/null || return 97 # It has ended in some other way.
         sleep .02
     done
     memory "$pid" | od -An -v -tx1 | tr -d ' \n' >"$work/ramfs/memory"
