@@ -3,6 +3,7 @@
 use age::plugin;
 use age::ssh;
 use age::x25519;
+use vaultix_units::identity::parse_ssh;
 use zeroize::Zeroizing;
 
 use crate::pq;
@@ -104,7 +105,7 @@ fn native(line: &str, number: usize) -> Result<Key, String> {
 
 /// Reads an ssh private key, from its first line to its last, which begins at line `number`.
 fn private_key(block: &str, number: usize) -> Result<Key, String> {
-    let identity = ssh::Identity::from_buffer(block.as_bytes(), None)
+    let identity = parse_ssh(block.as_bytes())
         .map_err(|_| format!("line {number} begins no whole ssh private key"))?;
     match identity {
         ssh::Identity::Unencrypted(_) => Ok(Key::Ssh(Box::new(identity))),
