@@ -37,6 +37,10 @@ mod fault;
 #[path = "boot/isolation.rs"]
 mod isolation;
 
+/// What the owner of a secret can do to its file.
+#[path = "boot/tamper.rs"]
+mod tamper;
+
 /// Host keys, right and wrong.
 #[path = "boot/key.rs"]
 mod key;
@@ -119,6 +123,7 @@ on_both! {
     switch::ten_switches,
     switch::a_consumer_that_fails,
     path::paths_of_their_own,
+    path::nothing_stays_where_it_no_longer_belongs,
     life::a_late_key_is_enough,
     life::only_the_missing_key_is_waited_for,
     life::a_key_is_late_for_a_switch,
@@ -130,6 +135,8 @@ on_both! {
     nix::a_profile_that_nix_made,
     traces::no_plaintext_leaves_the_ramfs,
     isolation::nobody_else_sees_it_at_any_time,
+    tamper::an_owner_writes_into_his_own_file_alone,
+    tamper::no_file_of_an_owner_stops_a_switch,
     load::many_secrets_and_many_switches,
     load::a_very_large_secret,
     load::a_ramfs_that_fills_the_memory,

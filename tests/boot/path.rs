@@ -159,3 +159,74 @@ pub fn paths_of_their_own(system: System) {
     lacks("two.paths", "/etc/app/removed");
     boot.assert_no_cycle();
 }
+
+/// Early items that move and go, one that moves with a restart, and links into an earlier `decryptedDir`.
+pub fn nothing_stays_where_it_no_longer_belongs(system: System) {
+    let mut host = Scenario::new(system, "moves");
+    host.nixos();
+    host.file("/etc/users", "");
+    let file = |path: &str| json!({ "path": path, "symlink": false });
+    host.secret_with("early", "early-v1", file("/run/app/early"));
+    host.secret_with("restarted", "restarted-v1", file("/run/app/restarted"));
+    host.secret_with(
+        "link",
+        "link-v1",
+        json!({ "path": "/etc/app/link", "restartUnits": ["user.service"] }),
+    );
+    host.consumer("user", "/etc/app/link");
+    host.profile()["beforeUserborn"] = json!(["early"]);
+    let mut profile = host.profile().clone();
+    profile["secrets"]["restarted"]["path"] = "/run/app/elsewhere".into();
+    host.file("/restarted.json", profile.to_string());
+    profile["secrets"]["early"]["path"] = "/run/app/moved".into();
+    host.next("moved", &profile);
+    profile["settings"]["decryptedDir"] = "/run/other".into();
+    profile["secrets"]["link"]["cipher"] = host.store("link-v2", "link-v2").into();
+    host.next("renamed", &profile);
+    profile["secrets"].as_object_mut().unwrap().remove("early");
+    profile["beforeUserborn"] = json!([]);
+    host.next("removed", &profile);
+    host.keeps(&["/run/app/elsewhere"]);
+    let boot = host.run(
+        r"
+        look() { note $1 find /run/app /etc/app ! -type d -printf '%p %l\n'; }
+        look boot.paths
+        cp /restarted.json /etc/vaultix/profile.json
+        systemctl daemon-reload
+        systemctl restart vaultix-secret@restarted.service
+        note moved.switch switch_to moved
+        settle
+        look moved.paths
+        note renamed.switch switch_to renamed
+        settle
+        look renamed.paths
+        note renamed.user cat /out/user.log
+        note removed.switch switch_to removed
+        settle
+        look removed.paths
+        ",
+    );
+    let paths = |look: &str| -> Vec<String> {
+        let mut paths: Vec<_> =
+            boot.text(look).lines().map(|line| line.trim_end().to_owned()).collect();
+        paths.sort();
+        paths
+    };
+    assert_eq!(
+        paths("boot.paths"),
+        ["/etc/app/link /run/vaultix/link", "/run/app/early", "/run/app/restarted"]
+    );
+    assert_eq!(
+        paths("moved.paths"),
+        ["/etc/app/link /run/vaultix/link", "/run/app/elsewhere", "/run/app/moved"]
+    );
+    assert_eq!(
+        paths("renamed.paths"),
+        ["/etc/app/link /run/other/link", "/run/app/elsewhere", "/run/app/moved"]
+    );
+    assert_eq!(boot.text("renamed.user"), "start link-v1\nstop link-v2\nstart link-v2");
+    assert_eq!(paths("removed.paths"), ["/etc/app/link /run/other/link", "/run/app/elsewhere"]);
+    for switch in ["moved", "renamed", "removed"] {
+        assert_eq!(boot.status(&format!("{switch}.switch")), 0, "{switch}");
+    }
+}

@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 /// Largest ciphertext we read, in bytes (128 MiB).
 ///
-/// A ramfs has no limit of its own: without one here, a hostile cache file could take all memory at boot.
+/// A ramfs has no limit of its own: without one here, a hostile cache file could take all memory at boot. It is the limit
+/// of what is read back as well: the owner of a plaintext can make its file as large as he likes.
 pub const MAX_CIPHERTEXT: u64 = 128 << 20;
 
 /// Largest file with identities, in bytes (1 MiB).
@@ -25,7 +26,15 @@ pub const MAX_IDENTITY: u64 = 1 << 20;
 /// [`io::ErrorKind::FileTooLarge`], with size and limit, when it holds more.
 pub fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    read_file(File::from(rustix::fs::open(path, flags, Mode::empty())?), limit)
+}
+
+/// Reads the rest of `file`, as [`read`] does.
+///
+/// # Errors
+///
+/// As those of [`read`].
+pub fn read_file(file: File, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());

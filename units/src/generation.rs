@@ -7,7 +7,6 @@
 //! /run/vaultix.d/2/.vaultix/untold/UNIT          its consumers have not been told of it
 //! /run/vaultix.d/2/.vaultix/due/UNIT             the unit itself has not been told: userborn of early items, or the target
 //! /run/vaultix.d/2/.vaultix/gone/UNIT            what an earlier profile put elsewhere, to be taken away
-//! /run/vaultix.d/2/.vaultix/lost/UNIT            the plaintext that belongs to it
 //! ```
 //!
 //! What a switch or an item still has to do is written down before its plaintext is there, and struck out once it is
@@ -15,12 +14,10 @@
 
 mod note;
 
-use std::fs::File;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, Mode, Stat};
 use rustix::io::Errno;
 use vaultix_generator::profile::{Placement, RESERVED_NAME, Settings};
 use vaultix_generator::status::Status;
@@ -28,7 +25,8 @@ use vaultix_generator::status::Status;
 use crate::failure::Failure;
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
-use crate::replace::{ensure_directory, make_directory, read_all, replace_file};
+use crate::record::Record;
+use crate::replace::{ensure_directory, make_directory, read_file, replace_file};
 pub use note::Note;
 
 /// Mode of the directories of a generation: everyone may pass through, nobody but root may list.
@@ -96,22 +94,23 @@ impl Generation {
         }
     }
 
-    /// Returns the plaintext `name`, `None` if there is none.
+    /// Returns the plaintext that `record` is about, `None` if its file is not, or not any more, as it was placed.
+    ///
+    /// Whoever owns the file may write to it, take a lease on it, or make it larger than all memory. What comes out of
+    /// that must not get into the files of others, nor keep them from coming.
+    #[must_use]
+    pub fn placed(&self, record: &Record) -> Option<Plaintext> {
+        let plaintext = read_file(&self.root, &*record.name).ok()?;
+        (plaintext.digest() == record.digest).then_some(plaintext)
+    }
+
+    /// Returns the record of what was placed as the item `key`.
     ///
     /// # Errors
     ///
-    /// [`Status::CantCreat`], with the path: something stands there that cannot be read.
-    pub fn read(&self, name: &str) -> Result<Option<Plaintext>, Failure> {
-        let read = || {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = File::from(fs::openat(&self.root, name, flags, Mode::empty())?);
-            read_all(file)
-        };
-        match read() {
-            Ok(plaintext) => Ok(Some(plaintext)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::path(Status::CantCreat, "read", self.path_of(name), error)),
-        }
+    /// As [`Generation::note`].
+    pub fn record(&self, key: &str) -> Result<Option<Record>, Failure> {
+        Ok(self.note(Note::Placed, key)?.as_ref().and_then(Record::from_note))
     }
 
     /// Writes the file `name`, which has its owner, group and mode from the moment it is there. One that was

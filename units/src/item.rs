@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::generation::{Generation, Note, link_of};
 use crate::host::Host;
 use crate::owner::{Accounts, Ownership};
-use crate::path::{self, Before};
+use crate::path;
 use crate::plaintext::Plaintext;
 use crate::ramfs::Ramfs;
 use crate::record::{self, Record};
@@ -146,7 +146,7 @@ fn place_subject(
     let generation = ramfs.generation(current(&ramfs, link_of(place, settings), settings)?)?;
     let result = place_in(&ramfs, &generation, settings, subject, make);
     if let Err(failure) = result {
-        // It was never in place, or is not: its consumers run without it. The record is what is written last.
+        // It was never in place, or is not: its consumers run without it.
         if generation.stat(&place.name)?.is_none() || !generation.has_note(Note::Placed, &key)? {
             generation.mark(Note::Untold, &key)?;
         }
@@ -168,9 +168,11 @@ fn place_in(
     let name = &place.name;
     let ownership = Accounts::default().resolve(place)?;
     let (inputs, plaintext) = make(generation)?;
-    let before = generation.read(name)?;
-    let same = before.as_ref().is_some_and(|before| before.expose() == plaintext.expose());
-    if !same && (before.is_some() || generation.has_note(Note::Untold, &key)?) {
+    let old = generation.record(&key)?;
+    let before =
+        old.as_ref().filter(|old| old.name == *name).and_then(|old| generation.placed(old));
+    let same = before.is_some_and(|before| before.expose() == plaintext.expose());
+    if !same && (generation.stat(name)?.is_some() || generation.has_note(Note::Untold, &key)?) {
         // Before the plaintext is there, so that no death in between hides that it has changed or come.
         note_untold(generation, subject)?;
     }
@@ -182,15 +184,20 @@ fn place_in(
             ramfs.point(link, generation.number)?;
         }
     }
-    let old = generation.note(Note::Placed, &key)?;
-    let old_record = old.as_ref().and_then(Record::from_note);
-    let record = Record::new(inputs, subject.kind(), subject.id(), place, settings);
-    let was = old_record.as_ref().map(|record| Before { record, plaintext: before.as_ref() });
-    path::put(place, &plaintext, ownership, settings, was)?;
-    if old_record.as_ref() != Some(&record) {
+    let digest = plaintext.digest();
+    let record = Record::new(inputs, digest, subject.kind(), subject.id(), place, settings);
+    if old.as_ref() != Some(&record) {
+        if let Some(moved) = old.as_ref().filter(|old| old.path != record.path) {
+            generation.write_note(Note::Gone, &key, &moved.to_note())?;
+        }
         generation.write_note(Note::Placed, &key, &record.to_note())?;
     }
-    Ok(())
+    let put = path::put(place, &plaintext, ownership, settings, old.as_ref());
+    if put.is_err() {
+        // Those who read it there run without it, or with an older one.
+        generation.mark(Note::Untold, &key)?;
+    }
+    put
 }
 
 /// Returns the number of the generation that an item belongs to: the one behind its own link, or the other's, or the

@@ -21,6 +21,14 @@ pub struct Ownership {
     pub mode: u32,
 }
 
+impl Ownership {
+    /// Returns whether nobody but root can write to the file, now or after a change of its mode.
+    #[must_use]
+    pub fn is_for_root_alone_to_change(self) -> bool {
+        self.uid == 0 && self.mode & 0o022 == 0
+    }
+}
+
 /// The accounts of this host; each file is read when it is first needed, and once.
 #[derive(Default)]
 pub struct Accounts {

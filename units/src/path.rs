@@ -3,13 +3,12 @@
 mod walk;
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FileType};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape::hex;
@@ -22,7 +21,7 @@ use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
 use crate::ramfs::is_in_memory;
 use crate::record::Record;
-use crate::replace::{read_all, replace_file};
+use crate::replace::{read_file, replace_file};
 use walk::{ANYONE, Missing, open_parent};
 
 /// Returns whether `place` has a path outside our own directories.
@@ -38,29 +37,8 @@ fn is_custom_path(path: &Path, name: &str, settings: &Settings) -> bool {
         .all(|link| link.join(name) != path)
 }
 
-/// What an item was before: what was put at its path is ours to replace.
-#[derive(Clone, Copy)]
-pub struct Before<'a> {
-    /// What was put where.
-    pub record: &'a Record,
-    /// Its plaintext, where that is still known.
-    pub plaintext: Option<&'a Plaintext>,
-}
-
-impl Before<'_> {
-    /// Returns whether a link that leads to `target` is ours.
-    fn is_link(self, target: &Path) -> bool {
-        self.record.target == target
-    }
-
-    /// Returns whether a file with this content is ours.
-    fn is_file(self, content: &Plaintext) -> bool {
-        !self.record.symlink
-            && self.plaintext.is_some_and(|before| before.expose() == content.expose())
-    }
-}
-
-/// Puts an item where its path says, once its plaintext is in the generation. Does nothing when it is there.
+/// Puts an item where its path says, once its plaintext is in the generation. Does nothing when it is there. What was put
+/// there `before` is ours to replace.
 ///
 /// # Errors
 ///
@@ -71,13 +49,13 @@ pub fn put(
     plaintext: &Plaintext,
     ownership: Ownership,
     settings: &Settings,
-    before: Option<Before>,
+    before: Option<&Record>,
 ) -> Result<(), Failure> {
     if !is_custom(place, settings) {
         return Ok(());
     }
     let (parent, name) = open_parent(&place.path, ownership.uid, Missing::Make)?;
-    let before = before.filter(|before| before.record.path == place.path);
+    let before = before.filter(|before| before.path == place.path);
     let spot = Spot { parent, name, path: &place.path };
     if place.symlink {
         put_link(&spot, place, settings, before)
@@ -92,8 +70,7 @@ pub fn put(
 /// # Errors
 ///
 /// [`Status::CantCreat`], with the path.
-pub fn take_away(gone: Before, settings: &Settings) -> Result<(), Failure> {
-    let record = gone.record;
+pub fn take_away(record: &Record, settings: &Settings) -> Result<(), Failure> {
     if !is_custom_path(&record.path, &record.name, settings) {
         return Ok(());
     }
@@ -113,8 +90,8 @@ pub fn take_away(gone: Before, settings: &Settings) -> Result<(), Failure> {
     let spot = Spot { parent, name, path: &record.path };
     let ours = match spot.entry()? {
         None => return Ok(()),
-        Some(FileType::Symlink) => gone.is_link(&spot.target()?),
-        Some(FileType::RegularFile) if !record.symlink => gone.is_file(&spot.read()?),
+        Some(FileType::Symlink) => record.is_link_to(&spot.target()?),
+        Some(FileType::RegularFile) if !record.symlink => record.is_file_of(&spot.read()?),
         Some(_) => false,
     };
     if !ours {
@@ -162,10 +139,7 @@ impl Spot<'_> {
 
     /// Returns the content of the file that stands there.
     fn read(&self) -> Result<Plaintext, Failure> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = fs::openat(&self.parent, &self.name, flags, Mode::empty());
-        let file = file.map_err(|error| self.unreadable(error))?;
-        read_all(File::from(file)).map_err(|error| self.unreadable(error))
+        read_file(&self.parent, &self.name).map_err(|error| self.unreadable(error))
     }
 
     /// Returns the failure to find out what stands there.
@@ -191,7 +165,7 @@ fn put_link(
     spot: &Spot,
     place: &Placement,
     settings: &Settings,
-    before: Option<Before>,
+    before: Option<&Record>,
 ) -> Result<(), Failure> {
     let target = link_of(place, settings).join(&place.name);
     match spot.entry()? {
@@ -201,13 +175,14 @@ fn put_link(
             if old == target {
                 return Ok(());
             }
-            if !is_ours(&old, settings) && !before.is_some_and(|before| before.is_link(&old)) {
+            if !is_ours(&old, settings) && !before.is_some_and(|before| before.is_link_to(&old)) {
                 return Err(spot.taken("a link that leads elsewhere"));
             }
         }
         Some(FileType::RegularFile) => {
-            let content = spot.read()?;
-            if !before.is_some_and(|before| before.is_file(&content)) {
+            // Not looked into where none was put: it may be anything.
+            let before = before.filter(|before| !before.symlink);
+            if !before.is_some_and(|before| spot.read().is_ok_and(|it| before.is_file_of(&it))) {
                 return Err(spot.taken("a file that is not ours"));
             }
         }
@@ -236,7 +211,7 @@ fn put_file(
     plaintext: &Plaintext,
     ownership: Ownership,
     settings: &Settings,
-    before: Option<Before>,
+    before: Option<&Record>,
 ) -> Result<(), Failure> {
     if !place.allow_disk && !is_in_memory(&spot.parent) {
         return Err(Failure::write(
@@ -249,7 +224,7 @@ fn put_file(
         None => {}
         Some(FileType::Symlink) => {
             let old = spot.target()?;
-            if !is_ours(&old, settings) && !before.is_some_and(|before| before.is_link(&old)) {
+            if !is_ours(&old, settings) && !before.is_some_and(|before| before.is_link_to(&old)) {
                 return Err(spot.taken("a link that leads elsewhere"));
             }
         }
@@ -257,7 +232,7 @@ fn put_file(
             let wanted = (ownership.uid, ownership.gid, ownership.mode);
             let has = fs::statat(&spot.parent, &spot.name, AtFlags::SYMLINK_NOFOLLOW)
                 .is_ok_and(|stat| (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777) == wanted);
-            if has && spot.read()?.expose() == plaintext.expose() {
+            if has && spot.read().is_ok_and(|content| content.expose() == plaintext.expose()) {
                 return Ok(());
             }
         }

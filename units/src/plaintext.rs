@@ -1,5 +1,6 @@
 //! decrypted bytes → bytes that are wiped when they are no longer needed.
 
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// Decrypted bytes, wiped when dropped.
@@ -20,5 +21,11 @@ impl Plaintext {
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Returns its SHA-256.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(&self.0).into()
     }
 }

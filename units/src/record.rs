@@ -16,6 +16,8 @@ use crate::render::ValueFile;
 pub struct Record {
     /// SHA-256 of what decides on the plaintext.
     pub inputs: [u8; 32],
+    /// SHA-256 of the plaintext, as it was placed: the owner of its file may have changed that since.
+    pub digest: [u8; 32],
     /// Whether it is a secret or a template.
     pub kind: Kind,
     /// The item's id.
@@ -33,10 +35,11 @@ pub struct Record {
 }
 
 impl Record {
-    /// Returns the record of an item with these inputs.
+    /// Returns the record of an item with these inputs, and this digest of its plaintext.
     #[must_use]
     pub fn new(
         inputs: [u8; 32],
+        digest: [u8; 32],
         kind: Kind,
         id: &str,
         place: &Placement,
@@ -44,6 +47,7 @@ impl Record {
     ) -> Self {
         Self {
             inputs,
+            digest,
             kind,
             id: id.to_owned(),
             name: place.name.clone(),
@@ -52,6 +56,18 @@ impl Record {
             symlink: place.symlink,
             early: place.early,
         }
+    }
+
+    /// Returns whether a link that leads to `target` is what was put at the path.
+    #[must_use]
+    pub fn is_link_to(&self, target: &Path) -> bool {
+        self.target == target
+    }
+
+    /// Returns whether a file with this content is what was put at the path.
+    #[must_use]
+    pub fn is_file_of(&self, content: &Plaintext) -> bool {
+        !self.symlink && self.digest == content.digest()
     }
 
     /// Returns the name of the record of an item: that of its unit, which is short enough for a file.
@@ -67,9 +83,10 @@ impl Record {
         let early = if self.early { "early" } else { "normal" };
         let path = self.path.as_os_str().as_encoded_bytes();
         let target = self.target.as_os_str().as_encoded_bytes();
-        let inputs = hex(&self.inputs);
+        let (inputs, digest) = (hex(&self.inputs), hex(&self.digest));
         let fields = [
             inputs.as_bytes(),
+            digest.as_bytes(),
             self.kind.name().as_bytes(),
             self.id.as_bytes(),
             self.name.as_bytes(),
@@ -86,9 +103,11 @@ impl Record {
     pub fn from_note(text: &Plaintext) -> Option<Self> {
         let text = str::from_utf8(text.expose().strip_suffix(b"\0")?).ok()?;
         let fields: Vec<&str> = text.split('\0').collect();
-        let [inputs, kind, id, name, path, target, shape, early] = fields.try_into().ok()?;
+        let [inputs, digest, kind, id, name, path, target, shape, early] =
+            fields.try_into().ok()?;
         Some(Self {
             inputs: from_hex(inputs)?,
+            digest: from_hex(digest)?,
             kind: [Kind::Secret, Kind::Template].into_iter().find(|known| known.name() == kind)?,
             id: id.to_owned(),
             name: name.to_owned(),
@@ -188,6 +207,7 @@ mod tests {
         for (symlink, early) in [(true, false), (false, true)] {
             let record = Record {
                 inputs: [0xa5; 32],
+                digest: [0x5a; 32],
                 kind: Kind::Template,
                 id: "a b/\u{fc}\n".to_owned(),
                 name: "n/m".to_owned(),
@@ -209,7 +229,8 @@ mod tests {
     #[test]
     fn a_hash_has_64_digits() {
         let note = |digits: &str| {
-            let text = format!("{digits}\0secret\0a\0a\0/a\0/a\0link\0normal\0");
+            let text =
+                format!("{}\0{digits}\0secret\0a\0a\0/a\0/a\0link\0normal\0", "5a".repeat(32));
             Record::from_note(&Plaintext::new(text.into_bytes()))
         };
         assert!(note(&"a5".repeat(32)).is_some());

@@ -93,13 +93,20 @@ fn value(
     generation: &Generation,
 ) -> Result<Plaintext, Failure> {
     let secret = profile.secrets.get(id).ok_or_else(|| unknown_placeholder(hash, Some(id)))?;
-    let read = match secret {
-        Ok(secret) => generation.read(&secret.place.name)?,
-        Err(_) => None,
-    };
-    read.ok_or_else(|| {
-        let unit = Kind::Secret.unit(id);
+    let unit = Kind::Secret.unit(id);
+    let missing = || {
         let reason = format!("the secret \"{id}\" is not in place; see: systemctl status '{unit}'");
         Failure::new(Status::NoInput, reason)
+    };
+    let Ok(secret) = secret else { return Err(missing()) };
+    let name = &secret.place.name;
+    let record = generation.record(&unit)?.filter(|record| record.name == *name);
+    let (Some(record), Some(_)) = (record, generation.stat(name)?) else { return Err(missing()) };
+    generation.placed(&record).ok_or_else(|| {
+        let reason = format!(
+            "the file of the secret \"{id}\" is not as it was placed, its owner has changed it; \
+             to fix: systemctl restart '{unit}'"
+        );
+        Failure::new(Status::DataErr, reason)
     })
 }

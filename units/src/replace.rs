@@ -1,14 +1,14 @@
 //! bytes, or a target → a file or a link under its name, whole from the moment it is there.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
-use zeroize::Zeroizing;
 
+use crate::bounded;
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
 
@@ -72,11 +72,13 @@ pub(crate) fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
     result
 }
 
-/// Reads `file`, which is not written to meanwhile, without leaving copies behind.
-pub(crate) fn read_all(mut file: File) -> io::Result<Plaintext> {
-    let size = usize::try_from(file.metadata()?.len()).unwrap_or(0);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(size.saturating_add(1)));
-    file.read_to_end(&mut bytes)?;
+/// Reads the file `name` in `folder`.
+///
+/// Never waits: not for the other end of a FIFO, nor until its owner gives up a lease on it, fcntl(2).
+pub(crate) fn read_file(folder: &OwnedFd, name: impl rustix::path::Arg) -> io::Result<Plaintext> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(fs::openat(folder, name, flags, Mode::empty())?);
+    let mut bytes = bounded::read_file(file, bounded::MAX_CIPHERTEXT)?;
     Ok(Plaintext::new(std::mem::take(&mut *bytes)))
 }
 

@@ -120,8 +120,7 @@ impl Current {
     /// Returns the record of an item in `generation`, if its file is there, too.
     fn record(generation: Option<&Generation>, key: &str) -> Result<Option<Record>, Failure> {
         let Some(generation) = generation else { return Ok(None) };
-        let note = generation.note(Note::Placed, key)?;
-        let Some(record) = note.as_ref().and_then(Record::from_note) else { return Ok(None) };
+        let Some(record) = generation.record(key)? else { return Ok(None) };
         Ok(generation.stat(&record.name)?.map(|_| record))
     }
 }
@@ -129,14 +128,18 @@ impl Current {
 impl<'a> Switch<'a> {
     /// Finds out where the switch starts from.
     fn current(&self) -> Result<Current, Failure> {
-        let newest = self.ramfs.numbers()?.last().copied();
+        let numbers = self.ramfs.numbers()?;
+        let newest = numbers.last().copied();
         let early = self.ramfs.behind(&self.settings.decrypted_dir_for_user)?;
         let normal = self.ramfs.behind(&self.settings.decrypted_dir)?;
-        // Where nothing has arrived there is no link, but there may be notes of what failed.
-        let none = if early.is_none() { newest } else { None };
         let old = match self.phase {
             Phase::Early => early.or(normal).or(newest),
-            Phase::Normal => normal.or(none),
+            Phase::Normal => match (normal, early) {
+                (Some(normal), _) => Some(normal),
+                // Nothing has arrived, but there may be notes of what failed.
+                (None, None) => newest,
+                (None, Some(_)) => self.newest_of_normal_items(&numbers)?,
+            },
         };
         let open =
             |number: Option<u32>| number.map(|number| self.ramfs.generation(number)).transpose();
@@ -145,6 +148,20 @@ impl<'a> Switch<'a> {
             early: open(early.or(old).filter(|_| self.phase == Phase::Normal))?,
             next: newest.map_or(1, |newest| newest.saturating_add(1)),
         })
+    }
+
+    /// Returns the newest of the generations `numbers` that has more than the first phase puts into one: the current one,
+    /// where `decryptedDir` is another directory now and leads nowhere.
+    fn newest_of_normal_items(&self, numbers: &[u32]) -> Result<Option<u32>, Failure> {
+        for &number in numbers.iter().rev() {
+            let generation = self.ramfs.generation(number)?;
+            for key in generation.notes(Note::Placed)? {
+                if generation.record(&key)?.is_some_and(|record| !record.early) {
+                    return Ok(Some(number));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the items of the profile that are right, of both phases.

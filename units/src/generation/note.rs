@@ -1,10 +1,9 @@
 //! a generation → what is known and what is left to do about its items, written down beside them.
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use rustix::fs::{self, AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{self, AtFlags, Dir, Mode};
 use rustix::io::Errno;
 use vaultix_generator::profile::RESERVED_NAME;
 use vaultix_generator::status::Status;
@@ -13,7 +12,7 @@ use super::{Generation, NEW_NOTE, PRIVATE};
 use crate::failure::Failure;
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
-use crate::replace::{DIRECTORY, ensure_directory, read_all, replace_file};
+use crate::replace::{DIRECTORY, ensure_directory, read_file, replace_file};
 
 /// What a generation notes about an item besides its plaintext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +25,6 @@ pub enum Note {
     Due,
     /// What an earlier profile put somewhere else: a [`crate::record::Record`].
     Gone,
-    /// The plaintext of what is gone.
-    Lost,
 }
 
 impl Note {
@@ -38,7 +35,6 @@ impl Note {
             Self::Untold => "untold",
             Self::Due => "due",
             Self::Gone => "gone",
-            Self::Lost => "lost",
         }
     }
 }
@@ -94,10 +90,7 @@ impl Generation {
     ///
     /// [`Status::CantCreat`] when it cannot be read.
     pub fn note(&self, kind: Note, key: &str) -> Result<Option<Plaintext>, Failure> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let path = format!("{}/{key}", kind.name());
-        let read = || read_all(File::from(fs::openat(&self.record, path, flags, Mode::empty())?));
-        match read() {
+        match read_file(&self.record, format!("{}/{key}", kind.name())) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => {

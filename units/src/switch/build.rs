@@ -32,9 +32,13 @@ impl Switch<'_> {
         }
         if let Some(old) = &current.old {
             for record in removed {
-                note_gone(record, old, &next)?;
+                note_gone(record, &next)?;
             }
             take_over_gone(old, &next)?;
+        }
+        // What the first phase has noted, and does not take away.
+        if let Some(early) = &current.early {
+            take_over_gone(early, &next)?;
         }
         self.note_due(current, &next)?;
         // Secrets stand first: templates find their values in place, those of failed secrets among them.
@@ -129,7 +133,12 @@ impl Switch<'_> {
             (_, State::Made(_, inputs), _) => *inputs,
             (_, _, record) => record.as_ref().map_or([0; 32], |record| record.inputs),
         };
-        let record = Record::new(inputs, task.kind, task.id, subject.place(), self.settings);
+        let digest = match (&task.state, &task.record) {
+            (State::Made(plaintext, _), _) => plaintext.digest(),
+            (_, record) => record.as_ref().map_or([0; 32], |record| record.digest),
+        };
+        let (kind, id, place) = (task.kind, task.id, subject.place());
+        let record = Record::new(inputs, digest, kind, id, place, self.settings);
         match before {
             Some((old, same)) if *same == record => next.link_note(old, Note::Placed, &task.key),
             _ => next.write_note(Note::Placed, &task.key, &record.to_note()),
@@ -160,15 +169,14 @@ fn place(
         next.write(&place.name, plaintext, ownership)?;
         return Ok(News::First);
     };
-    let was = old.read(&record.name)?;
-    let same = was.is_some_and(|was| was.expose() == plaintext.expose());
+    let same = old.placed(record).is_some_and(|was| was.expose() == plaintext.expose());
     if same && has_ownership(old, &record.name, ownership)? {
         next.link(old, &record.name, &place.name)?;
     } else {
         next.write(&place.name, plaintext, ownership)?;
     }
     if record.path != place.path || record.symlink != place.symlink {
-        note_gone(record, old, next)?;
+        note_gone(record, next)?;
     }
     Ok(if same { News::Same } else { News::Other })
 }
@@ -223,24 +231,16 @@ fn keep(
     next.write_note(Note::Placed, key, &record.to_note())
 }
 
-/// Notes in `next` what `record` says was put elsewhere, with the plaintext where that was put there.
-fn note_gone(record: &Record, old: &Generation, next: &Generation) -> Result<(), Failure> {
-    let key = record.kind.unit(&record.id);
-    if !record.symlink
-        && let Some(plaintext) = old.read(&record.name)?
-    {
-        next.write_note(Note::Lost, &key, &plaintext)?;
-    }
-    next.write_note(Note::Gone, &key, &record.to_note())
+/// Notes in `next` what `record` says was put elsewhere.
+fn note_gone(record: &Record, next: &Generation) -> Result<(), Failure> {
+    next.write_note(Note::Gone, &record.kind.unit(&record.id), &record.to_note())
 }
 
 /// Takes over what an earlier switch could not take away.
 fn take_over_gone(old: &Generation, next: &Generation) -> Result<(), Failure> {
     for key in old.notes(Note::Gone)? {
-        for kind in [Note::Lost, Note::Gone] {
-            if let Some(text) = old.note(kind, &key)? {
-                next.write_note(kind, &key, &text)?;
-            }
+        if let Some(text) = old.note(Note::Gone, &key)? {
+            next.write_note(Note::Gone, &key, &text)?;
         }
     }
     Ok(())

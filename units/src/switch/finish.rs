@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use vaultix_generator::status::Status;
 use vaultix_generator::unit::TARGET_UNIT;
 
 use super::plan::Task;
 use super::{Current, Jobs, Outcome, Phase, Switch};
 use crate::failure::Failure;
 use crate::generation::{Generation, Note};
-use crate::path::{self, Before};
-use crate::plaintext::Plaintext;
+use crate::path;
 use crate::record::Record;
 use crate::subject::Subject;
 use crate::systemctl::{self, Job, USERBORN, queue};
@@ -47,7 +47,7 @@ impl Switch<'_> {
             Phase::Normal => self.take_away(generation, outcome),
         };
         for task in tasks.iter().filter(|task| !task.has_failed()) {
-            outcome.note(task.what(), self.put(task, generation, current));
+            outcome.note(task.what(), self.put(task, generation));
         }
         if self.jobs == Jobs::Queue {
             // In the second phase, too: the first may have been killed.
@@ -85,9 +85,7 @@ impl Switch<'_> {
                 settled.push(key);
                 continue;
             }
-            let lost = generation.note(Note::Lost, &key)?;
-            let gone = Before { record: &record, plaintext: lost.as_ref() };
-            match path::take_away(gone, self.settings) {
+            match path::take_away(&record, self.settings) {
                 Ok(()) => settled.push(key),
                 Err(failure) => {
                     let what =
@@ -100,28 +98,26 @@ impl Switch<'_> {
     }
 
     /// Puts an item where its path says.
-    fn put(&self, task: &Task, generation: &Generation, current: &Current) -> Result<(), Failure> {
+    fn put(&self, task: &Task, generation: &Generation) -> Result<(), Failure> {
         let Some((subject, ownership)) = task.subject else { return Ok(()) };
         let place = subject.place();
         if !path::is_custom(place, self.settings) {
             return Ok(());
         }
-        let Some(plaintext) = generation.read(&place.name)? else { return Ok(()) };
-        let lost = task
-            .record
-            .as_ref()
-            .zip(current.old.as_ref())
-            .map(|(record, old)| old.read(&record.name).map(|lost| (record, lost)))
-            .transpose()?;
-        let before = lost
-            .as_ref()
-            .map(|(record, plaintext)| Before { record, plaintext: plaintext.as_ref() });
+        let Some(record) = Current::record(Some(generation), &task.key)? else { return Ok(()) };
+        let Some(plaintext) = generation.placed(&record) else {
+            let reason = "its file was changed meanwhile; switch again";
+            return Err(Failure::new(Status::DataErr, reason.to_owned()));
+        };
         // Another item may have left something of ours there.
-        let others = left_at(&place.path, generation)?;
-        let other =
-            others.as_ref().map(|(record, lost)| Before { record, plaintext: lost.as_ref() });
-        let before = other.or(before);
-        path::put(place, &plaintext, ownership, self.settings, before)
+        let other = left_at(&place.path, generation)?;
+        path::put(
+            place,
+            &plaintext,
+            ownership,
+            self.settings,
+            other.as_ref().or(task.record.as_ref()),
+        )
     }
 
     /// Has users made again where an early item has come or changed. Its consumers are told in the second phase, with
@@ -169,23 +165,19 @@ impl Switch<'_> {
             generation.strike_note(Note::Untold, &item.key())?;
         }
         for key in gone {
-            generation.strike_note(Note::Lost, key)?;
             generation.strike_note(Note::Gone, key)?;
         }
         Ok(())
     }
 }
 
-/// What another item left at a path: its record, and the plaintext where that was put there.
-type Left = (Record, Option<Plaintext>);
-
-/// Returns what another item left at `path`.
-fn left_at(path: &Path, generation: &Generation) -> Result<Option<Left>, Failure> {
+/// Returns the record of what another item left at `path`.
+fn left_at(path: &Path, generation: &Generation) -> Result<Option<Record>, Failure> {
     for key in generation.notes(Note::Gone)? {
         let note = generation.note(Note::Gone, &key)?;
         let record = note.as_ref().and_then(Record::from_note);
         if let Some(record) = record.filter(|record| record.path == path) {
-            return Ok(Some((record, generation.note(Note::Lost, &key)?)));
+            return Ok(Some(record));
         }
     }
     Ok(None)

@@ -124,7 +124,9 @@ impl<'a> Switch<'a> {
         let (subject, state) = match resolved {
             Err(failure) => (None, State::Failed(failure)),
             Ok((subject, ownership)) => {
-                let wanted = Record::new(inputs, kind, id, subject.place(), self.settings);
+                // The plaintext is what it was, if what it is made from is.
+                let digest = record.as_ref().map_or([0; 32], |record| record.digest);
+                let wanted = Record::new(inputs, digest, kind, id, subject.place(), self.settings);
                 let state = state(&wanted, ownership, record.as_ref(), current)?;
                 (Some((subject, ownership)), state)
             }
@@ -140,8 +142,7 @@ impl<'a> Switch<'a> {
         let mut removed = Vec::new();
         for key in old.notes(Note::Placed)? {
             if !self.wanted.contains(&key) {
-                let note = old.note(Note::Placed, &key)?;
-                removed.extend(note.as_ref().and_then(Record::from_note));
+                removed.extend(old.record(&key)?);
             }
         }
         Ok(removed)
@@ -187,11 +188,13 @@ fn state(
     if record.inputs != wanted.inputs {
         return Ok(State::Make);
     }
-    if record == wanted && has_ownership(old, &record.name, ownership)? {
+    let same = record == wanted && has_ownership(old, &record.name, ownership)?;
+    if same && ownership.is_for_root_alone_to_change() {
         return Ok(State::Keep);
     }
-    // Only its name, path or owner changed.
-    Ok(match old.read(&record.name)? {
+    Ok(match old.placed(record) {
+        Some(_) if same => State::Keep,
+        // Only its name, path or owner changed.
         Some(plaintext) => State::Made(plaintext, wanted.inputs),
         None => State::Make,
     })
