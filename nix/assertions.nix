@@ -69,16 +69,17 @@ let
       (
         filter (user: builtins.elem user.hashedPasswordFile latePaths) (lib.attrValues config.users.users)
       );
-  latePaths = lib.mapAttrsToList (_: item: item.path) (
-    lib.filterAttrs (id: _: !isEarly id) cfg.secrets
-    // lib.filterAttrs (id: _: !isEarly id) cfg.templates
-  );
+  # Not of both in one set: a secret and a template may have one id.
+  latePaths = lib.concatMap (
+    items: lib.mapAttrsToList (_: item: item.path) (lib.filterAttrs (id: _: !isEarly id) items)
+  ) [ cfg.secrets cfg.templates ];
 
-  # The file systems that have to be there before a path can be read.
+  # The file systems that have to be there before a path can be read. A single file can be one, too.
   holders =
     path:
     filter (
-      fileSystem: fileSystem.mountPoint == "/" || lib.hasPrefix "${fileSystem.mountPoint}/" path
+      fileSystem:
+      fileSystem.mountPoint == "/" || lib.hasPrefix "${fileSystem.mountPoint}/" "${path}/"
     ) (lib.attrValues config.fileSystems);
   isNetwork =
     fileSystem:

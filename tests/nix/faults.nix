@@ -45,6 +45,8 @@
 
   insert-hash.vaultix.secrets.hello.insert.token.content = "x";
 
+  key-bound.fileSystems."/etc/ssh/ssh_host_ed25519_key" = { };
+
   key-late = {
     fileSystems."/persist" = { };
     vaultix.settings.hostKeys = [
@@ -82,6 +84,17 @@
   password-late.vaultix = {
     beforeUserborn = lib.mkForce [ ];
   };
+
+  password-late-twin =
+    { config, ... }:
+    {
+      vaultix.secrets.login.file = ./flake/secrets/hello.age;
+      vaultix.templates.login = {
+        content = "x";
+        name = "other";
+      };
+      users.users.bob.hashedPasswordFile = config.vaultix.secrets.login.path;
+    };
 
   path-in-generations.vaultix.templates.x = {
     content = "x";
