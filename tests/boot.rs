@@ -117,6 +117,7 @@ on_both! {
     early::users_are_made_without_it,
     early::a_key_on_a_late_mount,
     key::each_key_is_tried,
+    key::a_key_that_is_a_mount_point,
     template::templates_are_rendered,
     switch::every_kind_of_change,
     switch::first_activation,

@@ -200,8 +200,8 @@ fn items(profile: &Profile) -> impl Iterator<Item = Item<'_>> {
 
 /// Returns the names of the mounts that may hold a host key.
 ///
-/// Every directory on the way to a key may be a mount point, hence one name for each; names that do not exist
-/// count for nothing. This is what `WantsMountsFor=` does since systemd 256. `RequiresMountsFor=` is not: an
+/// Every directory on the way to a key may be a mount point, and so may the key itself, hence one name for each; names
+/// that do not exist count for nothing. This is what `WantsMountsFor=` does since systemd 256. `RequiresMountsFor=` is not: an
 /// item whose mount failed would not run, and not show up as failed.
 fn key_mounts(settings: &Settings) -> String {
     let mut mounts = BTreeSet::new();
@@ -209,9 +209,8 @@ fn key_mounts(settings: &Settings) -> String {
         mounts.extend(
             key.path
                 .ancestors()
-                .skip(1)
-                .filter(|directory| *directory != Path::new("/"))
-                .map(|directory| escape::path_unit(&directory.to_string_lossy(), "mount"))
+                .filter(|path| *path != Path::new("/"))
+                .map(|path| escape::path_unit(&path.to_string_lossy(), "mount"))
                 // systemd has no unit of a longer name, and warns of it.
                 .filter(|name| name.len() <= escape::MAX_UNIT_NAME),
         );

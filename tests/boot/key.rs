@@ -111,3 +111,36 @@ pub fn each_key_is_tried(system: System) {
     assert_eq!(boot.text("kept"), "hunter2", "whatever fails, the old one stays");
     boot.assert_no_cycle();
 }
+
+/// A host key that is bound in by itself, over an empty file: a secret waits for the mount, though the key's folder is
+/// there.
+pub fn a_key_that_is_a_mount_point(system: System) {
+    let mut host = Scenario::new(system, "keymount");
+    host.key("/origin/host_key", "ed25519");
+    host.profile()["settings"]["hostKeys"] = host_keys(&["/etc/ssh/host_key"]);
+    host.secret("token", "hunter2");
+    host.file("/etc/ssh/host_key", "");
+    host.file(
+        "/etc/systemd/system/etc-ssh-host_key.mount",
+        "[Unit]\nWants=slow.service\nAfter=slow.service\n\
+         [Mount]\nWhat=/origin/host_key\nWhere=/etc/ssh/host_key\nType=none\nOptions=bind\n",
+    );
+    host.file(
+        "/etc/systemd/system/slow.service",
+        "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/sleep 2\n",
+    );
+    host.link(
+        "/etc/systemd/system/local-fs.target.requires/etc-ssh-host_key.mount",
+        "../etc-ssh-host_key.mount",
+    );
+    let boot = host.run(
+        r"
+        note state systemctl is-system-running
+        note token cat /run/vaultix/token
+        ",
+    );
+    let unit = boot.unit_at("boot", &secret_unit("token"));
+    assert_eq!(unit["ActiveState"], "active", "{:#?}", boot.journal_of(&secret_unit("token")));
+    assert_eq!((boot.text("token"), boot.text("state")), ("hunter2".into(), "running".into()));
+    boot.assert_no_cycle();
+}

@@ -154,8 +154,8 @@ impl<'a> Expected<'a> {
     /// Returns the names of all mounts that may hold a key.
     fn key_mounts(&self) -> BTreeSet<String> {
         let keys = self.profile.settings.host_keys.iter();
-        let above = keys.flat_map(|key| key.path.ancestors().skip(1));
-        let names = above.filter(|path| path.parent().is_some()).map(mount_of);
+        let way = keys.flat_map(|key| key.path.ancestors());
+        let names = way.filter(|path| path.parent().is_some()).map(mount_of);
         names.filter(|name| name.len() <= 255).collect()
     }
 
