@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
 use zeroize::Zeroizing;
 
 use super::{Answer, Kind, Question};
@@ -12,6 +14,9 @@ use crate::interrupt::Interrupt;
 
 /// Most bytes in an answer: a terminal gives no longer line, see `termios(3)`.
 const MAX_LINE: usize = 4096;
+
+/// In place of a key: none. `_POSIX_VDISABLE` of glibc's `bits/posix_opt.h`.
+const NO_KEY: u8 = 0;
 
 /// The terminal of the session, whatever standard input and output are.
 pub(super) struct Terminal(File);
@@ -101,6 +106,10 @@ impl<'a> Silence<'a> {
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
         silent.local_modes.insert(LocalModes::ICANON | LocalModes::ISIG);
+        // A shell that comes back meanwhile turns its own echo on, and it stays on when we go on.
+        for key in [SpecialCodeIndex::VSUSP, SpecialCodeIndex::VQUIT] {
+            silent.special_codes[key] = NO_KEY;
+        }
         tcsetattr(terminal, OptionalActions::Flush, &silent)?;
         Ok(Self { terminal, before })
     }

@@ -104,6 +104,25 @@ fn a_mistyped_passphrase_may_be_typed_again() {
 }
 
 #[test]
+fn a_passphrase_is_not_left_half_typed_on_a_terminal_that_shows_it() {
+    let desk = desk("suspend", &["-i", "keys/me.txt"]);
+    // Ctrl-Z would bring back the shell and its echo, Ctrl-\ would end with none. Ctrl-U forgets the line.
+    for key in ["\x1a", "\x1c"] {
+        let _ = fs::remove_dir_all(desk.path("secrets/cache"));
+        let line = "vaultix renc -p web1.json -i keys/me-passphrase.age; echo ended with $?";
+        // A shell with jobs, since nobody could continue a session's first process.
+        let mut shell = desk.command("setsid");
+        let mut pty = Pty::start(shell.args(["--wait", "sh", "-mc", line]));
+        pty.expect("): ");
+        pty.send(&format!("{key}\x15{PASSPHRASE}\n"));
+        pty.expect("5 re-encrypted");
+        pty.expect("ended with 0");
+        let (_, shown) = pty.end();
+        assert!(!shown.contains(PASSPHRASE), "{shown}");
+    }
+}
+
+#[test]
 fn no_answer_is_an_answer() {
     let desk = desk("no-answer", &["-i", "keys/me.txt"]);
     let mut pty = Pty::start(&mut renc(&desk, "me-passphrase.age"));
