@@ -1,6 +1,7 @@
 //! question → what the user answers, through pinentry or on the terminal.
 
 mod pinentry;
+mod restore;
 mod terminal;
 
 use std::env;

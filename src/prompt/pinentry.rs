@@ -8,8 +8,12 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
 use zeroize::Zeroizing;
 
+use super::restore::Restore;
 use super::{Answer, Kind, Question};
 use crate::interrupt::Interrupt;
 
@@ -18,6 +22,9 @@ const CANCELED: u32 = 99;
 
 /// The error code for "the user says no", from there, too.
 const NOT_CONFIRMED: u32 = 114;
+
+/// How long one may take to leave the terminal in order, once it was told to end, in nanoseconds (0.3 s).
+const LEAVE_NANOS: i64 = 300_000_000;
 
 /// Asks through the program `path`; `None` if the user does not want to answer, or the choice is no.
 ///
@@ -59,11 +66,15 @@ struct Session<'a> {
     replies: BufReader<ChildStdout>,
     /// Lets Ctrl-C through.
     interrupt: &'a Interrupt,
+    /// The terminal that it may draw on; as before once the program is gone.
+    _terminal: Option<Restore>,
 }
 
 impl<'a> Session<'a> {
     /// Starts the program, and tells it which terminal to use if it has no display.
     fn start(path: &Path, interrupt: &'a Interrupt) -> io::Result<Self> {
+        let terminal = terminal_name();
+        let before = terminal.as_deref().and_then(Restore::of);
         let mut child = Command::new(path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -72,10 +83,10 @@ impl<'a> Session<'a> {
         let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
         let commands = child.stdin.take().ok_or_else(missing)?;
         let replies = BufReader::new(child.stdout.take().ok_or_else(missing)?);
-        let mut session = Self { child, commands, replies, interrupt };
+        let mut session = Self { child, commands, replies, interrupt, _terminal: before };
         session.reply()?; // Its greeting.
         for (option, value) in [
-            ("ttyname", terminal_name()),
+            ("ttyname", terminal),
             ("ttytype", env::var("TERM").ok()),
             ("lc-ctype", env::var("LC_CTYPE").or_else(|_| env::var("LANG")).ok()),
         ] {
@@ -105,6 +116,22 @@ impl<'a> Session<'a> {
         writeln!(self.commands, "{command}")?;
         self.commands.flush()?;
         self.reply()
+    }
+
+    /// Waits a moment for the program to end by itself; returns whether it did.
+    fn leaves(&self) -> bool {
+        let Ok(file) =
+            rustix::process::pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())
+        else {
+            return false;
+        };
+        let moment = Timespec { tv_sec: 0, tv_nsec: LEAVE_NANOS };
+        loop {
+            match poll(&mut [PollFd::new(&file, PollFlags::IN)], Some(&moment)) {
+                Err(Errno::INTR) => {}
+                ready => return ready.is_ok_and(|ready| ready > 0),
+            }
+        }
     }
 
     /// Waits for a reply.
@@ -140,8 +167,14 @@ impl<'a> Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        let _ = writeln!(self.commands, "BYE"); // It may have ended.
-        let _ = self.child.kill(); // One that hangs must not keep us.
+        // It may have ended at any of these.
+        let _ = writeln!(self.commands, "BYE");
+        if !self.leaves() {
+            let _ = rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM);
+            if !self.leaves() {
+                let _ = self.child.kill(); // One that hangs must not keep us.
+            }
+        }
         let _ = self.child.wait();
     }
 }

@@ -195,6 +195,37 @@ fn pinentry_may_be_cancelled_missing_or_broken() {
 }
 
 #[test]
+fn a_pinentry_that_ends_early_leaves_the_terminal_as_it_was() {
+    let desk = desk("pinentry-early", &["-i", "keys/me.txt"]);
+    // What a pinentry on a terminal does; and how each ends that is interrupted.
+    let changes = "stty -icanon -echo -opost </dev/tty; echo ready >/dev/tty; sleep 9 & wait";
+    for (trap, tidied) in [
+        ("", false),
+        ("trap 'sleep 0.1; kill $!; echo tidied >>heard; exit' INT;", true),
+        ("trap '' INT; trap 'sleep 0.1; kill $!; echo tidied >>heard; exit' TERM;", true),
+        ("trap '' INT TERM;", false),
+    ] {
+        let program = pinentry(&desk, &format!("{trap} {changes}"));
+        let line = "vaultix renc -p web1.json -i keys/me-passphrase.age; echo ended with $?; stty -a; read -r rest; echo rest: $rest.";
+        let mut shell = desk.command("setsid");
+        shell.args(["--wait", "sh", "-mc", line]).env("PINENTRY_PROGRAM", &program);
+        let mut pty = Pty::start(&mut shell);
+        pty.expect("ready");
+        pty.send("half of it\x03the rest");
+        pty.expect("ended with 130");
+        pty.expect("echoke");
+        pty.send("none\n");
+        pty.expect("rest: none.");
+        let (_, shown) = pty.end();
+        let modes: Vec<&str> = shown.split_whitespace().collect();
+        assert!(["icanon", "echo", "opost"].iter().all(|mode| modes.contains(mode)), "{shown}");
+        let heard = String::from_utf8(desk.read("heard")).unwrap();
+        assert_eq!(heard.contains("tidied"), tidied, "{trap}: {heard}");
+        fs::remove_file(desk.path("heard")).unwrap();
+    }
+}
+
+#[test]
 fn an_identity_may_come_through_a_pipe() {
     let desk = desk("pipe", &["-i", "keys/me.txt"]);
     let bash = |line: &str| run(desk.command("setsid").args(["--wait", "bash", "-c", line]));
