@@ -78,8 +78,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     if args.json {
         let answer = Answer { ok: findings.is_empty(), up_to_date, findings: &findings };
         let text = serde_json::to_string(&answer).unwrap_or_default() + "\n";
-        report::answer(text.as_bytes())
-            .map_err(|error| Error::new(Exit::CantCreate, "cannot print").because(error))?;
+        report::answer(text.as_bytes())?;
     } else {
         let errors = findings.iter().filter(|finding| finding.kind != "fault").map(as_error);
         report.errors(&errors.chain(faults.errors.iter().cloned()).collect::<Vec<_>>());

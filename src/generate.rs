@@ -83,7 +83,6 @@ fn show(plan: &Plan) -> Result<()> {
     });
     let text: String = made.chain(published).collect();
     report::answer(text.as_bytes())
-        .map_err(|error| Error::new(Exit::CantCreate, "cannot print the plan").because(error))
 }
 
 /// Says what makes a secret; of a command, all of it, since it is about to run here.

@@ -45,7 +45,7 @@ pub fn run(args: &Import) -> Result<Exit> {
         Plan::new(old::list(args.scheme, &source(args)?, &place.directory)?, &place.directory);
     let mut failures = plan.failures.clone();
     if args.dry_run {
-        answer(&plan.show(&place.directory))?;
+        report::answer(plan.show(&place.directory).as_bytes())?;
         return Ok(report.finish(&failures, &format!("{} to import", plan.count())));
     }
     let mut made = BTreeMap::new();
@@ -55,7 +55,7 @@ pub fn run(args: &Import) -> Result<Exit> {
         (made, failures) = carry_out(&plan, keys, &place, &report, &interrupt)?;
         let files: Vec<PathBuf> = made.keys().map(|id| name::file(&place.directory, id)).collect();
         failures.extend(git::track_all(&files, &report));
-        answer(&snippet(&made, place.said.as_deref()))?;
+        report::answer(snippet(&made, place.said.as_deref()).as_bytes())?;
     }
     Ok(report.finish(&failures, &format!("{} imported", made.len())))
 }
@@ -89,12 +89,6 @@ fn source(args: &Import) -> Result<PathBuf> {
             .because("no source is given")
             .fix("name it after the scheme: secrets.nix of agenix, a file or a directory")
     })
-}
-
-/// Prints `text` for a program or a file.
-fn answer(text: &str) -> Result<()> {
-    report::answer(text.as_bytes())
-        .map_err(|error| Error::new(Exit::CantCreate, "cannot print").because(error))
 }
 
 /// One run.

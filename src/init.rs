@@ -56,8 +56,7 @@ pub fn run(args: &Init) -> Result<Exit> {
         report::count(format_args!("{} made, {} there already", start.new.len(), start.there));
     }
     if flake == Flake::Theirs {
-        report::answer(snippet::text(&identity).as_bytes())
-            .map_err(|error| Error::new(Exit::CantCreate, "cannot print").because(error))?;
+        report::answer(snippet::text(&identity).as_bytes())?;
     }
     if is_new && !args.passphrase && is_inside(&identity, &directory) {
         let identity = identity.display();

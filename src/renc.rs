@@ -84,7 +84,6 @@ fn show(root: &Path, plan: &Plan) -> Result<()> {
     let removed = plan.stale.iter().map(|entry| format!("{}: remove\n", at(root, entry)));
     let text: String = made.chain(removed).collect();
     report::answer(text.as_bytes())
-        .map_err(|error| Error::new(Exit::CantCreate, "cannot print the plan").because(error))
 }
 
 /// Returns the path of `entry` as the user would type it.

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::error::{self, Error, Exit};
+use crate::error::{self, Error, Exit, Result};
 
 /// How much is said.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -143,10 +143,19 @@ pub fn count(line: impl Display) {
     say(format_args!("{line}"));
 }
 
-/// Writes an answer to standard output.
-pub fn answer(text: &[u8]) -> io::Result<()> {
+/// Writes an answer to standard output. That nobody reads on is no failure.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn answer(text: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text).and_then(|()| stdout.flush())
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::new(Exit::CantCreate, "cannot print").because(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns `text` without characters that would move the cursor, or colour what others say.

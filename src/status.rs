@@ -7,7 +7,7 @@ use vaultix_units::header;
 
 use crate::cli::{Cli, Renc, Status};
 use crate::desk::Desk;
-use crate::error::{self, Error, Exit, Result};
+use crate::error::{self, Exit, Result};
 use crate::plan::Entry;
 use crate::report::{self, Report, Volume};
 use crate::source;
@@ -62,8 +62,7 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     } else {
         table(&rows)
     };
-    report::answer(text.as_bytes())
-        .map_err(|error| Error::new(Exit::CantCreate, "cannot print").because(error))?;
+    report::answer(text.as_bytes())?;
     report.errors(&faults.errors);
     report::count(format_args!(
         "{} up to date, {} missing, {} stale",

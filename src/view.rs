@@ -26,7 +26,7 @@ pub fn run(args: &View) -> Result<Exit> {
     let text = open(&args.file, &identities, &Prompt::new(&interrupt, &report))?;
     match pager::chosen().filter(|_| io::stdout().is_terminal()) {
         Some(line) => pager::show(&text, &line, &interrupt).map(|()| Exit::Done),
-        None => print(text.expose()),
+        None => report::answer(text.expose()).map(|()| Exit::Done),
     }
 }
 
@@ -42,14 +42,15 @@ pub fn textconv(args: &Textconv) -> Result<Exit> {
         let interrupt = Interrupt::new()?;
         open(&args.file, &identities, &Prompt::new(&interrupt, &report))
     });
-    match opened {
-        Ok(text) => print(text.expose()),
+    let printed = match opened {
+        Ok(text) => report::answer(text.expose()),
         Err(error) => {
             report.warning(format_args!("{error:#}"));
             let digest = source::digest(&args.file)?;
-            print(format!("encrypted, sha256 {digest}\n").as_bytes())
+            report::answer(format!("encrypted, sha256 {digest}\n").as_bytes())
         }
-    }
+    };
+    printed.map(|()| Exit::Done)
 }
 
 /// Decrypts the file `path`.
@@ -64,14 +65,4 @@ fn open(path: &Path, identities: &[PathBuf], prompt: &Prompt) -> Result<Plaintex
             .fix(format!("vaultix view {} --identity FILE", path.display())));
     }
     secret.open(path, &mut Master::read(identities, prompt.interrupt)?, prompt)
-}
-
-/// Prints `text`. That nobody reads on is no failure.
-fn print(text: &[u8]) -> Result<Exit> {
-    match report::answer(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new(Exit::CantCreate, "cannot print the secret").because(error))
-        }
-        _ => Ok(Exit::Done),
-    }
 }

@@ -107,3 +107,28 @@ fn every_message_is_as_it_stands_here() {
         assert_eq!(text.trim_end(), now.trim_end(), "{}; BLESS=1 writes it anew", path.display());
     }
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let desk = Desk::with_secrets("reader");
+    desk.profile_with("made", desk.key("host-db1.pub").trim(), &[("new", "new")], |profile| {
+        profile["secrets"]["new"]["generator"] = json!({ "kind": "alnum" });
+    });
+    desk.renc().exits(0);
+    for line in [
+        "--help",
+        "--version",
+        "-p web1.json status",
+        "-p web1.json status --json",
+        "-p web1.json check --json",
+        "-p web1.json renc --dry-run --cache other",
+        "-p made.json generate --dry-run",
+        "view -i keys/me.txt secrets/wifi.age",
+    ] {
+        let done = desk.sh(&format!("{{ sleep 0.2; vaultix {line}; echo $? >exit; }} | true"));
+        assert!(!done.stderr.contains("cannot print"), "{line}: {}", done.stderr);
+        assert_eq!(desk.read("exit"), b"0\n", "{line}: {}", done.stderr);
+        // But nobody takes half an answer for a whole one.
+        desk.sh(&format!("vaultix {line} >/dev/full")).exits(73).says(&["cannot print"]);
+    }
+}
