@@ -115,7 +115,7 @@ pub struct Renc {
     subcommand,
     name = "edit",
     example = "{command_name} secrets/wifi.age\n{command_name} secrets/key.age --from key.pem\nopenssl rand -hex 32 | {command_name} secrets/token.age",
-    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on a disk. Without a file, on a terminal, all secrets are listed: arrow keys choose, letters filter, Enter edits, Esc leaves.",
+    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on a disk. Where the secret changes meanwhile, it stays as it then is, and what was typed is put beside it, encrypted. Without a file, on a terminal, all secrets are listed: arrow keys choose, letters filter, Enter edits, Esc leaves.",
     error_code(0, "the secret is saved, or was not changed"),
     error_code(77, "no identity opens the secret")
 )]
@@ -223,7 +223,7 @@ pub struct Generate {
     subcommand,
     name = "rekey",
     example = "{command_name} --old ~/old.txt --identity ~/new.txt",
-    note = "Changes all secrets or none. Whoever could open an old version still can: git keeps it.",
+    note = "Changes all secrets or none; none, too, where one of them changes meanwhile. Whoever could open an old version still can: git keeps it.",
     error_code(0, "every secret is encrypted anew"),
     error_code(77, "no identity opens one of them, and none was changed")
 )]

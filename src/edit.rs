@@ -9,6 +9,7 @@ use age::armor::Format;
 use crate::cli::{Cli, Edit};
 use crate::desk;
 use crate::error::{Error, Exit, Result};
+use crate::flake;
 use crate::interrupt::Interrupt;
 use crate::master::Master;
 use crate::pick::List;
@@ -75,7 +76,10 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
         return Err(interrupt.error());
     }
     target.write(&ciphertext)?;
-    target.settle()?;
+    let fix = format!("vaultix edit {}", path.display());
+    target
+        .settle_over(before.as_ref().map(|before| before.digest.as_str()), &fix)
+        .map_err(|error| if input == Input::Editor { keep(error, &target) } else { error })?;
     tell(&report, path, before.as_ref(), count);
     Ok(Exit::Done)
 }
@@ -83,6 +87,17 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
 /// Returns the error of a secret that cannot be encrypted as it was asked for.
 fn cannot_encrypt(exit: Exit, path: &Path) -> Error {
     Error::new(exit, format!("cannot encrypt {}", path.display()))
+}
+
+/// Keeps what was typed and could not be saved, which `error` says: nobody shall have to type it again.
+fn keep(error: Error, target: &Target) -> Error {
+    match target.keep() {
+        Ok(path) => {
+            let path = flake::shown(&path);
+            error.because(format!("what was typed is in {}, encrypted", path.display()))
+        }
+        Err(reason) => error.because(format!("what was typed cannot be kept: {reason}")),
+    }
 }
 
 /// Says what was done: `path` is now encrypted to `count` recipients.

@@ -9,16 +9,19 @@ use vaultix_units::{decrypt, header};
 
 use crate::cli::{Cli, Rekey};
 use crate::desk::{self, Desk};
-use crate::error::{self, Error, Exit, Result};
+use crate::error::{Error, Exit, Result};
 use crate::interrupt::Interrupt;
 use crate::master::Master;
 use crate::need;
 use crate::prompt::Prompt;
 use crate::recipient;
 use crate::replace::Target;
-use crate::report::{self, Report, Volume};
+use crate::report::{Report, Volume};
 use crate::secret::{self, Secret};
 use crate::source;
+
+/// What to do where a secret was changed meanwhile.
+const AGAIN: &str = "vaultix rekey";
 
 /// Encrypts all secrets anew.
 ///
@@ -93,20 +96,28 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
             Ok(target)
         });
         match written {
-            Ok(target) => targets.push((path, target)),
+            Ok(target) => targets.push((path, secret, target)),
             Err(error) => failures.push(error),
         }
     }
+    // All of them, before the first is replaced.
+    let same = |(_, secret, target): &(_, &Secret, Target)| {
+        target.ensure_same(Some(&secret.digest), AGAIN).err()
+    };
+    failures.extend(targets.iter().filter_map(same));
     if !failures.is_empty() {
-        report.errors(&failures);
-        report::count(format_args!("0 encrypted anew, {} failed", failures.len()));
-        return Ok(error::exit(&failures));
+        return Ok(report.finish(&failures, "0 encrypted anew"));
     }
-    let count = targets.len();
-    for (path, target) in targets {
-        target.settle()?;
-        report.line(format_args!("{}: encrypted anew", path.display()));
+    let mut count = 0;
+    for (path, secret, target) in targets {
+        match target.settle_over(Some(&secret.digest), AGAIN) {
+            Ok(()) => {
+                count += 1;
+                report.line(format_args!("{}: encrypted anew", path.display()));
+            }
+            Err(error) => failures.push(error),
+        }
     }
-    report::count(format_args!("{count} encrypted anew; now run: vaultix renc"));
-    Ok(Exit::Done)
+    let next = if failures.is_empty() { "; now run: vaultix renc" } else { "" };
+    Ok(report.finish(&failures, &format!("{count} encrypted anew{next}")))
 }

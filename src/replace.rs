@@ -6,11 +6,15 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::error::{Error, Exit, Result};
-use crate::report;
+use crate::{report, source};
 
 /// A file that is about to be replaced, and its successor beside it. That is removed when dropped.
 pub struct Target {
+    /// The file as the user calls it.
+    name: PathBuf,
     /// The file, links followed.
     path: PathBuf,
     /// Where its successor is.
@@ -40,14 +44,12 @@ impl Target {
 
     /// Makes the successor with `mode`, less the user's umask, unless the file is there and has one.
     fn with_mode(path: &Path, mode: u32) -> Result<Self> {
-        Self::create(path, mode).map_err(|error| {
-            Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(error)
-        })
+        Self::create(path, mode).map_err(|error| cannot_write(path, error))
     }
 
     /// Does that.
-    fn create(path: &Path, new_mode: u32) -> io::Result<Self> {
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    fn create(called: &Path, new_mode: u32) -> io::Result<Self> {
+        let path = fs::canonicalize(called).unwrap_or_else(|_| called.to_owned());
         let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         if directory != Path::new("") {
@@ -66,7 +68,7 @@ impl Target {
             Err(_) => None,
         };
         let file = File::options().write(true).create_new(true).mode(new_mode).open(&beside)?;
-        let target = Self { path, beside, file };
+        let target = Self { name: called.to_owned(), path, beside, file };
         if let Some(mode) = mode {
             target.file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
         }
@@ -79,10 +81,8 @@ impl Target {
     ///
     /// The system's own. The file is as it was.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).and_then(|()| self.file.sync_all()).map_err(|error| {
-            Error::new(Exit::CantCreate, format!("cannot write {}", self.path.display()))
-                .because(error)
-        })
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
+        written.map_err(|error| cannot_write(&self.path, error))
     }
 
     /// Puts the successor in the file's place.
@@ -91,7 +91,7 @@ impl Target {
     ///
     /// The system's own. The file is as it was, or wholly new.
     pub fn settle(self) -> Result<()> {
-        self.put(|beside, path| fs::rename(beside, path))
+        self.put(|| self.rename())
     }
 
     /// Puts the successor where no file was; if there is one meanwhile, it stays.
@@ -100,21 +100,78 @@ impl Target {
     ///
     /// The system's own.
     pub fn settle_new(self) -> Result<()> {
-        self.put(|beside, path| fs::hard_link(beside, path))
+        self.put(|| {
+            fs::hard_link(&self.beside, &self.path).map_err(|error| cannot_write(&self.path, error))
+        })
     }
 
-    /// Gives the successor its name by `give`, safely on disk.
-    fn put(&self, give: impl FnOnce(&Path, &Path) -> io::Result<()>) -> Result<()> {
-        report::detail(format_args!("replacing {}", self.path.display()));
-        let write = || {
-            give(&self.beside, &self.path)?;
-            let directory = self.path.parent().filter(|parent| *parent != Path::new(""));
-            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    /// Puts the successor in the place of the file that was read, if that is still there; see
+    /// [`Target::ensure_same`]. Until it is done, no other vaultix puts anything into that folder.
+    ///
+    /// # Errors
+    ///
+    /// As [`Target::ensure_same`], or the system's own. The file is as it was, or wholly new.
+    pub fn settle_over(&self, before: Option<&str>, fix: &str) -> Result<()> {
+        self.put(|| self.ensure_same(before, fix).and_then(|()| self.rename()))
+    }
+
+    /// Makes sure that the file has the SHA-256 `before`, or is not there without one.
+    ///
+    /// # Errors
+    ///
+    /// When somebody else was at work on it, with `fix`; or it cannot be read.
+    pub fn ensure_same(&self, before: Option<&str>, fix: &str) -> Result<()> {
+        let now = match source::digest(&self.path) {
+            Ok(digest) => Some(digest),
+            Err(error) if error.exit == Exit::NoInput => None,
+            Err(error) => return Err(error),
         };
-        write().map_err(|error| {
-            Error::new(Exit::CantCreate, format!("cannot write {}", self.path.display()))
-                .because(error)
-        })
+        if now.as_deref() == before {
+            return Ok(());
+        }
+        let done = match (before, now) {
+            (None, _) => "made",
+            (_, None) => "removed",
+            _ => "changed",
+        };
+        Err(Error::new(Exit::Data, format!("cannot save {}", self.name.display()))
+            .because(format!("it was {done} meanwhile"))
+            .fix(fix))
+    }
+
+    /// Puts the successor beside the file for good, which stays as it is: `wifi.mine.age`. Returns its path.
+    ///
+    /// # Errors
+    ///
+    /// The system's own.
+    pub fn keep(&self) -> io::Result<PathBuf> {
+        let names = (1..100_u8).map(|i| mine(&self.path, i));
+        for path in names {
+            // Ours from here on, so that nothing else is replaced.
+            match File::create_new(&path) {
+                Ok(_) => return fs::rename(&self.beside, &path).map(|()| path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Gives the successor the file's name.
+    fn rename(&self) -> Result<()> {
+        fs::rename(&self.beside, &self.path).map_err(|error| cannot_write(&self.path, error))
+    }
+
+    /// Has `give` give the successor its name, safely on disk, and alone in that folder.
+    fn put(&self, give: impl FnOnce() -> Result<()>) -> Result<()> {
+        report::detail(format_args!("replacing {}", self.path.display()));
+        let failed = |error| cannot_write(&self.path, error);
+        let folder = self.path.parent().filter(|parent| *parent != Path::new(""));
+        let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(failed)?;
+        // Where the file system has no locks, nothing else is lost than a moment's certainty.
+        let _ = flock(&folder, FlockOperation::LockExclusive);
+        give()?;
+        folder.sync_all().map_err(failed)
     }
 }
 
@@ -122,6 +179,25 @@ impl Drop for Target {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.beside); // Not there once it is in place.
     }
+}
+
+/// Returns the error of a file that cannot be written.
+fn cannot_write(path: &Path, error: io::Error) -> Error {
+    Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(error)
+}
+
+/// Returns the `i`th name for what could not be put in the place of `path`.
+fn mine(path: &Path, i: u8) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(".mine");
+    if i > 1 {
+        name.push(format!("-{i}"));
+    }
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
 }
 
 #[cfg(test)]

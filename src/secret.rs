@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use age::Identity;
 use age::armor::{ArmoredWriter, Format};
+use sha2::{Digest as _, Sha256};
 use vaultix_units::plaintext::Plaintext;
 use vaultix_units::{decrypt, header};
 
@@ -17,6 +18,8 @@ use crate::{recipient, source};
 
 /// A secret as it stands in the repository.
 pub struct Secret {
+    /// The SHA-256 of the file as it was read: who changes it, makes sure that it still is the same.
+    pub digest: String,
     /// Its binary ciphertext.
     pub ciphertext: Vec<u8>,
     /// What the file was: it stays that.
@@ -33,6 +36,7 @@ impl Secret {
         }
         let bytes = source::read(path)?;
         report::detail(format_args!("read {}: {} bytes", path.display(), bytes.len()));
+        let digest = source::hex(&Sha256::digest(&bytes));
         let format = if source::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
         let damaged = |reason: String| {
             Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
@@ -40,7 +44,7 @@ impl Secret {
         let ciphertext = source::dearmor(bytes).map_err(damaged)?;
         let stanzas =
             header::recipients(&ciphertext).map_err(|error| damaged(error.to_string()))?;
-        Ok(Some(Self { ciphertext, format, recipients: stanzas.len() }))
+        Ok(Some(Self { digest, ciphertext, format, recipients: stanzas.len() }))
     }
 
     /// Decrypts it.

@@ -88,6 +88,10 @@ mod plugin;
 #[path = "desk/renc.rs"]
 mod renc;
 
+/// Two hands at one secret.
+#[path = "desk/replace.rs"]
+mod replace;
+
 /// Telling each step.
 #[path = "desk/verbose.rs"]
 mod verbose;

@@ -1,0 +1,121 @@
+//! A secret that changes while `vaultix edit` or `rekey` is at work on it → nobody's work is lost.
+
+use std::fs::{self, File};
+use std::process::Command;
+
+use pretty_assertions::assert_eq;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::pty::Pty;
+use crate::support::{Desk, run};
+
+/// Makes a desk with one secret, and another one that somebody else saves meanwhile.
+fn desk(name: &str) -> Desk {
+    let desk = Desk::new(name);
+    desk.secret("secrets/wifi.age", "old\n");
+    desk.secret("theirs.age", "theirs\n");
+    desk
+}
+
+/// Prepares to edit `file` with the editor `script`, a shell function's body.
+fn edit(desk: &Desk, file: &str, script: &str) -> Command {
+    let mut command = desk.vaultix_command(&format!("edit {file} -i keys/me.txt"));
+    command.env("EDITOR", format!("f() {{ {script}; }}; f"));
+    command
+}
+
+/// Lists the files of `secrets/`.
+fn names(desk: &Desk) -> Vec<String> {
+    desk.tree("secrets").into_iter().map(|(name, _)| name).collect()
+}
+
+#[test]
+fn an_edit_does_not_replace_what_it_did_not_read() {
+    let desk = desk("replace-edit");
+    let theirs = desk.read("theirs.age");
+    let script = "cp theirs.age secrets/wifi.age; echo mine >\"$1\"";
+    for kept in ["wifi.mine.age", "wifi.mine-2.age"] {
+        desk.secret("secrets/wifi.age", "old\n");
+        let kept = format!("secrets/{kept}");
+        run(&mut edit(&desk, "secrets/wifi.age", script)).exits(65).says(&[
+            "cannot save secrets/wifi.age: it was changed meanwhile",
+            &format!("what was typed is in {kept}, encrypted"),
+            "to fix: vaultix edit secrets/wifi.age",
+        ]);
+        assert_eq!(desk.read("secrets/wifi.age"), theirs);
+        assert_eq!(desk.open(&kept, "me.txt"), "mine\n");
+    }
+    assert_eq!(names(&desk), ["wifi.age", "wifi.mine-2.age", "wifi.mine.age"]);
+}
+
+#[test]
+fn a_secret_is_made_by_one_only() {
+    let desk = desk("replace-made");
+    let theirs = desk.read("theirs.age");
+    let script = "cp theirs.age secrets/new.age; echo mine >\"$1\"";
+    run(&mut edit(&desk, "secrets/new.age", script))
+        .exits(65)
+        .says(&["cannot save secrets/new.age: it was made meanwhile"]);
+    assert_eq!(desk.read("secrets/new.age"), theirs);
+    assert_eq!(desk.open("secrets/new.mine.age", "me.txt"), "mine\n");
+}
+
+#[test]
+fn a_secret_that_was_removed_does_not_come_back() {
+    let desk = desk("replace-removed");
+    run(&mut edit(&desk, "secrets/wifi.age", "rm secrets/wifi.age; echo mine >\"$1\""))
+        .exits(65)
+        .says(&["cannot save secrets/wifi.age: it was removed meanwhile"]);
+    assert_eq!(names(&desk), ["wifi.mine.age"]);
+}
+
+#[test]
+fn a_text_from_elsewhere_is_not_kept() {
+    let desk = desk("replace-stdin");
+    let mut pty =
+        Pty::start(&mut desk.vaultix_command("edit secrets/wifi.age -i keys/me.txt --stdin"));
+    pty.expect("Ctrl-D");
+    fs::copy(desk.path("theirs.age"), desk.path("secrets/wifi.age")).unwrap();
+    pty.send("typed\n\x04");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 65, "{shown}");
+    assert!(shown.contains("it was changed meanwhile"), "{shown}");
+    assert_eq!(desk.read("secrets/wifi.age"), desk.read("theirs.age"));
+    assert_eq!(names(&desk), ["wifi.age"]);
+}
+
+#[test]
+fn two_runs_look_one_after_the_other() {
+    let desk = desk("replace-lock");
+    let other = File::open(desk.path("secrets")).unwrap();
+    flock(&other, FlockOperation::LockExclusive).unwrap();
+    let mut command = edit(&desk, "secrets/wifi.age", "echo mine >\"$1\"");
+    let mut pty = Pty::start(command.arg("-v"));
+    // It looks once it has the lock, which we have.
+    pty.expect("replacing ");
+    fs::copy(desk.path("theirs.age"), desk.path("secrets/wifi.age")).unwrap();
+    drop(other);
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 65, "{shown}");
+    assert_eq!(desk.read("secrets/wifi.age"), desk.read("theirs.age"));
+}
+
+#[test]
+fn rekey_does_not_replace_what_it_did_not_read() {
+    let desk = Desk::with_secrets("replace-rekey");
+    desk.secret("theirs.age", "theirs");
+    let mail = desk.read("secrets/mail.age");
+    let line = "-p web1.json rekey -i keys/me-passphrase.age";
+    let mut pty = Pty::start(&mut desk.vaultix_command(line));
+    pty.expect("Passphrase");
+    fs::copy(desk.path("theirs.age"), desk.path("secrets/wifi.age")).unwrap();
+    pty.send("correct horse\n");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 65, "{shown}");
+    let said = ["cannot save secrets/wifi.age", "it was changed meanwhile", "vaultix rekey"];
+    assert!(said.iter().all(|text| shown.contains(text)), "{shown}");
+    assert!(shown.contains("0 encrypted anew, 1 failed"), "{shown}");
+    assert_eq!(desk.read("secrets/wifi.age"), desk.read("theirs.age"));
+    assert!(desk.read("secrets/mail.age") == mail, "and none of the others is replaced");
+    assert_eq!(names(&desk), ["mail.age", "tls.age", "wifi.age"]);
+}
