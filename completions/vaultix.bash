@@ -29,6 +29,7 @@ _vaultix() {
   case $verb in
     edit) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     init) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+    rekey) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     view) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     textconv) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     import) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -W 'agenix agenix-rekey sops pass gopass' -- "$current") ;;

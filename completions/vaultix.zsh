@@ -7,7 +7,7 @@ verbs=(
     'edit:change a secret in your editor, or make a new one'
     'init:make an identity, a first secret, and what a flake needs'
     'generate:make the secrets that have a generator and do not exist yet'
-    'rekey:encrypt every secret anew, to the present identities and recipients'
+    'rekey:encrypt every secret of the profiles anew, to the present identities and recipients'
     'deploy:put the secrets of this machine in place without systemd, for emergencies'
     'check:tell whether every host has every secret, without any key'
     'status:show every secret, who opens it, and on which hosts it is ready'
@@ -64,7 +64,8 @@ rest) case $line[1] in
     '*'{-i,--identity}'[open secrets with the identities in this file, and encrypt to them; repeat for several files]:file:_files' \
     '*'--old'[open secrets with the identities in this file, but do not encrypt to them; repeat for several files]:file:_files' \
     '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
-    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' ;;
+    '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
+    '*:file:_files' ;;
   deploy) _arguments \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of this machine from this file]:file:_files' \

@@ -217,17 +217,24 @@ pub struct Generate {
     pub verbose: bool,
 }
 
-/// encrypt every secret anew, to the present identities and recipients
+/// encrypt every secret of the profiles anew, to the present identities and recipients
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "rekey",
-    example = "{command_name} --old ~/old.txt --identity ~/new.txt",
-    note = "Changes all secrets or none; none, too, where one of them changes meanwhile. Whoever could open an old version still can: git keeps it.",
-    error_code(0, "every secret is encrypted anew"),
+    example = "{command_name} --old ~/old.txt --identity ~/new.txt\n{command_name} --old ~/old.txt --identity ~/new.txt secrets/unused.age",
+    note = "Changes all secrets or none; none, too, where one of them changes meanwhile. Secrets in the same folders that no profile names stay as they are, and are named: do not delete the old identity before they are encrypted anew, too. Whoever could open an old version still can: git keeps it.",
+    error_code(
+        0,
+        "every secret of the profiles, and every file that was given, is encrypted anew"
+    ),
     error_code(77, "no identity opens one of them, and none was changed")
 )]
 pub struct Rekey {
+    /// a secret that no profile names, to be encrypted anew, too; several may be given
+    #[argh(positional, arg_name = "file")]
+    pub files: Vec<PathBuf>,
+
     /// read the profile of a host from this file; repeat for several hosts
     #[argh(option, short = 'p', long = "profile", arg_name = "file")]
     pub profiles: Vec<PathBuf>,

@@ -26,6 +26,8 @@ pub struct Desk {
     pub recipients: Vec<String>,
     /// Where copies for hosts are.
     pub cache: PathBuf,
+    /// Where secrets are of which the flake says nothing else.
+    pub secrets: Option<PathBuf>,
 }
 
 impl Desk {
@@ -53,12 +55,14 @@ impl Desk {
             }
         };
         let root = root.unwrap_or_default();
-        let cache = cache.cloned().unwrap_or_else(|| {
-            let place = settings.cache.as_deref().unwrap_or(DEFAULT_CACHE);
-            flake::shown(&root.join(place.trim_start_matches("./")))
-        });
+        let below = |place: &str| flake::shown(&root.join(place.trim_start_matches("./")));
+        let cache = cache.cloned();
+        let cache =
+            cache.unwrap_or_else(|| below(settings.cache.as_deref().unwrap_or(DEFAULT_CACHE)));
+        let secrets = settings.default_secret_directory.as_deref().map(below);
         let identities = given_or(identities, &settings, &root);
-        Ok(Self { root, profiles, identities, recipients: settings.extra_recipients, cache })
+        let recipients = settings.extra_recipients;
+        Ok(Self { root, profiles, identities, recipients, cache, secrets })
     }
 }
 

@@ -123,10 +123,12 @@ fn of_profiles(profiles: &[Profile]) -> Secrets {
 }
 
 /// Returns all `*.age` below `directory`; hidden directories and links to others are passed over.
-fn below(directory: &Path) -> Secrets {
+pub fn below(directory: &Path) -> Secrets {
     let mut found = Secrets::new();
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
+    let here = directory == Path::new("");
+    let listed = fs::read_dir(if here { Path::new(".") } else { directory });
+    for entry in listed.into_iter().flatten().flatten() {
+        let path = directory.join(entry.file_name());
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             if !hidden {

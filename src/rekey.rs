@@ -1,7 +1,10 @@
-//! VERB every secret file → the same, encrypted to the present identities and recipients; or none of them.
+//! VERB every secret file of the profiles, and others → the same, encrypted to the present identities and recipients; or none of them.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+mod left;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use age::Identity;
 use rayon::prelude::*;
@@ -34,31 +37,19 @@ const AGAIN: &str = "vaultix rekey";
 pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
     let desk = Desk::open(cli, &args.identities, None)?;
-    let mut extra = desk.recipients;
+    let mut extra = desk.recipients.clone();
     extra.extend_from_slice(&args.recipients);
     let extra = desk::extra(&extra)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
     let mut master = Master::read(&desk.identities, &interrupt)?;
     master.read_old(&args.old, &interrupt)?;
-    let paths: BTreeSet<&PathBuf> = desk
-        .profiles
-        .iter()
-        .flat_map(|profile| profile.secrets.values().flatten())
-        .map(|secret| &secret.ciphertext)
-        .collect();
+    let paths = paths(&desk, &args.files);
 
     let mut failures = Vec::new();
     let mut secrets = Vec::new();
-    for path in paths {
-        let read = Secret::read(path).and_then(|secret| {
-            let missing = || {
-                Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
-                    .because("it does not exist")
-            };
-            secret.ok_or_else(missing)
-        });
-        match read {
+    for &path in paths.values() {
+        match read(path) {
             Ok(secret) => secrets.push((path, secret)),
             Err(error) => failures.push(need::with_fix(error, &desk.profiles, path)),
         }
@@ -119,5 +110,28 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
         }
     }
     let next = if failures.is_empty() { "; now run: vaultix renc" } else { "" };
-    Ok(report.finish(&failures, &format!("{count} encrypted anew{next}")))
+    let exit = report.finish(&failures, &format!("{count} encrypted anew{next}"));
+    left::tell(&desk, &paths.keys().collect(), &master, &report);
+    Ok(exit)
+}
+
+/// Returns the secrets of the profiles and `files`, each once, by their whole paths.
+fn paths<'a>(desk: &'a Desk, files: &'a [PathBuf]) -> BTreeMap<PathBuf, &'a Path> {
+    let declared = desk.profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
+    let all = declared.map(|secret| &secret.ciphertext).chain(files);
+    all.map(|path| (whole(path), path.as_path())).collect()
+}
+
+/// Returns `path` with links followed, as far as it exists.
+fn whole(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Reads a secret that has to be there.
+fn read(path: &Path) -> Result<Secret> {
+    let missing = || {
+        Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+            .because("it does not exist")
+    };
+    Secret::read(path)?.ok_or_else(missing)
 }

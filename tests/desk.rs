@@ -84,6 +84,10 @@ mod pq;
 #[path = "desk/plugin.rs"]
 mod plugin;
 
+/// Other recipients, and what is left.
+#[path = "desk/rekey.rs"]
+mod rekey;
+
 /// Re-encrypting.
 #[path = "desk/renc.rs"]
 mod renc;

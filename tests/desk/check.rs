@@ -234,7 +234,8 @@ fn a_flake_says_what_is_needed() {
         "flake.nix",
         format!(
             "{{ outputs = {{ self }}: {{ vaultix = {{
-              settings = {{ identity = \"{}/keys/me.txt\"; extraRecipients = [ \"{}\" ]; cache = \"./cached\"; }};
+              settings = {{ identity = \"{}/keys/me.txt\"; extraRecipients = [ \"{}\" ]; cache = \"./cached\";
+                defaultSecretDirectory = \"./vault\"; }};
               profiles.web1 = {{
                 version = 1;
                 settings = {{ hostIdentifier = \"web1\"; hostPubkey = \"{}\"; hostKeys = [ ]; }};
@@ -261,7 +262,9 @@ fn a_flake_says_what_is_needed() {
     assert_eq!(desk.open("secrets/wifi.age", "ssh-rsa"), "new");
     let done = run(&mut nix("renc --dry-run")).exits(0);
     assert!(done.stdout.starts_with("web1/wifi: re-encrypt secrets/wifi.age\n"), "{}", done.stdout);
-    run(&mut nix("rekey")).exits(0).says(&["secrets/wifi.age: encrypted anew"]);
+    desk.secret("vault/loose.age", "in the directory of the flake's secrets");
+    let said = ["secrets/wifi.age: encrypted anew", ", vault/loose.age; to encrypt them, too"];
+    run(&mut nix("rekey")).exits(0).says(&said);
     run(&mut nix("renc")).exits(0);
     check().exits(0).says(&["1 up to date, 0 to mend"]);
     // Of the identity's own kind, there is one too few.

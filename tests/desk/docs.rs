@@ -106,6 +106,7 @@ fn manual() -> String {
             let name = one.name.to_uppercase();
             match one.optionality {
                 Optionality::Required => write!(file, " \\fI{name}\\fR").unwrap(),
+                Optionality::Repeating => write!(file, " [\\fI{name}\\fR...]").unwrap(),
                 _ => write!(file, " [\\fI{name}\\fR]").unwrap(),
             }
         }
@@ -296,6 +297,9 @@ fn zsh() -> String {
         let file = match verb.positionals {
             [] => "",
             [_] if is_of_directory(&verb) => " \\\n    '1:directory:_files -/'",
+            [one] if matches!(one.optionality, Optionality::Repeating) => {
+                " \\\n    '*:file:_files'"
+            }
             [_] => " \\\n    '1:file:_files'",
             _ => &format!(" \\\n    '1:scheme:({choices})' \\\n    '2:file:_files'"),
         };
