@@ -14,6 +14,7 @@
 
 mod note;
 
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -98,10 +99,22 @@ impl Generation {
     ///
     /// Whoever owns the file may write to it, take a lease on it, or make it larger than all memory. What comes out of
     /// that must not get into the files of others, nor keep them from coming.
-    #[must_use]
-    pub fn placed(&self, record: &Record) -> Option<Plaintext> {
-        let plaintext = read_file(&self.root, &*record.name).ok()?;
-        (plaintext.digest() == record.digest).then_some(plaintext)
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`], with the path: it cannot be read for another reason.
+    pub fn placed(&self, record: &Record) -> Result<Option<Plaintext>, Failure> {
+        use ErrorKind::{FileTooLarge, InvalidInput, IsADirectory, NotFound, WouldBlock};
+        match read_file(&self.root, &*record.name) {
+            Ok(plaintext) => Ok(Some(plaintext).filter(|it| it.digest() == record.digest)),
+            Err(error) => match error.kind() {
+                FileTooLarge | InvalidInput | IsADirectory | NotFound | WouldBlock => Ok(None),
+                _ => {
+                    let path = self.path_of(&record.name);
+                    Err(Failure::path(Status::CantCreat, "read", path, error))
+                }
+            },
+        }
     }
 
     /// Returns the record of what was placed as the item `key`.

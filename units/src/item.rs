@@ -169,8 +169,10 @@ fn place_in(
     let ownership = Accounts::default().resolve(place)?;
     let (inputs, plaintext) = make(generation)?;
     let old = generation.record(&key)?;
-    let before =
-        old.as_ref().filter(|old| old.name == *name).and_then(|old| generation.placed(old));
+    let before = match old.as_ref().filter(|old| old.name == *name) {
+        Some(old) => generation.placed(old)?,
+        None => None,
+    };
     let same = before.is_some_and(|before| before.expose() == plaintext.expose());
     if !same && (generation.stat(name)?.is_some() || generation.has_note(Note::Untold, &key)?) {
         // Before the plaintext is there, so that no death in between hides that it has changed or come.

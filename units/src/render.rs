@@ -102,7 +102,7 @@ fn value(
     let name = &secret.place.name;
     let record = generation.record(&unit)?.filter(|record| record.name == *name);
     let (Some(record), Some(_)) = (record, generation.stat(name)?) else { return Err(missing()) };
-    generation.placed(&record).ok_or_else(|| {
+    generation.placed(&record)?.ok_or_else(|| {
         let reason = format!(
             "the file of the secret \"{id}\" is not as it was placed, its owner has changed it; \
              to fix: systemctl restart '{unit}'"

@@ -169,7 +169,7 @@ fn place(
         next.write(&place.name, plaintext, ownership)?;
         return Ok(News::First);
     };
-    let same = old.placed(record).is_some_and(|was| was.expose() == plaintext.expose());
+    let same = old.placed(record)?.is_some_and(|was| was.expose() == plaintext.expose());
     if same && has_ownership(old, &record.name, ownership)? {
         next.link(old, &record.name, &place.name)?;
     } else {

@@ -105,7 +105,7 @@ impl Switch<'_> {
             return Ok(());
         }
         let Some(record) = Current::record(Some(generation), &task.key)? else { return Ok(()) };
-        let Some(plaintext) = generation.placed(&record) else {
+        let Some(plaintext) = generation.placed(&record)? else {
             let reason = "its file was changed meanwhile; switch again";
             return Err(Failure::new(Status::DataErr, reason.to_owned()));
         };

@@ -192,7 +192,7 @@ fn state(
     if same && ownership.is_for_root_alone_to_change() {
         return Ok(State::Keep);
     }
-    Ok(match old.placed(record) {
+    Ok(match old.placed(record)? {
         Some(_) if same => State::Keep,
         // Only its name, path or owner changed.
         Some(plaintext) => State::Made(plaintext, wanted.inputs),
