@@ -132,6 +132,7 @@ on_both! {
     restart::consumers_are_told_of_changes_only,
     restart::dependencies_of_their_own,
     restart::a_profile_that_was_replaced_meanwhile,
+    restart::a_switch_whose_profile_is_replaced_meanwhile,
     restart::reload_of_systemd_keeps_all,
     nix::a_profile_that_nix_made,
     traces::no_plaintext_leaves_the_ramfs,

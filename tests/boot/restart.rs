@@ -231,6 +231,33 @@ pub fn a_profile_that_was_replaced_meanwhile(system: System) {
     assert_eq!(boot.status("again"), 0);
 }
 
+/// A switch that waits for its turn ends with the profile that is there then: systemd takes a second start for the first.
+pub fn a_switch_whose_profile_is_replaced_meanwhile(system: System) {
+    let mut host = Scenario::new(system, "waits");
+    host.secret("token", "v1");
+    let mut profile = host.profile().clone();
+    for text in ["v2", "v3"] {
+        profile["secrets"]["token"]["cipher"] = host.store(text, text).into();
+        host.next(text, &profile);
+    }
+    let boot = host.run(
+        r"
+        mkfifo /run/held
+        flock --close --exclusive /run/vaultix.d sh -c 'echo >/run/held; exec sleep infinity' &
+        read -r _ </run/held
+        cp /next/v2/profile.json /etc/vaultix/profile.json
+        systemctl --no-block start vaultix-switch.service
+        until grep --quiet -- '-> FLOCK' /proc/locks; do :; done
+        cp /next/v3/profile.json /etc/vaultix/new
+        mv /etc/vaultix/new /etc/vaultix/profile.json
+        kill $!
+        note second systemctl start vaultix-switch.service
+        note token cat /run/vaultix/token
+        ",
+    );
+    assert_eq!((boot.status("second"), boot.text("token")), (0, "v3".into()));
+}
+
 /// daemon-reload and daemon-reexec touch neither files nor units.
 pub fn reload_of_systemd_keeps_all(system: System) {
     let mut host = Scenario::new(system, "reexec");

@@ -104,7 +104,21 @@ fn unknown(kind: &str, name: &str, database: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use super::{Ownership, find};
+
+    #[test]
+    fn root_alone_changes_what_is_roots_and_open_to_no_other() {
+        for (uid, mode, alone) in [
+            (0, 0o400, true),
+            (0, 0o755, true),
+            (0, 0o420, false),
+            (0, 0o402, false),
+            (1, 0o400, false),
+        ] {
+            let ownership = Ownership { uid, gid: 1, mode };
+            assert_eq!(ownership.is_for_root_alone_to_change(), alone, "{uid} {mode:o}");
+        }
+    }
 
     #[test]
     fn the_third_field_of_the_line_that_bears_the_name_counts() {

@@ -221,6 +221,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_put_at_a_path_is_known_again() {
+        let plaintext = |text: &str| Plaintext::new(text.into());
+        let record = |symlink| Record {
+            inputs: [0; 32],
+            digest: plaintext("x").digest(),
+            kind: Kind::Secret,
+            id: "a".to_owned(),
+            name: "a".to_owned(),
+            path: "/etc/a".into(),
+            target: "/run/vaultix/a".into(),
+            symlink,
+            early: false,
+        };
+        assert!(record(true).is_link_to(Path::new("/run/vaultix/a")));
+        assert!(!record(true).is_link_to(Path::new("/etc/a")));
+        assert!(record(false).is_file_of(&plaintext("x")));
+        assert!(!record(false).is_file_of(&plaintext("y")));
+        assert!(!record(true).is_file_of(&plaintext("x")), "a link was put there, and no file");
+    }
+
+    #[test]
     fn an_item_is_known_by_its_unit() {
         assert_eq!(Record::key(Kind::Secret, "a b"), r"vaultix-secret@a\x20b.service");
         assert_eq!(Record::key(Kind::Template, "a"), "vaultix-template@a.service");
