@@ -113,6 +113,7 @@ on_both! {
     failure::no_profile,
     failure::no_mount,
     failure::turned_off,
+    failure::turned_on_again,
     early::a_password_is_there_before_users,
     early::users_are_made_without_it,
     early::a_key_on_a_late_mount,

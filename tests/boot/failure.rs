@@ -161,15 +161,45 @@ pub fn no_profile(system: System) {
     assert_nothing_of_ours(&boot);
 }
 
-/// `vaultix=off` on the kernel command line turns everything off.
+/// `vaultix=off` on the kernel command line turns everything off, and a switch passes by.
 pub fn turned_off(system: System) {
     let mut host = Scenario::new(system, "off");
+    host.nixos();
+    host.file("/etc/users", "alice 1500\n");
     host.secret("token", "hunter2");
+    let mut profile = host.profile().clone();
+    profile["secrets"]["more"] = json!({ "cipher": host.store("more", "1") });
+    host.next("two", &profile);
     host.kernel("vaultix=off");
-    let boot = host.run("note state systemctl is-system-running; note args cat /proc/1/cmdline");
+    let boot = host.run(
+        r"
+        note state systemctl is-system-running
+        note args cat /proc/1/cmdline
+        switch two
+        note skipped systemctl show --property=ConditionResult --value vaultix-switch-early.service vaultix-switch.service
+        ",
+    );
     assert!(boot.text("args").contains("vaultix=off"), "it was given");
     assert_eq!(boot.text("state"), "running");
+    assert_eq!(boot.status("two.switch"), 0, "{}", boot.text("two.switch"));
+    assert_eq!(boot.text("skipped").matches("no").count(), 2, "{}", boot.text("skipped"));
     assert_nothing_of_ours(&boot);
+}
+
+/// The last word on the kernel command line counts, for a switch, too.
+pub fn turned_on_again(system: System) {
+    let mut host = Scenario::new(system, "onagain");
+    host.nixos();
+    host.file("/etc/users", "alice 1500\n");
+    host.secret("token", "hunter2");
+    let mut profile = host.profile().clone();
+    profile["secrets"]["more"] = json!({ "cipher": host.store("more", "1") });
+    host.next("two", &profile);
+    host.kernel("vaultix=off");
+    host.kernel("vaultix=on");
+    let boot = host.run("switch two; note texts cat /run/vaultix/token /run/vaultix/more");
+    assert_eq!(boot.status("two.switch"), 0, "{}", boot.text("two.switch"));
+    assert_eq!(boot.text("texts"), "hunter21");
 }
 
 /// Fails if the generator has made anything, or a unit of ours is active.
