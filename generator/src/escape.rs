@@ -146,6 +146,25 @@ pub fn value(text: &str) -> String {
     escaped
 }
 
+/// Returns `text` as one line of the journal: control characters as Rust writes them.
+///
+/// ```
+/// use vaultix_generator::escape::line;
+/// assert_eq!(line("a\nb\u{7f} \"c\""), r#"a\nb\u{7f} "c""#);
+/// ```
+#[must_use]
+pub fn line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
 /// Returns whether systemd refuses a line with this character: a control character, or one of Unicode's
 /// noncharacters.
 fn is_refused(character: char) -> bool {

@@ -28,7 +28,9 @@ pub fn generate(profile: &Path, helper: &Path, directory: &Path) -> Result<(), (
         Ok(None) => return Ok(()),
         Ok(Some(read)) => read,
         Err(reason) => {
+            // What is wrong with it may be anything, and the journal has a record for each line.
             let reason = format!("cannot use the profile {}: {reason}", profile.display());
+            let reason = escape::line(&reason);
             write(directory, &unit::render_bad_profile(&reason, profile))?;
             return Err((Status::Config, reason));
         }
