@@ -6,6 +6,15 @@ use super::fields::Invalid;
 use super::{RESERVED_NAME, Settings, USERS};
 use crate::escape;
 
+/// Longest name of a file, in bytes: Linux's `NAME_MAX`.
+const MAX_NAME: usize = 255;
+
+/// Longest path, in bytes: Linux's `PATH_MAX` less the byte that ends it.
+const MAX_PATH: usize = 4095;
+
+/// Longest name of a consumer, in bytes: its drop-in is in a folder that has ".d" after it.
+const MAX_CONSUMER: usize = MAX_NAME - ".d".len();
+
 /// Checks that `id` can be the instance of a unit and the argument of a program.
 pub(super) fn ensure_id(id: &str) -> Result<(), Invalid> {
     if id.is_empty() {
@@ -34,6 +43,9 @@ pub(super) fn ensure_account(name: &str, early: bool) -> Result<(), Invalid> {
 
 /// Checks that `unit` names a unit that can wait for an item.
 pub(super) fn ensure_consumer(unit: &str, early: bool, settings: &Settings) -> Result<(), Invalid> {
+    if unit.len() > MAX_CONSUMER {
+        return Err(Invalid::here(format!("\"{unit}\" is longer than {MAX_CONSUMER} bytes")));
+    }
     if !is_unit_name(unit) {
         return Err(Invalid::here(format!("\"{unit}\" is not the name of a unit"))
             .fix("write it in full, like \"nginx.service\""));
@@ -54,7 +66,7 @@ fn is_before(unit: &str, early: bool, settings: &Settings) -> bool {
         || (!early && USERS.contains(&unit))
 }
 
-/// Returns whether `name` is one that systemd accepts, and one that a job can be queued for.
+/// Returns whether `name`, which is not too long, is one that systemd accepts, and one that a job can be queued for.
 ///
 /// Rule: systemd.unit(5), "Unit File Load Path" and "String Escaping for Inclusion in Unit Names".
 fn is_unit_name(name: &str) -> bool {
@@ -73,8 +85,7 @@ fn is_unit_name(name: &str) -> bool {
         "scope",
     ];
     let Some((stem, suffix)) = name.rsplit_once('.') else { return false };
-    name.len() <= 255
-        && SUFFIXES.contains(&suffix)
+    SUFFIXES.contains(&suffix)
         && !stem.is_empty()
         && !stem.starts_with(['@', '.', '-'])
         && !stem.ends_with('@')
@@ -97,7 +108,7 @@ pub(super) fn ensure_name(name: &str) -> Result<(), Invalid> {
         match component {
             "" => return fault("has an empty component"),
             "." | ".." => return fault("has a component \".\" or \"..\""),
-            long if long.len() > 255 => return fault("has a component longer than 255 bytes"),
+            long if long.len() > MAX_NAME => return fault("has a component longer than 255 bytes"),
             _ => {}
         }
     }
@@ -121,7 +132,44 @@ pub(super) fn ensure_absolute(path: &Path) -> Result<(), Invalid> {
             "\"{text}\" has a component \".\", \"..\" or an empty one"
         )));
     }
+    ensure_length(&text)
+}
+
+/// Checks that the kernel can open `path`.
+fn ensure_length(path: &str) -> Result<(), Invalid> {
+    if path.len() > MAX_PATH {
+        return Err(Invalid::here(format!("is longer than {MAX_PATH} bytes")));
+    }
+    if path.split('/').any(|part| part.len() > MAX_NAME) {
+        let reason = format!("\"{path}\" has a component longer than {MAX_NAME} bytes");
+        return Err(Invalid::here(reason));
+    }
     Ok(())
+}
+
+/// Checks that a unit can run `program`, an absolute path or the bare name of what is in `PATH`.
+///
+/// Rule: systemd.service(5), "Command lines", for what may stand before a program; systemd's own check of it for the
+/// characters, which no quoting gets past.
+pub(super) fn ensure_program(program: &Path) -> Result<(), Invalid> {
+    let text = program.to_string_lossy();
+    if text.is_empty() {
+        return Err(Invalid::here("is empty"));
+    }
+    if text.contains(|one: char| one.is_ascii_control() || "\"'\\".contains(one)) {
+        let reason = "holds a quote, a backslash or a control character, which no unit can run";
+        return Err(Invalid::here(format!("{text:?} {reason}")));
+    }
+    let is_absolute = text.starts_with('/') && !text.ends_with('/');
+    let is_bare = !text.contains('/')
+        && !text.starts_with(['-', '@', ':', '+', '!', '|'])
+        && !matches!(&*text, "." | "..");
+    if !is_absolute && !is_bare {
+        return Err(Invalid::here(format!(
+            "\"{text}\" is neither an absolute path nor a bare name"
+        )));
+    }
+    ensure_length(&text)
 }
 
 /// Returns the name of the unit that mounts `path`.

@@ -178,14 +178,7 @@ fn placement(
     let early = context.early.contains(id);
     let name: String = fields.optional("name")?.unwrap_or_else(|| id.to_owned());
     fields.check("name", ensure_name(&name))?;
-    let path = match fields.optional::<PathBuf>("path")? {
-        Some(path) => {
-            fields.check("path", ensure_path(&path, &name, early, context.settings))?;
-            path
-        }
-        None if early => context.settings.decrypted_dir_for_user.join(&name),
-        None => context.settings.decrypted_dir.join(&name),
-    };
+    let path = path(&mut fields, &name, early, context.settings)?;
     let mode: Option<String> = fields.optional("mode")?;
     let mode = fields.check("mode", Mode::parse(mode.as_deref().unwrap_or("0400")))?;
     let owner = account(&mut fields, "owner", early)?;
@@ -206,6 +199,22 @@ fn placement(
         reload_units,
         early,
     })
+}
+
+/// Reads `path`, or makes it of `name`.
+fn path(
+    fields: &mut Fields,
+    name: &str,
+    early: bool,
+    settings: &Settings,
+) -> Result<PathBuf, Invalid> {
+    let ours = if early { &settings.decrypted_dir_for_user } else { &settings.decrypted_dir };
+    let default = ours.join(name);
+    // The name is the one part of it that the item has a say in, and a link elsewhere leads to it.
+    fields.check("name", ensure_absolute(&default))?;
+    let Some(path) = fields.optional::<PathBuf>("path")? else { return Ok(default) };
+    fields.check("path", ensure_path(&path, name, early, settings))?;
+    Ok(path)
 }
 
 /// Reads `owner` or `group`.

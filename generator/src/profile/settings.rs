@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-use super::check::{ensure_unit_path, mount_unit};
+use super::check::{ensure_program, ensure_unit_path, mount_unit};
 use super::fields::{Fields, Invalid};
 use super::{HostKey, HostKeyKind, Settings};
 use crate::escape;
@@ -60,10 +60,8 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
         &fields.required::<Vec<Box<RawValue>>>("hostKeys")?,
     )?;
     let keep_generations = fields.optional("keepGenerations")?.unwrap_or(1);
-    let systemctl = fields.optional("systemctl")?.unwrap_or_else(|| "systemctl".into());
-    if systemctl == Path::new("") {
-        return Err(Invalid::new(fields.place_of("systemctl"), "is empty"));
-    }
+    let systemctl: PathBuf = fields.optional("systemctl")?.unwrap_or_else(|| "systemctl".into());
+    fields.check("systemctl", ensure_program(&systemctl))?;
     fields.finish()?;
     Ok(Settings {
         decrypted_dir,

@@ -56,7 +56,9 @@ fn settings(draw: &mut Draw) -> Value {
         settings["decryptedDir"] = json!(draw.path());
     }
     if draw.one_in(4) {
-        settings["systemctl"] = json!(format!("/{}", draw.path()).replace('\0', ""));
+        // One that no unit can run would be the end of the whole profile.
+        let refused = |one: char| one.is_ascii_control() || "\"'\\".contains(one);
+        settings["systemctl"] = json!(format!("/{}/it", draw.path()).replace(refused, ""));
     }
     settings
 }

@@ -105,8 +105,6 @@ fn a_unit_is_named_as_systemd_names_them() {
     for unit in ["a.service", "a@b.service", "a:b_c-d.socket", r"a\\x2db.mount", "a@b@c.service"] {
         assert_eq!(units(unit), "", "{unit}");
     }
-    let long = format!("{}.service", "a".repeat(255 - 8));
-    assert_eq!(units(&long), "");
     for unit in [
         ".service",
         "@.service",
@@ -117,9 +115,100 @@ fn a_unit_is_named_as_systemd_names_them() {
         "a b.service",
         "a/b.service",
         "a.conf",
-        &format!("a{long}"),
     ] {
         assert!(units(unit).contains("is not the name of a unit"), "{unit}: {}", units(unit));
+    }
+}
+
+#[test]
+fn a_consumer_leaves_room_for_the_folder_of_its_drop_in() {
+    let unit = |length: usize| {
+        let name = format!("{}.service", "a".repeat(length - ".service".len()));
+        fault(&format!(r#""restartUnits":["{name}"]"#))
+    };
+    assert_eq!(unit(253), "");
+    for length in [254, 255, 256] {
+        assert!(unit(length).ends_with("is longer than 253 bytes"), "{}", unit(length));
+    }
+}
+
+#[test]
+fn a_path_is_one_that_can_be_opened() {
+    // The kernel counts the byte that ends it.
+    let long = |length: usize| {
+        let path = "/abc".repeat(1024);
+        path.get(..length).unwrap().to_owned()
+    };
+    for field in ["path", "cipher"] {
+        let secret = |path: &str| {
+            let cipher = if field == "path" { r#""cipher":"/c","# } else { "" };
+            faults(&with_secrets(&format!(r#"{{"x":{{{cipher}"{field}":"{path}"}}}}"#))).join("")
+        };
+        assert_eq!(secret(&long(4095)), "");
+        let reason = secret(&long(4096));
+        assert!(reason.ends_with("is longer than 4095 bytes"), "{reason}");
+        assert_eq!(secret(&format!("/{}/x", "n".repeat(255))), "");
+        let reason = secret(&format!("/{}/x", "n".repeat(256)));
+        assert!(reason.ends_with("has a component longer than 255 bytes"), "{reason}");
+    }
+}
+
+#[test]
+fn a_name_makes_a_path_that_can_be_opened() {
+    let name = |length: usize| {
+        let name = "abc/".repeat(1024);
+        fault(&format!(r#""name":"{}""#, name.get(..length).unwrap().trim_end_matches('/')))
+    };
+    // "/run/vaultix/" stands before it.
+    assert_eq!(name(4095 - 13), "");
+    assert!(name(4096 - 13).ends_with("is longer than 4095 bytes"), "{}", name(4096 - 13));
+    // Where the file is elsewhere, it is a link to there.
+    let long = "abc/".repeat(1023);
+    let reason = fault(&format!(r#""path":"/etc/x","name":"{long}x""#));
+    assert_eq!(reason, "secrets.x.name: is longer than 4095 bytes");
+}
+
+#[test]
+fn systemctl_is_a_program_that_a_unit_can_run() {
+    let systemctl = |path: &str| {
+        let path = serde_json::to_string(path).unwrap();
+        refusal(&with_setting(&format!(r#""systemctl":{path}"#)))
+    };
+    for good in [
+        "systemctl",
+        "/run/current-system/systemd/bin/systemctl",
+        "/opt/its own/systemctl",
+        "/opt/$a%b/-c",
+        "/a/../b/./c//d",
+        "/\u{fc}\u{85}\u{ffff}",
+        "a-b@c",
+    ] {
+        assert_eq!(systemctl(good), "", "{good}");
+    }
+    for bad in ["/a\"b", "/a'b", "/a\\b", "/a\nb", "/a\tb", "/a\u{7f}b", "/a\0b"] {
+        let reason = systemctl(bad);
+        assert!(reason.ends_with("which no unit can run"), "{bad:?}: {reason}");
+    }
+    for bad in [
+        "bin/systemctl",
+        "./systemctl",
+        ".",
+        "..",
+        "/",
+        "/a/",
+        " /a",
+        "-systemctl",
+        "@a",
+        ":a",
+        "+a",
+        "!a",
+        "|a",
+    ] {
+        let reason = systemctl(bad);
+        assert!(reason.ends_with("is neither an absolute path nor a bare name"), "{bad}: {reason}");
+    }
+    for bad in [&*"a".repeat(256), &format!("/{}", "a".repeat(256)), &"/abc".repeat(1024)] {
+        assert!(systemctl(bad).contains("longer than"), "{}", systemctl(bad));
     }
 }
 
