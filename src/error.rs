@@ -101,10 +101,24 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (because, fix) =
             if f.alternate() { (": ", "; to fix: ") } else { ("\n  because: ", "\n  to fix:  ") };
-        f.write_str(&self.what)?;
-        self.because.iter().try_for_each(|reason| write!(f, "{because}{reason}"))?;
-        self.fix.iter().try_for_each(|text| write!(f, "{fix}{text}"))
+        f.write_str(&one_line(&self.what))?;
+        self.because.iter().try_for_each(|reason| write!(f, "{because}{}", one_line(reason)))?;
+        self.fix.iter().try_for_each(|text| write!(f, "{fix}{}", one_line(text)))
     }
+}
+
+/// Returns `text` with its control characters spelt out: a name may hold any, and would move the cursor, colour what
+/// others say, or begin a line of its own.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 /// Returns how a run with these `failures` ends: with what they have in common, or with a signal.
@@ -145,6 +159,16 @@ mod tests {
             format!("{:#}", error()),
             "cannot open secret \"wifi\": wifi.age is damaged: its header was altered; to fix: git \
              checkout wifi.age"
+        );
+    }
+
+    #[test]
+    fn a_name_begins_no_line() {
+        let error =
+            Error::new(Exit::Data, "cannot open a\nb").because("c\x1b[1m").fix("rm \u{9b}d");
+        assert_eq!(
+            error.to_string(),
+            "cannot open a\\nb\n  because: c\\u{1b}[1m\n  to fix:  rm \\u{9b}d"
         );
     }
 

@@ -75,14 +75,13 @@ fn show(plan: &Plan) -> Result<()> {
     let made = plan.make.iter().map(|recipe| {
         let ids: Vec<&str> = recipe.inputs.iter().map(|input| input.id.as_str()).collect();
         let from = if ids.is_empty() { String::new() } else { format!(" from {}", ids.join(", ")) };
-        format!("{}: generate, {}{from}\n", recipe.path.display(), kind(&recipe.generator))
+        format!("{}: generate, {}{from}", recipe.path.display(), kind(&recipe.generator))
     });
     let published = plan.publish.iter().map(|recipe| {
         let half = public::path(&recipe.path);
-        format!("{}: write, public half of {}\n", half.display(), recipe.path.display())
+        format!("{}: write, public half of {}", half.display(), recipe.path.display())
     });
-    let text: String = made.chain(published).collect();
-    report::answer(text.as_bytes())
+    report::answer_lines(made.chain(published))
 }
 
 /// Says what makes a secret; of a command, all of it, since it is about to run here.

@@ -78,12 +78,11 @@ fn count(plan: &Plan) -> String {
 fn show(root: &Path, plan: &Plan) -> Result<()> {
     let made = plan.encrypt.iter().flat_map(|(source, targets)| {
         targets.iter().map(move |target| {
-            format!("{}/{}: re-encrypt {}\n", target.entry.host, target.secret, source.display())
+            format!("{}/{}: re-encrypt {}", target.entry.host, target.secret, source.display())
         })
     });
-    let removed = plan.stale.iter().map(|entry| format!("{}: remove\n", at(root, entry)));
-    let text: String = made.chain(removed).collect();
-    report::answer(text.as_bytes())
+    let removed = plan.stale.iter().map(|entry| format!("{}: remove", at(root, entry)));
+    report::answer_lines(made.chain(removed))
 }
 
 /// Returns the path of `entry` as the user would type it.

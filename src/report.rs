@@ -63,14 +63,14 @@ impl Report {
     /// Says that something was done.
     pub fn line(&self, line: impl Display) {
         if !self.quiet {
-            say(format_args!("{line}"));
+            say_one(line);
         }
     }
 
     /// Says that something is odd, but was handled.
     pub fn warning(&self, line: impl Display) {
         let level = if self.reader == Reader::Journal { "<4>" } else { "" };
-        say(format_args!("{level}vaultix: {line}"));
+        say_one(format_args!("{level}vaultix: {line}"));
     }
 
     /// Passes on what a plugin says.
@@ -134,13 +134,13 @@ pub fn tell_details() {
 /// Names only: never a text, a key or an answer.
 pub fn detail(line: impl Display) {
     if let Some(since) = SINCE.get() {
-        say(format_args!("{:8.3}  {line}", since.elapsed().as_secs_f64()));
+        say_one(format_args!("{:8.3}  {line}", since.elapsed().as_secs_f64()));
     }
 }
 
 /// Says what all of it comes to, however quiet the user wants it.
 pub fn count(line: impl Display) {
-    say(format_args!("{line}"));
+    say_one(line);
 }
 
 /// Writes an answer to standard output. That nobody reads on is no failure.
@@ -158,12 +158,27 @@ pub fn answer(text: &[u8]) -> Result<()> {
     }
 }
 
+/// Writes `lines` as an answer, each on a line of its own whatever is in it.
+///
+/// # Errors
+///
+/// When they cannot be written.
+pub fn answer_lines(lines: impl Iterator<Item = String>) -> Result<()> {
+    let text: String = lines.map(|line| error::one_line(&line) + "\n").collect();
+    answer(text.as_bytes())
+}
+
 /// Returns `text` without characters that would move the cursor, or colour what others say.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control() || *character == '\n').collect()
 }
 
-/// Writes one line to standard error.
+/// Writes one line to standard error, whatever is in it.
+fn say_one(line: impl Display) {
+    say(format_args!("{}", error::one_line(&line.to_string())));
+}
+
+/// Writes lines to standard error.
 fn say(line: std::fmt::Arguments) {
     let mut text = String::new();
     let _ = writeln!(text, "{line}"); // Writing to a String cannot fail.

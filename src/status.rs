@@ -57,12 +57,12 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
         row.hosts.insert(entry.host.clone(), Use { secret: want.secret.clone(), cached });
     }
     let rows: Vec<Row> = rows.into_values().collect();
-    let text = if args.json {
-        serde_json::to_string(&rows).unwrap_or_default() + "\n"
+    if args.json {
+        let text = serde_json::to_string(&rows).unwrap_or_default() + "\n";
+        report::answer(text.as_bytes())?;
     } else {
-        table(&rows)
-    };
-    report::answer(text.as_bytes())?;
+        report::answer_lines(table(&rows))?;
+    }
     report.errors(&faults.errors);
     report::count(format_args!(
         "{} up to date, {} missing, {} stale",
@@ -81,14 +81,14 @@ fn recipients(path: &std::path::Path) -> Vec<String> {
 }
 
 /// Writes a line for each source: the file, its recipients, and its hosts with a mark on what is missing.
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[Row]) -> impl Iterator<Item = String> {
     let width = rows.iter().map(|row| row.file.chars().count()).max().unwrap_or_default();
-    let line = |row: &Row| {
+    let line = move |row: &Row| {
         let hosts = row.hosts.iter().map(|(host, one)| {
             format!("{host}/{}{}", one.secret, if one.cached { "" } else { " (missing)" })
         });
         let hosts = hosts.collect::<Vec<_>>().join(", ");
-        format!("{:width$}  for {}  on {hosts}\n", row.file, row.recipients.join(", "))
+        format!("{:width$}  for {}  on {hosts}", row.file, row.recipients.join(", "))
     };
-    rows.iter().map(line).collect()
+    rows.iter().map(line)
 }

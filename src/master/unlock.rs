@@ -7,7 +7,7 @@ use age_core::secrecy::SecretString;
 use vaultix_units::{decrypt, header, stack};
 
 use super::{Entry, Unwrapped};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, one_line};
 use crate::identity::{self, Key};
 use crate::prompt::{Answer, Prompt, Question};
 
@@ -26,7 +26,7 @@ pub(super) fn unlock(
     purpose: &str,
     prompt: &Prompt,
 ) -> Result<identity::Identities> {
-    let what = format!("passphrase of {}", entry.path.display());
+    let what = format!("passphrase of {}", one_line(&entry.path.display().to_string()));
     let mut complaint = None;
     for _ in 0..ATTEMPTS {
         let Some(answer) = prompt.secret(&Question { what: &what, purpose, complaint })? else {

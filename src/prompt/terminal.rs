@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{Answer, Kind, Question};
 use crate::interrupt::Interrupt;
+use crate::report::printable;
 
 /// Most bytes in an answer: a terminal gives no longer line, see `termios(3)`.
 const MAX_LINE: usize = 4096;
@@ -42,29 +43,30 @@ impl Terminal {
         kind: Kind,
         interrupt: &Interrupt,
     ) -> io::Result<Option<Answer>> {
-        let what = capitalised(question.what);
+        let what = printable(&capitalised(question.what));
+        let purpose = printable(question.purpose);
         if let Some(complaint) = question.complaint {
-            writeln!(&self.0, "{complaint}")?;
+            writeln!(&self.0, "{}", printable(complaint))?;
         }
         match kind {
             Kind::Secret => {
                 let silence = Silence::new(&self.0)?;
-                write!(&self.0, "{what} ({}): ", question.purpose)?;
+                write!(&self.0, "{what} ({purpose}): ")?;
                 let line = self.line(interrupt);
                 drop(silence);
                 writeln!(&self.0)?;
                 line
             }
             Kind::Public => {
-                write!(&self.0, "{what} ({}): ", question.purpose)?;
+                write!(&self.0, "{what} ({purpose}): ")?;
                 self.line(interrupt)
             }
             Kind::Choice(yes, None) => {
-                write!(&self.0, "{what} [Enter: {yes}] ")?;
+                write!(&self.0, "{what} [Enter: {}] ", printable(yes))?;
                 self.line(interrupt).map(|_| Some(Answer::default()))
             }
             Kind::Choice(yes, Some(no)) => {
-                write!(&self.0, "{what} [y: {yes}, n: {no}] ")?;
+                write!(&self.0, "{what} [y: {}, n: {}] ", printable(yes), printable(no))?;
                 Ok(self.line(interrupt)?.filter(|line| line.starts_with(['y', 'Y'])))
             }
         }

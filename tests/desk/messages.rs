@@ -11,6 +11,7 @@ use std::path::Path;
 use pretty_assertions::assert_eq;
 use serde_json::json;
 
+use crate::pty::Pty;
 use crate::support::Desk;
 
 /// Makes a desk with something wrong in every place.
@@ -131,4 +132,55 @@ fn a_reader_that_goes_away_is_no_failure() {
         // But nobody takes half an answer for a whole one.
         desk.sh(&format!("vaultix {line} >/dev/full")).exits(73).says(&["cannot print"]);
     }
+}
+
+#[test]
+fn no_name_forges_a_message() {
+    let desk = Desk::new("forged");
+    let odd = "a\u{1b}[31mX\nvaultix: all good";
+    desk.secret(&format!("secrets/{odd}.age"), "text");
+    desk.secret("secrets/old.age", "text");
+    desk.profile_with("web1", desk.key("host-web1.pub").trim(), &[("old", "old")], |profile| {
+        let secrets = &mut profile["secrets"];
+        secrets[odd] = json!({ "file": format!("secrets/{odd}.age") });
+        secrets[format!("{odd} new")] = json!({
+            "file": format!("secrets/{odd} new.age"),
+            "generator": { "kind": "alnum" },
+        });
+        secrets[format!("{odd} missing")] = json!({ "file": format!("secrets/{odd} missing.age") });
+        secrets[format!("{odd} misspelt")] = json!({ "file": "secrets/old.age", "mdoe": "0400" });
+    });
+    let mut shown = 0;
+    for line in [
+        "check",
+        "status",
+        "renc --dry-run -i keys/me.txt",
+        "-v renc -i keys/me.txt",
+        "check",
+        "generate --dry-run",
+        "-v generate -i keys/me.txt",
+        "-v rekey -i keys/me.txt",
+    ] {
+        let line = format!("-p web1.json {line}");
+        let done = desk.vaultix(&line);
+        let mut command = desk.vaultix_command(&line);
+        let (_, seen) = Pty::start(command.env("NO_COLOR", "1").env("TERM", "dumb")).end();
+        for text in [done.stdout, done.stderr, seen] {
+            assert!(!text.contains("\x1b[31m"), "{line}: {text:?}");
+            assert!(
+                !text.lines().any(|line| line.starts_with("vaultix: all good")),
+                "{line}: {text}"
+            );
+            shown += text.matches("a\\u{1b}[31mX\\nvaultix: all good").count();
+        }
+    }
+    assert!(shown >= 8 * 2, "{shown}");
+
+    // A question stands on the terminal itself.
+    std::fs::copy(desk.path("keys/me-passphrase.age"), desk.path(odd)).unwrap();
+    let mut command = desk.vaultix_command("view secrets/old.age -i");
+    let mut pty = Pty::start(command.arg(odd));
+    pty.expect("Passphrase of a\\u{1b}[31mX\\nvaultix: all good (to open 1 secret): ");
+    pty.send("\n");
+    assert_eq!(pty.end().0, 77);
 }
