@@ -1,6 +1,7 @@
 //! new files in a work tree → files that git, and so a flake, knows of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -44,8 +45,8 @@ pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
         .filter(|name| files.contains(*name))
         .collect();
     let Some(first) = unknown.first() else { return Ok(Tracked::Yes) };
-    let mut ignored = Command::new("git");
-    ignored.arg("-C").arg(directory).args(["check-ignore", "--quiet", "--"]).arg(first);
+    let mut ignored = command(directory);
+    ignored.args(["check-ignore", "--quiet", "--"]).arg(first);
     if ignored.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
         return Ok(Tracked::Ignored);
     }
@@ -99,6 +100,55 @@ fn is_work_tree(directory: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
+/// What tells git of another repository than that of the directory where it runs; in hooks, it is that of the commit.
+///
+/// The list of `git rev-parse --local-env-vars` without settings, which git hands on to submodules, too.
+const LOCAL: [&str; 12] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    INDEX,
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
+/// The index that a commit is made from.
+const INDEX: &str = "GIT_INDEX_FILE";
+
+/// Prepares to run git in `directory`, on the repository there.
+fn command(directory: &Path) -> Command {
+    let plain = || {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(directory);
+        for name in LOCAL {
+            command.env_remove(name);
+        }
+        command
+    };
+    let mut command = plain();
+    if let Some(index) = env::var_os(INDEX).and_then(|index| of_commit(plain(), Path::new(&index)))
+    {
+        command.env(INDEX, index);
+    }
+    command
+}
+
+/// Returns the path of `index`, if it is one of the repository in which `git` runs: while a commit is made, what goes
+/// into the ordinary index may be refused.
+fn of_commit(mut git: Command, index: &Path) -> Option<PathBuf> {
+    let output = git.args(["rev-parse", "--absolute-git-dir"]).output().ok()?;
+    let repository = Path::new(OsStr::from_bytes(output.stdout.trim_ascii_end()));
+    // A relative one is that of the top of the work tree; from elsewhere, the ordinary one will do.
+    let index = index.canonicalize().ok()?;
+    (index.parent() == Some(&repository.canonicalize().ok()?)).then_some(index)
+}
+
 /// Runs git in `directory` with `input`.
 fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
     let what = || {
@@ -109,9 +159,8 @@ fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
         .fix(format!("git add --intent-to-add {}", directory.display()))
     };
     let run = || {
-        let mut child = Command::new("git")
-            .args(["--literal-pathspecs", "-C"])
-            .arg(directory)
+        let mut child = command(directory)
+            .arg("--literal-pathspecs")
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

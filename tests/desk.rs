@@ -52,6 +52,10 @@ mod fault;
 #[path = "desk/fleet.rs"]
 mod fleet;
 
+/// Within git's hooks.
+#[path = "desk/git.rs"]
+mod git;
+
 /// Identities of every kind, and how they are unlocked.
 #[path = "desk/identity.rs"]
 mod identity;

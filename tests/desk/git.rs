@@ -1,0 +1,84 @@
+//! renc within hooks of git → the index of the repository in which the cache is, and no other.
+
+use crate::support::Desk;
+
+/// Makes a desk in git, in whose `work` there are secrets, and the hook `script` that runs before each commit.
+fn desk(name: &str, script: &str) -> Desk {
+    let desk = Desk::with_secrets(name);
+    let git = "git init -q && git config user.name me && git config user.email me@example.org &&
+        printf 'keys\n' >.gitignore && git add . && git commit -qm first";
+    desk.sh(git).exits(0);
+    desk.write(".git/hooks/pre-commit", format!("#!/bin/sh\n{script}\n"));
+    desk.sh("chmod +x .git/hooks/pre-commit").exits(0);
+    desk
+}
+
+/// Has a copy made for each host; run where the profiles are.
+const RENC: &str = "vaultix -p web1.json -p db1.json renc -i keys/me.txt || exit";
+
+/// Counts the copies that git knows in the work tree `tree`.
+fn known(desk: &Desk, tree: &str) -> usize {
+    desk.sh(&format!("cd {tree} && git ls-files secrets/cache/web1 secrets/cache/db1 | wc -l"))
+        .exits(0)
+        .stdout
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn a_hook_has_its_copies_tracked() {
+    for (name, commit) in [
+        ("hook", "git add web1.json && git commit -qm second"),
+        ("hook-all", "git commit -qam second"),
+    ] {
+        let desk = desk(name, RENC);
+        desk.sh(&format!("echo >>web1.json && {commit}")).exits(0).says(&["5 re-encrypted"]);
+        assert_eq!(known(&desk, "."), 5, "{name}");
+        desk.sh("git fsck --strict && git diff --cached --quiet").exits(0);
+    }
+    // Below the top, where git's variables do not tell the same paths.
+    let renc = "cd secrets && vaultix -p ../web1.json renc -i ../keys/me.txt --cache cache || exit";
+    let desk = desk("hook-below", renc);
+    desk.sh("sed -i s,secrets/,,g web1.json && git commit -qam second").exits(0);
+    assert_eq!(known(&desk, "."), 3);
+}
+
+#[test]
+fn a_hook_of_a_linked_work_tree_does_as_well() {
+    for (name, commit) in [
+        ("hook-linked", "git add web1.json && git commit -qm second"),
+        ("hook-linked-all", "git commit -qam second"),
+    ] {
+        let desk = desk(name, RENC);
+        desk.sh("git worktree add -q linked && ln -s ../keys linked/keys").exits(0);
+        desk.sh(&format!("cd linked && echo >>web1.json && {commit}"))
+            .exits(0)
+            .says(&["5 re-encrypted"]);
+        assert_eq!((known(&desk, "linked"), known(&desk, ".")), (5, 0), "{name}");
+    }
+}
+
+#[test]
+fn the_hook_of_another_repository_does_not_mislead() {
+    for commit in ["git add file && git commit -qm second", "git commit -qam second"] {
+        let desk = desk("hook-other", "true");
+        let git = "git init -q other && cd other && git config user.name me && \
+            git config user.email me@example.org && echo >file && git add file && git commit -qm first";
+        desk.sh(git).exits(0);
+        desk.write("other/.git/hooks/pre-commit", format!("#!/bin/sh\ncd ..\n{RENC}\n"));
+        desk.sh(&format!("cd other && chmod +x .git/hooks/pre-commit && echo >>file && {commit}"))
+            .exits(0)
+            .says(&["5 re-encrypted"]);
+        assert_eq!(known(&desk, "."), 5, "{commit}");
+        assert_eq!(desk.sh("cd other && git ls-files").stdout, "file\n");
+
+        // As `git --git-dir … --work-tree …` tells its hooks.
+        desk.sh("git rm -q -r --cached secrets/cache").exits(0);
+        let variables =
+            "GIT_DIR=$PWD/other/.git GIT_WORK_TREE=$PWD/other GIT_INDEX_FILE=$PWD/other/.git/index";
+        desk.sh(&format!("{variables} {RENC}")).exits(0).says(&["5 up to date"]);
+        assert_eq!(known(&desk, "."), 5, "{commit}");
+        assert_eq!(desk.sh("cd other && git ls-files").stdout, "file\n");
+    }
+}
