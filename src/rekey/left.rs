@@ -55,8 +55,12 @@ fn find(desk: &Desk, done: &BTreeSet<&PathBuf>, master: &Master) -> Vec<PathBuf>
 
 /// Returns whether an identity of ours opens the secret `path`, or may do so.
 fn may_be_ours(path: &Path, master: &Master) -> bool {
-    let opened = Secret::read(path)
-        .and_then(|secret| secret.map(|secret| secret.open_unasked(path, master)).transpose());
-    // One for others is not ours to keep, and what is no secret, or damaged, opens with no key.
-    !opened.is_err_and(|error| matches!(error.exit, Exit::NoPermission | Exit::Data))
+    match Secret::read(path) {
+        // One for others is not ours to keep, and what is no secret, or damaged, opens with no key.
+        Ok(Some(secret)) => !secret
+            .open_unasked(path, master)
+            .is_err_and(|error| matches!(error.exit, Exit::NoPermission | Exit::Data)),
+        Ok(None) => false,
+        Err(error) => error.exit != Exit::Data,
+    }
 }

@@ -17,11 +17,13 @@ fn what_no_profile_names_is_told_of() {
     }
     desk.secret_with("secrets/theirs.age", "theirs", &["-i", "keys/other.txt"]);
     desk.write("secrets/text.age", "no secret");
+    // Nobody knows what this is; better said than not.
+    symlink("/dev/null", desk.path("secrets/unread.age")).unwrap();
     symlink("wifi.age", desk.path("secrets/link.age")).unwrap();
     let before = desk.read("secrets/loose.age");
     let done = desk.vaultix(REKEY).exits(0).says(&["3 encrypted anew; now run: vaultix renc\n"]);
     let left = "vaultix: not encrypted anew, as no profile names them: secrets/deep/below.age, \
-                secrets/loose.age; to encrypt them, too: vaultix rekey FILE...\n";
+                secrets/loose.age, secrets/unread.age; to encrypt them, too: vaultix rekey FILE...\n";
     assert!(done.stderr.ends_with(left), "{}", done.stderr);
     assert_eq!(desk.read("secrets/loose.age"), before);
 }
