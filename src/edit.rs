@@ -80,7 +80,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     target
         .settle_over(before.as_ref().map(|before| before.digest.as_str()), &fix)
         .map_err(|error| if input == Input::Editor { keep(error, &target) } else { error })?;
-    tell(&report, path, before.as_ref(), count);
+    tell(&report, path, &input, before.as_ref(), count);
     Ok(Exit::Done)
 }
 
@@ -100,11 +100,13 @@ fn keep(error: Error, target: &Target) -> Error {
     }
 }
 
-/// Says what was done: `path` is now encrypted to `count` recipients.
-fn tell(report: &Report, path: &Path, before: Option<&Secret>, count: usize) {
+/// Says what was done: `path` has its text from `input`, and is encrypted to `count` recipients.
+fn tell(report: &Report, path: &Path, input: &Input, before: Option<&Secret>, count: usize) {
     let to = if count == 1 { "1 recipient".to_owned() } else { format!("{count} recipients") };
     let done = if before.is_some() { "changed" } else { "made" };
-    report::count(format_args!("{}: {done}, encrypted to {to}", path.display()));
+    // Who did not mean to pass anything there, shall see it.
+    let from = if *input == Input::Stdin { " from standard input" } else { "" };
+    report::count(format_args!("{}: {done}{from}, encrypted to {to}", path.display()));
     let lost = before.map_or(0, |before| before.recipients.saturating_sub(count));
     if lost > 0 {
         report.warning(format_args!(

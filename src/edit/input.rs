@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
 use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
@@ -27,15 +28,22 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// Chooses: what was asked for, or standard input where that is a pipe or a file, or the editor.
+    /// Chooses: what was asked for, or standard input where that is a pipe, or the editor.
+    ///
+    /// A file there may be one that a loop reads names of secrets from: it is no new text unless asked for.
     pub(super) fn of(args: &Edit) -> Result<Self> {
         match (&args.from, args.stdin) {
             (Some(_), true) => Err(Error::new(Exit::Usage, "cannot read two new texts")
                 .because("both --stdin and --from are given")),
             (Some(path), false) => Ok(Self::File(path.clone())),
             (None, true) => Ok(Self::Stdin),
-            (None, false) if is_fed() => Ok(Self::Stdin),
-            (None, false) => Ok(Self::Editor),
+            (None, false) => match stdin() {
+                FileType::Fifo | FileType::Socket => Ok(Self::Stdin),
+                FileType::RegularFile => Err(Error::new(Exit::Usage, cannot_edit(args))
+                    .because("standard input is a file")
+                    .fix("pass --stdin to save what is in it, or add </dev/tty for the editor")),
+                _ => Ok(Self::Editor),
+            },
         }
     }
 
@@ -64,20 +72,27 @@ impl Input {
             }
         }?;
         if new.expose().is_empty() {
+            let from = if *self == Self::Stdin { ", from standard input," } else { "" };
             return Err(Error::new(Exit::Data, format!("cannot save {}", path.display()))
-                .because("the new text is empty"));
+                .because(format!("the new text{from} is empty")));
         }
         Ok(new)
     }
 }
 
-/// Returns whether something was connected to standard input on purpose: not a terminal, and not `/dev/null`.
-fn is_fed() -> bool {
-    rustix::fs::fstat(io::stdin()).is_ok_and(|stat| {
-        use rustix::fs::FileType;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        matches!(kind, FileType::Fifo | FileType::Socket | FileType::RegularFile)
-    })
+/// Returns what standard input is. Something was connected to it on purpose if it is neither a terminal nor
+/// `/dev/null`.
+fn stdin() -> FileType {
+    rustix::fs::fstat(io::stdin())
+        .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode))
+}
+
+/// Returns what fails where it is not clear what is wanted.
+fn cannot_edit(args: &Edit) -> String {
+    match &args.file {
+        Some(path) => format!("cannot edit {}", path.display()),
+        None => "cannot edit a secret".to_owned(),
+    }
 }
 
 /// Largest new text, in bytes: encrypted and in armor, it still is a file that we read.

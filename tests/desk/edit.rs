@@ -257,6 +257,29 @@ fn text_comes_from_elsewhere_too() {
 }
 
 #[test]
+fn a_file_on_standard_input_is_no_new_text_unless_asked_for() {
+    let desk = desk("list");
+    desk.secret("secrets/mail.age", "old mail\n");
+    let read = || ["wifi", "mail"].map(|name| desk.read(&format!("secrets/{name}.age")));
+    let before = read();
+    desk.write("list", "secrets/wifi.age\nsecrets/mail.age\n");
+    let line = "while read -r f; do EDITOR=true vaultix edit $f -i keys/me.txt; done <list";
+    desk.sh(line).exits(64).says(&[
+        "cannot edit secrets/wifi.age: standard input is a file; to fix: pass --stdin",
+        "cannot edit secrets/mail.age: standard input is a file",
+    ]);
+    assert!(read() == before);
+    desk.sh("vaultix edit secrets/wifi.age -i keys/me.txt --stdin <list")
+        .exits(0)
+        .says(&["secrets/wifi.age: changed from standard input, encrypted to 1 recipient\n"]);
+    assert_eq!(desk.open("secrets/wifi.age", "me.txt").lines().count(), 2);
+    desk.sh("EDITOR=true vaultix edit secrets/wifi.age -i keys/me.txt --from list <list").exits(0);
+    feed(&mut command(&desk), b"").exits(65).says(&["the new text, from standard input, is empty"]);
+    desk.write("empty", "");
+    run(command(&desk).args(["--from", "empty"])).exits(65).says(&[": the new text is empty\n"]);
+}
+
+#[test]
 fn a_new_secret_is_made_with_its_directories() {
     let desk = desk("new");
     let line = "edit secrets/a/b/new.json.age -i keys/me.txt";
@@ -331,7 +354,9 @@ fn a_recipient_counts_once() {
     let me = desk.key("me.txt");
     let me = me.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
     command.args(["--recipient", me, "--recipient", desk.key("ssh-rsa.pub").trim()]);
-    feed(&mut command, b"x").exits(0).says(&["changed, encrypted to 2 recipients"]);
+    feed(&mut command, b"x")
+        .exits(0)
+        .says(&["changed from standard input, encrypted to 2 recipients"]);
     let header = String::from_utf8_lossy(&desk.read("secrets/wifi.age")).into_owned();
     assert_eq!(header.matches("-> X25519").count(), 1, "{header}");
 }
