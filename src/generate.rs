@@ -5,7 +5,6 @@ mod command;
 mod make;
 mod plan;
 mod public;
-mod random;
 mod ssh;
 
 use std::collections::BTreeMap;

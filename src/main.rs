@@ -29,6 +29,7 @@ mod pq;
 mod profiles;
 mod program;
 mod prompt;
+mod random;
 mod recipient;
 mod rekey;
 mod renc;

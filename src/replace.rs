@@ -1,9 +1,10 @@
 //! a file + new bytes → the file with these bytes; or as it was, never half of each.
 
-use std::ffi::OsString;
+mod beside;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -19,7 +20,7 @@ pub struct Target {
     path: PathBuf,
     /// Where its successor is.
     beside: PathBuf,
-    /// The same, open.
+    /// The same, open, so that nobody removes it.
     file: File,
 }
 
@@ -55,10 +56,6 @@ impl Target {
         if directory != Path::new("") {
             fs::create_dir_all(directory)?;
         }
-        let mut new = OsString::from(".");
-        new.push(name);
-        new.push(format!(".new-{}", std::process::id()));
-        let beside = directory.join(new);
         let mode = match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
             Ok(metadata) if metadata.file_type().is_fifo() => {
@@ -67,7 +64,7 @@ impl Target {
             Ok(metadata) => Some(metadata.permissions().mode()),
             Err(_) => None,
         };
-        let file = File::options().write(true).create_new(true).mode(new_mode).open(&beside)?;
+        let (beside, file) = beside::make(directory, name, new_mode)?;
         let target = Self { name: called.to_owned(), path, beside, file };
         if let Some(mode) = mode {
             target.file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;

@@ -9,9 +9,9 @@ use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
 
 use super::command::{self, Surroundings};
-use super::{public, random, ssh};
+use super::{public, ssh};
 use crate::error::{Error, Exit, Result};
-use crate::{keygen, source};
+use crate::{keygen, random, source};
 
 /// Letters and digits: 62, so 5.95 bits each.
 const ALNUM: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

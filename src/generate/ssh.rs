@@ -9,7 +9,7 @@ use sha2::{Digest, Sha512};
 use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
 
-use super::random;
+use crate::random;
 
 /// What kind of key it is, in the key itself.
 const KIND: &[u8] = b"ssh-ed25519";

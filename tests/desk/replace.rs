@@ -119,3 +119,52 @@ fn rekey_does_not_replace_what_it_did_not_read() {
     assert!(desk.read("secrets/mail.age") == mail, "and none of the others is replaced");
     assert_eq!(names(&desk), ["mail.age", "tls.age", "wifi.age"]);
 }
+
+#[test]
+fn what_a_killed_run_left_is_swept_away() {
+    let desk = desk("replace-killed");
+    run(&mut edit(&desk, "secrets/wifi.age", "kill -KILL $PPID"));
+    let left: Vec<String> = names(&desk).into_iter().filter(|name| name != "wifi.age").collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let is_random = |name: &str| {
+        let digits = name.strip_prefix(".wifi.age.new-");
+        digits.is_some_and(|digits| {
+            digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_hexdigit())
+        })
+    };
+    assert!(is_random(&left[0]), "{left:?}");
+    // One that is in use, one of another secret, and some that are not ours.
+    let used = ".wifi.age.new-0123abcd";
+    let others = [
+        ".mail.age.new-0123abcd",
+        ".wifi.age.new-copy",
+        ".wifi.age.new-0123abcde",
+        "wifi.age.new-0123abcd",
+    ];
+    for name in others.iter().chain([&used]) {
+        desk.write(&format!("secrets/{name}"), "half");
+    }
+    std::os::unix::fs::symlink("wifi.age", desk.path("secrets/.wifi.age.new-ffffffff")).unwrap();
+    let lock = File::open(desk.path(&format!("secrets/{used}"))).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    run(&mut edit(&desk, "secrets/wifi.age", "echo new >\"$1\"")).exits(0);
+    let mut expected: Vec<&str> = others.to_vec();
+    expected.extend([used, "wifi.age", ".wifi.age.new-ffffffff"]);
+    expected.sort_unstable();
+    assert_eq!(names(&desk), expected);
+    drop(lock);
+    run(&mut edit(&desk, "secrets/wifi.age", "echo newer >\"$1\"")).exits(0);
+    assert!(!desk.path(&format!("secrets/{used}")).exists(), "its run has ended");
+}
+
+#[test]
+fn a_run_leaves_what_another_has_in_use() {
+    let desk = desk("replace-both");
+    let inner =
+        "EDITOR='f() { echo inner >\"$1\"; }; f' vaultix edit secrets/wifi.age -i keys/me.txt";
+    run(&mut edit(&desk, "secrets/wifi.age", &format!("echo outer >\"$1\"; {inner}")))
+        .exits(65)
+        .says(&["secrets/wifi.age: changed, ", "what was typed is in secrets/wifi.mine.age"]);
+    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "inner\n");
+    assert_eq!(desk.open("secrets/wifi.mine.age", "me.txt"), "outer\n");
+}
