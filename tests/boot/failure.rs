@@ -109,6 +109,12 @@ pub fn an_invalid_profile(system: System) {
                 .into(),
         ),
         ("list", "[]".into()),
+        (
+            "feed",
+            r#"{"version": 1, "settings": {"hostIdentifier": "h", "hostPubkey": "ssh-ed25519 A",
+            "hostKeys": []}, "two\nlines": {}}"#
+                .into(),
+        ),
     ] {
         host.file(&format!("/fixtures/{name}.json"), text);
     }
@@ -116,7 +122,7 @@ pub fn an_invalid_profile(system: System) {
         r"
         note state systemctl is-system-running
         note failed systemctl --failed --plain --no-legend
-        for it in empty noise cut unknown list; do
+        for it in empty noise cut unknown list feed; do
             cp /fixtures/$it.json /etc/vaultix/profile.json
             systemctl daemon-reload
             systemctl reset-failed
@@ -139,6 +145,7 @@ pub fn an_invalid_profile(system: System) {
         ("cut", "line 1 column 28"),
         ("unknown", "secerts"),
         ("list", "expected"),
+        ("feed", r"two\nlines: unknown field"),
     ] {
         assert_eq!(boot.status(name), 1, "{name}: starting it fails");
         assert_eq!(boot.text(&format!("{name}.code")), "78", "{name}");
