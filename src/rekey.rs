@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use age::Identity;
 use rayon::prelude::*;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vaultix_units::{decrypt, header};
 
 use crate::cli::{Cli, Rekey};
@@ -71,6 +72,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
                 .map_err(|error| source::cannot_open(path, &error, &session.notes))
         })
         .collect();
+    allow_open_files();
     let mut targets = Vec::new();
     for ((path, secret), text) in secrets.iter().zip(opened) {
         if interrupt.is_set() {
@@ -113,6 +115,13 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let exit = report.finish(&failures, &format!("{count} encrypted anew{next}"));
     left::tell(&desk, &paths.keys().collect(), &master, &report);
     Ok(exit)
+}
+
+/// Allows as many open files as the system lets us have: each secret has one until all are replaced.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it stays as it is, the file that is one too many is named.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Returns the secrets of the profiles and `files`, each once, by their whole paths.

@@ -56,6 +56,17 @@ fn what_is_passed_is_encrypted_anew_too() {
 }
 
 #[test]
+fn there_may_be_more_secrets_than_open_files() {
+    let desk = Desk::with_secrets("rekey-limit");
+    let files: Vec<String> = (0..80).map(|i| format!("secrets/{i}.age")).collect();
+    for file in &files {
+        std::fs::copy(desk.path("secrets/wifi.age"), desk.path(file)).unwrap();
+    }
+    let line = format!("ulimit -S -n 64; vaultix {REKEY} {}", files.join(" "));
+    desk.sh(&line).exits(0).says(&["83 encrypted anew; now run: vaultix renc\n"]);
+}
+
+#[test]
 fn secrets_in_the_working_directory_are_looked_for_too() {
     let desk = Desk::with_secrets("rekey-here");
     desk.secret("here.age", "text");
