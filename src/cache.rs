@@ -52,11 +52,15 @@ pub fn list<'a>(root: &Path, hosts: impl Iterator<Item = &'a str>) -> Result<Lis
 }
 
 /// Returns names and sizes of what is in `directory`; none where it does not exist.
+///
+/// A link is not followed: it may have come with somebody's commit, and what is of no use to a host is removed.
 fn files(directory: &Path) -> Result<Vec<(String, u64)>> {
-    read_directory(directory).map_err(|error| {
-        Error::new(Exit::CantCreate, format!("cannot list the cache {}", directory.display()))
-            .because(error)
-    })
+    let shown = directory.display();
+    let what = || Error::new(Exit::CantCreate, format!("cannot list the cache {shown}"));
+    if directory.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir()) {
+        return Err(what().because("it is no directory").fix(format!("rm {shown}")));
+    }
+    read_directory(directory).map_err(|error| what().because(error))
 }
 
 /// Does that.

@@ -226,6 +226,30 @@ fn git_is_made_aware_of_what_is_new() {
 }
 
 #[test]
+fn a_link_in_the_cache_is_not_followed() {
+    let desk = Desk::with_secrets("link");
+    // The cache itself may be elsewhere, if the user wants that.
+    fs::create_dir_all(desk.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere", desk.path("secrets/cache")).unwrap();
+    desk.renc().exits(0);
+    assert_eq!(desk.tree("elsewhere").len(), 5);
+
+    let mine = format!("mine/{}", "a".repeat(64));
+    desk.write(&mine, "my own");
+    fs::remove_dir_all(desk.path("elsewhere/web1")).unwrap();
+    for target in ["../mine", "nowhere"] {
+        let _ = fs::remove_file(desk.path("elsewhere/web1"));
+        std::os::unix::fs::symlink(target, desk.path("elsewhere/web1")).unwrap();
+        for verb in ["renc -i keys/me.txt", "check", "status"] {
+            desk.vaultix(&format!("-p web1.json -p db1.json {verb}")).exits(73).says(&[
+                "cannot list the cache secrets/cache/web1: it is no directory; to fix: rm ",
+            ]);
+        }
+        assert_eq!((desk.tree("mine").len(), desk.read(&mine)), (1, b"my own".to_vec()));
+    }
+}
+
+#[test]
 fn what_a_killed_run_left_is_swept_away() {
     let desk = Desk::with_secrets("leftovers");
     let left = format!("secrets/cache/web1/.new-{}", "b".repeat(64));
