@@ -19,7 +19,7 @@ complete -c vaultix -n '__fish_seen_subcommand_from edit' -l help -d 'display us
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -s p -l profile -r -F -d 'read the profile of a host from this file, for that list; repeat for several hosts'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -s i -l identity -r -F -d 'open secrets with the identities in this file; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -s r -l recipient -x -d 'encrypt to this recipient, too; repeat for several'
-complete -c vaultix -n '__fish_seen_subcommand_from edit' -l stdin -d 'take the new text from standard input, even if that is a file or a terminal'
+complete -c vaultix -n '__fish_seen_subcommand_from edit' -l stdin -d 'take the new text from standard input, even if that is a terminal'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -l from -r -F -d 'take the new text from this file'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -s v -l verbose -d 'tell each step: what is read, run, opened and made'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -F

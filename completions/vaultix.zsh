@@ -39,7 +39,7 @@ rest) case $line[1] in
     '*'{-p,--profile}'[read the profile of a host from this file, for that list; repeat for several hosts]:file:_files' \
     '*'{-i,--identity}'[open secrets with the identities in this file; repeat for several files]:file:_files' \
     '*'{-r,--recipient}'[encrypt to this recipient, too; repeat for several]:recipient: ' \
-    '*'--stdin'[take the new text from standard input, even if that is a file or a terminal]' \
+    '*'--stdin'[take the new text from standard input, even if that is a terminal]' \
     '*'--from'[take the new text from this file]:file:_files' \
     '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
     '1:file:_files' ;;

@@ -28,9 +28,10 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// Chooses: what was asked for, or standard input where that is a pipe, or the editor.
+    /// Chooses: what was asked for, or standard input where that is a pipe or a file, or the editor.
     ///
-    /// A file there may be one that a loop reads names of secrets from: it is no new text unless asked for.
+    /// A file that somebody has begun to read may be one that a loop reads names of secrets from: what is left of it is no
+    /// new text unless asked for.
     pub(super) fn of(args: &Edit) -> Result<Self> {
         match (&args.from, args.stdin) {
             (Some(_), true) => Err(Error::new(Exit::Usage, "cannot read two new texts")
@@ -39,9 +40,12 @@ impl Input {
             (None, true) => Ok(Self::Stdin),
             (None, false) => match stdin() {
                 FileType::Fifo | FileType::Socket => Ok(Self::Stdin),
+                FileType::RegularFile if rustix::fs::tell(io::stdin()) == Ok(0) => Ok(Self::Stdin),
                 FileType::RegularFile => Err(Error::new(Exit::Usage, cannot_edit(args))
-                    .because("standard input is a file")
-                    .fix("pass --stdin to save what is in it, or add </dev/tty for the editor")),
+                    .because("standard input is a file that somebody has begun to read")
+                    .fix(
+                        "pass --stdin to save what is left of it, or add </dev/tty for the editor",
+                    )),
                 _ => Ok(Self::Editor),
             },
         }

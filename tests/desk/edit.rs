@@ -257,7 +257,7 @@ fn text_comes_from_elsewhere_too() {
 }
 
 #[test]
-fn a_file_on_standard_input_is_no_new_text_unless_asked_for() {
+fn the_rest_of_a_file_on_standard_input_is_no_new_text_unless_asked_for() {
     let desk = desk("list");
     desk.secret("secrets/mail.age", "old mail\n");
     let read = || ["wifi", "mail"].map(|name| desk.read(&format!("secrets/{name}.age")));
@@ -265,10 +265,13 @@ fn a_file_on_standard_input_is_no_new_text_unless_asked_for() {
     desk.write("list", "secrets/wifi.age\nsecrets/mail.age\n");
     let line = "while read -r f; do EDITOR=true vaultix edit $f -i keys/me.txt; done <list";
     desk.sh(line).exits(64).says(&[
-        "cannot edit secrets/wifi.age: standard input is a file; to fix: pass --stdin",
-        "cannot edit secrets/mail.age: standard input is a file",
+        "cannot edit secrets/wifi.age: standard input is a file that somebody has begun to read; to fix: pass --stdin",
+        "cannot edit secrets/mail.age: standard input is a file that",
     ]);
     assert!(read() == before);
+    desk.write("text", "new mail\n");
+    desk.sh("vaultix edit secrets/mail.age -i keys/me.txt <text").exits(0);
+    assert_eq!(desk.open("secrets/mail.age", "me.txt"), "new mail\n");
     desk.sh("vaultix edit secrets/wifi.age -i keys/me.txt --stdin <list")
         .exits(0)
         .says(&["secrets/wifi.age: changed from standard input, encrypted to 1 recipient\n"]);
