@@ -59,6 +59,7 @@ fn as_error(what: String, failure: &Failure) -> Error {
     let exit = match failure.status as u8 {
         65 => Exit::Data,
         66 => Exit::NoInput,
+        67 => Exit::NoUser,
         73 => Exit::CantCreate,
         77 => Exit::NoPermission,
         78 => Exit::Config,

@@ -18,6 +18,8 @@ pub enum Exit {
     Data,
     /// A ciphertext does not exist.
     NoInput,
+    /// There is no such user or group.
+    NoUser,
     /// Something cannot be written.
     CantCreate,
     /// No identity opens it.
@@ -36,6 +38,7 @@ impl From<Exit> for u8 {
             Exit::Usage => 64,
             Exit::Data => 65,
             Exit::NoInput => 66,
+            Exit::NoUser => 67,
             Exit::CantCreate => 73,
             Exit::NoPermission => 77,
             Exit::Config => 78,
@@ -183,10 +186,10 @@ mod tests {
 
     #[test]
     fn systemd_has_names_for_the_numbers() {
-        let numbers = [Exit::Usage, Exit::Data, Exit::NoInput, Exit::CantCreate]
+        let numbers = [Exit::Usage, Exit::Data, Exit::NoInput, Exit::NoUser, Exit::CantCreate]
             .into_iter()
             .chain([Exit::NoPermission, Exit::Config, Exit::Signal(2)])
             .map(u8::from);
-        assert!(numbers.eq([64, 65, 66, 73, 77, 78, 130]));
+        assert!(numbers.eq([64, 65, 66, 67, 73, 77, 78, 130]));
     }
 }
