@@ -68,7 +68,7 @@ impl Need {
                 Err(error) => {
                     let error = with_fix(error, profiles, &path);
                     let ids = users(profiles, &path);
-                    faults.errors.push(error.under(format!("cannot re-encrypt {ids}")));
+                    faults.errors.push(error.under(format!("cannot use {ids}")));
                 }
             }
         }
@@ -90,8 +90,8 @@ impl Need {
         let host = &settings.host_identifier;
         let recipient = recipient::of_host(&settings.host_pubkey).map_err(|reason| {
             faults.errors.push(
-                Error::new(Exit::Config, format!("cannot re-encrypt for host {host}"))
-                    .because(format!("its hostPubkey cannot be used: {reason}"))
+                Error::new(Exit::Config, format!("cannot use the hostPubkey of host {host}"))
+                    .because(reason)
                     .fix("set vaultix.settings.hostPubkey to the host's public key"),
             );
         });
@@ -102,7 +102,7 @@ impl Need {
                 Ok(secret) => secret,
                 Err(invalid) => {
                     complete = false;
-                    let what = format!("cannot re-encrypt secret \"{id}\" for host {host}");
+                    let what = format!("cannot use secret \"{id}\" for host {host}");
                     faults.errors.push(Error::new(Exit::Config, what).because(invalid));
                     continue;
                 }
@@ -131,11 +131,15 @@ fn is_asked(args: &Renc, id: &String) -> bool {
     args.secrets.is_empty() || args.secrets.contains(id)
 }
 
-/// Says that `source`, which cannot be read, can be made, if that is so.
+/// Says how `source`, which cannot be read, can be made, if it is not there.
 pub fn with_fix(error: Error, profiles: &[Profile], source: &Path) -> Error {
     let mut secrets = profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
     let is_made = secrets.any(|secret| secret.ciphertext == source && secret.generator.is_some());
-    if error.exit == Exit::NoInput && is_made { error.fix("vaultix generate") } else { error }
+    match error.exit {
+        Exit::NoInput if is_made => error.fix("vaultix generate"),
+        Exit::NoInput => error.fix(format!("vaultix edit {}", source.display())),
+        _ => error,
+    }
 }
 
 /// Names the secrets that come from `source`: `secret "wifi" for hosts db, web`.

@@ -28,7 +28,7 @@ impl Wanted {
         let shown = file.display();
         let damaged = |reason| {
             let problem = format!("{shown} cannot be opened by anybody: {reason}");
-            Some((problem, format!("take it from git's history, or vaultix edit {shown}")))
+            Some((problem, format!("git checkout {shown}, or rm {shown} && vaultix edit {shown}")))
         };
         // What cannot be read is a fault that is told elsewhere.
         let bytes = match source::dearmor(source::read(file).ok()?) {

@@ -44,7 +44,12 @@ fn a_secret_that_nobody_can_open_is_found_without_a_key() {
     desk.renc().exits(0);
     desk.write("secrets/tls.age", "no secret");
     let said = ["secrets/tls.age cannot be opened by anybody: the file is not an age file"];
-    desk.vaultix(CHECK).exits(1).says(&said);
+    let done = desk.vaultix(CHECK).exits(1).says(&said);
+    // What it says to do works: edit does not open a damaged file.
+    let fix = "rm secrets/tls.age && vaultix edit secrets/tls.age";
+    assert!(done.stderr.contains(&format!("to fix: git checkout secrets/tls.age, or {fix}")));
+    let line = format!("echo new | {fix} --stdin --identity keys/me.txt");
+    desk.sh(&line).exits(0);
 }
 
 #[test]
@@ -311,4 +316,13 @@ fn deploy_does_what_units_would_do() {
     let done =
         done.says(&["cannot decrypt secret \"gone\": ", "1 placed, 0 up to date, 0 removed"]);
     assert_eq!(done.stdout, "66\nwifi text ramfs\n0\n");
+
+    let mut profile: Value = serde_json::from_slice(&desk.read("host.json")).unwrap();
+    profile["secrets"].as_object_mut().unwrap().remove("gone");
+    profile["secrets"]["wifi"]["owner"] = "nobody-of-this-name".into();
+    desk.write("host.json", profile.to_string());
+    let script = "vaultix -p host.json deploy";
+    run(desk.command("unshare").args(["--mount", "sh", "-c", script]))
+        .exits(67)
+        .says(&["nobody-of-this-name", "0 placed"]);
 }

@@ -452,7 +452,7 @@ fn a_flake_is_asked_and_gets_what_was_made() {
         command
     };
     run(&mut nix("renc")).exits(66).says(&[
-        "cannot re-encrypt secret \"db\" for host web1: cannot read secrets/db.age: No such file or directory (os \
+        "cannot use secret \"db\" for host web1: cannot read secrets/db.age: No such file or directory (os \
          error 2); to fix: vaultix generate",
     ]);
     run(nix("generate").current_dir(desk.path("below"))).exits(66).says(&[
