@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use vaultix_generator::escape;
+
 /// How a run ends, as the number that the shell sees.
 ///
 /// Those from 65 up bear the names that systemd shows for them, see systemd.exec(5), "Process Exit Codes".
@@ -104,24 +106,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (because, fix) =
             if f.alternate() { (": ", "; to fix: ") } else { ("\n  because: ", "\n  to fix:  ") };
-        f.write_str(&one_line(&self.what))?;
-        self.because.iter().try_for_each(|reason| write!(f, "{because}{}", one_line(reason)))?;
-        self.fix.iter().try_for_each(|text| write!(f, "{fix}{}", one_line(text)))
+        f.write_str(&escape::line(&self.what))?;
+        self.because
+            .iter()
+            .try_for_each(|reason| write!(f, "{because}{}", escape::line(reason)))?;
+        self.fix.iter().try_for_each(|text| write!(f, "{fix}{}", escape::line(text)))
     }
-}
-
-/// Returns `text` with its control characters spelt out: a name may hold any, and would move the cursor, colour what
-/// others say, or begin a line of its own.
-pub fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    line
 }
 
 /// Returns how a run with these `failures` ends: with what they have in common, or with a signal.

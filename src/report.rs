@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use vaultix_generator::escape;
+
 use crate::error::{self, Error, Exit, Result};
 
 /// How much is said.
@@ -164,7 +166,7 @@ pub fn answer(text: &[u8]) -> Result<()> {
 ///
 /// When they cannot be written.
 pub fn answer_lines(lines: impl Iterator<Item = String>) -> Result<()> {
-    let text: String = lines.map(|line| error::one_line(&line) + "\n").collect();
+    let text: String = lines.map(|line| escape::line(&line) + "\n").collect();
     answer(text.as_bytes())
 }
 
@@ -175,7 +177,7 @@ pub fn printable(text: &str) -> String {
 
 /// Writes one line to standard error, whatever is in it.
 fn say_one(line: impl Display) {
-    say(format_args!("{}", error::one_line(&line.to_string())));
+    say(format_args!("{}", escape::line(&line.to_string())));
 }
 
 /// Writes lines to standard error.

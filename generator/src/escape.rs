@@ -146,7 +146,7 @@ pub fn value(text: &str) -> String {
     escaped
 }
 
-/// Returns `text` as one line of the journal: control characters as Rust writes them.
+/// Returns `text` as one line for people, in a journal or on a terminal: control characters as Rust writes them.
 ///
 /// ```
 /// use vaultix_generator::escape::line;

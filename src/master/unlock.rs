@@ -4,10 +4,11 @@ use std::iter::once;
 
 use age::{DecryptError, Identity};
 use age_core::secrecy::SecretString;
+use vaultix_generator::escape;
 use vaultix_units::{decrypt, header, stack};
 
 use super::{Entry, Unwrapped};
-use crate::error::{Error, Exit, Result, one_line};
+use crate::error::{Error, Exit, Result};
 use crate::identity::{self, Key};
 use crate::prompt::{Answer, Prompt, Question};
 
@@ -26,7 +27,7 @@ pub(super) fn unlock(
     purpose: &str,
     prompt: &Prompt,
 ) -> Result<identity::Identities> {
-    let what = format!("passphrase of {}", one_line(&entry.path.display().to_string()));
+    let what = format!("passphrase of {}", escape::line(&entry.path.display().to_string()));
     let mut complaint = None;
     for _ in 0..ATTEMPTS {
         let Some(answer) = prompt.secret(&Question { what: &what, purpose, complaint })? else {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::Write;
 
+use vaultix_generator::escape;
 use vaultix_generator::profile::Invalid;
 use vaultix_generator::status::Status;
 
@@ -67,13 +68,7 @@ pub fn say(level: Level, text: &str) {
         });
     }
     line.push_str("vaultix-decrypt: ");
-    for character in text.chars() {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
+    line.push_str(&escape::line(text));
     line.push('\n');
     let _ = std::io::stderr().write_all(line.as_bytes());
 }

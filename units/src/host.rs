@@ -175,13 +175,13 @@ fn is_missing(reason: &Reason) -> bool {
     matches!(reason, Reason::Read(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
 }
 
-/// Returns the directory above `path` that should be a mount point and is none, with its unit.
+/// Returns `path`, or the directory above it, that should be a mount point and is none, with its unit.
 ///
 /// What should be mounted is what fstab(5) names and what the units in systemd's directories mount.
 fn unmounted(path: &Path) -> Option<(PathBuf, String)> {
     let mounted = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points: Vec<&str> = mounted.lines().filter_map(|line| line.split(' ').nth(4)).collect();
-    path.ancestors().skip(1).find_map(|directory| {
+    path.ancestors().find_map(|directory| {
         let text = directory.to_str()?;
         if text == "/" || points.contains(&text) {
             return None;
