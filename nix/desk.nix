@@ -49,7 +49,7 @@ in
       description = ''
         File with the master identity, which decrypts every secret at the desk.
 
-        A string, so that it stays out of the Nix store. With `null`, `vaultix` needs `--identity`.
+        A string, so that it stays out of the Nix store: an absolute path, one after `~/`, or one that is relative to the flake. With `null`, `vaultix` needs `--identity`.
       '';
     };
 
