@@ -144,6 +144,8 @@ in
           Where the file system in memory is mounted that holds the plaintexts.
 
           It is ramfs, which is never swapped out.
+
+          Another value takes a reboot: until then the plaintexts of before stay where they were.
         '';
       };
 
