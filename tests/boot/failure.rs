@@ -170,13 +170,7 @@ pub fn no_profile(system: System) {
 
 /// `vaultix=off` on the kernel command line turns everything off, and a switch passes by.
 pub fn turned_off(system: System) {
-    let mut host = Scenario::new(system, "off");
-    host.nixos();
-    host.file("/etc/users", "alice 1500\n");
-    host.secret("token", "hunter2");
-    let mut profile = host.profile().clone();
-    profile["secrets"]["more"] = json!({ "cipher": host.store("more", "1") });
-    host.next("two", &profile);
+    let mut host = with_one_secret_more(system, "off");
     host.kernel("vaultix=off");
     let boot = host.run(
         r"
@@ -195,18 +189,24 @@ pub fn turned_off(system: System) {
 
 /// The last word on the kernel command line counts, for a switch, too.
 pub fn turned_on_again(system: System) {
-    let mut host = Scenario::new(system, "onagain");
+    let mut host = with_one_secret_more(system, "onagain");
+    host.kernel("vaultix=off");
+    host.kernel("vaultix=on");
+    let boot = host.run("switch two; note texts cat /run/vaultix/token /run/vaultix/more");
+    assert_eq!(boot.status("two.switch"), 0, "{}", boot.text("two.switch"));
+    assert_eq!(boot.text("texts"), "hunter21");
+}
+
+/// Returns a host with a secret, and a profile `two` to switch to that has one more.
+fn with_one_secret_more(system: System, name: &str) -> Scenario {
+    let mut host = Scenario::new(system, name);
     host.nixos();
     host.file("/etc/users", "alice 1500\n");
     host.secret("token", "hunter2");
     let mut profile = host.profile().clone();
     profile["secrets"]["more"] = json!({ "cipher": host.store("more", "1") });
     host.next("two", &profile);
-    host.kernel("vaultix=off");
-    host.kernel("vaultix=on");
-    let boot = host.run("switch two; note texts cat /run/vaultix/token /run/vaultix/more");
-    assert_eq!(boot.status("two.switch"), 0, "{}", boot.text("two.switch"));
-    assert_eq!(boot.text("texts"), "hunter21");
+    host
 }
 
 /// Fails if the generator has made anything, or a unit of ours is active.
