@@ -77,6 +77,10 @@ mod traces;
 #[path = "boot/template.rs"]
 mod template;
 
+/// From an older release to this one.
+#[path = "boot/upgrade.rs"]
+mod upgrade;
+
 /// Makes a test of each scenario for each system that it is listed for.
 macro_rules! scenarios {
     ($($system:ident = $which:ident { $($module:ident :: $scenario:ident,)+ })+) => {
@@ -147,6 +151,7 @@ on_both! {
     load::two_switches_at_once,
     load::accounts_are_being_written,
     load::a_clock_that_went_back,
+    upgrade::the_previous_release_boots,
     ;
     // systemd 252 does not boot without CAP_SYS_ADMIN.
     failure::not_a_ramfs,

@@ -49,6 +49,15 @@ reencrypt() {
     cp "/fixtures/$2" "/etc/vaultix/cache/$1.new" && mv "/etc/vaultix/cache/$1.new" "/etc/vaultix/cache/$1"
 }
 
+# upgrade: puts the product under test where that of an older release was installed, as the new /etc does in a switch.
+# systemd has not read it yet; the next switch does that.
+upgrade() {
+    (cd /opt/previous/lib/systemd/system && printf '/etc/systemd/system/%s\n' *) | xargs rm --
+    cp /upgrade/* /etc/systemd/system
+    ln -sfn /opt/vaultix/lib/systemd/system-generators/vaultix-generator /etc/systemd/system-generators/vaultix-generator
+    ln -sfn /opt/vaultix/bin/vaultix-decrypt /usr/local/bin/vaultix-decrypt
+}
+
 # switch NAME: what NixOS's switch-to-configuration does when /next/NAME becomes the running configuration, step by
 # step: the check before anything is touched, the new /etc, reset-failed, daemon-reload, the restart of
 # sysinit-reactivation.target, and the start of the targets that are active. Where there is a list of users in

@@ -32,10 +32,26 @@ impl Scenario {
     /// Prepares a host with the product installed, an ed25519 host key at the usual place, and a profile without any
     /// secret.
     pub fn new(system: System, name: &str) -> Self {
+        Self::with(system, name, |container| container.install(prefix()))
+    }
+
+    /// The same with the product of an older commit, which is built if need be. The script's `upgrade` puts the product
+    /// under test into its place.
+    pub fn previous(system: System, name: &str, commit: &str) -> Self {
+        let previous = xtask::previous::prefix(commit).unwrap();
+        Self::with(system, name, |container| container.install_previous(&previous, prefix()))
+    }
+
+    /// The same with what `install` installs.
+    fn with(
+        system: System,
+        name: &str,
+        install: impl FnOnce(&mut Container) -> xtask::workspace::Result<()>,
+    ) -> Self {
         let root = system.root().unwrap();
         let mut container = Container::new(&root, &format!("{name}-{}", system.name()))
             .expect("boot tests run as root");
-        container.install(prefix()).unwrap();
+        install(&mut container).unwrap();
         let recipient = ssh_key(&container.layer("/etc/ssh/ssh_host_ed25519_key"), "ed25519");
         let profile = json!({
             "version": 1,

@@ -24,6 +24,9 @@ pub const LOAD: &str = "VAULTIX_LOAD";
 /// Not where it is outside: that may be in `/tmp`, and systemd 257 gives generators a `/tmp` of their own.
 pub const PREFIX: &str = "/opt/vaultix";
 
+/// Where the prefix of an older release is found, if there is one.
+pub const PREVIOUS: &str = "/opt/previous";
+
 /// A system that can boot: a root directory that nobody writes to, and what is laid over it.
 ///
 /// Dropping it kills what still runs and removes all of it. That also happens when this process is
@@ -75,7 +78,7 @@ impl Container {
         container.put("/etc/fstab", "")?;
         container.link("/var/log/journal", "/out/journal")?;
         // Without these, a soft reboot would take away the product and the folder that results go to.
-        for mount in ["opt-vaultix", "out"] {
+        for mount in ["opt-vaultix", "opt-previous", "out"] {
             let place = format!("/etc/systemd/system/{mount}.mount.d/stay.conf");
             container.put(&place, "[Unit]\nDefaultDependencies=no\n")?;
         }
@@ -127,21 +130,43 @@ impl Container {
     ///
     /// Those of the file system.
     pub fn install(&mut self, prefix: &Path) -> Result<()> {
+        self.bind(prefix, PREFIX, "/etc/systemd/system")?;
+        self.run_from(PREFIX)
+    }
+
+    /// Installs the product of `previous`, which is seen inside at [`PREVIOUS`], as [`Self::install`] does, and has that
+    /// of `prefix` ready for a script to take its place: at [`PREFIX`], its static units in `/upgrade`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub fn install_previous(&mut self, previous: &Path, prefix: &Path) -> Result<()> {
+        self.bind(previous, PREVIOUS, "/etc/systemd/system")?;
+        self.bind(prefix, PREFIX, "/upgrade")?;
+        self.run_from(PREVIOUS)
+    }
+
+    /// Shows `prefix` inside at `place`, read-only, and copies its static units to the folder `units`.
+    fn bind(&mut self, prefix: &Path, place: &str, units: &str) -> Result<()> {
         let shown = prefix.display().to_string();
-        self.nspawn(&format!("--bind-ro={shown}:{PREFIX}"));
-        let generator = "systemd/system-generators/vaultix-generator";
-        self.link(&format!("/etc/{generator}"), &format!("{PREFIX}/lib/{generator}"))?;
-        self.link("/usr/local/bin/vaultix-decrypt", &format!("{PREFIX}/bin/vaultix-decrypt"))?;
-        let units = prefix.join("lib/systemd/system");
-        if units.exists() {
-            for entry in fs::read_dir(units)? {
+        self.nspawn(&format!("--bind-ro={shown}:{place}"));
+        let source = prefix.join("lib/systemd/system");
+        if source.exists() {
+            for entry in fs::read_dir(source)? {
                 let entry = entry?;
                 let name = entry.file_name().to_string_lossy().into_owned();
-                let text = fs::read_to_string(entry.path())?.replace(&shown, PREFIX);
-                self.put(&format!("/etc/systemd/system/{name}"), text)?;
+                let text = fs::read_to_string(entry.path())?.replace(&shown, place);
+                self.put(&format!("{units}/{name}"), text)?;
             }
         }
         Ok(())
+    }
+
+    /// Lets systemd and `PATH` find the programs at `place`.
+    fn run_from(&self, place: &str) -> Result<()> {
+        let generator = "systemd/system-generators/vaultix-generator";
+        self.link(&format!("/etc/{generator}"), &format!("{place}/lib/{generator}"))?;
+        self.link("/usr/local/bin/vaultix-decrypt", &format!("{place}/bin/vaultix-decrypt"))
     }
 
     /// Has all that the container leaves on its disk searched for `text` once the machine is off. The paths of files

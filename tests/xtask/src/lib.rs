@@ -4,6 +4,8 @@ pub mod aloud;
 pub mod canary;
 pub mod container;
 pub mod packages;
+pub mod previous;
+pub mod product;
 pub mod rage;
 pub mod system;
 pub mod triple;

@@ -7,10 +7,9 @@ use std::path::Path;
 
 use argh::FromArgs;
 use xshell::{Shell, cmd};
+use xtask::product::{self, File};
 use xtask::triple;
 use xtask::workspace::{self, Result};
-
-use crate::install::{self, File};
 
 /// Build generator and helper twice, from two folders and with two homes of cargo, and compare the bytes
 #[derive(FromArgs)]
@@ -54,7 +53,7 @@ fn build(sh: &Shell, folder: &Path) -> Result<Vec<File>> {
     symlink(workspace::cargo_home(sh).join("registry"), home.join("registry"))?;
     let _home = sh.push_env("CARGO_HOME", &home);
     let _here = sh.push_dir(&tree);
-    install::boot_side(sh, &folder.join("target"))
+    product::boot_side(sh, &folder.join("target"), &[])
 }
 
 /// Copies what git tracks, as it lies in the work tree, to `tree`.

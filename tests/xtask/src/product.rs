@@ -1,0 +1,135 @@
+//! sources → the files that are installed below a prefix.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::{env, process};
+
+use xshell::{Shell, cmd};
+
+use crate::triple;
+use crate::workspace::{self, Result};
+
+/// One file to install.
+pub struct File {
+    /// Where it goes, relative to the prefix.
+    pub place: PathBuf,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+/// Builds the generator and the helper of the work tree that `sh` is in, into the folder `built`.
+///
+/// Each alone, since one call for several packages unites their features and would pull the desk's into the helper.
+/// They are static: no dynamic loader to wait for at boot, and they run on a host whose libraries are not there yet.
+/// With `--target`, the flags for that leave build scripts and proc macros alone, which must be dynamic.
+///
+/// Cargo gets `options` beside those for a release. The same sources give the same bytes wherever they lie: where crates were unpacked, which panics would tell, is
+/// left out.
+///
+/// # Errors
+///
+/// The build's.
+pub fn boot_side(sh: &Shell, built: &Path, options: &[&str]) -> Result<Vec<File>> {
+    let cargo = cargo();
+    let triple = triple::boot_side(sh)?;
+    let crates = workspace::cargo_home(sh).join("registry/src");
+    let mut flags: Vec<String> =
+        sh.var("RUSTFLAGS").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    flags.extend(["-Ctarget-feature=+crt-static", "-Crelocation-model=static"].map(str::to_owned));
+    flags.push(format!("--remap-path-prefix={}=crates", crates.display()));
+    // Unlike RUSTFLAGS, it may have spaces in a flag.
+    let flags = flags.join("\u{1f}");
+    let mut files = Vec::new();
+    for (package, name, place) in [
+        ("vaultix-generator", "vaultix-generator", "lib/systemd/system-generators"),
+        ("vaultix-units", "vaultix-decrypt", "bin"),
+    ] {
+        cmd!(
+            sh,
+            "{cargo} build --quiet --release --locked -p {package} --target {triple} --target-dir {built}
+                {options...}"
+        )
+        .env("CARGO_ENCODED_RUSTFLAGS", &flags)
+        .run()?;
+        files.push(program(&built.join(&triple).join("release"), name, place)?);
+    }
+    Ok(files)
+}
+
+/// Returns the cargo that runs this program, or else the one in `PATH`.
+#[must_use]
+pub fn cargo() -> String {
+    env::var("CARGO").unwrap_or_else(|_| "cargo".into())
+}
+
+/// Returns the built program `name` as a file to install in `place`.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub fn program(built: &Path, name: &str, place: &str) -> Result<File> {
+    Ok(File { place: Path::new(place).join(name), bytes: read(&built.join(name))?, mode: 0o755 })
+}
+
+/// Returns the static units of the sources in `root`, to run from `prefix`; all other units are made by the generator.
+///
+/// # Errors
+///
+/// A placeholder that is not known here.
+pub fn units(root: &Path, prefix: &Path) -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    for name in ["vaultix-switch-early.service", "vaultix-switch.service"] {
+        let source = root.join("units").join(format!("{name}.in"));
+        if !source.exists() {
+            continue;
+        }
+        let text = String::from_utf8(read(&source)?)?
+            .replace("@BINDIR@", &prefix.join("bin").display().to_string());
+        if let Some(line) = text.lines().find(|line| !line.starts_with('#') && line.contains('@')) {
+            return Err(format!("{} has a line nobody fills in: {line}", source.display()).into());
+        }
+        let place = Path::new("lib/systemd/system").join(name);
+        files.push(File { place, bytes: text.into_bytes(), mode: 0o644 });
+    }
+    Ok(files)
+}
+
+/// Reads a file; the error has its name.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
+}
+
+/// Puts each of `files` in its place below `folder`.
+///
+/// # Errors
+///
+/// Those of the file system, with the file's name.
+pub fn write(folder: &Path, files: &[File]) -> Result<()> {
+    for file in files {
+        put(&folder.join(&file.place), file)
+            .map_err(|error| format!("cannot install {}: {error}", file.place.display()))?;
+    }
+    Ok(())
+}
+
+/// Puts `file` at `path`, in one step: beside it first, then renamed.
+fn put(path: &Path, file: &File) -> Result<()> {
+    let folder = path.parent().ok_or("no folder to put it in")?;
+    fs::create_dir_all(folder)?;
+    let beside = folder.join(format!(".vaultix-install-{}", process::id()));
+    let done = fs::write(&beside, &file.bytes)
+        .and_then(|()| fs::set_permissions(&beside, fs::Permissions::from_mode(file.mode)))
+        .and_then(|()| fs::rename(&beside, path));
+    if done.is_err() {
+        // The first error is the one to tell; what is left beside has a name that says what it is.
+        let _ = fs::remove_file(&beside);
+    }
+    Ok(done?)
+}
