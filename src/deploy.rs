@@ -1,22 +1,14 @@
 //! VERB one profile → its secrets in place on this machine, without systemd.
 
-use std::fs::DirBuilder;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
-
-use rustix::mount::{MountFlags, mount};
-use vaultix_generator::profile::{Profile, Side};
+use vaultix_generator::profile::Side;
 use vaultix_units::failure::Failure;
+use vaultix_units::mounts;
 use vaultix_units::switch::{Jobs, Phase, switch};
 
 use crate::cli::{Cli, Deploy};
 use crate::error::{self, Error, Exit, Result};
 use crate::profiles;
 use crate::report::{self, Report, Volume};
-
-/// Type of a ramfs, from linux/magic.h.
-const RAMFS: u64 = 0x8584_58f6;
 
 /// Does what the units would do.
 ///
@@ -31,9 +23,10 @@ pub fn run(args: &Deploy, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
     let profile = profiles::read(path, Side::Host)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022)); // Whatever the user's is.
-    ensure_mounted(&profile)?;
+    mounts::mount(&profile.settings)
+        .map_err(|failure| as_error("cannot deploy".to_owned(), &failure).fix("run it as root"))?;
     report::detail(format_args!(
-        "a ramfs is on {}",
+        "the ramfs is shown at {}",
         profile.settings.decrypted_mount_point.display()
     ));
     let phases: &[Phase] =
@@ -66,27 +59,4 @@ fn as_error(what: String, failure: &Failure) -> Error {
         _ => Exit::SomeFailed,
     };
     Error::new(exit, what).because(&failure.reason)
-}
-
-/// Mounts the ramfs, as the mount unit would, unless it is there.
-fn ensure_mounted(profile: &Profile) -> Result<()> {
-    let point = &profile.settings.decrypted_mount_point;
-    if is_ramfs(point) {
-        return Ok(());
-    }
-    let make = || -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o755).create(point)?;
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        Ok(mount("ramfs", point, "ramfs", flags, c"mode=0751")?)
-    };
-    make().map_err(|error| {
-        Error::new(Exit::CantCreate, format!("cannot mount a ramfs on {}", point.display()))
-            .because(error)
-            .fix("run it as root")
-    })
-}
-
-/// Returns whether `path` is on a ramfs.
-fn is_ramfs(path: &Path) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(RAMFS))
 }

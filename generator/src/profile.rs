@@ -31,6 +31,12 @@ pub const MAX_BYTES: u64 = 16 << 20;
 /// First component that no item's `name` may have: a generation keeps its own record there.
 pub const RESERVED_NAME: &str = ".vaultix";
 
+/// The directory that the ramfs is mounted in. Only root may enter it, so nobody else can write where plaintexts are.
+pub const PRIVATE_DIR: &str = "/run/vaultix.private";
+
+/// Where the ramfs is mounted: in [`PRIVATE_DIR`]. What users see of it is at [`Settings::decrypted_mount_point`].
+pub const RAMFS_PATH: &str = "/run/vaultix.private/ramfs";
+
 /// The field of a profile that holds the secrets.
 const SECRETS: &str = "secrets";
 /// The field of a profile that holds the templates.
@@ -73,7 +79,7 @@ pub struct Settings {
     pub decrypted_dir: PathBuf,
     /// The same for early items; default `/run/vaultix-for-user`.
     pub decrypted_dir_for_user: PathBuf,
-    /// Where the ramfs is mounted that holds the generations; default `/run/vaultix.d`.
+    /// Where the ramfs that holds the generations is shown, read-only; default `/run/vaultix.d`.
     pub decrypted_mount_point: PathBuf,
     /// The host's directory in the cache: one path component.
     pub host_identifier: String,

@@ -6,14 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::escape;
-use crate::profile::{self, Placement, Profile, Settings, USERS};
+use crate::profile::{self, Placement, Profile, RAMFS_PATH, Settings, USERS};
 
 /// Text of an item's unit.
 const ITEM: &str = include_str!("../../units/vaultix-item@.service.in");
 /// Text of the target.
 const TARGET: &str = include_str!("../../units/vaultix.target.in");
-/// Text of the mount.
-const MOUNT: &str = include_str!("../../units/ramfs.mount.in");
+/// Text of the mount that only root may enter.
+const RAMFS: &str = include_str!("../../units/vaultix-ramfs.mount.in");
+/// Text of the mount that shows it to everybody, read-only.
+const VIEW: &str = include_str!("../../units/vaultix-view.mount.in");
+/// Text of the unit that hides the ramfs of an earlier release.
+const CONVERT: &str = include_str!("../../units/vaultix-convert.service.in");
 /// Text of the unit that fails for a profile.
 const BAD_PROFILE: &str = include_str!("../../units/vaultix-profile.service.in");
 /// Text of the unit that waits for a key.
@@ -30,6 +34,8 @@ const SWITCH: &str = include_str!("../../units/switch.conf.in");
 pub const TARGET_UNIT: &str = "vaultix.target";
 /// Name of the unit that fails for a profile.
 pub const PROFILE_UNIT: &str = "vaultix-profile.service";
+/// Name of the unit that hides the ramfs of an earlier release.
+const CONVERT_UNIT: &str = "vaultix-convert.service";
 /// Name of the unit that tries again with a host key that came late.
 const LATE_KEY_SERVICE_UNIT: &str = "vaultix-late-key.service";
 
@@ -92,25 +98,17 @@ pub struct Programs<'a> {
 #[must_use]
 pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     let settings = &profile.settings;
-    let mount = escape::path_unit(&settings.decrypted_mount_point.to_string_lossy(), "mount");
+    let view = escape::path_unit(&settings.decrypted_mount_point.to_string_lossy(), "mount");
+    let mounts = format!("{view} {CONVERT_UNIT}");
     let source = escape::value(&programs.profile.to_string_lossy());
-    let mut files = vec![
-        text(
-            mount.clone(),
-            MOUNT,
-            &[
-                ("PROFILE", &source),
-                ("WHERE", &escape::value(&settings.decrypted_mount_point.to_string_lossy())),
-            ],
-        ),
-        text(TARGET_UNIT, TARGET, &[("PROFILE", &source)]),
-        want("sysinit.target", TARGET_UNIT),
-    ];
+    let mut files = mount(&view, settings, programs).to_vec();
+    files.push(text(TARGET_UNIT, TARGET, &[("PROFILE", &source)]));
+    files.push(want("sysinit.target", TARGET_UNIT));
     files.extend(late_key(settings, &source));
 
     let mut consumers = Consumers::default();
     let key_mounts = key_mounts(settings);
-    files.extend(switch(&mount, &key_mounts));
+    files.extend(switch(&mounts, &key_mounts));
     let normal = normal_order(&key_mounts);
     let early = format!("Before={}", USERS.join(" "));
     let (template, command) = (bare(ITEM), command(programs));
@@ -128,7 +126,8 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
             ("KIND", item.kind.name()),
             ("ID", &escape::value(item.id)),
             ("PROFILE", &source),
-            ("MOUNT", &mount),
+            ("MOUNTS", &mounts),
+            ("VIEW", &view),
             ("ORDER", &order),
             ("EXEC", &command(item.kind, item.id)),
         ];
@@ -143,6 +142,26 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     }
     files.extend(consumers.render());
     files
+}
+
+/// Renders the two mounts, `view` being the name of the second, and the unit that makes them out of the one mount of an
+/// earlier release.
+///
+/// Whoever needs the mounts wants that unit, too, and not only by way of them: systemd drops the job of a mount that is active,
+/// and all that only this job has pulled in.
+fn mount(view: &str, settings: &Settings, programs: &Programs) -> [UnitFile; 3] {
+    let ramfs = escape::path_unit(RAMFS_PATH, "mount");
+    let exec = format!("{} convert{}", helper(programs), profile_option(programs));
+    let fields = [
+        ("PROFILE", &*escape::value(&programs.profile.to_string_lossy())),
+        ("RAMFS", &ramfs),
+        ("RAMFS_PATH", RAMFS_PATH),
+        ("VIEW", view),
+        ("VIEW_PATH", &escape::value(&settings.decrypted_mount_point.to_string_lossy())),
+        ("EXEC", &exec),
+    ];
+    [(&*ramfs, RAMFS), (view, VIEW), (CONVERT_UNIT, CONVERT)]
+        .map(|(unit, template)| text(unit, template, &fields))
 }
 
 /// Renders the one unit of a profile that cannot be used: it fails with `reason`.
@@ -232,9 +251,9 @@ fn normal_order(key_mounts: &str) -> String {
 }
 
 /// Renders drop-ins for the two static units. The early one waits for no key, as early items do not.
-fn switch(mount: &str, key_mounts: &str) -> [UnitFile; 2] {
-    let all = format!("{mount} {key_mounts}");
-    [("vaultix-switch-early", mount), ("vaultix-switch", all.trim_end())].map(|(unit, mounts)| {
+fn switch(mounts: &str, key_mounts: &str) -> [UnitFile; 2] {
+    let all = format!("{mounts} {key_mounts}");
+    [("vaultix-switch-early", mounts), ("vaultix-switch", all.trim_end())].map(|(unit, mounts)| {
         text(format!("{unit}.service.d/50-vaultix.conf"), SWITCH, &[("MOUNTS", mounts)])
     })
 }
@@ -284,14 +303,23 @@ fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
     files
 }
 
-/// Returns what makes the command line of an item's unit.
-fn command(programs: &Programs) -> impl Fn(Kind, &str) -> String {
-    let helper = escape::program(&programs.helper.to_string_lossy());
-    let profile = if programs.profile == Path::new(profile::DEFAULT_PATH) {
+/// Returns the helper as the first word of a command line.
+fn helper(programs: &Programs) -> String {
+    escape::program(&programs.helper.to_string_lossy())
+}
+
+/// Returns the words that name the profile to the helper, a space before each; none where it is the one that it takes anyway.
+fn profile_option(programs: &Programs) -> String {
+    if programs.profile == Path::new(profile::DEFAULT_PATH) {
         String::new()
     } else {
         format!(" --profile {}", escape::argument(&programs.profile.to_string_lossy()))
-    };
+    }
+}
+
+/// Returns what makes the command line of an item's unit.
+fn command(programs: &Programs) -> impl Fn(Kind, &str) -> String {
+    let (helper, profile) = (helper(programs), profile_option(programs));
     move |kind, id| format!("{helper} {}{profile} -- {}", kind.name(), escape::argument(id))
 }
 

@@ -36,8 +36,10 @@ pub fn every_secret_arrives(system: System) {
         plain /run/vaultix/a/b/c | cmp - /fixtures/deep
         plain '/run/vaultix/its name' | cmp - /fixtures/other-id
         note fstype stat --file-system --format=%T /run/vaultix.d
-        note mount findmnt --noheadings --output=SOURCE,FSTYPE,OPTIONS /run/vaultix.d
-        note mountpoint stat --format='%a %u %g' /run/vaultix.d /run/vaultix.d/1
+        note mount sh -c 'for it in /run/vaultix.d /run/vaultix.private/ramfs; do
+            findmnt --noheadings --output=SOURCE,FSTYPE,OPTIONS $it; done'
+        note mountpoint stat --format='%a %u %g' /run/vaultix.d /run/vaultix.d/1 \
+            /run/vaultix.private /run/vaultix.private/ramfs
         note current readlink --canonicalize /run/vaultix
         note order systemctl show --property=ActiveEnterTimestampMonotonic --value \
             vaultix-secret@big.service vaultix.target sysinit.target
@@ -54,9 +56,9 @@ pub fn every_secret_arrives(system: System) {
     let mut files: Vec<_> = files.lines().collect();
     files.sort_unstable();
     let expected = [
-        " d 751 0 0",
-        "a d 751 0 0",
-        "a/b d 751 0 0",
+        " d 711 0 0",
+        "a d 711 0 0",
+        "a/b d 711 0 0",
         "a/b/c f 400 0 0",
         "big f 440 0 0",
         "empty f 400 0 0",
@@ -68,10 +70,15 @@ pub fn every_secret_arrives(system: System) {
     pretty_assertions::assert_eq!(files, expected);
     assert_eq!(boot.text("fstype"), "ramfs");
     let mount = boot.text("mount");
+    let (view, hidden) = mount.split_once('\n').unwrap();
     for flag in ["ramfs", "nosuid", "nodev", "noexec"] {
-        assert!(mount.contains(flag), "{flag} in {mount}");
+        assert!(view.contains(flag) && hidden.contains(flag), "{flag} in {mount}");
     }
-    assert_eq!(boot.text("mountpoint"), "751 0 0\n751 0 0");
+    assert!(
+        view.contains(" ro,") && hidden.contains(" rw,"),
+        "only one can be written to: {mount}"
+    );
+    assert_eq!(boot.text("mountpoint"), "711 0 0\n711 0 0\n700 0 0\n711 0 0");
     assert_eq!(boot.text("records"), "700", "what is kept about a generation is root's business");
     assert_eq!(boot.text("current"), "/run/vaultix.d/1");
 
@@ -159,8 +166,8 @@ pub fn any_name_will_do(system: System) {
     host.consumer("user", "/run/vaultix/two words");
     let boot = host.run(
         r"
-        cp --recursive /run/vaultix/. /run/vaultix.d/copy
-        find /run/vaultix.d/copy -type f -exec sed -i -f /canary/plain.sed {} +
+        cp --recursive /run/vaultix/. /run/vaultix.private/ramfs/copy
+        find /run/vaultix.private/ramfs/copy -type f -exec sed -i -f /canary/plain.sed {} +
         note diff diff --recursive --exclude=.vaultix /fixtures /run/vaultix.d/copy
         note state systemctl is-system-running
         note after systemctl show --property=After --value user.service
@@ -292,7 +299,7 @@ pub fn the_helper_has_few_rights(system: System) {
         note unit systemctl show '{unit}' --property=NoNewPrivileges,CapabilityBoundingSet,UMask,LimitCORE \
             --property=MemoryDenyWriteExecute,TimeoutStartUSec,RemainAfterExit
         # The lock makes a helper wait where it can be looked at.
-        exec 9</run/vaultix.d
+        exec 9</run/vaultix.private
         flock --exclusive 9
         vaultix-decrypt secret -- token 9<&- &
         until grep --quiet 'core file size  *0  *0 ' /proc/$!/limits || [ ! -d /proc/$! ]; do :; done
@@ -305,7 +312,7 @@ pub fn the_helper_has_few_rights(system: System) {
     let shown = boot.text("unit");
     for line in [
         "NoNewPrivileges=yes",
-        "CapabilityBoundingSet=cap_chown cap_dac_override cap_dac_read_search cap_fowner",
+        "CapabilityBoundingSet=cap_chown cap_dac_override cap_fowner",
         "UMask=0077",
         "LimitCORE=0",
         "MemoryDenyWriteExecute=yes",

@@ -1,9 +1,13 @@
-# Runs one command with one fault in it, on a ramfs of its own. fault.rs starts it in a mount namespace of its own.
+# Runs one command with one fault in it, on a ramfs of its own, mounted as the units would. fault.rs starts it in a mount namespace of its own.
 # Arguments: WORK WHAT FAULT, where FAULT is what strace shall inject; or "deaf", where systemd cannot be reached; or
 # "memory", where it is killed when it would end; or "trace"; or nothing.
 set -u
 work=$1 what=$2 fault=$3
-mount -t ramfs -o mode=0751,nosuid,nodev,noexec vaultix-ramfs "$work/ramfs" || exit 99
+mount -t tmpfs -o mode=0755 run /run &&
+    mkdir -p -m 0700 /run/vaultix.private && mkdir /run/vaultix.private/ramfs &&
+    mount -t ramfs -o mode=0711,nosuid,nodev,noexec ramfs /run/vaultix.private/ramfs &&
+    mount --bind -o ro,nosuid,nodev,noexec /run/vaultix.private/ramfs "$work/ramfs" || exit 99
+hidden=/run/vaultix.private/ramfs
 mount -t tmpfs -o mode=0755 vaultix-run "$work/run" || exit 99
 : >"$work/run/told" # By the stand-in for systemctl.
 
@@ -69,11 +73,11 @@ ending() {
         kill -0 "$tracer" 2>/dev/null || return 97 # It has ended in some other way.
         sleep .02
     done
-    memory "$pid" | od -An -v -tx1 | tr -d ' \n' >"$work/ramfs/memory"
+    memory "$pid" | od -An -v -tx1 | tr -d ' \n' >"$hidden/memory"
     for text in marker key seed long profile; do
-        echo "memory $text $(grep -cF -f "$work/$text.hex" "$work/ramfs/memory")"
+        echo "memory $text $(grep -cF -f "$work/$text.hex" "$hidden/memory")"
     done
-    rm "$work/ramfs/memory"
+    rm "$hidden/memory"
     kill -KILL "$pid" "$tracer"
     wait "$tracer"
 }

@@ -154,7 +154,7 @@ pub fn dependencies_of_their_own(system: System) {
         reencrypt token v3;     step changed restart $unit
         reencrypt token v4;     step reload reload $unit
         note conf cat /run/vaultix/conf
-        rm /run/vaultix/conf;   step template reload vaultix-template@conf.service
+        rm /run/vaultix.private/ramfs/1/conf; step template reload vaultix-template@conf.service
         note again cat /run/vaultix/conf
         step stop stop $unit
         "#,
@@ -208,7 +208,7 @@ pub fn a_profile_that_was_replaced_meanwhile(system: System) {
     let boot = host.run(
         r"
         mkfifo /run/held
-        flock --close --exclusive /run/vaultix.d sh -c 'echo >/run/held; exec sleep infinity' &
+        flock --close --exclusive /run/vaultix.private sh -c 'echo >/run/held; exec sleep infinity' &
         read -r _ </run/held
         reencrypt token v2
         systemctl --no-block restart vaultix-secret@token.service
@@ -243,7 +243,7 @@ pub fn a_switch_whose_profile_is_replaced_meanwhile(system: System) {
     let boot = host.run(
         r"
         mkfifo /run/held
-        flock --close --exclusive /run/vaultix.d sh -c 'echo >/run/held; exec sleep infinity' &
+        flock --close --exclusive /run/vaultix.private sh -c 'echo >/run/held; exec sleep infinity' &
         read -r _ </run/held
         cp /next/v2/profile.json /etc/vaultix/profile.json
         systemctl --no-block start vaultix-switch.service

@@ -222,7 +222,7 @@ pub fn first_activation(system: System) {
 }
 
 /// Ten switches in a row, of early items, too, keep as many generations as asked for, an older profile can come back,
-/// and what did not change takes no key.
+/// and what did not change but for its name takes no key.
 pub fn ten_switches(system: System) {
     let mut host = Scenario::new(system, "ten");
     host.nixos();
@@ -232,6 +232,8 @@ pub fn ten_switches(system: System) {
     host.secret("early", "e0");
     host.profile()["beforeUserborn"] = json!(["early"]);
     host.profile()["placeholder"] = json!({ "keep": placeholder("keep") });
+    host.profile()["templates"] =
+        json!({ "conf": { "content": format!("<{}>", placeholder("keep")) } });
     let base = host.profile().clone();
     host.next("base", &base);
     let mut profile = base.clone();
@@ -253,9 +255,8 @@ pub fn ten_switches(system: System) {
     }
     let mut keyless = base.clone();
     keyless["secrets"]["keep"]["name"] = "deep/kept".into();
-    keyless["secrets"]["early"]["mode"] = "0444".into();
+    keyless["secrets"]["early"]["name"] = "sooner".into();
     keyless["secrets"].as_object_mut().unwrap().remove("token");
-    keyless["templates"] = json!({ "conf": { "content": format!("<{}>", placeholder("keep")) } });
     host.next("keyless", &keyless);
     script.push_str("switch base\nmv /etc/ssh/ssh_host_ed25519_key /root\nswitch keyless\n");
     let boot = host.run(&script);
@@ -284,7 +285,7 @@ pub fn ten_switches(system: System) {
     let texts = boot.text("keyless.texts");
     let mut texts: Vec<_> = texts.lines().collect();
     texts.sort_unstable();
-    let expected = ["conf:<kept>", "deep/kept:kept", "early:e0"];
+    let expected = ["conf:<kept>", "deep/kept:kept", "sooner:e0"];
     assert_eq!(texts, expected.map(|text| format!("/run/vaultix/{text}")));
     boot.assert_no_cycle();
 }

@@ -28,6 +28,8 @@ pub enum Verb {
     },
     /// Tell whether every item would decrypt, and write nothing.
     Check,
+    /// Hide the ramfs of an earlier release.
+    Convert,
     /// Print the usage.
     Help,
     /// Print the version.
@@ -63,6 +65,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
         ("template", Some(id)) => Verb::Item(Kind::Template, id),
         ("switch", None) => Verb::Switch { phase },
         ("check", None) => Verb::Check,
+        ("convert", None) => Verb::Convert,
         ("help" | "--help" | "-h", None) => Verb::Help,
         ("version" | "--version" | "-V", None) => Verb::Version,
         _ => return None,
@@ -103,6 +106,7 @@ mod tests {
             (&["template", "--", "a"], Verb::Item(Kind::Template, id())),
             (&["switch"], Verb::Switch { phase: Phase::Normal }),
             (&["check"], Verb::Check),
+            (&["convert"], Verb::Convert),
             (&["help"], Verb::Help),
             (&["--help"], Verb::Help),
             (&["-h"], Verb::Help),

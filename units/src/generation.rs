@@ -9,12 +9,14 @@
 //! /run/vaultix.d/2/.vaultix/gone/UNIT            what an earlier profile put elsewhere, to be taken away
 //! ```
 //!
+//! Nothing here opens a plaintext again: its owner can take a lease on it, and hold up whoever opens it, fcntl(2). What was placed
+//! is known by its record; whoever needs the text decrypts it again.
+//!
 //! What a switch or an item still has to do is written down before its plaintext is there, and struck out once it is
 //! done: a program that is killed on the way leaves it to the next one.
 
 mod note;
 
-use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -27,11 +29,11 @@ use crate::failure::Failure;
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
 use crate::record::Record;
-use crate::replace::{ensure_directory, make_directory, read_file, replace_file};
+use crate::replace::{ensure_directory, make_directory, replace_file};
 pub use note::Note;
 
 /// Mode of the directories of a generation: everyone may pass through, nobody but root may list.
-const PASSABLE: Mode = Mode::from_raw_mode(0o751);
+const PASSABLE: Mode = Mode::from_raw_mode(0o711);
 /// Mode of the generation's own notes.
 const PRIVATE: Mode = Mode::from_raw_mode(0o700);
 
@@ -92,28 +94,6 @@ impl Generation {
             Err(error) => {
                 Err(Failure::path(Status::CantCreat, "look at", self.path_of(name), error))
             }
-        }
-    }
-
-    /// Returns the plaintext that `record` is about, `None` if its file is not, or not any more, as it was placed.
-    ///
-    /// Whoever owns the file may write to it, take a lease on it, or make it larger than all memory. What comes out of
-    /// that must not get into the files of others, nor keep them from coming.
-    ///
-    /// # Errors
-    ///
-    /// [`Status::CantCreat`], with the path: it cannot be read for another reason.
-    pub fn placed(&self, record: &Record) -> Result<Option<Plaintext>, Failure> {
-        use ErrorKind::{FileTooLarge, InvalidInput, IsADirectory, NotFound, WouldBlock};
-        match read_file(&self.root, &*record.name) {
-            Ok(plaintext) => Ok(Some(plaintext).filter(|it| it.digest() == record.digest)),
-            Err(error) => match error.kind() {
-                FileTooLarge | InvalidInput | IsADirectory | NotFound | WouldBlock => Ok(None),
-                _ => {
-                    let path = self.path_of(&record.name);
-                    Err(Failure::path(Status::CantCreat, "read", path, error))
-                }
-            },
         }
     }
 

@@ -17,6 +17,7 @@ use crate::header::{self, Recipient};
 use crate::identity::{self, HostIdentities, Reason};
 use crate::plaintext::Plaintext;
 use crate::record::secret_inputs;
+use crate::render::Plaintexts;
 use crate::template::{Value, fill};
 
 /// Decrypts for one host. Its keys are read when they are first needed, and once.
@@ -211,6 +212,13 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 
 /// A plaintext, and what it was made from.
 pub type Decrypted = Result<(Plaintext, [u8; 32]), Failure>;
+
+/// Returns the plaintexts of those of `secrets` that were `decrypted`, by id.
+#[must_use]
+pub fn plaintexts<'a>(secrets: &[&'a Secret], decrypted: &'a [Decrypted]) -> Plaintexts<'a> {
+    let pairs = secrets.iter().zip(decrypted);
+    pairs.filter_map(|(secret, made)| Some((&*secret.id, &made.as_ref().ok()?.0))).collect()
+}
 
 /// Decrypts `secrets` on all processors; the results stand in the same order.
 #[must_use]

@@ -14,7 +14,7 @@ use crate::path;
 use crate::plaintext::Plaintext;
 use crate::ramfs::Ramfs;
 use crate::record::{self, Record};
-use crate::render::{files, render, users_of};
+use crate::render::{render_afresh, users_of};
 use crate::subject::Subject;
 use crate::systemctl::{self, Job, USERBORN, queue};
 
@@ -48,15 +48,15 @@ fn place_secret(
     let host = Host::new(settings);
     // Inputs before the decryption: what is written to meanwhile is taken for changed. Both before the lock.
     let inputs = record::secret_inputs(secret);
-    let made = host.decrypt(secret).map(|plaintext| (inputs, plaintext));
-    let result = place_subject(settings, Subject::Secret(secret), is_current, |_| made);
+    let made = host.decrypt(secret).map(|plaintext| (plaintext, inputs));
+    let result = place_subject(settings, Subject::Secret(secret), is_current, made);
     if result.as_ref().is_err_and(|failure| failure.status == Status::NoPerm) {
         wait_for_keys(&host, settings);
     }
     result?.map_or(Ok(()), |untold| untold.tell(profile, Subject::Secret(secret)))
 }
 
-/// Places a template.
+/// Places a template. Its values are decrypted again: nothing opens the files of others.
 fn place_template(
     profile: &Profile,
     template: &Template,
@@ -64,10 +64,9 @@ fn place_template(
 ) -> Result<(), Failure> {
     let settings = &profile.settings;
     let subject = Subject::Template(template);
-    let untold = place_subject(settings, subject, is_current, |generation| {
-        let inputs = record::template_inputs(template, files(profile, template, generation)?);
-        Ok((inputs, render(profile, template, generation)?))
-    })?;
+    let host = Host::new(settings);
+    let made = render_afresh(profile, template, &host);
+    let untold = place_subject(settings, subject, is_current, made)?;
     untold.map_or(Ok(()), |untold| untold.tell(profile, subject))
 }
 
@@ -78,6 +77,9 @@ pub(crate) fn wait_for_keys(host: &Host, settings: &Settings) {
     // Why the item failed matters more than that nobody waits for its key.
     let _ = queue(&settings.systemctl, Job::Start, &units);
 }
+
+/// A plaintext with its inputs, or why there is none.
+type Made = Result<(Plaintext, [u8; 32]), Failure>;
 
 /// Consumers that have not been told of a plaintext that is in place.
 struct Untold {
@@ -126,7 +128,7 @@ pub(crate) fn note_untold(generation: &Generation, subject: Subject) -> Result<(
     generation.mark(Note::Untold, &subject.key())
 }
 
-/// Makes a plaintext with `make` and places it; returns whether its consumers must be told.
+/// Places what was `made`; returns whether its consumers must be told.
 ///
 /// They must when the plaintext is another than before, and when there was none because the item had failed. At boot
 /// there is none before, and nobody to tell.
@@ -134,7 +136,7 @@ fn place_subject(
     settings: &Settings,
     subject: Subject,
     is_current: impl Fn() -> bool,
-    make: impl FnOnce(&Generation) -> Result<([u8; 32], Plaintext), Failure>,
+    made: Made,
 ) -> Result<Option<Untold>, Failure> {
     let key = subject.key();
     let place = subject.place();
@@ -144,7 +146,7 @@ fn place_subject(
         return Err(Failure::new(Status::Config, format!("{reason} '{key}'")));
     }
     let generation = ramfs.generation(current(&ramfs, link_of(place, settings), settings)?)?;
-    let result = place_in(&ramfs, &generation, settings, subject, make);
+    let result = place_in(&ramfs, &generation, settings, subject, made);
     if let Err(failure) = result {
         // It was never in place, or is not: its consumers run without it.
         if generation.stat(&place.name)?.is_none() || !generation.has_note(Note::Placed, &key)? {
@@ -162,19 +164,18 @@ fn place_in(
     generation: &Generation,
     settings: &Settings,
     subject: Subject,
-    make: impl FnOnce(&Generation) -> Result<([u8; 32], Plaintext), Failure>,
+    made: Made,
 ) -> Result<(), Failure> {
     let (key, place) = (subject.key(), subject.place());
     let name = &place.name;
     let ownership = Accounts::default().resolve(place)?;
-    let (inputs, plaintext) = make(generation)?;
+    let (plaintext, inputs) = made?;
+    let digest = plaintext.digest();
     let old = generation.record(&key)?;
-    let before = match old.as_ref().filter(|old| old.name == *name) {
-        Some(old) => generation.placed(old)?,
-        None => None,
-    };
-    let same = before.is_some_and(|before| before.expose() == plaintext.expose());
-    if !same && (generation.stat(name)?.is_some() || generation.has_note(Note::Untold, &key)?) {
+    let is_there = generation.stat(name)?.is_some();
+    let same =
+        is_there && old.as_ref().is_some_and(|old| old.name == *name && old.digest == digest);
+    if !same && (is_there || generation.has_note(Note::Untold, &key)?) {
         // Before the plaintext is there, so that no death in between hides that it has changed or come.
         note_untold(generation, subject)?;
     }
@@ -186,7 +187,6 @@ fn place_in(
             ramfs.point(link, generation.number)?;
         }
     }
-    let digest = plaintext.digest();
     let record = Record::new(inputs, digest, subject.kind(), subject.id(), place, settings);
     if old.as_ref() != Some(&record) {
         if let Some(moved) = old.as_ref().filter(|old| old.path != record.path) {

@@ -10,6 +10,7 @@ pub mod header;
 pub mod host;
 pub mod identity;
 pub mod item;
+pub mod mounts;
 pub mod owner;
 pub mod path;
 pub mod plaintext;

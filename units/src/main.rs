@@ -13,6 +13,7 @@ use vaultix_units::args::{self, Verb};
 use vaultix_units::check::check;
 use vaultix_units::failure::{Failure, Level, say};
 use vaultix_units::item;
+use vaultix_units::mounts;
 use vaultix_units::subject::task;
 use vaultix_units::switch::{Jobs, switch};
 use zeroizing_alloc::ZeroAlloc;
@@ -81,6 +82,10 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
                 return report(&outcome.failures);
             }
         },
+        Verb::Convert => mounts::convert(&read(path)?.settings).map_err(|failure| {
+            say(Level::Error, &format!("cannot hide the ramfs: {}", failure.reason));
+            failure.status
+        }),
         Verb::Check => report(&check(&read(path)?)),
     }
 }

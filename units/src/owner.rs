@@ -21,14 +21,6 @@ pub struct Ownership {
     pub mode: u32,
 }
 
-impl Ownership {
-    /// Returns whether nobody but root can write to the file, now or after a change of its mode.
-    #[must_use]
-    pub fn is_for_root_alone_to_change(self) -> bool {
-        self.uid == 0 && self.mode & 0o022 == 0
-    }
-}
-
 /// The accounts of this host; each file is read when it is first needed, and once.
 #[derive(Default)]
 pub struct Accounts {
@@ -104,21 +96,7 @@ fn unknown(kind: &str, name: &str, database: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ownership, find};
-
-    #[test]
-    fn root_alone_changes_what_is_roots_and_open_to_no_other() {
-        for (uid, mode, alone) in [
-            (0, 0o400, true),
-            (0, 0o755, true),
-            (0, 0o420, false),
-            (0, 0o402, false),
-            (1, 0o400, false),
-        ] {
-            let ownership = Ownership { uid, gid: 1, mode };
-            assert_eq!(ownership.is_for_root_alone_to_change(), alone, "{uid} {mode:o}");
-        }
-    }
+    use super::find;
 
     #[test]
     fn the_third_field_of_the_line_that_bears_the_name_counts() {

@@ -17,12 +17,13 @@ use vaultix_generator::status::Status;
 
 use crate::failure::{Failure, Level, say};
 use crate::generation::link_of;
+use crate::mounts::is_in_memory;
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
-use crate::ramfs::is_in_memory;
 use crate::record::Record;
 use crate::replace::{read_file, replace_file};
-use walk::{ANYONE, Missing, open_parent};
+use walk::ANYONE;
+pub(crate) use walk::{Missing, ROOT, open_parent};
 
 /// Returns whether `place` has a path outside our own directories.
 #[must_use]

@@ -1,30 +1,29 @@
 //! the mounted ramfs → the generations in it, and the links that lead to the current one.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, Dir, FileType, FlockOperation, Mode};
 use rustix::io::Errno;
-use vaultix_generator::escape;
-use vaultix_generator::profile::Settings;
+use vaultix_generator::profile::{PRIVATE_DIR, Settings};
 use vaultix_generator::status::Status;
 
 use crate::failure::Failure;
 use crate::generation::Generation;
+use crate::mounts::Mounts;
+use crate::path::{Missing, ROOT, open_parent};
 use crate::replace::{DIRECTORY, replace_link};
-
-/// What statfs(2) calls a ramfs.
-const RAMFS_MAGIC: u64 = 0x8584_58f6;
-/// What statfs(2) calls a tmpfs.
-const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// The mounted ramfs.
 pub struct Ramfs {
-    /// Its root directory; also holds the lock.
+    /// Its root directory, by the way that can be written to.
     root: OwnedFd,
-    /// Where it is mounted.
+    /// The directory around it, whose lock keeps all others out: nobody but root can open it, and so hold the lock.
+    _lock: OwnedFd,
+    /// Where users see it, read-only.
     point: PathBuf,
 }
 
@@ -33,33 +32,12 @@ impl Ramfs {
     ///
     /// # Errors
     ///
-    /// [`Status::CantCreat`] when it is not mounted, or something else is: the plaintext could be swapped out
-    /// there or written to a disk.
+    /// As [`Mounts::open`].
     pub fn open(settings: &Settings) -> Result<Self, Failure> {
-        let point = settings.decrypted_mount_point.clone();
-        let unit = escape::path_unit(&point.to_string_lossy(), "mount");
-        let unmounted = |why: &str| {
-            Failure::new(
-                Status::CantCreat,
-                format!("{} {why}; see: systemctl status {unit}", point.display()),
-            )
-        };
-        let root = match fs::open(&point, DIRECTORY, Mode::empty()) {
-            Ok(root) => root,
-            Err(Errno::NOENT) => {
-                return Err(unmounted("does not exist, so the ramfs is not mounted"));
-            }
-            Err(error) => return Err(Failure::path(Status::CantCreat, "open", &point, error)),
-        };
-        if !is_magic(&root, &[RAMFS_MAGIC]) {
-            return Err(unmounted(
-                "is not a ramfs, and nothing else is safe to decrypt to (a container may lack the right to \
-                 mount one: CAP_SYS_ADMIN)",
-            ));
-        }
-        fs::flock(&root, FlockOperation::LockExclusive)
-            .map_err(|error| Failure::path(Status::CantCreat, "lock", &point, error))?;
-        Ok(Self { root, point })
+        let Mounts { private, root } = Mounts::open(settings)?;
+        fs::flock(&private, FlockOperation::LockExclusive)
+            .map_err(|error| Failure::path(Status::CantCreat, "lock", PRIVATE_DIR, error))?;
+        Ok(Self { root, _lock: private, point: settings.decrypted_mount_point.clone() })
     }
 
     /// Returns the number of the generation that `link` leads to, if it does and that exists.
@@ -127,17 +105,18 @@ impl Ramfs {
     /// as it was then.
     pub fn point(&self, link: &Path, number: u32) -> Result<(), Failure> {
         let target = self.point.join(number.to_string());
-        match std::fs::symlink_metadata(link) {
-            Ok(metadata) if !metadata.is_symlink() => {
-                return Err(Failure::write(
-                    link,
-                    "something that is not a link stands there; move it away",
-                ));
+        // The directory is held, and nobody but root can write to it or to one on the way: its names are not exchanged.
+        let (parent, name) = open_parent(link, ROOT, Missing::Make)?;
+        match fs::readlinkat(&parent, &name, Vec::new()) {
+            Ok(old) if old.to_bytes() == target.as_os_str().as_bytes() => return Ok(()),
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(Errno::INVAL) => {
+                let why = "something that is not a link stands there; move it away";
+                return Err(Failure::write(link, why));
             }
-            Ok(_) if std::fs::read_link(link).is_ok_and(|old| old == target) => return Ok(()),
-            _ => {}
+            Err(error) => return Err(Failure::write(link, error)),
         }
-        replace_link(link, &target).map_err(|error| Failure::write(link, error))
+        replace_link(&parent, &name, &target).map_err(|error| Failure::write(link, error))
     }
 
     /// Removes `link` if it leads into the ramfs.
@@ -146,11 +125,16 @@ impl Ramfs {
     ///
     /// [`Status::CantCreat`], with the path.
     pub fn remove_link(&self, link: &Path) -> Result<(), Failure> {
-        let ours = std::fs::read_link(link).is_ok_and(|target| target.starts_with(&self.point));
+        // As in `point`. Where there is no such directory, there is no such link.
+        let Ok((parent, name)) = open_parent(link, ROOT, Missing::Fail) else { return Ok(()) };
+        let target = fs::readlinkat(&parent, &name, Vec::new());
+        let ours = target.is_ok_and(|target| {
+            Path::new(OsStr::from_bytes(target.to_bytes())).starts_with(&self.point)
+        });
         if !ours {
             return Ok(());
         }
-        std::fs::remove_file(link)
+        fs::unlinkat(&parent, &name, AtFlags::empty())
             .map_err(|error| Failure::path(Status::CantCreat, "remove", link, error))
     }
 
@@ -177,17 +161,6 @@ impl Ramfs {
         }
         result
     }
-}
-
-/// Returns whether `directory` is on a file system that keeps its files in memory.
-pub(crate) fn is_in_memory(directory: &OwnedFd) -> bool {
-    is_magic(directory, &[RAMFS_MAGIC, TMPFS_MAGIC])
-}
-
-/// Returns whether the file system of `directory` is one of `magics`.
-fn is_magic(directory: &OwnedFd, magics: &[u64]) -> bool {
-    fs::fstatfs(directory)
-        .is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| magics.contains(&kind)))
 }
 
 /// Reads the number of a generation: decimal, from 1, without leading zeros.

@@ -9,14 +9,13 @@ use vaultix_generator::unit::Kind;
 
 use crate::generation::link_of;
 use crate::plaintext::Plaintext;
-use crate::render::ValueFile;
 
 /// What an item was made from, and where it was put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// SHA-256 of what decides on the plaintext.
     pub inputs: [u8; 32],
-    /// SHA-256 of the plaintext, as it was placed: the owner of its file may have changed that since.
+    /// SHA-256 of the plaintext.
     pub digest: [u8; 32],
     /// Whether it is a secret or a template.
     pub kind: Kind,
@@ -135,7 +134,7 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 /// another inode or time. A difference costs one decryption and no more.
 #[must_use]
 pub fn secret_inputs(secret: &Secret) -> [u8; 32] {
-    let mut inputs = Inputs::default();
+    let mut inputs = Inputs::new();
     inputs.add(secret.ciphertext.as_os_str().as_encoded_bytes());
     inputs.add(&stamp_of(&secret.ciphertext));
     inputs.add(&[u8::from(secret.clean_placeholder)]);
@@ -146,30 +145,38 @@ pub fn secret_inputs(secret: &Secret) -> [u8; 32] {
     inputs.finish()
 }
 
-/// Returns the inputs of a template, whose values are files: the hash of each, and what stat(2) says of it.
-///
-/// A value counts by its file: one that is unchanged is the same file in the next generation.
+/// Returns the inputs of a template, with the digest of each value by the hash of its placeholder; `None` where the plaintext
+/// is not known.
 #[must_use]
 pub fn template_inputs<'a>(
     template: &Template,
-    values: impl IntoIterator<Item = ValueFile<'a>>,
+    values: impl IntoIterator<Item = (&'a str, Option<[u8; 32]>)>,
 ) -> [u8; 32] {
-    let mut inputs = Inputs::default();
+    let mut inputs = Inputs::new();
     inputs.add(template.content.as_bytes());
     inputs.add(&[u8::from(template.trim)]);
-    for (hash, stat) in values {
+    for (hash, digest) in values {
         inputs.add(hash.as_bytes());
-        // Not its ctime: links to it come and go, which change that.
-        inputs.add(&stat.map(|stat| stamp(&stat, 0)).unwrap_or_default());
+        inputs.add(digest.as_ref().map_or(&[], |digest| digest.as_slice()));
     }
     inputs.finish()
 }
 
 /// A hash over fields, each with its length before it, so that they cannot run into one another.
-#[derive(Default)]
 struct Inputs(Sha256);
 
+/// What all inputs begin with. Another word than before makes every file anew at the first switch of a new release: with the
+/// first release, owners could have files open to be written to.
+const FORMAT: &[u8] = b"vaultix-inputs-2";
+
 impl Inputs {
+    /// Returns the hash over no field.
+    fn new() -> Self {
+        let mut inputs = Self(Sha256::new());
+        inputs.add(FORMAT);
+        inputs
+    }
+
     /// Adds a field.
     fn add(&mut self, field: &[u8]) {
         self.0.update((field.len() as u64).to_le_bytes());
@@ -182,17 +189,12 @@ impl Inputs {
     }
 }
 
-/// Returns what tells the file `path` from what it was before; empty when it does not exist.
+/// Returns what tells the file `path` from what it was before, device, inode, size and times; empty when it does not exist.
 fn stamp_of(path: &Path) -> Vec<u8> {
-    rustix::fs::stat(path).map(|stat| stamp(&stat, stat.st_ctime)).unwrap_or_default()
-}
-
-/// Returns inode, size and times of a file as bytes. `changed` is its `st_ctime`, or 0 where links to it come
-/// and go, which change that.
-fn stamp(stat: &rustix::fs::Stat, changed: i64) -> Vec<u8> {
+    let Ok(stat) = rustix::fs::stat(path) else { return Vec::new() };
     format!(
-        "{}:{}:{}:{}.{}:{changed}",
-        stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec
+        "{}:{}:{}:{}.{}:{}",
+        stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime
     )
     .into_bytes()
 }

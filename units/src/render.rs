@@ -1,15 +1,15 @@
-//! template + the secrets in a generation → its text.
+//! template + plaintexts of secrets → its text.
 
 use std::collections::BTreeMap;
 
-use rustix::fs::Stat;
 use vaultix_generator::profile::{Profile, Secret, Template};
 use vaultix_generator::status::Status;
 use vaultix_generator::unit::Kind;
 
 use crate::failure::Failure;
-use crate::generation::Generation;
+use crate::host::{Host, decrypt_all, plaintexts};
 use crate::plaintext::Plaintext;
+use crate::record::template_inputs;
 use crate::template::{Value, fill};
 
 /// Returns the ids of the templates that use the secret `secret`.
@@ -34,46 +34,52 @@ pub fn values<'a>(profile: &'a Profile, template: &Template) -> Vec<(&'a str, &'
         .collect()
 }
 
-/// The file of a value: the hash of its placeholder, and what stat(2) says of it.
-pub type ValueFile<'a> = (&'a str, Option<Stat>);
-
-/// Returns the files of the values of `template` in `generation`.
+/// Renders `template` with the plaintexts of secrets, by id. Returns its inputs as well.
 ///
 /// # Errors
 ///
-/// As [`Generation::stat`].
-pub fn files<'a>(
-    profile: &'a Profile,
-    template: &Template,
-    generation: &Generation,
-) -> Result<Vec<ValueFile<'a>>, Failure> {
-    values(profile, template)
-        .into_iter()
-        .map(|(hash, secret)| Ok((hash, generation.stat(&secret.place.name)?)))
-        .collect()
-}
-
-/// Renders `template` with the values in `generation`.
-///
-/// # Errors
-///
-/// [`Status::DataErr`] for a placeholder of no secret, [`Status::NoInput`] for a secret that is not in place.
+/// [`Status::DataErr`] for a placeholder of no secret, [`Status::NoInput`] for a secret whose plaintext is not there.
 pub fn render(
     profile: &Profile,
     template: &Template,
-    generation: &Generation,
-) -> Result<Plaintext, Failure> {
+    plaintexts: &Plaintexts,
+) -> Result<(Plaintext, [u8; 32]), Failure> {
     let used = template.secrets(&profile.placeholders);
     let mut values = BTreeMap::new();
     for (hash, id) in profile.placeholders.iter().filter(|(_, id)| used.contains(id.as_str())) {
-        values.insert(hash.as_str(), value(profile, hash, id, generation)?);
+        if !profile.secrets.contains_key(id) {
+            return Err(unknown_placeholder(hash, Some(id)));
+        }
+        let plaintext = plaintexts.get(id.as_str()).ok_or_else(|| missing(id))?;
+        values.insert(hash.as_str(), *plaintext);
     }
-    fill(template.content.as_bytes(), |hash| match values.get(hash) {
+    let rendered = fill(template.content.as_bytes(), |hash| match values.get(hash) {
         Some(value) if template.trim => Ok(Value::Bytes(value.expose().trim_ascii())),
         Some(value) => Ok(Value::Bytes(value.expose())),
         None => Err(unknown_placeholder(hash, None)),
-    })
+    })?;
+    let digests = values.iter().map(|(hash, plaintext)| (*hash, Some(plaintext.digest())));
+    Ok((rendered, template_inputs(template, digests)))
 }
+
+/// Decrypts the values of `template`, and renders it with them.
+///
+/// # Errors
+///
+/// As [`render`].
+pub fn render_afresh(
+    profile: &Profile,
+    template: &Template,
+    host: &Host,
+) -> Result<(Plaintext, [u8; 32]), Failure> {
+    let secrets: Vec<&Secret> =
+        values(profile, template).into_iter().map(|(_, secret)| secret).collect();
+    let decrypted = decrypt_all(host, &secrets);
+    render(profile, template, &plaintexts(&secrets, &decrypted))
+}
+
+/// Plaintexts of secrets by id.
+pub type Plaintexts<'a> = BTreeMap<&'a str, &'a Plaintext>;
 
 /// Returns the failure for a placeholder of no secret of this host; `id` is what the profile says it is of.
 pub(crate) fn unknown_placeholder(hash: &str, id: Option<&str>) -> Failure {
@@ -85,28 +91,9 @@ pub(crate) fn unknown_placeholder(hash: &str, id: Option<&str>) -> Failure {
     Failure::new(Status::DataErr, reason)
 }
 
-/// Reads the value of the secret `id`, whose placeholder has the hash `hash`.
-fn value(
-    profile: &Profile,
-    hash: &str,
-    id: &str,
-    generation: &Generation,
-) -> Result<Plaintext, Failure> {
-    let secret = profile.secrets.get(id).ok_or_else(|| unknown_placeholder(hash, Some(id)))?;
+/// Returns the failure for a value that is not there.
+fn missing(id: &str) -> Failure {
     let unit = Kind::Secret.unit(id);
-    let missing = || {
-        let reason = format!("the secret \"{id}\" is not in place; see: systemctl status '{unit}'");
-        Failure::new(Status::NoInput, reason)
-    };
-    let Ok(secret) = secret else { return Err(missing()) };
-    let name = &secret.place.name;
-    let record = generation.record(&unit)?.filter(|record| record.name == *name);
-    let (Some(record), Some(_)) = (record, generation.stat(name)?) else { return Err(missing()) };
-    generation.placed(&record)?.ok_or_else(|| {
-        let reason = format!(
-            "the file of the secret \"{id}\" is not as it was placed, its owner has changed it; \
-             to fix: systemctl restart '{unit}'"
-        );
-        Failure::new(Status::DataErr, reason)
-    })
+    let reason = format!("the secret \"{id}\" does not decrypt; see: systemctl status '{unit}'");
+    Failure::new(Status::NoInput, reason)
 }

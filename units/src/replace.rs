@@ -1,5 +1,6 @@
 //! bytes, or a target → a file or a link under its name, whole from the moment it is there.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -55,19 +56,16 @@ pub(crate) fn replace_file(
     result
 }
 
-/// Makes `link` a link to `target` in one step.
-pub(crate) fn replace_link(link: &Path, target: &Path) -> io::Result<()> {
-    let parent = link.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(parent)?;
-    let fresh = parent.join(NEW_LINK);
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// Makes `name` in `parent`, where nobody but root can write, a link to `target` in one step.
+pub(crate) fn replace_link(parent: &OwnedFd, name: &OsStr, target: &Path) -> Result<(), Errno> {
+    match fs::unlinkat(parent, NEW_LINK, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error),
     }
-    std::os::unix::fs::symlink(target, &fresh)?;
-    let result = std::fs::rename(&fresh, link);
+    fs::symlinkat(target, parent, NEW_LINK)?;
+    let result = fs::renameat(parent, NEW_LINK, parent, name);
     if result.is_err() {
-        let _ = std::fs::remove_file(&fresh); // A link holds no secret.
+        let _ = fs::unlinkat(parent, NEW_LINK, AtFlags::empty()); // A link holds no secret.
     }
     result
 }

@@ -62,7 +62,9 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
     let host = Host::new(&profile.settings);
     let mut tasks = switch.plan_secrets(&current)?;
     decrypt(&host, &mut tasks);
-    tasks.extend(switch.plan_templates(&current, &tasks)?);
+    let mut templates = switch.plan_templates(&current, &tasks)?;
+    switch.render(&host, &tasks, &mut templates);
+    tasks.extend(templates);
     let removed = switch.removed(&current)?;
 
     let mut outcome = Outcome { removed: removed.len(), ..Outcome::default() };
@@ -75,7 +77,7 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
     if let Some(generation) = generation {
         switch.flip(generation.number)?;
         outcome.generation = Some(generation.number);
-        switch.finish(generation, &current, &tasks, &mut outcome);
+        switch.finish(generation, &current, &tasks, &host, &mut outcome);
     }
     drop(switch);
     if jobs == Jobs::Queue {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::fields::Invalid;
-use super::{RESERVED_NAME, Settings, USERS};
+use super::{PRIVATE_DIR, RAMFS_PATH, RESERVED_NAME, Settings, USERS};
 use crate::escape;
 
 /// Longest name of a file, in bytes: Linux's `NAME_MAX`.
@@ -61,6 +61,7 @@ pub(super) fn ensure_consumer(unit: &str, early: bool, settings: &Settings) -> R
 /// Returns whether items are ordered after `unit`, which would make a cycle of a consumer's ordering.
 fn is_before(unit: &str, early: bool, settings: &Settings) -> bool {
     unit == mount_unit(&settings.decrypted_mount_point)
+        || unit == mount_unit(Path::new(RAMFS_PATH))
         || unit.starts_with("vaultix")
         || unit == "sysinit.target"
         || (!early && USERS.contains(&unit))
@@ -208,9 +209,10 @@ pub(super) fn ensure_path(
         return if early { Ok(()) } else { Err(Invalid::here(reason).fix(fix)) };
     }
     let ours = [
-        &settings.decrypted_dir,
+        &*settings.decrypted_dir,
         &settings.decrypted_dir_for_user,
         &settings.decrypted_mount_point,
+        Path::new(PRIVATE_DIR),
     ];
     match ours.into_iter().find(|ours| path.starts_with(ours) || ours.starts_with(path)) {
         Some(ours) => {

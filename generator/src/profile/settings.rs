@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::check::{ensure_program, ensure_unit_path, mount_unit};
 use super::fields::{Fields, Invalid};
-use super::{HostKey, HostKeyKind, Settings};
+use super::{HostKey, HostKeyKind, PRIVATE_DIR, Settings};
 use crate::escape;
 
 /// Reads `settings`.
@@ -41,6 +41,21 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
         || decrypted_dir_for_user.starts_with(&decrypted_dir)
     {
         return Err(Invalid::new("settings.decryptedDirForUser", "overlaps decryptedDir"));
+    }
+    for (name, path) in [
+        ("decryptedDir", &decrypted_dir),
+        ("decryptedDirForUser", &decrypted_dir_for_user),
+        ("decryptedMountPoint", &decrypted_mount_point),
+    ] {
+        if path.starts_with(PRIVATE_DIR) || Path::new(PRIVATE_DIR).starts_with(path) {
+            return Err(Invalid::new(
+                fields.place_of(name),
+                format!(
+                    "\"{}\" overlaps {PRIVATE_DIR}, where the ramfs is mounted",
+                    path.display()
+                ),
+            ));
+        }
     }
 
     let host_identifier: String = fields.required("hostIdentifier")?;

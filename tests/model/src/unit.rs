@@ -56,6 +56,11 @@ fn text_of(file: &UnitFile) -> &str {
     }
 }
 
+/// Where the ramfs is mounted, and only root may enter.
+const RAMFS: &str = "/run/vaultix.private/ramfs";
+/// The unit that hides the ramfs of an earlier release.
+const CONVERT: &str = "vaultix-convert.service";
+
 /// What the units of a profile have to be, found without the generator's code.
 struct Expected<'a> {
     /// The profile.
@@ -151,6 +156,21 @@ impl<'a> Expected<'a> {
         mount_of(&self.profile.settings.decrypted_mount_point)
     }
 
+    /// Returns the names of what makes the ramfs and its view.
+    fn mounts(&self) -> [String; 2] {
+        [self.mount(), CONVERT.to_owned()]
+    }
+
+    /// Returns the command line of the helper with the verb `words`, up to the profile.
+    fn words(&self, words: &[&str]) -> Vec<String> {
+        let mut all = vec![self.helper];
+        all.extend(words);
+        if self.source != "/etc/vaultix/profile.json" {
+            all.extend(["--profile", self.source]);
+        }
+        all.into_iter().map(str::to_owned).collect()
+    }
+
     /// Returns the names of all mounts that may hold a key.
     fn key_mounts(&self) -> BTreeSet<String> {
         let keys = self.profile.settings.host_keys.iter();
@@ -166,19 +186,36 @@ impl<'a> Expected<'a> {
 
     /// Compares the ramfs, the target, and the drop-ins of the units that switch.
     fn compare_target(&self, take: &mut impl FnMut(&str) -> &'a UnitFile) {
-        let place = self.profile.settings.decrypted_mount_point.to_str().unwrap();
-        compare(
-            text_of(take(&self.mount())),
-            include_str!("../../../units/ramfs.mount.in"),
-            &[self.source(), ("@WHERE@", Meaning::Path(place.to_owned()))],
-            &[],
-        );
+        let view = self.profile.settings.decrypted_mount_point.to_str().unwrap();
+        let names = |name: String| Meaning::Names(BTreeSet::from([name]));
+        let path = |path: &str| Meaning::Path(path.to_owned());
+        let fields = [
+            self.source(),
+            ("!@RAMFS_PATH@", path(&format!("!{RAMFS}"))),
+            ("!@VIEW_PATH@", path(&format!("!{view}"))),
+            ("@RAMFS_PATH@", path(RAMFS)),
+            ("@VIEW_PATH@", path(view)),
+            ("@VIEW@", names(self.mount())),
+            ("@RAMFS@", names(mount_of(RAMFS))),
+            (
+                "@RAMFS@ shutdown.target",
+                Meaning::Names(BTreeSet::from([mount_of(RAMFS), "shutdown.target".to_owned()])),
+            ),
+            ("@EXEC@", Meaning::Command(self.words(&["convert"]))),
+        ];
+        for (name, template) in [
+            (mount_of(RAMFS), include_str!("../../../units/vaultix-ramfs.mount.in")),
+            (self.mount(), include_str!("../../../units/vaultix-view.mount.in")),
+            (CONVERT.to_owned(), include_str!("../../../units/vaultix-convert.service.in")),
+        ] {
+            compare(text_of(take(&name)), template, &fields, &[]);
+        }
         let target = include_str!("../../../units/vaultix.target.in");
         compare(text_of(take("vaultix.target")), target, &[self.source()], &[]);
         for (name, keys) in
             [("vaultix-switch-early", BTreeSet::new()), ("vaultix-switch", self.key_mounts())]
         {
-            let mounts = keys.into_iter().chain([self.mount()]).collect();
+            let mounts = keys.into_iter().chain(self.mounts()).collect();
             let file = take(&format!("{name}.service.d/50-vaultix.conf"));
             let template = include_str!("../../../units/switch.conf.in");
             compare(text_of(file), template, &[("@MOUNTS@", Meaning::Names(mounts))], &[]);
@@ -254,13 +291,8 @@ impl<'a> Expected<'a> {
     ) {
         // Where no argument can be the id, the helper finds no such item, and says so.
         let told = command::told(id);
-        let mut words = vec![self.helper, kind];
-        if self.source != "/etc/vaultix/profile.json" {
-            words.extend(["--profile", self.source]);
-        }
-        words.extend(["--", &told]);
-        let words = words.into_iter().map(str::to_owned).collect::<Vec<_>>();
-        let mount = || Meaning::Names(BTreeSet::from([self.mount()]));
+        let mut words = self.words(&[kind]);
+        words.extend(["--".to_owned(), told]);
         let exec = || Meaning::Command(words.clone());
         compare(
             text_of(take(&unit(kind, id))),
@@ -268,7 +300,8 @@ impl<'a> Expected<'a> {
             &[
                 self.source(),
                 ("Vaultix @KIND@ @ID@", Meaning::Text(format!("Vaultix {kind} {id}"))),
-                ("@MOUNT@", mount()),
+                ("@MOUNTS@", Meaning::Names(self.mounts().into())),
+                ("@VIEW@", Meaning::Names(BTreeSet::from([self.mount()]))),
                 ("@EXEC@", exec()),
             ],
             &self.order(id, values),

@@ -15,6 +15,8 @@ use crate::replace::DIRECTORY;
 
 /// Stands for every owner, where nothing is put.
 pub(super) const ANYONE: u32 = u32::MAX;
+/// Owner of what nobody but root may lead.
+pub(crate) const ROOT: u32 = 0;
 
 /// Links followed on the way to one path, as in the kernel.
 const MAX_LINKS: u32 = 40;
@@ -24,7 +26,7 @@ const PARENT: Mode = Mode::from_raw_mode(0o755);
 
 /// What to do when a directory on the way does not exist.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(crate) enum Missing {
     /// Make it.
     Make,
     /// Fail.
@@ -37,7 +39,7 @@ pub(super) enum Missing {
 /// anyone else could have planted it and be shown the plaintext, or have root write where they may not. For the
 /// same reason a link of `owner` may lead only to what is `owner`'s, too. systemd-tmpfiles(8) calls the rest
 /// unsafe path transitions.
-pub(super) fn open_parent(
+pub(crate) fn open_parent(
     path: &Path,
     owner: u32,
     missing: Missing,

@@ -9,11 +9,10 @@ use super::plan::{State, Task};
 use super::{Current, Phase, Switch};
 use crate::failure::Failure;
 use crate::generation::{Generation, Note};
-use crate::item::{has_ownership, note_untold};
+use crate::item::note_untold;
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
-use crate::record::{self, Record};
-use crate::render::{files, render};
+use crate::record::Record;
 use crate::subject::Subject;
 use crate::systemctl::USERBORN;
 
@@ -41,7 +40,6 @@ impl Switch<'_> {
             take_over_gone(early, &next)?;
         }
         self.note_due(current, &next)?;
-        // Secrets stand first: templates find their values in place, those of failed secrets among them.
         for task in tasks {
             if let Err(failure) = self.build_one(task, current, &next) {
                 task.state = State::Failed(failure);
@@ -110,9 +108,6 @@ impl Switch<'_> {
         next: &Generation,
     ) -> Result<(), Failure> {
         let Some((subject, ownership)) = task.subject else { return Ok(()) };
-        if let (Subject::Template(template), State::Make) = (subject, &task.state) {
-            task.state = State::Made(render(self.profile, template, next)?, [0; 32]);
-        }
         let before = current.old.as_ref().zip(task.record.as_ref());
         let news = match (&task.state, before) {
             (State::Failed(_) | State::Make, _) | (State::Keep, None) => return Ok(()),
@@ -120,22 +115,25 @@ impl Switch<'_> {
                 next.link(old, &record.name, &subject.place().name)?;
                 News::Same
             }
-            (State::Made(plaintext, _), _) => {
-                place(plaintext, subject.place(), ownership, before, next)?
-            }
+            (State::Made(plaintext, _), _) => write(
+                plaintext,
+                subject.place(),
+                ownership,
+                before.map(|(_, record)| record),
+                next,
+            )?,
         };
         note_news(&news, subject, current, next)?;
-        let inputs = match (subject, &task.state, &task.record) {
-            // Its values may be new files by now.
-            (Subject::Template(template), ..) => {
-                record::template_inputs(template, files(self.profile, template, next)?)
-            }
-            (_, State::Made(_, inputs), _) => *inputs,
-            (_, _, record) => record.as_ref().map_or([0; 32], |record| record.inputs),
+        let moved = |record: &&Record| {
+            record.path != subject.place().path || record.symlink != subject.place().symlink
         };
-        let digest = match (&task.state, &task.record) {
-            (State::Made(plaintext, _), _) => plaintext.digest(),
-            (_, record) => record.as_ref().map_or([0; 32], |record| record.digest),
+        if let Some(record) = before.map(|(_, record)| record).filter(moved) {
+            note_gone(record, next)?;
+        }
+        let (inputs, digest) = match (&task.state, &task.record) {
+            (State::Made(plaintext, inputs), _) => (*inputs, plaintext.digest()),
+            (_, Some(record)) => (record.inputs, record.digest),
+            (_, None) => return Ok(()),
         };
         let (kind, id, place) = (task.kind, task.id, subject.place());
         let record = Record::new(inputs, digest, kind, id, place, self.settings);
@@ -157,28 +155,20 @@ enum News {
     First,
 }
 
-/// Brings a plaintext into the generation `next`: as the file that it was `before` where nothing of that is new.
-fn place(
+/// Writes a plaintext into the generation `next`.
+fn write(
     plaintext: &Plaintext,
     place: &Placement,
     ownership: Ownership,
-    before: Option<(&Generation, &Record)>,
+    before: Option<&Record>,
     next: &Generation,
 ) -> Result<News, Failure> {
-    let Some((old, record)) = before else {
-        next.write(&place.name, plaintext, ownership)?;
-        return Ok(News::First);
-    };
-    let same = old.placed(record)?.is_some_and(|was| was.expose() == plaintext.expose());
-    if same && has_ownership(old, &record.name, ownership)? {
-        next.link(old, &record.name, &place.name)?;
-    } else {
-        next.write(&place.name, plaintext, ownership)?;
-    }
-    if record.path != place.path || record.symlink != place.symlink {
-        note_gone(record, next)?;
-    }
-    Ok(if same { News::Same } else { News::Other })
+    next.write(&place.name, plaintext, ownership)?;
+    Ok(match before {
+        None => News::First,
+        Some(record) if record.digest == plaintext.digest() => News::Same,
+        Some(_) => News::Other,
+    })
 }
 
 /// Notes who has to be told of an item: of another plaintext, or of one that an earlier run could not tell of.

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use vaultix_generator::status::Status;
 use vaultix_generator::unit::TARGET_UNIT;
 
-use super::plan::Task;
+use super::plan::{State, Task};
 use super::{Current, Jobs, Outcome, Phase, Switch};
 use crate::failure::Failure;
 use crate::generation::{Generation, Note};
+use crate::host::Host;
 use crate::path;
+use crate::plaintext::Plaintext;
 use crate::record::Record;
+use crate::render::render_afresh;
 use crate::subject::Subject;
 use crate::systemctl::{self, Job, USERBORN, queue};
 
@@ -40,6 +42,7 @@ impl Switch<'_> {
         generation: &Generation,
         current: &Current,
         tasks: &[Task],
+        host: &Host,
         outcome: &mut Outcome,
     ) {
         let gone = match self.phase {
@@ -47,7 +50,7 @@ impl Switch<'_> {
             Phase::Normal => self.take_away(generation, outcome),
         };
         for task in tasks.iter().filter(|task| !task.has_failed()) {
-            outcome.note(task.what(), self.put(task, generation));
+            outcome.note(task.what(), self.put(task, generation, host));
         }
         if self.jobs == Jobs::Queue {
             // In the second phase, too: the first may have been killed.
@@ -98,26 +101,42 @@ impl Switch<'_> {
     }
 
     /// Puts an item where its path says.
-    fn put(&self, task: &Task, generation: &Generation) -> Result<(), Failure> {
+    fn put(&self, task: &Task, generation: &Generation, host: &Host) -> Result<(), Failure> {
         let Some((subject, ownership)) = task.subject else { return Ok(()) };
         let place = subject.place();
         if !path::is_custom(place, self.settings) {
             return Ok(());
         }
-        let Some(record) = Current::record(Some(generation), &task.key)? else { return Ok(()) };
-        let Some(plaintext) = generation.placed(&record)? else {
-            let reason = "its file was changed meanwhile; switch again";
-            return Err(Failure::new(Status::DataErr, reason.to_owned()));
+        if Current::record(Some(generation), &task.key)?.is_none() {
+            return Ok(());
+        }
+        let again;
+        let plaintext = match &task.state {
+            State::Made(plaintext, _) => plaintext,
+            // A link holds none.
+            _ if place.symlink => &Plaintext::new(Vec::new()),
+            _ => {
+                again = self.make_again(subject, host)?;
+                &again
+            }
         };
         // Another item may have left something of ours there.
         let other = left_at(&place.path, generation)?;
         path::put(
             place,
-            &plaintext,
+            plaintext,
             ownership,
             self.settings,
             other.as_ref().or(task.record.as_ref()),
         )
+    }
+
+    /// Makes the plaintext of an item again whose file was taken over: that file may be its owner's to open.
+    fn make_again(&self, subject: Subject, host: &Host) -> Result<Plaintext, Failure> {
+        match subject {
+            Subject::Secret(secret) => host.decrypt(secret),
+            Subject::Template(template) => Ok(render_afresh(self.profile, template, host)?.0),
+        }
     }
 
     /// Has users made again where an early item has come or changed. Its consumers are told in the second phase, with

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use vaultix_generator::profile::{Invalid, Secret};
+use vaultix_generator::profile::{Invalid, Secret, Template};
 use vaultix_generator::unit::Kind;
 
 use super::{Current, Phase, Switch};
 use crate::failure::Failure;
 use crate::generation::{Generation, Note};
-use crate::host::{Host, decrypt_all};
+use crate::host::{Host, decrypt_all, plaintexts};
 use crate::item::has_ownership;
 use crate::owner::{Accounts, Ownership};
 use crate::plaintext::Plaintext;
 use crate::record::{self, Record};
-use crate::render::values;
+use crate::render::{render, values};
 use crate::subject::{Subject, task};
 
 /// One item on its way into the next generation.
@@ -31,6 +31,8 @@ pub(super) struct Task<'a> {
     pub(super) record: Option<Record>,
     /// What is to be done.
     pub(super) state: State,
+    /// Whether its file, if it is taken over, gets another name or path.
+    moves: bool,
 }
 
 /// What is to be done about an item.
@@ -45,7 +47,15 @@ pub(super) enum State {
     Failed(Failure),
 }
 
-impl Task<'_> {
+impl<'a> Task<'a> {
+    /// Returns it, if it is a template that is to be rendered.
+    fn template_to_make(&self) -> Option<&'a Template> {
+        match (&self.state, self.subject) {
+            (State::Make, Some((Subject::Template(template), _))) => Some(template),
+            _ => None,
+        }
+    }
+
     /// Names what is done to it in an error.
     pub(super) fn what(&self) -> String {
         task(self.kind, self.id)
@@ -82,11 +92,11 @@ impl<'a> Switch<'a> {
                 let subject = template.as_ref().map(Subject::Template);
                 let inputs = match template {
                     Ok(template) => {
-                        let files: Result<Vec<_>, Failure> = values(self.profile, template)
+                        let digests: Result<Vec<_>, Failure> = values(self.profile, template)
                             .into_iter()
-                            .map(|(hash, secret)| Ok((hash, file_of(secret, current, secrets)?)))
+                            .map(|(hash, secret)| Ok((hash, digest_of(secret, current, secrets)?)))
                             .collect();
-                        record::template_inputs(template, files?)
+                        record::template_inputs(template, digests?)
                     }
                     Err(_) => [0; 32],
                 };
@@ -121,6 +131,7 @@ impl<'a> Switch<'a> {
             let ownership = accounts.resolve(subject.place())?;
             Ok((subject, ownership))
         });
+        let mut moves = false;
         let (subject, state) = match resolved {
             Err(failure) => (None, State::Failed(failure)),
             Ok((subject, ownership)) => {
@@ -128,10 +139,38 @@ impl<'a> Switch<'a> {
                 let digest = record.as_ref().map_or([0; 32], |record| record.digest);
                 let wanted = Record::new(inputs, digest, kind, id, subject.place(), self.settings);
                 let state = state(&wanted, ownership, record.as_ref(), current)?;
+                moves = record.as_ref() != Some(&wanted);
                 (Some((subject, ownership)), state)
             }
         };
-        Ok(Task { kind, id, key, subject, record, state })
+        Ok(Task { kind, id, key, subject, record, state, moves })
+    }
+
+    /// Renders the `templates` that are to be made. Values that are taken over are decrypted again; those of `secrets` that
+    /// failed are not there.
+    pub(super) fn render(&self, host: &Host, secrets: &[Task], templates: &mut [Task]) {
+        let mut again: BTreeMap<&str, &Secret> = BTreeMap::new();
+        for template in templates.iter().filter_map(Task::template_to_make) {
+            again.extend(values(self.profile, template).into_iter().map(|(_, it)| (&*it.id, it)));
+        }
+        again.retain(|id, _| {
+            let task = secrets.iter().find(|task| task.id == *id);
+            task.is_none_or(|task| matches!(task.state, State::Keep))
+        });
+        let again: Vec<&Secret> = again.into_values().collect();
+        let decrypted = decrypt_all(host, &again);
+        let mut known = plaintexts(&again, &decrypted);
+        known.extend(secrets.iter().filter_map(|task| match &task.state {
+            State::Made(plaintext, _) => Some((task.id, plaintext)),
+            _ => None,
+        }));
+        for task in templates {
+            let Some(template) = task.template_to_make() else { continue };
+            task.state = match render(self.profile, template, &known) {
+                Ok((plaintext, inputs)) => State::Made(plaintext, inputs),
+                Err(failure) => State::Failed(failure),
+            };
+        }
     }
 
     /// Returns the records of what is in no profile any more, at the end of the switch.
@@ -162,7 +201,7 @@ impl<'a> Switch<'a> {
         }
         for task in tasks {
             let idle = match task.state {
-                State::Keep => true,
+                State::Keep => !task.moves,
                 // One without a file is noted, so that it is told when it comes.
                 State::Failed(_) => {
                     task.record.is_some() || old.has_note(Note::Untold, &task.key)?
@@ -188,34 +227,27 @@ fn state(
     if record.inputs != wanted.inputs {
         return Ok(State::Make);
     }
-    let same = record == wanted && has_ownership(old, &record.name, ownership)?;
-    if same && ownership.is_for_root_alone_to_change() {
-        return Ok(State::Keep);
-    }
-    Ok(match old.placed(record)? {
-        Some(_) if same => State::Keep,
-        // Only its name, path or owner changed.
-        Some(plaintext) => State::Made(plaintext, wanted.inputs),
-        None => State::Make,
-    })
+    // Under another name, or with another path, it is the same file.
+    let same = has_ownership(old, &record.name, ownership)?;
+    Ok(if same { State::Keep } else { State::Make })
 }
 
-/// Returns what stat(2) says of the file that `secret` will have in the next generation; `None` where it will be a
-/// new one.
-fn file_of(
+/// Returns the digest of the plaintext that `secret` will have in the next generation; `None` where it will have none.
+fn digest_of(
     secret: &Secret,
     current: &Current,
     secrets: &[Task],
-) -> Result<Option<rustix::fs::Stat>, Failure> {
-    let (generation, name) = match secrets.iter().find(|task| task.id == secret.id) {
-        Some(Task { state: State::Keep | State::Failed(_), record, .. }) => {
-            (current.old.as_ref(), record.as_ref().map(|record| &record.name))
-        }
-        Some(_) => return Ok(None),
+) -> Result<Option<[u8; 32]>, Failure> {
+    let digest = |record: &Record| record.digest;
+    match secrets.iter().find(|task| task.id == secret.id) {
+        Some(Task { state: State::Made(plaintext, _), .. }) => Ok(Some(plaintext.digest())),
+        Some(task) => Ok(task.record.as_ref().map(digest)),
         // An early one, in the second phase.
-        None => (current.early.as_ref(), Some(&secret.place.name)),
-    };
-    generation.zip(name).map_or(Ok(None), |(generation, name)| generation.stat(name))
+        None => {
+            let record = Current::record(current.early.as_ref(), &Kind::Secret.unit(&secret.id))?;
+            Ok(record.as_ref().map(digest))
+        }
+    }
 }
 
 /// Decrypts the secrets that are to be made, on all processors.

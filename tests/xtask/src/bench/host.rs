@@ -10,6 +10,9 @@ use xtask::workspace::Result;
 use super::peers::{RAGE, ZRAM_GENERATOR};
 use super::{Bench, cpu, encrypt, figure, host_profile, peak, ssh_key, time};
 
+/// Where the helper writes.
+const RAMFS: &str = "/run/vaultix.private/ramfs";
+
 impl Bench {
     /// The generator beside systemd's own for as many lines of fstab, each into empty folders.
     pub(super) fn generator(&self) -> Result<()> {
@@ -127,16 +130,21 @@ impl Bench {
 
     /// Makes a host with `n` secrets outside of any container, on a ramfs of its own.
     fn host(&self, n: usize) -> Result<Host> {
-        let ramfs = self.work.join(format!("ramfs-{n}"));
-        self.sh.create_dir(&ramfs)?;
-        cmd!(self.sh, "mount -t ramfs -o mode=0751,nosuid,nodev,noexec ramfs {ramfs}")
-            .quiet()
-            .run()?;
+        let (ramfs, view) = (PathBuf::from(RAMFS), self.work.join(format!("view-{n}")));
+        self.sh.create_dir(&view)?;
+        if !ramfs.exists() {
+            // Nothing of the machine's own; the mount namespace is ours.
+            cmd!(self.sh, "mount -t tmpfs -o mode=0755 run /run").quiet().run()?;
+            cmd!(self.sh, "mkdir -m 0700 /run/vaultix.private {ramfs}").quiet().run()?;
+        }
+        let options = "nosuid,nodev,noexec";
+        cmd!(self.sh, "mount -t ramfs -o mode=0711,{options} ramfs {ramfs}").quiet().run()?;
+        cmd!(self.sh, "mount --bind -o ro,{options} {ramfs} {view}").quiet().run()?;
         let recipient = ssh_key(&self.sh, &self.work.join("host-key"))?;
         let profile = self.work.join(format!("host-{n}.json"));
         // There is no systemd to be told of anything here.
         let systemctl = format!(r#""systemctl": "{}", "hostKeys""#, self.noop.display());
-        let text = host_profile(n, &ramfs.display().to_string(), &recipient)
+        let text = host_profile(n, &view.display().to_string(), &recipient)
             .replace(r#""hostKeys""#, &systemctl)
             .replace(
                 "/etc/ssh/ssh_host_ed25519_key",
@@ -158,6 +166,6 @@ impl Bench {
 struct Host {
     /// Its profile.
     profile: PathBuf,
-    /// Its ramfs.
+    /// Its ramfs, where it can be written to.
     ramfs: PathBuf,
 }

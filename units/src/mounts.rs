@@ -1,0 +1,217 @@
+//! a machine → the ramfs where only root may enter, and the read-only view of it that everybody uses.
+//!
+//! ```text
+//! /run/vaultix.private          mode 0700; also holds the lock
+//! /run/vaultix.private/ramfs    the ramfs: only here it can be written to
+//! /run/vaultix.d                a bind mount of it, read-only
+//! ```
+//!
+//! Whoever owns a file may change its mode, write to it, and make it larger than all memory, whatever its mode is; but not
+//! through a mount that is read-only.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{self, Mode, StatVfsMountFlags};
+use rustix::io::Errno;
+use rustix::mount::{self, MountFlags};
+use vaultix_generator::escape;
+use vaultix_generator::profile::{PRIVATE_DIR, RAMFS_PATH, Settings};
+use vaultix_generator::status::Status;
+
+use crate::failure::{Failure, Level, say};
+use crate::replace::DIRECTORY;
+
+/// What statfs(2) calls a ramfs, from linux/magic.h.
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
+/// What statfs(2) calls a tmpfs, from there, too.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+/// Mode of the directory around the ramfs.
+const PRIVATE: Mode = Mode::from_raw_mode(0o700);
+/// Mode of the root of the ramfs: everybody may pass through, and nobody but root may list or lock it.
+const PASSABLE: Mode = Mode::from_raw_mode(0o711);
+
+/// How both mounts are mounted.
+const HARMLESS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+
+/// The mounted ramfs.
+pub struct Mounts {
+    /// The directory around it, which nobody else can open.
+    pub private: OwnedFd,
+    /// Its root directory, by the way that can be written to.
+    pub root: OwnedFd,
+}
+
+impl Mounts {
+    /// Opens both mounts of `settings`, and makes sure that they are what they should be.
+    ///
+    /// What is held by descriptor was looked at. It lies in `/run`, where nobody but root can exchange anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`]: the ramfs is not mounted, or something else is: the plaintext could be swapped out there or
+    /// written to a disk. Or its view is not one: users would see nothing, or could write.
+    pub fn open(settings: &Settings) -> Result<Self, Failure> {
+        let view = &settings.decrypted_mount_point;
+        let unit = escape::path_unit(&view.to_string_lossy(), "mount");
+        let wrong = |why: &str| {
+            Failure::new(
+                Status::CantCreat,
+                format!("{} {why}; see: systemctl status {unit}", view.display()),
+            )
+        };
+        let shown = match fs::open(view, DIRECTORY, Mode::empty()) {
+            Ok(shown) => shown,
+            Err(Errno::NOENT) => {
+                return Err(wrong("does not exist, so the ramfs is not mounted"));
+            }
+            Err(error) => return Err(Failure::path(Status::CantCreat, "open", view, error)),
+        };
+        if !is_magic(&shown, &[RAMFS_MAGIC]) {
+            return Err(wrong(
+                "is not a ramfs, and nothing else is safe to decrypt to (a container may lack the right to mount one, \
+                 CAP_SYS_ADMIN: see \"In a container\" in docs/troubleshooting.md)",
+            ));
+        }
+        let hidden = || wrong(&format!("does not show the ramfs that belongs at {RAMFS_PATH}"));
+        let open = |path: &str| fs::open(path, DIRECTORY, Mode::empty()).map_err(|_| hidden());
+        let private = open(PRIVATE_DIR)?;
+        keep_private(&private)?;
+        let root = open(RAMFS_PATH)?;
+        let is_same = |one: &OwnedFd, other: &OwnedFd| {
+            let id = |file: &OwnedFd| fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
+            id(one).is_ok_and(|one| id(other).is_ok_and(|other| one == other))
+        };
+        if !is_same(&shown, &root) {
+            return Err(hidden());
+        }
+        if !is_read_only(&shown) {
+            return Err(wrong("is not read-only: owners could write to their files"));
+        }
+        Ok(Self { private, root })
+    }
+}
+
+/// Mounts what is missing of both mounts, without systemd. A ramfs that an earlier release has mounted at the place of the
+/// view is kept, with all files.
+///
+/// # Errors
+///
+/// [`Status::CantCreat`], with the path.
+pub fn mount(settings: &Settings) -> Result<(), Failure> {
+    let view = &settings.decrypted_mount_point;
+    let ramfs = Path::new(RAMFS_PATH);
+    let failed = |path: &Path, error: Errno| Failure::path(Status::CantCreat, "mount", path, error);
+    make_directories(view)?;
+    if is_ramfs(view) {
+        return convert(settings);
+    }
+    if !is_ramfs(ramfs) {
+        mount::mount("ramfs", ramfs, "ramfs", HARMLESS, c"mode=0711")
+            .map_err(|error| failed(ramfs, error))?;
+    }
+    show(view).map_err(|error| failed(view, error))
+}
+
+/// Makes a ramfs that everybody can enter, as an earlier release mounted it at the place of the view, the one that only
+/// root may enter. All files stay. Does nothing where that has been done, or where there is none.
+///
+/// # Errors
+///
+/// [`Status::CantCreat`], with the path. A run after that does the rest.
+pub fn convert(settings: &Settings) -> Result<(), Failure> {
+    let view = &settings.decrypted_mount_point;
+    let ramfs = Path::new(RAMFS_PATH);
+    let failed = |path: &Path, error: Errno| Failure::path(Status::CantCreat, "mount", path, error);
+    if !is_ramfs(view) {
+        return Ok(());
+    }
+    make_directories(view)?;
+    if !is_ramfs(ramfs) {
+        mount::mount_bind(view, ramfs).map_err(|error| failed(ramfs, error))?;
+    }
+    let open = |path| fs::open(path, DIRECTORY, Mode::empty());
+    let root = open(ramfs).map_err(|error| failed(ramfs, error))?;
+    fs::fchmod(&root, PASSABLE).map_err(|error| failed(ramfs, error))?;
+    if open(view).is_ok_and(|view| is_read_only(&view)) {
+        return Ok(());
+    }
+    match mount::mount_remount(view, MountFlags::BIND | MountFlags::RDONLY | HARMLESS, c"") {
+        // Somebody has a file there open to be written to. A second view comes on top of the first, which stays as it is for
+        // those who have it open.
+        Err(Errno::BUSY) => {
+            say(
+                Level::Warning,
+                &format!(
+                    "somebody has a file of {} open to be written to, and can write there until the next boot; to see \
+                     who: fuser --verbose --mount {RAMFS_PATH}",
+                    view.display()
+                ),
+            );
+            show(view)
+        }
+        result => result,
+    }
+    .map_err(|error| failed(view, error))
+}
+
+/// Mounts the view of the ramfs.
+fn show(view: &Path) -> Result<(), Errno> {
+    mount::mount_bind(RAMFS_PATH, view)?;
+    mount::mount_remount(view, MountFlags::BIND | MountFlags::RDONLY | HARMLESS, c"")
+}
+
+/// Makes the directories that are mounted on.
+fn make_directories(view: &Path) -> Result<(), Failure> {
+    let failed = |path: &Path, error: Errno| Failure::write(path, error);
+    std::fs::create_dir_all(view).map_err(|error| Failure::write(view, error))?;
+    let (private, ramfs) = (Path::new(PRIVATE_DIR), Path::new(RAMFS_PATH));
+    for path in [private, ramfs] {
+        match fs::mkdir(path, PRIVATE) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(failed(path, error)),
+        }
+    }
+    let opened = fs::open(private, DIRECTORY, Mode::empty());
+    keep_private(&opened.map_err(|error| failed(private, error))?)
+}
+
+/// Makes sure that nobody but root may enter the directory around the ramfs.
+fn keep_private(private: &OwnedFd) -> Result<(), Failure> {
+    let failed = |why: String| Err(Failure::write(PRIVATE_DIR, why));
+    let stat = match fs::fstat(private) {
+        Ok(stat) => stat,
+        Err(error) => return failed(error.to_string()),
+    };
+    if stat.st_uid != 0 {
+        return failed(format!("it belongs to user {}, who could enter", stat.st_uid));
+    }
+    if Mode::from_raw_mode(stat.st_mode) == PRIVATE {
+        return Ok(());
+    }
+    // A container's manager that mounts the ramfs from outside makes it with another mode.
+    fs::fchmod(private, PRIVATE).or_else(|error| failed(error.to_string()))
+}
+
+/// Returns whether `path` is on a ramfs.
+#[must_use]
+pub fn is_ramfs(path: &Path) -> bool {
+    fs::open(path, DIRECTORY, Mode::empty()).is_ok_and(|root| is_magic(&root, &[RAMFS_MAGIC]))
+}
+
+/// Returns whether `directory` is on a file system that keeps its files in memory.
+pub(crate) fn is_in_memory(directory: &OwnedFd) -> bool {
+    is_magic(directory, &[RAMFS_MAGIC, TMPFS_MAGIC])
+}
+
+/// Returns whether `directory` was opened by a mount that is read-only.
+fn is_read_only(directory: &OwnedFd) -> bool {
+    fs::fstatvfs(directory).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+/// Returns whether the file system of `directory` is one of `magics`.
+fn is_magic(directory: &OwnedFd, magics: &[u64]) -> bool {
+    fs::fstatfs(directory)
+        .is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| magics.contains(&kind)))
+}
