@@ -141,9 +141,9 @@ in
         type = absolutePath;
         default = "/run/vaultix.d";
         description = ''
-          Where the file system in memory is mounted that holds the plaintexts.
+          Where the file system in memory is shown that holds the plaintexts, read-only.
 
-          It is ramfs, which is never swapped out.
+          It is ramfs, which is never swapped out, and is mounted where only root may enter, in `/run/vaultix.private`.
 
           Another value takes a reboot: until then the plaintexts of before stay where they were.
         '';

@@ -156,6 +156,7 @@ on_both! {
     ;
     // systemd 252 does not boot without CAP_SYS_ADMIN.
     failure::not_a_ramfs,
+    failure::mounts_from_outside,
     // And has no soft reboot.
     life::soft_reboot,
 }

@@ -1,5 +1,9 @@
 //! what can be wrong with one item or with the whole profile → who fails, with which words, and who does not.
 
+use std::path::PathBuf;
+use std::process::{self, Command};
+use std::{env, fs};
+
 use serde_json::{Value, json};
 use xtask::system::System;
 
@@ -243,6 +247,60 @@ pub fn no_mount(system: System) {
     assert_eq!(boot.text("found").matches("No such file").count(), 2, "{}", boot.text("found"));
     assert_eq!((boot.text("token"), boot.text("state")), ("hunter2".into(), "running".into()));
     boot.assert_no_cycle();
+}
+
+/// A ramfs mounted outside of a container, to be shown inside; unmounted when dropped.
+struct Outside(PathBuf);
+
+impl Outside {
+    /// Mounts it.
+    fn mount() -> Self {
+        let place = env::temp_dir().join(format!("vaultix-outside-{}", process::id()));
+        fs::create_dir(&place).unwrap();
+        let options = "mode=0711,nosuid,nodev,noexec";
+        let mount = Command::new("mount")
+            .args(["-t", "ramfs", "-o", options, "ramfs"])
+            .arg(&place)
+            .status();
+        assert!(mount.unwrap().success());
+        Self(place)
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// A container that may not mount works with both mounts made outside; what `/run` has there is closed to others.
+pub fn mounts_from_outside(system: System) {
+    let outside = Outside::mount();
+    let mut host = Scenario::new(system, "outside");
+    host.nixos();
+    host.file("/etc/users", "");
+    host.secret_with("token", "token-v1", json!({ "owner": "4242" }));
+    let mut profile = host.profile().clone();
+    profile["secrets"]["token"]["cipher"] = host.store("token-v2", "token-v2").into();
+    host.next("two", &profile);
+    host.nspawn("--drop-capability=CAP_SYS_ADMIN");
+    host.nspawn(&format!("--bind={}:/run/vaultix.private/ramfs", outside.0.display()));
+    host.nspawn(&format!("--bind-ro={}:/run/vaultix.d", outside.0.display()));
+    let boot = host.run(
+        r"
+        note state systemctl is-system-running
+        note token cat /run/vaultix/token
+        note private stat --format='%a %U' /run/vaultix.private
+        note two switch_to two
+        note two.token cat /run/vaultix/token
+        ",
+    );
+    assert_eq!(boot.text("token"), "token-v1");
+    assert_eq!(boot.text("private"), "700 root");
+    assert_eq!(boot.status("two"), 0, "{}", boot.text("two"));
+    assert_eq!(boot.text("two.token"), "token-v2");
+    assert_eq!(boot.failed("final").iter().filter(|it| it.contains("vaultix")).count(), 0);
 }
 
 /// Where the ramfs cannot be mounted, nothing is written, and the secret's own unit says why.

@@ -26,6 +26,12 @@ mounts() {
     done
     stat --format='%a %U' /run/vaultix.private /run/vaultix.private/ramfs
 }
+# How much each unit may, from 0 to 10.
+exposure() {
+    for it in vaultix-secret@kept.service vaultix-switch-early.service vaultix-switch.service; do
+        systemd-analyze security --no-pager "$it" | grep 'Overall exposure' | grep -o '[0-9]*[.][0-9]'
+    done
+}
 mkdir -m 0777 /run/tries
 "#;
 
@@ -77,8 +83,9 @@ pub fn a_switch_loses_nothing(system: System) {
     host.next("two", &profile);
     host.keeps(&[]);
     let boot = host.run(&format!(
-        r#"{READER}
+        r"{READER}
         note before systemctl show --property=ExecStart vaultix-secret@kept.service
+        note before.exposure exposure
         note before.mount findmnt --noheadings --output=FSTYPE,VFS-OPTIONS /run/vaultix.d
         holder &
         await /run/tries/held
@@ -90,6 +97,7 @@ pub fn a_switch_loses_nothing(system: System) {
         rm /run/reading
         wait %2
         note mounts mounts
+        note after.exposure exposure
         note after systemctl show --property=ExecStart vaultix-secret@kept.service
         note texts tail -n 1 /run/vaultix/kept /run/vaultix/changed /run/vaultix/early /run/vaultix/late /run/vaultix/conf /etc/app/link
         note gone test -L /etc/app/gone
@@ -100,7 +108,7 @@ pub fn a_switch_loses_nothing(system: System) {
         systemctl stop run-vaultix.d.mount
         settle
         note stopped sh -c 'findmnt /run/vaultix.d; findmnt /run/vaultix.private/ramfs; echo none'
-        "#
+        "
     ));
     assert!(boot.text("before").contains("path=/opt/previous/bin/"), "{}", boot.text("before"));
     assert!(boot.text("before.mount").contains("rw,"), "{}", boot.text("before.mount"));
@@ -120,6 +128,15 @@ pub fn a_switch_loses_nothing(system: System) {
     assert!(boot.text("changed.user").ends_with("start changed-v2"));
     assert!(boot.text("late.user").ends_with("start late-v1"), "what had failed is told");
     assert_eq!(boot.text("failed"), "");
+    let exposure = |name: &str| -> Vec<f32> {
+        boot.text(name).lines().map(|line| line.parse().unwrap()).collect()
+    };
+    let (before, after) = (exposure("before.exposure"), exposure("after.exposure"));
+    assert_eq!((before.len(), after.len()), (3, 3), "{before:?} {after:?}");
+    assert!(
+        before.iter().zip(&after).all(|(before, after)| after < before),
+        "{before:?} {after:?}"
+    );
     let warned = boot
         .journal_of("vaultix-convert.service")
         .into_iter()
@@ -133,7 +150,7 @@ pub fn a_switch_loses_nothing(system: System) {
 pub fn a_restart_loses_nothing(system: System) {
     let host = host(system, "uprestart");
     let boot = host.run(&format!(
-        r#"{READER}
+        r"{READER}
         reader &
         await /run/reading
         upgrade
@@ -145,7 +162,7 @@ pub fn a_restart_loses_nothing(system: System) {
         note mounts mounts
         note texts tail -n 1 /run/vaultix/kept /run/vaultix/changed /run/vaultix/early /run/vaultix/conf /etc/app/link
         for it in kept changed conf; do note $it.user cat /out/$it.log; done
-        "#
+        "
     ));
     assert_eq!(boot.status("restart"), 0, "{}", boot.text("restart"));
     assert_eq!(boot.status("reload"), 0, "{}", boot.text("reload"));
