@@ -75,7 +75,8 @@ pub fn owners_could_write(system: System) {
 
 /// A program that opens the own file to read it, takes a lease on it, and never lets go.
 const LEASE: &str = "use Fcntl; $SIG{IO} = 'IGNORE'; open(my $file, '<', \"/run/vaultix/$ARGV[0]\") or die;\n\
-    fcntl($file, 1024, F_WRLCK) or die 'no lease'; open(F, '>', \"/run/tries/$ARGV[0]\"); close F; sleep 1000;\n";
+    fcntl($file, 1024, F_WRLCK) or die 'no lease'; open(F, '>', \"/run/tries/$ARGV[0].new\"); print F \"$$\\n\"; close F;\n\
+    rename(\"/run/tries/$ARGV[0].new\", \"/run/tries/$ARGV[0]\"); sleep 1000;\n";
 
 /// Neither a lease on a file that one may read nor a lock on whatever one may open holds up others.
 pub fn no_lease_and_no_lock_stops_a_switch(system: System) {
@@ -109,7 +110,7 @@ pub fn no_lease_and_no_lock_stops_a_switch(system: System) {
         note restart timeout 30 systemctl restart vaultix-secret@restarted.service vaultix-template@conf.service
         note two timeout 30 bash -c '. /prelude; switch_to two'
         settle
-        pkill --full lease.pl # They would hold up whoever reads here, too.
+        kill $(cat /run/tries/*) # They would hold up whoever reads here, too.
         for it in changed kept owned restarted third conf; do note two.$it cat /run/vaultix/$it; done
         note generations ls /run/vaultix.d
         "
