@@ -302,7 +302,7 @@ pub fn the_helper_has_few_rights(system: System) {
         exec 9</run/vaultix.private
         flock --exclusive 9
         vaultix-decrypt secret -- token 9<&- &
-        until grep --quiet 'core file size  *0  *0 ' /proc/$!/limits || [ ! -d /proc/$! ]; do :; done
+        until grep --quiet 'core file size  *1  *1 ' /proc/$!/limits || [ ! -d /proc/$! ]; do :; done
         note limits grep 'core file' /proc/$!/limits
         exec 9<&-
         wait $!
@@ -314,7 +314,7 @@ pub fn the_helper_has_few_rights(system: System) {
         "NoNewPrivileges=yes",
         "CapabilityBoundingSet=cap_chown cap_dac_override cap_fowner",
         "UMask=0077",
-        "LimitCORE=0",
+        "LimitCORE=1",
         "MemoryDenyWriteExecute=yes",
         "TimeoutStartUSec=1min 30s",
         "RemainAfterExit=yes",
@@ -322,6 +322,6 @@ pub fn the_helper_has_few_rights(system: System) {
         assert!(shown.lines().any(|shown| shown == line), "{line} is not in\n{shown}");
     }
     let limits = boot.text("limits");
-    assert_eq!(limits.split_whitespace().collect::<Vec<_>>()[4..6], ["0", "0"], "{limits}");
+    assert_eq!(limits.split_whitespace().collect::<Vec<_>>()[4..6], ["1", "1"], "{limits}");
     assert_eq!(boot.text("helper"), "0");
 }

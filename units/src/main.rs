@@ -39,10 +39,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Keeps what is in memory there: no core dump, no debugger. Every file is made with a mode of its own; the mask only
+/// Keeps what is in memory there: no core dump, no debugger. A limit of 0 bytes, and not of 1, would not hold for a core
+/// dump that goes through a pipe, see core(5). Every file is made with a mode of its own; the mask only
 /// keeps the parents of custom paths at 0755, whatever the unit's is.
 fn harden() {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let none = Rlimit { current: Some(1), maximum: Some(1) };
     // Neither can fail with these arguments, and the unit sets a limit, too.
     let _ = rustix::process::setrlimit(Resource::Core, none);
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
