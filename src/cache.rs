@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
+use vaultix_generator::escape;
 
 use crate::error::{Error, Exit, Result};
 use crate::plan::{Entry, Listing, is_ours};
@@ -58,7 +59,9 @@ fn files(directory: &Path) -> Result<Vec<(String, u64)>> {
     let shown = directory.display();
     let what = || Error::new(Exit::CantCreate, format!("cannot list the cache {shown}"));
     if directory.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir()) {
-        return Err(what().because("it is no directory").fix(format!("rm {shown}")));
+        return Err(what()
+            .because("it is no directory")
+            .fix(format!("rm {}", escape::shell_path(directory))));
     }
     read_directory(directory).map_err(|error| what().because(error))
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
+use vaultix_generator::escape;
 use vaultix_generator::profile::Profile;
 use vaultix_units::header::{self, Recipient};
 
@@ -142,7 +143,12 @@ fn of_plan(root: &Path, plan: &Plan) -> Vec<Finding> {
         .iter()
         .map(|entry| other("stale", entry, "is of no use to its host", RENC.to_owned()));
     let foreign = plan.foreign.iter().map(|entry| {
-        other("foreign", entry, "is not of the cache", format!("rm {}", path(root, entry)))
+        other(
+            "foreign",
+            entry,
+            "is not of the cache",
+            format!("rm {}", escape::shell_path(path(root, entry))),
+        )
     });
     missing.chain(stale).chain(foreign).collect()
 }
@@ -177,7 +183,7 @@ fn unfit(root: &Path, need: &Need, plan: &Plan, profiles: &[Profile]) -> Vec<Fin
                     "host {} cannot open {file}, its copy of secret \"{}\": {problem}",
                     entry.host, want.secret
                 ),
-                fix: Some(format!("rm {file} && {RENC}")),
+                fix: Some(format!("rm {} && {RENC}", escape::shell_path(&file))),
                 file: Some(file),
             })
         })

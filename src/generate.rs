@@ -10,6 +10,7 @@ mod ssh;
 use std::collections::BTreeMap;
 
 use age::Recipient;
+use vaultix_generator::escape;
 use vaultix_generator::profile::{Generator, Profile, Secret};
 
 use crate::cli::{Cli, Generate};
@@ -83,11 +84,12 @@ fn show(plan: &Plan) -> Result<()> {
     report::answer_lines(made.chain(published))
 }
 
-/// Says what makes a secret; of a command, all of it, since it is about to run here.
+/// Says what makes a secret; of a command, all of it, since it is about to run here, word for word as a shell takes it.
 fn kind(generator: &Generator) -> String {
     match generator {
         Generator::Command { argv, .. } => {
-            format!("command \"{}\"", argv.join(" ").replace(char::is_control, " "))
+            let words: Vec<String> = argv.iter().map(escape::shell).collect();
+            format!("command {}", words.join(" "))
         }
         other => other.kind().to_owned(),
     }

@@ -9,6 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use vaultix_generator::escape;
+
 use crate::error::{Error, Exit, Result};
 use crate::report::{self, Report};
 
@@ -156,7 +158,7 @@ fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
             Exit::CantCreate,
             format!("cannot make git aware of the new files in {}", directory.display()),
         )
-        .fix(format!("git add --intent-to-add {}", directory.display()))
+        .fix(format!("git add --intent-to-add {}", escape::shell_path(directory)))
     };
     let run = || {
         let mut child = command(directory)

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use age::armor::Format;
+use vaultix_generator::escape;
 use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
 
@@ -158,7 +159,8 @@ impl Start<'_> {
             let identities = [identity.to_owned()];
             Master::read(&identities, prompt.interrupt)?.recipients(Vec::new(), prompt)?
         };
-        let text = format!("This is a secret. To change it: vaultix edit {}\n", path.display());
+        let text =
+            format!("This is a secret. To change it: vaultix edit {}\n", escape::shell_path(path));
         let recipients = recipient::gather(recipients, prompt);
         let ciphertext =
             secret::encrypt(&Plaintext::new(text.into_bytes()), &recipients, &Format::Binary);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use vaultix_generator::escape;
 use vaultix_generator::profile::Profile;
 
 use crate::cache;
@@ -137,7 +138,7 @@ pub fn with_fix(error: Error, profiles: &[Profile], source: &Path) -> Error {
     let is_made = secrets.any(|secret| secret.ciphertext == source && secret.generator.is_some());
     match error.exit {
         Exit::NoInput if is_made => error.fix("vaultix generate"),
-        Exit::NoInput => error.fix(format!("vaultix edit {}", source.display())),
+        Exit::NoInput => error.fix(format!("vaultix edit {}", escape::shell_path(source))),
         _ => error,
     }
 }

@@ -170,9 +170,9 @@ pub fn answer_lines(lines: impl Iterator<Item = String>) -> Result<()> {
     answer(text.as_bytes())
 }
 
-/// Returns `text` without characters that would move the cursor, or colour what others say.
+/// Returns `text` without characters that would move the cursor, colour what others say, or turn its direction.
 pub fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control() || *character == '\n').collect()
+    text.chars().filter(|character| !escape::is_hidden(*character) || *character == '\n').collect()
 }
 
 /// Writes one line to standard error, whatever is in it.

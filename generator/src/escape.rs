@@ -1,6 +1,8 @@
 //! ids and paths → the spelling that systemd wants for them.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 
 use sha2::{Digest, Sha256};
 
@@ -146,23 +148,113 @@ pub fn value(text: &str) -> String {
     escaped
 }
 
-/// Returns `text` as one line for people, in a journal or on a terminal: control characters as Rust writes them.
+/// Returns `text` as one line for people, in a journal or on a terminal: characters that are not seen, or change how
+/// others are seen, as Rust writes them.
 ///
 /// ```
 /// use vaultix_generator::escape::line;
-/// assert_eq!(line("a\nb\u{7f} \"c\""), r#"a\nb\u{7f} "c""#);
+/// assert_eq!(line("a\nb\u{7f}\u{202e} \"c\""), r#"a\nb\u{7f}\u{202e} "c""#);
 /// ```
 #[must_use]
 pub fn line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() {
+        if is_hidden(character) {
             line.extend(character.escape_default());
         } else {
             line.push(character);
         }
     }
     line
+}
+
+/// Returns whether a terminal does not show this character as such: a control character, or one of those that have no
+/// width, end a line, or turn the direction of others.
+///
+/// Rule: general categories Cc, Cf, Zl and Zp of Unicode 16, and what is ignored where it is not known
+/// (`Default_Ignorable_Code_Point`). The joiners U+200C and U+200D are among them: a name that needs one is still told from
+/// all others.
+#[must_use]
+pub fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
+            | '\u{890}' | '\u{891}' | '\u{8e2}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Returns `text` as one word for a shell, to be pasted: as it is where it can be, else in quotes.
+///
+/// What [`line`] would write out is written as `\n` or bytes in octal, in the quotes `$'…'` of bash, zsh, ksh and, since 2024, of
+/// POSIX. A word that begins with a dash is still an option; see [`shell_path`].
+///
+/// ```
+/// use vaultix_generator::escape::shell;
+/// assert_eq!(shell("secrets/wifi.age"), "secrets/wifi.age");
+/// assert_eq!(shell("it's $HOME"), r"'it'\''s $HOME'");
+/// assert_eq!(shell("a\n\u{202e}"), r"$'a\n\342\200\256'");
+/// ```
+#[must_use]
+pub fn shell(text: impl AsRef<OsStr>) -> String {
+    let bytes = text.as_ref().as_bytes();
+    match str::from_utf8(bytes) {
+        Ok(text) if text.chars().any(is_hidden) => with_escapes(bytes),
+        Ok(text) if !text.is_empty() && text.bytes().all(is_plain) => text.to_owned(),
+        Ok(text) => format!("'{}'", text.replace('\'', r"'\''")),
+        Err(_) => with_escapes(bytes),
+    }
+}
+
+/// Returns `path` as one word for a shell that no program takes for an option.
+///
+/// ```
+/// use vaultix_generator::escape::shell_path;
+/// assert_eq!(shell_path("-rf"), "./-rf");
+/// ```
+#[must_use]
+pub fn shell_path(path: impl AsRef<OsStr>) -> String {
+    let path = path.as_ref();
+    if path.as_bytes().starts_with(b"-") {
+        let mut below = OsString::from("./");
+        below.push(path);
+        return shell(below);
+    }
+    shell(path)
+}
+
+/// Returns whether no shell does anything with this byte, wherever it stands in a word.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"%+,-./:@_".contains(&byte)
+}
+
+/// Returns `bytes` in the quotes `$'…'`.
+fn with_escapes(bytes: &[u8]) -> String {
+    let mut word = String::from("$'");
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\n' => word.push_str("\\n"),
+                '\\' | '\'' => word.extend(['\\', character]),
+                hidden if is_hidden(hidden) => {
+                    push_octal(&mut word, hidden.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                seen => word.push(seen),
+            }
+        }
+        push_octal(&mut word, chunk.invalid());
+    }
+    word.push('\'');
+    word
+}
+
+/// Appends `bytes` as `\NNN`, in octal: of hex digits, shells take more than two.
+fn push_octal(word: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        let _ = write!(word, "\\{byte:03o}"); // Writing to a String cannot fail.
+    }
 }
 
 /// Returns whether systemd refuses a line with this character: a control character, or one of Unicode's
@@ -209,6 +301,23 @@ mod tests {
     fn a_program_takes_no_variable_and_an_argument_does() {
         assert_eq!(program("/a$b %i"), r#""/a$b %%i""#);
         assert_eq!(argument("/a$b %i"), r#""/a$$b %%i""#);
+    }
+
+    #[test]
+    fn what_is_not_seen_is_written_out() {
+        for hidden in
+            ['\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{200b}', '\u{200f}', '\u{feff}']
+        {
+            assert_eq!(line(&format!("a{hidden}b")), format!("a{}b", hidden.escape_unicode()));
+        }
+        for hidden in
+            ['\u{61c}', '\u{ad}', '\u{2028}', '\u{2029}', '\u{2060}', '\u{e0041}', '\u{9b}']
+        {
+            assert_eq!(line(&format!("a{hidden}b")), format!("a{}b", hidden.escape_unicode()));
+        }
+        for seen in ["ä", "日本", "עברית", "🔑", "a\u{301}"] {
+            assert_eq!(line(seen), seen);
+        }
     }
 
     #[test]

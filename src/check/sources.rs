@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use vaultix_generator::escape;
 use vaultix_units::bounded;
 use vaultix_units::header::{self, Recipient};
 
@@ -28,7 +29,11 @@ impl Wanted {
         let shown = file.display();
         let damaged = |reason| {
             let problem = format!("{shown} cannot be opened by anybody: {reason}");
-            Some((problem, format!("git checkout {shown}, or rm {shown} && vaultix edit {shown}")))
+            let word = escape::shell_path(file);
+            Some((
+                problem,
+                format!("git checkout -- {word} # or: rm {word} && vaultix edit {word}"),
+            ))
         };
         // What cannot be read is a fault that is told elsewhere.
         let bytes = match source::dearmor(source::read(file).ok()?) {

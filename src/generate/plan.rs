@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use vaultix_generator::escape;
 use vaultix_generator::profile::{Generator, Profile, Secret};
 
 use super::public;
@@ -218,10 +219,9 @@ impl<'a> Planner<'a> {
         }
         let half = public::path(&recipe.path);
         if recipe.generator.has_public_half() && (self.is_there)(&half) {
-            let half = half.display();
             return Some(
-                error(format!("{half} is the public half of another one"))
-                    .fix(format!("rm {half}")),
+                error(format!("{} is the public half of another one", half.display()))
+                    .fix(format!("rm {}", escape::shell_path(&half))),
             );
         }
         for input in &recipe.inputs {
@@ -233,7 +233,7 @@ impl<'a> Planner<'a> {
                 error(format!("it is made from \"{id}\", which cannot be generated"))
             } else {
                 error(format!("it is made from \"{id}\", and {path} does not exist"))
-                    .fix(format!("vaultix edit {path}"))
+                    .fix(format!("vaultix edit {}", escape::shell_path(&input.path)))
             });
         }
         None

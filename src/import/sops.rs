@@ -12,6 +12,7 @@ use std::path::Path;
 
 use age_core::format::Stanza;
 use sha2::{Digest, Sha512};
+use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::error::{Error, Exit, Result};
@@ -72,7 +73,10 @@ impl Document {
             Unusable::Other(reason) => what(Exit::Data).because(reason),
             Unusable::Foreign(kinds) => what(Exit::NoPermission)
                 .because(format!("it is encrypted to {kinds}, and to no recipient of age"))
-                .fix(format!("sops rotate --in-place --add-age age1… {}", path.display())),
+                .fix(format!(
+                    "sops rotate --in-place --add-age age1… {}",
+                    escape::shell_path(path)
+                )),
         })?;
         Ok(Some(Self { leaves, header, form }))
     }

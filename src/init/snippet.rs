@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use vaultix_generator::escape;
+
 use super::Flake;
 use crate::report::Report;
 
@@ -56,7 +58,7 @@ pub fn next_steps(report: &Report, identity: Option<&PathBuf>, secret: &Path, fl
         Flake::Theirs => "- put what is printed here into your flake, as far as it is not there",
         Flake::Ours => "- in flake.nix and example.nix, replace what their comments name",
     });
-    report.line(format_args!("- vaultix edit {}", secret.display()));
+    report.line(format_args!("- vaultix edit {}", escape::shell_path(secret)));
     report.line("- git config diff.vaultix.textconv 'vaultix textconv'");
     report.line("- declare the secret in a host, then: vaultix renc && git add secrets");
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use vaultix_generator::escape;
+
 use super::key::Key;
 
 /// What stands before the filter.
@@ -103,7 +105,7 @@ impl Menu {
 
 /// Returns `text` without what would move the cursor.
 fn printable(text: &str) -> String {
-    text.chars().map(|one| if one.is_control() { '?' } else { one }).collect()
+    text.chars().map(|one| if escape::is_hidden(one) { '?' } else { one }).collect()
 }
 
 /// Returns how far the words of `filter` are spread over `line`, 0 for those that stand in it as they are; `None` if

@@ -243,7 +243,7 @@ pub fn no_mount(system: System) {
     let unit = secret_unit("token");
     assert_eq!(boot.failed("boot"), [&*unit], "it is listed, and nothing else is");
     assert_eq!(boot.unit_at("boot", &unit)["ExecMainStatus"], "73");
-    boot.assert_error(&unit, &["token", "/run/vaultix.d", "systemctl status run-vaultix.d.mount"]);
+    boot.assert_error(&unit, &["token", "/run/vaultix.d", "systemctl status 'run-vaultix.d.mount'"]);
     assert_eq!(boot.text("found").matches("No such file").count(), 2, "{}", boot.text("found"));
     assert_eq!((boot.text("token"), boot.text("state")), ("hunter2".into(), "running".into()));
     boot.assert_no_cycle();

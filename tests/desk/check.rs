@@ -47,7 +47,7 @@ fn a_secret_that_nobody_can_open_is_found_without_a_key() {
     let done = desk.vaultix(CHECK).exits(1).says(&said);
     // What it says to do works: edit does not open a damaged file.
     let fix = "rm secrets/tls.age && vaultix edit secrets/tls.age";
-    assert!(done.stderr.contains(&format!("to fix: git checkout secrets/tls.age, or {fix}")));
+    assert!(done.stderr.contains(&format!("to fix: git checkout -- secrets/tls.age # or: {fix}")));
     let line = format!("echo new | ({fix} --stdin --identity keys/me.txt)");
     desk.sh(&line).exits(0);
 }
@@ -186,6 +186,32 @@ fn git_shows_differences_of_plaintext() {
     assert!(diff.contains("-wifi text") && diff.contains("+new text"), "{diff}");
     let done = desk.vaultix("textconv secrets/wifi.age -i keys/other.txt").exits(0);
     assert!(done.stdout.starts_with("encrypted, sha256 "), "{}", done.stdout);
+}
+
+#[test]
+fn git_keeps_no_text_that_it_is_shown() {
+    let desk = Desk::with_secrets("cachetextconv");
+    let script = "git init -q && git config user.name me && git config user.email me@example.org &&
+        git config diff.vaultix.textconv 'vaultix textconv -i keys/me.txt' && git config diff.vaultix.cachetextconv true &&
+        printf 'keys\n' >.gitignore && echo '*.age diff=vaultix' >.gitattributes && git add . && git commit -qm first &&
+        echo new | vaultix edit secrets/wifi.age -i keys/me.txt && git commit -qam second";
+    desk.sh(script).exits(0);
+    let objects = "for object in $(git rev-list --all --objects | cut -d' ' -f1); do git cat-file -p $object; done |
+        grep -ac 'wifi text'";
+    let fix = "git config --unset-all diff.vaultix.cachetextconv; git update-ref -d refs/notes/textconv/vaultix; \
+         git gc --prune=now";
+    let done = desk.sh("git show").exits(0);
+    let done = done.says(&["diff.vaultix.cachetextconv is set: git would keep the text", fix]);
+    assert!(done.stdout.contains("+encrypted, sha256 "), "{}", done.stdout);
+    assert_eq!(desk.sh(objects).stdout, "0\n");
+    let done = desk.sh(&format!("{{ {fix}; }} 2>&1 && git show")).exits(0);
+    assert!(done.stdout.contains("-wifi text"), "{}", done.stdout);
+    // The control: git does keep it.
+    let script = "git config diff.vaultix.textconv 'age -d -i keys/me.txt' && git config diff.vaultix.cachetextconv true &&
+        git show";
+    assert!(desk.sh(script).exits(0).stdout.contains("-wifi text"));
+    assert_eq!(desk.sh(objects).stdout, "1\n");
+    desk.sh(fix);
 }
 
 #[test]

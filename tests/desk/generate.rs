@@ -232,7 +232,7 @@ fn a_dry_run_needs_no_key_and_makes_nothing() {
     assert_eq!(
         done.stdout,
         "secrets/typed.age: generate, alnum\nsecrets/hash.age: generate, htpasswd from typed\n\
-         secrets/script.age: generate, command \"sh -c mk | sort\" from typed\n\
+         secrets/script.age: generate, command sh -c $'mk |\\nsort' from typed\n\
          secrets/wg.pub: write, public half of secrets/wg.age\n"
     );
     assert_eq!(done.stderr, "3 to generate, 0 there already\n");
@@ -356,6 +356,40 @@ fn an_interrupted_run_leaves_whole_files() {
     assert!(shown.contains("1 generated") && shown.contains("interrupted"), "{shown}");
     gone(&desk);
     assert_eq!(names(&desk), ["a.age"]);
+
+    // Asked twice, it does not wait for a program that does not mind; and that has ended, too.
+    profile(
+        &desk,
+        "web1",
+        &json!({
+            "a": { "kind": "alnum" },
+            "deaf": shell(
+                "trap 'echo >trapped' TERM INT; echo $VAULTIX_DEPENDENCIES >at; echo $$ >pid; \
+                 while :; do sleep 600 & wait; done",
+                &["a"],
+            ),
+        }),
+    );
+    for (first, second, exit) in [("TERM", "TERM", 143), ("INT", "QUIT", 131), ("HUP", "INT", 130)]
+    {
+        let pty = Pty::start(&mut command(&desk));
+        desk.sh("until [ -s pid ]; do sleep 0.01; done").exits(0);
+        let at = String::from_utf8(desk.read("at")).unwrap();
+        assert!(std::path::Path::new(at.trim()).join("a").exists());
+        let pid = at.split('/').find_map(|part| part.strip_prefix("vaultix-")).unwrap();
+        let pid = pid.split('-').next().unwrap();
+        run(desk.command("kill").args([&format!("-{first}"), pid])).exits(0);
+        desk.sh("until [ -e trapped ]; do sleep 0.01; done").exits(0);
+        run(desk.command("kill").args([&format!("-{second}"), pid])).exits(0);
+        let (found, shown) = pty.end();
+        assert_eq!(found, exit, "{first} {second}: {shown}");
+        gone(&desk);
+        desk.sh("timeout 10 tail -s .1 --pid $(cat pid) -f /dev/null").exits(0);
+        for name in ["pid", "trapped"] {
+            fs::remove_file(desk.path(name)).unwrap();
+        }
+    }
+    profile(&desk, "web1", &json!({ "a": { "kind": "alnum" }, "b": slow }));
 
     // Asked to end by somebody else, the program is asked, too.
     let mut pty = Pty::start(&mut command(&desk));

@@ -12,7 +12,7 @@ use pretty_assertions::assert_eq;
 use serde_json::json;
 
 use crate::pty::Pty;
-use crate::support::Desk;
+use crate::support::{Desk, run};
 
 /// Makes a desk with something wrong in every place.
 fn trouble(name: &str) -> Desk {
@@ -183,4 +183,40 @@ fn no_name_forges_a_message() {
     pty.expect("Passphrase of a\\u{1b}[31mX\\nvaultix: all good (to open 1 secret): ");
     pty.send("\n");
     assert_eq!(pty.end().0, 77);
+}
+
+#[test]
+fn a_way_out_can_be_pasted() {
+    // Names as somebody else's commit may bring them: what they make a shell do, they shall not.
+    let desk = Desk::new("pasted");
+    for name in [
+        "two words",
+        "it's $HOME `touch hit` $(touch hit); touch hit #",
+        "-rf",
+        "a\nb",
+        "\u{202e}ega.ifiw\u{202c}\u{200b}",
+        "~",
+        "\\x2d*?[a]",
+    ] {
+        let profile = desk.key("host-web1.pub");
+        desk.profile_with("web1", profile.trim(), &[("wifi", "wifi")], |profile| {
+            profile["secrets"]["wifi"]["file"] = json!(name);
+        });
+        let done = desk.vaultix("-p web1.json check").exits(66);
+        let (_, fix) = done.stderr.split_once("to fix: ").unwrap();
+        let fix = fix.lines().next().unwrap().to_owned();
+        assert!(fix.starts_with("vaultix edit "), "{fix}");
+        assert!(!done.stderr.contains(['\u{202e}', '\u{202c}', '\u{200b}']), "{}", done.stderr);
+        desk.write("fix", format!("printf new | {fix} -i keys/me.txt\n"));
+        run(desk.command("setsid").args(["--wait", "bash", "fix"])).exits(0);
+        assert_eq!(desk.open(&format!("./{name}"), "me.txt"), "new", "{fix}");
+        assert!(!desk.path("hit").exists(), "{fix}");
+        // The control: without quotes it is another file, or none.
+        desk.write("fix", format!("printf evil | vaultix edit {name} -i keys/me.txt\n"));
+        run(desk.command("setsid").args(["--wait", "bash", "fix"]).env("HOME", &desk.root));
+        let is_same = desk.open(&format!("./{name}"), "me.txt") == "evil";
+        assert!(!is_same || name.contains('\u{202e}'), "{name}");
+        let _ = std::fs::remove_file(desk.path("hit"));
+        std::fs::remove_file(desk.path(name)).unwrap();
+    }
 }

@@ -164,7 +164,7 @@ impl<'a> Host<'a> {
 fn explain(failure: &identity::Failure) -> String {
     match unmounted(&failure.path) {
         Some((directory, unit)) if is_missing(&failure.reason) => format!(
-            "{failure} ({} is not mounted, see: systemctl status {unit})",
+            "{failure} ({} is not mounted, see: systemctl status '{unit}')",
             directory.display()
         ),
         _ => failure.to_string(),

@@ -58,7 +58,7 @@ impl Mounts {
         let wrong = |why: &str| {
             Failure::new(
                 Status::CantCreat,
-                format!("{} {why}; see: systemctl status {unit}", view.display()),
+                format!("{} {why}; see: systemctl status '{unit}'", view.display()),
             )
         };
         let shown = match fs::open(view, DIRECTORY, Mode::empty()) {
