@@ -12,11 +12,12 @@ use crate::error::{Error, Exit, Result};
 use crate::identity::{self, Key};
 use crate::prompt::{Answer, Prompt, Question};
 
-/// How much work, as a power of two, a file under a passphrase may demand (22).
+/// How much work, as a power of two, a file under a passphrase may demand (20).
 ///
-/// Go's `age` has the same limit. The `age` crate would measure this machine instead, and then refuse on a
-/// busy day what it accepts on another.
-const MAX_WORK_FACTOR: u8 = 22;
+/// That takes a GiB of memory and some seconds; age and rage write 18 or so. A flake may name the file, so it is not
+/// the user's word. The `age` crate would measure this machine instead, and then refuse on a busy day what it accepts on
+/// another.
+const MAX_WORK_FACTOR: u8 = 20;
 
 /// How often a passphrase may be typed.
 const ATTEMPTS: usize = 3;

@@ -104,6 +104,22 @@ fn a_mistyped_passphrase_may_be_typed_again() {
 }
 
 #[test]
+fn a_file_may_not_demand_all_memory() {
+    // Work of 2^20 takes 1 GiB, 2^21 two. The header tells before anything is computed.
+    let desk = Desk::with_secrets("work");
+    let file = desk.read("keys/me-passphrase.age");
+    let header = file.windows(2).position(|two| two == b"18").unwrap();
+    let demanding = [&file[..header], b"21", &file[header + 2..]].concat();
+    desk.write("demanding.age", demanding);
+    let mut pty = Pty::start(&mut desk.vaultix_command("view secrets/wifi.age -i demanding.age"));
+    pty.expect("Passphrase");
+    pty.send("correct horse\n");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 77, "{shown}");
+    assert!(shown.contains("it demands work of 2^21, the limit is 2^20"), "{shown}");
+}
+
+#[test]
 fn a_passphrase_is_not_left_half_typed_on_a_terminal_that_shows_it() {
     let desk = desk("suspend", &["-i", "keys/me.txt"]);
     // Ctrl-Z would bring back the shell and its echo, Ctrl-\ would end with none. Ctrl-U forgets the line.
