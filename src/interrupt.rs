@@ -1,15 +1,22 @@
-//! SIGINT, SIGTERM, SIGHUP → a flag that work looks at between two steps.
+//! SIGINT, SIGTERM, SIGHUP, SIGQUIT → a flag that work looks at between two steps; a second one → the end, at once.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::error::{Error, Exit, Result};
+use crate::undo;
+
+/// The signals that ask the program to end, and their numbers as the shell sees them.
+const SIGNALS: [(i32, u8); 4] = [(SIGINT, 2), (SIGTERM, 15), (SIGHUP, 1), (SIGQUIT, 3)];
 
 /// Takes over the signals that ask the program to end, so that it ends with nothing left lying about.
 pub struct Interrupt {
@@ -17,6 +24,10 @@ pub struct Interrupt {
     signal: Arc<AtomicUsize>,
     /// Becomes readable when a signal comes.
     wake: UnixStream,
+    /// Whether the next signal is the second.
+    is_asked: Arc<AtomicBool>,
+    /// Whether Ctrl-C is meant for another program.
+    is_in_background: Arc<AtomicBool>,
 }
 
 impl Interrupt {
@@ -35,11 +46,15 @@ impl Interrupt {
     fn register() -> io::Result<Self> {
         let signal = Arc::new(AtomicUsize::new(0));
         let (wake, sender) = UnixStream::pair()?;
-        for (number, value) in [(SIGINT, 2), (SIGTERM, 15), (SIGHUP, 1)] {
-            signal_hook::flag::register_usize(number, Arc::clone(&signal), value)?;
+        for (number, value) in SIGNALS {
+            signal_hook::flag::register_usize(number, Arc::clone(&signal), value.into())?;
             signal_hook::low_level::pipe::register(number, sender.try_clone()?)?;
         }
-        Ok(Self { signal, wake })
+        let (is_asked, is_in_background) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        let both = (Arc::clone(&is_asked), Arc::clone(&is_in_background));
+        let signals = Signals::new(SIGNALS.map(|(number, _)| number))?;
+        thread::Builder::new().spawn(move || count(signals, &both.0, &both.1))?;
+        Ok(Self { signal, wake, is_asked, is_in_background })
     }
 
     /// Returns the signal that came last, if one did.
@@ -55,6 +70,13 @@ impl Interrupt {
     /// Forgets a signal that was meant for another program.
     pub fn forget(&self) {
         self.signal.store(0, Ordering::Relaxed);
+        self.is_asked.store(false, Ordering::Relaxed);
+    }
+
+    /// Says whether Ctrl-C is meant for another program, which has the terminal: then it does not count, however often
+    /// it is pressed.
+    pub fn set_in_background(&self, is_in_background: bool) {
+        self.is_in_background.store(is_in_background, Ordering::Relaxed);
     }
 
     /// Returns the error of a run that ends here because of a signal.
@@ -100,4 +122,24 @@ impl Interrupt {
             rustix::io::read(self.wake.as_fd(), &mut byte)?;
         }
     }
+}
+
+/// Counts signals: the second ends the program, whatever it is busy with.
+fn count(mut signals: Signals, is_asked: &AtomicBool, is_in_background: &AtomicBool) {
+    for number in signals.forever() {
+        if number == SIGINT && is_in_background.load(Ordering::Relaxed) {
+            continue;
+        }
+        if is_asked.swap(true, Ordering::Relaxed) {
+            let value = SIGNALS.iter().find(|signal| signal.0 == number);
+            end(value.map_or(2, |signal| signal.1));
+        }
+    }
+}
+
+/// Ends the program. Plaintexts for other programs are wiped, terminals are as they were.
+fn end(signal: u8) {
+    let _done = undo::all();
+    // Without a word: whoever reads what is said may be what the program waits for.
+    process::exit(u8::from(Exit::Signal(signal)).into());
 }

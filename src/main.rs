@@ -39,6 +39,7 @@ mod secret;
 mod source;
 mod status;
 mod survey;
+mod undo;
 mod view;
 
 use std::alloc::System;
@@ -64,12 +65,22 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-/// Keeps secrets out of core dumps and away from debuggers.
+/// Keeps secrets out of core dumps, those of the editor and other programs of ours, too, and away from debuggers.
+///
+/// A limit of 1 byte, and not of 0: that does not hold for a core dump that goes through a pipe, as to
+/// systemd-coredump; see core(5).
 fn harden() -> Result<()> {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    setrlimit(Resource::Core, none)
-        .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable))
+    let limit = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    setrlimit(Resource::Core, limit(1))
+        // Who has a limit of 0 cannot raise it.
+        .or_else(|_| setrlimit(Resource::Core, limit(0)))
+        .and_then(|()| {
+            // No memory is in a core dump then, whatever the limit; programs that we run take this over. The file is
+            // there unless the kernel was built without core dumps.
+            let _ = std::fs::write("/proc/self/coredump_filter", "0");
+            set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        })
         .map_err(|error| Error::new(Exit::CantCreate, "cannot turn core dumps off").because(error))
 }
 
@@ -94,6 +105,7 @@ fn run() -> Result<Exit> {
     if cli.verbose {
         report::tell_details();
     }
+    memory::sweep();
     match &cli.verb {
         Some(Verb::Renc(args)) => renc::run(args, &cli),
         Some(Verb::Edit(args)) => edit::run(args, &cli),

@@ -1,30 +1,53 @@
 //! [`Plaintext`] → a file in memory that only the user may enter, for another program; gone when dropped.
+//!
+//! All is done by descriptors, from the first look to the last use: what somebody else puts in the place of a name is
+//! neither used nor wiped.
 
-use std::env;
-use std::fs::{self, DirBuilder, File};
+mod place;
+mod tree;
+
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
+use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
+use zeroize::Zeroizing;
 
-/// Type of a tmpfs, from linux/magic.h.
-const TMPFS: u64 = 0x0102_1994;
-
-/// Type of a ramfs, from there, too.
-const RAMFS: u64 = 0x8584_58f6;
+use crate::undo::Undo;
+use place::Place;
 
 /// What our directories are called: this, a process and a number.
 const PREFIX: &str = "vaultix-";
+
+/// How a directory is opened.
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A directory in memory; gone with all in it when dropped.
 pub struct Directory {
     /// Where it is.
     pub path: PathBuf,
-    /// The same, locked as long as its process lives. Not in the hands of the program, which may live longer.
-    _lock: OwnedFd,
+    /// The same, and what we made in it.
+    held: Arc<Held>,
+    /// Wipes and removes it.
+    _undo: Undo,
+}
+
+/// A directory of ours.
+struct Held {
+    /// Where it is.
+    place: Place,
+    /// What it is called there.
+    name: String,
+    /// The directory, locked as long as its process lives. Not in the hands of the program, which may live longer.
+    directory: OwnedFd,
+    /// The files that we made in it, wherever they are by now.
+    files: Mutex<Vec<File>>,
 }
 
 impl Directory {
@@ -34,21 +57,27 @@ impl Directory {
     ///
     /// Why there is no place for it.
     pub fn new() -> Result<Self, String> {
-        let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let user = rustix::process::getuid().as_raw();
-        let places = [
-            runtime,
-            Some(format!("/run/user/{user}").into()),
-            Some("/dev/shm".into()),
-            Some("/run".into()),
-        ];
-        let places: Vec<PathBuf> = places.into_iter().flatten().collect();
-        places.iter().filter(|place| is_in_memory(place)).for_each(|place| sweep(place));
-        places.iter().find_map(|place| Self::in_place(place)).ok_or_else(|| {
-            let list: Vec<String> =
-                places.iter().map(|place| place.display().to_string()).collect();
-            format!("none of {} is a tmpfs that we may write", list.join(", "))
-        })
+        let mut refusals = Vec::new();
+        for path in place::candidates() {
+            let made = Place::open(&path).and_then(|place| {
+                sweep_place(&place);
+                let refusal = |error: Errno| format!("{}: {error}", path.display());
+                Held::make(place).map_err(refusal)
+            });
+            match made {
+                Ok(held) => return Ok(Self::of(held)),
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        Err(format!("none of these is a tmpfs that we may write: {}", refusals.join(", ")))
+    }
+
+    /// Has `held` removed in the end.
+    fn of(held: Held) -> Self {
+        let held = Arc::new(held);
+        let path = held.place.path.join(&held.name);
+        let removed = Arc::clone(&held);
+        Self { path, held, _undo: Undo::with(move || removed.remove()) }
     }
 
     /// Writes `text` to the new file `name`, and the directories above it. Returns its path.
@@ -57,61 +86,102 @@ impl Directory {
     ///
     /// The system's own.
     pub fn write(&self, name: &Path, text: &Plaintext) -> io::Result<PathBuf> {
-        let path = self.path.join(name);
-        if let Some(parent) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        let mut directory = self.held.directory.try_clone()?;
+        let above = name.parent().unwrap_or(Path::new("")).components();
+        for component in above {
+            let Component::Normal(part) = component else {
+                return Err(io::ErrorKind::InvalidInput.into());
+            };
+            match rustix::fs::mkdirat(&directory, part, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            directory = rustix::fs::openat(&directory, part, DIRECTORY, Mode::empty())?;
         }
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(text.expose())?;
-        Ok(path)
+        let last = name.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = rustix::fs::openat(&directory, last, flags | OFlags::CLOEXEC, mode)?;
+        let mut file = File::from(file);
+        let written = file.write_all(text.expose());
+        self.held.files.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+        written.map(|()| self.path.join(name))
     }
 
-    /// Makes one in `place`, if that is in memory.
-    fn in_place(place: &Path) -> Option<Self> {
-        if !is_in_memory(place) {
-            return None;
-        }
-        // Some other program's directory of this name is left alone.
-        (0..100_u8).find_map(|i| {
-            let path = place.join(format!("{PREFIX}{}-{i}", std::process::id()));
-            DirBuilder::new().mode(0o700).create(&path).ok()?;
+    /// Reads the file `name`, which a program has changed, up to `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// The system's own; also where it is a link.
+    pub fn read(&self, name: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags = flags | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.held.directory, name, flags, Mode::empty())?;
+        bounded::read_file(file.into(), limit)
+    }
+}
+
+impl Held {
+    /// Makes one in `place`.
+    fn make(place: Place) -> rustix::io::Result<Self> {
+        for i in 0..100_u8 {
+            let name = format!("{PREFIX}{}-{i}", std::process::id());
+            match rustix::fs::mkdirat(&place.directory, &name, Mode::RWXU) {
+                Ok(()) => {}
+                // Some other program's directory of this name is left alone.
+                Err(Errno::EXIST) => continue,
+                Err(error) => return Err(error),
+            }
             // Somebody who sweeps may have come in between; then it is gone, and the next name is tried.
-            let lock = lock(&path).filter(|_| path.exists())?;
-            Some(Self { path, _lock: lock })
-        })
+            if let Some(directory) = lock(&place, &name) {
+                return Ok(Self { place, name, directory, files: Mutex::default() });
+            }
+        }
+        Err(Errno::EXIST)
+    }
+
+    /// Overwrites what we made, wherever it is by now, and what else is in the directory; then removes it.
+    fn remove(&self) {
+        for file in &mut *self.files.lock().unwrap_or_else(PoisonError::into_inner) {
+            tree::wipe(file);
+        }
+        tree::clear(&self.directory);
+        tree::remove(&self.place.directory, &self.name);
     }
 }
 
-impl Drop for Directory {
-    fn drop(&mut self) {
-        remove(&self.path);
+/// Opens and locks the directory `name` in `place`, if it is ours, nobody else has locked it, and it is still there.
+fn lock(place: &Place, name: &str) -> Option<OwnedFd> {
+    let directory = rustix::fs::openat(&place.directory, name, DIRECTORY, Mode::empty()).ok()?;
+    let found = rustix::fs::fstat(&directory).ok()?;
+    let is_ours = found.st_uid == rustix::process::geteuid().as_raw()
+        && Mode::from_raw_mode(found.st_mode) == Mode::RWXU;
+    if !is_ours {
+        return None;
     }
-}
-
-/// Returns whether `place` is on a file system in memory.
-fn is_in_memory(place: &Path) -> bool {
-    let kind = rustix::fs::statfs(place).ok().and_then(|stat| u64::try_from(stat.f_type).ok());
-    place.is_absolute() && matches!(kind, Some(TMPFS | RAMFS))
-}
-
-/// Opens and locks a directory, if nobody else has.
-fn lock(path: &Path) -> Option<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(path, flags, Mode::empty()).ok()?;
     flock(&directory, FlockOperation::NonBlockingLockExclusive).ok()?;
-    Some(directory)
+    let now = rustix::fs::statat(&place.directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    (now.st_dev == found.st_dev && now.st_ino == found.st_ino).then_some(directory)
+}
+
+/// Removes what killed runs left, in all places. Every start does.
+pub fn sweep() {
+    place::candidates().iter().filter_map(|path| Place::open(path).ok()).for_each(|place| {
+        sweep_place(&place);
+    });
 }
 
 /// Removes what killed processes of ours left in `place`: their locks are gone with them.
-fn sweep(place: &Path) {
-    let user = rustix::process::getuid().as_raw();
-    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
-        let ours = entry.file_name().to_str().is_some_and(is_ours)
-            && entry
-                .metadata()
-                .is_ok_and(|found| found.uid() == user && found.mode() & 0o777 == 0o700);
-        if ours && let Some(_lock) = lock(&entry.path()) {
-            remove(&entry.path());
+fn sweep_place(place: &Place) {
+    let Ok(entries) = Dir::read_from(place.directory.as_fd()) else { return };
+    for entry in entries.flatten() {
+        if let Ok(name) = entry.file_name().to_str()
+            && is_ours(name)
+            && matches!(entry.file_type(), FileType::Directory | FileType::Unknown)
+            && let Some(directory) = lock(place, name)
+        {
+            tree::clear(&directory);
+            tree::remove(&place.directory, name);
         }
     }
 }
@@ -123,37 +193,5 @@ fn is_ours(name: &str) -> bool {
     numbers.is_some_and(|(process, i)| is_number(process) && is_number(i))
 }
 
-/// Removes `directory` with all in it, whatever a program did to it.
-fn remove(directory: &Path) {
-    wipe(directory);
-    let _ = fs::remove_dir_all(directory); // What cannot be removed is wiped.
-}
-
-/// Overwrites the files in `directory`, so that the memory behind them does not keep what they held.
-fn wipe(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let Ok(metadata) = path.symlink_metadata() else { continue };
-        if metadata.is_dir() {
-            wipe(&path);
-        } else if metadata.is_file() {
-            let file = File::options().write(true).open(&path);
-            let mut zeros = io::Read::take(io::repeat(0), metadata.len());
-            // A file that cannot be written is still removed.
-            let _ = file.and_then(|mut file| io::copy(&mut zeros, &mut file));
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_our_own_directories_are_swept() {
-        assert!(is_ours("vaultix-12-0"));
-        for name in ["vaultix", "vaultix-12", "vaultix-for-user", "vaultix-1-", "vaultix-1-2-3"] {
-            assert!(!is_ours(name), "{name}");
-        }
-    }
-}
+mod tests;

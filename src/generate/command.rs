@@ -11,6 +11,7 @@ use vaultix_units::plaintext::Plaintext;
 
 use super::make::Input;
 use crate::error::{Error, Exit, Result};
+use crate::foreground;
 use crate::input;
 use crate::interrupt::Interrupt;
 use crate::memory::Directory;
@@ -100,6 +101,7 @@ struct Done {
 
 /// Waits for a program, which is stopped when it prints too much, or on Ctrl-C.
 fn watch(mut child: Child, interrupt: &Interrupt) -> io::Result<Done> {
+    let killed = foreground::kill_at_end(&child)?;
     // What it says is taken at the same time, or a full pipe would hold it up.
     let stderr = child.stderr.take();
     let listener = thread::spawn(move || stderr.and_then(last_words));
@@ -110,6 +112,7 @@ fn watch(mut child: Child, interrupt: &Interrupt) -> io::Result<Done> {
         let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::TERM);
     }
     let status = child.wait()?;
+    killed.forget();
     let last_words = listener.join().ok().flatten();
     let printed = Plaintext::new(std::mem::take(&mut *read?));
     Ok(Done { status, printed, last_words })
@@ -125,5 +128,5 @@ fn last_words(mut from: impl Read) -> Option<String> {
     }
     let text = String::from_utf8_lossy(&tail).into_owned();
     let line = text.lines().rfind(|line| !line.trim().is_empty())?;
-    Some(line.chars().filter(|character| !character.is_control()).collect())
+    Some(report::printable(line))
 }

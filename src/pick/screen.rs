@@ -13,6 +13,7 @@ use signal_hook::consts::SIGWINCH;
 
 use super::key::{self, Key};
 use crate::interrupt::Interrupt;
+use crate::undo::Undo;
 
 /// How long the rest of a key may take to arrive, in nanoseconds: 50 ms, as long as others wait for it.
 const REST_NANOS: i64 = 50_000_000;
@@ -29,8 +30,8 @@ pub(super) struct Screen<'a> {
     output: File,
     /// For keys; reading never blocks.
     input: OwnedFd,
-    /// How it was before.
-    before: Termios,
+    /// Puts it back as it was before.
+    _restored: Undo,
     /// Becomes readable when its size changes.
     resized: UnixStream,
     /// The signal behind that.
@@ -55,11 +56,20 @@ impl<'a> Screen<'a> {
         let (resized, sender) = UnixStream::pair()?;
         resized.set_nonblocking(true)?;
         let signal = signal_hook::low_level::pipe::register(SIGWINCH, sender)?;
-        // From here on, dropping it undoes all.
-        let mut screen =
-            Self { output, input, before, resized, signal, interrupt, bytes: Vec::new() };
-        let mut raw = screen.before.clone();
+        let mut raw = before.clone();
         raw.make_raw();
+        let restored = output.try_clone()?;
+        let restored = Undo::with(move || restore(&restored, &before));
+        // From here on, dropping it undoes all.
+        let mut screen = Self {
+            output,
+            input,
+            _restored: restored,
+            resized,
+            signal,
+            interrupt,
+            bytes: Vec::new(),
+        };
         tcsetattr(&screen.output, OptionalActions::Flush, &raw)?;
         screen.output.write_all(ENTER)?;
         Ok(screen)
@@ -126,8 +136,12 @@ impl<'a> Screen<'a> {
 impl Drop for Screen<'_> {
     fn drop(&mut self) {
         signal_hook::low_level::unregister(self.signal);
-        // If the terminal is gone, there is nothing to restore.
-        let _ = self.output.write_all(LEAVE);
-        let _ = tcsetattr(&self.output, OptionalActions::Flush, &self.before);
     }
+}
+
+/// Leaves the other screen of the terminal `output`, which is as `before` then.
+fn restore(mut output: &File, before: &Termios) {
+    // If the terminal is gone, there is nothing to restore.
+    let _ = output.write_all(LEAVE);
+    let _ = tcsetattr(output, OptionalActions::Flush, before);
 }

@@ -6,13 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use rustix::fs::OFlags;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
-/// A terminal, and how it was.
-pub(super) struct Restore {
-    /// The terminal.
-    terminal: File,
-    /// How it was.
-    before: Termios,
-}
+use crate::undo::Undo;
+
+/// A terminal that is put back.
+pub(super) struct Restore(#[expect(dead_code, reason = "kept until then")] Undo);
 
 impl Restore {
     /// Looks at the terminal `name`; `None` where there is none of this name.
@@ -21,24 +18,19 @@ impl Restore {
         let terminal =
             File::options().read(true).write(true).custom_flags(flags).open(name).ok()?;
         let before = tcgetattr(&terminal).ok()?;
-        Some(Self { terminal, before })
-    }
-
-    /// Returns whether the terminal is as it was. Then it is left alone: one in the background has no say in it.
-    fn is_as_before(&self) -> bool {
-        tcgetattr(&self.terminal).is_ok_and(|now| {
-            now.input_modes == self.before.input_modes
-                && now.output_modes == self.before.output_modes
-                && now.local_modes == self.before.local_modes
-        })
+        Some(Self(Undo::with(move || restore(&terminal, &before))))
     }
 }
 
-impl Drop for Restore {
-    fn drop(&mut self) {
-        if !self.is_as_before() {
-            // Nobody else should read what was typed so far. A terminal that is gone has no modes.
-            let _ = tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
-        }
+/// Puts `terminal` back as it was `before`. If it is like that, it is left alone: one in the background has no say in it.
+fn restore(terminal: &File, before: &Termios) {
+    let is_as_before = tcgetattr(terminal).is_ok_and(|now| {
+        now.input_modes == before.input_modes
+            && now.output_modes == before.output_modes
+            && now.local_modes == before.local_modes
+    });
+    if !is_as_before {
+        // Nobody else should read what was typed so far. A terminal that is gone has no modes.
+        let _ = tcsetattr(terminal, OptionalActions::Flush, before);
     }
 }

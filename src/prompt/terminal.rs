@@ -4,14 +4,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
-use rustix::termios::{
-    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
-};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use super::{Answer, Kind, Question};
 use crate::interrupt::Interrupt;
 use crate::report::printable;
+use crate::undo::Undo;
 
 /// Most bytes in an answer: a terminal gives no longer line, see `termios(3)`.
 const MAX_LINE: usize = 4096;
@@ -94,16 +93,11 @@ fn capitalised(text: &str) -> String {
 }
 
 /// A terminal that does not show what is typed, until this is dropped.
-struct Silence<'a> {
-    /// The terminal.
-    terminal: &'a File,
-    /// How it was before.
-    before: Termios,
-}
+struct Silence(#[expect(dead_code, reason = "kept until then")] Undo);
 
-impl<'a> Silence<'a> {
+impl Silence {
     /// Turns echo off, and forgets what was typed before the question was there.
-    fn new(terminal: &'a File) -> io::Result<Self> {
+    fn new(terminal: &File) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
@@ -112,14 +106,12 @@ impl<'a> Silence<'a> {
         for key in [SpecialCodeIndex::VSUSP, SpecialCodeIndex::VQUIT] {
             silent.special_codes[key] = NO_KEY;
         }
+        let restored = terminal.try_clone()?;
+        let silence = Self(Undo::with(move || {
+            // If the terminal is gone, so is its echo.
+            let _ = tcsetattr(&restored, OptionalActions::Drain, &before);
+        }));
         tcsetattr(terminal, OptionalActions::Flush, &silent)?;
-        Ok(Self { terminal, before })
-    }
-}
-
-impl Drop for Silence<'_> {
-    fn drop(&mut self) {
-        // If the terminal is gone, so is its echo.
-        let _ = tcsetattr(self.terminal, OptionalActions::Drain, &self.before);
+        Ok(silence)
     }
 }

@@ -1,0 +1,92 @@
+//! paths → directories in memory, open, in whose place nobody else can put another one.
+
+use std::env;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, Stat, fstat};
+
+use super::DIRECTORY;
+
+/// Type of a tmpfs, from linux/magic.h.
+const TMPFS: u64 = 0x0102_1994;
+
+/// Type of a ramfs, from there, too.
+const RAMFS: u64 = 0x8584_58f6;
+
+/// A directory in memory.
+pub(super) struct Place {
+    /// Its path, without links.
+    pub path: PathBuf,
+    /// The same, open.
+    pub directory: OwnedFd,
+}
+
+/// Returns where plaintexts may be put, the best first.
+pub(super) fn candidates() -> Vec<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let own = format!("/run/user/{user}").into();
+    let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    runtime.into_iter().chain([own, "/dev/shm".into(), "/run".into()]).collect()
+}
+
+impl Place {
+    /// Opens `path`, if it is in memory, and neither it nor a directory above it can be exchanged by somebody else.
+    ///
+    /// # Errors
+    ///
+    /// Why it is no such place, as a clause.
+    pub(super) fn open(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        if !path.is_absolute() {
+            return Err(format!("{shown} is not an absolute path"));
+        }
+        // The links are gone from here on: one that is put there now is refused.
+        let real = fs::canonicalize(path).map_err(|error| format!("{shown}: {error}"))?;
+        let directory = walk(&real)?;
+        let system =
+            rustix::fs::fstatfs(&directory).map_err(|error| format!("{shown}: {error}"))?;
+        if matches!(u64::try_from(system.f_type), Ok(TMPFS | RAMFS)) {
+            Ok(Self { path: real, directory })
+        } else {
+            Err(format!("{shown} is not in memory"))
+        }
+    }
+}
+
+/// Opens `path`, which has no links, from the root on, a directory after the other.
+fn walk(path: &Path) -> Result<OwnedFd, String> {
+    let mut at = PathBuf::from("/");
+    let step = OFlags::PATH | DIRECTORY;
+    let failed = |at: &Path, error: rustix::io::Errno| format!("{}: {error}", at.display());
+    let open = rustix::fs::open(&at, step, Mode::empty());
+    let mut directory = open.map_err(|error| failed(&at, error))?;
+    ensure_safe(&directory, &at)?;
+    for part in path.components() {
+        let Component::Normal(part) = part else { continue };
+        at.push(part);
+        let open = rustix::fs::openat(&directory, part, step, Mode::empty());
+        directory = open.map_err(|error| failed(&at, error))?;
+        ensure_safe(&directory, &at)?;
+    }
+    rustix::fs::openat(&directory, ".", DIRECTORY, Mode::empty())
+        .map_err(|error| failed(&at, error))
+}
+
+/// Makes sure that what is in `directory`, at the path `at`, can be exchanged by its owner, by us and by root only.
+fn ensure_safe(directory: &OwnedFd, at: &Path) -> Result<(), String> {
+    let found = fstat(directory).map_err(|error| format!("{}: {error}", at.display()))?;
+    refusal(&found).map_or(Ok(()), |why| Err(format!("{} {why}", at.display())))
+}
+
+/// Says why others could exchange what is in a directory, if they could.
+fn refusal(found: &Stat) -> Option<String> {
+    let owner = found.st_uid;
+    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        return Some(format!("belongs to user {owner}"));
+    }
+    let mode = Mode::from_raw_mode(found.st_mode);
+    let is_open = mode.intersects(Mode::WGRP | Mode::WOTH) && !mode.contains(Mode::SVTX);
+    is_open.then(|| "can be written by others".to_owned())
+}
