@@ -116,7 +116,7 @@ pub struct Renc {
     subcommand,
     name = "edit",
     example = "{command_name} secrets/wifi.age\n{command_name} secrets/key.age --from key.pem\nopenssl rand -hex 32 | {command_name} secrets/token.age",
-    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on a disk. A text may have up to 64 MiB. Where the secret changes meanwhile, it stays as it then is, and what was typed is put beside it, encrypted. A pipe or a file on standard input is taken for the new text; in a loop that reads from one, add </dev/tty. Without a file, on a terminal, all secrets are listed: arrow keys choose, letters filter, Enter edits, Esc leaves.",
+    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on a disk. A text may have up to 64 MiB. It starts only if all recipients are well-formed and their plugins are there. Where the secret changes meanwhile, it stays as it then is, and what was typed is put beside it, encrypted; where encrypting fails, the same for the recipients that need no plugin, or the editor opens again. A pipe or a file on standard input is taken for the new text; in a loop that reads from one, add </dev/tty. Without a file, on a terminal, all secrets are listed: arrow keys choose, letters filter, Enter edits, Esc leaves.",
     error_code(0, "the secret is saved, or was not changed"),
     error_code(77, "no identity opens the secret")
 )]
@@ -369,7 +369,7 @@ pub struct View {
     name = "textconv",
     example = "echo '*.age diff=vaultix' >>.gitattributes
 git config diff.vaultix.textconv '{command_name}'",
-    note = "Where a secret cannot be opened, git compares digests.",
+    note = "Where a secret cannot be opened, git compares digests; so it does while diff.vaultix.cachetextconv is set, since git would keep the text in its objects, below refs/notes/textconv.",
     error_code(0, "something is printed for git to compare")
 )]
 pub struct Textconv {

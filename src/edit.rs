@@ -1,24 +1,22 @@
 //! VERB secret file → editor, standard input or another file → secret file.
 
 mod input;
+mod save;
 
 use std::path::Path;
-
-use age::armor::Format;
 
 use crate::cli::{Cli, Edit};
 use crate::desk;
 use crate::error::{Error, Exit, Result};
-use crate::flake;
 use crate::interrupt::Interrupt;
 use crate::master::Master;
 use crate::pick::List;
 use crate::prompt::Prompt;
-use crate::recipient;
 use crate::replace::Target;
 use crate::report::{self, Report, Volume};
-use crate::secret::{self, Secret};
+use crate::secret::Secret;
 use input::Input;
+use save::{Recipients, Save};
 
 /// Changes one secret.
 ///
@@ -48,11 +46,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     };
     let recipients = master.recipients(extra, &prompt)?;
     let count = recipients.len();
-    if count == 0 {
-        return Err(cannot_encrypt(Exit::Usage, path)
-            .because("there is neither an identity nor a recipient")
-            .fix(format!("vaultix edit {} --identity FILE", path.display())));
-    }
+    let recipients = Recipients::of(recipients, path, &prompt)?;
     let old = match (old, &before) {
         // Only to see what is unchanged: nobody shall type a PIN for that.
         (None, Some(before)) if !identities.is_empty() => before.open_unasked(path, &master)?,
@@ -60,7 +54,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     };
     // Made before the editor starts: what the user then types must not be lost because there is no place.
     let mut target = Target::new(path)?;
-    let new = input.read(old.as_ref(), path, &report, &interrupt)?;
+    let mut new = input.read(old.as_ref(), path, &report, &interrupt)?;
     // Who names a recipient wants it to be one, whatever the text is.
     let same = old.is_some_and(|old| old.expose() == new.expose());
     if same && args.recipients.is_empty() {
@@ -68,18 +62,12 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
         return Ok(Exit::Done);
     }
 
-    let format = before.as_ref().map_or(&Format::Binary, |before| &before.format);
-    let recipients = recipient::gather(recipients, &prompt);
-    let ciphertext = secret::encrypt(&new, &recipients, format)
-        .map_err(|reason| cannot_encrypt(Exit::Config, path).because(reason))?;
-    if interrupt.is_set() {
-        return Err(interrupt.error());
+    let way = Save { path, before: before.as_ref(), recipients, input: &input, prompt: &prompt };
+    while let Err(unsaved) = way.save(&new, target) {
+        way.ask(unsaved, &new, &report)?;
+        target = Target::new(path)?;
+        new = input.read(Some(&new), path, &report, &interrupt)?;
     }
-    target.write(&ciphertext)?;
-    let fix = format!("vaultix edit {}", path.display());
-    target
-        .settle_over(before.as_ref().map(|before| before.digest.as_str()), &fix)
-        .map_err(|error| if input == Input::Editor { keep(error, &target) } else { error })?;
     tell(&report, path, &input, before.as_ref(), count);
     Ok(Exit::Done)
 }
@@ -87,17 +75,6 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
 /// Returns the error of a secret that cannot be encrypted as it was asked for.
 fn cannot_encrypt(exit: Exit, path: &Path) -> Error {
     Error::new(exit, format!("cannot encrypt {}", path.display()))
-}
-
-/// Keeps what was typed and could not be saved, which `error` says: nobody shall have to type it again.
-fn keep(error: Error, target: &Target) -> Error {
-    match target.keep() {
-        Ok(path) => {
-            let path = flake::shown(&path);
-            error.because(format!("what was typed is in {}, encrypted", path.display()))
-        }
-        Err(reason) => error.because(format!("what was typed cannot be kept: {reason}")),
-    }
 }
 
 /// Says what was done: `path` has its text from `input`, and is encrypted to `count` recipients.

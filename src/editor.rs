@@ -1,5 +1,7 @@
 //! [`Plaintext`] → the user's editor, on a file in memory → [`Plaintext`].
 
+mod known;
+
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,7 +16,7 @@ use crate::foreground;
 use crate::interrupt::Interrupt;
 use crate::memory::Directory;
 use crate::program;
-use crate::report;
+use crate::report::{self, Report};
 
 /// Lets the user change `text` in a file called `name`, and returns what they saved.
 ///
@@ -24,7 +26,12 @@ use crate::report;
 /// # Errors
 ///
 /// When there is no file system in memory, no editor, or when the editor fails.
-pub fn edit(text: &Plaintext, name: &OsStr, interrupt: &Interrupt) -> Result<Plaintext> {
+pub fn edit(
+    text: &Plaintext,
+    name: &OsStr,
+    report: &Report,
+    interrupt: &Interrupt,
+) -> Result<Plaintext> {
     let directory = Directory::new().map_err(|reason| {
         Error::new(Exit::CantCreate, "cannot open an editor without putting the secret on a disk")
             .because(reason)
@@ -39,7 +46,7 @@ pub fn edit(text: &Plaintext, name: &OsStr, interrupt: &Interrupt) -> Result<Pla
     report::detail(format_args!("starting the editor {} on {}", command.display(), path.display()));
     let what =
         || Error::new(Exit::SomeFailed, format!("cannot edit with \"{}\"", command.display()));
-    let status = run(&command, &path, interrupt).map_err(|error| what().because(error))?;
+    let status = run(&command, &path, report, interrupt).map_err(|error| what().because(error))?;
     match interrupt.signal() {
         Some(2) => interrupt.forget(), // Ctrl-C was for the editor, which stayed or failed.
         Some(_) => return Err(interrupt.error()),
@@ -54,7 +61,8 @@ pub fn edit(text: &Plaintext, name: &OsStr, interrupt: &Interrupt) -> Result<Pla
         return Err(what().because(format!("it failed: {status}")));
     }
     // By its path, not by the open file: many editors save to a new file and rename that.
-    let mut bytes = bounded::read(&path, bounded::MAX_CIPHERTEXT)
+    let mut bytes = directory
+        .read(name.as_ref(), bounded::MAX_CIPHERTEXT)
         .map_err(|error| what().because(format!("it left no file to read: {error}")))?;
     Ok(Plaintext::new(std::mem::take(&mut *bytes)))
 }
@@ -65,33 +73,27 @@ fn command() -> OsString {
     set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into())
 }
 
-/// Runs the editor on `path`, to its end.
-fn run(command: &OsStr, path: &Path, interrupt: &Interrupt) -> io::Result<ExitStatus> {
+/// Runs the editor on `path`, to its end. Says so once if we cannot tell what it keeps.
+fn run(
+    command: &OsStr,
+    path: &Path,
+    report: &Report,
+    interrupt: &Interrupt,
+) -> io::Result<ExitStatus> {
+    let directory = path.parent().unwrap_or(path);
+    let program = |word: &str| program::find(word)?.canonicalize().ok();
+    let options = known::options(command, directory, program);
+    if options.is_none() {
+        report.warning(format_args!(
+            "cannot tell what the editor \"{}\" keeps of the text elsewhere; see \"Editors\" in vaultix(1)",
+            command.display()
+        ));
+    }
     let child = foreground::command(command)
-        .args(hardening(command))
+        .args(options.unwrap_or_default())
         .arg(path)
         // Where an editor puts copies that it does not ask about.
-        .env("TMPDIR", path.parent().unwrap_or(path))
+        .env("TMPDIR", directory)
         .spawn()?;
     foreground::wait(child, interrupt)
-}
-
-/// Returns options that keep an editor from leaving copies of the text elsewhere: backups, histories, undo
-/// and swap files.
-fn hardening(command: &OsStr) -> &'static [&'static str] {
-    let word = command.to_str().and_then(|line| line.split_ascii_whitespace().next());
-    let program = word.and_then(program::find);
-    // `vi` is a link to one of several programs that do not understand each other's options.
-    let program = program.and_then(|path| path.canonicalize().ok());
-    let name = program.as_deref().and_then(Path::file_name).and_then(OsStr::to_str);
-    let name = name.unwrap_or_default();
-    if name.starts_with("nvim") || name.starts_with("vim") {
-        &["-n", "-i", "NONE", "-c", "set nobackup nowritebackup noundofile"]
-    } else if name.starts_with("emacs") && !name.starts_with("emacsclient") {
-        &["--eval", "(setq make-backup-files nil auto-save-default nil create-lockfiles nil)"]
-    } else if name == "nano" {
-        &["--restricted"]
-    } else {
-        &[]
-    }
 }

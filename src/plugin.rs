@@ -8,6 +8,7 @@ mod connection;
 use std::collections::{BTreeSet, HashSet};
 use std::io::{self, BufReader, BufWriter};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use age::EncryptError;
@@ -83,6 +84,30 @@ fn session(name: &str, identities: &[String], files: &[Closed], prompt: &Prompt)
     Ok(opened)
 }
 
+/// Returns the program of the plugin `name`.
+///
+/// # Errors
+///
+/// When there is none in `PATH`.
+pub fn find(name: &str) -> Result<PathBuf> {
+    let binary = binary(name);
+    program::find(&binary).ok_or_else(|| {
+        cannot_use(name)
+            .because(format!("there is no program {binary} in PATH"))
+            .fix(format!("install {binary}"))
+    })
+}
+
+/// Returns what the program of the plugin `name` is called.
+fn binary(name: &str) -> String {
+    format!("age-plugin-{name}")
+}
+
+/// Returns the error of the plugin `name`, which cannot be used.
+fn cannot_use(name: &str) -> Error {
+    Error::new(Exit::NoPermission, format!("cannot use the plugin {name}"))
+}
+
 /// A running plugin.
 struct Plugin<'a> {
     /// Its name, without `age-plugin-`.
@@ -98,13 +123,7 @@ struct Plugin<'a> {
 impl<'a> Plugin<'a> {
     /// Starts the plugin `name` for one of its two jobs.
     fn start(name: &'a str, job: &str, prompt: &'a Prompt<'a>) -> Result<Self> {
-        let binary = format!("age-plugin-{name}");
-        let what = || Error::new(Exit::NoPermission, format!("cannot use the plugin {name}"));
-        let path = program::find(&binary).ok_or_else(|| {
-            what()
-                .because(format!("there is no program {binary} in PATH"))
-                .fix(format!("install {binary}"))
-        })?;
+        let path = find(name)?;
         report::detail(format_args!("starting {} for {job}", path.display()));
         let start = || {
             let mut child = Command::new(path)
@@ -119,14 +138,15 @@ impl<'a> Plugin<'a> {
             let process = Process { child, interrupt: prompt.interrupt };
             Ok(Self { name, connection: Connection { input, output }, _process: process, prompt })
         };
-        start().map_err(|error: io::Error| what().because(format!("{binary}: {error}")))
+        start().map_err(|error: io::Error| {
+            cannot_use(name).because(format!("{}: {error}", binary(name)))
+        })
     }
 
     /// Returns the error of a conversation that broke off.
     fn broken(&self, reason: impl std::fmt::Display) -> Error {
         let name = self.name;
-        Error::new(Exit::NoPermission, format!("cannot use the plugin {name}"))
-            .because(format!("age-plugin-{name}: {reason}"))
+        cannot_use(name).because(format!("{}: {reason}", binary(name)))
     }
 
     /// Shows the plugin all identities and headers, and takes the file keys that it sends back.

@@ -132,6 +132,11 @@ impl<'a> Prompt<'a> {
     }
 }
 
+/// Returns whether there is anybody to ask.
+pub fn has_user() -> bool {
+    matches!(pinentry(), Ok(Some(_))) || Terminal::open().is_ok()
+}
+
 /// Returns the error of a question that nobody can be asked.
 fn cannot_ask(question: &Question) -> Error {
     Error::new(Exit::NoPermission, format!("cannot ask for the {}", question.what))

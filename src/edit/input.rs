@@ -62,7 +62,7 @@ impl Input {
         let new = match self {
             Self::Editor => {
                 let empty = Plaintext::new(Vec::new());
-                editor::edit(old.unwrap_or(&empty), &name(path), interrupt)
+                editor::edit(old.unwrap_or(&empty), &name(path), report, interrupt)
             }
             Self::Stdin => {
                 if io::stdin().is_terminal() {

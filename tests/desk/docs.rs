@@ -130,8 +130,9 @@ fn manual() -> String {
         ),
         (
             "XDG_RUNTIME_DIR",
-            "Where plaintexts for the editor and for commands are put, if that is a tmpfs; else \\fI/run/user/UID\\fR, \
-             \\fI/dev/shm\\fR or \\fI/run\\fR.",
+            "Where plaintexts for the editor and for commands are put, if that is a tmpfs of the user\\(aqs own, in which \
+             nobody else may write; else \\fI/run/user/UID\\fR, \\fI/dev/shm\\fR or \\fI/run\\fR. That of another \
+             user, as \\fBsu\\fR and \\fBsudo \\-E\\fR leave it behind, is not taken.",
         ),
         (
             "VAULTIX_DEPENDENCIES",
@@ -142,10 +143,62 @@ fn manual() -> String {
     ] {
         writeln!(page, ".TP\n\\fB{name}\\fR\n{text}").unwrap();
     }
+    page += &signals_and_editors();
     page += ".SH EXAMPLES\n";
     page += &examples("vaultix", all.examples);
     page += ".SH SEE ALSO\n.BR vaultix\\-profile (5),\n.BR vaultix\\-decrypt (8),\n\
              .BR vaultix\\-generator (8),\n.BR age (1)\n";
+    page
+}
+
+/// What is said about signals, and about each editor.
+fn signals_and_editors() -> String {
+    let mut page = ".SH SIGNALS\nSIGINT, SIGTERM, SIGHUP and SIGQUIT end a run in order. A second one ends it at once: \
+                    plaintexts for other programs are wiped, terminals are as they were. While an editor or a pager \
+                    runs, Ctrl\\-C is its own. What a killed run has left in memory is wiped by the next, whatever it is \
+                    for.\n.SH EDITORS\nA file in memory does not help where an editor keeps copies elsewhere: backups, \
+                    undo and swap files, histories of what was cut or searched for. Those that are known are told to keep \
+                    none; any word of \\fBVISUAL\\fR or \\fBEDITOR\\fR may be the editor, as in \\fBenv X=1 vim\\fR. \
+                    For another one there is a warning: Vaultix cannot tell what it keeps. A script that starts an editor \
+                    is another one. What plugins of an editor keep, and a clipboard, nobody can turn off from outside. \
+                    \\(dqTried\\(dq means: where its settings keep copies, a secret was changed and saved, and no file had any \
+                    of it; a script of its name without these options left copies.\n"
+        .to_owned();
+    for (name, text) in [
+        (
+            "vim, nvim, gvim",
+            "No swap, backup, undo, viminfo and shada files. Tried: Vim 9.0, Neovim 0.7.",
+        ),
+        (
+            "emacs",
+            "No backups, auto\\-save and lock files; savehist, recentf, save\\-place, desktop and undo\\-tree are off. \
+             Tried: 28.2. Not \\fBemacsclient\\fR: the text goes to a server, which keeps what its settings say.",
+        ),
+        ("nano", "\\-\\-restricted: no backups and no histories. Tried: 7.2."),
+        ("micro", "No backups, undo files, histories and cursor positions. Tried: 2.0.11."),
+        (
+            "joe, jmacs, jstar, jpico",
+            "No backups, no DEADJOE, no \\(ti/.joe_state. Tried: joe 4.6.",
+        ),
+        (
+            "mg",
+            "\\-n: no backups. Tried: 20221112, by hand where it would keep them in \\(ti/.mg.d.",
+        ),
+        (
+            "kak, jed, vile, zile",
+            "Need no options: what they keep is beside the file. Tried with their own settings: Kakoune 2022.10.31, jed \
+             0.99.20; by hand, vile 9.8y and zile 2.6.2.",
+        ),
+        ("hx, busybox vi", "Need no options, as their manuals say. Not tried."),
+        (
+            "code, codium",
+            "\\-\\-wait \\-\\-new\\-window \\-\\-disable\\-extensions, with a \\-\\-user\\-data\\-dir in memory: \
+             local history and what is not saved go there, as the manual says. Not tried.",
+        ),
+        ("others", "A warning. Look for their backups, undo files, histories, and recovery files."),
+    ] {
+        writeln!(page, ".TP\n\\fB{name}\\fR\n{text}").unwrap();
+    }
     page
 }
 

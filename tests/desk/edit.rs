@@ -134,9 +134,9 @@ fn signals_end_it_and_leave_nothing() {
     let script =
         "trap '' HUP\necho secret >>\"$1\"\necho $$ >editor.pid\necho \"at $1\"\nexec sleep 100";
     let editor = program(&desk, "editor", script);
-    for (kill, exit) in [("TERM", 143), ("HUP", 129)] {
+    for (kill, exit) in [("TERM", 143), ("HUP", 129), ("QUIT", 131)] {
         let mut pty = Pty::start(command(&desk).env("EDITOR", &editor));
-        pty.expect("at ");
+        pty.expect("\nat ");
         pty.expect("\r\n");
         let at = pty.shown.lines().find_map(|line| line.strip_prefix("at ")).unwrap().to_owned();
         assert!(desk.path(&at).exists());
@@ -151,7 +151,7 @@ fn signals_end_it_and_leave_nothing() {
     }
     // Ctrl-C is the editor's own business: this one ends by it.
     let mut pty = Pty::start(command(&desk).env("EDITOR", &editor));
-    pty.expect("at ");
+    pty.expect("\nat ");
     pty.send("\x03");
     let (found, shown) = pty.end();
     assert_eq!(found, 1, "{shown}");
@@ -174,13 +174,13 @@ fn what_a_killed_edit_left_is_wiped_by_the_next() {
     let script = "mount -t tmpfs none run || exit 99
         EDITOR='f() { echo $PPID >pid; echo seen >>pid; sleep 600; }; f' vaultix edit secrets/wifi.age -i keys/me.txt &
         until grep -q seen pid 2>/dev/null; do sleep .05; done
-        ln run/vaultix-*/wifi run/kept
+        exec 3<$(echo run/vaultix-*/wifi)
         mkdir -m 700 run/vaultix-1-x run/vaultix-1-1.d; mkdir -m 755 run/vaultix-1-2
         (EDITOR=true vaultix edit secrets/wifi.age -i keys/me.txt); ls -d run/vaultix-*/wifi | wc -l
         kill -KILL $(head -n 1 pid); wait
         ls -d run/vaultix-*/wifi | wc -l
-        EDITOR=true vaultix edit secrets/wifi.age -i keys/me.txt; ls -d run/vaultix-*
-        tr -d '\\0' <run/kept | wc -c; stat -c %s run/kept";
+        vaultix view secrets/none.age -i keys/me.txt; ls -d run/vaultix-*
+        tr -d '\\0' <&3 | wc -c; stat -L -c %s /dev/fd/3";
     fs::create_dir(desk.path("run")).unwrap();
     let mut command = desk.command("unshare");
     command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]);
@@ -195,39 +195,122 @@ fn what_a_killed_edit_left_is_wiped_by_the_next() {
     assert_eq!(done.stdout, format!("1\n1\n{rest}\n0\n{size}\n"), "{}", done.stderr);
 }
 
-#[test]
-fn real_editors_leave_no_copies() {
-    let vimrc =
-        "set backup undofile backupdir=~/b// undodir=~/u// directory=~/s// shada='50 viminfo='50\n";
-    let init = "(setq make-backup-files t backup-enable-predicate (lambda (_) t) auto-save-interval 20)
-        (setq backup-directory-alist '((\".\" . \"~/b/\")) create-lockfiles t)
-        (setq auto-save-file-name-transforms '((\".*\" \"~/s/\" t)))
-        (add-hook 'kill-emacs-hook 'recentf-save-list) (recentf-mode 1) (savehist-mode 1) (save-place-mode 1)\n";
-    for (name, editor, keys) in [
-        ("vim", "vim", "ccnew text\x1b:wq\r"),
-        ("nvim", "nvim", "ccnew text\x1b:wq\r"),
-        // As root, it reads root's own settings: these stand on its line.
-        ("nano", "nano --backup --backupdir=home/b --historylog", "\x0bnew text\x0f\r\x18"),
-        ("emacs", "emacs -nw", "\x0bnew text\x18\x13\x18\x03"),
-    ] {
-        let desk = desk(&format!("real-{name}"));
-        desk.write("home/.vimrc", vimrc.replace("shada='50 ", ""));
-        desk.write("home/.config/nvim/init.vim", vimrc.replace(" viminfo='50", ""));
-        desk.write("home/.emacs", init);
-        for directory in ["b", "u", "s"] {
-            fs::create_dir(desk.path(&format!("home/{directory}"))).unwrap();
-        }
-        let mut command = command(&desk);
-        command.env("EDITOR", editor).env("HOME", desk.path("home"));
-        let mut pty = Pty::start(&mut command);
+/// Has somebody use a real editor whose settings in `home` make it keep copies, and returns the files that hold one.
+fn copies(name: &str, editor: &str, keys: &str, known: Known) -> String {
+    let desk = desk(&format!("real-{name}-{known:?}"));
+    let hidden = program(&desk, "my-editor", &format!("exec {editor} \"$@\""));
+    let editor = if known == Known::Yes { editor } else { &hidden };
+    for (path, text) in KEEPING {
+        desk.write(&format!("home/{path}"), text);
+    }
+    for directory in ["b", "u", "s"] {
+        fs::create_dir_all(desk.path(&format!("home/{directory}"))).unwrap();
+    }
+    let mut command = command(&desk);
+    command.env("EDITOR", editor).env("HOME", desk.path("home"));
+    for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
+        command.env_remove(name);
+    }
+    let mut pty = Pty::start(&mut command);
+    pty.resize(24);
+    if !keys.is_empty() {
         pty.expect("old text");
         pty.send(keys);
-        let (exit, shown) = pty.end();
-        assert_eq!(exit, 0, "{name}: {shown}");
-        assert_eq!(desk.open("secrets/wifi.age", "me.txt").trim(), "new text", "{shown}");
-        let copies = desk.sh("grep -rlE '(old|new) text' home secrets").stdout;
-        assert_eq!(copies, "", "{name}");
     }
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 0, "{name}: {shown}");
+    let warned = shown.contains("cannot tell what the editor");
+    assert_eq!(warned, known == Known::No, "{name}: {shown}");
+    let text = desk.open("secrets/wifi.age", "me.txt");
+    assert!(text.starts_with("new text"), "{name}: {text:?}\n{shown}");
+    let found =
+        desk.sh("grep -rlaE '(old|new) text' . --exclude-dir=keys --exclude=my-editor").stdout;
+    for path in found.lines() {
+        fs::remove_file(desk.path(path)).unwrap(); // What the control has shown is no leak of ours.
+    }
+    found
+}
+
+/// Whether Vaultix knows an editor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Known {
+    /// It does.
+    Yes,
+    /// It does not: the editor is behind a script, and is told nothing.
+    No,
+}
+
+/// Settings with which the editors that we know keep what they can.
+const KEEPING: &[(&str, &str)] = &[
+    (
+        ".vimrc",
+        "set backup undofile backupdir=~/b// undodir=~/u// directory=~/s// viminfo='50\n",
+    ),
+    (
+        ".config/nvim/init.vim",
+        "set backup undofile backupdir=~/b// undodir=~/u// directory=~/s// shada='50\n",
+    ),
+    (
+        ".emacs",
+        "(setq make-backup-files t backup-enable-predicate (lambda (_) t) auto-save-interval 20)
+        (setq backup-directory-alist '((\".\" . \"~/b/\")) create-lockfiles t)
+        (setq auto-save-file-name-transforms '((\".*\" \"~/s/\" t)))
+        (setq savehist-additional-variables '(kill-ring) savehist-file \"~/s/history\")
+        (add-hook 'kill-emacs-hook 'recentf-save-list) (recentf-mode 1) (savehist-mode 1) (save-place-mode 1)\n",
+    ),
+    (
+        ".config/micro/settings.json",
+        "{\"backup\": true, \"permbackup\": true, \"saveundo\": true, \"savehistory\": true}\n",
+    ),
+    (".joerc", ":include /etc/joe/joerc\n-backpath ~/b\n-joe_state\n"),
+];
+
+/// The editors that were tried: how each is started, and what is typed to put `new text` into the first line and leave.
+const REAL: &[(&str, &str, &str)] = &[
+    ("vim", "vim", "ccnew text\x1b:wq\r"),
+    ("vim-wrapped", "env X='1 2' nice vim -y", "\x0fccnew text\x0f:wq\r"),
+    ("nvim", "nvim", "ccnew text\x1b:wq\r"),
+    // As root, it reads root's own settings: these stand on its line.
+    ("nano", "nano --backup --backupdir=home/b --historylog", "\x0bnew text\x0f\r\x18"),
+    ("emacs", "emacs -nw", "\x0bnew text\x18\x13\x18\x03"),
+    ("micro", "micro", "new text \x06new text\r\x13\x11"),
+    ("kak", "kak -e 'exec inew<space>text<space><esc>; write; quit'", ""),
+    ("joe", "joe", "new text \x0bfnew text\r\r\x0bx"),
+    ("mg", "mg", "new text \x18\x13\x18\x03"),
+    ("jed", "jed", "new text \x18\x13\x18\x03"),
+];
+
+#[test]
+fn real_editors_leave_no_copies() {
+    for (name, editor, keys) in REAL {
+        assert_eq!(copies(name, editor, keys, Known::Yes), "", "{name}");
+    }
+}
+
+#[test]
+fn real_editors_keep_copies_where_they_are_told_nothing() {
+    // The control. What kak, jed and mg keep is beside the file, which is in memory.
+    for (name, editor, keys) in REAL {
+        let keeps = !copies(name, editor, keys, Known::No).is_empty();
+        assert_eq!(keeps, !matches!(*name, "kak" | "jed" | "mg"), "{name}");
+    }
+}
+
+#[test]
+fn whoever_has_an_unknown_editor_is_told_once() {
+    let desk = desk("unknown-editor");
+    let script = program(&desk, "my-editor", "true # vim");
+    for editor in [script.as_str(), "emacsclient -t -a true", "env X=1 sed -i s/old/new/"] {
+        let done = edit(&desk, editor);
+        assert_eq!(
+            done.stderr.matches("cannot tell what the editor").count(),
+            1,
+            "{editor}: {}",
+            done.stderr
+        );
+    }
+    let done = edit(&desk, "true vim");
+    assert!(!done.stderr.contains("cannot tell"), "{}", done.stderr);
 }
 
 #[test]
@@ -388,5 +471,112 @@ fn a_secret_for_somebody_else_is_not_replaced() {
     feed(&mut command(&desk), b"mine")
         .exits(77)
         .says(&["cannot open secrets/wifi.age: no identity fits"]);
+    assert_eq!(desk.read("secrets/wifi.age"), before);
+}
+
+/// A place of another user's, where plaintexts would be at their mercy.
+struct Theirs(std::path::PathBuf);
+
+impl Theirs {
+    /// Makes one, of `nobody`, on a tmpfs.
+    fn new(name: &str) -> Self {
+        let path =
+            std::path::PathBuf::from(format!("/dev/shm/theirs-{}-{name}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Theirs {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The user id of `nobody`.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn another_users_runtime_directory_is_no_place_for_plaintexts() {
+    if !rustix::process::geteuid().is_root() {
+        assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"));
+        eprintln!("SKIPPED: only root can be somebody else");
+        return;
+    }
+    // As `nobody`, while the editor is open: what is in their directory is exchanged, and leads to a file of root's.
+    let attack = "setpriv --reuid 65534 --regid 65534 --clear-groups sh -c '
+        cd \"$0\" && for d in vaultix-*; do [ -d \"$d\" ] || continue
+        mv \"$d\" taken && mkdir \"$d\" && echo theirs >\"$d/wifi\" && echo exchanged; done' \"$XDG_RUNTIME_DIR\" >attacked";
+    let desk = desk("theirs");
+    let editor =
+        program(&desk, "editor", &format!("echo \"$1\" >seen\n{attack}\necho ours >\"$1\""));
+    let theirs = Theirs::new("theirs");
+    for place in [theirs.0.clone(), theirs.0.join("below")] {
+        let _ = fs::create_dir(&place); // Root's own, in theirs.
+        let mut command = command(&desk);
+        run(command.env("EDITOR", &editor).env("XDG_RUNTIME_DIR", &place)).exits(0);
+        assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "ours\n");
+        let seen = String::from_utf8(desk.read("seen")).unwrap();
+        assert!(!seen.starts_with(theirs.0.to_str().unwrap()), "{seen}");
+        assert_eq!(desk.read("attacked"), b"");
+    }
+
+    // The control: whoever works by paths there gets their text for the one that was typed.
+    let control = "d=$XDG_RUNTIME_DIR/vaultix-1-0; mkdir -m 700 $d; echo text >$d/wifi; ./editor $d/wifi; cat $d/wifi";
+    let mut sh = desk.command("sh");
+    let done = run(sh.args(["-c", control]).env("XDG_RUNTIME_DIR", &theirs.0));
+    // The directory was root's: its owner could move it all the same.
+    assert_eq!(desk.read("attacked"), b"exchanged\n", "{}", done.stderr);
+    assert!(theirs.0.join("taken").is_dir());
+}
+
+#[test]
+fn an_editor_leaves_no_core_dump_either() {
+    let desk = desk("cores");
+    let editor = program(
+        &desk,
+        "editor",
+        "grep 'core file' /proc/self/limits >limits; cat /proc/self/coredump_filter >filter; echo new >\"$1\"",
+    );
+    let look = |line: &str| {
+        let mut sh = desk.command("setsid");
+        sh.args(["--wait", "sh", "-c", line]).env("EDITOR", &editor);
+        run(&mut sh).exits(0);
+        let text = |name| String::from_utf8(desk.read(name)).unwrap();
+        let limits: Vec<String> =
+            text("limits").split_whitespace().skip(4).take(2).map(str::to_owned).collect();
+        assert_eq!(text("filter").trim().trim_start_matches('0'), "", "no memory is dumped");
+        limits.join(" ")
+    };
+    // A limit of 0 does not hold for a pipe, see core(5): 1 does.
+    assert_eq!(look("ulimit -c unlimited; vaultix edit secrets/wifi.age -i keys/me.txt"), "1 1");
+    // Who has 0 cannot have 1. Nothing of the memory is in such a dump.
+    let line = "ulimit -c 0; exec setpriv --bounding-set -sys_resource --inh-caps -sys_resource \
+         vaultix edit secrets/new.age -i keys/me.txt";
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(look(line), "0 0");
+    }
+}
+
+#[test]
+fn what_cannot_be_encrypted_is_known_before_the_editor_starts() {
+    let desk = desk("known-before");
+    let before = desk.read("secrets/wifi.age");
+    for (argument, value, exit, reason) in [
+        (
+            "-r",
+            "age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t",
+            77,
+            "there is no program age-plugin-yubikey in PATH; to fix: install age-plugin-yubikey",
+        ),
+        ("-i", "keys/me-pq.txt", 78, "post-quantum recipients and others cannot share a file"),
+    ] {
+        let mut command = command(&desk);
+        command.args([argument, value]).env("EDITOR", "touch started; true");
+        run(&mut command).exits(exit).says(&[reason]);
+        assert!(!desk.path("started").exists(), "{reason}");
+    }
     assert_eq!(desk.read("secrets/wifi.age"), before);
 }

@@ -260,3 +260,55 @@ fn a_missing_plugin_is_named() {
         .exits(77)
         .says(&["there is no program age-plugin-counting in PATH"]);
 }
+
+/// Prepares to edit with a plugin that fails to encrypt as often as `failing` has lines.
+fn failing(desk: &Desk, line: &str) -> Command {
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" = --age-plugin=recipient-v1 ] && [ -s failing ]; then\n\
+         sed -i 1d failing; exit 1; fi\nexec {}/age-plugin-counting \"$@\"\n",
+        plugin().display()
+    );
+    desk.write("bin/age-plugin-counting", script);
+    let path = desk.path("bin/age-plugin-counting");
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = with_plugin(desk, line);
+    let path = std::env::var("PATH").unwrap();
+    let ours = crate::prefix::prefix().join("bin");
+    command.env("PATH", format!("{}:{}:{path}", desk.path("bin").display(), ours.display()));
+    command.env("EDITOR", "f() { grep -c typed \"$1\" >>looks; echo typed >>\"$1\"; }; f");
+    command
+}
+
+#[test]
+fn what_was_typed_is_not_lost_when_a_plugin_fails() {
+    let desk = desk("plugin-fails", 0);
+    desk.write("failing", "1\n2\n");
+    let mut pty = Pty::start(&mut failing(&desk, "edit secrets/new.age -i card.txt"));
+    for _ in 0..2 {
+        pty.expect("cannot encrypt secrets/new.age");
+        pty.expect("is not saved [y: lose it, n: edit it again] ");
+        pty.send("\n");
+    }
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 0, "{shown}");
+    assert_eq!(desk.read("looks"), b"0\n1\n2\n", "the editor opens with what was typed before");
+    assert_eq!(desk.tree("secrets").len(), 1);
+
+    // Only who says so loses it.
+    desk.write("failing", "1\n");
+    let mut pty = Pty::start(&mut failing(&desk, "edit secrets/newer.age -i card.txt"));
+    pty.expect("n: edit it again] ");
+    pty.send("y\n");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 78, "{shown}");
+    assert!(shown.contains("what was typed is lost"), "{shown}");
+    assert_eq!(desk.tree("secrets").len(), 1);
+
+    // Where somebody else could open it, it is kept for them, and nobody is asked.
+    desk.write("failing", "1\n");
+    let line = "edit secrets/newer.age -i card.txt -i keys/me.txt";
+    let (exit, shown) = Pty::start(&mut failing(&desk, line)).end();
+    assert_eq!(exit, 78, "{shown}");
+    assert!(shown.contains("what was typed is in secrets/newer.mine.age, encrypted"), "{shown}");
+    assert_eq!(desk.open("secrets/newer.mine.age", "me.txt"), "typed\n");
+}

@@ -1,0 +1,161 @@
+//! the line that starts an editor → what keeps that editor from leaving copies of the text elsewhere.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// Options for the editors of one family, put before the file. In them, `DIR` is the directory in memory.
+struct Family {
+    /// How the names of their programs begin, and whether that is all of the name.
+    names: &'static [(&'static str, Match)],
+    /// What they are told.
+    options: &'static [&'static str],
+}
+
+/// How a name fits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Match {
+    /// It is this one.
+    Whole,
+    /// It begins like this: a version or a variant follows.
+    Beginning,
+}
+
+use Match::{Beginning, Whole};
+
+/// Turns off what Emacs and its common packages keep. The kill ring, which savehist may keep, holds what was cut.
+const EMACS: &str = "(progn (setq make-backup-files nil auto-save-default nil create-lockfiles nil \
+    auto-save-list-file-prefix nil undo-tree-auto-save-history nil) \
+    (dolist (mode '(savehist-mode desktop-save-mode save-place-mode recentf-mode global-undo-tree-mode \
+    undohist-mode persistent-scratch-autosave-mode session-mode super-save-mode)) \
+    (when (and (boundp mode) (symbol-value mode) (fboundp mode)) (funcall mode -1))) \
+    (dolist (save '(savehist-autosave desktop-kill recentf-save-list save-place-kill-emacs-hook \
+    session-save-session)) (remove-hook 'kill-emacs-hook save)))";
+
+/// The editors that were tried; see "Editors" in vaultix(1).
+const FAMILIES: &[Family] = &[
+    Family {
+        names: &[("vim", Beginning), ("nvim", Beginning), ("gvim", Beginning)],
+        options: &["-n", "-i", "NONE", "-c", "set nobackup nowritebackup noundofile"],
+    },
+    Family { names: &[("emacs", Beginning)], options: &["--eval", EMACS] },
+    Family { names: &[("nano", Whole), ("rnano", Whole)], options: &["--restricted"] },
+    Family {
+        names: &[("micro", Whole)],
+        options: &[
+            "-backup",
+            "false",
+            "-permbackup",
+            "false",
+            "-saveundo",
+            "false",
+            "-savehistory",
+            "false",
+            "-savecursor",
+            "false",
+        ],
+    },
+    Family {
+        names: &[
+            ("joe", Whole),
+            ("jmacs", Whole),
+            ("jpico", Whole),
+            ("jstar", Whole),
+            ("rjoe", Whole),
+        ],
+        options: &["-nobackups", "-nodeadjoe", "--joe_state"],
+    },
+    Family { names: &[("mg", Whole)], options: &["-n"] },
+    Family {
+        names: &[("code", Whole), ("code-insiders", Whole), ("codium", Whole), ("code-oss", Whole)],
+        options: &[
+            "--wait",
+            "--new-window",
+            "--disable-extensions",
+            "--user-data-dir",
+            "DIR/.code",
+        ],
+    },
+    // These put what they keep beside the file, which is in memory.
+    Family {
+        names: &[
+            ("kak", Whole),
+            ("hx", Whole),
+            ("helix", Whole),
+            ("jed", Whole),
+            ("vile", Whole),
+            ("zile", Whole),
+            ("busybox", Whole),
+        ],
+        options: &[],
+    },
+];
+
+/// Programs that only pass a file on to an editor, which may be told anything by then: no word after one of them is the
+/// editor.
+const CLIENTS: &[&str] = &["emacsclient"];
+
+/// Returns the options for the editor that `line` starts, in the directory `directory`; `None` for one that is not known.
+///
+/// Any word may be the editor, as in `env X=1 vim`. `find` returns the program behind a word, links followed: `vi` is a
+/// link to one of several programs that do not understand each other's options.
+pub(super) fn options(
+    line: &OsStr,
+    directory: &Path,
+    find: impl Fn(&str) -> Option<PathBuf>,
+) -> Option<Vec<String>> {
+    let line = line.to_str()?;
+    for word in line.split_ascii_whitespace() {
+        let Some(program) = find(word) else { continue };
+        let name = program.file_name()?.to_str()?;
+        if CLIENTS.iter().any(|client| name.starts_with(client)) {
+            return None;
+        }
+        if let Some(family) = FAMILIES.iter().find(|family| family.has(name)) {
+            let directory = directory.to_str()?;
+            return Some(family.options.iter().map(|one| one.replace("DIR", directory)).collect());
+        }
+    }
+    None
+}
+
+impl Family {
+    /// Returns whether the program `name` is one of these.
+    fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|(one, fit)| match fit {
+            Whole => name == *one,
+            Beginning => name.starts_with(one),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the options for `line`, where each word is a program of its name.
+    fn found(line: &str) -> Option<Vec<String>> {
+        let find = |word: &str| (!word.contains('=')).then(|| PathBuf::from("/bin").join(word));
+        options(OsStr::new(line), Path::new("/run/v"), find)
+    }
+
+    #[test]
+    fn every_word_may_be_the_editor() {
+        let vim = found("vim");
+        assert!(vim.is_some());
+        for line in ["env X=1 vim", "sudo -u me /usr/bin/vim.basic -y", "  nvim", "nice nvim -u x"]
+        {
+            assert_eq!(found(line), vim, "{line}");
+        }
+        for line in
+            ["", "ed", "my-vim", "emacsclient -t -a emacs", "env emacsclient.emacs vim", "nanox"]
+        {
+            assert_eq!(found(line), None, "{line}");
+        }
+        assert_eq!(found("kak"), Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_an_editor_keeps_may_go_to_memory() {
+        assert_eq!(found("code").unwrap().last().unwrap(), "/run/v/.code");
+    }
+}
