@@ -13,6 +13,14 @@ let
   inherit (import ./root.nix { inherit lib cfg; }) cacheDirectory recipientKeyType;
   inherit (import ./ciphertext.nix { inherit lib cfg; }) withoutSource withoutEntry;
 
+  inherit (import ./private.nix { inherit lib; })
+    isPrivate
+    isTooLong
+    message
+    public
+    ;
+  inherit (import ./types.nix { inherit lib; }) isRecipient;
+
   cfg = config.vaultix;
   host = cfg.settings.hostIdentifier;
   hasItems = cfg.secrets != { } || cfg.templates != { };
@@ -44,7 +52,7 @@ let
         )
       }"
     )
-    (ensure (withoutEntry == [ ]) "cannot use ${list withoutEntry} of vaultix.secrets on host ${host}"
+    (ensure (!isKeyPublic || withoutEntry == [ ]) "cannot use ${list withoutEntry} of vaultix.secrets on host ${host}"
       "${cacheDirectory} has nothing for them that fits their files and the key of the host"
       "vaultix renc && git add ${lib.removeSuffix "/${host}" cacheDirectory}"
     )
@@ -113,12 +121,13 @@ let
         "set fileSystems.${quote fileSystem.mountPoint}.neededForBoot = true"
     ) (lib.optionals (cfg.beforeUserborn != [ ]) (placesWhere (fileSystem: !isNetwork fileSystem)))
     ++ [
-      (ensure (!hasItems || cfg.settings.hostKeys != [ ] && fitting != [ ])
+      (ensure (!hasItems || !isKeyPublic || fitting != [ ])
         "cannot decrypt the secrets of host ${host}"
         "vaultix.settings.hostKeys has no key of type ${quote keyType}, which is what hostPubkey is"
         "set vaultix.settings.hostKeys = [ { path = \"/PATH/ON/THE/HOST\"; type = ${quote keyType}; } ]"
       )
     ];
+  hasPublicPaths = !lib.any ({ path, ... }: isPrivate (toString path)) cfg.settings.hostKeys;
   placesWhere =
     test:
     lib.concatMap (
@@ -129,6 +138,24 @@ let
       }) (filter test (late key.path))
     ) cfg.settings.hostKeys;
   keyType = recipientKeyType cfg.settings.hostPubkey;
+
+  # Neither is shown: what lost its beginning on the way here may still be most of a private key.
+  key = cfg.settings.hostPubkey;
+  isKeyPublic = !isTooLong key && !isPrivate key && isRecipient key;
+  publicKeys = [
+    {
+      assertion = !isPrivate key;
+      message = message "vaultix.settings.hostPubkey of host ${host}" public;
+    }
+    (ensure (isKeyPublic || isPrivate key) "cannot use vaultix.settings.hostPubkey of host ${host}"
+      "its ${toString (builtins.stringLength key)} bytes, which are not shown, are neither an ssh public key (ed25519 or rsa) nor a recipient of age (age1…)"
+      "set it to what this prints on the host: cat /etc/ssh/ssh_host_ed25519_key.pub"
+    )
+    {
+      assertion = hasPublicPaths;
+      message = message "vaultix.settings.hostKeys of host ${host}" "set path to the file on the host that holds the key, and make a new key";
+    }
+  ];
   fitting = filter (key: key.type == keyType) cfg.settings.hostKeys;
 
   inherit (cfg.settings) decryptedDir decryptedDirForUser decryptedMountPoint;
@@ -161,4 +188,4 @@ let
     )
   ];
 in
-cache ++ users ++ keys ++ directories ++ early ++ import ./items.nix { inherit lib cfg ensure; }
+cache ++ users ++ publicKeys ++ lib.optionals hasPublicPaths keys ++ directories ++ early ++ import ./items.nix { inherit lib cfg ensure; }

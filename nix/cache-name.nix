@@ -26,6 +26,8 @@ let
     in
     if length all >= 2 && match "(ssh|ecdsa|sk)-.*" (head all) != null then
       "${head all} ${elemAt all 1}"
+    else if all == [ ] then
+      ""
     else
       head all;
 in

@@ -11,6 +11,7 @@
 let
   inherit (lib) literalExpression mkOption types;
   inherit (import ./message.nix) fault list;
+  inherit (import ./private.nix { inherit lib; }) isPrivate message public;
   inherit (import ./types.nix { inherit lib; }) belowFlake;
 
   # A private key in the store is readable by everyone on the machine, and copied to every cache. Nix
@@ -129,14 +130,18 @@ in
     settings = mkOption {
       type = types.raw;
       readOnly = true;
-      default = lib.foldr lib.warn {
-        inherit (config)
-          identity
-          extraRecipients
-          cache
-          defaultSecretDirectory
-          ;
-      } config.warnings;
+      default =
+        if config.refusals != [ ] then
+          throw (lib.concatStringsSep "\n" config.refusals)
+        else
+          lib.foldr lib.warn {
+            inherit (config)
+              identity
+              extraRecipients
+              cache
+              defaultSecretDirectory
+              ;
+          } config.warnings;
       defaultText = literalExpression "{ identity, extraRecipients, cache, defaultSecretDirectory }";
       description = ''
         What `vaultix` asks for first; evaluates no host.
@@ -162,6 +167,20 @@ in
         `file` of a secret is its place in the copy of the flake that Nix evaluates, below
         {file}`/nix/store`.
       '';
+    };
+
+    refusals = mkOption {
+      type = types.listOf types.str;
+      readOnly = true;
+      internal = true;
+      default =
+        lib.optional (lib.any isPrivate config.extraRecipients) (
+          message "vaultix.extraRecipients" public
+        )
+        ++ lib.optional (config.identity != null && isPrivate config.identity) (
+          message "vaultix.identity" "set it to the path of a file outside the flake that holds it: identity = \"/home/me/identity.txt\""
+        );
+      description = "Why there are no `settings`.";
     };
 
     warnings = mkOption {

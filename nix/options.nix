@@ -19,6 +19,7 @@ let
     placeholder
     recipient
     ;
+  inherit (import ./private.nix { inherit lib; }) orPrivate;
   inherit (import ./root.nix { inherit lib cfg; }) flakeOutput defaultFile recipientKeyType;
 
   cfg = config.vaultix;
@@ -32,7 +33,7 @@ let
   hostKey = types.submodule {
     options = {
       path = mkOption {
-        type = types.externalPath;
+        type = orPrivate types.externalPath;
         example = "/etc/ssh/ssh_host_ed25519_key";
         description = ''
           File on the host, as a string.

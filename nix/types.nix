@@ -24,12 +24,16 @@ in
     description = "name or number of a user or group";
   };
 
+  # Any text: a type that refuses one prints it, and it may be a private key. What it is, an assertion checks.
+  recipient = lib.types.str // {
+    description = "ssh public key (ed25519 or rsa) or recipient of age (age1…)";
+  };
+
   # A file's text ends with a newline, and a key may be followed by a comment.
-  recipient =
-    strMatching "[[:space:]]*(ssh-(ed25519|rsa)[ \t]+[A-Za-z0-9+/=]+|age1[0-9a-z]+)([ \t][^\n]*)?[[:space:]]*"
-    // {
-      description = "ssh public key (ed25519 or rsa) or recipient of age (age1…)";
-    };
+  isRecipient =
+    text:
+    builtins.match "[[:space:]]*(ssh-(ed25519|rsa)[ \t]+[A-Za-z0-9+/=]+|age1[0-9a-z]+)([ \t][^\n]*)?[[:space:]]*" text
+    != null;
 
   hash = strMatching "[0-9a-f]{64}";
 

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
-use vaultix_generator::escape;
 use vaultix_generator::profile::Profile;
+use vaultix_generator::{escape, private};
 use vaultix_units::header::{self, Recipient};
 
 use crate::cli::{Check, Cli, Renc};
@@ -38,6 +38,16 @@ struct Finding {
     problem: String,
     /// What to do about it.
     fix: Option<String>,
+}
+
+impl Finding {
+    /// Takes private keys out of all of it: they may have been taken for names.
+    fn hide(&mut self) {
+        let texts = [&mut self.host, &mut self.secret, &mut self.file, &mut self.fix];
+        for text in texts.into_iter().flatten().chain([&mut self.problem]) {
+            *text = private::hide(text).into_owned();
+        }
+    }
 }
 
 /// All findings, for programs.
@@ -73,6 +83,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
         problem: format!("{error:#}"),
         fix: None,
     }));
+    findings.iter_mut().for_each(Finding::hide);
     findings.sort();
     let bad = findings.iter().filter(|finding| finding.kind == "unfit").count();
     let up_to_date = plan.up_to_date - bad;

@@ -16,6 +16,7 @@ use argh::{ArgsInfo, EarlyExit, FromArgs};
     error_code(65, "a ciphertext is damaged"),
     error_code(66, "a ciphertext does not exist"),
     error_code(67, "an owner or a group is unknown"),
+    error_code(70, "it is a defect of vaultix itself"),
     error_code(73, "something cannot be written"),
     error_code(77, "no identity opens it"),
     error_code(78, "a profile, a setting or a recipient is wrong")

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use vaultix_generator::private;
 use vaultix_generator::profile::Profile;
 
 use crate::cli::Cli;
@@ -123,7 +124,13 @@ pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Vec<Path
 pub fn extra(texts: &[String]) -> Result<Vec<Parsed>> {
     let read = |text: &String| {
         recipient::of_desk(text).map_err(|reason| {
-            Error::new(Exit::Config, "cannot encrypt to a recipient that was given").because(reason)
+            let error = Error::new(Exit::Config, "cannot encrypt to a recipient that was given");
+            let error = error.because(reason);
+            if private::is_private(text) {
+                error.fix(format!("give the public half: {}", private::HALVES))
+            } else {
+                error
+            }
         })
     };
     texts.iter().map(read).collect()

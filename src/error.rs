@@ -22,6 +22,8 @@ pub enum Exit {
     NoInput,
     /// There is no such user or group.
     NoUser,
+    /// It is a defect of this program.
+    Software,
     /// Something cannot be written.
     CantCreate,
     /// No identity opens it.
@@ -41,6 +43,7 @@ impl From<Exit> for u8 {
             Exit::Data => 65,
             Exit::NoInput => 66,
             Exit::NoUser => 67,
+            Exit::Software => 70,
             Exit::CantCreate => 73,
             Exit::NoPermission => 77,
             Exit::Config => 78,

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use vaultix_generator::private;
 use vaultix_generator::profile::{Profile, Side};
 
 use crate::error::{Error, Exit, Result};
@@ -177,7 +178,7 @@ fn answer<T: DeserializeOwned>(nix: &mut Command) -> std::result::Result<T, Fail
         return Err(Failure::Nix(last_error(&String::from_utf8_lossy(&run.stderr))));
     }
     report::detail(format_args!("evaluated it: {} bytes", run.stdout.len()));
-    serde_json::from_slice(&run.stdout).map_err(|error| Failure::Nix(error.to_string()))
+    serde_json::from_slice(&run.stdout).map_err(|error| Failure::Nix(private::reason(&error)))
 }
 
 /// Returns what Nix says last: its traces begin with the outermost place, and end with the reason.

@@ -45,6 +45,7 @@ mod view;
 use std::alloc::System;
 use std::process::ExitCode;
 
+use vaultix_generator::private;
 use zeroizing_alloc::ZeroAlloc;
 
 use cli::{Cli, Verb};
@@ -57,6 +58,12 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// Runs the verb, and says what failed.
 fn main() -> ExitCode {
+    // What a panic says may quote any text, that of a secret, too.
+    std::panic::set_hook(Box::new(|_| {
+        let error = Error::new(Exit::Software, "internal error: this is a defect of vaultix");
+        Report::new(Volume::Normal).error(&error);
+        std::process::exit(u8::from(Exit::Software).into());
+    }));
     let outcome = harden().and_then(|()| run());
     let exit = outcome.unwrap_or_else(|error| {
         Report::new(Volume::Normal).error(&error);
@@ -94,6 +101,7 @@ fn run() -> Result<Exit> {
         .skip(1)
         .map(|arg| arg.into_string().map_err(|arg| usage(&format!("not UTF-8: {}", arg.display()))))
         .collect::<Result<Vec<_>>>()?;
+    ensure_public(&args)?;
     let cli = match Cli::parse(&args) {
         Ok(cli) => cli,
         Err(exit) if exit.status.is_ok() => return print(&format!("{}\n", exit.output.trim_end())),
@@ -119,6 +127,22 @@ fn run() -> Result<Exit> {
         Some(Verb::Textconv(args)) => view::textconv(args),
         Some(Verb::Import(args)) => import::run(args),
         None => Err(usage("no command given")),
+    }
+}
+
+/// Checks that no argument is a private key, wherever it may belong: each is shown to whoever lists processes.
+fn ensure_public(args: &[String]) -> Result<()> {
+    match args.iter().position(|arg| private::is_private(arg)) {
+        None => Ok(()),
+        Some(at) => Err(Error::new(Exit::Usage, "cannot take a private key as an argument")
+            .because(format!(
+                "argument {} is one; it is not shown here, but the shell may remember it",
+                at + 1
+            ))
+            .fix(format!(
+                "name the file that it is in, with --identity FILE; a recipient is the public half: {}",
+                private::HALVES
+            ))),
     }
 }
 

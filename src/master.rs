@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use age::{Identity, ssh};
 use age_core::format::Stanza;
+use vaultix_generator::private;
 use vaultix_units::{bounded, stack};
 
 use crate::error::{Error, Exit, Result};
@@ -69,6 +70,7 @@ impl Master {
     /// Reads files.
     fn read_more(&mut self, paths: &[PathBuf], interrupt: &Interrupt) -> Result<()> {
         for path in paths {
+            ensure_path(path)?;
             let what = || {
                 Error::new(
                     Exit::NoPermission,
@@ -211,6 +213,16 @@ impl Master {
         }
         Ok(all)
     }
+}
+
+/// Checks that `path` is not an identity itself.
+fn ensure_path(path: &Path) -> Result<()> {
+    if !private::is_private(&path.to_string_lossy()) {
+        return Ok(());
+    }
+    Err(Error::new(Exit::Config, "cannot use a private key as the path of an identity file")
+        .because("the key itself was given, which is not shown")
+        .fix("put it into a file that only you can read, and set vaultix.identity to its path"))
 }
 
 impl Key {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use vaultix_generator::escape;
 use vaultix_generator::profile::Profile;
+use vaultix_generator::{escape, private};
 
 use crate::cache;
 use crate::cli::Renc;
@@ -90,10 +90,16 @@ impl Need {
         let settings = &profile.settings;
         let host = &settings.host_identifier;
         let recipient = recipient::of_host(&settings.host_pubkey).map_err(|reason| {
+            let public = "set vaultix.settings.hostPubkey to the host's public key";
+            let fix = if private::is_private(&settings.host_pubkey) {
+                format!("set vaultix.settings.hostPubkey to the public half: {}", private::HALVES)
+            } else {
+                public.to_owned()
+            };
             faults.errors.push(
                 Error::new(Exit::Config, format!("cannot use the hostPubkey of host {host}"))
                     .because(reason)
-                    .fix("set vaultix.settings.hostPubkey to the host's public key"),
+                    .fix(fix),
             );
         });
         let mut complete = recipient.is_ok() && args.secrets.is_empty();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use age::{EncryptError, Encryptor, Recipient};
+use vaultix_generator::private;
 use vaultix_units::plaintext::Plaintext;
 use vaultix_units::stack;
 
@@ -27,6 +28,19 @@ pub fn canonical(recipient: &str) -> String {
     }
 }
 
+/// Refuses a private key, which may stand in the comment of a public one, too.
+///
+/// # Errors
+///
+/// As a clause, without it.
+fn ensure_public(recipient: &str) -> Result<(), String> {
+    if private::is_private(recipient) {
+        Err("it is a private key, or has one in it, which is not shown".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
 /// How a post-quantum recipient begins.
 const POST_QUANTUM: &str = "age1pq1";
 
@@ -36,6 +50,7 @@ const POST_QUANTUM: &str = "age1pq1";
 ///
 /// What is wrong with it, as a clause.
 pub fn of_host(recipient: &str) -> Result<Shared, String> {
+    ensure_public(recipient)?;
     let text = canonical(recipient);
     if text.starts_with(POST_QUANTUM) {
         return Err(format!("\"{text}\" is post-quantum, which hosts cannot open"));
@@ -67,7 +82,10 @@ fn ssh(text: &str) -> Result<Shared, String> {
             let kind = text.split(' ').next().unwrap_or_default();
             match kind {
                 "ssh-ed25519" | "ssh-rsa" => Err(format!("it is not a whole {kind} public key")),
-                _ => Err(format!("\"{text}\" is neither an ssh public key nor a recipient of age")),
+                _ => Err(format!(
+                    "{} is neither an ssh public key nor a recipient of age",
+                    private::shown(text)
+                )),
             }
         }
     }
@@ -139,6 +157,7 @@ pub fn gather<'a>(parsed: Vec<Parsed>, prompt: &'a Prompt) -> Vec<Box<dyn Recipi
 ///
 /// What is wrong with it, as a clause.
 pub fn of_desk(recipient: &str) -> Result<Parsed, String> {
+    ensure_public(recipient)?;
     let text = canonical(recipient);
     if let Ok(tagged) = text.parse::<age::tag::Recipient>() {
         return Ok(Parsed::Ours(Box::new(tagged), text));

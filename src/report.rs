@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use vaultix_generator::escape;
+use vaultix_generator::{escape, private};
 
 use crate::error::{self, Error, Exit, Result};
 
@@ -170,9 +170,13 @@ pub fn answer_lines(lines: impl Iterator<Item = String>) -> Result<()> {
     answer(text.as_bytes())
 }
 
-/// Returns `text` without characters that would move the cursor, colour what others say, or turn its direction.
+/// Returns `text` without characters that would move the cursor, colour what others say, or turn its direction, and without
+/// private keys.
 pub fn printable(text: &str) -> String {
-    text.chars().filter(|character| !escape::is_hidden(*character) || *character == '\n').collect()
+    private::hide(text)
+        .chars()
+        .filter(|character| !escape::is_hidden(*character) || *character == '\n')
+        .collect()
 }
 
 /// Writes one line to standard error, whatever is in it.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use vaultix_generator::private;
 use vaultix_units::header;
 
 use crate::cli::{Cli, Renc, Status};
@@ -48,13 +49,15 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     for (entry, want) in &need.wanted {
         let file = want.source.display().to_string();
+        let hide = |text: &str| private::hide(text).into_owned();
+        let file = hide(&file);
         let row = rows.entry(file.clone()).or_insert_with(|| Row {
             file,
             recipients: recipients(&want.source),
             hosts: BTreeMap::new(),
         });
         let cached = !missing.contains(entry);
-        row.hosts.insert(entry.host.clone(), Use { secret: want.secret.clone(), cached });
+        row.hosts.insert(hide(&entry.host), Use { secret: hide(&want.secret), cached });
     }
     let rows: Vec<Row> = rows.into_values().collect();
     if args.json {

@@ -118,6 +118,7 @@ on_both! {
     failure::no_mount,
     failure::turned_off,
     failure::turned_on_again,
+    failure::a_private_key_is_not_told,
     early::a_password_is_there_before_users,
     early::users_are_made_without_it,
     early::a_key_on_a_late_mount,

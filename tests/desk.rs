@@ -88,6 +88,10 @@ mod pq;
 #[path = "desk/plugin.rs"]
 mod plugin;
 
+/// Private keys where public ones belong.
+#[path = "desk/private.rs"]
+mod private;
+
 /// Other recipients, and what is left.
 #[path = "desk/rekey.rs"]
 mod rekey;

@@ -149,7 +149,7 @@ pub fn value(text: &str) -> String {
 }
 
 /// Returns `text` as one line for people, in a journal or on a terminal: characters that are not seen, or change how
-/// others are seen, as Rust writes them.
+/// others are seen, as Rust writes them, and no private key, see [`crate::private`].
 ///
 /// ```
 /// use vaultix_generator::escape::line;
@@ -158,7 +158,7 @@ pub fn value(text: &str) -> String {
 #[must_use]
 pub fn line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
-    for character in text.chars() {
+    for character in crate::private::hide(text).chars() {
         if is_hidden(character) {
             line.extend(character.escape_default());
         } else {

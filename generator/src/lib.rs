@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 pub mod escape;
 pub mod output;
 pub mod placeholder;
+pub mod private;
 pub mod profile;
 pub mod status;
 pub mod unit;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use serde_json::value::RawValue;
 
-use crate::placeholder;
+use crate::{placeholder, private};
 use clash::{refuse_clashes, refuse_late_values};
 use fields::Fields;
 pub use fields::Invalid;
@@ -252,7 +252,7 @@ impl Profile {
             return Err(Error::Empty);
         }
         let root: &RawValue =
-            serde_json::from_str(text).map_err(|error| Error::NotJson(error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| Error::NotJson(private::reason(&error)))?;
         let mut fields = Fields::read("", root)?;
         ensure_version(&fields.required("version")?)?;
         let settings = settings(

@@ -168,3 +168,48 @@ fn in_the_initrd_it_does_nothing() {
     assert!(status.success());
     assert_eq!(take(&folder.join("normal")), [""; 0]);
 }
+
+#[test]
+fn no_private_key_gets_into_a_unit_or_a_message() {
+    /// A throw-away identity, from the age crate's documentation, and what is private of it.
+    const KEY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+    let folder = folder("private");
+    let has = |text: &str, piece: &str| text.to_uppercase().contains(piece);
+    let mut said = 0;
+    for key in
+        [KEY.to_owned(), KEY.to_lowercase(), KEY.replace("SECRET", "SECRT"), format!(" '{KEY}'\\n")]
+    {
+        for (place, quoted) in [
+            ("\"ssh-ed25519 AAAA\"", true),
+            ("\"/etc/key\"", true),
+            ("\"ed25519\"", true),
+            ("1", true),
+            ("\"/run/x\"", true),
+            ("\"0400\"", true),
+            ("[\"a.service\"]", true),
+            ("\"version\"", true),
+            ("{\"version\"", false),
+        ] {
+            let whole = r#"{"version":1,"settings":{"hostIdentifier":"h","hostPubkey":"ssh-ed25519 AAAA",
+                "hostKeys":[{"path":"/etc/key","type":"ed25519"}],"decryptedDir":"/run/x"},
+                "secrets":{"token":{"cipher":"/c","mode":"0400","restartUnits":["a.service"]}}}"#;
+            assert!(whole.contains(place), "{place}");
+            let key = if quoted { format!("\"{key}\"") } else { key.clone() };
+            let output = generate(&folder, whole.replacen(place, &key, 1).as_bytes(), &[]);
+            let mut text = String::from_utf8(output.stderr).unwrap();
+            for entry in fs::read_dir(folder.join("normal")).unwrap() {
+                text += &fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+            }
+            take(&folder.join("normal"));
+            let data = &KEY[16..];
+            let seen = (0..data.len() - 20).find(|at| has(&text, &data[*at..at + 20]));
+            assert_eq!(seen, None, "{place}: {text}");
+            said += usize::from(text.contains("[a private key, not shown]"));
+        }
+    }
+    assert!(said >= 8, "{said}");
+    // The same search finds what is no key.
+    let nonsense = r#"{"version":1,"settings":{"hostKeys":"","hostPubkey":"x","hostIdentifier":"a/bcdefghijklmnopqrst"}}"#;
+    let output = generate(&folder, nonsense.as_bytes(), &[]);
+    assert!(has(&String::from_utf8(output.stderr).unwrap(), "A/BCDEFGHIJKLMNOPQRST"));
+}

@@ -105,6 +105,7 @@ impl Menu {
 
 /// Returns `text` without what would move the cursor.
 fn printable(text: &str) -> String {
+    let text = vaultix_generator::private::hide(text);
     text.chars().map(|one| if escape::is_hidden(one) { '?' } else { one }).collect()
 }
 

@@ -243,7 +243,10 @@ pub fn no_mount(system: System) {
     let unit = secret_unit("token");
     assert_eq!(boot.failed("boot"), [&*unit], "it is listed, and nothing else is");
     assert_eq!(boot.unit_at("boot", &unit)["ExecMainStatus"], "73");
-    boot.assert_error(&unit, &["token", "/run/vaultix.d", "systemctl status 'run-vaultix.d.mount'"]);
+    boot.assert_error(
+        &unit,
+        &["token", "/run/vaultix.d", "systemctl status 'run-vaultix.d.mount'"],
+    );
     assert_eq!(boot.text("found").matches("No such file").count(), 2, "{}", boot.text("found"));
     assert_eq!((boot.text("token"), boot.text("state")), ("hunter2".into(), "running".into()));
     boot.assert_no_cycle();
@@ -319,4 +322,60 @@ pub fn not_a_ramfs(system: System) {
         boot.text("files")
     );
     assert!(boot.journal().iter().all(|line| !line.message.contains("hunter2")));
+}
+
+/// A private key where the host's public one belongs, or in the place of a path, is in no line of the journal, nor in
+/// anything else that the host prints or others may read of its units.
+pub fn a_private_key_is_not_told(system: System) {
+    let keygen = std::process::Command::new("age-keygen").output().unwrap();
+    let text = String::from_utf8(keygen.stdout).unwrap();
+    let key = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
+    let data = key.strip_prefix("AGE-SECRET-KEY-1").unwrap();
+    let mut host = Scenario::new(system, "private");
+    host.secret("token", "hunter2");
+    host.secret_with("other", "hunter2", json!({ "mode": key }));
+    host.nixos();
+    let good = host.profile().clone();
+    host.profile()["settings"]["hostPubkey"] = key.into();
+    for (name, place) in
+        [("path", "/settings/hostKeys/0/path"), ("type", "/settings/hostKeys/0/type")]
+    {
+        let mut profile = good.clone();
+        *profile.pointer_mut(place).unwrap() = key.to_lowercase().into();
+        host.next(name, &profile);
+    }
+    let mut block = good;
+    block["settings"]["hostPubkey"] =
+        format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{data}\n-----END OPENSSH PRIVATE KEY-----")
+            .into();
+    host.next("block", &block);
+    let boot = host.run(
+        r"
+        switch path
+        switch type
+        switch block
+        note status systemctl status --lines=100 --no-pager '*' --all
+        note units cat /run/systemd/generator/*
+        ",
+    );
+    let mut texts: Vec<String> = boot.journal().into_iter().map(|line| line.message).collect();
+    let names =
+        ["path.check", "path.switch", "type.check", "type.switch", "block.check", "block.switch"];
+    texts.extend(
+        names
+            .into_iter()
+            .chain(["status", "units", "generated", "console"])
+            .map(|name| boot.text(name)),
+    );
+    let has = |piece: &str| texts.iter().any(|text| text.to_uppercase().contains(piece));
+    let seen = (0..data.len() - 20).map(|at| &data[at..at + 20]).find(|piece| has(piece));
+    assert_eq!(seen, None);
+    // The same search finds what is told, and where a key was told before, something else stands.
+    assert!(has("VAULTIX-SECRET@TOKEN.SERVICE"));
+    boot.assert_error(&secret_unit("token"), &["hostPubkey is a private key", "age-keygen -y"]);
+    assert_eq!(boot.unit(&secret_unit("token"))["ExecMainStatus"], "77");
+    for name in names {
+        let said = boot.text(name);
+        assert!(name.ends_with("switch") || said.contains("private key"), "{name}: {said}");
+    }
 }

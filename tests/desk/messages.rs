@@ -36,6 +36,8 @@ fn trouble(name: &str) -> Desk {
             "age1yubikey1qgqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqmyqzsy".to_owned(),
         ),
         ("nonsense", "nonsense".to_owned()),
+        ("beheaded", "kHmR8ISMOgvDcsVkSpyYkpJ1UQ9wbYzQXgAK6P1iYlk=".to_owned()),
+        ("private", desk.key("me.txt").lines().last().unwrap().to_owned()),
     ] {
         desk.profile_with(host, &recipient, &[("wifi", "wifi")], |_| {});
     }

@@ -2,6 +2,10 @@
 #
 # The messages are in messages/NAME.txt.
 { lib }:
+let
+  # A throw-away identity, from the documentation of the age crate.
+  identity = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+in
 {
   cache-missing.vaultix.secrets.new = { };
 
@@ -68,6 +72,35 @@
       }
     ];
   };
+
+  key-nonsense.vaultix.settings.hostPubkey = lib.mkForce "kHmR8ISMOgvDcsVkSpyYkpJ1UQ9wbYzQXgAK6P1iYlk=";
+
+  key-empty.vaultix.settings.hostPubkey = lib.mkForce "";
+
+  key-long.vaultix.settings.hostPubkey = lib.mkForce (lib.concatStrings (lib.genList (_: "age1") 9000));
+
+  key-private.vaultix.settings.hostPubkey = lib.mkForce identity;
+
+  key-private-block.vaultix.settings.hostPubkey = lib.mkForce ''
+    -----BEGIN OPENSSH PRIVATE KEY-----
+    b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
+    -----END OPENSSH PRIVATE KEY-----
+  '';
+
+  key-private-comment.vaultix.settings.hostPubkey = lib.mkForce "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAlrgSeCFlHTIgediv8iaOVr+4iigZa54kc9wKL+bHZG ${lib.toLower identity}";
+
+  key-private-path.vaultix.settings.hostKeys = [
+    {
+      path = identity;
+      type = "ed25519";
+    }
+  ];
+
+  key-private-plugin.vaultix.settings.hostPubkey = lib.mkForce "AGE-PLUGIN-YUBIKEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72";
+
+  key-private-spoilt.vaultix.settings.hostPubkey = lib.mkForce (
+    lib.replaceStrings [ "SECRET" ] [ "SECRT" ] identity
+  );
 
   key-type.vaultix.settings.hostKeys = [
     {

@@ -67,6 +67,22 @@ let
 
   # name → what a flake says of a fault
   flakeFaults = {
+    flake-private =
+      let
+        inherit
+          (desk {
+            extraRecipients = [
+              "age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq"
+              identity
+            ];
+            inherit identity;
+          })
+          refusals
+          ;
+        # From the documentation of the age crate.
+        identity = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+      in
+      lib.concatStringsSep "\n" refusals;
     flake-identity =
       lib.concatStringsSep "\n"
         (desk {
@@ -196,6 +212,25 @@ let
             length = 0;
           }
         ];
+    "a private key is refused where a flake needs public ones" =
+      !(builtins.tryEval
+        (desk {
+          extraRecipients = [
+            "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33"
+          ];
+        }).settings
+      ).success;
+    "a path that is called like a key is none" =
+      failed (host [
+        {
+          vaultix.settings.hostKeys = [
+            {
+              path = "/etc/age-secret-key-of-web1/private-key-1";
+              type = "ed25519";
+            }
+          ];
+        }
+      ]) == [ ];
     "settings evaluate no host" =
       (desk { nodes = throw "a host was evaluated"; }).settings == {
         identity = null;

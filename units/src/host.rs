@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use vaultix_generator::escape;
 use vaultix_generator::profile::{Secret, Settings};
 use vaultix_generator::status::Status;
+use vaultix_generator::{escape, private};
 
 use crate::bounded;
 use crate::decrypt::{self, decrypt};
@@ -147,12 +147,20 @@ impl<'a> Host<'a> {
 
     /// Says why there is no identity at all.
     fn no_key(&self, identities: &HostIdentities) -> String {
-        let kind = self.settings.host_pubkey.split_ascii_whitespace().next().unwrap_or_default();
+        let public = &self.settings.host_pubkey;
+        if private::is_private(public) {
+            let halves = private::HALVES;
+            return format!(
+                "settings.hostPubkey is a private key, or has one in it, which is not shown; set it to the public half: {halves}"
+            );
+        }
+        let kind = public.split_ascii_whitespace().next().unwrap_or_default();
         if identities.failures.is_empty() {
             return format!(
-                "none of settings.hostKeys ({}) is of the type of settings.hostPubkey, {kind}; list the key that \
+                "none of settings.hostKeys ({}) is of the type of settings.hostPubkey, {}; list the key that \
                  belongs to it",
-                self.key_paths()
+                self.key_paths(),
+                private::shown(kind)
             );
         }
         let reasons: Vec<String> = identities.failures.iter().map(explain).collect();

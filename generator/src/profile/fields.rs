@@ -6,6 +6,8 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::private;
+
 /// A fault in a profile: where it stands, what is wrong, and, where we know it, what to write instead.
 ///
 /// Displays as `secrets.wifi.mode: "0400zzz" is not three or four octal digits; write it like "0400"`.
@@ -187,7 +189,7 @@ pub(super) fn join(place: &str, name: &str) -> String {
 /// Returns `error` without the line and column that `serde_json` adds: they count from the start of one value,
 /// and the place says more.
 fn without_position(error: &serde_json::Error) -> String {
-    let text = error.to_string();
+    let text = private::reason(error);
     match text.rfind(" at line ") {
         Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
         None => text,

@@ -67,7 +67,7 @@ fn what_is_no_profile_is_refused() {
             r#"{"version":2,"new":1}"#,
             "version: the profile is of version 2, this program reads version 1; take both from one vaultix package",
         ),
-        (r#"{"version":"1"}"#, "version: invalid type: string \"1\", expected a JSON number"),
+        (r#"{"version":"1"}"#, "version: invalid type: string, expected a JSON number"),
         (r#"{"version":1}"#, "settings: is missing"),
     ] {
         assert_eq!(refusal(text), reason, "{text}");
@@ -243,7 +243,7 @@ fn what_is_wrong_in_a_template_is_named() {
         (r#""content":"x","mdoe":"0400""#, "templates.t.mdoe: unknown field"),
         (
             r#""content":"x","trim":"no""#,
-            "templates.t.trim: invalid type: string \"no\", expected a boolean",
+            "templates.t.trim: invalid type: string, expected a boolean",
         ),
         (r#""content":"x","allowDisk":true"#, "templates.t.allowDisk: unknown field"),
     ] {

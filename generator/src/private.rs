@@ -1,0 +1,316 @@
+//! text for people → the same without the private keys in it.
+//!
+//! A private key that was pasted where a public one, a path or a name belongs would be printed with what is wrong there:
+//! into a terminal, the log of a build, a journal. All that is printed passes through here.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// What stands where a private key stood.
+pub const HIDDEN: &str = "[a private key, not shown]";
+
+/// Where the public half of a private key comes from.
+pub const HALVES: &str =
+    "age-keygen -y FILE prints that of an identity, ssh-keygen -y -f FILE that of an ssh key";
+
+/// Returns whether there is a private key in `text`, or what may have been one: a key that lacks a letter is as private.
+///
+/// ```
+/// use vaultix_generator::private::is_private;
+/// assert!(is_private("age-secret-key-1gq9778vqxmmjve8sk7j6vt8uj4hdqajuvsfcwcm02d8gewq72pvq2y5j33"));
+/// assert!(is_private("-----BEGIN OPENSSH PRIVATE KEY-----"));
+/// assert!(!is_private("secrets/age-secret-key-of-web1.age"));
+/// ```
+#[must_use]
+pub fn is_private(text: &str) -> bool {
+    matches!(hide(text), Cow::Owned(_))
+}
+
+/// Returns `text` with [`HIDDEN`] in the place of each private key.
+///
+/// ```
+/// use vaultix_generator::private::hide;
+/// let key = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+/// assert_eq!(hide(&format!("\"{key}\" is no path")), "\"[a private key, not shown]\" is no path");
+/// ```
+#[must_use]
+pub fn hide(text: &str) -> Cow<'_, str> {
+    // Upper case has the same places: only ASCII letters change.
+    let upper = text.to_ascii_uppercase();
+    let mut shown = String::with_capacity(text.len());
+    let mut hidden = false;
+    let mut at = 0;
+    while let Some(block) = block(&upper, at) {
+        hide_words(text.get(at..block.start).unwrap_or_default(), &mut shown);
+        shown.push_str(HIDDEN);
+        hidden = true;
+        at = block.end;
+    }
+    hidden |= hide_words(text.get(at..).unwrap_or_default(), &mut shown);
+    if hidden { Cow::Owned(shown) } else { Cow::Borrowed(text) }
+}
+
+/// Returns `text`, which should have been a public key, as a message may have it: in quotes if it is short or begins like
+/// one, and else only its length. What has lost its beginning cannot be told from anything.
+///
+/// ```
+/// use vaultix_generator::private::shown;
+/// assert_eq!(shown("nonsense"), "\"nonsense\"");
+/// assert_eq!(shown("kHmR8ISMOgvDcsVkSpyYkpJ1UQ9wbYzQXgAK6P1iYlk="), "what was given, 44 bytes that are not shown,");
+/// ```
+#[must_use]
+pub fn shown(text: &str) -> String {
+    /// No private key is shorter.
+    const SHORT: usize = 20;
+    let is_public = ["age1", "ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"]
+        .iter()
+        .any(|start| text.starts_with(start))
+        && !is_private(text);
+    if is_public || text.len() < SHORT {
+        format!("\"{text}\"")
+    } else {
+        format!("what was given, {} bytes that are not shown,", text.len())
+    }
+}
+
+/// Returns what `error` says, without the value that was of another type than it should be: whose it is, is not known.
+///
+/// ```
+/// use vaultix_generator::private::reason;
+/// let error = serde_json::from_str::<bool>("\"hunter2\"").unwrap_err();
+/// assert_eq!(reason(&error), "invalid type: string, expected a boolean at line 1 column 9");
+/// ```
+#[must_use]
+pub fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let value = [": string \"", ": byte array"].iter().find_map(|start| {
+        let start = text.find(start)?;
+        Some(start..text.rfind(", expected ")?)
+    });
+    match value.map(|value| (text.get(..value.start), text.get(value.end..))) {
+        Some((Some(before), Some(after))) => format!("{before}: string{after}"),
+        _ => text,
+    }
+}
+
+/// Returns where the first private key of several lines stands in `upper`, a text in upper case, from `at` on.
+fn block(upper: &str, at: usize) -> Option<Range<usize>> {
+    /// How they begin that have an end.
+    const PEM: [&[u8]; 3] = [
+        b"PRIVATE KEY-",
+        b"PRIVATE KEY BLOCK",
+        // `openssh-key-v1` in base64, with which the body of every private key of OpenSSH begins.
+        b"B3BLBNNZAC1RZXKTDJE",
+    ];
+    /// How those of `PuTTY` begin, which have none.
+    const PUTTY: [&[u8]; 2] = [b"PUTTY-USER-KEY-FILE", b"PRIVATE-LINES:"];
+    let bytes = upper.as_bytes();
+    for start in at..bytes.len() {
+        let rest = bytes.get(start..).unwrap_or_default();
+        if PUTTY.iter().any(|mark| rest.starts_with(mark)) {
+            return Some(start..bytes.len());
+        }
+        // At the first dash of its line, so that a long line of dashes is looked at once.
+        let is_first = start == at || bytes.get(start - 1) != Some(&b'-');
+        if PEM.iter().any(|mark| rest.starts_with(mark)) || is_first && begins_private(rest) {
+            return Some(start..end(upper, start));
+        }
+    }
+    None
+}
+
+/// Returns whether `rest` is the first line of a PEM block with a private key, or may have been: `-----BEGIN`, and a label
+/// with one of the words, but not *public*.
+fn begins_private(rest: &[u8]) -> bool {
+    /// No label is longer.
+    const LABEL: usize = 40;
+    let dashes = rest.iter().take_while(|byte| **byte == b'-').count();
+    let label = rest.get(dashes..).unwrap_or_default();
+    let label = label.strip_prefix(b" ").unwrap_or(label).strip_prefix(b"BEGIN ");
+    let Some(label) = label.filter(|_| dashes > 0) else { return false };
+    let label = label.get(..LABEL).unwrap_or(label);
+    let label = label.split(|byte| *byte == b'-').next().unwrap_or_default();
+    let has = |word: &[u8]| label.windows(word.len()).any(|window| window == word);
+    (has(b"PRIVATE") || has(b"KEY")) && !has(b"PUBLIC")
+}
+
+/// Returns where the block ends that begins at `start`: after its last line, or with the text if it has none.
+fn end(upper: &str, start: usize) -> usize {
+    let line =
+        upper.get(start..).and_then(|rest| rest.find("-END ")).map(|found| start + found + 1);
+    let Some(line) = line else { return upper.len() };
+    let rest = upper.get(line..).unwrap_or_default();
+    let label = rest.find('-').unwrap_or(rest.len());
+    let dashes = rest.get(label..).unwrap_or_default();
+    line + label + dashes.find(|one| one != '-').unwrap_or(dashes.len())
+}
+
+/// Appends `text` to `shown` with [`HIDDEN`] in the place of each word that is a private key; returns whether one is.
+fn hide_words(text: &str, shown: &mut String) -> bool {
+    let is_part = |one: char| one.is_ascii_alphanumeric() || matches!(one, '-' | '_');
+    let mut hidden = false;
+    // Whether white space alone stands between a key and what comes.
+    let mut is_wrapped = false;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (word, after) = rest.split_at(rest.find(|one| !is_part(one)).unwrap_or(rest.len()));
+        let (gap, after) = after.split_at(after.find(is_part).unwrap_or(after.len()));
+        if is_wrapped && is_rest(word) {
+            // Its beginning is hidden already, and this with it.
+        } else if is_identity(word) {
+            shown.push_str(HIDDEN);
+            (hidden, is_wrapped) = (true, true);
+        } else {
+            shown.push_str(word);
+            is_wrapped = false;
+        }
+        shown.push_str(gap);
+        is_wrapped &= gap.chars().all(|one| one.is_whitespace() || one == '\\');
+        rest = after;
+    }
+    hidden
+}
+
+/// Returns whether `word`, which follows a private key, may be the rest of it on another line.
+fn is_rest(word: &str) -> bool {
+    /// So short that not much of a key is in it; words of our own may follow one.
+    const SHORT: usize = 6;
+    let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
+    word.len() >= SHORT && has_digit && run(&word.to_ascii_uppercase()) == word.len()
+}
+
+/// Returns whether `word` is an identity of age or of a plugin, or may have been one.
+///
+/// Rule: <https://age-encryption.org/v1>, "Native X25519 recipient type"; the data is in Bech32, see BIP 173.
+fn is_identity(word: &str) -> bool {
+    /// What they begin with.
+    const WHOLE: [&str; 2] = ["AGE-SECRET-KEY-", "AGE-PLUGIN-"];
+    /// Halves of that: if a letter is missing or wrong, one of the two is whole.
+    const HALVES: [&str; 4] = ["AGE-SECR", "ET-KEY-", "AGE-PL", "UGIN-"];
+    /// So much data at least, after a whole beginning, after half of one, and after none: a name may be like one.
+    const LEAST: [usize; 3] = [20, 32, 50];
+    if word.len() < LEAST[0] {
+        return false;
+    }
+    let upper = word.to_ascii_uppercase();
+    let has_data = |marks: &[&str], least: usize| {
+        marks.iter().any(|mark| upper.split_once(mark).is_some_and(|(_, rest)| run(rest) >= least))
+    };
+    has_data(&WHOLE, LEAST[0])
+        || has_data(&HALVES, LEAST[1])
+        // A double click selects what stands between two dashes. Public halves have lower case.
+        || upper == word && run(word) >= LEAST[2]
+}
+
+/// Returns the length of the longest run of characters of Bech32 in `upper`, which is in upper case.
+fn run(upper: &str) -> usize {
+    let pieces = upper.split(|one: char| !"QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L".contains(one));
+    pieces.map(str::len).max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    /// A throw-away identity, from the age crate's documentation.
+    const KEY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+
+    /// Its data alone.
+    const DATA: &str = "GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+
+    #[test]
+    fn an_identity_is_hidden_whichever_letter_it_lacks() {
+        for key in [KEY.to_owned(), KEY.to_lowercase(), format!("AGE-PLUGIN-TPM-1{DATA}")] {
+            for at in 0..key.len() {
+                for other in ["", "x", "-"] {
+                    let mut spoilt = key.clone();
+                    spoilt.replace_range(at..=at, other);
+                    let said = hide(&format!("\"{spoilt}\" is no path")).into_owned();
+                    let long = |word: &str| word.len() >= 20 && DATA.contains(&word.to_uppercase());
+                    assert!(!said.split(['"', ' ', '-', 'x', '1']).any(long), "{spoilt}: {said}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_on_several_lines_is_hidden() {
+        for gap in ["\n", " ", "\r\n  ", "\\n"] {
+            let text = format!("a {}{gap}{}{gap}{}, b", &KEY[..40], &KEY[40..55], &KEY[55..]);
+            let said = hide(&text);
+            assert!(!said.contains(&KEY[42..52]) && !said.contains(&KEY[58..68]), "{said}");
+        }
+        assert_eq!(hide(&format!("{KEY} expected 3")), format!("{HIDDEN} expected 3"));
+    }
+
+    #[test]
+    fn what_stands_around_a_key_stays() {
+        assert_eq!(hide(&format!("a {KEY}, b '{KEY}' c")), format!("a {HIDDEN}, b '{HIDDEN}' c"));
+        let pem = "-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----";
+        let said = format!("a \"{HIDDEN}\" b {HIDDEN} {HIDDEN}");
+        assert_eq!(hide(&format!("a \"{pem}\" b {pem} {KEY}")), said);
+    }
+
+    #[test]
+    fn every_block_with_a_private_key_is_hidden() {
+        for begin in [
+            "-----BEGIN OPENSSH PRIVATE KEY-----",
+            "-----begin openssh private key-----",
+            "-----BEGIN PRIVATE KEY-----",
+            "-----BEGIN RSA PRIVTE KEY-----",
+            "-----BEGIN RSA PRIVATE KY-----",
+            "----BEGIN ENCRYPTED PRIVATE KEY----",
+            "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----",
+            "OPENSSH PRIVATE KEY-----",
+            "-----BEGIN PGP PRIVATE KEY BLOCK-----",
+            "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU",
+            "PuTTY-User-Key-File-3: ssh-ed25519",
+            "Private-Lines: 1",
+        ] {
+            for end in ["", "\n-----END OPENSSH PRIVATE KEY-----"] {
+                assert!(!hide(&format!("a {begin}\nhunter2{end}")).contains("hunter2"), "{begin}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_public_is_shown() {
+        for text in [
+            "",
+            "ü\u{300}-BEGIN ü",
+            "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+            "age1yubikey1q2w7u3vpya839jxxuq8g0sedh3d740d4xvn639sqhr95ejj8vu3hyfumptt",
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJKFAtszmoMMh2IBHZkmST/rxao9WDWCaShoXWZTOnKT me",
+            "-----BEGIN AGE ENCRYPTED FILE-----",
+            "-----BEGIN PUBLIC KEY-----",
+            "-----BEGIN CERTIFICATE-----",
+            "it holds AGE-SECRET-KEY-PQ-1…",
+            "/nix/store/0c5b8vw40d1178xlpddw65q9gf1h2186-age-plugin-yubikey-0.5.0/bin/age-plugin-yubikey",
+            "secrets/secret-key-0123456789abcdef0123456789abcdef.age",
+            "DA39A3EE5E6B4B0D3255BFEF95601890AFD80709DA39A3EE5E6B4B0D3255BFEF",
+        ] {
+            assert_eq!(hide(text), text);
+            assert!(matches!(hide(text), Cow::Borrowed(_)));
+        }
+    }
+
+    #[test]
+    fn what_should_be_public_is_shown_where_it_begins_so() {
+        assert_eq!(shown("age1x"), "\"age1x\"");
+        assert_eq!(shown("ssh-foo AAAAAAAAAAAAAAAAAAAAA"), "\"ssh-foo AAAAAAAAAAAAAAAAAAAAA\"");
+        assert!(!shown(&format!("ssh-foo {KEY}")).contains("GQ97"));
+        assert!(!shown(DATA).contains("GQ97"));
+    }
+
+    #[test]
+    fn a_long_text_is_read_once() {
+        // A hundred thousand blocks: what looks at the rest for each of them would never end.
+        let text = "-BEGIN KEY-\n-END KEY-\n".repeat(100_000)
+            + &"-BEGIN X".repeat(100_000)
+            + &"- ".repeat(1 << 20)
+            + &"-".repeat(1 << 20)
+            + &"B".repeat(1 << 20);
+        assert_eq!(hide(&text).matches(HIDDEN).count(), 100_000);
+    }
+}
