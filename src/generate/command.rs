@@ -70,7 +70,9 @@ pub fn run(argv: &[String], inputs: &[Input], surroundings: &Surroundings) -> Re
     })?;
     if !done.status.success() {
         let error = failed(&format!("failed: {}", done.status));
-        return Err(done.last_words.into_iter().fold(error, Error::because));
+        let secrets = inputs.iter().map(|(_, plaintext)| *plaintext).chain([&done.printed]);
+        let words = done.last_words.map(|words| without(words, secrets));
+        return Err(words.into_iter().fold(error, Error::because));
     }
     if done.printed.expose().is_empty() {
         return Err(failed("printed nothing"));
@@ -116,6 +118,17 @@ fn watch(mut child: Child, interrupt: &Interrupt) -> io::Result<Done> {
     let last_words = listener.join().ok().flatten();
     let printed = Plaintext::new(std::mem::take(&mut *read?));
     Ok(Done { status, printed, last_words })
+}
+
+/// Returns `words` without the lines of `secrets`, which programs like to quote when one of them is wrong.
+fn without<'a>(words: String, secrets: impl Iterator<Item = &'a Plaintext>) -> String {
+    /// What is shorter is part of many words, and says little.
+    const SHORT: usize = 4;
+    let lines = secrets.flat_map(|secret| secret.expose().split(|byte| *byte == b'\n'));
+    let lines = lines.filter_map(|line| str::from_utf8(line.trim_ascii()).ok());
+    lines
+        .filter(|line| line.len() >= SHORT)
+        .fold(words, |words, line| words.replace(line, "[a secret, not shown]"))
 }
 
 /// Reads all of `from`, and returns the last line that is not empty, if it can be shown.

@@ -316,6 +316,7 @@ fn a_command_that_fails_makes_nothing() {
             "signal": shell("echo half; kill -9 $$", &[]),
             "status": shell("echo half; echo first >&2; echo why >&2; exit 3", &[]),
             "much": shell("yes", &[]),
+            "quotes": shell("printf 'first\nprinted' ; echo \"no: printed: $(cat \"$VAULTIX_DEPENDENCIES/good\")\" >&2; exit 1", &["good"]),
         }),
     );
     let done = generate(&desk).exits(1).says(&[
@@ -326,7 +327,9 @@ fn a_command_that_fails_makes_nothing() {
         "cannot generate secret \"signal\": \"sh\" failed: signal: 9 (SIGKILL)\n",
         "cannot generate secret \"status\": \"sh\" failed: exit status: 3: why\n",
         "cannot generate secret \"much\": what \"sh\" prints cannot be used: it has more than 67108864 bytes\n",
-        "1 generated, 0 there already; now run: vaultix renc, 7 failed",
+        // What a program says is shown, the secrets that it got or printed are not.
+        "cannot generate secret \"quotes\": \"sh\" failed: exit status: 1: no: [a secret, not shown]: [a secret, not shown]\n",
+        "1 generated, 0 there already; now run: vaultix renc, 8 failed",
     ]);
     assert!(!done.stderr.contains("half"), "{}", done.stderr);
     assert_eq!(names(&desk), ["good.age"]);
