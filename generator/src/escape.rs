@@ -257,6 +257,33 @@ fn push_octal(word: &mut String, bytes: &[u8]) {
     }
 }
 
+/// Longest part of a message, in bytes (4 KiB): more of it helps nobody, and a file that somebody else made may hold a
+/// megabyte of what a message repeats.
+const MAX_MESSAGE: usize = 4096;
+
+/// Returns `text` as [`line`] does, cut off where it is too long for a message.
+///
+/// ```
+/// use vaultix_generator::escape::message;
+/// assert_eq!(message("a\nb"), r"a\nb");
+/// assert!(message(&"a".repeat(5000)).ends_with("aaa\u{2026}"));
+/// ```
+#[must_use]
+pub fn message(text: &str) -> String {
+    let fits = |(at, character): &(usize, char)| at + character.len_utf8() <= MAX_MESSAGE;
+    let start: usize =
+        text.char_indices().take_while(fits).map(|(_, character)| character.len_utf8()).sum();
+    let mut message = line(text.get(..start).unwrap_or(text));
+    if start == text.len() && message.len() <= MAX_MESSAGE {
+        return message;
+    }
+    // What was written out is longer than it was.
+    let end = message.char_indices().take_while(fits).last();
+    message.truncate(end.map_or(0, |(at, character)| at + character.len_utf8()));
+    message.push('\u{2026}');
+    message
+}
+
 /// Returns whether systemd refuses a line with this character: a control character, or one of Unicode's
 /// noncharacters.
 fn is_refused(character: char) -> bool {
@@ -317,6 +344,18 @@ mod tests {
         }
         for seen in ["ä", "日本", "עברית", "🔑", "a\u{301}"] {
             assert_eq!(line(seen), seen);
+        }
+    }
+
+    #[test]
+    fn no_message_is_longer_than_it_helps() {
+        for (text, expected) in [
+            ("a".repeat(MAX_MESSAGE), "a".repeat(MAX_MESSAGE)),
+            ("a".repeat(MAX_MESSAGE + 1), format!("{}\u{2026}", "a".repeat(MAX_MESSAGE))),
+            ("\u{e9}".repeat(MAX_MESSAGE), format!("{}\u{2026}", "\u{e9}".repeat(MAX_MESSAGE / 2))),
+            ("\n".repeat(MAX_MESSAGE), format!("{}\u{2026}", r"\n".repeat(MAX_MESSAGE / 2))),
+        ] {
+            assert_eq!(message(&text), expected);
         }
     }
 

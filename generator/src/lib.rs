@@ -31,7 +31,7 @@ pub fn generate(profile: &Path, helper: &Path, directory: &Path) -> Result<(), (
         Err(reason) => {
             // What is wrong with it may be anything, and the journal has a record for each line.
             let reason = format!("cannot use the profile {}: {reason}", profile.display());
-            let reason = escape::line(&reason);
+            let reason = escape::message(&reason);
             write(directory, &unit::render_bad_profile(&reason, profile))?;
             return Err((Status::Config, reason));
         }

@@ -90,13 +90,26 @@ fn clashes(places: &[(Item, &Placement)]) -> BTreeMap<(&'static str, String), In
             clash("path", &path.to_string_lossy(), *item, other);
         }
     }
-    for (item, place) in places {
-        for (end, _) in place.name.match_indices('/') {
-            let parent = place.name.get(..end).unwrap_or_default();
-            if let Some(other) = names.get(parent) {
-                clash("name", parent, *item, *other);
-            }
+    // Sorted so that a directory comes right before all that is in it: names are long, and each has many directories.
+    let mut sorted: Vec<(&str, Item)> =
+        places.iter().map(|(item, place)| (place.name.as_str(), *item)).collect();
+    sorted.sort_by(|(one, _), (other, _)| in_order(one).cmp(in_order(other)));
+    let mut above: Option<(&str, Item)> = None;
+    for (name, item) in sorted {
+        match above {
+            Some((parent, other)) if is_inside(name, parent) => clash("name", parent, item, other),
+            _ => above = Some((name, item)),
         }
     }
     faults
+}
+
+/// Returns whether the file `name` is in a directory `parent`.
+fn is_inside(name: &str, parent: &str) -> bool {
+    name.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Returns what orders the names of files by their components: no name has a NUL.
+fn in_order(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().map(|byte| if byte == b'/' { 0 } else { byte })
 }
