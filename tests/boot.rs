@@ -65,6 +65,10 @@ mod nix;
 #[path = "boot/restart.rs"]
 mod restart;
 
+/// Ciphertexts that are made to take time.
+#[path = "boot/slow.rs"]
+mod slow;
+
 /// Another profile on a running host.
 #[path = "boot/switch.rs"]
 mod switch;
@@ -145,6 +149,7 @@ on_both! {
     isolation::nobody_else_sees_it_at_any_time,
     tamper::owners_can_only_read,
     tamper::no_lease_and_no_lock_stops_a_switch,
+    slow::large_headers_cost_nobody_anything,
     load::many_secrets_and_many_switches,
     load::a_very_large_secret,
     load::a_ramfs_that_fills_the_memory,

@@ -1,7 +1,7 @@
 //! ciphertext + identities → [`Plaintext`], whole or not at all.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, BufRead, Read};
 
 use age::{DecryptError, Decryptor, Identity};
 
@@ -14,6 +14,16 @@ const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 
 /// First bytes of every age file.
 const MAGIC: &[u8] = b"age-encryption.org/";
+
+/// Largest header, in bytes (1 MiB).
+///
+/// All of it is read, and kept several times over, before anything in it is verified.
+pub const MAX_HEADER: usize = 1 << 20;
+
+/// How many stanzas a header may have, grease included (4096).
+///
+/// A native identity is tried on each of its kind, at some 60 microseconds.
+pub const MAX_STANZAS: usize = 4096;
 
 /// Why a ciphertext did not decrypt.
 #[derive(Debug)]
@@ -60,8 +70,16 @@ impl Error {
             DecryptError::InvalidHeader => {
                 "the file is damaged: its header is malformed".to_owned()
             }
-            DecryptError::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            DecryptError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 "the file is truncated in its header".to_owned()
+            }
+            DecryptError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                "the file is damaged: its header is malformed".to_owned()
+            }
+            DecryptError::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                format!(
+                    "the header of the file is too large, the limits are {MAX_HEADER} bytes and {MAX_STANZAS} recipients"
+                )
             }
             DecryptError::Io(error) => format!("the file cannot be read: {error}"),
             // Passphrases and plugins, which the identities here have nothing to do with. Not in age's own words:
@@ -103,7 +121,7 @@ fn read<'a>(
     let plaintext = Plaintext::new(bytes);
     match read {
         Ok(_) => Ok(plaintext),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Err(Error::Damaged("the file is truncated".to_owned()))
         }
         Err(_) => Err(Error::Damaged(
@@ -116,6 +134,70 @@ fn read<'a>(
 pub(crate) fn open<'a, 'b>(
     ciphertext: &'b [u8],
     identities: impl Iterator<Item = &'a dyn Identity>,
-) -> Result<age::stream::StreamReader<&'b [u8]>, DecryptError> {
-    Decryptor::new_buffered(ciphertext)?.decrypt(identities)
+) -> Result<age::stream::StreamReader<HeaderAtOnce<'b>>, DecryptError> {
+    Decryptor::new_buffered(HeaderAtOnce::new(ciphertext)?)?.decrypt(identities)
+}
+
+/// A file whose header is read as if it were one line: age asks for a line, then parses all that it has so far again, so
+/// that n lines would take n² steps.
+pub(crate) struct HeaderAtOnce<'a> {
+    /// The header, until it is read.
+    header: Option<&'a [u8]>,
+    /// What follows.
+    payload: &'a [u8],
+}
+
+impl<'a> HeaderAtOnce<'a> {
+    /// Takes the file `bytes` apart.
+    ///
+    /// Where no header ends, all of it is the header: age knows best what is wrong with it.
+    fn new(bytes: &'a [u8]) -> Result<Self, DecryptError> {
+        let head = bytes.get(..MAX_HEADER).unwrap_or(bytes);
+        let end = end_of_header(head);
+        let is_cut = end.is_none() && head.len() < bytes.len() && bytes.starts_with(MAGIC);
+        let end = end.unwrap_or(head.len());
+        let (header, payload) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+        let stanzas = header.windows(4).filter(|bytes| bytes == b"\n-> ").count();
+        if is_cut || stanzas > MAX_STANZAS {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge).into());
+        }
+        Ok(Self { header: Some(header), payload })
+    }
+}
+
+/// Returns where the header in `head` ends: behind the first line that begins with `---`, which no line of a stanza does.
+///
+/// Format: <https://age-encryption.org/v1>, "Header".
+fn end_of_header(head: &[u8]) -> Option<usize> {
+    let line = head.windows(4).position(|bytes| bytes == b"\n---")? + 1;
+    let length = head.get(line..)?.iter().position(|byte| *byte == b'\n')? + 1;
+    Some(line + length)
+}
+
+impl Read for HeaderAtOnce<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.payload.read(buffer)
+    }
+}
+
+impl BufRead for HeaderAtOnce<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.payload.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.payload.consume(amount);
+    }
+
+    fn read_until(&mut self, _: u8, line: &mut Vec<u8>) -> io::Result<usize> {
+        match self.header.take() {
+            Some(header) => {
+                line.extend_from_slice(header);
+                Ok(header.len())
+            }
+            // Nothing that follows could make the header whole.
+            None if self.payload.is_empty() => Ok(0),
+            None => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
 }

@@ -59,7 +59,7 @@ pub enum Level {
 ///
 /// A line that cannot be written is lost: there is no other place to say so.
 pub fn say(level: Level, text: &str) {
-    let mut line = String::with_capacity(text.len() + 24);
+    let mut line = String::new();
     if is_journal() {
         line.push_str(match level {
             Level::Error => "<3>",
@@ -68,7 +68,7 @@ pub fn say(level: Level, text: &str) {
         });
     }
     line.push_str("vaultix-decrypt: ");
-    line.push_str(&escape::line(text));
+    line.push_str(&escape::message(text));
     line.push('\n');
     let _ = std::io::stderr().write_all(line.as_bytes());
 }

@@ -1,18 +1,18 @@
 //! ciphertext → the recipient stanzas in its header, without any key.
 
 use std::cell::RefCell;
-use std::fmt::Write;
 
 use age::{DecryptError, Identity};
 use age_core::format::{FileKey, Stanza};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use sha2::{Digest, Sha256};
+use vaultix_generator::escape;
 
 use crate::decrypt::Error;
 
 /// One recipient stanza: what a header says of who can open the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Recipient {
     /// The stanza's type, `ssh-ed25519`, `X25519`, `scrypt`, ….
     pub kind: String,
@@ -26,7 +26,7 @@ pub struct Recipient {
 ///
 /// As [`crate::decrypt::decrypt`], as far as the header alone can tell.
 pub fn recipients(ciphertext: &[u8]) -> Result<Vec<Recipient>, Error> {
-    Ok(stanzas(ciphertext)?.iter().filter_map(Recipient::new).collect())
+    record(ciphertext, Recipient::new)
 }
 
 /// Returns all stanzas of `ciphertext` as they stand in its header, grease included.
@@ -35,9 +35,21 @@ pub fn recipients(ciphertext: &[u8]) -> Result<Vec<Recipient>, Error> {
 ///
 /// As [`recipients`].
 pub fn stanzas(ciphertext: &[u8]) -> Result<Vec<Stanza>, Error> {
-    let recorder = Recorder::default();
+    // A stanza cannot be cloned.
+    record(ciphertext, |stanza| {
+        Some(Stanza {
+            tag: stanza.tag.clone(),
+            args: stanza.args.clone(),
+            body: stanza.body.clone(),
+        })
+    })
+}
+
+/// Returns what `note` makes of each stanza of `ciphertext`.
+fn record<T>(ciphertext: &[u8], note: fn(&Stanza) -> Option<T>) -> Result<Vec<T>, Error> {
+    let recorder = Recorder { note, noted: RefCell::default() };
     match crate::decrypt::open(ciphertext, std::iter::once(&recorder as &dyn Identity)) {
-        Err(DecryptError::NoMatchingKeys) => Ok(recorder.0.into_inner()),
+        Err(DecryptError::NoMatchingKeys) => Ok(recorder.noted.into_inner()),
         Err(error) => Err(Error::new(ciphertext, &error)),
         Ok(_) => Ok(Vec::new()), // A recorder opens nothing.
     }
@@ -50,6 +62,14 @@ impl Recipient {
         let kind = stanza.tag.clone();
         let tag = kind.starts_with("ssh-").then(|| stanza.args.first().cloned()).flatten();
         (!kind.ends_with("-grease")).then_some(Self { kind, tag })
+    }
+
+    /// Names it: `ssh-ed25519 (tag z0HZwQ)`.
+    fn name(&self) -> String {
+        match &self.tag {
+            Some(tag) => format!("{} (tag {})", shown(&self.kind), shown(tag)),
+            None => shown(&self.kind),
+        }
     }
 }
 
@@ -69,39 +89,48 @@ pub fn of_ssh_key(recipient: &str) -> Option<Recipient> {
     Some(Recipient { kind: kind.to_owned(), tag: Some(tag) })
 }
 
+/// How many recipients are named (5).
+const MAX_NAMED: usize = 5;
+
+/// How much of a word of a header is shown, in characters (64).
+const MAX_WORD: usize = 64;
+
 /// Writes `recipients` for an error: `ssh-ed25519 (tag z0HZwQ) and X25519`.
+///
+/// Whoever made the file chose these words, and how many they are: the first few are named, and the beginning of each.
 #[must_use]
 pub fn describe(recipients: &[Recipient]) -> String {
-    let mut text = String::new();
-    for (i, recipient) in recipients.iter().enumerate() {
-        let joint = if i == 0 {
-            ""
-        } else if i + 1 == recipients.len() {
-            " and "
-        } else {
-            ", "
-        };
-        text += joint;
-        text += &recipient.kind;
-        if let Some(tag) = &recipient.tag {
-            let _ = write!(text, " (tag {tag})"); // Writing to a String cannot fail.
-        }
+    let mut names: Vec<String> = recipients.iter().take(MAX_NAMED).map(Recipient::name).collect();
+    let more = recipients.len() - names.len();
+    if more > 0 {
+        names.push(format!("{more} more"));
     }
-    text
+    match names.as_slice() {
+        [names @ .., last] if !names.is_empty() => format!("{} and {last}", names.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+/// Returns the beginning of a word of a header.
+fn shown(word: &str) -> String {
+    let mut text: String = word.chars().take(MAX_WORD).collect();
+    if text.len() < word.len() {
+        text.push('\u{2026}');
+    }
+    escape::line(&text)
 }
 
 /// An identity that opens nothing and remembers what it was shown.
-#[derive(Default)]
-struct Recorder(RefCell<Vec<Stanza>>);
+struct Recorder<T> {
+    /// What is to be remembered of a stanza.
+    note: fn(&Stanza) -> Option<T>,
+    /// What was.
+    noted: RefCell<Vec<T>>,
+}
 
-impl Identity for Recorder {
+impl<T> Identity for Recorder<T> {
     fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
-        // A stanza cannot be cloned.
-        self.0.borrow_mut().push(Stanza {
-            tag: stanza.tag.clone(),
-            args: stanza.args.clone(),
-            body: stanza.body.clone(),
-        });
+        self.noted.borrow_mut().extend((self.note)(stanza));
         None
     }
 }
@@ -129,5 +158,18 @@ mod tests {
         {
             assert_eq!(describe(&all[..count]), text);
         }
+        let many = vec![recipient("X25519", None); 10_000];
+        assert_eq!(describe(&many), "X25519, X25519, X25519, X25519, X25519 and 9995 more");
+    }
+
+    #[test]
+    fn nobody_fills_a_message_with_words_of_their_own() {
+        let recipient = Recipient {
+            kind: format!("ssh-{}", "k".repeat(1 << 20)),
+            tag: Some("\u{1b}".repeat(1 << 20)),
+        };
+        let text = describe(&vec![recipient; 100]);
+        assert!(text.len() < 4096, "{} bytes", text.len());
+        assert!(!text.contains('\u{1b}'));
     }
 }

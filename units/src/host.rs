@@ -3,11 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use vaultix_generator::profile::{Secret, Settings};
 use vaultix_generator::status::Status;
+use vaultix_generator::unit::Kind;
 use vaultix_generator::{escape, private};
 
 use crate::bounded;
@@ -15,33 +16,66 @@ use crate::decrypt::{self, decrypt};
 use crate::failure::{Failure, Level, say};
 use crate::header::{self, Recipient};
 use crate::identity::{self, HostIdentities, Reason};
+use crate::parallel::{self, Limits, Outcome};
 use crate::plaintext::Plaintext;
 use crate::record::secret_inputs;
 use crate::render::Plaintexts;
 use crate::template::{Value, fill};
 
+/// How long decrypting may take: 50 milliseconds until others need not wait for an item, 10 seconds for each item, a minute
+/// for all of them.
+///
+/// The largest ciphertext takes a second, and most take less than a millisecond. A thousand that do not end are begun
+/// within the minute on a single processor, so that those that end come in time; the units that decrypt have 90 seconds,
+/// or three minutes for twice as much.
+const LIMITS: Limits = Limits {
+    slow: Duration::from_millis(50),
+    each: Duration::from_secs(10),
+    all: Duration::from_secs(60),
+};
+
 /// Decrypts for one host. Its keys are read when they are first needed, and once.
-pub struct Host<'a> {
+pub struct Host(Arc<Keys>);
+
+/// What threads that are left behind may go on to use.
+struct Keys {
     /// Settings of the host.
-    settings: &'a Settings,
+    settings: Settings,
     /// Its identities.
     identities: OnceLock<HostIdentities>,
 }
 
-impl<'a> Host<'a> {
+impl Host {
     /// Returns the host with these settings.
     #[must_use]
-    pub fn new(settings: &'a Settings) -> Self {
-        Self { settings, identities: OnceLock::new() }
+    pub fn new(settings: &Settings) -> Self {
+        Self(Arc::new(Keys { settings: settings.clone(), identities: OnceLock::new() }))
     }
 
     /// Returns the plaintext of `secret`, with what it inserts.
     ///
     /// # Errors
     ///
-    /// [`Status::NoInput`] without a ciphertext, [`Status::DataErr`] for a damaged one, [`Status::NoPerm`]
-    /// when no key of the host opens it.
+    /// [`Status::NoInput`] without a ciphertext, or when it takes too long; [`Status::DataErr`] for a damaged one,
+    /// [`Status::NoPerm`] when no key of the host opens it.
     pub fn decrypt(&self, secret: &Secret) -> Result<Plaintext, Failure> {
+        let only = decrypt_all(self, &[secret]).pop();
+        only.unwrap_or_else(|| Err(late(secret))).map(|(plaintext, _)| plaintext)
+    }
+
+    /// Returns the keys that could open the host's secrets and do not exist.
+    ///
+    /// They may come later: on a mount, or made by sshd's key generation.
+    pub fn missing_keys(&self) -> impl Iterator<Item = &Path> {
+        let failures =
+            self.0.identities.get().into_iter().flat_map(|identities| &identities.failures);
+        failures.filter(|failure| is_missing(&failure.reason)).map(|failure| &*failure.path)
+    }
+}
+
+impl Keys {
+    /// Returns the plaintext of `secret`, with what it inserts.
+    fn decrypt(&self, secret: &Secret) -> Result<Plaintext, Failure> {
         let path = &secret.ciphertext;
         let ciphertext = bounded::read(path, bounded::MAX_CIPHERTEXT)
             .map_err(|error| unreadable(path, &error))?;
@@ -72,19 +106,10 @@ impl<'a> Host<'a> {
         fill(plaintext.expose(), value)
     }
 
-    /// Returns the keys that could open the host's secrets and do not exist.
-    ///
-    /// They may come later: on a mount, or made by sshd's key generation.
-    pub fn missing_keys(&self) -> impl Iterator<Item = &Path> {
-        let failures =
-            self.identities.get().into_iter().flat_map(|identities| &identities.failures);
-        failures.filter(|failure| is_missing(&failure.reason)).map(|failure| &*failure.path)
-    }
-
     /// Returns the host's identities, and names those that could not be read while others could.
     fn identities(&self) -> &HostIdentities {
         self.identities.get_or_init(|| {
-            let identities = HostIdentities::read(self.settings);
+            let identities = HostIdentities::read(&self.settings);
             if !identities.tried.is_empty() {
                 for failure in &identities.failures {
                     say(Level::Warning, &format!("cannot use the host key {failure}"));
@@ -103,7 +128,8 @@ impl<'a> Host<'a> {
     ) -> Failure {
         let refused = |reason: String| Failure::new(Status::NoPerm, reason);
         if identities.tried.is_empty() {
-            let early = if secret.place.early && self.missing_keys().next().is_some() {
+            let is_missing = identities.failures.iter().any(|failure| is_missing(&failure.reason));
+            let early = if secret.place.early && is_missing {
                 "; what is needed before users exist needs the key on a file system with neededForBoot = true"
             } else {
                 ""
@@ -229,33 +255,46 @@ pub fn plaintexts<'a>(secrets: &[&'a Secret], decrypted: &'a [Decrypted]) -> Pla
 }
 
 /// Decrypts `secrets` on all processors; the results stand in the same order.
+///
+/// One that takes too long, of itself or because the file system of its ciphertext does not answer, fails alone.
 #[must_use]
 pub fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
-    let one = |secret: &Secret| {
+    if !secrets.is_empty() {
+        // First: a key that does not answer is no fault of any item.
+        host.0.identities();
+    }
+    let keys = Arc::clone(&host.0);
+    let owned: Vec<Secret> = secrets.iter().map(|&secret| secret.clone()).collect();
+    let one = move |at: usize| {
+        let secret: &Secret = owned.get(at)?;
         let inputs = secret_inputs(secret);
-        host.decrypt(secret).map(|plaintext| (plaintext, inputs))
+        Some(keys.decrypt(secret).map(|plaintext| (plaintext, inputs)))
     };
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(secret) = secrets.get(at) else { return done };
-            done.push((at, one(secret)));
-        }
+    let outcomes = parallel::each(secrets.len(), LIMITS, one);
+    let result = |(secret, outcome): (&&Secret, Outcome<Option<Decrypted>>)| match outcome {
+        Outcome::Done(Some(result)) => result,
+        Outcome::Slow => Err(slow(secret)),
+        Outcome::Done(None) | Outcome::Late => Err(late(secret)),
     };
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(secrets.len());
-    let mut done: Vec<(usize, Decrypted)> = std::thread::scope(|scope| {
-        // A thread that cannot be made leaves its share to the others.
-        let others: Vec<_> = (1..workers)
-            .filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
-            .collect();
-        let own = work();
-        // A worker that panics ends the process, by the hook that main sets.
-        own.into_iter()
-            .chain(others.into_iter().filter_map(|other| other.join().ok()).flatten())
-            .collect()
-    });
-    done.sort_unstable_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
+    secrets.iter().zip(outcomes).map(result).collect()
+}
+
+/// Returns the failure of a secret that takes too long.
+fn slow(secret: &Secret) -> Failure {
+    let (path, limit) = (secret.ciphertext.display(), LIMITS.each.as_secs());
+    let reason = format!(
+        "{path} was not read and decrypted within {limit} seconds; see whether its file system answers: stat '{path}'"
+    );
+    Failure::new(Status::NoInput, reason)
+}
+
+/// Returns the failure of a secret for which no time was left.
+fn late(secret: &Secret) -> Failure {
+    let limit = LIMITS.all.as_secs();
+    let reason = format!(
+        "there was no time for it: others took all of the {limit} seconds for decrypting; try again: systemctl restart \
+         '{}'",
+        Kind::Secret.unit(&secret.id)
+    );
+    Failure::new(Status::NoInput, reason)
 }

@@ -3,13 +3,23 @@
 use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use age::Identity;
 use vaultix_generator::profile::{HostKey, HostKeyKind, Settings, fitting_keys};
 
 use crate::bounded;
 use crate::header::{self, Recipient};
+use crate::parallel::{self, Limits, Outcome};
 use crate::stack;
+
+/// How long reading a key may take: 5 seconds, and no longer for all of them. The file system of one that takes longer does
+/// not answer.
+const LIMITS: Limits = Limits {
+    slow: Duration::from_millis(50),
+    each: Duration::from_secs(5),
+    all: Duration::from_secs(5),
+};
 
 /// The host's identities that could be read, and why others could not.
 pub struct HostIdentities {
@@ -36,6 +46,8 @@ pub struct Failure {
 pub enum Reason {
     /// It cannot be read.
     Read(io::Error),
+    /// It was not there in time.
+    Silent,
     /// It is an ssh key with a passphrase, which nobody can type at boot.
     Passphrase,
     /// It is an ssh key of a type that age has no use for.
@@ -55,6 +67,9 @@ impl fmt::Display for Failure {
         write!(f, "{}: ", self.path.display())?;
         match &self.reason {
             Reason::Read(error) => error.fmt(f),
+            Reason::Silent => {
+                write!(f, "not read within {} seconds", LIMITS.each.as_secs())
+            }
             Reason::Passphrase => {
                 f.write_str("protected by a passphrase, which nobody can type at boot")
             }
@@ -74,13 +89,19 @@ impl HostIdentities {
     #[must_use]
     pub fn read(settings: &Settings) -> Self {
         let mut all = Self { identities: Vec::new(), tried: Vec::new(), failures: Vec::new() };
-        for key in fitting_keys(settings) {
-            match read(key) {
-                Ok((identities, recipient)) => {
+        let keys: Vec<HostKey> = fitting_keys(settings).cloned().collect();
+        let paths: Vec<PathBuf> = keys.iter().map(|key| key.path.clone()).collect();
+        let outcomes = parallel::each(keys.len(), LIMITS, move |at| keys.get(at).map(read));
+        for (path, outcome) in paths.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Done(Some(Ok((identities, recipient)))) => {
                     all.identities.extend(identities);
-                    all.tried.push((key.path.clone(), recipient));
+                    all.tried.push((path, recipient));
                 }
-                Err(reason) => all.failures.push(Failure { path: key.path.clone(), reason }),
+                Outcome::Done(Some(Err(reason))) => all.failures.push(Failure { path, reason }),
+                Outcome::Done(None) | Outcome::Slow | Outcome::Late => {
+                    all.failures.push(Failure { path, reason: Reason::Silent });
+                }
             }
         }
         all

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod item;
 pub mod mounts;
 pub mod owner;
+pub mod parallel;
 pub mod path;
 pub mod plaintext;
 pub mod ramfs;

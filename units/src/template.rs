@@ -1,9 +1,41 @@
 //! text with placeholders + values → [`Plaintext`], pure, in one pass, any bytes.
 
+use std::fmt;
+
 use vaultix_generator::placeholder::{Piece, split};
+use vaultix_generator::status::Status;
 use zeroize::Zeroizing;
 
+use crate::bounded::MAX_CIPHERTEXT;
+use crate::failure::Failure;
 use crate::plaintext::Plaintext;
+
+/// A text that would become larger than anything that is read, with its size in bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooLarge(pub usize);
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.0;
+        write!(
+            f,
+            "with its values in place it would have {size} bytes, the limit is {MAX_CIPHERTEXT}; use fewer or \
+             shorter ones"
+        )
+    }
+}
+
+impl From<TooLarge> for String {
+    fn from(error: TooLarge) -> Self {
+        error.to_string()
+    }
+}
+
+impl From<TooLarge> for Failure {
+    fn from(error: TooLarge) -> Self {
+        Self::new(Status::DataErr, error.to_string())
+    }
+}
 
 /// What is put in for a placeholder.
 pub enum Value<'a> {
@@ -19,8 +51,9 @@ pub enum Value<'a> {
 ///
 /// # Errors
 ///
-/// The first error of `value`; nothing is left in memory then.
-pub fn fill<'a, E>(
+/// The first error of `value`, or [`TooLarge`]: a few placeholders of a large value make a text that no memory holds.
+/// Nothing is left in memory then.
+pub fn fill<'a, E: From<TooLarge>>(
     text: &[u8],
     mut value: impl FnMut(&str) -> Result<Value<'a>, E>,
 ) -> Result<Plaintext, E> {
@@ -35,7 +68,11 @@ pub fn fill<'a, E>(
         });
     }
     // Sized beforehand: a vector that grows leaves copies behind.
-    let mut filled = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    let size = parts.iter().fold(0_usize, |size, part| size.saturating_add(part.len()));
+    if size as u64 > MAX_CIPHERTEXT {
+        return Err(TooLarge(size).into());
+    }
+    let mut filled = Zeroizing::new(Vec::with_capacity(size));
     for part in parts {
         filled.extend_from_slice(part);
     }
@@ -78,6 +115,20 @@ mod tests {
     fn a_placeholder_may_stay() {
         let text = format!("{}{}", mark('c'), mark('a'));
         assert_eq!(filled(&text), Ok([mark('c').as_bytes(), b"\xff"].concat()));
+    }
+
+    #[test]
+    fn many_placeholders_of_a_large_value_are_refused_before_they_take_memory() {
+        let value = vec![b'x'; 1 << 20];
+        let made = |count: usize| {
+            let filled: Result<Plaintext, TooLarge> =
+                fill(mark('a').repeat(count).as_bytes(), |_| Ok(Value::Bytes(&value)));
+            filled.map(|plaintext| plaintext.expose().len())
+        };
+        assert_eq!(made(128), Ok(128 << 20));
+        assert_eq!(made(129), Err(TooLarge(129 << 20)));
+        // 256 GiB.
+        assert_eq!(made(1 << 18), Err(TooLarge(1 << 38)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::iter;
 use age::x25519;
 use pretty_assertions::assert_eq;
 use vaultix_units::bounded::MAX_CIPHERTEXT;
-use vaultix_units::decrypt::{Error, decrypt};
+use vaultix_units::decrypt::{Error, MAX_HEADER, MAX_STANZAS, decrypt};
 
 /// Bytes of plaintext in a chunk. Format: age-encryption.org/v1, "Payload".
 const CHUNK: usize = 64 << 10;
@@ -154,4 +154,46 @@ fn a_secret_of_64_mib_comes_back_and_a_file_over_the_limit_is_refused() {
     std::fs::File::create(&path).unwrap().set_len(MAX_CIPHERTEXT + 1).unwrap();
     let error = vaultix_units::bounded::read(&path, MAX_CIPHERTEXT).unwrap_err();
     assert_eq!(error.to_string(), "it has 134217729 bytes or more, the limit is 134217728");
+}
+
+/// Returns an age file for nobody with `stanzas`, and its header's size.
+fn header(stanzas: &str) -> (Vec<u8>, usize) {
+    let mac = "F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w";
+    let header = format!("age-encryption.org/v1\n{stanzas}--- {mac}\n");
+    let size = header.len();
+    ([header.as_bytes(), &[b'x'; 64]].concat(), size)
+}
+
+#[test]
+fn a_header_has_a_limit_of_bytes() {
+    let identity = x25519::Identity::generate();
+    let (_, frame) = header("-> a\n\n");
+    let stanza = |more: usize| format!("-> a{}\n\n", "b".repeat(MAX_HEADER - frame + more));
+    let (largest, size) = header(&stanza(0));
+    assert_eq!(size, MAX_HEADER);
+    assert!(open(&largest, &identity).unwrap_err().starts_with("it is encrypted to another key"));
+    let limit =
+        "the header of the file is too large, the limits are 1048576 bytes and 4096 recipients";
+    assert_eq!(open(&header(&stanza(1)).0, &identity), Err(limit.to_owned()));
+    let endless = format!("age-encryption.org/v1\n{}", "-> a\n\n".repeat(MAX_HEADER));
+    assert_eq!(open(endless.as_bytes(), &identity), Err(limit.to_owned()));
+    let nonsense = vec![b'x'; MAX_HEADER * 2];
+    assert_eq!(open(&nonsense, &identity), Err("the file is not an age file".to_owned()));
+}
+
+#[test]
+fn a_header_has_a_limit_of_stanzas() {
+    let identity = x25519::Identity::generate();
+    let (most, _) = header(&"-> a\n\n".repeat(MAX_STANZAS));
+    assert!(open(&most, &identity).unwrap_err().starts_with("it is encrypted to another key"));
+    let (more, _) = header(&"-> a\n\n".repeat(MAX_STANZAS + 1));
+    assert!(open(&more, &identity).unwrap_err().starts_with("the header of the file is too large"));
+}
+
+#[test]
+fn a_header_with_a_short_end_is_malformed_whatever_follows() {
+    let identity = x25519::Identity::generate();
+    let file = format!("age-encryption.org/v1\n-> a\n\n--- short\n{}", "a\n".repeat(100));
+    let malformed = "the file is damaged: its header is malformed";
+    assert_eq!(open(file.as_bytes(), &identity), Err(malformed.to_owned()));
 }

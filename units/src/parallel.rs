@@ -1,0 +1,271 @@
+//! jobs → their outcomes, on all processors; one that is slow or never ends is left behind, and costs the others nothing.
+//!
+//! A thread that waits for a file system that does not answer cannot be ended. It is left where it is, another one takes
+//! its place, and it ends with the process. So jobs own what they work on.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long jobs may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// After this time a job is on its own: another thread does what comes next.
+    pub slow: Duration,
+    /// After this time a job is given up.
+    pub each: Duration,
+    /// After this time all that are left are given up.
+    pub all: Duration,
+}
+
+/// How many slow jobs may be under way beside the others (256).
+const MAX_SLOW: usize = 256;
+
+/// What became of a job.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// It is done.
+    Done(T),
+    /// It took too long by itself.
+    Slow,
+    /// All of them together took too long, and it was not done by then.
+    Late,
+}
+
+/// Does `work` for each number below `count`, and returns what became of each, in order.
+///
+/// Returns in time whatever `work` does, unless the system refuses even the first thread: then it is done by the caller.
+pub fn each<T: Send + 'static>(
+    count: usize,
+    limits: Limits,
+    work: impl Fn(usize) -> T + Send + Sync + 'static,
+) -> Vec<Outcome<T>> {
+    let jobs = (0..count).map(|_| Job { since: None, replaced: false, outcome: None }).collect();
+    let state = Mutex::new(State { jobs, next: 0, left: count });
+    let crew = Arc::new(Crew { state, all_done: Condvar::new(), work: Box::new(work) });
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(count);
+    // One that cannot be made leaves its share to the others.
+    if (0..workers).filter(|_| crew.hire()).count() == 0 {
+        crew.work();
+    }
+    crew.wait(limits)
+}
+
+/// A job.
+struct Job<T> {
+    /// When it was begun.
+    since: Option<Instant>,
+    /// Whether another thread has taken the place of the one that does it.
+    replaced: bool,
+    /// What became of it.
+    outcome: Option<Outcome<T>>,
+}
+
+/// How far the jobs are.
+struct State<T> {
+    /// All of them.
+    jobs: Vec<Job<T>>,
+    /// The first that is not begun.
+    next: usize,
+    /// How many have no outcome.
+    left: usize,
+}
+
+/// Threads at work on the same jobs.
+struct Crew<T> {
+    /// How far they are.
+    state: Mutex<State<T>>,
+    /// Told when there is nothing left.
+    all_done: Condvar,
+    /// What they do.
+    work: Box<dyn Fn(usize) -> T + Send + Sync>,
+}
+
+impl<T: Send + 'static> Crew<T> {
+    /// Starts one more thread; returns whether that is possible.
+    fn hire(self: &Arc<Self>) -> bool {
+        let crew = Arc::clone(self);
+        thread::Builder::new().spawn(move || crew.work()).is_ok()
+    }
+
+    /// Does jobs until there are none, or until another thread does them instead.
+    fn work(&self) {
+        while let Some(at) = self.begin() {
+            let result = (self.work)(at);
+            if self.end(at, result) {
+                return;
+            }
+        }
+    }
+
+    /// Begins the next job.
+    fn begin(&self) -> Option<usize> {
+        let mut state = self.state();
+        let at = state.next;
+        state.jobs.get_mut(at)?.since = Some(Instant::now());
+        state.next += 1;
+        Some(at)
+    }
+
+    /// Ends a job, and returns whether the thread that did it was replaced meanwhile.
+    fn end(&self, at: usize, result: T) -> bool {
+        let mut state = self.state();
+        let Some(job) = state.jobs.get_mut(at) else { return true };
+        let replaced = job.replaced;
+        if job.outcome.is_none() {
+            job.outcome = Some(Outcome::Done(result));
+            state.left -= 1;
+            if state.left == 0 {
+                self.all_done.notify_all();
+            }
+        }
+        replaced
+    }
+
+    /// Waits until all jobs are done or given up, and returns what became of them.
+    fn wait(self: &Arc<Self>, limits: Limits) -> Vec<Outcome<T>> {
+        let end = Instant::now() + limits.all;
+        let mut state = self.state();
+        while state.left > 0 && Instant::now() < end {
+            let waited = self.all_done.wait_timeout(state, limits.slow);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.look_after(&mut state, limits);
+        }
+        let now = Instant::now();
+        let outcomes = state.jobs.iter_mut().map(|job| {
+            let is_slow = job.takes(now).is_some_and(|time| time >= limits.each);
+            let given_up = if is_slow { Outcome::Slow } else { Outcome::Late };
+            // Whoever is still at work on it finds that it has an outcome.
+            job.outcome.replace(Outcome::Late).unwrap_or(given_up)
+        });
+        let outcomes = outcomes.collect();
+        state.next = state.jobs.len();
+        outcomes
+    }
+
+    /// Replaces the threads of slow jobs, and gives up those that are too slow.
+    fn look_after(self: &Arc<Self>, state: &mut State<T>, limits: Limits) {
+        let now = Instant::now();
+        let State { jobs, next, left } = state;
+        let mut slow = jobs.iter().filter(|job| job.replaced && job.outcome.is_none()).count();
+        let begun = *next;
+        let has_more = begun < jobs.len();
+        for job in jobs.iter_mut().take(begun) {
+            let Some(time) = job.takes(now) else { continue };
+            if time >= limits.slow && has_more && !job.replaced && slow < MAX_SLOW {
+                job.replaced = self.hire();
+                slow += usize::from(job.replaced);
+            }
+            if time >= limits.each {
+                job.outcome = Some(Outcome::Slow);
+                *left -= 1;
+            }
+        }
+    }
+
+    /// Returns how far the jobs are.
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing panics while it holds this.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Job<T> {
+    /// Returns how long the job has been under way, if it still is.
+    fn takes(&self, now: Instant) -> Option<Duration> {
+        let since = self.since.filter(|_| self.outcome.is_none())?;
+        Some(now.saturating_duration_since(since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    /// Limits that nothing here comes near, but for the time after which a job is on its own.
+    const PATIENT: Limits = Limits {
+        slow: Duration::from_millis(1),
+        each: Duration::from_secs(3600),
+        all: Duration::from_secs(3600),
+    };
+
+    /// Returns work that never ends for the numbers below `count`, and twice the number for others; and what keeps it so.
+    fn blocked(
+        count: usize,
+    ) -> (impl Fn(usize) -> usize + Send + Sync + 'static, mpsc::Sender<()>) {
+        let (keep, wait) = mpsc::channel();
+        let wait = Mutex::new(wait);
+        let work = move |at: usize| {
+            if at < count {
+                // The first has the lock, and waits for the sender to be dropped; the others for the lock.
+                let _ = wait.lock().map(|wait| wait.recv());
+            }
+            at * 2
+        };
+        (work, keep)
+    }
+
+    #[test]
+    fn all_is_done_and_in_order() {
+        assert_eq!(each(0, PATIENT, |at| at), []);
+        let expected: Vec<_> = (0..1000).map(|at| Outcome::Done(at * 2)).collect();
+        assert_eq!(each(1000, PATIENT, |at| at * 2), expected);
+    }
+
+    #[test]
+    fn those_that_never_end_are_given_up_alone() {
+        // More than there are processors on most machines, and they come first.
+        let (work, _keep) = blocked(200);
+        let limits = Limits { each: Duration::from_millis(500), ..PATIENT };
+        for (at, outcome) in each(300, limits, work).into_iter().enumerate() {
+            let expected = if at < 200 { Outcome::Slow } else { Outcome::Done(at * 2) };
+            assert_eq!(outcome, expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn more_of_them_than_may_be_under_way_end_with_all() {
+        let (work, _keep) = blocked(MAX_SLOW * 2);
+        let limits = Limits { all: Duration::from_secs(2), ..PATIENT };
+        let outcomes = each(MAX_SLOW * 2 + 1, limits, work);
+        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Late));
+    }
+
+    #[test]
+    fn who_comes_back_late_changes_nothing_and_takes_nothing_on() {
+        let (work, keep) = blocked(1);
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&begun);
+        let limits = Limits { each: Duration::from_millis(50), ..PATIENT };
+        let outcomes = each(10, limits, move |at| {
+            count.fetch_add(1, Ordering::SeqCst);
+            work(at)
+        });
+        assert_eq!(outcomes[0], Outcome::Slow);
+        drop(keep);
+        assert_eq!(begun.load(Ordering::SeqCst), 10, "each is begun once");
+    }
+
+    /// The way without limits, in which each thread has a share: the control for the tests above.
+    #[test]
+    fn without_limits_one_holds_up_all() {
+        let (work, keep) = blocked(1);
+        let (done, outcome) = mpsc::channel();
+        let all = thread::spawn(move || {
+            thread::scope(|scope| {
+                scope.spawn(|| work(0));
+                work(1)
+            });
+            let _ = done.send(());
+        });
+        let waited = outcome.recv_timeout(Duration::from_millis(200));
+        assert_eq!(waited, Err(mpsc::RecvTimeoutError::Timeout), "held up");
+        drop(keep);
+        all.join().unwrap();
+        assert_eq!(outcome.recv(), Ok(()));
+    }
+}
