@@ -109,10 +109,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (because, fix) =
             if f.alternate() { (": ", "; to fix: ") } else { ("\n  because: ", "\n  to fix:  ") };
-        f.write_str(&escape::line(&self.what))?;
+        f.write_str(&escape::message(&self.what))?;
         self.because
             .iter()
-            .try_for_each(|reason| write!(f, "{because}{}", escape::line(reason)))?;
+            .try_for_each(|reason| write!(f, "{because}{}", escape::message(reason)))?;
         self.fix.iter().try_for_each(|text| write!(f, "{fix}{}", escape::line(text)))
     }
 }

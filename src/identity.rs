@@ -59,20 +59,30 @@ pub fn parse(text: &[u8]) -> Result<Identities, String> {
             "" => {}
             comment if comment.starts_with('#') => found.recipients.extend(recipient(comment)),
             begin if begin.starts_with("-----BEGIN ") => {
-                let mut block = Zeroizing::new(String::with_capacity(text.len() + 1));
-                for part in std::iter::once(line).chain(lines.by_ref().map(|(_, line)| line)) {
-                    *block += part.trim();
-                    *block += "\n";
-                    if part.trim().starts_with("-----END ") {
-                        break;
-                    }
+                let mut block = vec![line];
+                let is_last = |part: &str| part.trim().starts_with("-----END ");
+                while !block.last().is_some_and(|part| is_last(part)) {
+                    let Some((_, part)) = lines.next() else { break };
+                    block.push(part);
                 }
-                found.keys.push(private_key(&block, number)?);
+                found.keys.push(private_key(&joined(&block), number)?);
             }
             other => found.keys.push(native(other, number)?),
         }
     }
     if found.keys.is_empty() { Err("it holds no identity".to_owned()) } else { Ok(found) }
+}
+
+/// Joins lines, without the white space around them.
+fn joined(lines: &[&str]) -> Zeroizing<String> {
+    // Sized beforehand: a text that grows leaves copies behind.
+    let size = lines.iter().map(|line| line.len() + 1).sum();
+    let mut text = Zeroizing::new(String::with_capacity(size));
+    for line in lines {
+        *text += line.trim();
+        *text += "\n";
+    }
+    text
 }
 
 /// Reads one line that is no comment.

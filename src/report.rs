@@ -181,7 +181,7 @@ pub fn printable(text: &str) -> String {
 
 /// Writes one line to standard error, whatever is in it.
 fn say_one(line: impl Display) {
-    say(format_args!("{}", escape::line(&line.to_string())));
+    say(format_args!("{}", escape::message(&line.to_string())));
 }
 
 /// Writes lines to standard error.

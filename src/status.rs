@@ -14,6 +14,9 @@ use crate::report::{self, Report, Volume};
 use crate::source;
 use crate::survey::Survey;
 
+/// How many recipients of a source a table names (32): what its header says is as long as whoever made it wants.
+const MAX_SHOWN: usize = 32;
+
 /// One source, and the hosts that use it.
 #[derive(Serialize, Default)]
 struct Row {
@@ -91,7 +94,11 @@ fn table(rows: &[Row]) -> impl Iterator<Item = String> {
             format!("{host}/{}{}", one.secret, if one.cached { "" } else { " (missing)" })
         });
         let hosts = hosts.collect::<Vec<_>>().join(", ");
-        format!("{:width$}  for {}  on {hosts}", row.file, row.recipients.join(", "))
+        let shown = row.recipients.iter().take(MAX_SHOWN).map(String::as_str);
+        let more = row.recipients.len().saturating_sub(MAX_SHOWN);
+        let more = (more > 0).then(|| format!("{more} more"));
+        let recipients: Vec<&str> = shown.chain(more.as_deref()).collect();
+        format!("{:width$}  for {}  on {hosts}", row.file, recipients.join(", "))
     };
     rows.iter().map(line)
 }

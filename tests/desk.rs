@@ -104,6 +104,10 @@ mod renc;
 #[path = "desk/replace.rs"]
 mod replace;
 
+/// Inputs that are bad on purpose.
+#[path = "desk/slow.rs"]
+mod slow;
+
 /// Telling each step.
 #[path = "desk/verbose.rs"]
 mod verbose;

@@ -1,6 +1,6 @@
 //! secrets' files + recipients that are configured → which of them not everybody opens, as far as headers tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use vaultix_generator::escape;
@@ -54,14 +54,17 @@ impl Wanted {
 
 /// Returns those of `wanted` that are not in `found`. Where a header does not tell keys apart, it has to hold as many.
 fn without(wanted: &[Recipient], found: &[Recipient]) -> Vec<Recipient> {
-    let mut left = found.to_vec();
+    let mut left: BTreeMap<&Recipient, usize> = BTreeMap::new();
+    for one in found {
+        *left.entry(one).or_default() += 1;
+    }
     let mut missing = wanted.to_vec();
-    missing.retain(|one| match left.iter().position(|other| other == one) {
-        Some(at) => {
-            left.swap_remove(at);
+    missing.retain(|one| match left.get_mut(one) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
             false
         }
-        None => true,
+        _ => true,
     });
     missing
 }

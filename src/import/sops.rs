@@ -35,6 +35,33 @@ struct Leaf {
     clear: String,
 }
 
+/// How much the names of all values of a file may amount to, in bytes (64 MiB).
+///
+/// A value is encrypted with all names above it. A long name with many values below it is a small file, and would take its
+/// size squared of memory and time.
+const MAX_NAMES: usize = 64 << 20;
+
+/// What the names of all values of a file amount to, in bytes.
+#[derive(Default)]
+struct Names(usize);
+
+impl Names {
+    /// Adds the name of one more value, or the part of it that others have, too.
+    fn add(&mut self, name: &str) {
+        self.0 = self.0.saturating_add(name.len());
+    }
+
+    /// Refuses more than there may be.
+    fn ensure_bounded(&self) -> std::result::Result<(), String> {
+        if self.0 > MAX_NAMES {
+            return Err(format!(
+                "the names of its values amount to more than {MAX_NAMES} bytes, all names above each of them counted"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// A file of sops, closed.
 pub struct Document {
     /// Its values.

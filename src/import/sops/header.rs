@@ -106,10 +106,13 @@ impl Header {
         DataKey::new(opened.expose())
     }
 
-    /// Names the recipients.
+    /// Names the recipients, the first few of many.
     pub fn recipients(&self) -> String {
-        let names: Vec<&str> = self.keys.iter().map(|key| key.recipient.as_str()).collect();
-        names.join(" and ")
+        let recipients = self
+            .keys
+            .iter()
+            .map(|key| header::Recipient { kind: key.recipient.clone(), tag: None });
+        header::describe(&recipients.collect::<Vec<_>>())
     }
 }
 

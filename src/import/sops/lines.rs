@@ -4,9 +4,9 @@
 
 use zeroize::Zeroizing;
 
-use crate::import::sops::Leaf;
 use crate::import::sops::header::Notes;
 use crate::import::sops::value::{self, Bytes, DataKey};
+use crate::import::sops::{Leaf, Names};
 
 /// How a file of lines is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,28 +50,47 @@ const NOTE: &str = "sops_";
 ///
 /// Where it cannot be read, without any of its text.
 pub fn read(text: &str, syntax: Syntax) -> Result<(Lines, Vec<Leaf>, Notes), String> {
-    let mut file = File { leaves: Vec::new(), notes: Notes::new(), lines: Vec::new() };
+    let mut file = File {
+        leaves: Vec::new(),
+        notes: Notes::new(),
+        lines: Vec::new(),
+        names: Names::default(),
+    };
     let mut section = DEFAULT;
     let all: Vec<&str> = text.lines().collect();
-    for (i, line) in all.iter().enumerate() {
+    let headers = if syntax == Syntax::Ini { headers(&all) } else { vec![None; all.len()] };
+    for (i, (line, next)) in all.iter().zip(headers).enumerate() {
         match syntax {
             Syntax::Dotenv => file.dotenv(line),
             Syntax::Ini => {
                 if let Some(name) = header(line) {
                     section = name;
                 }
-                let rest = all.get(i..).unwrap_or_default();
-                let next = rest.iter().find(|line| !is_comment(line) && !line.trim().is_empty());
-                file.ini(line, section, next.and_then(|line| header(line)).unwrap_or(section))
+                file.ini(line, section, next.unwrap_or(section))
             }
         }
         .ok_or_else(|| format!("line {} is malformed", i + 1))?;
+        file.names.ensure_bounded()?;
     }
-    let File { leaves, notes, mut lines } = file;
+    let File { leaves, notes, mut lines, .. } = file;
     // What stood between the last section and the notes.
     let is_empty = |line: &mut Line| matches!(line, Line::Text(text) if text.is_empty());
     while lines.pop_if(is_empty).is_some() {}
     Ok((Lines { syntax, lines }, leaves, notes))
+}
+
+/// Returns for each of `lines` the section that begins there, or below comments and empty lines.
+fn headers<'a>(lines: &[&'a str]) -> Vec<Option<&'a str>> {
+    let mut next = None;
+    let from_below = lines.iter().rev().map(|line| {
+        if !is_comment(line) && !line.trim().is_empty() {
+            next = header(line);
+        }
+        next
+    });
+    let mut headers: Vec<_> = from_below.collect();
+    headers.reverse();
+    headers
 }
 
 /// Returns the name of the section that `line` begins.
@@ -92,6 +111,8 @@ struct File {
     notes: Notes,
     /// Its lines.
     lines: Vec<Line>,
+    /// What the names in it amount to.
+    names: Names,
 }
 
 impl File {
@@ -115,6 +136,7 @@ impl File {
     fn ini(&mut self, line: &str, section: &str, next: &str) -> Option<()> {
         if is_comment(line) {
             let (sign, text) = line.trim().split_at_checked(1)?;
+            self.names.add(next);
             let place = format!("{next}:");
             self.lines.push(Line::Comment(format!("{sign} "), text.trim().to_owned(), place));
         } else if header(line).is_some() || line.trim().is_empty() {
@@ -127,6 +149,7 @@ impl File {
                 self.notes.insert(name.to_owned(), text.replace("\\n", "\n"));
             } else {
                 let whole = unquoted(text).to_owned();
+                self.names.add(section);
                 self.value(before.to_owned(), format!("{section}:{name}:"), text, whole);
             }
         }

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use crate::import::sops::Leaf;
 use crate::import::sops::header::Notes;
+use crate::import::sops::{Leaf, Names};
 
 /// The key under which sops writes its notes.
 const NOTES: &str = "sops";
@@ -37,16 +37,16 @@ enum Node {
 /// Where it cannot be read, without any of its text.
 pub fn read(text: &str) -> Result<(Vec<Leaf>, Notes), String> {
     let mut reader = Reader { parser: Parser::new_from_str(text) };
-    let (mut leaves, mut notes) = (Vec::new(), Notes::new());
+    let (mut leaves, mut notes, mut names) = (Vec::new(), Notes::new(), Names::default());
     for (i, node) in reader.documents()?.into_iter().enumerate() {
         let Node::Mapping(entries) = node else {
             return Err("it is no mapping".to_owned());
         };
         for (key, node) in entries {
             if key == NOTES && i == 0 {
-                flatten(&node, String::new(), &mut notes);
+                flatten(&node, String::new(), &mut notes, &mut names)?;
             } else if key != NOTES {
-                collect(node, &mut vec![key.clone()], key, &mut leaves);
+                collect(node, &mut vec![key.clone()], key, &mut leaves, &mut names)?;
             }
         }
     }
@@ -56,18 +56,26 @@ pub fn read(text: &str) -> Result<(Vec<Leaf>, Notes), String> {
 /// Adds the leaves of `node`, which stands below `keys`, to `leaves`.
 ///
 /// Lists have numbers in `id` but not in `keys`, as in the places that sops writes into its values.
-fn collect(node: Node, keys: &mut Vec<String>, id: String, leaves: &mut Vec<Leaf>) {
+fn collect(
+    node: Node,
+    keys: &mut Vec<String>,
+    id: String,
+    leaves: &mut Vec<Leaf>,
+    names: &mut Names,
+) -> Result<(), String> {
+    names.add(&id);
+    names.ensure_bounded()?;
     match node {
         Node::Mapping(entries) => {
             for (key, node) in entries {
                 keys.push(key.clone());
-                collect(node, keys, format!("{id}/{key}"), leaves);
+                collect(node, keys, format!("{id}/{key}"), leaves, names)?;
                 keys.pop();
             }
         }
         Node::List(nodes) => {
             for (i, node) in nodes.into_iter().enumerate() {
-                collect(node, keys, format!("{id}/{i}"), leaves);
+                collect(node, keys, format!("{id}/{i}"), leaves, names)?;
             }
         }
         Node::Scalar { text, is_plain } if is_plain && is_null(&text) => {}
@@ -76,28 +84,32 @@ fn collect(node: Node, keys: &mut Vec<String>, id: String, leaves: &mut Vec<Leaf
             leaves.push(Leaf { place: keys.join(":") + ":", id, text, clear });
         }
     }
+    Ok(())
 }
 
 /// Adds the scalars of `node` to `notes`, under the names that they have in formats without lists.
-fn flatten(node: &Node, name: String, notes: &mut Notes) {
+fn flatten(node: &Node, name: String, notes: &mut Notes, names: &mut Names) -> Result<(), String> {
+    names.add(&name);
+    names.ensure_bounded()?;
     let below = |kind: &str, key: &str| {
         if name.is_empty() { key.to_owned() } else { format!("{name}__{kind}_{key}") }
     };
     match node {
         Node::Mapping(entries) => {
             for (key, node) in entries {
-                flatten(node, below("map", key), notes);
+                flatten(node, below("map", key), notes, names)?;
             }
         }
         Node::List(parts) => {
             for (i, part) in parts.iter().enumerate() {
-                flatten(part, below("list", &i.to_string()), notes);
+                flatten(part, below("list", &i.to_string()), notes, names)?;
             }
         }
         Node::Scalar { text, .. } => {
             notes.insert(name, text.clone());
         }
     }
+    Ok(())
 }
 
 /// Returns whether a plain scalar is nothing at all; sops leaves that alone.

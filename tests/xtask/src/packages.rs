@@ -49,6 +49,7 @@ pub const DESK: &[Program] = &[
     ("strace", "strace"),
     ("wg", "wireguard-tools"),
     ("htpasswd", "apache2-utils"),
+    ("valgrind", "valgrind"),
 ];
 
 /// What fetching age's test vectors needs.

@@ -1,0 +1,536 @@
+//! inputs that somebody else made, as bad as they can be → twice as much of them takes twice the work.
+//!
+//! Work is counted in instructions, by valgrind: a clock would tell how busy this machine is.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::prefix::prefix;
+use crate::support::{Desk, run};
+
+/// Largest input (1 MiB): the most that a header and a file with identities may have.
+const LARGEST: usize = 1 << 20;
+
+/// Instructions that a run may take more or less for reasons of its own, as the time and random numbers.
+const NOISE: u64 = 2_000_000;
+
+/// An input, and what reads it.
+struct Case {
+    /// What is bad about it.
+    name: &'static str,
+    /// Makes the input of about so many bytes.
+    make: fn(usize) -> Vec<u8>,
+}
+
+/// Runs `command` to its end, whatever it says, and returns how many instructions that took.
+fn instructions(desk: &Desk, command: &Command) -> u64 {
+    let mut counted = desk.command("valgrind");
+    counted
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--log-file=count.log"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env("RAYON_NUM_THREADS", "1");
+    let output = counted.output().unwrap();
+    assert!(output.stderr.len() < 16384, "{command:?} says {} bytes", output.stderr.len());
+    let log = fs::read_to_string(desk.path("count.log")).unwrap();
+    let count = log.lines().find_map(|line| line.split_once("Collected : "));
+    count.unwrap_or_else(|| panic!("{command:?}: {log}")).1.trim().parse().unwrap()
+}
+
+/// Returns how many times the work for half of `size` is done for all of it, what is done for nothing left out.
+fn growth(desk: &Desk, size: usize, case: &Case, file: &str, command: &Command) -> f64 {
+    let work = |size: usize| {
+        desk.write(file, (case.make)(size));
+        instructions(desk, command)
+    };
+    let (none, half, all) = (work(0), work(size / 2), work(size));
+    let [half, all] = [half, all].map(|count| count.saturating_sub(none) + NOISE);
+    eprintln!("{}: {none} + {half}, {all}", case.name);
+    #[expect(clippy::cast_precision_loss, reason = "it is a ratio")]
+    let ratio = all as f64 / half as f64;
+    ratio
+}
+
+/// Checks that `command` takes no more than its share for each of `cases`, in the file `file`.
+#[track_caller]
+fn linear(desk: &Desk, cases: &[Case], file: &str, command: &Command) {
+    for case in cases {
+        let ratio = growth(desk, LARGEST - 512, case, file, command);
+        assert!(ratio < 3.0, "{}: twice the input takes {ratio} times the work", case.name);
+    }
+}
+
+/// Returns a command line of ours.
+fn vaultix(line: &str) -> Command {
+    let mut command = Command::new(prefix().join("bin/vaultix"));
+    command.args(line.split(' '));
+    command
+}
+
+/// Repeats `text` to `size` bytes, in whole pieces.
+fn fill(text: &str, size: usize) -> String {
+    text.repeat(size / text.len())
+}
+
+/// Returns an age file with these stanzas, which are for nobody.
+fn file(stanzas: &str) -> Vec<u8> {
+    let word = "F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w";
+    let one = format!("-> X25519 {word}\n{word}\n");
+    let mut bytes = format!("age-encryption.org/v1\n{one}{stanzas}--- {word}\n").into_bytes();
+    bytes.resize(bytes.len() + 64, b'x');
+    bytes
+}
+
+/// Headers, as bad as they can be.
+const HEADERS: [Case; 6] = [
+    Case {
+        name: "stanzas",
+        make: |size| file(&fill(&format!("-> a {}\n\n", "b".repeat(260)), size)),
+    },
+    Case {
+        name: "stanzas that any key of age is tried on",
+        make: |size| {
+            let word = "F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w";
+            // As many as there may be.
+            file(&fill(&format!("-> X25519 {word}\n{word}\n"), size * 3 / 8))
+        },
+    },
+    Case { name: "arguments", make: |size| file(&format!("-> a{}\n\n", fill(" b", size))) },
+    Case { name: "a word", make: |size| file(&format!("-> a{}\n\n", fill("b", size))) },
+    Case {
+        name: "a body",
+        make: |size| file(&format!("-> a\n{}\n", fill(&format!("{}\n", "A".repeat(64)), size))),
+    },
+    Case {
+        name: "no end",
+        make: |size| format!("age-encryption.org/v1\n{}", fill("-> a\n\n", size)).into_bytes(),
+    },
+];
+
+#[test]
+fn headers_are_read_once() {
+    let desk = Desk::new("slow-headers");
+    linear(&desk, &HEADERS, "x.age", &vaultix("view x.age -i keys/me.txt"));
+    linear(&desk, &HEADERS[..1], "x.age", &vaultix("view x.age -i x.age"));
+}
+
+/// A header of many lines in little space.
+const SMALL: Case = Case { name: "small stanzas", make: |size| file(&fill("-> a b\n\n", size)) };
+
+/// The control: the library that we use, by its own client, takes its size squared.
+#[test]
+fn headers_are_read_again_and_again_by_age() {
+    let desk = Desk::new("slow-control");
+    let rage = prefix().parent().unwrap().join("rage/bin/rage");
+    let mut command = Command::new(rage);
+    command.args(["-d", "-i", "keys/me.txt", "x.age"]);
+    let ratio = growth(&desk, 8 << 10, &SMALL, "x.age", &command);
+    assert!(ratio > 3.0, "twice the input takes only {ratio} times the work");
+}
+
+/// A native identity.
+const KEY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33\n";
+
+#[test]
+fn files_with_identities_are_read_once() {
+    let desk = Desk::new("slow-identities");
+    desk.secret("x.age", "x");
+    let cases = [
+        Case { name: "comments", make: |size| fill("#\n", size).into() },
+        Case {
+            name: "recipients in comments",
+            make: |size| fill("# public key: age1a\n", size).into(),
+        },
+        Case { name: "keys", make: |size| (KEY.to_owned() + &fill(KEY, size / 8)).into() },
+        Case {
+            name: "a key that does not end",
+            make: |size| fill("-----BEGIN A-----\n", size).into(),
+        },
+        Case { name: "a long line", make: |size| format!("age1{}", fill("q", size)).into() },
+        Case {
+            name: "a long identity",
+            make: |size| format!("AGE-PLUGIN-A-1{}", fill("Q", size)).into(),
+        },
+    ];
+    linear(&desk, &cases, "id.txt", &vaultix("view x.age -i id.txt"));
+    let key = desk.key("ssh-ed25519");
+    // A thousand whole keys, which no function can hold that captures nothing.
+    for (count, name) in [(0, "none"), (500, "half"), (1000, "all")] {
+        desk.write(name, KEY.to_owned() + &key.repeat(count));
+    }
+    let work = |name: &str| instructions(&desk, &vaultix(&format!("view x.age -i {name}")));
+    let (none, half, all) = (work("none"), work("half"), work("all"));
+    assert!(all - none < (half - none) * 3, "ssh keys: {none}, {half}, {all}");
+}
+
+#[test]
+fn armor_is_taken_off_once() {
+    let desk = Desk::new("slow-armor");
+    let cases = [
+        Case { name: "white space", make: |size| fill(" ", size).into() },
+        Case {
+            name: "empty lines",
+            make: |size| format!("-----BEGIN AGE ENCRYPTED FILE-----\n{}", fill("\n", size)).into(),
+        },
+        Case {
+            name: "lines",
+            make: |size| {
+                let line = format!("{}\n", "A".repeat(64));
+                format!("-----BEGIN AGE ENCRYPTED FILE-----\n{}", fill(&line, size)).into()
+            },
+        },
+        Case {
+            name: "a line",
+            make: |size| format!("-----BEGIN AGE ENCRYPTED FILE-----\n{}", fill("A", size)).into(),
+        },
+    ];
+    linear(&desk, &cases, "x.age", &vaultix("view x.age -i keys/me.txt"));
+}
+
+/// What sops notes of itself in an INI file, with a key that is whole.
+const NOTES: &str = "\n[sops]\nage__list_0__map_recipient = age1a\nage__list_0__map_enc = \
+    -----BEGIN AGE ENCRYPTED FILE-----\\nAAAA\\n-----END AGE ENCRYPTED FILE-----\\n\nlastmodified = 2\nmac = \
+    ENC[AES256_GCM,data:AAAA,iv:AAAA,tag:AAAA,type:str]\n";
+
+/// The same in a dotenv file.
+const DOTENV: &str = "\nsops_age__list_0__map_recipient=age1a\nsops_age__list_0__map_enc=\
+    -----BEGIN AGE ENCRYPTED FILE-----\\nAAAA\\n-----END AGE ENCRYPTED FILE-----\\n\nsops_lastmodified=2\nsops_mac=\
+    ENC[AES256_GCM,data:AAAA,iv:AAAA,tag:AAAA,type:str]\n";
+
+/// The same in YAML.
+const YAML: &str = "\nsops:\n  age:\n    - recipient: age1a\n      enc: |\n        \
+    -----BEGIN AGE ENCRYPTED FILE-----\n        AAAA\n        -----END AGE ENCRYPTED FILE-----\n  \
+    lastmodified: 2\n  mac: ENC[AES256_GCM,data:AAAA,iv:AAAA,tag:AAAA,type:str]\n";
+
+#[test]
+fn files_of_lines_are_read_once() {
+    let desk = Desk::new("slow-lines");
+    let ini = [
+        Case { name: "comments", make: |size| (fill(";\n", size) + NOTES).into() },
+        Case { name: "empty lines", make: |size| (fill("\n", size) + NOTES).into() },
+        Case { name: "values", make: |size| (fill("a=b\n", size) + NOTES).into() },
+        Case { name: "sections", make: |size| (fill("[a]\n;\n", size) + NOTES).into() },
+        Case {
+            name: "values of a section with a long name",
+            make: |size| {
+                format!("[{}]\n{}{NOTES}", fill("a", size / 2), fill("a=b\n", size / 2)).into()
+            },
+        },
+        Case {
+            name: "comments of a section with a long name",
+            make: |size| {
+                format!("{}[{}]\n{NOTES}", fill(";\n", size / 2), fill("a", size / 2)).into()
+            },
+        },
+        Case { name: "quotes", make: |size| (fill("`a`=`b`\n", size) + NOTES).into() },
+    ];
+    linear(&desk, &ini, "x.ini", &vaultix("import sops x.ini -i keys/me.txt --dry-run"));
+    let dotenv = [
+        Case { name: "comments", make: |size| (fill("#\n", size) + DOTENV).into() },
+        Case { name: "values", make: |size| (fill("A=b\n", size) + DOTENV).into() },
+        Case {
+            name: "line feeds",
+            make: |size| ("A=".to_owned() + &fill("\\n", size) + DOTENV).into(),
+        },
+        Case {
+            name: "keys",
+            make: |size| {
+                let key = |at: usize| {
+                    format!(
+                        "sops_age__list_{at}__map_recipient=a\nsops_age__list_{at}__map_enc=\
+                         -----BEGIN AGE ENCRYPTED FILE-----\\nAAAA\\n-----END AGE ENCRYPTED FILE-----\n"
+                    )
+                };
+                let keys = (1..size / 128).map(key).collect::<Vec<_>>().concat();
+                (keys + DOTENV).into()
+            },
+        },
+    ];
+    linear(&desk, &dotenv, "x.env", &vaultix("import sops x.env -i keys/me.txt --dry-run"));
+}
+
+#[test]
+fn trees_are_read_once() {
+    let desk = Desk::new("slow-trees");
+    let trees = [
+        Case { name: "entries", make: |size| (fill("a: b\n", size) + YAML).into() },
+        Case {
+            name: "a list below a long name",
+            make: |size| {
+                let (name, list) = (fill("k", size / 2), fill("- 1\n", size / 2));
+                format!("? {name}\n:\n{list}{YAML}").into()
+            },
+        },
+        Case {
+            name: "a list",
+            make: |size| format!("a: [{}1]\n{YAML}", fill("1234567,", size)).into(),
+        },
+        Case { name: "depth", make: |size| format!("a: {}{YAML}", fill("[", size)).into() },
+        Case {
+            name: "depth in lines",
+            make: |size| format!("a:\n  {}1{YAML}", fill("- ", size)).into(),
+        },
+        Case { name: "comments", make: |size| (fill("#\n", size) + YAML).into() },
+        Case { name: "empty lines", make: |size| (fill("\n", size) + YAML).into() },
+        Case { name: "documents", make: |size| (fill("---\na: b\n", size) + YAML).into() },
+        Case { name: "a text", make: |size| format!("a: {}{YAML}", fill("b ", size)).into() },
+        Case {
+            name: "a text of lines",
+            make: |size| format!("a: b\n{}{YAML}", fill("  b\n", size)).into(),
+        },
+        Case {
+            name: "a text in quotes",
+            make: |size| format!("a: \"{}\"{YAML}", fill("\\n", size)).into(),
+        },
+        Case {
+            name: "a quote that does not end",
+            make: |size| format!("a: \"{}{YAML}", fill("b\n  ", size)).into(),
+        },
+        Case { name: "anchors", make: |size| (fill("a: &a b\n", size) + YAML).into() },
+        Case { name: "tags", make: |size| (fill("a: !a b\n", size) + YAML).into() },
+        Case { name: "colons", make: |size| format!("a: {}{YAML}", fill("b:", size)).into() },
+        Case { name: "question marks", make: |size| format!("{}a{YAML}", fill("? ", size)).into() },
+        Case {
+            name: "notes below a long name",
+            make: |size| {
+                let (name, list) = (fill("k", size / 2), fill("  - 1\n", size / 2));
+                format!("{YAML}  ? {name}\n  :\n{list}").into()
+            },
+        },
+    ];
+    linear(&desk, &trees, "x.yaml", &vaultix("import sops x.yaml -i keys/me.txt --dry-run"));
+    let json = [
+        Case {
+            name: "a value",
+            make: |size| {
+                let value = fill("A", size);
+                let sealed = format!("ENC[AES256_GCM,data:{value},iv:AAAA,tag:AAAA,type:str]");
+                json!({ "data": sealed }).to_string().into()
+            },
+        },
+        Case {
+            name: "braces",
+            make: |size| format!("ENC[AES256_GCM,data:{}", fill("{", size)).into(),
+        },
+    ];
+    linear(&desk, &json, "x.json", &vaultix("import sops x.json -i keys/me.txt --dry-run"));
+}
+
+/// Returns a profile with these members beside its settings.
+fn profile(members: &str) -> Vec<u8> {
+    let settings = r#"{"hostIdentifier":"h","hostPubkey":"age1h","hostKeys":[]}"#;
+    format!(r#"{{"version":1,"settings":{settings},{members}}}"#).into()
+}
+
+/// Returns `size` bytes of entries that `entry` makes of numbers.
+fn entries(size: usize, entry: impl Fn(usize) -> String) -> String {
+    let mut text = String::new();
+    for at in 0.. {
+        let one = entry(at);
+        if text.len() + one.len() > size {
+            break;
+        }
+        if at > 0 {
+            text.push(',');
+        }
+        text += &one;
+    }
+    text
+}
+
+/// Profiles, as bad as they can be.
+const PROFILES: [Case; 10] = [
+    Case {
+        name: "secrets",
+        make: |size| {
+            let secret = |at| format!(r#""{at}":{{"cipher":"/c"}}"#);
+            profile(&format!(r#""secrets":{{{}}}"#, entries(size, secret)))
+        },
+    },
+    Case {
+        name: "secrets of one name",
+        make: |size| {
+            let secret = |at| format!(r#""{at}":{{"cipher":"/c","name":"n"}}"#);
+            profile(&format!(r#""secrets":{{{}}}"#, entries(size, secret)))
+        },
+    },
+    Case {
+        name: "secrets of one id",
+        make: |size| {
+            let secret = |at| format!(r#""{at}":{{"cipher":"/c","id":"n"}}"#);
+            profile(&format!(r#""secrets":{{{}}}"#, entries(size, secret)))
+        },
+    },
+    Case {
+        name: "deep names",
+        make: |size| {
+            let deep = "a/".repeat(1900);
+            let secret = |at| format!(r#""{at}":{{"cipher":"/c","name":"{deep}{at}"}}"#);
+            profile(&format!(r#""secrets":{{{}}}"#, entries(size, secret)))
+        },
+    },
+    Case {
+        name: "braces",
+        make: |size| {
+            profile(&format!(r#""templates":{{"t":{{"content":"{}"}}}}"#, fill("{", size)))
+        },
+    },
+    Case {
+        name: "placeholders",
+        make: |size| {
+            let (mark, hash) = (format!("{{{{{}}}}}", "a".repeat(64)), "a".repeat(64));
+            profile(&format!(
+                r#""secrets":{{"s":{{"cipher":"/c"}}}},"placeholder":{{"s":"{{{{{hash}}}}}"}},"templates":{{"t":{{"content":"{}"}}}}"#,
+                fill(&mark, size)
+            ))
+        },
+    },
+    Case {
+        name: "templates and placeholders",
+        make: |size| {
+            let placeholder = |at| format!(r#""s{at}":"{{{{{at:064x}}}}}""#);
+            let template = |at| format!(r#""t{at}":{{"content":"{{{{{at:064x}}}}}"}}"#);
+            profile(&format!(
+                r#""placeholder":{{{}}},"templates":{{{}}}"#,
+                entries(size / 2, placeholder),
+                entries(size / 2, template)
+            ))
+        },
+    },
+    Case {
+        name: "early ids",
+        make: |size| {
+            let id = |at| format!(r#""s{at}""#);
+            profile(&format!(r#""beforeUserborn":[{}]"#, entries(size, id)))
+        },
+    },
+    Case { name: "depth", make: |size| profile(&format!(r#""secrets":{}"#, fill("[", size))) },
+    Case {
+        name: "characters to be escaped",
+        make: |size| {
+            profile(&format!(r#""secrets":{{"{}":{{"cipher":"/c"}}}}"#, fill("\\u0001", size)))
+        },
+    },
+];
+
+#[test]
+fn profiles_are_read_once() {
+    let desk = Desk::new("slow-profiles");
+    let generator = prefix().join("lib/systemd/system-generators/vaultix-generator");
+    for case in &PROFILES {
+        let work = |size: usize| {
+            let _ = fs::remove_dir_all(desk.path("units"));
+            fs::create_dir(desk.path("units")).unwrap();
+            desk.write("profile.json", (case.make)(size));
+            let mut command = Command::new(&generator);
+            command.args(["--profile", "profile.json", "units"]);
+            instructions(&desk, &command)
+        };
+        let (none, half, all) = (work(0), work(LARGEST / 2), work(LARGEST));
+        eprintln!("{}: {none}, {half}, {all}", case.name);
+        let [half, all] = [half, all].map(|count| count.saturating_sub(none) + NOISE);
+        assert!(all < half * 3, "{}: {half}, {all}", case.name);
+        // Two seconds of a slow machine; most is for the unit of each item.
+        assert!(all < 5_000_000_000, "{}: {all} instructions", case.name);
+    }
+}
+
+/// Writes a profile of a host with secrets whose ciphertexts are `files`, and returns what checks it.
+fn check_of_host(desk: &Desk, files: &[&str]) -> Command {
+    let mut settings =
+        json!({ "hostIdentifier": "h", "hostPubkey": desk.key("host-web1.pub").trim() });
+    settings["hostKeys"] = json!([{ "path": desk.path("keys/host-web1"), "type": "ed25519" }]);
+    let secrets: BTreeMap<_, _> =
+        files.iter().map(|file| (*file, json!({ "cipher": desk.path(file) }))).collect();
+    let profile = json!({ "version": 1, "settings": settings, "secrets": secrets });
+    desk.write("profile.json", profile.to_string());
+    let mut command = desk.command(prefix().join("bin/vaultix-decrypt"));
+    command.args(["check", "--profile", "profile.json"]);
+    command
+}
+
+#[test]
+fn a_host_reads_what_is_bad_once() {
+    let desk = Desk::new("slow-host");
+    let command = check_of_host(&desk, &["c"]);
+    linear(&desk, &HEADERS, "c", &command);
+}
+
+/// How long opening a file takes that is on no file system that answers: longer than any limit for it.
+const SILENCE: &str = "inject=open,openat:delay_enter=20s";
+
+/// Returns what runs `command`, while opening `path` takes so long.
+fn stalled(desk: &Desk, path: &Path, command: &Command) -> Command {
+    let mut strace = desk.command("timeout");
+    strace
+        .args(["120", "strace", "-f", "-qq", "-o", "/dev/null", "-P"])
+        .arg(path)
+        .args(["-e", SILENCE])
+        .arg(command.get_program())
+        .args(command.get_args());
+    strace
+}
+
+#[test]
+fn a_file_system_that_does_not_answer_costs_one_secret() {
+    let desk = Desk::new("slow-silent");
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "silent"];
+    for name in names {
+        desk.secret_with(name, name, &["-R", "keys/host-web1.pub"]);
+    }
+    desk.write("b", "damaged");
+    let command = check_of_host(&desk, &names);
+    let done = run(&mut stalled(&desk, &desk.path("silent"), &command)).exits(1);
+    let done =
+        done.says(&["\"silent\": ", "was not read and decrypted within 10 seconds", "\"b\": "]);
+    let failed = done.stderr.lines().filter(|line| line.starts_with("vaultix-decrypt: "));
+    assert_eq!(failed.count(), 2, "and nothing else: {}", done.stderr);
+
+    let key = desk.path("keys/host-web1");
+    let done = run(&mut stalled(&desk, &key, &command)).exits(1);
+    done.says(&["keys/host-web1: not read within 5 seconds"]);
+}
+
+/// The control: whoever opens it without a limit waits until it answers.
+#[test]
+fn a_file_system_that_does_not_answer_holds_up_others() {
+    let desk = Desk::new("slow-silent-control");
+    desk.write("silent", "x");
+    let path = desk.path("silent");
+    let mut shell = desk.command("sh");
+    // What is still not read after a while that does for everything else.
+    shell.args(["-c", "timeout -s KILL 2 cat \"$0\""]).arg(&path);
+    let mut strace = stalled(&desk, &path, &shell);
+    run(&mut strace).exits(137);
+}
+
+#[test]
+fn a_recipient_of_a_megabyte_is_not_repeated() {
+    let desk = Desk::new("slow-message");
+    desk.secret_with("host", "x", &["-R", "keys/host-web1.pub"]);
+    let word = "F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w";
+    for stanza in [format!("-> {}\n\n", "k".repeat(1 << 19)), "-> ssh-rsa AAAA\n\n".repeat(4000)] {
+        let file = format!("age-encryption.org/v1\n{stanza}--- {word}\n{}", "x".repeat(64));
+        desk.write("secrets/wifi.age", &file);
+        desk.write("host", &file);
+        desk.profile("web1", "host-web1.pub", &[("wifi", "wifi")]);
+        for line in [
+            "view secrets/wifi.age -i keys/me.txt",
+            "-p web1.json renc -i keys/me.txt",
+            "-p web1.json check",
+            "-p web1.json status",
+            "edit secrets/wifi.age -i keys/me.txt",
+            "import agenix-rekey secrets -i keys/me.txt --into new",
+        ] {
+            let done = desk.vaultix(line);
+            let said = done.stdout.len() + done.stderr.len();
+            assert!(said < 5000 && said > 0, "{line}: {said} bytes");
+        }
+        let done = run(&mut check_of_host(&desk, &["host"])).exits(1);
+        assert!(done.stderr.len() < 5000, "{} bytes", done.stderr.len());
+    }
+}
