@@ -15,6 +15,9 @@ const COLUMNS: usize = 64;
 /// Longest line that a plugin may send, in bytes.
 const MAX_LINE: u64 = 1 << 20;
 
+/// Longest body that a plugin may send, in bytes of base 64.
+const MAX_BODY: usize = 1 << 20;
+
 /// Both directions to a plugin.
 pub(super) struct Connection<R, W> {
     /// What it says.
@@ -71,6 +74,9 @@ impl<R: BufRead, W: Write> Connection<R, W> {
         loop {
             let line = self.line()?;
             *text += &line;
+            if text.len() > MAX_BODY {
+                return Err(malformed());
+            }
             if line.len() < COLUMNS {
                 break;
             }

@@ -3,7 +3,7 @@
 //! Protocol: <https://www.gnupg.org/documentation/manuals/assuan/>; commands: the manual of pinentry.
 
 use std::env;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -22,6 +22,9 @@ const CANCELED: u32 = 99;
 
 /// The error code for "the user says no", from there, too.
 const NOT_CONFIRMED: u32 = 114;
+
+/// Longest line, and longest answer, that one may reply with, in bytes.
+const MAX_REPLY: u64 = 1 << 16;
 
 /// How long one may take to leave the terminal in order, once it was told to end, in nanoseconds (0.3 s).
 const LEAVE_NANOS: i64 = 300_000_000;
@@ -145,7 +148,8 @@ impl<'a> Session<'a> {
                 }
             }
             let mut line = Zeroizing::new(Vec::with_capacity(1024));
-            if self.replies.read_until(b'\n', &mut line)? == 0 {
+            let mut replies = (&mut self.replies).take(MAX_REPLY);
+            if replies.read_until(b'\n', &mut line)? == 0 {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
                     "it ended without a reply",
@@ -157,6 +161,12 @@ impl<'a> Session<'a> {
             let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
             match word {
                 "OK" => return Ok(Reply::Ok(answer)),
+                "D" if answer.len() as u64 > MAX_REPLY => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::FileTooLarge,
+                        "its reply is too long",
+                    ));
+                }
                 "D" => *answer += &unescape(rest)?,
                 "ERR" => return refusal(rest),
                 _ => {} // Status and comment lines.
