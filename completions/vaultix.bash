@@ -5,7 +5,7 @@ _vaultix() {
   COMPREPLY=()
   case $before in
     --from | --identity | --old | --profile | -i | -p) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    --cache | --into) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+    --cache | --flake | --into | -f) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
     --host | --secret | --recipient | -r) return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
@@ -23,7 +23,7 @@ _vaultix() {
     view) words='--help -i --identity -v --verbose' ;;
     textconv) words='--help -i --identity' ;;
     import) words='--help -i --identity -r --recipient --into --dry-run -q --quiet -v --verbose' ;;
-    *) words='renc edit init generate rekey deploy check status view textconv import --help -p --profile -v --verbose --version' ;;
+    *) words='renc edit init generate rekey deploy check status view textconv import --help -p --profile -f --flake -v --verbose --version' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   case $verb in

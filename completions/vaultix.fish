@@ -2,6 +2,7 @@
 complete -c vaultix -f
 complete -c vaultix -n __fish_use_subcommand -l help -d 'display usage information'
 complete -c vaultix -n __fish_use_subcommand -s p -l profile -r -F -d 'read the profile of a host from this file; repeat for several hosts'
+complete -c vaultix -n __fish_use_subcommand -s f -l flake -x -a '(__fish_complete_directories)' -d 'take the flake in this directory, whosever it is; default the one around the working directory'
 complete -c vaultix -n __fish_use_subcommand -s v -l verbose -d 'tell each step: what is read, run, opened and made'
 complete -c vaultix -n __fish_use_subcommand -l version -d 'print the version'
 complete -c vaultix -n __fish_use_subcommand -a renc -d 're-encrypt secrets for the hosts that need them'

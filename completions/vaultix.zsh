@@ -18,6 +18,7 @@ verbs=(
 _arguments -C \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read the profile of a host from this file; repeat for several hosts]:file:_files' \
+    '*'{-f,--flake}'[take the flake in this directory, whosever it is; default the one around the working directory]:directory:_files -/' \
     '*'{-v,--verbose}'[tell each step  what is read, run, opened and made]' \
     '*'--version'[print the version]' \
     '1:command:->verb' '*::argument:->rest'

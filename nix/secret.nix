@@ -143,7 +143,8 @@ types.submodule (
         description = ''
           The encrypted file, readable with the master identity.
 
-          Only the desk reads it. A host gets the one made from it by `vaultix renc`.
+          It lies in the repository of the flake, or in an input. Only the desk reads it: a host gets the one made
+          from it by `vaultix renc`.
         '';
       };
 

@@ -141,26 +141,20 @@ fn of_plan(root: &Path, plan: &Plan) -> Vec<Finding> {
             fix: Some(RENC.to_owned()),
         })
     });
-    let other = |kind, entry: &Entry, problem: &str, fix: String| Finding {
+    let other = |kind, entry: &Entry, problem: &str, fix: Option<&str>| Finding {
         kind,
         host: Some(entry.host.clone()),
         secret: None,
         file: Some(path(root, entry)),
         problem: format!("{} {problem}", path(root, entry)),
-        fix: Some(fix),
+        fix: fix.map(str::to_owned),
     };
     let stale = plan
         .stale
         .iter()
-        .map(|entry| other("stale", entry, "is of no use to its host", RENC.to_owned()));
-    let foreign = plan.foreign.iter().map(|entry| {
-        other(
-            "foreign",
-            entry,
-            "is not of the cache",
-            format!("rm {}", escape::shell_path(path(root, entry))),
-        )
-    });
+        .map(|entry| other("stale", entry, "is of no use to its host", Some(RENC)));
+    let foreign =
+        plan.foreign.iter().map(|entry| other("foreign", entry, "is not of the cache", None));
     missing.chain(stale).chain(foreign).collect()
 }
 

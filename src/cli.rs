@@ -9,7 +9,7 @@ use argh::{ArgsInfo, EarlyExit, FromArgs};
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     example = "Change a secret, then bring every host's copy up to date:\n\n  {command_name} edit secrets/wifi.age\n  {command_name} renc\n",
-    note = "Without --profile, the profiles come from the flake around the working directory.",
+    note = "Without --profile, the profiles come from the flake around the working directory, if that belongs to you or to root. What it names has to be below the top of its repository, or in an input that flake.lock has.",
     error_code(0, "done"),
     error_code(1, "some items failed, each of them is named"),
     error_code(64, "the command line makes no sense"),
@@ -25,6 +25,10 @@ pub struct Cli {
     /// read the profile of a host from this file; repeat for several hosts
     #[argh(option, short = 'p', long = "profile", arg_name = "file")]
     pub profiles: Vec<PathBuf>,
+
+    /// take the flake in this directory, whosever it is; default the one around the working directory
+    #[argh(option, short = 'f', arg_name = "dir")]
+    pub flake: Option<PathBuf>,
 
     /// tell each step: what is read, run, opened and made
     #[argh(switch, short = 'v')]

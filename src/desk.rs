@@ -7,6 +7,7 @@ use vaultix_generator::profile::Profile;
 
 use crate::cli::Cli;
 use crate::error::{Error, Exit, Result};
+use crate::fence::{self, Extent};
 use crate::flake::{self, Settings};
 use crate::profiles;
 use crate::recipient::{self, Parsed};
@@ -39,11 +40,10 @@ impl Desk {
     ///
     /// When there are no profiles, or one of them cannot be read.
     pub fn open(cli: &Cli, identities: &[PathBuf], cache: Option<&PathBuf>) -> Result<Self> {
-        let root = flake::root();
+        let is_asked = cli.profiles.is_empty();
+        let root = if is_asked { flake::root()? } else { flake::root_if_ours()? };
         let (profiles, settings) = match &root {
-            _ if !cli.profiles.is_empty() => {
-                (profiles::read_all(&cli.profiles)?, Settings::default())
-            }
+            _ if !is_asked => (profiles::read_all(&cli.profiles)?, Settings::default()),
             Some(root) => {
                 let profiles = flake::profiles(root)?;
                 profiles::ensure_distinct(&profiles)?;
@@ -55,16 +55,29 @@ impl Desk {
                     .fix("pass the profiles with --profile FILE"));
             }
         };
+        let cache = match cache {
+            Some(cache) => cache.clone(),
+            None => of_flake(root.as_deref(), &settings)?,
+        };
         let root = root.unwrap_or_default();
-        let below = |place: &str| flake::shown(&root.join(place.trim_start_matches("./")));
-        let cache = cache.cloned();
-        let cache =
-            cache.unwrap_or_else(|| below(settings.cache.as_deref().unwrap_or(DEFAULT_CACHE)));
-        let secrets = settings.default_secret_directory.as_deref().map(below);
-        let identities = given_or(identities, &settings, &root);
+        let secrets = settings.secrets(&root)?;
+        let identities = given_or(identities, &settings, &root)?;
         let recipients = settings.extra_recipients;
         Ok(Self { root, profiles, identities, recipients, cache, secrets })
     }
+}
+
+/// Returns where copies are, as nobody says otherwise than the flake at `root`.
+fn of_flake(root: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
+    let Some(root) = root else { return Ok(DEFAULT_CACHE.into()) };
+    // Where profiles were named, too: a link there is somebody else's word.
+    flake::enclose(root, Extent::Named)?;
+    if let Some(cache) = settings.cache(root)? {
+        return Ok(cache);
+    }
+    let cache = root.join(DEFAULT_CACHE);
+    fence::name(&cache);
+    Ok(flake::shown(&cache))
 }
 
 /// What verbs about one file work with: identities, and recipients beside their own.
@@ -74,7 +87,7 @@ impl Desk {
 /// When no identity is given and the flake cannot be asked for one.
 pub fn of_file(identities: &[PathBuf], report: &Report) -> Result<(Vec<PathBuf>, Vec<String>)> {
     let (root, settings) = settings(!identities.is_empty(), report)?;
-    Ok((given_or(identities, &settings, &root), settings.extra_recipients))
+    Ok((given_or(identities, &settings, &root)?, settings.extra_recipients))
 }
 
 /// Returns the root of the flake, and what it says; nothing where there is none.
@@ -83,7 +96,7 @@ pub fn of_file(identities: &[PathBuf], report: &Report) -> Result<(Vec<PathBuf>,
 ///
 /// When it cannot be asked, unless what it says is only `optional`.
 pub fn settings(optional: bool, report: &Report) -> Result<(PathBuf, Settings)> {
-    let Some(root) = flake::root() else { return Ok((PathBuf::new(), Settings::default())) };
+    let Some(root) = flake::root()? else { return Ok((PathBuf::new(), Settings::default())) };
     match flake::settings(&root) {
         Ok(settings) => Ok((root, settings)),
         Err(error) if !optional => Err(error),
@@ -108,12 +121,23 @@ pub fn identities(given: &[PathBuf], report: &Report) -> Result<Vec<PathBuf>> {
 }
 
 /// Returns the identities that were given, or else that of the flake.
-pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Vec<PathBuf> {
-    if given.is_empty() {
-        settings.identity(root).map(|path| flake::shown(&path)).into_iter().collect()
-    } else {
-        given.to_owned()
+///
+/// # Errors
+///
+/// When the flake names something else than a file: what the user has connected to standard input is not the flake's.
+pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<Vec<PathBuf>> {
+    if !given.is_empty() {
+        return Ok(given.to_owned());
     }
+    let Some(path) = settings.identity(root) else { return Ok(Vec::new()) };
+    let path = flake::shown(&path);
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        let what = format!("cannot use the identity file {}", path.display());
+        return Err(Error::new(Exit::NoPermission, what)
+            .because("the flake names it, and it is not a regular file")
+            .fix("pass an identity with --identity FILE"));
+    }
+    Ok(vec![path])
 }
 
 /// Reads recipients that were given beside those of the identities.

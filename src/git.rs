@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use vaultix_generator::escape;
 
 use crate::error::{Error, Exit, Result};
+use crate::program::{self, MAX_ANSWER, Output};
 use crate::report::{self, Report};
 
 /// Whether a flake sees the files.
@@ -84,11 +85,18 @@ pub fn warn(directory: &Path, report: &Report) {
     report.warning(format_args!("git ignores files in {directory}, so a flake will not find them"));
 }
 
-/// Returns whether `directory` is in a work tree of git, which does not reach over the border of a file system.
+/// Returns whether `directory` is in a work tree of git.
 fn is_work_tree(directory: &Path) -> io::Result<bool> {
-    if !directory.try_exists()? {
-        return Ok(false);
-    }
+    Ok(directory.try_exists()? && top(directory)?.is_some())
+}
+
+/// Returns the top of the work tree of git that `directory` is in, without links; git does not reach over the border of a
+/// file system.
+///
+/// # Errors
+///
+/// The system's own.
+pub fn top(directory: &Path) -> io::Result<Option<PathBuf>> {
     let path = directory.canonicalize()?;
     let device = path.metadata()?.dev();
     for parent in path.ancestors() {
@@ -96,10 +104,47 @@ fn is_work_tree(directory: &Path) -> io::Result<bool> {
             break;
         }
         if parent.join(".git").try_exists()? {
-            return Ok(true);
+            return Ok(Some(parent.to_owned()));
         }
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// Settings that would have git run what a repository names.
+///
+/// They stand in files that are not committed, but come along in an archive.
+const HARMLESS: [(&str, &str); 2] = [("core.fsmonitor", "false"), ("core.hooksPath", "/dev/null")];
+
+/// Has each git that `command` runs do without programs that a repository names.
+pub fn harmless(command: &mut Command) -> &mut Command {
+    // After those that are there, which stay.
+    let count = |text: std::ffi::OsString| text.to_str()?.parse::<usize>().ok();
+    let count = env::var_os("GIT_CONFIG_COUNT").and_then(count).unwrap_or(0);
+    for (i, (key, value)) in (count..).zip(HARMLESS) {
+        command.env(format!("GIT_CONFIG_KEY_{i}"), key);
+        command.env(format!("GIT_CONFIG_VALUE_{i}"), value);
+    }
+    command.env("GIT_CONFIG_COUNT", (count + HARMLESS.len()).to_string())
+}
+
+/// Returns all values of `key` in the user's own settings, or in the system's, as paths: none of what a repository says.
+///
+/// # Errors
+///
+/// When git fails, in its own words.
+pub fn own_paths(key: &str) -> io::Result<Vec<PathBuf>> {
+    let mut git = Command::new("git");
+    git.args(["config", "--null", "--show-scope", "--type=path", "--get-all", key]);
+    // Outside of any repository.
+    let output = program::output(git.current_dir("/"), None, MAX_ANSWER)?;
+    let mut parts = output.stdout.split(|byte| *byte == 0);
+    let mut paths = Vec::new();
+    while let (Some(scope), Some(value)) = (parts.next(), parts.next()) {
+        if matches!(scope, b"global" | b"system" | b"command") {
+            paths.push(PathBuf::from(OsStr::from_bytes(value)));
+        }
+    }
+    Ok(paths)
 }
 
 /// What tells git of another repository than that of the directory where it runs; in hooks, it is that of the commit.
@@ -128,6 +173,9 @@ fn command(directory: &Path) -> Command {
     let plain = || {
         let mut command = Command::new("git");
         command.arg("-C").arg(directory);
+        for (key, value) in HARMLESS {
+            command.arg("-c").arg(format!("{key}={value}"));
+        }
         for name in LOCAL {
             command.env_remove(name);
         }
@@ -144,7 +192,8 @@ fn command(directory: &Path) -> Command {
 /// Returns the path of `index`, if it is one of the repository in which `git` runs: while a commit is made, what goes
 /// into the ordinary index may be refused.
 fn of_commit(mut git: Command, index: &Path) -> Option<PathBuf> {
-    let output = git.args(["rev-parse", "--absolute-git-dir"]).output().ok()?;
+    git.args(["rev-parse", "--absolute-git-dir"]).stdin(Stdio::null());
+    let output = program::output(&mut git, None, MAX_ANSWER).ok()?;
     let repository = Path::new(OsStr::from_bytes(output.stdout.trim_ascii_end()));
     // A relative one is that of the top of the work tree; from elsewhere, the ordinary one will do.
     let index = index.canonicalize().ok()?;
@@ -160,22 +209,11 @@ fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
         )
         .fix(format!("git add --intent-to-add {}", escape::shell_path(directory)))
     };
-    let run = || {
-        let mut child = command(directory)
-            .arg("--literal-pathspecs")
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // Git reads all of it before it says anything.
-            stdin.write_all(input)?;
-        }
-        child.wait_with_output()
-    };
     report::detail(format_args!("running git {} in {}", args.join(" "), directory.display()));
-    let output = run().map_err(|error| what().because(format!("git: {error}")))?;
+    let mut git = command(directory);
+    let output =
+        program::output(git.arg("--literal-pathspecs").args(args), Some(input), MAX_ANSWER)
+            .map_err(|error| what().because(format!("git: {error}")))?;
     if output.status.success() {
         Ok(output)
     } else {

@@ -40,7 +40,7 @@ use snippet::{Fields, snippet};
 pub fn run(args: &Import) -> Result<Exit> {
     let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
     let (root, settings) = desk::settings(args.dry_run || !args.identities.is_empty(), &report)?;
-    let place = Place::new(args, &root, settings.default_secret_directory.as_deref());
+    let place = Place::new(args, &root, settings.secrets(&root)?);
     let plan =
         Plan::new(old::list(args.scheme, &source(args)?, &place.directory)?, &place.directory);
     let mut failures = plan.failures.clone();

@@ -15,13 +15,14 @@ use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::Init;
 use crate::error::{self, Error, Exit, Result};
+use crate::fence::Extent;
 use crate::interrupt::Interrupt;
 use crate::master::Master;
 use crate::prompt::Prompt;
 use crate::recipient::{self, Parsed};
 use crate::replace::Target;
 use crate::report::{self, Report, Volume};
-use crate::{flake, git, secret};
+use crate::{fence, flake, git, secret};
 
 /// The line that has git show secrets as text to whoever can open them.
 const ATTRIBUTE: &str = "*.age diff=vaultix";
@@ -33,9 +34,15 @@ const ATTRIBUTE: &str = "*.age diff=vaultix";
 /// When something cannot be made. What was made before is whole, and the next run goes on from there.
 pub fn run(args: &Init) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
-    let around = || flake::root().map(|root| flake::shown(&root)).unwrap_or_default();
-    let given = |path: &PathBuf| if path == "." { PathBuf::new() } else { path.clone() };
-    let directory = args.directory.as_ref().map_or_else(around, given);
+    let directory = match &args.directory {
+        Some(path) if path == "." => PathBuf::new(),
+        Some(path) => path.clone(),
+        None => flake::root()?.map(|root| flake::shown(&root)).unwrap_or_default(),
+    };
+    // What is there already may be links that somebody has committed.
+    if directory == Path::new("") || directory.is_dir() {
+        flake::enclose(&directory, Extent::Whole)?;
+    }
     let identity = args.identity.clone().map_or_else(default_identity, Ok)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
@@ -172,16 +179,15 @@ impl Start<'_> {
 
     /// Adds our line to the file `path`, if it is not there.
     fn attributes(&mut self, path: &Path) -> Result<()> {
-        let cannot_read = |reason: String| {
-            Error::new(Exit::NoPermission, format!("cannot read {}", path.display()))
-                .because(reason)
-        };
-        let mut text = match bounded::read(path, bounded::MAX_IDENTITY) {
+        let mut text = match fence::read(path, bounded::MAX_IDENTITY) {
             Ok(bytes) => bytes.to_vec(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return self.write(path, format!("{ATTRIBUTE}\n").as_bytes());
             }
-            Err(error) => return Err(cannot_read(error.to_string())),
+            Err(error) => {
+                let what = format!("cannot read {}", path.display());
+                return Err(fence::explain(Exit::NoPermission, what, &error));
+            }
         };
         let line = ATTRIBUTE.as_bytes();
         if text.split(|byte| *byte == b'\n').any(|other| other.trim_ascii() == line) {
@@ -213,7 +219,8 @@ impl Start<'_> {
         }
         // The flake last: it names the other one.
         let host = directory.join("example.nix");
-        if !fs::read(&host).is_ok_and(|bytes| bytes == snippet::HOST.as_bytes()) {
+        let found = fence::read(&host, bounded::MAX_IDENTITY);
+        if !found.is_ok_and(|bytes| *bytes == snippet::HOST.as_bytes()) {
             if !self.is_missing(&host) {
                 return Ok(Flake::Theirs);
             }

@@ -8,6 +8,7 @@ mod desk;
 mod edit;
 mod editor;
 mod error;
+mod fence;
 mod flake;
 mod foreground;
 mod generate;
@@ -109,6 +110,9 @@ fn run() -> Result<Exit> {
     };
     if cli.version {
         return print(concat!("vaultix ", env!("CARGO_PKG_VERSION"), "\n"));
+    }
+    if let Some(directory) = &cli.flake {
+        flake::choose(directory);
     }
     if cli.verbose {
         report::tell_details();

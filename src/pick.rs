@@ -6,14 +6,18 @@ mod screen;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::fs;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, Dir, FileType, statat};
 use vaultix_generator::profile::Profile;
 
 use crate::cli::Cli;
 use crate::error::{Error, Exit, Result};
+use crate::fence;
 use crate::flake;
 use crate::interrupt::Interrupt;
 use crate::profiles;
@@ -84,7 +88,7 @@ fn described((path, ids): (PathBuf, BTreeSet<String>)) -> (PathBuf, String) {
 
 /// Returns the secrets of the profiles that were named, or of the flake; or else all files of its directory.
 fn secrets(cli: &Cli, report: &Report) -> Result<Secrets> {
-    let root = flake::root();
+    let root = if cli.profiles.is_empty() { flake::root()? } else { None };
     let declared = match &root {
         _ if !cli.profiles.is_empty() => of_profiles(&profiles::read_all(&cli.profiles)?),
         Some(root) => flake::profiles(root).map_or_else(
@@ -99,9 +103,10 @@ fn secrets(cli: &Cli, report: &Report) -> Result<Secrets> {
     if !declared.is_empty() {
         return Ok(declared);
     }
-    let settings = root.as_ref().and_then(|root| flake::settings(root).ok()).unwrap_or_default();
-    let place = settings.default_secret_directory.unwrap_or_else(|| DEFAULT_DIRECTORY.to_owned());
-    let directory = flake::shown(&root.unwrap_or_default().join(place.trim_start_matches("./")));
+    let root = root.unwrap_or_default();
+    let settings = if root == Path::new("") { None } else { flake::settings(&root).ok() };
+    let directory = settings.unwrap_or_default().secrets(&root)?;
+    let directory = directory.unwrap_or_else(|| flake::shown(&root.join(DEFAULT_DIRECTORY)));
     let found = below(&directory);
     if found.is_empty() {
         return Err(Error::new(Exit::NoInput, "cannot find any secret")
@@ -125,12 +130,12 @@ fn of_profiles(profiles: &[Profile]) -> Secrets {
 /// Returns all `*.age` below `directory`; hidden directories and links to others are passed over.
 pub fn below(directory: &Path) -> Secrets {
     let mut found = Secrets::new();
-    let here = directory == Path::new("");
-    let listed = fs::read_dir(if here { Path::new(".") } else { directory });
-    for entry in listed.into_iter().flatten().flatten() {
-        let path = directory.join(entry.file_name());
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+    let Ok(listed) = fence::look_into(directory) else { return found };
+    for entry in Dir::read_from(&listed).into_iter().flatten().flatten() {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        let path = directory.join(name);
+        let hidden = name.as_bytes().starts_with(b".");
+        if is_directory(&listed, name) {
             if !hidden {
                 found.append(&mut below(&path));
             }
@@ -139,4 +144,10 @@ pub fn below(directory: &Path) -> Secrets {
         }
     }
     found
+}
+
+/// Returns whether `name` in `folder` is a directory.
+fn is_directory(folder: &OwnedFd, name: &OsStr) -> bool {
+    let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }

@@ -1,10 +1,14 @@
-//! name of a program → its path.
+//! name of a program → its path; a program → what it says, of which there may not be too much.
 
 use std::env;
 use std::ffi::OsStr;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
 
 use rustix::fs::Access;
+use rustix::process::{Pid, Signal};
 
 /// Returns the path of the program `name`, searched for in `PATH` if it has no slash.
 pub fn find(name: impl AsRef<OsStr>) -> Option<PathBuf> {
@@ -14,7 +18,89 @@ pub fn find(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     if name.components().count() > 1 {
         return Some(name.to_owned()).filter(|path| is_program(path));
     }
+    // A relative one would lead into whatever repository somebody is in.
     env::split_paths(&env::var_os("PATH")?)
+        .filter(|directory| directory.is_absolute())
         .map(|directory| directory.join(name))
         .find(|path| is_program(path))
+}
+
+/// Most bytes that a program may answer with (256 MiB): the profiles of some thousand hosts.
+pub const MAX_ANSWER: u64 = 256 << 20;
+
+/// How much is kept of what a program says beside its answer, in bytes (64 KiB): its last lines.
+const TAIL: usize = 64 << 10;
+
+/// What a program left.
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it answered.
+    pub stdout: Vec<u8>,
+    /// The end of what it said beside that.
+    pub stderr: Vec<u8>,
+}
+
+/// Runs `command` to its end, with `input` if there is any, and returns what it answers: up to `limit` bytes.
+///
+/// # Errors
+///
+/// The system's own; [`io::ErrorKind::FileTooLarge`] for more bytes: the program is ended then.
+pub fn output(command: &mut Command, input: Option<&[u8]>, limit: u64) -> io::Result<Output> {
+    if input.is_some() {
+        command.stdin(Stdio::piped());
+    }
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (answer, said) = thread::scope(|scope| {
+        // All at the same time: a full pipe would hold the program up.
+        scope.spawn(|| {
+            // A program that fails early does not read all of it, and says why.
+            let _ = stdin.zip(input).map(|(mut stdin, input)| stdin.write_all(input));
+        });
+        let listener = scope.spawn(|| stderr.map(tail).unwrap_or_default());
+        let mut answer = Vec::new();
+        let read = stdout.map(|stdout| stdout.take(limit + 1).read_to_end(&mut answer));
+        if answer.len() as u64 > limit || matches!(read, Some(Err(_))) {
+            // In order: git takes its locks along. It may have ended just now.
+            let _ = rustix::process::kill_process(Pid::from_child(&child), Signal::TERM);
+        }
+        (read.unwrap_or(Ok(0)).map(|_| answer), listener.join().unwrap_or_default())
+    });
+    let status = child.wait()?;
+    let answer = answer?;
+    if answer.len() as u64 > limit {
+        let text = format!("it answers with more than {limit} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(Output { status, stdout: answer, stderr: said })
+}
+
+/// Reads all of `from`, and returns the end of it.
+fn tail(mut from: impl Read) -> Vec<u8> {
+    let mut tail = Vec::new();
+    let mut part = [0; 4096];
+    while let Ok(length @ 1..) = from.read(&mut part) {
+        tail.extend_from_slice(part.get(..length).unwrap_or_default());
+        tail.drain(..tail.len().saturating_sub(TAIL));
+    }
+    tail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_answers_has_a_limit() {
+        let run = |line: &str, limit| {
+            output(Command::new("sh").args(["-c", line]), Some(b"input"), limit)
+        };
+        assert_eq!(run("cat", 5).unwrap().stdout, b"input");
+        assert_eq!(run("cat", 4).err().unwrap().kind(), io::ErrorKind::FileTooLarge);
+        // Neither ends by itself.
+        assert!(run("exec yes", 100).is_err());
+        let said = run("yes | head -c 10000000 >&2; echo end >&2", 0).unwrap().stderr;
+        assert!(said.len() == TAIL && said.ends_with(b"end\n"));
+    }
 }

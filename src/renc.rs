@@ -42,7 +42,12 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     } else {
         let cache = Cache::open(&root)?;
         for host in need.hosts.keys() {
-            cache.sweep(host)?;
+            for path in cache.sweep(host)? {
+                report.line(format_args!(
+                    "{}: removed, left by a run that was killed",
+                    path.display()
+                ));
+            }
         }
         let work =
             Work { need: &need, cache: &cache, report: &report, interrupt: Interrupt::new()? };

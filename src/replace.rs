@@ -1,16 +1,21 @@
 //! a file + new bytes → the file with these bytes; or as it was, never half of each.
+//!
+//! The folder is held open from the first look to the last use, and all that is done in it is done by names there.
 
 mod beside;
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{flock, fsync, linkat, openat, renameat, statat, unlinkat};
+use rustix::io::Errno;
 
 use crate::error::{Error, Exit, Result};
-use crate::{report, source};
+use crate::{fence, report, source};
 
 /// A file that is about to be replaced, and its successor beside it. That is removed when dropped.
 pub struct Target {
@@ -18,8 +23,12 @@ pub struct Target {
     name: PathBuf,
     /// The file, links followed.
     path: PathBuf,
-    /// Where its successor is.
-    beside: PathBuf,
+    /// Its folder, open.
+    folder: OwnedFd,
+    /// What it is called there.
+    own: OsString,
+    /// What its successor is called there.
+    beside: OsString,
     /// The same, open, so that nobody removes it.
     file: File,
 }
@@ -45,29 +54,31 @@ impl Target {
 
     /// Makes the successor with `mode`, less the user's umask, unless the file is there and has one.
     fn with_mode(path: &Path, mode: u32) -> Result<Self> {
-        Self::create(path, mode).map_err(|error| cannot_write(path, error))
+        Self::create(path, mode).map_err(|error| cannot_write(path, &error))
     }
 
     /// Does that.
     fn create(called: &Path, new_mode: u32) -> io::Result<Self> {
         let path = fs::canonicalize(called).unwrap_or_else(|_| called.to_owned());
-        let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-        let directory = path.parent().unwrap_or(Path::new(""));
-        if directory != Path::new("") {
-            fs::create_dir_all(directory)?;
-        }
-        let mode = match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            Ok(metadata) if metadata.file_type().is_fifo() => {
-                return Err(io::ErrorKind::InvalidInput.into());
-            }
-            Ok(metadata) => Some(metadata.permissions().mode()),
+        let own = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
+        let parent = path.parent().unwrap_or(Path::new(""));
+        // By the name that it was called by, it may be fenced where its own is not.
+        fence::ensure_writable(called, &path)?;
+        let folder = fence::work_in(parent)?;
+        let mode = match statat(&folder, &own, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
+                FileType::Fifo => return Err(io::ErrorKind::InvalidInput.into()),
+                // A dead link: what replaces it is new.
+                FileType::Symlink => None,
+                _ => Some(stat.st_mode),
+            },
             Err(_) => None,
         };
-        let (beside, file) = beside::make(directory, name, new_mode)?;
-        let target = Self { name: called.to_owned(), path, beside, file };
+        let (beside, file) = beside::make(&folder, &own, new_mode)?;
+        let target = Self { name: called.to_owned(), path, folder, own, beside, file };
         if let Some(mode) = mode {
-            target.file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
+            rustix::fs::fchmod(&target.file, Mode::from_raw_mode(mode & 0o777))?;
         }
         Ok(target)
     }
@@ -79,7 +90,7 @@ impl Target {
     /// The system's own. The file is as it was.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
-        written.map_err(|error| cannot_write(&self.path, error))
+        written.map_err(|error| cannot_write(&self.path, &error))
     }
 
     /// Puts the successor in the file's place.
@@ -98,7 +109,8 @@ impl Target {
     /// The system's own.
     pub fn settle_new(self) -> Result<()> {
         self.put(|| {
-            fs::hard_link(&self.beside, &self.path).map_err(|error| cannot_write(&self.path, error))
+            linkat(&self.folder, &self.beside, &self.folder, &self.own, AtFlags::empty())
+                .map_err(|error| cannot_write(&self.path, &error.into()))
         })
     }
 
@@ -142,13 +154,17 @@ impl Target {
     ///
     /// The system's own.
     pub fn keep(&self) -> io::Result<PathBuf> {
-        let names = (1..100_u8).map(|i| mine(&self.path, i));
-        for path in names {
+        for i in 1..100_u8 {
+            let name = mine(&self.own, i);
             // Ours from here on, so that nothing else is replaced.
-            match File::create_new(&path) {
-                Ok(_) => return fs::rename(&self.beside, &path).map(|()| path),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            match openat(&self.folder, &name, flags, Mode::from_raw_mode(0o666)) {
+                Ok(_) => {
+                    renameat(&self.folder, &self.beside, &self.folder, &name)?;
+                    return Ok(self.path.with_file_name(name));
+                }
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
@@ -156,45 +172,47 @@ impl Target {
 
     /// Gives the successor the file's name.
     fn rename(&self) -> Result<()> {
-        fs::rename(&self.beside, &self.path).map_err(|error| cannot_write(&self.path, error))
+        renameat(&self.folder, &self.beside, &self.folder, &self.own)
+            .map_err(|error| cannot_write(&self.path, &error.into()))
     }
 
     /// Has `give` give the successor its name, safely on disk, and alone in that folder.
     fn put(&self, give: impl FnOnce() -> Result<()>) -> Result<()> {
         report::detail(format_args!("replacing {}", self.path.display()));
-        let failed = |error| cannot_write(&self.path, error);
-        let folder = self.path.parent().filter(|parent| *parent != Path::new(""));
-        let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(failed)?;
         // Where the file system has no locks, nothing else is lost than a moment's certainty.
-        let _ = flock(&folder, FlockOperation::LockExclusive);
-        give()?;
-        folder.sync_all().map_err(failed)
+        let _ = flock(&self.folder, FlockOperation::LockExclusive);
+        let given = give();
+        let _ = flock(&self.folder, FlockOperation::Unlock); // As above.
+        given?;
+        fsync(&self.folder).map_err(|error| cannot_write(&self.path, &error.into()))
     }
 }
 
 impl Drop for Target {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.beside); // Not there once it is in place.
+        // Not there once it is in place.
+        let _ = unlinkat(&self.folder, &self.beside, AtFlags::empty());
     }
 }
 
 /// Returns the error of a file that cannot be written.
-fn cannot_write(path: &Path, error: io::Error) -> Error {
-    Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(error)
+fn cannot_write(path: &Path, error: &io::Error) -> Error {
+    fence::explain(Exit::CantCreate, format!("cannot write {}", path.display()), error)
 }
 
-/// Returns the `i`th name for what could not be put in the place of `path`.
-fn mine(path: &Path, i: u8) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
+/// Returns the `i`th name for what could not be put in the place of `own`.
+fn mine(own: &OsStr, i: u8) -> OsString {
+    let own = Path::new(own);
+    let mut name = own.file_stem().unwrap_or_default().to_owned();
     name.push(".mine");
     if i > 1 {
         name.push(format!("-{i}"));
     }
-    if let Some(extension) = path.extension() {
+    if let Some(extension) = own.extension() {
         name.push(".");
         name.push(extension);
     }
-    path.with_file_name(name)
+    name
 }
 
 #[cfg(test)]

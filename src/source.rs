@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use vaultix_units::{bounded, decrypt, header};
 
 use crate::error::{Error, Exit, Result};
+use crate::fence;
 
 /// How an armored file begins; `age` knows the rest.
 const ARMOR: &[u8] = b"-----BEGIN ";
@@ -27,13 +28,13 @@ pub fn digest(path: &Path) -> Result<String> {
 ///
 /// When it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = bounded::read(path, bounded::MAX_CIPHERTEXT).map_err(|error| {
+    let mut bytes = fence::read(path, bounded::MAX_CIPHERTEXT).map_err(|error| {
         let exit = match error.kind() {
             io::ErrorKind::NotFound => Exit::NoInput,
             io::ErrorKind::FileTooLarge => Exit::Data,
             _ => Exit::NoPermission,
         };
-        Error::new(exit, format!("cannot read {}", path.display())).because(error)
+        fence::explain(exit, format!("cannot read {}", path.display()), &error)
     })?;
     Ok(std::mem::take(&mut *bytes))
 }

@@ -31,7 +31,8 @@ impl Survey {
         let mut faults = Faults::default();
         let need = Need::of(profiles, args, &mut faults);
         let listing = cache::list(cache, need.hosts.keys().map(String::as_str))?;
-        let plan = plan(&need.wanted, &listing, &need.settled);
+        let mut plan = plan(&need.wanted, &listing, &need.settled);
+        faults.errors.extend(cache::spare(cache, &mut plan)?);
         report::detail(format_args!(
             "read {} sources for {} hosts, and listed {}: {} copies up to date, {} missing, {} stale",
             need.digests.len(),

@@ -28,6 +28,10 @@ mod contract;
 #[path = "desk/docs.rs"]
 mod docs;
 
+/// What somebody else has committed.
+#[path = "desk/branch.rs"]
+mod branch;
+
 /// Changing a secret.
 #[path = "desk/edit.rs"]
 mod edit;
@@ -107,6 +111,10 @@ mod replace;
 /// Inputs that are bad on purpose.
 #[path = "desk/slow.rs"]
 mod slow;
+
+/// Somebody else's flake.
+#[path = "desk/whose.rs"]
+mod whose;
 
 /// Telling each step.
 #[path = "desk/verbose.rs"]

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::Value;
 
 use crate::error::{Error, Exit, Result};
+use crate::fence::{self, Extent};
 use crate::flake::{self, Attributes};
 use crate::import::name;
 use crate::import::old::{Listing, Old};
@@ -27,15 +28,19 @@ pub fn list(source: &Path) -> Result<Listing> {
     rules.metadata().map_err(|error| {
         Error::new(Exit::NoInput, format!("cannot read {}", rules.display())).because(error)
     })?;
-    let (paths, fields): (Vec<PathBuf>, Vec<Fields>) = flake::attributes(&rules, &FIELDS)?
+    // They are as little the user's word as what a flake says.
+    let directory = rules.parent().unwrap_or(Path::new(""));
+    let top = flake::enclose(directory, Extent::Whole)?;
+    let (paths, fields): (Vec<PathBuf>, Vec<Fields>) = flake::attributes(&rules, &top, &FIELDS)?
         .into_iter()
         .map(|(name, rule)| (plain(&name), texts(rule)))
         .unzip();
     let common = common(&paths);
-    let directory = rules.parent().unwrap_or(Path::new(""));
     let read = |(path, fields): (&PathBuf, Fields)| {
         let short = path.strip_prefix(&common).unwrap_or(path);
-        let mut old = Old::age(&directory.join(path), name::of_path(short, ".age"))?;
+        let file = directory.join(path);
+        fence::name(&file);
+        let mut old = Old::age(&file, name::of_path(short, ".age"))?;
         old.fields = fields;
         Ok(old)
     };

@@ -34,8 +34,8 @@ impl Keys {
         root: &Path,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let opening = desk::given_or(&args.identities, settings, root);
-        let sealing = desk::given_or(&[], settings, root);
+        let opening = desk::given_or(&args.identities, settings, root)?;
+        let sealing = desk::given_or(&[], settings, root)?;
         let extra = [&settings.extra_recipients[..], &args.recipients[..]].concat();
         if opening.is_empty() && extra.is_empty() {
             return Err(Error::new(Exit::Usage, "cannot encrypt to nobody").fix(

@@ -9,6 +9,7 @@ use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::Scheme;
 use crate::error::{Error, Exit, Result};
+use crate::fence::Extent;
 use crate::import::snippet::Fields;
 use crate::import::sops::Document;
 use crate::import::{agenix, name, pass, tree};
@@ -47,6 +48,10 @@ pub type Listing = Vec<Result<Old>>;
 ///
 /// When it cannot be listed at all.
 pub fn list(scheme: Scheme, source: &Path, new: &Path) -> Result<Listing> {
+    if source.is_dir() {
+        // Links in it may be anybody's.
+        flake::enclose(source, Extent::Whole)?;
+    }
     match scheme {
         Scheme::Agenix => agenix::list(source),
         Scheme::AgenixRekey => Ok(of_tree(source, new, &[".age"])?

@@ -4,12 +4,14 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::Scheme;
 use crate::error::{Error, Exit, Result};
+use crate::{fence, program};
 
 /// Returns where the store of `scheme` is, if nobody says otherwise; `None` for one that has no such place.
 pub fn store(scheme: Scheme) -> Option<PathBuf> {
@@ -35,13 +37,12 @@ pub fn store(scheme: Scheme) -> Option<PathBuf> {
 /// Its own, with the file's name.
 pub fn open(path: &Path) -> Result<Plaintext> {
     let what = || Error::new(Exit::NoPermission, format!("cannot open {}", path.display()));
-    let output = Command::new("gpg")
-        .args(["--quiet", "--decrypt", "--"])
-        .arg(path)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .and_then(std::process::Child::wait_with_output)
+    fence::ensure_readable(path).map_err(|error| {
+        fence::explain(Exit::NoPermission, format!("cannot open {}", path.display()), &error)
+    })?;
+    let mut gpg = Command::new("gpg");
+    gpg.args(["--quiet", "--decrypt", "--"]).arg(path);
+    let output = program::output(&mut gpg, None, bounded::MAX_CIPHERTEXT / 2)
         .map_err(|error| what().because(format!("gpg: {error}")))?;
     let text = Plaintext::new(output.stdout);
     if output.status.success() {

@@ -18,8 +18,8 @@ pub struct Place {
 
 impl Place {
     /// Chooses: what was asked for, or what the flake at `root` says, or the default.
-    pub fn new(args: &Import, root: &Path, default: Option<&str>) -> Self {
-        let default = root.join(default.unwrap_or(DEFAULT_DIRECTORY).trim_start_matches("./"));
+    pub fn new(args: &Import, root: &Path, default: Option<PathBuf>) -> Self {
+        let default = default.unwrap_or_else(|| root.join(DEFAULT_DIRECTORY));
         let Some(directory) = &args.into else {
             return Self { directory: flake::shown(&default), said: None };
         };

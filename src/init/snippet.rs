@@ -58,6 +58,7 @@ pub fn next_steps(report: &Report, identity: Option<&PathBuf>, secret: &Path, fl
         Flake::Theirs => "- put what is printed here into your flake, as far as it is not there",
         Flake::Ours => "- in flake.nix and example.nix, replace what their comments name",
     });
+    report.line("- nix flake lock");
     report.line(format_args!("- vaultix edit {}", escape::shell_path(secret)));
     report.line("- git config diff.vaultix.textconv 'vaultix textconv'");
     report.line("- declare the secret in a host, then: vaultix renc && git add secrets");

@@ -205,7 +205,10 @@ impl Work<'_> {
         let removable: Vec<&Entry> = stale.collect();
         for entry in removable {
             match self.cache.remove(entry) {
-                Ok(()) => done.removed += 1,
+                Ok(()) => {
+                    done.removed += 1;
+                    self.report.line(format_args!("{}: removed", self.cache.path(entry).display()));
+                }
                 Err(error) => faults.errors.push(error),
             }
         }

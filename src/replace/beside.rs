@@ -1,14 +1,13 @@
 //! name of a file → a new file beside it, locked while it is in use. What killed runs left there is removed.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{flock, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::{random, source};
@@ -17,21 +16,22 @@ use crate::{random, source};
 const BYTES: usize = 4;
 
 /// Makes a file with `mode` in `folder`, beside `name` there. It is in use until it is closed.
-pub(super) fn make(folder: &Path, name: &OsStr, mode: u32) -> io::Result<(PathBuf, File)> {
+pub(super) fn make(folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<(OsString, File)> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     sweep(folder, name);
     for _ in 0..100_u8 {
         let mut new = beginning(name);
         new.push(source::hex(&*random::array::<BYTES>()?));
-        let path = folder.join(new);
-        let file = match File::options().write(true).create_new(true).mode(mode).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+        let file = match openat(folder, &new, flags, Mode::from_raw_mode(mode)) {
+            Err(Errno::EXIST) => continue,
             opened => opened?,
         };
         // Somebody who sweeps may have come in between; then it is gone, and the next name is tried. Where the
         // file system has no locks, nobody sweeps.
         let taken = flock(&file, FlockOperation::NonBlockingLockExclusive);
-        if taken != Err(Errno::WOULDBLOCK) && path.exists() {
-            return Ok((path, file));
+        let is_there = || statat(folder, &new, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        if taken != Err(Errno::WOULDBLOCK) && is_there() {
+            return Ok((new, file.into()));
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
@@ -46,15 +46,14 @@ fn beginning(name: &OsStr) -> OsString {
 }
 
 /// Removes what killed runs left beside `name` in `folder`: their locks are gone with them.
-fn sweep(folder: &Path, name: &OsStr) {
+fn sweep(folder: &OwnedFd, name: &OsStr) {
     let beginning = beginning(name);
-    let here = folder == Path::new("");
-    let entries = fs::read_dir(if here { Path::new(".") } else { folder });
-    for entry in entries.into_iter().flatten().flatten() {
-        if is_ours(&entry.file_name(), &beginning)
-            && let Some(_lock) = lock(&entry.path())
+    for entry in Dir::read_from(folder).into_iter().flatten().flatten() {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if is_ours(name, &beginning)
+            && let Some(_lock) = lock(folder, name)
         {
-            let _ = fs::remove_file(entry.path()); // What cannot be removed harms nobody.
+            let _ = unlinkat(folder, name, AtFlags::empty()); // What cannot be removed harms nobody.
         }
     }
 }
@@ -67,9 +66,10 @@ fn is_ours(name: &OsStr, beginning: &OsStr) -> bool {
 }
 
 /// Opens and locks a file, if it is one and nobody else has.
-fn lock(path: &Path) -> Option<OwnedFd> {
+fn lock(folder: &OwnedFd, name: &OsStr) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty()).ok()?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+    let file = openat(folder, name, flags, Mode::empty()).ok()?;
+    let is_file = FileType::from_raw_mode(fstat(&file).ok()?.st_mode) == FileType::RegularFile;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).ok().filter(|()| is_file)?;
     Some(file)
 }

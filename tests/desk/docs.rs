@@ -135,6 +135,10 @@ fn manual() -> String {
              user, as \\fBsu\\fR and \\fBsudo \\-E\\fR leave it behind, is not taken.",
         ),
         (
+            "VAULTIX_FLAKE",
+            "The directory of the flake, where \\fB\\-\\-flake\\fR does not name it.",
+        ),
+        (
             "VAULTIX_DEPENDENCIES",
             "Set for commands that generate a secret: a directory in memory, with the plaintext of each \
              dependency in a file of its id.",
@@ -233,8 +237,9 @@ fn is_of_directory(verb: &CommandInfoWithArgs) -> bool {
 /// Returns options whose value is `kind`, as a pattern for `case`.
 fn taking(kind: &str) -> String {
     let verbs = verbs();
+    let flags = verbs.iter().flat_map(|(_, verb)| verb.flags);
     let flags =
-        verbs.iter().flat_map(|(_, verb)| verb.flags).filter(|flag| value(flag) == Some(kind));
+        flags.chain(cli::Cli::get_args_info().flags).filter(|flag| value(flag) == Some(kind));
     let mut words: Vec<String> = flags
         .flat_map(|flag| {
             let short = flag.short.map(|short| format!("-{short}"));

@@ -75,7 +75,7 @@ impl Place {
         let new = renc(["new wifi", &"new mail".repeat(40_000)]);
         desk.sh("rm -r start/secrets/cache && mv old start/secrets/cache && git -C start add .")
             .exits(0);
-        desk.write(&format!("start/secrets/cache/web1/.new-{}", "d".repeat(64)), "half");
+        desk.write(&format!("start/secrets/cache/web1/.new-{}", "d".repeat(64)), "age-encryption");
         Self { desk, old, new }
     }
 

@@ -11,6 +11,9 @@ use serde_json::json;
 
 use crate::support::{Desk, run};
 
+/// How every age file begins.
+const AGE: &str = "age-encryption.org/v1\n";
+
 #[test]
 fn every_host_gets_every_secret() {
     let desk = Desk::new("every-host");
@@ -112,8 +115,8 @@ fn failures_are_named_and_the_others_go_on() {
     *bytes.last_mut().unwrap() ^= 1;
     desk.write("secrets/corrupt.age", bytes);
     let stale = "a".repeat(64);
-    desk.write(&format!("secrets/cache/web1/{stale}"), "the last good copy of some secret");
-    desk.write(&format!("secrets/cache/db1/{stale}"), "of a secret that is gone");
+    desk.write(&format!("secrets/cache/web1/{stale}"), AGE); // The last good copy of some secret.
+    desk.write(&format!("secrets/cache/db1/{stale}"), AGE); // Of a secret that is gone.
     desk.renc().exits(1).says(&[
         "secret \"corrupt\" for host web1",
         "secret \"foreign\" for host web1",
@@ -184,7 +187,7 @@ fn one_host_or_one_secret_leaves_the_others_alone() {
     desk.vaultix(&format!("{renc} --host db1")).exits(0).says(&["2 re-encrypted"]);
     assert!(!desk.path("secrets/cache/web1").exists());
     let stale = format!("secrets/cache/db1/{}", "a".repeat(64));
-    desk.write(&stale, "x");
+    desk.write(&stale, AGE);
     desk.vaultix(&format!("{renc} --secret mail"))
         .exits(0)
         .says(&["web1/mail: re-encrypted", "1 re-encrypted, 1 up to date, 0 removed"]);
@@ -253,10 +256,50 @@ fn a_link_in_the_cache_is_not_followed() {
 fn what_a_killed_run_left_is_swept_away() {
     let desk = Desk::with_secrets("leftovers");
     let left = format!("secrets/cache/web1/.new-{}", "b".repeat(64));
-    desk.write(&left, "half");
-    let done = desk.renc().exits(0);
-    assert!(!desk.path(&left).exists());
-    assert!(!done.stderr.contains(".new-"), "{}", done.stderr);
+    for half in ["", &AGE[..8], AGE] {
+        desk.write(&left, half);
+        desk.write("secrets/wifi.age", desk.read("secrets/wifi.age"));
+        fs::remove_dir_all(desk.path("secrets/cache/db1")).unwrap_or_default();
+        desk.renc().exits(0).says(&[&format!("{left}: removed, left by a run that was killed\n")]);
+        assert!(!desk.path(&left).exists());
+    }
+    // What none of ours can have begun.
+    desk.write(&left, "mine");
+    desk.renc().exits(0).says(&[&format!("{left} is not of the cache, and stays\n")]);
+    assert_eq!(desk.read(&left), b"mine");
+}
+
+#[test]
+fn what_is_removed_is_an_age_file_and_named() {
+    let desk = Desk::with_secrets("removed");
+    let at = |digit: &str| format!("secrets/cache/web1/{}", digit.repeat(64));
+    // As restic calls its files, and others.
+    for (digit, bytes) in [("a", "{}"), ("b", "age-encryption.org/v2\n"), ("c", ""), ("d", AGE)] {
+        desk.write(&at(digit), bytes);
+    }
+    std::os::unix::fs::symlink("README", desk.path(&at("e"))).unwrap();
+    fs::create_dir(desk.path(&at("f"))).unwrap();
+    let done = desk.renc().exits(0).says(&[&format!("{}: removed\n", at("d")), "1 removed\n"]);
+    for digit in ["a", "b", "c", "e", "f"] {
+        let stays = format!("{} is not of the cache, and stays\n", at(digit));
+        assert!(done.stderr.contains(&stays), "{stays}{}", done.stderr);
+        assert!(desk.path(&at(digit)).symlink_metadata().is_ok());
+    }
+    assert!(!desk.path(&at("d")).exists());
+    desk.vaultix("-p web1.json -p db1.json check").exits(1).says(&["5 up to date, 5 to mend"]);
+}
+
+#[test]
+fn a_link_beside_a_copy_is_not_written_through() {
+    let desk = Desk::with_secrets("link-beside");
+    desk.renc().exits(0);
+    let name = desk.cached("web1", "host-web1", "wifi text");
+    fs::remove_file(desk.path(&format!("secrets/cache/web1/{name}"))).unwrap();
+    desk.write("mine", "my own");
+    let beside = format!("secrets/cache/web1/.new-{name}");
+    std::os::unix::fs::symlink("../../../mine", desk.path(&beside)).unwrap();
+    desk.renc().exits(73).says(&[&format!("cannot write {beside}: File exists")]);
+    assert_eq!(desk.read("mine"), b"my own");
 }
 
 #[test]
