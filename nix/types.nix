@@ -16,7 +16,7 @@ in
     description = "relative path without `.`, `..` and slashes to spare";
   };
 
-  belowFlake = strMatching "[.]?/?${component}(/${component})*/?" // {
+  belowFlake = strMatching "([.]/)?${component}(/${component})*/?" // {
     description = "path below the root of the flake, as a string";
   };
 
