@@ -187,9 +187,9 @@ fn list_host(cache: BorrowedFd, root: &Path, host: &str) -> Result<Option<(Owned
             Ok(Some((directory, files)))
         }
         Err(Errno::NOENT) => Ok(None),
-        Err(Errno::NOTDIR | Errno::LOOP) => {
-            Err(what().because("it is no directory").fix(format!("rm {}", escape::shell_path(&path))))
-        }
+        Err(Errno::NOTDIR | Errno::LOOP) => Err(what()
+            .because("it is no directory")
+            .fix(format!("rm {}", escape::shell_path(&path)))),
         Err(error) => Err(what().because(io::Error::from(error))),
     }
 }
