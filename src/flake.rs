@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use vaultix_generator::private;
 use vaultix_generator::profile::{Profile, Side};
+use vaultix_generator::{escape, private};
 
 use crate::error::{Error, Exit, Result};
 use crate::fence::{self, Extent};
@@ -280,10 +280,11 @@ fn ensure_allowed(
     match outside.find(|path| !allowed.iter().any(|one| is_below(path, one))) {
         None => Ok(()),
         Some(path) => {
-            let path = path.display();
+            let shown = path.display();
+            let path = escape::shell_path(&path);
             Err(what()
                 .because(format!(
-                    "it has {path} as an input, which is outside of {}",
+                    "it has {shown} as an input, which is outside of {}",
                     top.display()
                 ))
                 .because("you have not allowed that")

@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use vaultix_generator::escape;
+
 use crate::error::{Error, Exit, Result};
 use crate::git;
 
@@ -52,7 +54,7 @@ pub fn root() -> Result<Option<PathBuf>> {
             Err(Error::new(Exit::NoPermission, format!("cannot use {directory}/{FILE}"))
                 .because(format!("{} belongs to {}", path.display(), account(owner)))
                 .because("you have not named it")
-                .fix(format!("export {VARIABLE}={directory}")))
+                .fix(format!("export {VARIABLE}={}", escape::shell(&root))))
         }
         Err(error) => Err(Error::new(
             Exit::NoPermission,

@@ -50,15 +50,17 @@ pub fn render(
         if !profile.secrets.contains_key(id) {
             return Err(unknown_placeholder(hash, Some(id)));
         }
-        let plaintext = plaintexts.get(id.as_str()).ok_or_else(|| missing(id))?;
-        values.insert(hash.as_str(), *plaintext);
+        let plaintext = *plaintexts.get(id.as_str()).ok_or_else(|| missing(id))?;
+        // Once for each value, however many placeholders there are of it.
+        let bytes = plaintext.expose();
+        let bytes = if template.trim { bytes.trim_ascii() } else { bytes };
+        values.insert(hash.as_str(), (plaintext, bytes));
     }
     let rendered = fill(template.content.as_bytes(), |hash| match values.get(hash) {
-        Some(value) if template.trim => Ok(Value::Bytes(value.expose().trim_ascii())),
-        Some(value) => Ok(Value::Bytes(value.expose())),
+        Some((_, bytes)) => Ok(Value::Bytes(bytes)),
         None => Err(unknown_placeholder(hash, None)),
     })?;
-    let digests = values.iter().map(|(hash, plaintext)| (*hash, Some(plaintext.digest())));
+    let digests = values.iter().map(|(hash, (plaintext, _))| (*hash, Some(plaintext.digest())));
     Ok((rendered, template_inputs(template, digests)))
 }
 
