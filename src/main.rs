@@ -102,6 +102,15 @@ fn run() -> Result<Exit> {
         .skip(1)
         .map(|arg| arg.into_string().map_err(|arg| usage(&format!("not UTF-8: {}", arg.display()))))
         .collect::<Result<Vec<_>>>()?;
+    // Not for people: `deploy` starts this program again for what stands at paths of their own.
+    if let [verb] = &args[..]
+        && verb == vaultix_units::path::queue::VERB
+    {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022)); // As that of `deploy`.
+        return vaultix_units::path::queue::serve(std::io::stdin(), std::io::stdout())
+            .map(|()| Exit::Done)
+            .map_err(|error| Error::new(Exit::CantCreate, "cannot serve paths").because(error));
+    }
     ensure_public(&args)?;
     let cli = match Cli::parse(&args) {
         Ok(cli) => cli,

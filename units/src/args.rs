@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use vaultix_generator::profile::DEFAULT_PATH;
 use vaultix_generator::unit::Kind;
 
+use crate::path::queue::VERB;
 use crate::switch::Phase;
 
 /// What to say to a wrong command line.
@@ -30,6 +31,8 @@ pub enum Verb {
     Check,
     /// Hide the ramfs of an earlier release.
     Convert,
+    /// Do what is handed over on standard input, see [`crate::path::queue`]. For this program alone.
+    PathJobs,
     /// Print the usage.
     Help,
     /// Print the version.
@@ -66,6 +69,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
         ("switch", None) => Verb::Switch { phase },
         ("check", None) => Verb::Check,
         ("convert", None) => Verb::Convert,
+        (VERB, None) => Verb::PathJobs,
         ("help" | "--help" | "-h", None) => Verb::Help,
         ("version" | "--version" | "-V", None) => Verb::Version,
         _ => return None,
@@ -107,6 +111,7 @@ mod tests {
             (&["switch"], Verb::Switch { phase: Phase::Normal }),
             (&["check"], Verb::Check),
             (&["convert"], Verb::Convert),
+            (&["path-jobs"], Verb::PathJobs),
             (&["help"], Verb::Help),
             (&["--help"], Verb::Help),
             (&["-h"], Verb::Help),

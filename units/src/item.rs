@@ -10,13 +10,13 @@ use crate::failure::Failure;
 use crate::generation::{Generation, Note, link_of};
 use crate::host::Host;
 use crate::owner::{Accounts, Ownership};
-use crate::path;
+use crate::path::{self, Ours, queue};
 use crate::plaintext::Plaintext;
 use crate::ramfs::Ramfs;
 use crate::record::{self, Record};
 use crate::render::{render_afresh, users_of};
 use crate::subject::Subject;
-use crate::systemctl::{self, Job, USERBORN, queue};
+use crate::systemctl::{self, Job, USERBORN};
 
 /// Decrypts the secret or renders the template `id`, places it, and tells its consumers if it has changed.
 ///
@@ -75,7 +75,7 @@ pub(crate) fn wait_for_keys(host: &Host, settings: &Settings) {
     let units: Vec<String> =
         host.missing_keys().filter_map(|key| late_key_unit(settings, key)).collect();
     // Why the item failed matters more than that nobody waits for its key.
-    let _ = queue(&settings.systemctl, Job::Start, &units);
+    let _ = systemctl::queue(&settings.systemctl, Job::Start, &units);
 }
 
 /// A plaintext with its inputs, or why there is none.
@@ -111,7 +111,7 @@ fn queue_all(profile: &Profile, subject: Subject) -> Result<(), Failure> {
         let templates: Vec<String> =
             users_of(profile, &secret.id).map(|id| Kind::Template.unit(id)).collect();
         // Not only those that run: one that failed for want of this secret can be rendered now.
-        queue(&settings.systemctl, Job::Restart, &templates)?;
+        systemctl::queue(&settings.systemctl, Job::Restart, &templates)?;
     }
     if subject.place().early {
         systemctl::make_users(settings)?;
@@ -142,11 +142,11 @@ fn place_subject(
     let place = subject.place();
     let ramfs = Ramfs::open(settings)?;
     if !is_current() {
-        let reason = "the profile was replaced meanwhile; try again: systemctl restart";
-        return Err(Failure::new(Status::Config, format!("{reason} '{key}'")));
+        return Err(replaced(&key));
     }
     let generation = ramfs.generation(current(&ramfs, link_of(place, settings), settings)?)?;
-    let result = place_in(&ramfs, &generation, settings, subject, made);
+    let result = place_in(&ramfs, &generation, settings, subject, made)
+        .and_then(|job| put(&ramfs, &generation, settings, subject, job));
     if let Err(failure) = result {
         // It was never in place, or is not: its consumers run without it.
         if generation.stat(&place.name)?.is_none() || !generation.has_note(Note::Placed, &key)? {
@@ -158,14 +158,45 @@ fn place_subject(
     Ok(untold.then_some(Untold { generation, key }))
 }
 
-/// Places an item in `generation`.
+/// Returns the failure that somebody else has placed the item `key`, or switched, meanwhile.
+fn replaced(key: &str) -> Failure {
+    let reason = "the profile was replaced meanwhile; try again: systemctl restart";
+    Failure::new(Status::Config, format!("{reason} '{key}'"))
+}
+
+/// Does `job` at the path of an item that is in `generation`, without the lock.
+fn put(
+    ramfs: &Ramfs,
+    generation: &Generation,
+    settings: &Settings,
+    subject: Subject,
+    job: Option<path::Job>,
+) -> Result<(), Failure> {
+    let Some(job) = job else { return Ok(()) };
+    let key = subject.key();
+    let placed = generation.record(&key)?;
+    let done = ramfs.unlocked(|| queue::run(vec![job], &Ours::new(settings)).pop())?;
+    // What was placed after this may have come to the path before it.
+    let number = current(ramfs, link_of(subject.place(), settings), settings)?;
+    if number != generation.number || generation.record(&key)? != placed {
+        return Err(replaced(&key));
+    }
+    if let Some(Err(failure)) = done {
+        // Those who read it there run without it, or with an older one.
+        generation.mark(Note::Untold, &key)?;
+        return Err(failure);
+    }
+    Ok(())
+}
+
+/// Places an item in `generation`; returns what is to be done at its path, if it has one of its own.
 fn place_in(
     ramfs: &Ramfs,
     generation: &Generation,
     settings: &Settings,
     subject: Subject,
     made: Made,
-) -> Result<(), Failure> {
+) -> Result<Option<path::Job>, Failure> {
     let (key, place) = (subject.key(), subject.place());
     let name = &place.name;
     let ownership = Accounts::default().resolve(place)?;
@@ -194,12 +225,7 @@ fn place_in(
         }
         generation.write_note(Note::Placed, &key, &record.to_note())?;
     }
-    let put = path::put(place, &plaintext, ownership, settings, old.as_ref());
-    if put.is_err() {
-        // Those who read it there run without it, or with an older one.
-        generation.mark(Note::Untold, &key)?;
-    }
-    put
+    Ok(path::Job::put(place, settings, ownership, digest, Some(plaintext), old.as_ref()))
 }
 
 /// Returns the number of the generation that an item belongs to: the one behind its own link, or the other's, or the

@@ -14,6 +14,7 @@ use vaultix_units::check::check;
 use vaultix_units::failure::{Failure, Level, say};
 use vaultix_units::item;
 use vaultix_units::mounts;
+use vaultix_units::path::queue;
 use vaultix_units::subject::task;
 use vaultix_units::switch::{Jobs, switch};
 use zeroizing_alloc::ZeroAlloc;
@@ -88,6 +89,10 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             failure.status
         }),
         Verb::Check => report(&check(&read(path)?)),
+        // Whoever has started it says what it did not do.
+        Verb::PathJobs => {
+            queue::serve(std::io::stdin(), std::io::stdout()).map_err(|_| Status::Software)
+        }
     }
 }
 

@@ -1,29 +1,193 @@
 //! an item with a path of its own → a link there, or the plaintext itself.
+//!
+//! Files that decide nothing about a path: `mount` tells what file system a directory is on, `walk` opens the directory
+//! that a path stands in, `queue` keeps who does not answer from holding up anybody else.
+//!
+//! In the directory at the end of the way, three things use a name twice. None can be exchanged in between to any avail:
+//! in a directory of root's only root exchanges names; in a sticky one nobody else can exchange what is root's or the
+//! owner's, and nothing else is accepted there; in one of the owner's they can, but only for something that they may put
+//! there, and take away, by themselves.
 
+mod codec;
+mod mount;
+pub mod queue;
 mod walk;
 
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, FileType};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape::hex;
 use vaultix_generator::profile::{Placement, Settings};
-use vaultix_generator::status::Status;
+use zeroize::Zeroizing;
 
-use crate::failure::{Failure, Level, say};
+use crate::bounded::MAX_CIPHERTEXT;
+use crate::failure::Failure;
 use crate::generation::link_of;
 use crate::mounts::is_in_memory;
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
 use crate::record::Record;
-use crate::replace::{read_file, replace_file};
-use walk::ANYONE;
-pub(crate) use walk::{Missing, ROOT, open_parent};
+use crate::replace::replace_file;
+pub(crate) use walk::Missing;
+use walk::{Node, Obstacle, Parent, Reach, open_parent};
+
+/// Largest file that is read to find out that it is still what was put there, in bytes (1 MiB). Its owner can make it as
+/// large as they like; of a larger one the plaintext is compared, which costs no more than to decrypt it.
+const MAX_COMPARED: u64 = 1 << 20;
+
+/// What is to be done at a path of its own.
+pub struct Job {
+    /// The path.
+    pub path: PathBuf,
+    /// What.
+    pub task: Task,
+}
+
+/// What is to be done.
+pub enum Task {
+    /// A link is to be there.
+    Link {
+        /// Whose item it is: who may own directories on the way.
+        owner: u32,
+        /// Where it leads.
+        target: PathBuf,
+        /// What was put there before, and may be replaced.
+        before: Option<Trace>,
+    },
+    /// The plaintext itself is to be there.
+    File {
+        /// Whose it is.
+        ownership: Ownership,
+        /// Whether it may be on a disk.
+        allow_disk: bool,
+        /// The SHA-256 of the plaintext.
+        digest: [u8; 32],
+        /// The plaintext, if it is known.
+        plaintext: Option<Plaintext>,
+        /// What was put there before, and may be replaced.
+        before: Option<Trace>,
+    },
+    /// What was put there is to go, if it is still that.
+    TakeAway(Trace),
+}
+
+/// What was put at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// A link that leads there.
+    Link(PathBuf),
+    /// A file whose content has this SHA-256.
+    File([u8; 32]),
+}
+
+/// What has become of a [`Job`] that did not fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// What is to be there is there, what is to go is gone.
+    Done,
+    /// The plaintext is not there as it should be, and was not known: the same job again, with it.
+    NeedsPlaintext,
+    /// It was not taken away, and is not to be tried again, for this reason: nothing of ours is left, or a link, which holds
+    /// no secret.
+    Settled(String),
+    /// The file was not taken away for this reason: somebody without rights stands behind it. It may hold the secret: to
+    /// be said, and tried again with the next switch; but no failure of that, which they could make fail for good.
+    Stays(String),
+}
+
+/// Directories that links of ours lead into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ours(Vec<PathBuf>);
+
+impl Ours {
+    /// Returns those of a host with these settings.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let ours = [
+            &settings.decrypted_dir,
+            &settings.decrypted_dir_for_user,
+            &settings.decrypted_mount_point,
+        ];
+        Self(ours.into_iter().cloned().collect())
+    }
+
+    /// Returns whether a link to `target` leads there.
+    fn has(&self, target: &Path) -> bool {
+        self.0.iter().any(|ours| target.starts_with(ours))
+    }
+}
+
+impl Trace {
+    /// Returns what was put at the path of `record`.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        if record.symlink { Self::Link(record.target.clone()) } else { Self::File(record.digest) }
+    }
+}
+
+impl Job {
+    /// Returns the job to put an item at its path, `None` if it has none of its own. `digest` is that of its plaintext,
+    /// which may be left out where it is unchanged; what was put there `before` is ours to replace.
+    #[must_use]
+    pub fn put(
+        place: &Placement,
+        settings: &Settings,
+        ownership: Ownership,
+        digest: [u8; 32],
+        plaintext: Option<Plaintext>,
+        before: Option<&Record>,
+    ) -> Option<Self> {
+        if !is_custom(place, settings) {
+            return None;
+        }
+        let path = place.path.clone();
+        let before = before.filter(|before| before.path == path).map(Trace::of);
+        let task = if place.symlink {
+            let target = link_of(place, settings).join(&place.name);
+            Task::Link { owner: ownership.uid, target, before }
+        } else {
+            Task::File { ownership, allow_disk: place.allow_disk, digest, plaintext, before }
+        };
+        Some(Self { path, task })
+    }
+
+    /// Returns the job to take away what an earlier profile put at the path of `record`, `None` if it had none of its own.
+    #[must_use]
+    pub fn take_away(record: &Record, settings: &Settings) -> Option<Self> {
+        is_custom_path(&record.path, &record.name, settings)
+            .then(|| Self { path: record.path.clone(), task: Task::TakeAway(Trace::of(record)) })
+    }
+
+    /// Does it, as far as `reach` goes.
+    fn perform(&self, ours: &Ours, reach: Reach) -> Result<Outcome, Obstacle> {
+        match &self.task {
+            Task::Link { owner, target, before } => {
+                let spot = Spot::open(&self.path, Some(*owner), Missing::Make, reach)?;
+                spot.put_link(target, ours, before.as_ref())
+            }
+            Task::File { ownership, .. } => {
+                let spot = Spot::open(&self.path, Some(ownership.uid), Missing::Make, reach)?;
+                spot.put_file(&self.task, ours)
+            }
+            Task::TakeAway(trace) => match take_away(&self.path, trace, reach) {
+                Err(Obstacle::Absent(_)) => Ok(Outcome::Done),
+                // No secret is left of a link. What the system refuses where only root has a say, is tried again.
+                Err(Obstacle::Theirs(failure)) if matches!(trace, Trace::Link(_)) => {
+                    Ok(Outcome::Settled(failure.reason))
+                }
+                Err(Obstacle::Theirs(failure)) => Ok(Outcome::Stays(failure.reason)),
+                other => other,
+            },
+        }
+    }
+}
 
 /// Returns whether `place` has a path outside our own directories.
 #[must_use]
@@ -38,215 +202,226 @@ fn is_custom_path(path: &Path, name: &str, settings: &Settings) -> bool {
         .all(|link| link.join(name) != path)
 }
 
-/// Puts an item where its path says, once its plaintext is in the generation. Does nothing when it is there. What was put
-/// there `before` is ours to replace.
-///
-/// # Errors
-///
-/// [`Status::CantCreat`]: the way there is not safe, something foreign stands there, it would be a disk, or the
-/// system's own reason. What stood there still does.
-pub fn put(
-    place: &Placement,
-    plaintext: &Plaintext,
-    ownership: Ownership,
-    settings: &Settings,
-    before: Option<&Record>,
-) -> Result<(), Failure> {
-    if !is_custom(place, settings) {
-        return Ok(());
-    }
-    let (parent, name) = open_parent(&place.path, ownership.uid, Missing::Make)?;
-    let before = before.filter(|before| before.path == place.path);
-    let spot = Spot { parent, name, path: &place.path };
-    if place.symlink {
-        put_link(&spot, place, settings, before)
-    } else {
-        put_file(&spot, place, plaintext, ownership, settings, before)
-    }
-}
-
-/// Takes away what an earlier profile put at a path, if it is still ours: a link that leads where it did, or a
-/// plaintext that is what it was.
-///
-/// # Errors
-///
-/// [`Status::CantCreat`], with the path.
-pub fn take_away(record: &Record, settings: &Settings) -> Result<(), Failure> {
-    if !is_custom_path(&record.path, &record.name, settings) {
-        return Ok(());
-    }
-    match std::fs::symlink_metadata(&record.path) {
-        Ok(_) => {}
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-        {
-            return Ok(());
-        }
-        Err(error) => {
-            return Err(Failure::path(Status::CantCreat, "look at", &record.path, error));
-        }
-    }
+/// Takes away what was put at `path`, if it is still that.
+fn take_away(path: &Path, trace: &Trace, reach: Reach) -> Result<Outcome, Obstacle> {
     // Whoever owns the directories on the way by now: nothing but what is ours is removed.
-    let (parent, name) = open_parent(&record.path, ANYONE, Missing::Fail)?;
-    let spot = Spot { parent, name, path: &record.path };
-    let ours = match spot.entry()? {
-        None => return Ok(()),
-        Some(FileType::Symlink) => record.is_link_to(&spot.target()?),
-        Some(FileType::RegularFile) if !record.symlink => record.is_file_of(&spot.read()?),
-        Some(_) => false,
-    };
-    if !ours {
-        if !record.symlink {
-            let path = record.path.display();
-            say(
-                Level::Warning,
-                &format!(
-                    "{path} is not what was put there, and stays; see whether it holds a secret"
-                ),
-            );
+    let spot = Spot::open(path, None, Missing::Fail, reach)?;
+    let Some(node) = spot.parent.entry()? else { return Ok(Outcome::Done) };
+    let is_ours = match (node.kind, trace) {
+        (FileType::Symlink, Trace::Link(target)) => spot.target(&node)? == *target,
+        (FileType::RegularFile, Trace::File(digest)) => {
+            match (spot.digest(MAX_CIPHERTEXT), node.uid) {
+                // A lease on it, for one, which they may hold for as long as they like.
+                (Err(Obstacle::Failed(failure)), 1..) => return Err(Obstacle::Theirs(failure)),
+                (found, _) => found? == Some(*digest),
+            }
         }
-        return Ok(());
+        _ => false,
+    };
+    if is_ours {
+        // By name: see above. What the owner has put in its place meanwhile was theirs to remove.
+        return match fs::unlinkat(&spot.parent.node.held, &spot.parent.name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(Outcome::Done),
+            Err(error) => Err(spot.parent.failed("remove", error)),
+        };
     }
-    fs::unlinkat(&spot.parent, &spot.name, AtFlags::empty())
-        .map_err(|error| Failure::path(Status::CantCreat, "remove", &record.path, error))
+    Ok(match trace {
+        Trace::Link(_) => Outcome::Done,
+        Trace::File(_) => Outcome::Settled(format!(
+            "{} is not what was put there, and stays; see whether it holds a secret",
+            path.display()
+        )),
+    })
 }
 
 /// A place in the file system where something of ours is put.
-struct Spot<'a> {
-    /// The directory.
-    parent: OwnedFd,
-    /// The name in it.
-    name: OsString,
-    /// The whole path, for errors.
-    path: &'a Path,
+struct Spot {
+    /// The directory, and the name in it.
+    parent: Parent,
 }
 
-impl Spot<'_> {
-    /// Returns what kind of thing stands there, `None` if there is nothing.
-    fn entry(&self) -> Result<Option<FileType>, Failure> {
-        match fs::statat(&self.parent, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(self.unreadable(error)),
+impl Spot {
+    /// Opens it.
+    fn open(
+        path: &Path,
+        owner: Option<u32>,
+        missing: Missing,
+        reach: Reach,
+    ) -> Result<Self, Obstacle> {
+        Ok(Self { parent: open_parent(path, owner, missing, reach)? })
+    }
+
+    /// Returns what stands there, which in a directory of all has to belong to root or the owner: whoever else put it there
+    /// could exchange it at any moment.
+    fn entry(&self) -> Result<Option<Node>, Obstacle> {
+        let node = self.parent.entry()?;
+        let strangers = node.as_ref().filter(|node| {
+            self.parent.node.is_shared() && node.uid != 0 && self.parent.owner != Some(node.uid)
+        });
+        match strangers {
+            Some(node) => Err(self.taken(&format!("something of user {}", node.uid))),
+            None => Ok(node),
         }
     }
 
-    /// Returns where the link that stands there leads.
-    fn target(&self) -> Result<PathBuf, Failure> {
-        let target = fs::readlinkat(&self.parent, &self.name, Vec::new());
-        let target = target.map_err(|error| self.unreadable(error))?;
-        Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
+    /// Returns where the link `node` leads.
+    fn target(&self, node: &Node) -> Result<PathBuf, Obstacle> {
+        node.target().map_err(|error| self.parent.failed("read", error))
     }
 
-    /// Returns the content of the file that stands there.
-    fn read(&self) -> Result<Plaintext, Failure> {
-        read_file(&self.parent, &self.name).map_err(|error| self.unreadable(error))
+    /// Returns the digest of the file that stands there by now, `None` if it has more than `limit` bytes, or is none.
+    ///
+    /// Never waits: not for the other end of a FIFO, nor until its owner gives up a lease on it, fcntl(2). If the owner has
+    /// put another file there meanwhile, nobody learns more of it than whether it is what was put there.
+    fn digest(&self, limit: u64) -> Result<Option<[u8; 32]>, Obstacle> {
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let Parent { node, name, .. } = &self.parent;
+        let digest = match fs::openat(&node.held, name, flags, Mode::empty()) {
+            Ok(file) => digest(File::from(file), limit),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => Ok(None),
+            Err(error) => Err(error.into()),
+        };
+        digest.map_err(|error| self.parent.failed("read", error))
     }
 
-    /// Returns the failure to find out what stands there.
-    fn unreadable(&self, error: impl std::fmt::Display) -> Failure {
-        Failure::path(Status::CantCreat, "read", self.path, error)
-    }
-
-    /// Returns the failure for what stands there and is not ours.
-    fn taken(&self, what: &str) -> Failure {
+    /// Returns the obstacle that something stands there which is not ours.
+    fn taken(&self, what: &str) -> Obstacle {
         let reason = format!("{what} stands there; move it away, or set another path");
-        Failure::write(self.path, reason)
+        self.parent.failed("write", reason)
     }
 
     /// Returns a name for a file beside it that is not finished: short enough for any name.
     fn temporary(&self) -> String {
-        let digest = Sha256::digest(self.name.as_bytes());
+        let digest = Sha256::digest(self.parent.name.as_bytes());
         format!(".vaultix-{}", hex(digest.get(..8).unwrap_or_default()))
     }
+
+    /// Makes a link.
+    fn put_link(
+        &self,
+        target: &Path,
+        ours: &Ours,
+        before: Option<&Trace>,
+    ) -> Result<Outcome, Obstacle> {
+        match self.entry()? {
+            None => {}
+            Some(node) if node.kind == FileType::Symlink => {
+                let old = self.target(&node)?;
+                if old == target {
+                    return Ok(Outcome::Done);
+                }
+                self.ensure_ours(&old, ours, before)?;
+            }
+            Some(node) if node.kind == FileType::RegularFile => {
+                // Not looked into where none was put: it may be anything.
+                let Some(Trace::File(digest)) = before else {
+                    return Err(self.taken("a file that is not ours"));
+                };
+                if self.digest(MAX_CIPHERTEXT)?.as_ref() != Some(digest) {
+                    return Err(self.taken("a file that is not ours"));
+                }
+            }
+            Some(_) => return Err(self.taken("something that is neither a file nor a link")),
+        }
+        let (directory, name, fresh) =
+            (&self.parent.node.held, &self.parent.name, self.temporary());
+        // By name: see above. An owner who exchanges the link before it has its name gets there what they have put there.
+        let make = || {
+            match fs::unlinkat(directory, &fresh, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error),
+            }
+            fs::symlinkat(target, directory, &fresh)?;
+            fs::renameat(directory, &fresh, directory, name)
+        };
+        make().map_err(|error| {
+            let _ = fs::unlinkat(directory, &fresh, AtFlags::empty()); // A link holds no secret.
+            self.parent.failed("write", error)
+        })?;
+        Ok(Outcome::Done)
+    }
+
+    /// Puts the plaintext itself there. A file that stands there is replaced, whatever it holds: on a disk, nothing
+    /// remembers what was put there before the last boot.
+    fn put_file(&self, task: &Task, ours: &Ours) -> Result<Outcome, Obstacle> {
+        let Task::File { ownership, allow_disk, digest, plaintext, before } = task else {
+            return Ok(Outcome::Done);
+        };
+        // Of the directory that it is written into, by the same descriptor.
+        if !allow_disk && !is_in_memory(&self.parent.node.held) {
+            return Err(self.parent.failed(
+                "write",
+                "its directory is not on ramfs or tmpfs, so the plaintext would be on a disk; let path be a link \
+                 (symlink = true), or, for a secret, set allowDisk = true",
+            ));
+        }
+        match self.entry()? {
+            None => {}
+            Some(node) if node.kind == FileType::Symlink => {
+                self.ensure_ours(&self.target(&node)?, ours, before.as_ref())?;
+            }
+            Some(node) if node.kind == FileType::RegularFile => {
+                let has = (node.uid, node.gid, node.mode);
+                // What cannot be read is replaced.
+                if has == (ownership.uid, ownership.gid, ownership.mode)
+                    && self.digest(limit(plaintext.as_ref())).ok().flatten().as_ref()
+                        == Some(digest)
+                {
+                    return Ok(Outcome::Done);
+                }
+            }
+            Some(_) => return Err(self.taken("something that is not a file")),
+        }
+        let Some(plaintext) = plaintext else { return Ok(Outcome::NeedsPlaintext) };
+        let (directory, name, fresh) =
+            (&self.parent.node.held, &self.parent.name, self.temporary());
+        // Owner, mode and content go to the file that was made, by its descriptor; only the name is given by name, see above.
+        // An owner who exchanges the file before that gets there what they have put there, and the plaintext is theirs.
+        replace_file(directory, &fresh, directory, name, plaintext, *ownership)
+            .map_err(|error| self.parent.failed("write", error))?;
+        Ok(Outcome::Done)
+    }
+
+    /// Makes sure that a link to `old` is ours to replace.
+    fn ensure_ours(&self, old: &Path, ours: &Ours, before: Option<&Trace>) -> Result<(), Obstacle> {
+        let was_put = matches!(before, Some(Trace::Link(target)) if target == old);
+        if was_put || ours.has(old) {
+            return Ok(());
+        }
+        Err(self.taken("a link that leads elsewhere"))
+    }
 }
 
-/// Makes a link.
-fn put_link(
-    spot: &Spot,
-    place: &Placement,
-    settings: &Settings,
-    before: Option<&Record>,
-) -> Result<(), Failure> {
-    let target = link_of(place, settings).join(&place.name);
-    match spot.entry()? {
-        None => {}
-        Some(FileType::Symlink) => {
-            let old = spot.target()?;
-            if old == target {
-                return Ok(());
-            }
-            if !is_ours(&old, settings) && !before.is_some_and(|before| before.is_link_to(&old)) {
-                return Err(spot.taken("a link that leads elsewhere"));
-            }
-        }
-        Some(FileType::RegularFile) => {
-            // Not looked into where none was put: it may be anything.
-            let before = before.filter(|before| !before.symlink);
-            if !before.is_some_and(|before| spot.read().is_ok_and(|it| before.is_file_of(&it))) {
-                return Err(spot.taken("a file that is not ours"));
-            }
-        }
-        Some(_) => return Err(spot.taken("something that is neither a file nor a link")),
-    }
-    let fresh = spot.temporary();
-    let make = || {
-        match fs::unlinkat(&spot.parent, &fresh, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error),
-        }
-        fs::symlinkat(&target, &spot.parent, &fresh)?;
-        fs::renameat(&spot.parent, &fresh, &spot.parent, &spot.name)
-    };
-    make().map_err(|error| {
-        let _ = fs::unlinkat(&spot.parent, &fresh, AtFlags::empty()); // A link holds no secret.
-        Failure::write(spot.path, error)
-    })
+/// Returns how much of a file is read that may hold `plaintext`.
+fn limit(plaintext: Option<&Plaintext>) -> u64 {
+    plaintext.map_or(MAX_COMPARED, |plaintext| plaintext.expose().len() as u64)
 }
 
-/// Puts the plaintext itself there. A file that stands there is replaced, whatever it holds: on a disk, nothing
-/// remembers what was put there before the last boot.
-fn put_file(
-    spot: &Spot,
-    place: &Placement,
-    plaintext: &Plaintext,
-    ownership: Ownership,
-    settings: &Settings,
-    before: Option<&Record>,
-) -> Result<(), Failure> {
-    if !place.allow_disk && !is_in_memory(&spot.parent) {
-        return Err(Failure::write(
-            spot.path,
-            "its directory is not on ramfs or tmpfs, so the plaintext would be on a disk; let path be a link \
-             (symlink = true), or, for a secret, set allowDisk = true",
-        ));
+/// Returns the digest of `file`, `None` if it has more than `limit` bytes, or is no regular file.
+fn digest(file: File, limit: u64) -> io::Result<Option<[u8; 32]>> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > limit {
+        return Ok(None);
     }
-    match spot.entry()? {
-        None => {}
-        Some(FileType::Symlink) => {
-            let old = spot.target()?;
-            if !is_ours(&old, settings) && !before.is_some_and(|before| before.is_link_to(&old)) {
-                return Err(spot.taken("a link that leads elsewhere"));
-            }
-        }
-        Some(FileType::RegularFile) => {
-            let wanted = (ownership.uid, ownership.gid, ownership.mode);
-            let has = fs::statat(&spot.parent, &spot.name, AtFlags::SYMLINK_NOFOLLOW)
-                .is_ok_and(|stat| (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777) == wanted);
-            if has && spot.read().is_ok_and(|content| content.expose() == plaintext.expose()) {
-                return Ok(());
-            }
-        }
-        Some(_) => return Err(spot.taken("something that is not a file")),
+    let mut piece = Zeroizing::new(vec![0; 64 << 10]);
+    let (mut hash, mut rest) = (Sha256::new(), file.take(limit + 1));
+    let mut size = 0;
+    loop {
+        let count = rest.read(&mut piece)?;
+        let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+        hash.update(bytes);
+        size += count as u64;
     }
-    let temporary = spot.temporary();
-    replace_file(&spot.parent, &temporary, &spot.parent, &spot.name, plaintext, ownership)
-        .map_err(|error| Failure::write(spot.path, error))
+    Ok((size <= limit).then(|| hash.finalize().into()))
 }
 
-/// Returns whether a link to `target` leads into our directories.
-fn is_ours(target: &Path, settings: &Settings) -> bool {
-    [&settings.decrypted_dir, &settings.decrypted_dir_for_user, &settings.decrypted_mount_point]
-        .iter()
-        .any(|ours| target.starts_with(ours))
+/// Opens the directory that `path` stands in, by a way that nobody but root may lead, and returns it with the last component.
+/// It can be used to look up names, and not to be read.
+pub(crate) fn open_parent_of_roots(
+    path: &Path,
+    missing: Missing,
+) -> Result<(OwnedFd, OsString), Failure> {
+    let parent = open_parent(path, Some(0), missing, Reach::All).map_err(Failure::from)?;
+    Ok((parent.node.held, parent.name))
 }

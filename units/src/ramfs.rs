@@ -14,7 +14,7 @@ use vaultix_generator::status::Status;
 use crate::failure::Failure;
 use crate::generation::Generation;
 use crate::mounts::Mounts;
-use crate::path::{Missing, ROOT, open_parent};
+use crate::path::{Missing, open_parent_of_roots};
 use crate::replace::{DIRECTORY, replace_link};
 
 /// The mounted ramfs.
@@ -22,7 +22,7 @@ pub struct Ramfs {
     /// Its root directory, by the way that can be written to.
     root: OwnedFd,
     /// The directory around it, whose lock keeps all others out: nobody but root can open it, and so hold the lock.
-    _lock: OwnedFd,
+    lock: OwnedFd,
     /// Where users see it, read-only.
     point: PathBuf,
 }
@@ -37,7 +37,24 @@ impl Ramfs {
         let Mounts { private, root } = Mounts::open(settings)?;
         fs::flock(&private, FlockOperation::LockExclusive)
             .map_err(|error| Failure::path(Status::CantCreat, "lock", PRIVATE_DIR, error))?;
-        Ok(Self { root, _lock: private, point: settings.decrypted_mount_point.clone() })
+        Ok(Self { root, lock: private, point: settings.decrypted_mount_point.clone() })
+    }
+
+    /// Does `work` without the lock, and takes it again: what may wait for a file system of a user's holds up nobody who
+    /// places a file here. Others may have placed and switched meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`] when the lock cannot be given back or taken.
+    pub fn unlocked<T>(&self, work: impl FnOnce() -> T) -> Result<T, Failure> {
+        let lock = |operation| {
+            fs::flock(&self.lock, operation)
+                .map_err(|error| Failure::path(Status::CantCreat, "lock", PRIVATE_DIR, error))
+        };
+        lock(FlockOperation::Unlock)?;
+        let result = work();
+        lock(FlockOperation::LockExclusive)?;
+        Ok(result)
     }
 
     /// Returns the number of the generation that `link` leads to, if it does and that exists.
@@ -106,7 +123,7 @@ impl Ramfs {
     pub fn point(&self, link: &Path, number: u32) -> Result<(), Failure> {
         let target = self.point.join(number.to_string());
         // The directory is held, and nobody but root can write to it or to one on the way: its names are not exchanged.
-        let (parent, name) = open_parent(link, ROOT, Missing::Make)?;
+        let (parent, name) = open_parent_of_roots(link, Missing::Make)?;
         match fs::readlinkat(&parent, &name, Vec::new()) {
             Ok(old) if old.to_bytes() == target.as_os_str().as_bytes() => return Ok(()),
             Ok(_) | Err(Errno::NOENT) => {}
@@ -126,7 +143,7 @@ impl Ramfs {
     /// [`Status::CantCreat`], with the path.
     pub fn remove_link(&self, link: &Path) -> Result<(), Failure> {
         // As in `point`. Where there is no such directory, there is no such link.
-        let Ok((parent, name)) = open_parent(link, ROOT, Missing::Fail) else { return Ok(()) };
+        let Ok((parent, name)) = open_parent_of_roots(link, Missing::Fail) else { return Ok(()) };
         let target = fs::readlinkat(&parent, &name, Vec::new());
         let ours = target.is_ok_and(|target| {
             Path::new(OsStr::from_bytes(target.to_bytes())).starts_with(&self.point)

@@ -3,13 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use pretty_assertions::assert_eq;
 use vaultix_generator::profile::{Profile, Secret, Side};
 use vaultix_units::owner::Ownership;
-use vaultix_units::path::put;
+use vaultix_units::path::{Job, Ours, Outcome, Task, Trace, queue};
 use vaultix_units::plaintext::Plaintext;
 
 /// A user who is neither root nor the owner of the secret.
@@ -57,16 +59,57 @@ fn profile(path: &Path, fields: &str) -> Profile {
     Profile::parse(&text, Side::Host).unwrap()
 }
 
-/// Puts a secret of [`OWNER`] at `path`; the reason when it is refused, without the path.
-fn try_put(path: &Path, fields: &str, plaintext: &str) -> Result<(), String> {
+/// Returns the job to put a secret of [`OWNER`] at `path`, and what is ours.
+fn job(path: &Path, fields: &str, plaintext: &str) -> (Job, Ours) {
     let profile = profile(path, fields);
     let secret: &Secret = profile.secrets.get("x").unwrap().as_ref().unwrap();
     let ownership = Ownership { uid: OWNER, gid: OWNER, mode: 0o440 };
     let plaintext = Plaintext::new(plaintext.as_bytes().to_vec());
-    put(&secret.place, &plaintext, ownership, &profile.settings, None).map_err(|failure| {
-        let parent = path.parent().unwrap().display().to_string();
-        failure.reason.replace(&parent, "DIR")
-    })
+    let (place, digest) = (&secret.place, plaintext.digest());
+    let job = Job::put(place, &profile.settings, ownership, digest, Some(plaintext), None);
+    (job.unwrap(), Ours::new(&profile.settings))
+}
+
+/// Does one job, with the real helper for what this process is not to do.
+fn perform(job: Job, ours: &Ours) -> queue::Done {
+    let program = Path::new(env!("CARGO_BIN_EXE_vaultix-decrypt"));
+    let mut done = queue::run_as(program, vec![job], ours);
+    assert_eq!(done.len(), 1);
+    done.pop().unwrap()
+}
+
+/// Puts a secret of [`OWNER`] at `path`; the reason when it is refused, without the path.
+fn try_put(path: &Path, fields: &str, plaintext: &str) -> Result<(), String> {
+    let (job, ours) = job(path, fields, plaintext);
+    match perform(job, &ours) {
+        Ok(outcome) => {
+            assert_eq!(outcome, Outcome::Done);
+            Ok(())
+        }
+        Err(failure) => {
+            let parent = path.parent().unwrap().display().to_string();
+            Err(failure.reason.replace(&parent, "DIR"))
+        }
+    }
+}
+
+/// Takes away what was put at `path`.
+fn take_away(path: &Path, trace: Trace) -> queue::Done {
+    let ours = job(Path::new("/x"), "", "").1;
+    perform(Job { path: path.to_owned(), task: Task::TakeAway(trace) }, &ours)
+}
+
+/// Makes a directory with this owner and mode.
+fn make(path: &Path, owner: u32, mode: u32) {
+    fs::create_dir(path).unwrap();
+    chown(path, Some(owner), Some(owner)).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Makes a link with this owner.
+fn link(target: impl AsRef<Path>, path: &Path, owner: u32) {
+    symlink(target, path).unwrap();
+    lchown(path, Some(owner), Some(owner)).unwrap();
 }
 
 #[test]
@@ -180,4 +223,289 @@ fn a_link_of_the_owner_leads_only_to_what_is_the_owners() {
     symlink("own", &link).unwrap();
     lchown(&link, Some(OWNER), Some(OWNER)).unwrap();
     assert_eq!(try_put(&link.join("secret"), "", "v1"), Ok(()));
+}
+
+#[test]
+fn what_others_can_write_to_is_refused_unless_it_is_sticky() {
+    let Some(directory) = directory("/dev/shm", "shared") else { return };
+    for (name, owner, mode, is_safe) in [
+        ("group", 0, 0o775, false),
+        ("all", 0, 0o757, false),
+        ("owners", OWNER, 0o775, false),
+        ("sticky", 0, 0o1777, true),
+        ("own", OWNER, 0o1777, true),
+        ("closed", OWNER, 0o700, true),
+    ] {
+        make(&directory.join(name), owner, mode);
+        for path in [directory.join(name).join("secret"), directory.join(name).join("deep/secret")]
+        {
+            let put = try_put(&path, "", "v1");
+            assert_eq!(put.is_ok(), is_safe, "{name}: {put:?}");
+            if let Err(refusal) = put {
+                assert!(refusal.contains("unsafe path transition"), "{refusal}");
+                assert!(refusal.contains("chmod go-w"), "{refusal}");
+            }
+        }
+    }
+}
+
+#[test]
+fn in_a_directory_of_all_only_roots_and_the_owners_counts() {
+    let Some(directory) = directory("/dev/shm", "sticky") else { return };
+    let tmp = directory.join("tmp");
+    make(&tmp, 0, 0o1777);
+    // A link that leads where ours does: the stranger would exchange it later.
+    link("/run/vaultix/x", &tmp.join("secret"), STRANGER);
+    let refusal = try_put(&tmp.join("secret"), "", "v1").unwrap_err();
+    assert!(refusal.contains("something of user 12345 stands there"), "{refusal}");
+    fs::write(tmp.join("file"), "v1").unwrap();
+    chown(tmp.join("file"), Some(STRANGER), Some(STRANGER)).unwrap();
+    let refusal = try_put(&tmp.join("file"), r#","symlink":false"#, "v1").unwrap_err();
+    assert!(refusal.contains("something of user 12345 stands there"), "{refusal}");
+    make(&tmp.join("theirs"), STRANGER, 0o755);
+    assert!(try_put(&tmp.join("theirs/secret"), "", "v1").is_err());
+    // A hard link to a link of root's, which anybody can make where protected_hardlinks is off.
+    make(&directory.join("roots"), 0, 0o755);
+    symlink("../roots", directory.join("honest")).unwrap();
+    fs::hard_link(directory.join("honest"), tmp.join("planted")).unwrap();
+    let refusal = try_put(&tmp.join("planted/secret"), "", "v1").unwrap_err();
+    assert!(refusal.contains("unsafe path transition"), "{refusal}");
+    assert_eq!(fs::read_dir(directory.join("roots")).unwrap().count(), 0);
+    link("/run/vaultix/x", &tmp.join("ours"), 0);
+    assert_eq!(try_put(&tmp.join("ours"), "", "v1"), Ok(()));
+}
+
+#[test]
+fn a_link_of_roots_in_a_directory_of_the_owner_counts_as_theirs() {
+    let Some(directory) = directory("/dev/shm", "renamed") else { return };
+    let (home, roots) = (directory.join("home"), directory.join("roots"));
+    make(&home, OWNER, 0o755);
+    make(&roots, 0, 0o755);
+    // Root has made it, for something else, and the owner has renamed it.
+    symlink("../roots", home.join("x")).unwrap();
+    let refusal = try_put(&home.join("x/env.sh"), "", "v1").unwrap_err();
+    assert!(refusal.contains("unsafe path transition"), "{refusal}");
+    // A way that leads up from there leads where the owner has moved it.
+    symlink("home/../roots", directory.join("up")).unwrap();
+    let refusal = try_put(&directory.join("up/env.sh"), "", "v1").unwrap_err();
+    assert!(refusal.contains("unsafe path transition"), "{refusal}");
+    assert_eq!(fs::read_dir(&roots).unwrap().count(), 0);
+}
+
+#[test]
+fn directories_made_below_one_of_the_owner_are_the_owners() {
+    let Some(directory) = directory("/dev/shm", "made") else { return };
+    let home = directory.join("home");
+    make(&home, OWNER, 0o700);
+    chown(&home, None, Some(77)).unwrap();
+    assert_eq!(try_put(&home.join("a/b/secret"), "", "v1"), Ok(()));
+    for made in ["a", "a/b"] {
+        let made = fs::metadata(home.join(made)).unwrap();
+        assert_eq!((made.uid(), made.gid(), made.mode() & 0o7777), (OWNER, 77, 0o755));
+    }
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 1, "nothing is left beside it");
+    // What a killed run has left is made good.
+    make(&home.join(".vaultix-new"), 0, 0o700);
+    make(&home.join(".vaultix-new/.vaultix-new"), 0, 0o755);
+    assert_eq!(try_put(&home.join("c/secret"), "", "v1"), Ok(()));
+    assert_eq!(fs::metadata(home.join("c")).unwrap().uid(), OWNER);
+    // Another directory of root's, which the owner has renamed, is not given away.
+    let stage = home.join(".vaultix-new");
+    make(&stage, 0, 0o700);
+    make(&stage.join(".vaultix-new"), 0, 0o755);
+    fs::write(stage.join(".vaultix-new/precious"), "").unwrap();
+    assert!(try_put(&home.join("d/secret"), "", "v1").is_err());
+    assert_eq!(fs::metadata(stage.join(".vaultix-new")).unwrap().uid(), 0);
+    fs::remove_dir_all(&stage).unwrap();
+    make(&stage, 0, 0o755);
+    assert!(try_put(&home.join("d/secret"), "", "v1").is_err(), "one that is not the stage");
+    assert_eq!(fs::metadata(&stage).unwrap().uid(), 0);
+}
+
+/// The walk as it was: two looks at each name. Puts a link at the end of the way.
+fn walk_that_looks_twice(path: &Path) -> Option<()> {
+    use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, readlinkat, statat, symlinkat};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    let root = || rustix::fs::open("/", flags, Mode::empty()).ok();
+    let names = |path: &Path| -> Vec<_> {
+        let parts = path.components().skip_while(|part| *part == std::path::Component::RootDir);
+        let mut names: Vec<_> = parts.map(|part| part.as_os_str().to_owned()).collect();
+        names.reverse();
+        names
+    };
+    let (mut here, mut is_confined) = (root()?, false);
+    let mut rest = names(path.parent()?);
+    while let Some(name) = rest.pop() {
+        let stat = statat(&here, &name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        if stat.st_uid != OWNER && (stat.st_uid != 0 || is_confined) {
+            return None;
+        }
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            is_confined |= stat.st_uid != 0;
+            let target = readlinkat(&here, &name, Vec::new()).ok()?.into_string().ok()?;
+            if target.starts_with('/') {
+                here = root()?;
+            }
+            rest.extend(names(Path::new(&target)));
+        } else {
+            here = openat(&here, &name, flags, Mode::empty()).ok()?;
+        }
+    }
+    symlinkat("/planted", &here, path.file_name()?).ok()
+}
+
+/// Runs `attempt` while the owner of a directory exchanges a link of root's in it with one of their own, until something
+/// has come into a directory of root's, or for `attempts`; returns whether something has come.
+fn does_the_exchange_work(directory: &Path, attempts: usize, attempt: impl Fn(&Path)) -> bool {
+    let (home, roots) = (directory.join("home"), directory.join("roots"));
+    make(&home, OWNER, 0o755);
+    make(&home.join("own"), OWNER, 0o755);
+    make(&roots, 0, 0o755);
+    link("own", &home.join("x"), 0);
+    link(&roots, &home.join("mine"), OWNER);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let at = fs::File::open(&home).unwrap();
+            while !is_over.load(Ordering::Relaxed) {
+                let flags = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(&at, "x", &at, "mine", flags).unwrap();
+            }
+        });
+        let mut works = false;
+        for _ in 0..attempts {
+            attempt(&home.join("x/env.sh"));
+            works = fs::read_dir(&roots).unwrap().count() > 0;
+            if works {
+                break;
+            }
+            let _ = fs::remove_file(home.join("own/env.sh"));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        works
+    })
+}
+
+#[test]
+fn an_owner_who_exchanges_links_leads_nothing_elsewhere() {
+    let Some(directory) = directory("/dev/shm", "exchange") else { return };
+    let put = |path: &Path| drop(try_put(path, "", "v1"));
+    assert!(!does_the_exchange_work(&directory, 1000, put));
+}
+
+#[test]
+fn control_the_exchange_works_on_who_looks_twice() {
+    let Some(directory) = directory("/dev/shm", "exchange-control") else { return };
+    let walk = |path: &Path| {
+        let _ = walk_that_looks_twice(path); // Where it fails, it is tried again.
+    };
+    assert!(does_the_exchange_work(&directory, 1_000_000, walk));
+}
+
+#[test]
+fn a_former_owner_makes_nothing_fail() {
+    let Some(directory) = directory("/dev/shm", "former") else { return };
+    let link_of_ours = || Trace::Link("/run/vaultix/x".into());
+    let digest = Plaintext::new(b"v1".to_vec()).digest();
+    let home = directory.join("home");
+    make(&home, OWNER, 0o755);
+    // Loops, ways through others' directories, a file for a directory, a name that is too long, nothing at all.
+    link("loop", &home.join("loop"), OWNER);
+    link("/", &home.join("away"), OWNER);
+    make(&home.join("open"), OWNER, 0o777);
+    make(&home.join("strangers"), STRANGER, 0o755);
+    fs::write(home.join("file"), "").unwrap();
+    make(&home.join("directory"), OWNER, 0o755);
+    let long = "x".repeat(300);
+    for (name, is_settled) in [
+        ("loop/x", false),
+        ("away/x", false),
+        ("open/x", false),
+        ("strangers/x", false),
+        ("file/x", true),
+        ("directory", true),
+        (&*long, true),
+        ("none/x", true),
+    ] {
+        let link = take_away(&home.join(name), link_of_ours()).unwrap();
+        assert!(matches!(link, Outcome::Done | Outcome::Settled(_)), "{name}: {link:?}");
+        let file = take_away(&home.join(name), Trace::File(digest)).unwrap();
+        assert_eq!(!matches!(file, Outcome::Stays(_)), is_settled, "{name}: {file:?}");
+    }
+    assert!(home.join("directory").is_dir());
+    // What is ours still goes.
+    link("/run/vaultix/x", &home.join("link"), 0);
+    assert_eq!(take_away(&home.join("link"), link_of_ours()).unwrap(), Outcome::Done);
+    assert!(fs::symlink_metadata(home.join("link")).is_err());
+    fs::write(home.join("ours"), "v1").unwrap();
+    assert_eq!(take_away(&home.join("ours"), Trace::File(digest)).unwrap(), Outcome::Done);
+    assert!(!home.join("ours").exists());
+    fs::write(home.join("changed"), "v2").unwrap();
+    let changed = take_away(&home.join("changed"), Trace::File(digest)).unwrap();
+    assert!(matches!(changed, Outcome::Settled(_)), "{changed:?}");
+    assert!(home.join("changed").exists());
+}
+
+#[test]
+fn a_plaintext_is_asked_for_where_it_is_needed_alone() {
+    let Some(directory) = directory("/dev/shm", "needed") else { return };
+    let path = directory.join("secret");
+    let without = || {
+        let (mut job, ours) = job(&path, r#","symlink":false"#, "v1");
+        let Task::File { plaintext, .. } = &mut job.task else { unreachable!() };
+        *plaintext = None;
+        perform(job, &ours).unwrap()
+    };
+    assert_eq!(without(), Outcome::NeedsPlaintext, "nothing is there");
+    assert_eq!(fs::read_dir(&*directory).unwrap().count(), 0);
+    assert_eq!(try_put(&path, r#","symlink":false"#, "v1"), Ok(()));
+    assert_eq!(without(), Outcome::Done, "it is there");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    assert_eq!(without(), Outcome::NeedsPlaintext, "with another mode");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
+    fs::write(&path, "v2").unwrap();
+    assert_eq!(without(), Outcome::NeedsPlaintext, "with another content");
+    // As large as the owner likes.
+    fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    assert_eq!(without(), Outcome::NeedsPlaintext, "very large");
+    assert_eq!(try_put(&path, r#","symlink":false"#, "v1"), Ok(()));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "v1");
+}
+
+/// A program that opens the file of its argument, takes a lease on it, says so, and holds it until its standard input ends.
+const LEASE: &str = "use Fcntl; $| = 1; $SIG{IO} = 'IGNORE'; open(my $file, '<', $ARGV[0]) or die;\n\
+    fcntl($file, 1024, F_WRLCK) or die 'no lease'; print qq(held\n); <STDIN>;";
+
+#[test]
+fn a_lease_on_what_is_there_holds_nobody_up() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+    let Some(directory) = directory("/dev/shm", "lease") else { return };
+    let path = directory.join("secret");
+    for is_taken_away in [false, true] {
+        assert_eq!(try_put(&path, r#","symlink":false"#, "v1"), Ok(()));
+        let mut holder = Command::new("perl")
+            .args(["-e", LEASE])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "held\n");
+        let inode = || fs::symlink_metadata(&path).unwrap().ino();
+        let before = inode();
+        if is_taken_away {
+            let digest = Plaintext::new(b"v1".to_vec()).digest();
+            let left = take_away(&path, Trace::File(digest)).unwrap();
+            assert!(matches!(left, Outcome::Stays(_)), "{left:?}");
+            assert_eq!(inode(), before);
+        } else {
+            assert_eq!(try_put(&path, r#","symlink":false"#, "v1"), Ok(()));
+            assert_ne!(inode(), before, "it was written anew");
+        }
+        drop(holder.stdin.take());
+        holder.wait().unwrap();
+    }
 }

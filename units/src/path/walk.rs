@@ -1,28 +1,33 @@
 //! path → the directory that it stands in, by a way that nobody else could have laid.
+//!
+//! Each component is looked up once. What was found is held by a descriptor, and all that is asked, is asked of that:
+//! whoever exchanges a name afterwards exchanges one that is not used again.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, FileType, Mode, Stat};
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, StatxFlags, Uid};
 use rustix::io::Errno;
 use vaultix_generator::status::Status;
 
+use super::mount::{self, Mount};
 use crate::failure::Failure;
 use crate::replace::DIRECTORY;
 
-/// Stands for every owner, where nothing is put.
-pub(super) const ANYONE: u32 = u32::MAX;
-/// Owner of what nobody but root may lead.
-pub(crate) const ROOT: u32 = 0;
-
 /// Links followed on the way to one path, as in the kernel.
 const MAX_LINKS: u32 = 40;
-
 /// Mode of directories made on the way.
 const PARENT: Mode = Mode::from_raw_mode(0o755);
+/// A directory that only root may enter, beside one that is made for an owner.
+const STAGE: &str = ".vaultix-new";
+/// Who may write besides the owner.
+const SHARED: u32 = 0o022;
+/// How a component is held: without being opened, which asks no file system and no holder of a lease.
+const HELD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// What to do when a directory on the way does not exist.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,35 +38,234 @@ pub(crate) enum Missing {
     Fail,
 }
 
-/// Opens the directory that `path` stands in, and returns it with the last component.
+/// How far this process goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To what belongs to root on a file system of this kernel: nobody without rights can make it wait there.
+    Roots,
+    /// Everywhere: it can be given up.
+    All,
+}
+
+/// Why a path was not reached.
+pub(super) enum Obstacle {
+    /// It leads beyond [`Reach::Roots`].
+    Beyond,
+    /// A directory on the way does not exist, or is none.
+    Absent(Failure),
+    /// Somebody without rights may have laid it.
+    Theirs(Failure),
+    /// The system's own reason, in directories of root's.
+    Failed(Failure),
+}
+
+impl From<Obstacle> for Failure {
+    fn from(obstacle: Obstacle) -> Self {
+        match obstacle {
+            Obstacle::Beyond => Self::new(Status::Software, "it was not looked at"),
+            Obstacle::Absent(failure) | Obstacle::Theirs(failure) | Obstacle::Failed(failure) => {
+                failure
+            }
+        }
+    }
+}
+
+/// What a name stood for when it was looked up.
+pub(super) struct Node {
+    /// Holds it.
+    pub(super) held: OwnedFd,
+    /// What kind of thing it is.
+    pub(super) kind: FileType,
+    /// Its owner.
+    pub(super) uid: u32,
+    /// Its group.
+    pub(super) gid: u32,
+    /// Its permission bits.
+    pub(super) mode: u32,
+    /// The mount that it is on.
+    mount: u64,
+    /// Whether its file system is one of this kernel.
+    is_local: bool,
+}
+
+/// Why a name could not be looked up.
+enum Trouble {
+    /// It leads beyond [`Reach::Roots`].
+    Beyond,
+    /// It is on a file system that this user has mounted.
+    OfUser(u32),
+    /// The system's own reason.
+    System(io::Error),
+}
+
+impl From<Errno> for Trouble {
+    fn from(error: Errno) -> Self {
+        Self::System(error.into())
+    }
+}
+
+impl Node {
+    /// Opens the root directory.
+    fn root() -> Result<Self, Errno> {
+        Self::of(fs::open("/", HELD | OFlags::DIRECTORY, Mode::empty())?)
+    }
+
+    /// Returns what `held` is, as far as the kernel knows without asking a file system.
+    fn of(held: OwnedFd) -> Result<Self, Errno> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let stat = fs::statx(&held, "", flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
+        if stat.stx_mask & StatxFlags::MNT_ID.bits() == 0 {
+            return Err(Errno::NOSYS); // Before Linux 5.8.
+        }
+        let mode = u32::from(stat.stx_mode);
+        Ok(Self {
+            held,
+            kind: FileType::from_raw_mode(mode),
+            uid: stat.stx_uid,
+            gid: stat.stx_gid,
+            mode: mode & 0o7777,
+            mount: stat.stx_mnt_id,
+            is_local: true,
+        })
+    }
+
+    /// Looks up `name` in this directory, `None` if there is nothing.
+    fn find(&self, name: &OsStr, reach: Reach) -> Result<Option<Self>, Trouble> {
+        let mut flags = HELD;
+        loop {
+            let held = match fs::openat(&self.held, name, flags, Mode::empty()) {
+                Ok(held) => held,
+                Err(Errno::NOENT | Errno::NAMETOOLONG) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let mut node = Self::of(held)?;
+            node.is_local = self.is_local;
+            if node.mount != self.mount {
+                // What one may wait for is not asked anything before it is known what it is.
+                match mount::kind(node.mount).map_err(Trouble::System)? {
+                    Mount::OfUser(user) => return Err(Trouble::OfUser(user)),
+                    Mount::Local => node.is_local = true,
+                    Mount::Automount | Mount::Remote if reach == Reach::Roots => {
+                        return Err(Trouble::Beyond);
+                    }
+                    Mount::Automount if !flags.contains(OFlags::DIRECTORY) => {
+                        // With this, what is to come is waited for, and then looked up.
+                        flags |= OFlags::DIRECTORY;
+                        continue;
+                    }
+                    Mount::Automount | Mount::Remote => node.is_local = false,
+                }
+            }
+            if !node.is_local {
+                let stat = fs::fstat(&node.held)?;
+                (node.kind, node.uid, node.gid, node.mode) = (
+                    FileType::from_raw_mode(stat.st_mode),
+                    stat.st_uid,
+                    stat.st_gid,
+                    stat.st_mode & 0o7777,
+                );
+            }
+            if reach == Reach::Roots && node.uid != 0 {
+                return Err(Trouble::Beyond);
+            }
+            return Ok(Some(node));
+        }
+    }
+
+    /// Returns whether others than its owner may make something in this directory.
+    pub(super) fn is_shared(&self) -> bool {
+        self.mode & SHARED != 0
+    }
+
+    /// Returns whether others may also exchange what is not theirs in it.
+    fn is_open(&self) -> bool {
+        self.is_shared() && self.mode & 0o1000 == 0
+    }
+
+    /// Returns where this link leads.
+    pub(super) fn target(&self) -> Result<PathBuf, Errno> {
+        let target = fs::readlinkat(&self.held, "", Vec::new())?;
+        Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
+    }
+}
+
+/// The directory that a path stands in.
+pub(super) struct Parent {
+    /// It.
+    pub(super) node: Node,
+    /// The last component of the path.
+    pub(super) name: OsString,
+    /// Whether somebody without rights may have laid the way.
+    pub(super) is_theirs: bool,
+    /// Whose way it is besides root's; `None` if it is root's alone.
+    pub(super) owner: Option<u32>,
+    /// The path, for errors.
+    path: PathBuf,
+    /// How far this process goes.
+    reach: Reach,
+}
+
+impl Parent {
+    /// Returns what stands at the path, `None` if there is nothing.
+    pub(super) fn entry(&self) -> Result<Option<Node>, Obstacle> {
+        let found = self.node.find(&self.name, self.reach);
+        found.map_err(|trouble| obstacle(trouble, &self.path, &self.path, self.is_theirs))
+    }
+
+    /// Returns the obstacle to do something at the path.
+    pub(super) fn failed(&self, verb: &str, error: impl Display) -> Obstacle {
+        let failure = Failure::path(Status::CantCreat, verb, &self.path, error);
+        if self.is_theirs { Obstacle::Theirs(failure) } else { Obstacle::Failed(failure) }
+    }
+}
+
+/// Returns the obstacle that `trouble` with `at` is on the way to `path`.
+fn obstacle(trouble: Trouble, path: &Path, at: &Path, is_theirs: bool) -> Obstacle {
+    let failure = match trouble {
+        Trouble::Beyond => return Obstacle::Beyond,
+        Trouble::OfUser(user) => {
+            let reason = format!(
+                "unsafe path transition: {} is on a file system that user {user} has mounted (FUSE), who could lead \
+                 the secret elsewhere; unmount it, or set another path",
+                at.display()
+            );
+            return Obstacle::Theirs(Failure::write(path, reason));
+        }
+        Trouble::System(error) => Failure::path(Status::CantCreat, "open", at, error),
+    };
+    if is_theirs { Obstacle::Theirs(failure) } else { Obstacle::Failed(failure) }
+}
+
+/// Opens the directory that `path` stands in.
 ///
-/// Each directory and link on the way must belong to root or to `owner`, who may read the plaintext anyway:
-/// anyone else could have planted it and be shown the plaintext, or have root write where they may not. For the
-/// same reason a link of `owner` may lead only to what is `owner`'s, too. systemd-tmpfiles(8) calls the rest
-/// unsafe path transitions.
-pub(crate) fn open_parent(
+/// Each directory and link on the way must belong to root or to `owner`, who may read the plaintext anyway: anyone else
+/// could have planted it and be shown the plaintext, or have root write where they may not. For the same reason a link
+/// of `owner`'s may lead only to what is `owner`'s, too, and no directory may be one in which somebody else could
+/// exchange what is next. systemd-tmpfiles(8) calls the rest unsafe path transitions. Where nothing is put, `owner` may
+/// be left open: then it is the first who is not root.
+pub(super) fn open_parent(
     path: &Path,
-    owner: u32,
+    owner: Option<u32>,
     missing: Missing,
-) -> Result<(OwnedFd, OsString), Failure> {
-    let nameless = || Failure::write(path, "it is the root directory");
+    reach: Reach,
+) -> Result<Parent, Obstacle> {
+    let nameless = || Obstacle::Failed(Failure::write(path, "it is the root directory"));
     let name = path.file_name().ok_or_else(nameless)?.to_owned();
     let mut rest = components(path.parent().unwrap_or(Path::new("/")));
-    let mut walk = Walk::new(path, owner)?;
+    let mut walk = Walk::new(path, owner, reach)?;
     while let Some(component) = rest.pop() {
         if component == ".." {
             walk.leave()?;
             continue;
         }
-        if missing == Missing::Make {
-            walk.make(&component)?;
-        }
-        match walk.look(&component)? {
-            Some(link) => rest.extend(components(&walk.follow(&component, &link)?)),
-            None => walk.enter(&component)?,
+        let node = walk.look(&component, missing)?;
+        match node.kind {
+            FileType::Symlink => rest.extend(components(&walk.follow(&component, &node)?)),
+            FileType::Directory => walk.enter(&component, node)?,
+            _ => return Err(Obstacle::Absent(walk.failure("open", &component, Errno::NOTDIR))),
         }
     }
-    walk.end().map(|directory| (directory, name))
+    walk.end(name)
 }
 
 /// A walk from the root directory, one component at a time.
@@ -69,106 +273,234 @@ struct Walk<'a> {
     /// Where it shall end, for errors.
     path: &'a Path,
     /// Whose way it may be besides root's.
-    owner: u32,
+    owner: Option<u32>,
+    /// How far this process goes.
+    reach: Reach,
     /// Where it is.
-    directory: OwnedFd,
+    here: Node,
     /// The path of that.
     shown: PathBuf,
-    /// Whether a link of the owner was followed: the rest must be the owner's.
-    confined: bool,
+    /// Whether it has been in a directory of the owner's. What stands there may be root's by its inode and still stand
+    /// there by the owner's will, who can rename it, or make a hard link to a link.
+    is_theirs: bool,
+    /// Whether a link was followed there, or one of the owner's: the rest must be the owner's.
+    is_confined: bool,
     /// How many links were followed.
     links: u32,
 }
 
 impl<'a> Walk<'a> {
     /// Starts at the root directory.
-    fn new(path: &'a Path, owner: u32) -> Result<Self, Failure> {
-        let directory = root().map_err(|error| Failure::write(path, error))?;
-        Ok(Self { path, owner, directory, shown: "/".into(), confined: false, links: 0 })
+    fn new(path: &'a Path, owner: Option<u32>, reach: Reach) -> Result<Self, Obstacle> {
+        let here = root(path)?;
+        let shown = PathBuf::from("/");
+        let mut walk = Self {
+            path,
+            owner,
+            reach,
+            here,
+            shown,
+            is_theirs: false,
+            is_confined: false,
+            links: 0,
+        };
+        walk.ensure_closed()?;
+        walk.is_theirs = walk.here.uid != 0;
+        Ok(walk)
     }
 
     /// Goes one directory up.
-    fn leave(&mut self) -> Result<(), Failure> {
-        self.directory = fs::openat(&self.directory, "..", DIRECTORY, Mode::empty())
-            .map_err(|error| Failure::write(self.path, error))?;
+    fn leave(&mut self) -> Result<(), Obstacle> {
+        // The owner may have moved the directory, and with it what is above it.
+        self.is_confined |= self.is_theirs;
+        let Some(above) = self
+            .here
+            .find(OsStr::new(".."), self.reach)
+            .map_err(|trouble| obstacle(trouble, self.path, &self.shown, self.is_theirs))?
+        else {
+            return Err(Obstacle::Absent(Failure::write(self.path, Errno::NOENT)));
+        };
         self.shown.pop();
-        Ok(())
+        self.ensure_admitted(OsStr::new("."), &above)?;
+        self.here = above;
+        self.ensure_closed()
     }
 
-    /// Makes the directory `component` where it is missing, unless a link of the owner has led here.
-    fn make(&self, component: &OsStr) -> Result<(), Failure> {
-        let stat = fs::statat(&self.directory, component, AtFlags::SYMLINK_NOFOLLOW);
-        if self.confined || !matches!(stat, Err(Errno::NOENT)) {
+    /// Looks up `component`, and makes it where it is missing; unless a link of the owner's has led here.
+    fn look(&mut self, component: &OsStr, missing: Missing) -> Result<Node, Obstacle> {
+        let mut node = self.find(component)?;
+        if node.is_none() && missing == Missing::Make && !self.is_confined {
+            self.make(component)?;
+            node = self.find(component)?;
+        }
+        let node =
+            node.ok_or_else(|| Obstacle::Absent(self.failure("open", component, Errno::NOENT)))?;
+        self.ensure_admitted(component, &node)?;
+        Ok(node)
+    }
+
+    /// Looks up `component`.
+    fn find(&self, component: &OsStr) -> Result<Option<Node>, Obstacle> {
+        let at = || self.shown.join(component);
+        let found = self.here.find(component, self.reach);
+        found.map_err(|trouble| obstacle(trouble, self.path, &at(), self.is_theirs))
+    }
+
+    /// Makes sure that what `component` stands for is root's or the owner's.
+    fn ensure_admitted(&mut self, component: &OsStr, node: &Node) -> Result<(), Obstacle> {
+        if self.owner.is_none() && node.uid != 0 {
+            self.owner = Some(node.uid);
+        }
+        let is_owners = self.owner == Some(node.uid);
+        if is_owners || (node.uid == 0 && !self.is_confined) {
             return Ok(());
         }
-        match fs::mkdirat(&self.directory, component, PARENT) {
-            Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(error) => Err(self.failure("create", component, error)),
+        Err(self.unsafe_at(
+            component,
+            &format!(
+                "belongs to user {}, who could lead the secret elsewhere; it must belong to {}",
+                node.uid,
+                if self.is_confined { "the secret's owner" } else { "root or the secret's owner" },
+            ),
+        ))
+    }
+
+    /// Makes sure that nobody but root and its owner can exchange what is in the directory where it is.
+    fn ensure_closed(&self) -> Result<(), Obstacle> {
+        if !self.here.is_open() {
+            return Ok(());
+        }
+        let here = self.shown.display();
+        Err(self.unsafe_at(
+            OsStr::new("."),
+            &format!(
+                "can be written to by its group or by all, who could lead the secret elsewhere; forbid that: chmod \
+                 go-w {here}"
+            ),
+        ))
+    }
+
+    /// Makes the directory `component`.
+    ///
+    /// In a directory of root's nobody else can exchange it before it is looked up; in a sticky one of all, somebody may
+    /// have made it before, to whom it belongs then.
+    fn make(&self, component: &OsStr) -> Result<(), Obstacle> {
+        let made = match self.owner.filter(|_| self.is_theirs) {
+            Some(owner) => self.make_for(component, owner),
+            None => fs::mkdirat(&self.here.held, component, PARENT).map_err(Trouble::from),
+        };
+        match made {
+            Ok(()) => Ok(()),
+            Err(Trouble::System(error)) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(Trouble::System(error)) => Err(self.failed("create", component, error)),
+            Err(trouble) => {
+                Err(obstacle(trouble, self.path, &self.shown.join(component), self.is_theirs))
+            }
         }
     }
 
-    /// Makes sure that `component` is safe; returns what stat(2) says of it if it is a link.
-    fn look(&self, component: &OsStr) -> Result<Option<Stat>, Failure> {
-        let stat = fs::statat(&self.directory, component, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|error| self.failure("open", component, error))?;
-        let is_owners = self.owner == ANYONE || stat.st_uid == self.owner;
-        if !is_owners && (stat.st_uid != 0 || self.confined) {
-            return Err(Failure::write(
-                self.path,
-                format!(
-                    "unsafe path transition: {} belongs to user {}, who could lead the secret elsewhere; it must \
-                     belong to {}",
-                    self.shown.join(component).display(),
-                    stat.st_uid,
-                    if self.confined { "the secret's owner" } else { "root or the secret's owner" },
-                ),
-            ));
+    /// Makes the directory `component` of `owner`, who may exchange all names in the directory where it is.
+    ///
+    /// So it is given away while it is where only root may enter, and what is given away is what root has made there: if
+    /// the owner has put another directory of root's in the place of the stage, that has nothing of this name, or it is
+    /// left alone.
+    fn make_for(&self, component: &OsStr, owner: u32) -> Result<(), Trouble> {
+        let here = &self.here.held;
+        match fs::mkdirat(here, STAGE, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
         }
-        let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-        Ok(is_link.then_some(stat))
+        let stage = self.here.find(OsStr::new(STAGE), self.reach)?;
+        let stage = stage
+            .filter(|it| it.kind == FileType::Directory && (it.uid, it.mode & 0o077) == (0, 0));
+        let Some(stage) = stage.map(|stage| stage.held) else {
+            let reason = format!("{STAGE} stands beside it, and is not ours");
+            return Err(Trouble::System(io::Error::other(reason)));
+        };
+        let made = || {
+            // Of a program that was killed. One with something in it is none of ours.
+            let _ = fs::unlinkat(&stage, STAGE, AtFlags::REMOVEDIR);
+            fs::mkdirat(&stage, STAGE, PARENT)?;
+            let fresh = fs::openat(&stage, STAGE, DIRECTORY, Mode::empty())?;
+            fs::fchown(&fresh, Some(Uid::from_raw(owner)), Some(Gid::from_raw(self.here.gid)))?;
+            // Over an empty directory at the most, which the owner has made meanwhile.
+            fs::renameat(&stage, STAGE, here, component)
+        };
+        let result = made();
+        // The last is what the owner has put there meanwhile, if that is empty; they could do so themselves.
+        let _ = fs::unlinkat(&stage, STAGE, AtFlags::REMOVEDIR);
+        let _ = fs::unlinkat(here, STAGE, AtFlags::REMOVEDIR);
+        Ok(result?)
     }
 
-    /// Follows the link `component`: returns where it leads, from the directory where the walk is then.
-    fn follow(&mut self, component: &OsStr, link: &Stat) -> Result<PathBuf, Failure> {
+    /// Follows the link `component`, which is `node`: returns where it leads, from the directory where the walk is then.
+    fn follow(&mut self, component: &OsStr, node: &Node) -> Result<PathBuf, Obstacle> {
         self.links += 1;
         if self.links > MAX_LINKS {
-            return Err(Failure::write(self.path, Errno::LOOP));
+            return Err(self.fail(Failure::write(self.path, Errno::LOOP)));
         }
-        self.confined |= link.st_uid != 0 && self.owner != ANYONE;
-        let target = fs::readlinkat(&self.directory, component, Vec::new())
-            .map_err(|error| self.failure("read", component, error))?;
-        let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+        // Not only by renaming can one stand here: without protected_hardlinks, proc_sys_fs(5), by a hard link, too.
+        if self.here.is_shared() {
+            return Err(self.unsafe_at(
+                component,
+                "is a link in a directory that all can write to, who could lead the secret elsewhere; set another path",
+            ));
+        }
+        self.is_confined |= self.is_theirs || node.uid != 0;
+        let target = node.target().map_err(|error| self.failed("read", component, error))?;
         if target.is_absolute() {
-            self.directory = root().map_err(|error| Failure::write(self.path, error))?;
+            self.here = root(self.path)?;
             self.shown = PathBuf::from("/");
         }
         Ok(target)
     }
 
-    /// Enters the directory `component`.
-    fn enter(&mut self, component: &OsStr) -> Result<(), Failure> {
-        self.directory = fs::openat(&self.directory, component, DIRECTORY, Mode::empty())
-            .map_err(|error| self.failure("open", component, error))?;
+    /// Enters the directory `component`, which is `node`.
+    fn enter(&mut self, component: &OsStr, node: Node) -> Result<(), Obstacle> {
+        self.is_theirs |= node.uid != 0;
+        self.here = node;
         self.shown.push(component);
-        Ok(())
+        self.ensure_closed()
     }
 
     /// Ends where it is.
-    fn end(self) -> Result<OwnedFd, Failure> {
+    fn end(self, name: OsString) -> Result<Parent, Obstacle> {
         // `..` and `/` at the end of a link lead somewhere that was not looked at.
-        let is_owners =
-            |directory: &OwnedFd| fs::fstat(directory).is_ok_and(|stat| stat.st_uid == self.owner);
-        if self.confined && !is_owners(&self.directory) {
-            return Err(Failure::write(
+        if self.is_confined && self.owner != Some(self.here.uid) {
+            return Err(Obstacle::Theirs(Failure::write(
                 self.path,
                 format!(
                     "unsafe path transition: a link on the way leads to {}, which does not belong to the secret's \
                      owner",
                     self.shown.display()
                 ),
-            ));
+            )));
         }
-        Ok(self.directory)
+        Ok(Parent {
+            is_theirs: self.is_theirs || self.here.is_shared(),
+            owner: self.owner,
+            path: self.path.to_owned(),
+            reach: self.reach,
+            node: self.here,
+            name,
+        })
+    }
+
+    /// Returns the obstacle that `component` is not safe, because of `why`.
+    fn unsafe_at(&self, component: &OsStr, why: &str) -> Obstacle {
+        let at = if component == "." { self.shown.clone() } else { self.shown.join(component) };
+        let reason = format!("unsafe path transition: {} {why}", at.display());
+        Obstacle::Theirs(Failure::write(self.path, reason))
+    }
+
+    /// Returns the obstacle to do something with `component`.
+    fn failed(&self, verb: &str, component: &OsStr, error: impl Display) -> Obstacle {
+        self.fail(self.failure(verb, component, error))
+    }
+
+    /// Returns the obstacle that `failure` is here.
+    fn fail(&self, failure: Failure) -> Obstacle {
+        if self.is_theirs { Obstacle::Theirs(failure) } else { Obstacle::Failed(failure) }
     }
 
     /// Returns the failure to do something with `component`.
@@ -177,9 +509,9 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Opens the root directory.
-fn root() -> Result<OwnedFd, Errno> {
-    fs::open("/", DIRECTORY, Mode::empty())
+/// Opens the root directory, on the way to `path`.
+fn root(path: &Path) -> Result<Node, Obstacle> {
+    Node::root().map_err(|error| Obstacle::Failed(Failure::write(path, error)))
 }
 
 /// Returns the components of `path`, the last one first.
