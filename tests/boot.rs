@@ -57,6 +57,10 @@ mod load;
 #[path = "boot/path.rs"]
 mod path;
 
+/// What an owner can do on the way to a path.
+#[path = "boot/owner.rs"]
+mod owner;
+
 /// What `nix/profile.nix` writes, unchanged.
 #[path = "boot/nix.rs"]
 mod nix;
@@ -135,6 +139,8 @@ on_both! {
     switch::a_consumer_that_fails,
     path::paths_of_their_own,
     path::nothing_stays_where_it_no_longer_belongs,
+    owner::exchanged_links_lead_nowhere,
+    owner::who_does_not_answer_waits_alone,
     life::a_late_key_is_enough,
     life::only_the_missing_key_is_waited_for,
     life::a_key_is_late_for_a_switch,
@@ -174,6 +180,11 @@ mod controls {
     #[test]
     fn a_leak_is_seen() {
         crate::support::run_on(System::Bookworm, crate::traces::a_leak_is_seen);
+    }
+
+    #[test]
+    fn exchanged_links_led_to_root() {
+        crate::support::run_on(System::Bookworm, crate::owner::exchanged_links_led_to_root);
     }
 
     #[test]
