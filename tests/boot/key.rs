@@ -98,7 +98,11 @@ pub fn each_key_is_tried(system: System) {
         ("absent", &["/nowhere/host_key: No such file"]),
         (
             "mount",
-            &["/persist/ssh/host_key", "/persist is not mounted", "systemctl status persist.mount"],
+            &[
+                "/persist/ssh/host_key",
+                "/persist is not mounted",
+                "systemctl status 'persist.mount'",
+            ],
         ),
         ("another", &["for the key in settings.hostPubkey", &theirs, RIGHT, &third]),
         ("rsa", &["none of settings.hostKeys", RIGHT, "ssh-rsa"]),
