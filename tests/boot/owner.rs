@@ -110,7 +110,7 @@ pub fn who_does_not_answer_waits_alone(system: System) {
     elsewhere(&host, &mut profile);
     host.next("two", &profile);
     let boot = host.run(
-        r#"
+        r"
         mkdir -m 0777 /run/tries
         mkdir /mnt/silent /mnt/users
         perl /etc/silent.pl /mnt/silent 0 /run/tries/silent 2>/out/silent.said &
@@ -136,7 +136,7 @@ pub fn who_does_not_answer_waits_alone(system: System) {
         settle
         note noted find /run/vaultix.private/ramfs -path '*/gone/*'
         note four switch_to three
-        "#,
+        ",
     );
     assert_eq!(boot.text("former"), "/run/vaultix/former");
     assert_eq!(boot.status("two"), 4, "{}", boot.text("two"));
