@@ -1,4 +1,4 @@
-//! a list of byte strings ⇄ bytes on a pipe between two processes of one program.
+//! a list of byte strings ↔ bytes on a pipe between two processes of one program.
 
 use std::io::{self, Read, Write};
 
