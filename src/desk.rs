@@ -131,7 +131,9 @@ pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<V
     }
     let Some(path) = settings.identity(root) else { return Ok(Vec::new()) };
     let path = flake::shown(&path);
-    if path.metadata().is_ok_and(|found| !found.is_file()) {
+    // A key in the place of its path is refused where it would be read, with other words.
+    let is_key = private::is_private(&path.to_string_lossy());
+    if !is_key && path.metadata().is_ok_and(|found| !found.is_file()) {
         let what = format!("cannot use the identity file {}", path.display());
         return Err(Error::new(Exit::NoPermission, what)
             .because("the flake names it, and it is not a regular file")
