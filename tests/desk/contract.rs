@@ -87,11 +87,11 @@ fn deciding_files_do_nothing() {
         "units/src/header.rs",
         "src/cli.rs",
         "src/error.rs",
-        "src/generate/plan.rs",
-        "src/generate/public.rs",
-        "src/generate/ssh.rs",
-        "src/identity.rs",
-        "src/plan.rs",
+        "src/commands/generate/plan.rs",
+        "src/commands/generate/public.rs",
+        "src/commands/generate/ssh.rs",
+        "src/keys/identity.rs",
+        "src/cache/plan.rs",
     ] {
         let text = text(path);
         for module in ["std::fs", "std::process", "std::env", "std::net"] {

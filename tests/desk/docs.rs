@@ -6,10 +6,7 @@ use std::path::Path;
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 use pretty_assertions::assert_eq;
-
-#[expect(dead_code, reason = "only described here, not used")]
-#[path = "../../src/cli.rs"]
-mod cli;
+use vaultix::cli;
 
 /// Checks the file `path`, or writes it with `BLESS=1`.
 fn check(path: &str, now: &str) {

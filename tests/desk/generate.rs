@@ -89,7 +89,7 @@ fn passwords_have_their_length_and_alphabet() {
         let is_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         assert_eq!((text.len(), is_hex), (length, true));
     }
-    let words = include_str!("../../src/generate/words.txt");
+    let words = include_str!("../../src/commands/generate/words.txt");
     for (id, count) in [("p", 8), ("p2", 3)] {
         let text = open(&desk, id);
         assert_eq!(text.split('-').count(), count, "{text}");

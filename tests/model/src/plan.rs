@@ -2,13 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use vaultix::plan::{self as product, Entry, Listing, Plan, Target, Want};
+
 use crate::draw::Draw;
-
-use product::{Entry, Listing, Plan, Target, Want};
-
-// The command is no library, and this file of it needs nothing but std.
-#[path = "../../../src/plan.rs"]
-mod product;
 
 /// What the plan is made from.
 struct Cache {

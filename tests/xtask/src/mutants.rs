@@ -27,21 +27,21 @@ const FILES: [(&str, &[&str]); 3] = [
     (
         "vaultix",
         &[
-            "generate/plan",
-            "identity",
-            "import/agenix",
-            "import/name",
-            "import/plan",
-            "import/snippet",
-            "import/sops/lines",
-            "import/sops/tree",
-            "import/sops/value",
-            "need",
-            "pick/key",
-            "pick/menu",
-            "plan",
-            "recipient",
-            "source",
+            "commands/generate/plan",
+            "keys/identity",
+            "commands/import/agenix",
+            "commands/import/name",
+            "commands/import/plan",
+            "commands/import/snippet",
+            "commands/import/sops/lines",
+            "commands/import/sops/tree",
+            "commands/import/sops/value",
+            "cache/need",
+            "terminal/menu/key",
+            "terminal/menu",
+            "cache/plan",
+            "keys/recipient",
+            "files/source",
         ],
     ),
 ];
@@ -95,7 +95,7 @@ fn mutate(sh: &Shell, notes: &Path, package: &str, files: &[&str]) -> Result<()>
         let files =
             files.iter().flat_map(|file| ["--file".to_owned(), format!("{folder}/{file}.rs")]);
         // Only what needs no installed product: not the desk's and the boots' binaries, which are at the root.
-        let only = if tests == "vaultix" { &["--bins"][..] } else { &["--lib", "--tests"] };
+        let only = if tests == "vaultix" { &["--lib"][..] } else { &["--lib", "--tests"] };
         let only = only.iter().flat_map(|which| ["--cargo-arg", which]);
         let command = cmd!(
             sh,

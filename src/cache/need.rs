@@ -1,0 +1,186 @@
+//! profiles → what their hosts need, and what cannot be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use vaultix_generator::profile::Profile;
+use vaultix_generator::{escape, private};
+
+use crate::cache::plan::{Entry, Target, Want};
+use crate::cache::store;
+use crate::cli::Renc;
+use crate::error::{Error, Exit};
+use crate::files::source;
+use crate::keys::recipient::{self, Shared};
+
+/// What failed so far, while the rest goes on.
+#[derive(Default)]
+pub struct Faults {
+    /// For the user.
+    pub errors: Vec<Error>,
+    /// Hosts that did not get all they need.
+    pub hosts: BTreeSet<String>,
+}
+
+impl Faults {
+    /// Adds `error`, because of which `targets` are not made.
+    pub fn add(&mut self, error: Error, targets: &[Target]) {
+        self.errors.push(error);
+        self.hosts.extend(targets.iter().map(|target| target.entry.host.clone()));
+    }
+
+    /// Adds `error`, because of which `target` is not made.
+    pub fn add_one(&mut self, error: Error, target: &Target) {
+        let targets = std::slice::from_ref(target);
+        self.add(of_targets(error, targets), targets);
+    }
+}
+
+/// What the hosts need.
+pub struct Need {
+    /// Recipients by host, of all hosts that were chosen; `None` where it cannot be used.
+    pub hosts: BTreeMap<String, Option<Shared>>,
+    /// The files of the cache that they need.
+    pub wanted: BTreeMap<Entry, Want>,
+    /// SHA-256 of each source.
+    pub digests: BTreeMap<PathBuf, String>,
+    /// Hosts of which every file is known: what else lies in their directories is stale.
+    pub settled: BTreeSet<String>,
+}
+
+impl Need {
+    /// Works out what the hosts of `profiles` need, and adds to `faults` what cannot be told.
+    pub fn of(profiles: &[Profile], args: &Renc, faults: &mut Faults) -> Self {
+        let sources: BTreeSet<&PathBuf> = profiles
+            .iter()
+            .flat_map(|profile| &profile.secrets)
+            .filter(|(id, _)| is_asked(args, id))
+            .filter_map(|(_, secret)| Some(&secret.as_ref().ok()?.ciphertext))
+            .collect();
+        let read: Vec<_> =
+            sources.into_par_iter().map(|path| (path.clone(), source::digest(path))).collect();
+        let mut digests = BTreeMap::new();
+        for (path, outcome) in read {
+            match outcome {
+                Ok(digest) => {
+                    digests.insert(path, digest);
+                }
+                Err(error) => {
+                    let error = with_fix(error, profiles, &path);
+                    let ids = users(profiles, &path);
+                    faults.errors.push(error.under(format!("cannot use {ids}")));
+                }
+            }
+        }
+        let mut need = Self {
+            hosts: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            digests,
+            settled: BTreeSet::new(),
+        };
+        for profile in profiles {
+            need.add(profile, args, faults);
+        }
+        need
+    }
+
+    /// Adds what the host of `profile` needs.
+    pub fn add(&mut self, profile: &Profile, args: &Renc, faults: &mut Faults) {
+        let settings = &profile.settings;
+        let host = &settings.host_identifier;
+        let recipient = recipient::of_host(&settings.host_pubkey).map_err(|reason| {
+            let public = "set vaultix.settings.hostPubkey to the host's public key";
+            let fix = if private::is_private(&settings.host_pubkey) {
+                format!("set vaultix.settings.hostPubkey to the public half: {}", private::HALVES)
+            } else {
+                public.to_owned()
+            };
+            faults.errors.push(
+                Error::new(Exit::Config, format!("cannot use the hostPubkey of host {host}"))
+                    .because(reason)
+                    .fix(fix),
+            );
+        });
+        let mut complete = recipient.is_ok() && args.secrets.is_empty();
+        let key = recipient::canonical(&settings.host_pubkey);
+        for (id, secret) in profile.secrets.iter().filter(|(id, _)| is_asked(args, id)) {
+            let secret = match secret {
+                Ok(secret) => secret,
+                Err(invalid) => {
+                    complete = false;
+                    let what = format!("cannot use secret \"{id}\" for host {host}");
+                    faults.errors.push(Error::new(Exit::Config, what).because(invalid));
+                    continue;
+                }
+            };
+            let Some(digest) = self.digests.get(&secret.ciphertext) else {
+                complete = false;
+                continue;
+            };
+            if recipient.is_ok() {
+                let entry = Entry { host: host.clone(), name: store::name(digest, &key) };
+                let want = Want { source: secret.ciphertext.clone(), secret: id.clone() };
+                self.wanted.entry(entry).or_insert(want);
+            }
+        }
+        let known = self.hosts.insert(host.clone(), recipient.ok()).is_some();
+        if complete && (!known || self.settled.contains(host)) {
+            self.settled.insert(host.clone());
+        } else {
+            self.settled.remove(host);
+        }
+    }
+}
+
+/// Returns whether the user wants the secret `id`.
+fn is_asked(args: &Renc, id: &String) -> bool {
+    args.secrets.is_empty() || args.secrets.contains(id)
+}
+
+/// Says how `source`, which cannot be read, can be made, if it is not there.
+pub fn with_fix(error: Error, profiles: &[Profile], source: &Path) -> Error {
+    let mut secrets = profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
+    let is_made = secrets.any(|secret| secret.ciphertext == source && secret.generator.is_some());
+    match error.exit {
+        Exit::NoInput if is_made => error.fix("vaultix generate"),
+        Exit::NoInput => error.fix(format!("vaultix edit {}", escape::shell_path(source))),
+        _ => error,
+    }
+}
+
+/// Names the secrets that come from `source`: `secret "wifi" for hosts db, web`.
+fn users(profiles: &[Profile], source: &Path) -> String {
+    let users = profiles.iter().flat_map(|profile| {
+        profile.secrets.iter().filter_map(move |(id, secret)| {
+            let uses = secret.as_ref().is_ok_and(|secret| secret.ciphertext == source);
+            uses.then_some((id.as_str(), profile.settings.host_identifier.as_str()))
+        })
+    });
+    name(&users.collect())
+}
+
+/// Names secrets and their hosts: `secret "wifi" for hosts db, web`.
+fn name(users: &BTreeSet<(&str, &str)>) -> String {
+    let ids: BTreeSet<&str> = users.iter().map(|(id, _)| *id).collect();
+    let hosts: BTreeSet<&str> = users.iter().map(|(_, host)| *host).collect();
+    let plural = |names: &BTreeSet<&str>| if names.len() == 1 { "" } else { "s" };
+    let quoted: Vec<String> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+    format!(
+        "secret{} {} for host{} {}",
+        plural(&ids),
+        quoted.join(", "),
+        plural(&hosts),
+        hosts.iter().copied().collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// Puts the targets that `error` concerns into it.
+pub fn of_targets(error: Error, targets: &[Target]) -> Error {
+    let users =
+        targets.iter().map(|target| (target.secret.as_str(), target.entry.host.as_str())).collect();
+    error.under(format!("cannot re-encrypt {}", name(&users)))
+}
+
+#[cfg(test)]
+mod tests;

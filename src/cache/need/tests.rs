@@ -1,0 +1,126 @@
+//! Profiles, and what their hosts need as far as that can be told.
+
+use argh::FromArgs;
+use pretty_assertions::assert_eq;
+use vaultix_generator::profile::Side;
+
+use super::*;
+
+/// The public half of a throw-away key.
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN";
+
+/// Two secrets that are as they should be.
+const GOOD: &str = r#""mail":{"file":"mail.age"},"wifi":{"file":"wifi.age"}"#;
+
+/// One that can be made, and one that cannot.
+const MADE: &str = r#""mail":{"file":"mail.age"},
+    "wifi":{"file":"wifi.age","generator":{"kind":"wireguard"}}"#;
+
+/// Returns the profile of `host`, which has the public key `key`, with `secrets`.
+fn profile(host: &str, key: &str, secrets: &str) -> Profile {
+    let settings = format!(r#"{{"hostIdentifier":"{host}","hostPubkey":"{key}","hostKeys":[]}}"#);
+    let text = format!(r#"{{"version":1,"settings":{settings},"secrets":{{{secrets}}}}}"#);
+    Profile::parse(&text, Side::Desk).unwrap()
+}
+
+/// Works out what the hosts of `profiles` need of `asked`, or of all, where the files `read` could be read.
+fn need(profiles: &[Profile], asked: &[&str], read: &[&str]) -> (Need, Vec<String>) {
+    let mut args = Renc::from_args(&["renc"], &[]).unwrap();
+    args.secrets = asked.iter().map(|&id| id.to_owned()).collect();
+    let digests = read.iter().map(|&file| (file.into(), "0".repeat(64))).collect();
+    let (hosts, wanted, settled) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+    let mut need = Need { hosts, wanted, digests, settled };
+    let mut faults = Faults::default();
+    for profile in profiles {
+        need.add(profile, &args, &mut faults);
+    }
+    let errors = faults.errors.iter().map(|error| format!("{error:#}")).collect();
+    (need, errors)
+}
+
+/// Returns the ids of what is wanted.
+fn ids(need: &Need) -> Vec<&str> {
+    let mut ids: Vec<&str> = need.wanted.values().map(|want| want.secret.as_str()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn a_host_is_settled_if_all_it_needs_is_known() {
+    let web = [profile("web", KEY, r#""wifi":{"file":"wifi.age"}"#)];
+    let (all, errors) = need(&web, &[], &["wifi.age"]);
+    assert_eq!((all.settled, errors.len()), (BTreeSet::from(["web".to_owned()]), 0));
+    let name = store::name(&"0".repeat(64), KEY);
+    let want = Want { source: "wifi.age".into(), secret: "wifi".to_owned() };
+    assert_eq!(all.wanted, BTreeMap::from([(Entry { host: "web".to_owned(), name }, want)]));
+    let (unread, _) = need(&web, &[], &[]);
+    assert_eq!((ids(&unread).len(), unread.settled.len()), (0, 0));
+    let some = [profile("web", KEY, GOOD)];
+    let (some, _) = need(&some, &["wifi"], &["wifi.age", "mail.age"]);
+    assert_eq!((ids(&some), some.settled.len()), (vec!["wifi"], 0));
+}
+
+#[test]
+fn what_is_wrong_with_one_host_or_secret_is_said_and_the_rest_goes_on() {
+    let bad = format!(r#"{GOOD},"vpn":{{"file":"vpn.age","mode":"9"}}"#);
+    let hosts = [profile("web", KEY, &bad), profile("db", "ssh-ed25519 AAAA", GOOD)];
+    let (some, errors) = need(&hosts, &[], &["wifi.age"]);
+    assert_eq!((ids(&some), some.settled.len()), (vec!["wifi"], 0));
+    assert!(some.hosts["web"].is_some() && some.hosts["db"].is_none());
+    assert!(errors[0].starts_with("cannot use secret \"vpn\" for host web: "), "{errors:?}");
+    assert!(errors[1].starts_with("cannot use the hostPubkey of host db: "), "{errors:?}");
+    assert_eq!(errors.len(), 2);
+    assert_eq!(need(&hosts, &["wifi"], &[]).1.len(), 1, "vpn was not asked for");
+}
+
+#[test]
+fn two_profiles_of_a_host_settle_it_only_together() {
+    let good = || profile("web", KEY, r#""wifi":{"file":"wifi.age"}"#);
+    let other = || profile("web", KEY, r#""mail":{"file":"mail.age"}"#);
+    for (profiles, read, settled) in [
+        ([good(), other()], &["wifi.age", "mail.age"][..], 1),
+        ([good(), other()], &["wifi.age"], 0),
+        ([other(), good()], &["wifi.age"], 0),
+    ] {
+        assert_eq!(need(&profiles, &[], read).0.settled.len(), settled, "{read:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_missing_can_be_made() {
+    let web = [profile("web", KEY, MADE)];
+    let fixed = |exit, file: &str| {
+        let error = with_fix(Error::new(exit, "x"), &web, Path::new(file));
+        error.to_string().split_once("to fix:  ").map(|(_, fix)| fix.to_owned())
+    };
+    assert_eq!(fixed(Exit::NoInput, "wifi.age").as_deref(), Some("vaultix generate"));
+    assert_eq!(fixed(Exit::NoInput, "mail.age").as_deref(), Some("vaultix edit mail.age"));
+    assert_eq!(fixed(Exit::NoPermission, "wifi.age"), None);
+}
+
+#[test]
+fn all_that_a_file_is_used_for_is_named() {
+    let secrets = r#""a":{"file":"x.age"},"b":{"file":"y.age"}"#;
+    let hosts = [profile("web", KEY, secrets), profile("db", KEY, r#""c":{"file":"x.age"}"#)];
+    let named = |file: &str| users(&hosts, Path::new(file));
+    assert_eq!(named("x.age"), "secrets \"a\", \"c\" for hosts db, web");
+    assert_eq!(named("y.age"), "secret \"b\" for host web");
+}
+
+#[test]
+fn a_fault_keeps_the_host() {
+    let target = |host: &str| {
+        let entry = Entry { host: host.to_owned(), name: "0".repeat(64) };
+        Target { entry, secret: "wifi".to_owned() }
+    };
+    let mut faults = Faults::default();
+    faults.add_one(Error::new(Exit::Data, "cannot open wifi.age"), &target("web"));
+    assert_eq!(
+        format!("{:#}", faults.errors[0]),
+        "cannot re-encrypt secret \"wifi\" for host web: cannot open wifi.age"
+    );
+    faults.add(Error::new(Exit::Data, "x"), &[target("db"), target("old")]);
+    assert_eq!(faults.hosts, ["db", "old", "web"].map(str::to_owned).into());
+    assert_eq!(faults.errors.len(), 2);
+}

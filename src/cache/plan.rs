@@ -1,0 +1,156 @@
+//! what hosts need + what the cache holds → what is to be done; pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// A file of the cache that some host needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The secret as the user sees it.
+    pub source: PathBuf,
+    /// The secret's id on this host.
+    pub secret: String,
+}
+
+/// A file of the cache: the host's directory, and the name in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// The host.
+    pub host: String,
+    /// The file's name.
+    pub name: String,
+}
+
+/// What the cache holds: sizes in bytes by name, by host.
+pub type Listing = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// What `renc` is about to do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What to make, by source: each is decrypted once, however many hosts use it.
+    pub encrypt: BTreeMap<PathBuf, Vec<Target>>,
+    /// How many files are there and stay.
+    pub up_to_date: usize,
+    /// Files of ours that no host needs.
+    pub stale: Vec<Entry>,
+    /// Files that are not of the cache. They stay.
+    pub foreign: Vec<Entry>,
+}
+
+/// One file to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Where.
+    pub entry: Entry,
+    /// The secret's id on this host.
+    pub secret: String,
+}
+
+/// Compares what is wanted with what is there.
+///
+/// An empty file counts as absent: no age file is empty. Only in directories of `settled` hosts anything is
+/// stale: of the others it is not known what they need, because of a fault in their profile, a secret that
+/// could not be read, or because only some secrets were asked for.
+#[must_use]
+pub fn plan(wanted: &BTreeMap<Entry, Want>, present: &Listing, settled: &BTreeSet<String>) -> Plan {
+    let mut plan = Plan::default();
+    for (entry, want) in wanted {
+        let size = present.get(&entry.host).and_then(|files| files.get(&entry.name));
+        if size.is_some_and(|size| *size > 0) {
+            plan.up_to_date += 1;
+        } else {
+            plan.encrypt
+                .entry(want.source.clone())
+                .or_default()
+                .push(Target { entry: entry.clone(), secret: want.secret.clone() });
+        }
+    }
+    for (host, files) in present {
+        for name in files.keys() {
+            let entry = Entry { host: host.clone(), name: name.clone() };
+            if !is_ours(name) {
+                plan.foreign.push(entry);
+            } else if settled.contains(host) && !wanted.contains_key(&entry) {
+                plan.stale.push(entry);
+            }
+        }
+    }
+    plan
+}
+
+/// Returns whether `name` is one that the cache gives.
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name of the cache's form.
+    fn name(digit: char) -> String {
+        digit.to_string().repeat(64)
+    }
+
+    /// A file of the host `web`.
+    fn entry(name: String) -> Entry {
+        Entry { host: "web".to_owned(), name }
+    }
+
+    /// The one file that `web` needs.
+    fn wanted() -> BTreeMap<Entry, Want> {
+        let want = Want { source: "wifi.age".into(), secret: "wifi".to_owned() };
+        BTreeMap::from([(entry(name('a')), want)])
+    }
+
+    /// A listing of `web`.
+    fn present(files: &[(String, u64)]) -> Listing {
+        Listing::from([("web".to_owned(), files.iter().cloned().collect())])
+    }
+
+    /// Hosts of which all is known.
+    fn settled() -> BTreeSet<String> {
+        BTreeSet::from(["web".to_owned()])
+    }
+
+    #[test]
+    fn what_is_missing_is_made_once_per_source() {
+        let mut wanted = wanted();
+        let other = Entry { host: "db".to_owned(), name: name('b') };
+        wanted.insert(other, wanted.values().next().unwrap().clone());
+        let plan = plan(&wanted, &Listing::new(), &settled());
+        assert_eq!(plan.encrypt.len(), 1);
+        assert_eq!(plan.encrypt.values().next().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_empty_file_is_as_good_as_none() {
+        let plan = plan(&wanted(), &present(&[(name('a'), 0)]), &settled());
+        assert_eq!((plan.encrypt.len(), plan.up_to_date), (1, 0));
+        assert!(plan.stale.is_empty());
+    }
+
+    #[test]
+    fn what_is_there_stays() {
+        let plan = plan(&wanted(), &present(&[(name('a'), 1)]), &settled());
+        assert_eq!(plan, Plan { up_to_date: 1, ..Plan::default() });
+    }
+
+    #[test]
+    fn what_nobody_needs_goes_unless_the_host_is_not_fully_known() {
+        let present = present(&[(name('a'), 1), (name('b'), 1)]);
+        let wanted = wanted();
+        assert_eq!(plan(&wanted, &present, &settled()).stale, [entry(name('b'))]);
+        assert!(plan(&wanted, &present, &BTreeSet::new()).stale.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_ours_is_named_and_stays() {
+        for odd in ["README".to_owned(), name('A'), name('a') + ".age", "a".repeat(63)] {
+            let plan = plan(&BTreeMap::new(), &present(&[(odd.clone(), 1)]), &settled());
+            assert_eq!(plan.foreign, [entry(odd)]);
+            assert!(plan.stale.is_empty());
+        }
+    }
+}

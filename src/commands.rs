@@ -1,0 +1,12 @@
+//! argv → what one verb does. No command imports another; what two of them need is further down.
+
+pub mod check;
+pub mod deploy;
+pub mod edit;
+pub mod generate;
+pub mod import;
+pub mod init;
+pub mod rekey;
+pub mod renc;
+pub mod status;
+pub mod view;

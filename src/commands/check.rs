@@ -1,0 +1,218 @@
+//! VERB profiles + cache → does every host have every secret, made for its key? No identity needed.
+
+mod sources;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Serialize;
+use vaultix_generator::profile::Profile;
+use vaultix_generator::{escape, private};
+use vaultix_units::header::{self, Recipient};
+
+use crate::cache::need::Need;
+use crate::cache::plan::{Entry, Plan};
+use crate::cache::survey::Survey;
+use crate::cli::{Check, Cli, Renc};
+use crate::error::{self, Error, Exit, Result};
+use crate::files::source;
+use crate::flake::workspace::Desk;
+use crate::report::{self, Report, Volume};
+use sources::Wanted;
+
+/// What brings copies up to date.
+const RENC: &str = "vaultix renc";
+
+/// Something that `check` found.
+#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Finding {
+    /// `missing`, `unfit`, `stale`, `foreign`, `secret` or `fault`.
+    kind: &'static str,
+    /// The host, if it is about one.
+    host: Option<String>,
+    /// The secret's id, if it is about one.
+    secret: Option<String>,
+    /// The file, if it is about one.
+    file: Option<String>,
+    /// What is wrong, as a sentence without its end.
+    problem: String,
+    /// What to do about it.
+    fix: Option<String>,
+}
+
+impl Finding {
+    /// Takes private keys out of all of it: they may have been taken for names.
+    fn hide(&mut self) {
+        let texts = [&mut self.host, &mut self.secret, &mut self.file, &mut self.fix];
+        for text in texts.into_iter().flatten().chain([&mut self.problem]) {
+            *text = private::hide(text).into_owned();
+        }
+    }
+}
+
+/// All findings, for programs.
+#[derive(Serialize)]
+struct Answer<'a> {
+    /// Whether there are none.
+    ok: bool,
+    /// How many files of the cache are as they should be.
+    #[serde(rename = "upToDate")]
+    up_to_date: usize,
+    /// What is not.
+    findings: &'a [Finding],
+}
+
+/// Compares the cache with what the hosts need.
+///
+/// # Errors
+///
+/// When it cannot be told. What is wrong is said, and counts in the outcome.
+pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
+    let report = Report::new(Volume::Normal);
+    let desk = Desk::open(cli, &[], args.cache.as_ref())?;
+    let Survey { need, plan, faults } = Survey::of(&desk.profiles, &Renc::default(), &desk.cache)?;
+
+    let mut findings = of_plan(&desk.cache, &plan);
+    findings.extend(unfit(&desk.cache, &need, &plan, &desk.profiles));
+    findings.extend(of_sources(&need, &Wanted::of(&desk)));
+    findings.extend(faults.errors.iter().map(|error| Finding {
+        kind: "fault",
+        host: None,
+        secret: None,
+        file: None,
+        problem: format!("{error:#}"),
+        fix: None,
+    }));
+    findings.iter_mut().for_each(Finding::hide);
+    findings.sort();
+    let bad = findings.iter().filter(|finding| finding.kind == "unfit").count();
+    let up_to_date = plan.up_to_date - bad;
+    if args.json {
+        let answer = Answer { ok: findings.is_empty(), up_to_date, findings: &findings };
+        let text = serde_json::to_string(&answer).unwrap_or_default() + "\n";
+        report::answer(text.as_bytes())?;
+    } else {
+        let errors = findings.iter().filter(|finding| finding.kind != "fault").map(as_error);
+        report.errors(&errors.chain(faults.errors.iter().cloned()).collect::<Vec<_>>());
+        report::count(format_args!("{up_to_date} up to date, {} to mend", findings.len()));
+    }
+    let exits = findings.iter().filter(|one| one.kind != "fault").map(as_error);
+    Ok(error::exit(&exits.chain(faults.errors.iter().cloned()).collect::<Vec<_>>()))
+}
+
+/// Says a finding as an error.
+fn as_error(finding: &Finding) -> Error {
+    let exit = match finding.kind {
+        "missing" => Exit::NoInput,
+        "unfit" | "secret" => Exit::Data,
+        _ => Exit::SomeFailed,
+    };
+    let error = Error::new(exit, finding.problem.clone());
+    match &finding.fix {
+        Some(fix) => error.fix(fix),
+        None => error,
+    }
+}
+
+/// Returns what is wrong with the secrets themselves.
+fn of_sources(need: &Need, wanted: &Wanted) -> Vec<Finding> {
+    let problems = need.digests.keys().filter_map(|file| {
+        let (problem, fix) = wanted.problem(file)?;
+        let file = Some(file.display().to_string());
+        Some(Finding { kind: "secret", host: None, secret: None, file, problem, fix: Some(fix) })
+    });
+    problems.collect()
+}
+
+/// Returns what a plan would change.
+fn of_plan(root: &Path, plan: &Plan) -> Vec<Finding> {
+    let missing = plan.encrypt.iter().flat_map(|(source, targets)| {
+        targets.iter().map(move |target| Finding {
+            kind: "missing",
+            host: Some(target.entry.host.clone()),
+            secret: Some(target.secret.clone()),
+            file: Some(path(root, &target.entry)),
+            problem: format!(
+                "host {} has no copy of secret \"{}\" as it is in {}",
+                target.entry.host,
+                target.secret,
+                source.display()
+            ),
+            fix: Some(RENC.to_owned()),
+        })
+    });
+    let other = |kind, entry: &Entry, problem: &str, fix: Option<&str>| Finding {
+        kind,
+        host: Some(entry.host.clone()),
+        secret: None,
+        file: Some(path(root, entry)),
+        problem: format!("{} {problem}", path(root, entry)),
+        fix: fix.map(str::to_owned),
+    };
+    let stale = plan
+        .stale
+        .iter()
+        .map(|entry| other("stale", entry, "is of no use to its host", Some(RENC)));
+    let foreign =
+        plan.foreign.iter().map(|entry| other("foreign", entry, "is not of the cache", None));
+    missing.chain(stale).chain(foreign).collect()
+}
+
+/// Returns the path of `entry` as the user would type it.
+fn path(root: &Path, entry: &Entry) -> String {
+    root.join(&entry.host).join(&entry.name).display().to_string()
+}
+
+/// Returns files that are there, but that their host cannot open.
+///
+/// An ssh stanza names its key; of others only the kind can be told.
+fn unfit(root: &Path, need: &Need, plan: &Plan, profiles: &[Profile]) -> Vec<Finding> {
+    let keys: BTreeMap<&str, &str> = profiles
+        .iter()
+        .map(|profile| &profile.settings)
+        .map(|settings| (settings.host_identifier.as_str(), settings.host_pubkey.as_str()))
+        .collect();
+    let missing: BTreeSet<&Entry> =
+        plan.encrypt.values().flatten().map(|target| &target.entry).collect();
+    let there = need.wanted.iter().filter(|(entry, _)| !missing.contains(entry));
+    there
+        .filter_map(|(entry, want)| {
+            let file = path(root, entry);
+            let key = keys.get(entry.host.as_str())?;
+            let problem = problem(Path::new(&file), key)?;
+            Some(Finding {
+                kind: "unfit",
+                host: Some(entry.host.clone()),
+                secret: Some(want.secret.clone()),
+                problem: format!(
+                    "host {} cannot open {file}, its copy of secret \"{}\": {problem}",
+                    entry.host, want.secret
+                ),
+                fix: Some(format!("rm {} && {RENC}", escape::shell_path(&file))),
+                file: Some(file),
+            })
+        })
+        .collect()
+}
+
+/// Returns why the host with the public key `key` cannot open `file`, if that can be told from outside.
+fn problem(file: &Path, key: &str) -> Option<String> {
+    /// Bytes of a payload at least: a nonce, and the tag of one chunk.
+    const LEAST: usize = 16 + 16;
+    let bytes = match source::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) => return Some(format!("{error:#}")),
+    };
+    let found = match header::recipients(&bytes) {
+        Ok(found) => found,
+        Err(error) => return Some(error.to_string()),
+    };
+    let x25519 = || Recipient { kind: "X25519".to_owned(), tag: None };
+    let wanted = header::of_ssh_key(key).unwrap_or_else(x25519);
+    if found != [wanted] {
+        return Some(format!("it is encrypted to {}", header::describe(&found)));
+    }
+    let end = bytes.windows(5).position(|window| window == b"\n--- ")?;
+    let payload = bytes.get(end + 1..)?.iter().position(|byte| *byte == b'\n')? + end + 2;
+    (bytes.len() < payload + LEAST).then(|| "it is truncated".to_owned())
+}

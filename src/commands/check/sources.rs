@@ -1,0 +1,119 @@
+//! secrets' files + recipients that are configured → which of them not everybody opens, as far as headers tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use vaultix_generator::escape;
+use vaultix_units::bounded;
+use vaultix_units::header::{self, Recipient};
+
+use crate::files::source;
+use crate::flake::workspace::Desk;
+use crate::keys::identity;
+use crate::keys::recipient::canonical;
+use crate::system::input;
+
+/// What every header has to hold.
+pub struct Wanted(Vec<Recipient>);
+
+impl Wanted {
+    /// Takes the recipients that the flake names, and those of its identity where that is here and locked by nothing. In
+    /// CI it is not.
+    pub fn of(desk: &Desk) -> Self {
+        let own = desk.identities.iter().flat_map(|path: &PathBuf| public_halves(path));
+        let texts: BTreeSet<String> =
+            desk.recipients.iter().map(|text| canonical(text)).chain(own).collect();
+        Self(texts.iter().filter_map(|text| stanza(text)).collect())
+    }
+
+    /// Returns what is wrong with the secret `file`, and how to mend it.
+    pub fn problem(&self, file: &Path) -> Option<(String, String)> {
+        let shown = file.display();
+        let damaged = |reason| {
+            let problem = format!("{shown} cannot be opened by anybody: {reason}");
+            let word = escape::shell_path(file);
+            Some((
+                problem,
+                format!("git checkout -- {word} # or: rm {word} && vaultix edit {word}"),
+            ))
+        };
+        // What cannot be read is a fault that is told elsewhere.
+        let bytes = match source::dearmor(source::read(file).ok()?) {
+            Ok(bytes) => bytes,
+            Err(reason) => return damaged(reason),
+        };
+        let found = match header::recipients(&bytes) {
+            Ok(found) => found,
+            Err(error) => return damaged(error.to_string()),
+        };
+        let missing = without(&self.0, &found);
+        (!missing.is_empty()).then(|| {
+            let missing = header::describe(&missing);
+            (format!("{shown} is not encrypted to {missing}"), "vaultix rekey".to_owned())
+        })
+    }
+}
+
+/// Returns those of `wanted` that are not in `found`. Where a header does not tell keys apart, it has to hold as many.
+fn without(wanted: &[Recipient], found: &[Recipient]) -> Vec<Recipient> {
+    let mut left: BTreeMap<&Recipient, usize> = BTreeMap::new();
+    for one in found {
+        *left.entry(one).or_default() += 1;
+    }
+    let mut missing = wanted.to_vec();
+    missing.retain(|one| match left.get_mut(one) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            false
+        }
+        _ => true,
+    });
+    missing
+}
+
+/// Returns the public halves of the keys in an identity file, as far as they can be told without asking.
+fn public_halves(path: &Path) -> Vec<String> {
+    let text = input::file(path, bounded::MAX_IDENTITY, None).ok();
+    let found = text.and_then(|text| identity::parse(&text).ok());
+    let keys = found.map(|found| found.keys).unwrap_or_default();
+    keys.iter().filter_map(|key| Some(key.recipient()?.text())).collect()
+}
+
+/// Returns what a header holds of `recipient`; `None` for one of a plugin, whose stanzas only it knows.
+fn stanza(recipient: &str) -> Option<Recipient> {
+    let of_age = || {
+        let kind = if recipient.parse::<age::x25519::Recipient>().is_ok() {
+            "X25519"
+        } else if recipient.starts_with("age1pq1") {
+            "mlkem768x25519"
+        } else {
+            return None;
+        };
+        Some(Recipient { kind: kind.to_owned(), tag: None })
+    };
+    header::of_ssh_key(recipient).or_else(of_age)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stanza.
+    fn of(kind: &str, tag: Option<&str>) -> Recipient {
+        Recipient { kind: kind.to_owned(), tag: tag.map(str::to_owned) }
+    }
+
+    #[test]
+    fn keys_that_cannot_be_told_apart_are_counted() {
+        let [age, one, other] =
+            [of("X25519", None), of("ssh-rsa", Some("a")), of("ssh-rsa", Some("b"))];
+        let missing = |found: &[&Recipient]| {
+            let wanted = [age.clone(), age.clone(), one.clone()];
+            let found: Vec<Recipient> = found.iter().copied().cloned().collect();
+            header::describe(&without(&wanted, &found))
+        };
+        assert_eq!(missing(&[&one, &age, &other]), "X25519");
+        assert_eq!(missing(&[&age, &age, &other]), "ssh-rsa (tag a)");
+        assert_eq!(missing(&[&age, &one, &age]), "");
+    }
+}

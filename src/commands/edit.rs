@@ -1,0 +1,95 @@
+//! VERB secret file → editor, standard input or another file → secret file.
+
+mod input;
+pub mod pick;
+mod save;
+
+use std::path::Path;
+
+use crate::cli::{Cli, Edit};
+use crate::commands::edit::pick::List;
+use crate::error::{Error, Exit, Result};
+use crate::files::replace::Target;
+use crate::files::secret::Secret;
+use crate::flake::workspace;
+use crate::keys::master::Master;
+use crate::report::{self, Report, Volume};
+use crate::system::interrupt::Interrupt;
+use crate::terminal::prompt::Prompt;
+use input::Input;
+use save::{Recipients, Save};
+
+/// Changes one secret.
+///
+/// # Errors
+///
+/// When it cannot be read, changed or written. The file is then as it was.
+pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
+    let report = Report::new(Volume::Normal);
+    let input = Input::of(args)?;
+    let (identities, mut extra) = workspace::of_file(&args.identities, &report)?;
+    extra.extend_from_slice(&args.recipients);
+    let extra = workspace::extra(&extra)?;
+    let file = match &args.file {
+        Some(path) => Ok(path.clone()),
+        None => Err(List::read(cli, &report)?),
+    };
+    // After what runs nix: until here, a signal ends both.
+    let interrupt = Interrupt::new()?;
+    let path = &file.or_else(|list| list.pick(&interrupt))?;
+    let prompt = Prompt::new(&interrupt, &report);
+    let mut master = Master::read(&identities, &interrupt)?;
+
+    let before = Secret::read(path)?;
+    let old = match &before {
+        Some(before) if input == Input::Editor => Some(before.open(path, &mut master, &prompt)?),
+        _ => None,
+    };
+    let recipients = master.recipients(extra, &prompt)?;
+    let count = recipients.len();
+    let recipients = Recipients::of(recipients, path, &prompt)?;
+    let old = match (old, &before) {
+        // Only to see what is unchanged: nobody shall type a PIN for that.
+        (None, Some(before)) if !identities.is_empty() => before.open_unasked(path, &master)?,
+        (old, _) => old,
+    };
+    // Made before the editor starts: what the user then types must not be lost because there is no place.
+    let mut target = Target::new(path)?;
+    let mut new = input.read(old.as_ref(), path, &report, &interrupt)?;
+    // Who names a recipient wants it to be one, whatever the text is.
+    let same = old.is_some_and(|old| old.expose() == new.expose());
+    if same && args.recipients.is_empty() {
+        report::count(format_args!("{}: unchanged", path.display()));
+        return Ok(Exit::Done);
+    }
+
+    let way = Save { path, before: before.as_ref(), recipients, input: &input, prompt: &prompt };
+    while let Err(unsaved) = way.save(&new, target) {
+        way.ask(unsaved, &new, &report)?;
+        target = Target::new(path)?;
+        new = input.read(Some(&new), path, &report, &interrupt)?;
+    }
+    tell(&report, path, &input, before.as_ref(), count);
+    Ok(Exit::Done)
+}
+
+/// Returns the error of a secret that cannot be encrypted as it was asked for.
+fn cannot_encrypt(exit: Exit, path: &Path) -> Error {
+    Error::new(exit, format!("cannot encrypt {}", path.display()))
+}
+
+/// Says what was done: `path` has its text from `input`, and is encrypted to `count` recipients.
+fn tell(report: &Report, path: &Path, input: &Input, before: Option<&Secret>, count: usize) {
+    let to = if count == 1 { "1 recipient".to_owned() } else { format!("{count} recipients") };
+    let done = if before.is_some() { "changed" } else { "made" };
+    // Who did not mean to pass anything there, shall see it.
+    let from = if *input == Input::Stdin { " from standard input" } else { "" };
+    report::count(format_args!("{}: {done}{from}, encrypted to {to}", path.display()));
+    let lost = before.map_or(0, |before| before.recipients.saturating_sub(count));
+    if lost > 0 {
+        report.warning(format_args!(
+            "{} was encrypted to {lost} more before; --recipient adds them again",
+            path.display()
+        ));
+    }
+}

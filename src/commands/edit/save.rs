@@ -1,0 +1,169 @@
+//! the new text + recipients → the secret's file; or else what was typed beside it, or in the editor again. Never lost.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use age::Recipient;
+use age::armor::Format;
+use vaultix_generator::escape;
+use vaultix_units::plaintext::Plaintext;
+
+use super::cannot_encrypt;
+use super::input::Input;
+use crate::error::{Error, Exit, Result};
+use crate::files::replace::Target;
+use crate::files::secret::{self, Secret};
+use crate::flake::nix;
+use crate::keys::plugin;
+use crate::keys::recipient::{self, Parsed};
+use crate::report::Report;
+use crate::terminal::prompt::{self, Prompt, Question};
+
+/// Whom a secret is encrypted to.
+pub(super) struct Recipients<'a> {
+    /// All of them, those of plugins last.
+    all: Vec<Box<dyn Recipient + 'a>>,
+    /// How many of them need no plugin.
+    ours: usize,
+}
+
+impl<'a> Recipients<'a> {
+    /// Takes `parsed`, and makes sure that the secret `path` can be encrypted to them, as far as that can be told without
+    /// asking for a device: what somebody types after this is not typed for nothing.
+    pub(super) fn of(parsed: Vec<Parsed>, path: &Path, prompt: &'a Prompt) -> Result<Self> {
+        if parsed.is_empty() {
+            return Err(cannot_encrypt(Exit::Usage, path)
+                .because("there is neither an identity nor a recipient")
+                .fix(format!("vaultix edit {} --identity FILE", escape::shell_path(path))));
+        }
+        let (ours, plugins): (Vec<_>, Vec<_>) =
+            parsed.into_iter().partition(|one| one.plugin().is_none());
+        let names: BTreeSet<&str> = plugins.iter().filter_map(Parsed::plugin).collect();
+        for name in names {
+            plugin::find(name)?;
+        }
+        let mut all = recipient::gather(ours, prompt);
+        let ours = all.len();
+        if ours > 0 {
+            let nothing = Plaintext::new(Vec::new());
+            secret::encrypt(&nothing, &all, &Format::Binary)
+                .map_err(|reason| cannot_encrypt(Exit::Config, path).because(reason))?;
+        }
+        all.extend(recipient::gather(plugins, prompt));
+        Ok(Self { all, ours })
+    }
+
+    /// Returns those that need no plugin.
+    fn ours(&self) -> &[Box<dyn Recipient + 'a>] {
+        self.all.get(..self.ours).unwrap_or_default()
+    }
+}
+
+/// Why a text is not in its file.
+pub(super) enum Unsaved {
+    /// It is beside it.
+    Kept(Error),
+    /// It is nowhere.
+    Open(Error),
+}
+
+/// How a text is saved.
+pub(super) struct Save<'a> {
+    /// The secret's file.
+    pub path: &'a Path,
+    /// What it was.
+    pub before: Option<&'a Secret>,
+    /// Whom it is encrypted to.
+    pub recipients: Recipients<'a>,
+    /// Where the text comes from.
+    pub input: &'a Input,
+    /// The way to the user.
+    pub prompt: &'a Prompt<'a>,
+}
+
+impl Save<'_> {
+    /// Encrypts `new`, and puts it in the place of the secret by way of `target`.
+    pub(super) fn save(
+        &self,
+        new: &Plaintext,
+        mut target: Target,
+    ) -> std::result::Result<(), Unsaved> {
+        self.encrypt(new, &self.recipients.all, &mut target).map_err(Unsaved::Open)?;
+        let fix = format!("vaultix edit {}", escape::shell_path(self.path));
+        let before = self.before.map(|before| before.digest.as_str());
+        target.settle_over(before, &fix).map_err(|error| {
+            let kept = (*self.input == Input::Editor).then(|| target.keep().ok()).flatten();
+            match kept {
+                Some(kept) => Unsaved::Kept(is_kept(error, &kept)),
+                None => Unsaved::Open(error),
+            }
+        })
+    }
+
+    /// Writes `new` into `target`, encrypted to `recipients`.
+    fn encrypt(
+        &self,
+        new: &Plaintext,
+        recipients: &[Box<dyn Recipient + '_>],
+        target: &mut Target,
+    ) -> Result<()> {
+        let format = self.before.map_or(&Format::Binary, |before| &before.format);
+        let ciphertext = secret::encrypt(new, recipients, format)
+            .map_err(|reason| cannot_encrypt(Exit::Config, self.path).because(reason));
+        if self.prompt.interrupt.is_set() {
+            return Err(self.prompt.interrupt.error());
+        }
+        target.write(&ciphertext?)
+    }
+
+    /// Returns if `new`, which is not saved, is to be edited again.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not saved, where it was never typed, is kept now, nobody can be asked, or the user gives it up.
+    pub(super) fn ask(&self, unsaved: Unsaved, new: &Plaintext, report: &Report) -> Result<()> {
+        let error = match unsaved {
+            Unsaved::Kept(error) => return Err(error),
+            Unsaved::Open(error) if *self.input != Input::Editor => return Err(error),
+            Unsaved::Open(error) => error,
+        };
+        let signal = self.prompt.interrupt.signal();
+        self.prompt.interrupt.forget();
+        match self.keep(new) {
+            Ok(Some(kept)) => return Err(is_kept(error, &kept)),
+            Ok(None) => report.error(&error),
+            Err(reason) => {
+                report.error(&error);
+                report.error(&reason);
+            }
+        }
+        let lost = || error.because("what was typed is lost");
+        if signal.is_some_and(|signal| signal != 2) || !prompt::has_user() {
+            return Err(lost());
+        }
+        let what = format!("what was typed for {} is not saved", self.path.display());
+        let question = Question { what: &what, purpose: "", complaint: None };
+        if self.prompt.confirm(&question, "lose it", Some("edit it again"))? {
+            return Err(lost());
+        }
+        Ok(())
+    }
+
+    /// Keeps `new` beside the secret, encrypted to those recipients that need no plugin; `None` where there are none.
+    fn keep(&self, new: &Plaintext) -> Result<Option<PathBuf>> {
+        if self.recipients.ours().is_empty() {
+            return Ok(None);
+        }
+        let mut target = Target::new(self.path)?;
+        self.encrypt(new, self.recipients.ours(), &mut target)?;
+        let failed =
+            |error| Error::new(Exit::CantCreate, "cannot keep what was typed").because(error);
+        target.keep().map(Some).map_err(failed)
+    }
+}
+
+/// Says with `error` that what was typed is in `kept`.
+fn is_kept(error: Error, kept: &Path) -> Error {
+    let kept = nix::shown(kept);
+    error.because(format!("what was typed is in {}, encrypted", kept.display()))
+}

@@ -1,0 +1,136 @@
+//! VERB profiles → secrets that have a generator and do not exist yet.
+
+mod bench;
+mod command;
+mod make;
+mod plan;
+mod public;
+mod ssh;
+
+use std::collections::BTreeMap;
+
+use age::Recipient;
+use vaultix_generator::escape;
+use vaultix_generator::profile::{Generator, Profile, Secret};
+
+use crate::cli::{Cli, Generate};
+use crate::error::{Error, Exit, Result};
+use crate::files::secret;
+use crate::flake::git;
+use crate::flake::workspace::{self, Desk};
+use crate::keys::master::Master;
+use crate::keys::recipient;
+use crate::report::{self, Report, Volume};
+use crate::system::interrupt::Interrupt;
+use crate::terminal::prompt::Prompt;
+use bench::{Bench, Done};
+use command::Surroundings;
+use plan::{Plan, cannot_generate, plan};
+
+/// Makes what is missing. Replaces nothing.
+///
+/// # Errors
+///
+/// When nothing at all can be made. What fails for one secret is said, and counts in the outcome.
+pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
+    let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
+    let desk = Desk::open(cli, &args.identities, None)?;
+    ensure_known(&args.secrets, &desk.profiles)?;
+    let mut plan = plan(&desk.profiles, &args.secrets, &|path| path.symlink_metadata().is_ok())?;
+    let mut faults = std::mem::take(&mut plan.faults);
+    if args.dry_run {
+        show(&plan)?;
+        let line = format!("{} to generate, {} there already", plan.make.len(), plan.there);
+        return Ok(report.finish(&faults, &line));
+    }
+    let mut done = Done::default();
+    if !plan.make.is_empty() || !plan.publish.is_empty() {
+        let outcome = work(args, &desk, &plan, &report, &mut done);
+        faults.extend(outcome.err());
+        faults.append(&mut done.faults);
+        faults.extend(git::track_all(&done.files, &report));
+    }
+    let renc = if done.count > 0 { "; now run: vaultix renc" } else { "" };
+    let line = format!("{} generated, {} there already{renc}", done.count, plan.there);
+    Ok(report.finish(&faults, &line))
+}
+
+/// Checks that all of `ids` are secrets with a generator.
+fn ensure_known(ids: &[String], profiles: &[Profile]) -> Result<()> {
+    for id in ids {
+        let error = |reason| Err(cannot_generate(Exit::Usage, id).because(reason));
+        let mut secrets = profiles.iter().filter_map(|profile| profile.secrets.get(id)).peekable();
+        if secrets.peek().is_none() {
+            return error("no host has one of this name");
+        }
+        // What is wrong with it is said where all faults are.
+        let has_generator = |secret: &Secret| secret.generator.is_some();
+        if !secrets.any(|secret| secret.as_ref().map_or(true, has_generator)) {
+            return error("it has no generator");
+        }
+    }
+    Ok(())
+}
+
+/// Prints a plan.
+fn show(plan: &Plan) -> Result<()> {
+    let made = plan.make.iter().map(|recipe| {
+        let ids: Vec<&str> = recipe.inputs.iter().map(|input| input.id.as_str()).collect();
+        let from = if ids.is_empty() { String::new() } else { format!(" from {}", ids.join(", ")) };
+        format!("{}: generate, {}{from}", recipe.path.display(), kind(&recipe.generator))
+    });
+    let published = plan.publish.iter().map(|recipe| {
+        let half = public::path(&recipe.path);
+        format!("{}: write, public half of {}", half.display(), recipe.path.display())
+    });
+    report::answer_lines(made.chain(published))
+}
+
+/// Says what makes a secret; of a command, all of it, since it is about to run here, word for word as a shell takes it.
+fn kind(generator: &Generator) -> String {
+    match generator {
+        Generator::Command { argv, .. } => {
+            let words: Vec<String> = argv.iter().map(escape::shell).collect();
+            format!("command {}", words.join(" "))
+        }
+        other => other.kind().to_owned(),
+    }
+}
+
+/// Makes what `plan` says. What fails for one secret goes to `done`, the rest goes on.
+fn work(args: &Generate, desk: &Desk, plan: &Plan, report: &Report, done: &mut Done) -> Result<()> {
+    let interrupt = Interrupt::new()?;
+    let prompt = Prompt::new(&interrupt, report);
+    let mut master = Master::read(&desk.identities, &interrupt)?;
+    let mut known = BTreeMap::new();
+    for (path, outcome) in secret::open_all(&plan.sources(), &mut master, &prompt)? {
+        match outcome {
+            Ok(plaintext) => drop(known.insert(path, plaintext)),
+            Err(error) => done.faults.push(error),
+        }
+    }
+    let recipients = if plan.make.is_empty() {
+        Vec::new()
+    } else {
+        recipients(args, desk, &mut master, &prompt)?
+    };
+    let inputs = plan.make.iter().flat_map(|recipe| &recipe.inputs).map(|input| &*input.path);
+    let surroundings = Surroundings { root: &desk.root, interrupt: &interrupt };
+    Bench { surroundings, recipients, inputs: inputs.collect(), known, report }.work(plan, done)
+}
+
+/// Returns whom new secrets are encrypted to: the same as `edit` would.
+fn recipients<'a>(
+    args: &Generate,
+    desk: &Desk,
+    master: &mut Master,
+    prompt: &'a Prompt,
+) -> Result<Vec<Box<dyn Recipient + 'a>>> {
+    let extra = workspace::extra(&[&desk.recipients[..], &args.recipients[..]].concat())?;
+    let recipients = master.recipients(extra, prompt)?;
+    if recipients.is_empty() {
+        return Err(Error::new(Exit::Usage, "cannot encrypt to nobody")
+            .fix("pass --identity FILE, or set vaultix.identity in the flake"));
+    }
+    Ok(recipient::gather(recipients, prompt))
+}

@@ -1,0 +1,149 @@
+//! plan + recipients + plaintexts of what is there → new secrets, and their public halves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use age::Recipient;
+use age::armor::Format;
+use vaultix_units::plaintext::Plaintext;
+
+use super::command::Surroundings;
+use super::make::{self, Input};
+use super::plan::{self, Plan, Recipe};
+use super::public;
+use crate::error::{Error, Exit, Result};
+use crate::files::replace::Target;
+use crate::files::secret;
+use crate::report::Report;
+
+/// What was done.
+#[derive(Default)]
+pub struct Done {
+    /// How many secrets were made.
+    pub count: usize,
+    /// The files that are new.
+    pub files: BTreeSet<PathBuf>,
+    /// What failed.
+    pub faults: Vec<Error>,
+}
+
+/// Where secrets are made.
+pub struct Bench<'a> {
+    /// Where commands run.
+    pub surroundings: Surroundings<'a>,
+    /// Whom secrets are encrypted to.
+    pub recipients: Vec<Box<dyn Recipient + 'a>>,
+    /// Files that others are made from.
+    pub inputs: BTreeSet<&'a Path>,
+    /// What these hold, as far as it is known.
+    pub known: BTreeMap<PathBuf, Plaintext>,
+    /// Who watches.
+    pub report: &'a Report,
+}
+
+impl Bench<'_> {
+    /// Makes what `plan` says.
+    ///
+    /// # Errors
+    ///
+    /// When the user interrupts. What is there then is whole.
+    pub fn work(mut self, plan: &Plan, done: &mut Done) -> Result<()> {
+        for recipe in &plan.make {
+            let outcome = self.make(recipe, done);
+            self.note(recipe, outcome, done)?;
+        }
+        for recipe in &plan.publish {
+            let outcome = self.publish(recipe, done);
+            self.note(recipe, outcome, done)?;
+        }
+        Ok(())
+    }
+
+    /// Notes a failure, and ends the work on Ctrl-C.
+    fn note(&self, recipe: &Recipe, outcome: Result<()>, done: &mut Done) -> Result<()> {
+        let Err(error) = outcome else { return Ok(()) };
+        if self.surroundings.interrupt.is_set() {
+            return Err(self.surroundings.interrupt.error());
+        }
+        done.faults.push(error.under(format!("cannot generate secret \"{}\"", recipe.id)));
+        Ok(())
+    }
+
+    /// Makes one secret.
+    fn make(&mut self, recipe: &Recipe, done: &mut Done) -> Result<()> {
+        let plaintext = self.plaintext(recipe)?;
+        let cannot_encrypt =
+            |reason: String| Error::new(Exit::Config, "cannot encrypt it").because(reason);
+        let ciphertext = secret::encrypt(&plaintext, &self.recipients, &Format::Binary)
+            .map_err(cannot_encrypt)?;
+        let half = recipe.generator.has_public_half().then(|| half(recipe, &plaintext));
+        let half = half.transpose()?;
+
+        let private = stage(&recipe.path, &ciphertext)?;
+        let public = half.map(|(path, text)| Ok((stage(&path, text.as_bytes())?, path)));
+        let public = public.transpose()?;
+        // The private half first: if that is all that ever happens, the next run finds the other from it. A
+        // public half alone would be the half of nothing.
+        self.settle(private, &recipe.path, "generated", done)?;
+        done.count += 1;
+        if let Some((target, path)) = public {
+            self.settle(target, &path, "written", done)?;
+        }
+        if self.inputs.contains(&*recipe.path) {
+            self.known.insert(recipe.path.clone(), plaintext);
+        }
+        Ok(())
+    }
+
+    /// Makes the plaintext of one secret.
+    fn plaintext(&self, recipe: &Recipe) -> Result<Plaintext> {
+        if self.surroundings.interrupt.is_set() {
+            return Err(self.surroundings.interrupt.error());
+        }
+        let input = |input: &plan::Input| {
+            let what =
+                || format!("it is made from \"{}\", which could not be made or opened", input.id);
+            self.known.get(&input.path).ok_or_else(|| Error::new(Exit::SomeFailed, what()))
+        };
+        let plaintexts = recipe.inputs.iter().map(input).collect::<Result<Vec<_>>>()?;
+        let ids = recipe.inputs.iter().map(|input| input.id.as_str());
+        let inputs: Vec<Input> = ids.zip(plaintexts).collect();
+        make::make(&recipe.generator, &recipe.id, &inputs, &self.surroundings)
+    }
+
+    /// Writes the public half of a secret that is there.
+    fn publish(&self, recipe: &Recipe, done: &mut Done) -> Result<()> {
+        // Why it could not be opened was said.
+        let Some(private) = self.known.get(&recipe.path) else { return Ok(()) };
+        let (path, text) = half(recipe, private)?;
+        let target = stage(&path, text.as_bytes())?;
+        self.settle(target, &path, "written", done)
+    }
+
+    /// Gives a new file its name.
+    fn settle(&self, target: Target, path: &Path, verb: &str, done: &mut Done) -> Result<()> {
+        target.settle_new()?;
+        self.report.line(format_args!("{}: {verb}", path.display()));
+        done.files.insert(path.to_owned());
+        Ok(())
+    }
+}
+
+/// Returns the public half of a secret with the plaintext `private`, and where it is kept.
+fn half(recipe: &Recipe, private: &Plaintext) -> Result<(PathBuf, String)> {
+    let path = public::path(&recipe.path);
+    match public::half(&recipe.generator, &recipe.id, private) {
+        Ok(text) => Ok((path, text)),
+        Err(reason) => {
+            let what = format!("cannot write {}", path.display());
+            Err(Error::new(Exit::Data, what).because(format!("secret \"{}\": {reason}", recipe.id)))
+        }
+    }
+}
+
+/// Writes `bytes` beside the place of the new file `path`.
+fn stage(path: &Path, bytes: &[u8]) -> Result<Target> {
+    let mut target = Target::new(path)?;
+    target.write(bytes)?;
+    Ok(target)
+}

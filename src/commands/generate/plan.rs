@@ -1,0 +1,244 @@
+//! profiles + which files are there → what to generate, in which order; pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use vaultix_generator::escape;
+use vaultix_generator::profile::{Generator, Profile, Secret};
+
+use super::public;
+use crate::error::{Error, Exit, Result};
+use crate::flake::nix;
+
+/// How one secret is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipe {
+    /// The secret's id.
+    pub id: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// What makes it.
+    pub generator: Generator,
+    /// What it is made from.
+    pub inputs: Vec<Input>,
+}
+
+/// A secret that another one is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Its id.
+    pub id: String,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// What `generate` is about to do.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What to make; each comes after what it is made from.
+    pub make: Vec<Recipe>,
+    /// What is there already, but without its public half.
+    pub publish: Vec<Recipe>,
+    /// How many are there already.
+    pub there: usize,
+    /// What cannot be made.
+    pub faults: Vec<Error>,
+}
+
+impl Plan {
+    /// Returns the files that have to be opened.
+    pub fn sources(&self) -> BTreeSet<&Path> {
+        let made: BTreeSet<&Path> = self.make.iter().map(|recipe| &*recipe.path).collect();
+        let inputs = self.make.iter().flat_map(|recipe| &recipe.inputs).map(|input| &*input.path);
+        let unpublished = self.publish.iter().map(|recipe| &*recipe.path);
+        inputs.filter(|path| !made.contains(path)).chain(unpublished).collect()
+    }
+}
+
+/// Plans to make the secrets with ids in `asked`, or all, and what they are made from, as far as it is not there.
+///
+/// # Errors
+///
+/// When some are made from each other: which.
+pub fn plan(
+    profiles: &[Profile],
+    asked: &[String],
+    is_there: &dyn Fn(&Path) -> bool,
+) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let is_asked = |id: &String| asked.is_empty() || asked.contains(id);
+    let recipes = recipes(profiles, &is_asked, &mut plan.faults);
+    ensure_no_circle(&recipes)?;
+    let mut planner = Planner { recipes: &recipes, is_there, outcomes: BTreeMap::new(), plan };
+    for recipe in recipes.values().filter(|recipe| is_asked(&recipe.id)) {
+        if !is_there(&recipe.path) {
+            planner.need(&recipe.path);
+        } else if recipe.generator.has_public_half()
+            && !recipe.path.starts_with(nix::STORE)
+            && !is_there(&public::path(&recipe.path))
+        {
+            planner.plan.publish.push(recipe.clone());
+        } else {
+            planner.plan.there += 1;
+        }
+    }
+    Ok(planner.plan)
+}
+
+/// Returns the error of the secret `id`.
+pub fn cannot_generate(exit: Exit, id: &str) -> Error {
+    Error::new(exit, format!("cannot generate secret \"{id}\""))
+}
+
+/// Returns how files are made, by file: hosts may share one. Adds to `faults` what cannot be told.
+fn recipes(
+    profiles: &[Profile],
+    is_asked: &dyn Fn(&String) -> bool,
+    faults: &mut Vec<Error>,
+) -> BTreeMap<PathBuf, Recipe> {
+    let mut recipes: BTreeMap<PathBuf, Recipe> = BTreeMap::new();
+    let mut torn = BTreeSet::new();
+    for profile in profiles {
+        for (id, secret) in &profile.secrets {
+            let recipe = match secret {
+                Ok(secret) => recipe(profile, secret),
+                Err(fault) => Err(cannot_generate(Exit::Config, id).because(fault)),
+            };
+            let new = match recipe {
+                Ok(Some(recipe)) => recipe,
+                Ok(None) => continue,
+                Err(error) => {
+                    faults.extend(is_asked(id).then_some(error));
+                    continue;
+                }
+            };
+            match recipes.get(&new.path) {
+                Some(old) if (&old.generator, &old.inputs) != (&new.generator, &new.inputs) => {
+                    torn.insert(new.path);
+                }
+                Some(_) => {}
+                None => drop(recipes.insert(new.path.clone(), new)),
+            }
+        }
+    }
+    for path in torn {
+        let id = recipes.remove(&path).map(|recipe| recipe.id).unwrap_or_default();
+        let error = cannot_generate(Exit::Config, &id)
+            .because(format!("{} is to be made in two ways", path.display()))
+            .fix(format!("set the same vaultix.secrets.{id}.generator on all hosts"));
+        faults.extend(is_asked(&id).then_some(error));
+    }
+    recipes
+}
+
+/// Returns how `secret` is made, `None` if it has no generator.
+fn recipe(profile: &Profile, secret: &Secret) -> Result<Option<Recipe>> {
+    let Some(generator) = &secret.generator else { return Ok(None) };
+    let input = |id: &String| match profile.secrets.get(id) {
+        Some(Ok(input)) => Ok(Input { id: id.clone(), path: input.ciphertext.clone() }),
+        Some(Err(fault)) => Err(cannot_generate(Exit::Config, &secret.id).because(fault)),
+        None => {
+            let host = &profile.settings.host_identifier;
+            let reason = format!("it depends on \"{id}\", and host {host} has no such secret");
+            let fix = format!("mend vaultix.secrets.{}.generator.dependencies", secret.id);
+            Err(cannot_generate(Exit::Config, &secret.id).because(reason).fix(fix))
+        }
+    };
+    let inputs = generator.dependencies().iter().map(input).collect::<Result<_>>()?;
+    let (id, path) = (secret.id.clone(), secret.ciphertext.clone());
+    Ok(Some(Recipe { id, path, generator: generator.clone(), inputs }))
+}
+
+/// Checks that no secret is made from itself, on whatever way round.
+fn ensure_no_circle(recipes: &BTreeMap<PathBuf, Recipe>) -> Result<()> {
+    /// Follows `path` to all it is made from. `trail` leads to it; `settled` is known to be right.
+    fn follow<'a>(
+        path: &'a Path,
+        recipes: &'a BTreeMap<PathBuf, Recipe>,
+        trail: &mut Vec<&'a Recipe>,
+        settled: &mut BTreeSet<&'a Path>,
+    ) -> Result<()> {
+        let Some(recipe) = recipes.get(path).filter(|_| !settled.contains(path)) else {
+            return Ok(());
+        };
+        if let Some(start) = trail.iter().position(|before| before.path == path) {
+            let circle = trail.iter().skip(start).copied().chain([recipe]);
+            let circle: Vec<String> = circle.map(|one| format!("\"{}\"", one.id)).collect();
+            return Err(cannot_generate(Exit::Config, &recipe.id)
+                .because(format!("it is made from itself: {}", circle.join(" from ")))
+                .fix("take one of them out of the other's generator.dependencies"));
+        }
+        trail.push(recipe);
+        for input in &recipe.inputs {
+            follow(&input.path, recipes, trail, settled)?;
+        }
+        trail.pop();
+        settled.insert(path);
+        Ok(())
+    }
+    let mut settled = BTreeSet::new();
+    recipes.keys().try_for_each(|path| follow(path, recipes, &mut Vec::new(), &mut settled))
+}
+
+/// Puts what is missing into an order.
+struct Planner<'a> {
+    /// How files are made; none of them from itself.
+    recipes: &'a BTreeMap<PathBuf, Recipe>,
+    /// Whether a file is there.
+    is_there: &'a dyn Fn(&Path) -> bool,
+    /// Whether a file that is missing can be made, for those that were looked at.
+    outcomes: BTreeMap<&'a Path, bool>,
+    /// What was found so far.
+    plan: Plan,
+}
+
+impl<'a> Planner<'a> {
+    /// Adds the missing file `path` and what it is made from; returns whether it will be there.
+    fn need(&mut self, path: &'a Path) -> bool {
+        if let Some(outcome) = self.outcomes.get(path) {
+            return *outcome;
+        }
+        let Some(recipe) = self.recipes.get(path) else { return false };
+        let fault = self.obstacle(recipe);
+        let outcome = fault.is_none();
+        match fault {
+            Some(error) => self.plan.faults.push(error),
+            None => self.plan.make.push(recipe.clone()),
+        }
+        self.outcomes.insert(path, outcome);
+        outcome
+    }
+
+    /// Returns why `recipe` cannot be followed; plans to make what it needs.
+    fn obstacle(&mut self, recipe: &'a Recipe) -> Option<Error> {
+        let error = |reason: String| cannot_generate(Exit::NoInput, &recipe.id).because(reason);
+        if recipe.path.starts_with(nix::STORE) {
+            let reason = format!("{} is in the Nix store", recipe.path.display());
+            let fix = format!("set vaultix.secrets.{}.file to a path of this flake", recipe.id);
+            return Some(error(reason).fix(fix));
+        }
+        let half = public::path(&recipe.path);
+        if recipe.generator.has_public_half() && (self.is_there)(&half) {
+            return Some(
+                error(format!("{} is the public half of another one", half.display()))
+                    .fix(format!("rm {}", escape::shell_path(&half))),
+            );
+        }
+        for input in &recipe.inputs {
+            if (self.is_there)(&input.path) || self.need(&input.path) {
+                continue;
+            }
+            let (id, path) = (&input.id, input.path.display());
+            return Some(if self.recipes.contains_key(&input.path) {
+                error(format!("it is made from \"{id}\", which cannot be generated"))
+            } else {
+                error(format!("it is made from \"{id}\", and {path} does not exist"))
+                    .fix(format!("vaultix edit {}", escape::shell_path(&input.path)))
+            });
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

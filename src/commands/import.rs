@@ -1,0 +1,161 @@
+//! VERB secrets of an older scheme → secret files, and Nix that declares them.
+
+mod agenix;
+mod keys;
+mod name;
+mod old;
+mod pass;
+mod place;
+mod plan;
+mod snippet;
+mod sops;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use age::armor::Format;
+use vaultix_units::plaintext::Plaintext;
+
+use crate::cli::Import;
+use crate::error::{Error, Exit, Result};
+use crate::files::replace::Target;
+use crate::files::secret;
+use crate::flake::{git, workspace};
+use crate::keys::master::Session;
+use crate::keys::recipient;
+use crate::report::{self, Report, Volume};
+use crate::system::interrupt::Interrupt;
+use crate::terminal::prompt::Prompt;
+use keys::Keys;
+use old::Old;
+use place::Place;
+use plan::Plan;
+use snippet::{Fields, snippet};
+
+/// Brings over the secrets of an older scheme.
+///
+/// # Errors
+///
+/// When nothing at all can be done. What fails for one file or secret is said, and counts in the outcome.
+pub fn run(args: &Import) -> Result<Exit> {
+    let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
+    let (root, settings) =
+        workspace::settings(args.dry_run || !args.identities.is_empty(), &report)?;
+    let place = Place::new(args, &root, settings.secrets(&root)?);
+    let plan =
+        Plan::new(old::list(args.scheme, &source(args)?, &place.directory)?, &place.directory);
+    let mut failures = plan.failures.clone();
+    if args.dry_run {
+        report::answer(plan.show(&place.directory).as_bytes())?;
+        return Ok(report.finish(&failures, &format!("{} to import", plan.count())));
+    }
+    let mut made = BTreeMap::new();
+    if !plan.files.is_empty() {
+        let interrupt = Interrupt::new()?;
+        let keys = Keys::read(args, &settings, &root, &interrupt)?;
+        (made, failures) = carry_out(&plan, keys, &place, &report, &interrupt)?;
+        let files: Vec<PathBuf> = made.keys().map(|id| name::file(&place.directory, id)).collect();
+        failures.extend(git::track_all(&files, &report));
+        report::answer(snippet(&made, place.said.as_deref()).as_bytes())?;
+    }
+    Ok(report.finish(&failures, &format!("{} imported", made.len())))
+}
+
+/// Makes the secrets of `plan`, and returns those that are made, by their ids, and all that failed.
+fn carry_out(
+    plan: &Plan,
+    mut keys: Keys,
+    place: &Place,
+    report: &Report,
+    interrupt: &Interrupt,
+) -> Result<(BTreeMap<String, Fields>, Vec<Error>)> {
+    let prompt = Prompt::new(interrupt, report);
+    let session = keys.opening.open(&plan.headers(), &prompt)?;
+    let mut work = Work {
+        recipients: recipient::gather(keys.recipients(&prompt)?, &prompt),
+        directory: &place.directory,
+        report,
+        interrupt,
+        made: BTreeMap::new(),
+        failures: plan.failures.clone(),
+    };
+    work.all(plan, &session);
+    Ok((work.made, work.failures))
+}
+
+/// Returns where the old secrets are.
+fn source(args: &Import) -> Result<PathBuf> {
+    args.source.clone().or_else(|| pass::store(args.scheme)).ok_or_else(|| {
+        Error::new(Exit::Usage, "cannot import from nowhere")
+            .because("no source is given")
+            .fix("name it after the scheme: secrets.nix of agenix, a file or a directory")
+    })
+}
+
+/// One run.
+struct Work<'a> {
+    /// To whom secrets are encrypted.
+    recipients: Vec<Box<dyn age::Recipient + 'a>>,
+    /// Where they go.
+    directory: &'a Path,
+    /// Who watches.
+    report: &'a Report,
+    /// Whether to stop.
+    interrupt: &'a Interrupt,
+    /// The secrets that are made, by their ids.
+    made: BTreeMap<String, Fields>,
+    /// What failed.
+    failures: Vec<Error>,
+}
+
+impl Work<'_> {
+    /// Makes all secrets of `plan`, file by file.
+    fn all(&mut self, plan: &Plan, session: &Session) {
+        for (file, key) in plan.files.iter().zip(&session.keys) {
+            if self.interrupt.is_set() {
+                break;
+            }
+            match file.old.open(key, &session.notes) {
+                Ok(texts) => self.file(&file.old, &file.wanted, &texts),
+                Err(_) if self.interrupt.is_set() => break,
+                Err(error) => self.failures.push(error),
+            }
+        }
+        if self.interrupt.is_set() {
+            self.failures.push(self.interrupt.error());
+        }
+    }
+
+    /// Makes those secrets of `old` that are `wanted`, from the `texts` of all of them.
+    fn file(&mut self, old: &Old, wanted: &BTreeSet<usize>, texts: &[Plaintext]) {
+        for (i, (id, text)) in old.ids.iter().zip(texts).enumerate() {
+            if !wanted.contains(&i) {
+                continue;
+            }
+            let path = name::file(self.directory, id);
+            match self.make(&path, text) {
+                Ok(()) => {
+                    self.report.line(format_args!(
+                        "{}: made from {}",
+                        path.display(),
+                        old.path.display()
+                    ));
+                    self.made.insert(id.clone(), old.fields.clone());
+                }
+                Err(error) => self.failures.push(error),
+            }
+        }
+    }
+
+    /// Makes the secret `path` with this `text`.
+    fn make(&self, path: &Path, text: &Plaintext) -> Result<()> {
+        let ciphertext =
+            secret::encrypt(text, &self.recipients, &Format::Binary).map_err(|reason| {
+                Error::new(Exit::Config, format!("cannot encrypt {}", path.display()))
+                    .because(reason)
+            })?;
+        let mut target = Target::new(path)?;
+        target.write(&ciphertext)?;
+        target.settle_new()
+    }
+}

@@ -1,0 +1,34 @@
+//! command line + flake → the directory for new secrets, and whether a declaration has to name it.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::Import;
+use crate::flake::nix;
+
+/// Where secrets go, unless the flake or the user says otherwise; relative to the flake.
+const DEFAULT_DIRECTORY: &str = "secrets";
+
+/// Where new secrets go.
+pub struct Place {
+    /// The directory.
+    pub directory: PathBuf,
+    /// The same from the flake, if a declaration has to say so.
+    pub said: Option<PathBuf>,
+}
+
+impl Place {
+    /// Chooses: what was asked for, or what the flake at `root` says, or the default.
+    pub fn new(args: &Import, root: &Path, default: Option<PathBuf>) -> Self {
+        let default = default.unwrap_or_else(|| root.join(DEFAULT_DIRECTORY));
+        let Some(directory) = &args.into else {
+            return Self { directory: nix::shown(&default), said: None };
+        };
+        let whole = |path: &Path| {
+            std::path::absolute(Path::new(".").join(path)).unwrap_or_else(|_| path.to_owned())
+        };
+        let (into, default, root) = (whole(directory), whole(&default), whole(root));
+        let said = (into != default)
+            .then(|| into.strip_prefix(&root).map_or(into.clone(), Path::to_owned));
+        Self { directory: directory.clone(), said }
+    }
+}

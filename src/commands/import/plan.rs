@@ -1,0 +1,200 @@
+//! what an older scheme has + the directory for new secrets → what is to be made, and what cannot be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::Path;
+
+use age_core::format::Stanza;
+
+use crate::commands::import::name;
+use crate::commands::import::old::{Listing, Old};
+use crate::error::{Error, Exit};
+
+/// What is about to be done.
+pub struct Plan {
+    /// Files from which something will be made.
+    pub files: Vec<File>,
+    /// What will not be made, and why.
+    pub failures: Vec<Error>,
+}
+
+/// A file of the older scheme.
+pub struct File {
+    /// The file.
+    pub old: Old,
+    /// Which of its secrets will be made, by their places in its list.
+    pub wanted: BTreeSet<usize>,
+}
+
+impl Plan {
+    /// Takes each secret of `listing` that no other one has the id of, and that is not in `directory` yet.
+    pub fn new(listing: Listing, directory: &Path) -> Self {
+        let (mut olds, mut failures) = (Vec::new(), Vec::new());
+        for outcome in listing {
+            match outcome {
+                Ok(old) => olds.push(old),
+                Err(error) => failures.push(error),
+            }
+        }
+        let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for old in &olds {
+            for id in &old.ids {
+                owners.entry(id.clone()).or_default().push(old.path.display().to_string());
+            }
+        }
+        owners.retain(|id, owners| match refuse(id, owners, directory) {
+            Some(error) => {
+                failures.push(error);
+                false
+            }
+            None => true,
+        });
+        let files = olds.into_iter().map(|old| {
+            let is_wanted = |id: &String| owners.contains_key(id);
+            let wanted =
+                (0..).zip(&old.ids).filter(|(_, id)| is_wanted(id)).map(|(i, _)| i).collect();
+            File { old, wanted }
+        });
+        Self { files: files.filter(|file| !file.wanted.is_empty()).collect(), failures }
+    }
+
+    /// Returns the headers of all files, in order.
+    pub fn headers(&self) -> Vec<Vec<Stanza>> {
+        self.files.iter().map(|file| file.old.stanzas()).collect()
+    }
+
+    /// Returns how many secrets will be made.
+    pub fn count(&self) -> usize {
+        self.files.iter().map(|file| file.wanted.len()).sum()
+    }
+
+    /// Returns a line for each secret that will be made in `directory`.
+    pub fn show(&self, directory: &Path) -> String {
+        let mut text = String::new();
+        for file in &self.files {
+            for id in file.wanted.iter().filter_map(|i| file.old.ids.get(*i)) {
+                let path = name::file(directory, id);
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{}: from {}", path.display(), file.old.path.display());
+            }
+        }
+        text
+    }
+}
+
+/// Returns why the secret `id`, which `owners` hold, cannot be made in `directory`.
+fn refuse(id: &str, owners: &[String], directory: &Path) -> Option<Error> {
+    let [first, others @ ..] = owners else { return None };
+    let what = |exit| Error::new(exit, format!("cannot import \"{id}\" from {first}"));
+    if let Some(other) = others.first() {
+        let other = if other == first { "the same file" } else { other };
+        return Some(
+            what(Exit::SomeFailed)
+                .because(format!("{other} holds another secret of this name"))
+                .fix("import one of them by itself, or rename it"),
+        );
+    }
+    let path = name::file(directory, id);
+    path.symlink_metadata().is_ok().then(|| {
+        what(Exit::SomeFailed)
+            .because(format!("{} is there already", path.display()))
+            .fix("choose another place with --into DIR")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A directory with an age file `name` for each of the names given, removed when dropped.
+    struct Place(PathBuf);
+
+    impl Place {
+        /// Makes it.
+        fn new(test: &str, names: &[&str]) -> Self {
+            let place = format!("vaultix-import-{test}-{}", std::process::id());
+            let place = Self(std::env::temp_dir().join(place));
+            fs::create_dir(&place.0).unwrap();
+            let word = "F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w";
+            let header = format!("age-encryption.org/v1\n-> X25519 {word}\n{word}\n--- {word}\n");
+            for name in names {
+                fs::write(place.0.join(name), format!("{header}{}", "x".repeat(32))).unwrap();
+            }
+            place
+        }
+
+        /// Takes the file `name` for one that holds the secrets `ids`.
+        fn old(&self, name: &str, ids: &[&str]) -> Old {
+            let mut old = Old::age(&self.0.join(name), String::new()).unwrap();
+            old.ids = ids.iter().map(|&id| id.to_owned()).collect();
+            old
+        }
+
+        /// Returns what cannot be made, the directory left out.
+        fn failures(&self, plan: &Plan) -> Vec<String> {
+            let directory = format!("{}/", self.0.display());
+            plan.failures.iter().map(|error| format!("{error:#}").replace(&directory, "")).collect()
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn what_is_in_nobodys_way_is_made() {
+        let place = Place::new("made", &["a", "b"]);
+        let listing =
+            vec![Ok(place.old("a", &["wifi", "mail"])), Ok(place.old("b", &["db/password"]))];
+        let plan = Plan::new(listing, Path::new("secrets"));
+        assert_eq!((plan.count(), place.failures(&plan).len()), (3, 0));
+        let headers: Vec<Vec<String>> = plan
+            .headers()
+            .into_iter()
+            .map(|stanzas| stanzas.into_iter().map(|stanza| stanza.tag).collect())
+            .collect();
+        assert_eq!(headers, [["X25519"], ["X25519"]]);
+        let shown = plan.show(Path::new("secrets")).replace(&*place.0.to_string_lossy(), "old");
+        assert_eq!(
+            shown,
+            "secrets/wifi.age: from old/a\n\
+             secrets/mail.age: from old/a\n\
+             secrets/db/password.age: from old/b\n"
+        );
+    }
+
+    #[test]
+    fn what_is_there_or_not_the_only_one_stays_out() {
+        let place = Place::new("refused", &["a", "b", "there.age"]);
+        let listing = vec![
+            Ok(place.old("a", &["wifi", "mail", "twice", "twice"])),
+            Err(Error::new(Exit::NoInput, "cannot open c")),
+            Ok(place.old("b", &["there", "mail"])),
+        ];
+        let plan = Plan::new(listing, &place.0);
+        assert_eq!(plan.files.len(), 1);
+        assert_eq!(plan.files[0].wanted, BTreeSet::from([0]));
+        let fix = "import one of them by itself, or rename it";
+        assert_eq!(
+            place.failures(&plan),
+            [
+                "cannot open c".to_owned(),
+                format!(
+                    "cannot import \"mail\" from a: b holds another secret of this name; to fix: {fix}"
+                ),
+                "cannot import \"there\" from b: there.age is there already; to fix: choose another place \
+                 with --into DIR"
+                    .to_owned(),
+                format!(
+                    "cannot import \"twice\" from a: the same file holds another secret of this name; to \
+                     fix: {fix}"
+                ),
+            ]
+        );
+    }
+}

@@ -1,0 +1,238 @@
+//! file of sops → its values, once the data key is opened.
+//!
+//! sops itself is not needed: what a master identity opens, it opens in the same session as everything else.
+
+mod header;
+mod lines;
+mod tree;
+mod value;
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use age_core::format::Stanza;
+use sha2::{Digest, Sha512};
+use vaultix_generator::escape;
+use vaultix_units::plaintext::Plaintext;
+
+use crate::commands::import::name;
+use crate::error::{Error, Exit, Result};
+use crate::files::source;
+use crate::keys::master::Unwrapped;
+use header::{Header, Unusable};
+use lines::{Lines, Syntax};
+use value::{Bytes, DataKey};
+
+/// A value of a file.
+struct Leaf {
+    /// The names above it and its own, each with a colon after it; part of what it is encrypted with.
+    place: String,
+    /// The same for people.
+    id: String,
+    /// It, as it stands there.
+    text: String,
+    /// What it counts as in the file's code, if it stands there in clear.
+    clear: String,
+}
+
+/// How much the names of all values of a file may amount to, in bytes (64 MiB).
+///
+/// A value is encrypted with all names above it. A long name with many values below it is a small file, and would take its
+/// size squared of memory and time.
+const MAX_NAMES: usize = 64 << 20;
+
+/// What the names of all values of a file amount to, in bytes.
+#[derive(Default)]
+struct Names(usize);
+
+impl Names {
+    /// Adds the name of one more value, or the part of it that others have, too.
+    fn add(&mut self, name: &str) {
+        self.0 = self.0.saturating_add(name.len());
+    }
+
+    /// Refuses more than there may be.
+    fn ensure_bounded(&self) -> std::result::Result<(), String> {
+        if self.0 > MAX_NAMES {
+            return Err(format!(
+                "the names of its values amount to more than {MAX_NAMES} bytes, all names above each of them counted"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A file of sops, closed.
+pub struct Document {
+    /// Its values.
+    leaves: Vec<Leaf>,
+    /// What opens them.
+    header: Header,
+    /// What becomes of them.
+    form: Form,
+}
+
+/// What becomes of the values of a file. The same as with sops-nix.
+enum Form {
+    /// Each is a secret.
+    Each,
+    /// The only one is the secret.
+    Binary,
+    /// They are put where they stood, and the file is the secret.
+    Lines(Lines),
+}
+
+impl Document {
+    /// Reads the file `path`, `None` if it is none of sops.
+    ///
+    /// # Errors
+    ///
+    /// Names the file, and why it cannot be read.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        let what = |exit| Error::new(exit, format!("cannot open {}", path.display()));
+        let Ok(text) = String::from_utf8(source::read(path)?) else { return Ok(None) };
+        if !text.contains(value::START) {
+            return Ok(None);
+        }
+        let (form, leaves, notes) =
+            parse(path, &text).map_err(|reason| what(Exit::Data).because(reason))?;
+        let header = Header::read(&notes).map_err(|unusable| match unusable {
+            Unusable::Other(reason) => what(Exit::Data).because(reason),
+            Unusable::Foreign(kinds) => what(Exit::NoPermission)
+                .because(format!("it is encrypted to {kinds}, and to no recipient of age"))
+                .fix(format!(
+                    "sops rotate --in-place --add-age age1… {}",
+                    escape::shell_path(path)
+                )),
+        })?;
+        Ok(Some(Self { leaves, header, form }))
+    }
+
+    /// Returns the ids of its secrets; `path` is where it is.
+    pub fn ids(&self, path: &Path) -> Vec<String> {
+        match self.form {
+            Form::Each => self.leaves.iter().map(|leaf| name::id(&leaf.id)).collect(),
+            Form::Binary | Form::Lines(_) => {
+                let file = path.file_name().unwrap_or_default();
+                vec![name::id(&file.to_string_lossy())]
+            }
+        }
+    }
+
+    /// Returns the stanzas of its recipients.
+    pub fn stanzas(&self) -> Vec<Stanza> {
+        self.header.stanzas()
+    }
+
+    /// Opens its secrets, in the order of [`Document::ids`]; `path` is where it is.
+    ///
+    /// # Errors
+    ///
+    /// Says that `key` does not fit, with `notes` on why, or that the file was altered.
+    pub fn open(&self, key: &Unwrapped, path: &Path, notes: &[Error]) -> Result<Vec<Plaintext>> {
+        let what = format!("cannot open {}", path.display());
+        let Some(key) = self.header.open(key) else {
+            return Err(source::no_match(what, &self.header.recipients(), notes));
+        };
+        let damaged = |reason: String| Error::new(Exit::Data, &what).because(reason);
+        let values = self.values(&key).map_err(damaged)?;
+        self.verify(&values, &key).map_err(damaged)?;
+        Ok(self.secrets(values, &key))
+    }
+
+    /// Returns the bytes of all values.
+    fn values(&self, key: &DataKey) -> std::result::Result<Vec<Bytes>, String> {
+        let open = |leaf: &Leaf| {
+            if leaf.is_sealed() {
+                key.open(&leaf.text, &leaf.place).map_err(|reason| {
+                    format!("the file is damaged: {}: {reason}", name::id(&leaf.id))
+                })
+            } else {
+                Ok(Bytes::new(leaf.clear.clone().into_bytes()))
+            }
+        };
+        self.leaves.iter().map(open).collect()
+    }
+
+    /// Checks that `values` are those that sops wrote, all of them, and in this order.
+    fn verify(&self, values: &[Bytes], key: &DataKey) -> std::result::Result<(), String> {
+        let mut hash = Sha512::new();
+        if self.header.only_encrypted {
+            hash.update(header::ONLY_ENCRYPTED);
+        }
+        for (leaf, value) in self.leaves.iter().zip(values) {
+            if leaf.is_sealed() || !self.header.only_encrypted {
+                hash.update(value);
+            }
+        }
+        let noted = key
+            .open(&self.header.code, &self.header.modified)
+            .map_err(|reason| format!("the file is damaged: sops.mac: {reason}"))?;
+        if noted.eq_ignore_ascii_case(source::hex(&hash.finalize()).as_bytes()) {
+            Ok(())
+        } else {
+            Err("the file is damaged: values were added, removed or changed without sops"
+                .to_owned())
+        }
+    }
+
+    /// Returns what `values` are to services.
+    fn secrets(&self, values: Vec<Bytes>, key: &DataKey) -> Vec<Plaintext> {
+        match &self.form {
+            Form::Lines(lines) => {
+                let sealed = self.leaves.iter().zip(&values).filter(|(leaf, _)| leaf.is_sealed());
+                vec![Plaintext::new(lines.fill(sealed.map(|(_, value)| value), key))]
+            }
+            Form::Each | Form::Binary => self
+                .leaves
+                .iter()
+                .zip(values)
+                .map(|(leaf, mut value)| Plaintext::new(leaf.shown(std::mem::take(&mut value))))
+                .collect(),
+        }
+    }
+}
+
+impl Leaf {
+    /// Returns whether it is encrypted.
+    fn is_sealed(&self) -> bool {
+        value::is_sealed(&self.text)
+    }
+
+    /// Returns what the value is to a service: the text that `sops decrypt` would print for it.
+    fn shown(&self, value: Vec<u8>) -> Vec<u8> {
+        if !self.is_sealed() {
+            return self.text.clone().into_bytes();
+        }
+        match (value::kind(&self.text), value.as_slice()) {
+            (Some("bool"), b"True") => b"true".to_vec(),
+            (Some("bool"), b"False") => b"false".to_vec(),
+            _ => value,
+        }
+    }
+}
+
+/// What a file was read as.
+type Parsed = (Form, Vec<Leaf>, header::Notes);
+
+/// Reads `text` in the format that `path` ends with, as sops chooses it.
+fn parse(path: &Path, text: &str) -> std::result::Result<Parsed, String> {
+    let in_lines = |syntax| {
+        let (lines, leaves, notes) = lines::read(text, syntax)?;
+        Ok((Form::Lines(lines), leaves, notes))
+    };
+    match path.extension().and_then(OsStr::to_str) {
+        Some("env") => in_lines(Syntax::Dotenv),
+        Some("ini") => in_lines(Syntax::Ini),
+        Some("yaml" | "yml" | "json") => {
+            let (leaves, notes) = tree::read(text)?;
+            Ok((Form::Each, leaves, notes))
+        }
+        _ => {
+            // JSON around a single value.
+            let (leaves, notes) = tree::read(text)?;
+            let is_whole = leaves.len() == 1 && leaves.iter().all(|leaf| leaf.id == "data");
+            Ok((if is_whole { Form::Binary } else { Form::Each }, leaves, notes))
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! what sops notes in a file of itself → the data key's ciphertexts, and the code over all values.
+
+use std::collections::BTreeMap;
+
+use age_core::format::Stanza;
+use vaultix_units::plaintext::Plaintext;
+use vaultix_units::{decrypt, header};
+
+use crate::commands::import::sops::value::DataKey;
+use crate::files::source;
+use crate::keys::master::Unwrapped;
+
+/// sops' own notes, as flat as it writes them where there are no lists and mappings: names like
+/// `age__list_0__map_enc`.
+pub type Notes = BTreeMap<String, String>;
+
+/// What begins the code of files in which it is over encrypted values only: the SHA-256 of "sops".
+pub const ONLY_ENCRYPTED: [u8; 32] = [
+    0x8a, 0x3f, 0xd2, 0xad, 0x54, 0xce, 0x66, 0x52, 0x7b, 0x10, 0x34, 0xf3, 0xd1, 0x47, 0xbe, 0x0b,
+    0x0b, 0x97, 0x5b, 0x3b, 0xf4, 0x4f, 0x72, 0xc6, 0xfd, 0xad, 0xec, 0x81, 0x76, 0xf2, 0x7d, 0x69,
+];
+
+/// Other ways to encrypt the data key, by the names of their notes.
+const FOREIGN: [&str; 6] = ["pgp", "kms", "gcp_kms", "azure_kv", "hc_vault", "hckms"];
+
+/// What is noted in a file.
+pub struct Header {
+    /// The data key, encrypted to each recipient.
+    keys: Vec<Wrapped>,
+    /// When the file was written; the code stands at this place.
+    pub modified: String,
+    /// The code over all values, encrypted.
+    pub code: String,
+    /// Whether the code is over encrypted values only.
+    pub only_encrypted: bool,
+}
+
+/// A data key, encrypted to one recipient of age.
+struct Wrapped {
+    /// The recipient.
+    recipient: String,
+    /// The binary age file.
+    ciphertext: Vec<u8>,
+}
+
+/// Why a header cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// The data key is encrypted to something else than age, this.
+    Foreign(String),
+    /// What else is wrong, as a clause.
+    Other(String),
+}
+
+impl Header {
+    /// Reads `notes`.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be used.
+    pub fn read(notes: &Notes) -> Result<Self, Unusable> {
+        let has = |kind: &str| {
+            let start = format!("{kind}__list_");
+            notes.range(start.clone()..).next().is_some_and(|(name, _)| name.starts_with(&start))
+        };
+        if has("key_groups") {
+            return Err(other("its data key is split over several groups of keys"));
+        }
+        let note = |name: &str| {
+            notes.get(name).cloned().ok_or_else(|| other(&format!("sops.{name} is missing")))
+        };
+        let mut keys = Vec::new();
+        while let Some(armored) = notes.get(&format!("age__list_{}__map_enc", keys.len())) {
+            let recipient = note(&format!("age__list_{}__map_recipient", keys.len()))?;
+            let ciphertext =
+                source::dearmor(armored.clone().into_bytes()).map_err(Unusable::Other)?;
+            keys.push(Wrapped { recipient, ciphertext });
+        }
+        if keys.is_empty() {
+            let kinds: Vec<&str> = FOREIGN.into_iter().filter(|kind| has(kind)).collect();
+            return Err(match kinds.as_slice() {
+                [] => other("it has no notes of sops about its keys"),
+                kinds => Unusable::Foreign(kinds.join(" and ")),
+            });
+        }
+        Ok(Self {
+            keys,
+            modified: note("lastmodified")?,
+            code: note("mac")?,
+            only_encrypted: notes.get("mac_only_encrypted").is_some_and(|text| text == "true"),
+        })
+    }
+
+    /// Returns the stanzas of all recipients, as if they were of one file.
+    pub fn stanzas(&self) -> Vec<Stanza> {
+        let of = |key: &Wrapped| header::stanzas(&key.ciphertext).unwrap_or_default();
+        self.keys.iter().flat_map(of).collect()
+    }
+
+    /// Opens the data key, which `key` fits in one of its ciphertexts; `None` if it does not.
+    pub fn open(&self, key: &Unwrapped) -> Option<DataKey> {
+        let open = |wrapped: &Wrapped| -> Option<Plaintext> {
+            decrypt::decrypt(&wrapped.ciphertext, std::iter::once(key as &dyn age::Identity)).ok()
+        };
+        let opened = self.keys.iter().find_map(open)?;
+        DataKey::new(opened.expose())
+    }
+
+    /// Names the recipients, the first few of many.
+    pub fn recipients(&self) -> String {
+        let recipients = self
+            .keys
+            .iter()
+            .map(|key| header::Recipient { kind: key.recipient.clone(), tag: None });
+        header::describe(&recipients.collect::<Vec<_>>())
+    }
+}
+
+/// Returns the error of `reason`.
+fn other(reason: &str) -> Unusable {
+    Unusable::Other(reason.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads notes, and returns why they are unusable.
+    fn refused(notes: &[(&str, &str)]) -> Unusable {
+        let notes = notes.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        Header::read(&notes.collect()).err().unwrap()
+    }
+
+    #[test]
+    fn what_is_not_of_age_is_named() {
+        let notes = [("pgp__list_0__map_fp", "1"), ("kms__list_0__map_arn", "2")];
+        assert_eq!(refused(&notes), Unusable::Foreign("pgp and kms".to_owned()));
+    }
+
+    #[test]
+    fn a_split_key_is_no_key() {
+        let notes = [("key_groups__list_0__map_age__list_0__map_enc", "")];
+        assert_eq!(refused(&notes), other("its data key is split over several groups of keys"));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let notes = [("age__list_0__map_enc", "x"), ("age__list_0__map_recipient", "age1")];
+        assert_eq!(refused(&notes), other("sops.lastmodified is missing"));
+    }
+}

@@ -1,0 +1,233 @@
+//! VERB nothing → an identity, a first secret and a flake to begin with; what is there already stays.
+
+mod identity;
+mod snippet;
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use age::armor::Format;
+use vaultix_generator::escape;
+use vaultix_units::bounded;
+use vaultix_units::plaintext::Plaintext;
+
+use crate::cli::Init;
+use crate::error::{self, Error, Exit, Result};
+use crate::files::replace::Target;
+use crate::files::secret;
+use crate::flake::{git, nix};
+use crate::keys::master::Master;
+use crate::keys::recipient::{self, Parsed};
+use crate::report::{self, Report, Volume};
+use crate::system::fence::{self, Extent};
+use crate::system::interrupt::Interrupt;
+use crate::terminal::prompt::Prompt;
+
+/// The line that has git show secrets as text to whoever can open them.
+const ATTRIBUTE: &str = "*.age diff=vaultix";
+
+/// Makes what is missing.
+///
+/// # Errors
+///
+/// When something cannot be made. What was made before is whole, and the next run goes on from there.
+pub fn run(args: &Init) -> Result<Exit> {
+    let report = Report::new(Volume::Normal);
+    let directory = match &args.directory {
+        Some(path) if path == "." => PathBuf::new(),
+        Some(path) => path.clone(),
+        None => nix::root()?.map(|root| nix::shown(&root)).unwrap_or_default(),
+    };
+    // What is there already may be links that somebody has committed.
+    if directory == Path::new("") || directory.is_dir() {
+        nix::enclose(&directory, Extent::Whole)?;
+    }
+    let identity = args.identity.clone().map_or_else(default_identity, Ok)?;
+    let interrupt = Interrupt::new()?;
+    let prompt = Prompt::new(&interrupt, &report);
+
+    let mut start = Start { report: &report, new: Vec::new(), there: 0 };
+    let recipient = start.identity(&identity, args.passphrase, &prompt)?;
+    let is_new = recipient.is_some();
+    let secret = directory.join("secrets/example.age");
+    start.secret(&secret, &identity, recipient, &prompt)?;
+    start.attributes(&directory.join(".gitattributes"))?;
+    let flake = start.flake(&directory, &identity)?;
+
+    let files = start.new.iter().filter(|path| **path != identity);
+    let faults = git::track_all(files, &report);
+    report.errors(&faults);
+    if start.new.is_empty() {
+        report::count("nothing was changed: all of it is there already");
+    } else {
+        report::count(format_args!("{} made, {} there already", start.new.len(), start.there));
+    }
+    if flake == Flake::Theirs {
+        report::answer(snippet::text(&identity).as_bytes())?;
+    }
+    if is_new && !args.passphrase && is_inside(&identity, &directory) {
+        let identity = identity.display();
+        report.warning(format_args!("{identity} is in the repository: git would give it to all"));
+    }
+    snippet::next_steps(&report, is_new.then_some(&identity), &secret, flake);
+    Ok(error::exit(&faults))
+}
+
+/// Returns where the identity is, unless the user says otherwise: in their folder of settings, where no repository is.
+fn default_identity() -> Result<PathBuf> {
+    let folder =
+        |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let settings = folder("XDG_CONFIG_HOME").or_else(|| Some(folder("HOME")?.join(".config")));
+    settings.map(|folder| folder.join("vaultix/identity.txt")).ok_or_else(|| {
+        Error::new(Exit::Usage, "cannot tell where the identity should be")
+            .because("neither HOME nor XDG_CONFIG_HOME is set")
+            .fix("vaultix init --identity FILE")
+    })
+}
+
+/// Returns whether `path` is below `directory`.
+fn is_inside(path: &Path, directory: &Path) -> bool {
+    let directory = if directory == Path::new("") { Path::new(".") } else { directory };
+    let whole = |path: &Path| fs::canonicalize(path).ok();
+    whole(path).zip(whole(directory)).is_some_and(|(path, directory)| path.starts_with(directory))
+}
+
+/// Whose flake there is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flake {
+    /// The user's, which is not touched.
+    Theirs,
+    /// The one that was made just now.
+    Ours,
+}
+
+/// What a beginning consists of.
+struct Start<'a> {
+    /// Who watches.
+    report: &'a Report,
+    /// Files that were made, or got a line.
+    new: Vec<PathBuf>,
+    /// How many were there already.
+    there: usize,
+}
+
+impl Start<'_> {
+    /// Returns whether there is nothing at `path`, or says that there is.
+    fn is_missing(&mut self, path: &Path) -> bool {
+        let is_missing = path.symlink_metadata().is_err();
+        if !is_missing {
+            self.there += 1;
+            self.report.line(format_args!("{}: there already", path.display()));
+        }
+        is_missing
+    }
+
+    /// Says that `path` was made.
+    fn made(&mut self, path: &Path) {
+        self.report.line(format_args!("{}: made", path.display()));
+        self.new.push(path.to_owned());
+    }
+
+    /// Writes the new file `path`.
+    fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let mut target = Target::new(path)?;
+        target.write(bytes)?;
+        target.settle_new()?;
+        self.made(path);
+        Ok(())
+    }
+
+    /// Makes the identity, and returns its recipient; `None` if there was one already.
+    fn identity(&mut self, path: &Path, locked: bool, prompt: &Prompt) -> Result<Option<Parsed>> {
+        if !self.is_missing(path) {
+            return Ok(None);
+        }
+        let recipient = identity::make(path, locked, prompt)?;
+        self.made(path);
+        let text = recipient.to_string();
+        Ok(Some(Parsed::Ours(Box::new(recipient), text)))
+    }
+
+    /// Makes a first secret, for the identity in the file `identity`, whose `recipient` may be known.
+    fn secret(
+        &mut self,
+        path: &Path,
+        identity: &Path,
+        recipient: Option<Parsed>,
+        prompt: &Prompt,
+    ) -> Result<()> {
+        if !self.is_missing(path) {
+            return Ok(());
+        }
+        let recipients = if let Some(recipient) = recipient {
+            vec![recipient]
+        } else {
+            let identities = [identity.to_owned()];
+            Master::read(&identities, prompt.interrupt)?.recipients(Vec::new(), prompt)?
+        };
+        let text =
+            format!("This is a secret. To change it: vaultix edit {}\n", escape::shell_path(path));
+        let recipients = recipient::gather(recipients, prompt);
+        let ciphertext =
+            secret::encrypt(&Plaintext::new(text.into_bytes()), &recipients, &Format::Binary);
+        let ciphertext = ciphertext.map_err(|reason| {
+            Error::new(Exit::Config, format!("cannot encrypt {}", path.display())).because(reason)
+        })?;
+        self.write(path, &ciphertext)
+    }
+
+    /// Adds our line to the file `path`, if it is not there.
+    fn attributes(&mut self, path: &Path) -> Result<()> {
+        let mut text = match fence::read(path, bounded::MAX_IDENTITY) {
+            Ok(bytes) => bytes.to_vec(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.write(path, format!("{ATTRIBUTE}\n").as_bytes());
+            }
+            Err(error) => {
+                let what = format!("cannot read {}", path.display());
+                return Err(fence::explain(Exit::NoPermission, what, &error));
+            }
+        };
+        let line = ATTRIBUTE.as_bytes();
+        if text.split(|byte| *byte == b'\n').any(|other| other.trim_ascii() == line) {
+            self.is_missing(path);
+            return Ok(());
+        }
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            text.push(b'\n');
+        }
+        text.extend([line, b"\n"].concat());
+        let mut target = Target::new(path)?;
+        target.write(&text)?;
+        target.settle()?;
+        self.report.line(format_args!("{}: got a line", path.display()));
+        self.new.push(path.to_owned());
+        Ok(())
+    }
+
+    /// Makes a flake with a host, where there is no flake around `directory`.
+    fn flake(&mut self, directory: &Path, identity: &Path) -> Result<Flake> {
+        let ours = directory.join("flake.nix");
+        let whole = std::path::absolute(&ours).map_err(|error| {
+            Error::new(Exit::CantCreate, format!("cannot write {}", ours.display())).because(error)
+        })?;
+        let mut folders = whole.ancestors().skip(1).map(|folder| folder.join("flake.nix"));
+        if let Some(flake) = folders.find(|flake| flake.symlink_metadata().is_ok()) {
+            self.is_missing(&nix::shown(&flake));
+            return Ok(Flake::Theirs);
+        }
+        // The flake last: it names the other one.
+        let host = directory.join("example.nix");
+        let found = fence::read(&host, bounded::MAX_IDENTITY);
+        if !found.is_ok_and(|bytes| *bytes == snippet::HOST.as_bytes()) {
+            if !self.is_missing(&host) {
+                return Ok(Flake::Theirs);
+            }
+            self.write(&host, snippet::HOST.as_bytes())?;
+        }
+        self.write(&ours, snippet::flake(identity).as_bytes())?;
+        Ok(Flake::Ours)
+    }
+}

@@ -1,0 +1,75 @@
+//! where it goes + perhaps a passphrase → a new identity in a file of its own.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use age::armor::Format;
+use age::{scrypt, x25519};
+use age_core::secrecy::SecretString;
+use vaultix_units::plaintext::Plaintext;
+
+use crate::error::{Error, Exit, Result};
+use crate::files::replace::Target;
+use crate::files::secret;
+use crate::keys::keygen;
+use crate::terminal::prompt::{Answer, Prompt, Question};
+
+/// How much work a passphrase costs whoever tries one, as a power of two: a second, and what age(1) chooses. The `age`
+/// crate would measure this machine instead.
+const WORK_FACTOR: u8 = 18;
+
+/// How often two passphrases may differ.
+const ATTEMPTS: usize = 3;
+
+/// Makes the file `path` with a new identity, which only the user may read; `locked` by a passphrase that is asked for.
+/// Returns its recipient.
+///
+/// # Errors
+///
+/// When there is no passphrase, or the file cannot be written. There is none then.
+pub fn make(path: &Path, locked: bool, prompt: &Prompt) -> Result<x25519::Recipient> {
+    let (text, recipient) = keygen::identity();
+    let locked = if locked { Some(lock(&text, path, prompt)?) } else { None };
+    let cannot = |reason: String| {
+        Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(reason)
+    };
+    if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("")) {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| cannot(error.to_string()))?;
+    }
+    let mut target = Target::private(path)?;
+    target.write(locked.as_deref().unwrap_or(text.expose()))?;
+    target.settle_new()?;
+    Ok(recipient)
+}
+
+/// Encrypts the identity `text`, for the file `path`, under a passphrase.
+fn lock(text: &Plaintext, path: &Path, prompt: &Prompt) -> Result<Vec<u8>> {
+    let passphrase = ask(path, prompt)?;
+    let mut recipient = scrypt::Recipient::new(SecretString::from(passphrase.as_str()));
+    recipient.set_work_factor(WORK_FACTOR);
+    secret::encrypt(text, &[Box::new(recipient)], &Format::AsciiArmor)
+        .map_err(|reason| Error::new(Exit::Config, "cannot encrypt the identity").because(reason))
+}
+
+/// Asks for a new passphrase, twice: nobody sees what is typed.
+fn ask(path: &Path, prompt: &Prompt) -> Result<Answer> {
+    let what = format!("new passphrase of {}", path.display());
+    let none = |reason: &str| {
+        Error::new(Exit::NoPermission, "cannot make an identity under a passphrase")
+            .because(reason)
+            .fix("vaultix init, without --passphrase")
+    };
+    let mut complaint = None;
+    for _ in 0..ATTEMPTS {
+        let question = Question { what: &what, purpose: "to lock it with", complaint };
+        let once = prompt.secret(&question)?.ok_or_else(|| none("none was given"))?;
+        let question = Question { what: "the same again", purpose: "to be sure", complaint: None };
+        if prompt.secret(&question)?.is_some_and(|again| again == once) {
+            return Ok(once);
+        }
+        complaint = Some("These were two different ones, try again.");
+    }
+    Err(none("the two differed"))
+}

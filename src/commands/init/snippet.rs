@@ -1,0 +1,89 @@
+//! path of an identity → what a flake needs, and what to do next.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use vaultix_generator::escape;
+
+use super::Flake;
+use crate::report::Report;
+
+/// A host to begin with; the template of this repository's flake.
+pub const HOST: &str = include_str!("../../../nix/template/example.nix");
+
+/// The flake around it, from there, too.
+const FLAKE: &str = include_str!("../../../nix/template/flake.nix");
+
+/// What stands there for the path of the identity.
+const IDENTITY: &str = "\"/home/me/identity.txt\"";
+
+/// Returns a flake with a host, for the identity in the file `identity`.
+pub fn flake(identity: &Path) -> String {
+    FLAKE.replace(IDENTITY, &nix_string(identity))
+}
+
+/// Returns what a flake that is there needs.
+pub fn text(identity: &Path) -> String {
+    format!(
+        "# In flake.nix, as an input; OWNER is where you have Vaultix from:
+inputs.vaultix.url = \"github:OWNER/vaultix\";
+inputs.vaultix.inputs.nixpkgs.follows = \"nixpkgs\";
+
+# as an output, beside nixosConfigurations:
+vaultix = vaultix.configure {{
+  localFlake = self;
+  identity = {};
+}};
+
+# and in each host, with specialArgs = {{ inherit self; }}:
+imports = [ vaultix.nixosModules.default ];
+services.userborn.enable = true;
+vaultix.settings.hostPubkey = \"ssh-ed25519 AAAA…\"; # ssh-keyscan -t ed25519 HOST
+vaultix.secrets.example = {{ }};
+",
+        nix_string(identity)
+    )
+}
+
+/// Says what to do now: with the `identity`, if it is new, with the first `secret`, and with the flake.
+pub fn next_steps(report: &Report, identity: Option<&PathBuf>, secret: &Path, flake: Flake) {
+    report.line("Next:");
+    if let Some(identity) = identity {
+        let identity = identity.display();
+        report.line(format_args!(
+            "- keep a copy of {identity} elsewhere: nothing else opens your secrets"
+        ));
+    }
+    report.line(match flake {
+        Flake::Theirs => "- put what is printed here into your flake, as far as it is not there",
+        Flake::Ours => "- in flake.nix and example.nix, replace what their comments name",
+    });
+    report.line("- nix flake lock");
+    report.line(format_args!("- vaultix edit {}", escape::shell_path(secret)));
+    report.line("- git config diff.vaultix.textconv 'vaultix textconv'");
+    report.line("- declare the secret in a host, then: vaultix renc && git add secrets");
+}
+
+/// Writes `path` as a string of Nix: from the home directory, so that it fits each who has one there.
+fn nix_string(path: &Path) -> String {
+    let home = env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let text = match home.and_then(|home| Some(whole.strip_prefix(home).ok()?.to_owned())) {
+        Some(below) => Path::new("~").join(below),
+        None => whole,
+    };
+    let text = text.display().to_string();
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_has_an_identity_to_replace() {
+        assert_eq!(FLAKE.matches(IDENTITY).count(), 1);
+        let flake = flake(Path::new("/keys/a \"b\" ${c}.txt"));
+        assert!(flake.contains(r#"identity = "/keys/a \"b\" \${c}.txt";"#), "{flake}");
+    }
+}

@@ -1,0 +1,146 @@
+//! VERB every secret file of the profiles, and others → the same, encrypted to the present identities and recipients; or none of them.
+
+mod left;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use age::Identity;
+use rayon::prelude::*;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use vaultix_units::{decrypt, header};
+
+use crate::cache::need;
+use crate::cli::{Cli, Rekey};
+use crate::error::{Error, Exit, Result};
+use crate::files::replace::Target;
+use crate::files::secret::{self, Secret};
+use crate::files::source;
+use crate::flake::workspace::{self, Desk};
+use crate::keys::master::Master;
+use crate::keys::recipient;
+use crate::report::{Report, Volume};
+use crate::system::interrupt::Interrupt;
+use crate::terminal::prompt::Prompt;
+
+/// What to do where a secret was changed meanwhile.
+const AGAIN: &str = "vaultix rekey";
+
+/// Encrypts all secrets anew.
+///
+/// All are opened and written beside before the first is replaced: what fails until then leaves every file as
+/// it was.
+///
+/// # Errors
+///
+/// When one of them cannot be opened or written, or there is nobody to encrypt to.
+pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
+    let report = Report::new(Volume::Normal);
+    let desk = Desk::open(cli, &args.identities, None)?;
+    let mut extra = desk.recipients.clone();
+    extra.extend_from_slice(&args.recipients);
+    let extra = workspace::extra(&extra)?;
+    let interrupt = Interrupt::new()?;
+    let prompt = Prompt::new(&interrupt, &report);
+    let mut master = Master::read(&desk.identities, &interrupt)?;
+    master.read_old(&args.old, &interrupt)?;
+    let paths = paths(&desk, &args.files);
+
+    let mut failures = Vec::new();
+    let mut secrets = Vec::new();
+    for &path in paths.values() {
+        match read(path) {
+            Ok(secret) => secrets.push((path, secret)),
+            Err(error) => failures.push(need::with_fix(error, &desk.profiles, path)),
+        }
+    }
+    let headers = secrets.iter().filter_map(|(_, secret)| header::stanzas(&secret.ciphertext).ok());
+    let session = master.open(&headers.collect::<Vec<_>>(), &prompt)?;
+    let recipients = master.recipients(extra, &prompt)?;
+    if recipients.is_empty() {
+        return Err(Error::new(Exit::Usage, "cannot encrypt to nobody")
+            .fix("pass --identity FILE, or set vaultix.identity in the flake"));
+    }
+    let recipients = recipient::gather(recipients, &prompt);
+
+    let opened: Vec<_> = secrets
+        .par_iter()
+        .zip(&session.keys)
+        .map(|((path, secret), key)| {
+            decrypt::decrypt(&secret.ciphertext, std::iter::once(key as &dyn Identity))
+                .map_err(|error| source::cannot_open(path, &error, &session.notes))
+        })
+        .collect();
+    allow_open_files();
+    let mut targets = Vec::new();
+    for ((path, secret), text) in secrets.iter().zip(opened) {
+        if interrupt.is_set() {
+            return Err(interrupt.error());
+        }
+        let written = text.and_then(|text| {
+            let ciphertext =
+                secret::encrypt(&text, &recipients, &secret.format).map_err(|reason| {
+                    Error::new(Exit::Config, format!("cannot encrypt {}", path.display()))
+                        .because(reason)
+                })?;
+            let mut target = Target::new(path)?;
+            target.write(&ciphertext)?;
+            Ok(target)
+        });
+        match written {
+            Ok(target) => targets.push((path, secret, target)),
+            Err(error) => failures.push(error),
+        }
+    }
+    // All of them, before the first is replaced.
+    let same = |(_, secret, target): &(_, &Secret, Target)| {
+        target.ensure_same(Some(&secret.digest), AGAIN).err()
+    };
+    failures.extend(targets.iter().filter_map(same));
+    if !failures.is_empty() {
+        return Ok(report.finish(&failures, "0 encrypted anew"));
+    }
+    let mut count = 0;
+    for (path, secret, target) in targets {
+        match target.settle_over(Some(&secret.digest), AGAIN) {
+            Ok(()) => {
+                count += 1;
+                report.line(format_args!("{}: encrypted anew", path.display()));
+            }
+            Err(error) => failures.push(error),
+        }
+    }
+    let next = if failures.is_empty() { "; now run: vaultix renc" } else { "" };
+    let exit = report.finish(&failures, &format!("{count} encrypted anew{next}"));
+    left::tell(&desk, &paths.keys().collect(), &master, &report);
+    Ok(exit)
+}
+
+/// Allows as many open files as the system lets us have: each secret has one until all are replaced.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it stays as it is, the file that is one too many is named.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// Returns the secrets of the profiles and `files`, each once, by their whole paths.
+fn paths<'a>(desk: &'a Desk, files: &'a [PathBuf]) -> BTreeMap<PathBuf, &'a Path> {
+    let declared = desk.profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
+    let all = declared.map(|secret| &secret.ciphertext).chain(files);
+    all.map(|path| (whole(path), path.as_path())).collect()
+}
+
+/// Returns `path` with links followed, as far as it exists.
+fn whole(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Reads a secret that has to be there.
+fn read(path: &Path) -> Result<Secret> {
+    let missing = || {
+        Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+            .because("it does not exist")
+    };
+    Secret::read(path)?.ok_or_else(missing)
+}

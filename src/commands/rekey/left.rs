@@ -1,0 +1,66 @@
+//! folders of secrets → the secrets there that were not encrypted anew, for the user to know.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::whole;
+use crate::commands::edit::pick;
+use crate::error::Exit;
+use crate::files::secret::Secret;
+use crate::flake::workspace::Desk;
+use crate::keys::master::Master;
+use crate::report::Report;
+
+/// How many of them are named.
+const NAMED: usize = 10;
+
+/// Says which secrets lie beside those of the profiles, and are none of `done`, whole paths.
+pub(super) fn tell(desk: &Desk, done: &BTreeSet<&PathBuf>, master: &Master, report: &Report) {
+    let left = find(desk, done, master);
+    let names: Vec<String> =
+        left.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+    if names.is_empty() {
+        return;
+    }
+    let more = match left.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    report.warning(format_args!(
+        "not encrypted anew, as no profile names them: {}{more}; to encrypt them, too: vaultix rekey FILE...",
+        names.join(", ")
+    ));
+}
+
+/// Finds them: all in the folders of secrets and below, but the cache, and what is known to be for others alone.
+fn find(desk: &Desk, done: &BTreeSet<&PathBuf>, master: &Master) -> Vec<PathBuf> {
+    let declared = desk.profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
+    let folders: BTreeSet<&Path> = declared
+        .filter_map(|secret| secret.ciphertext.parent())
+        .chain(desk.secrets.as_deref())
+        .collect();
+    let cache = whole(&desk.cache);
+    let mut seen = BTreeSet::new();
+    folders
+        .into_iter()
+        .flat_map(pick::below)
+        .map(|(path, _)| path)
+        .filter(|path| {
+            let whole = whole(path);
+            !done.contains(&whole) && !whole.starts_with(&cache) && seen.insert(whole)
+        })
+        .filter(|path| may_be_ours(path, master))
+        .collect()
+}
+
+/// Returns whether an identity of ours opens the secret `path`, or may do so.
+fn may_be_ours(path: &Path, master: &Master) -> bool {
+    match Secret::read(path) {
+        // One for others is not ours to keep, and what is no secret, or damaged, opens with no key.
+        Ok(Some(secret)) => !secret
+            .open_unasked(path, master)
+            .is_err_and(|error| matches!(error.exit, Exit::NoPermission | Exit::Data)),
+        Ok(None) => false,
+        Err(error) => error.exit != Exit::Data,
+    }
+}

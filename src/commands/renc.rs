@@ -1,0 +1,119 @@
+//! VERB profiles → plan → file keys → ciphertexts per host → cache.
+
+mod work;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use vaultix_generator::profile::Profile;
+
+use crate::cache::plan::{Entry, Plan, Target};
+use crate::cache::store::Cache;
+use crate::cache::survey::Survey;
+use crate::cli::{Cli, Renc};
+use crate::error::{Error, Exit, Result};
+use crate::flake::git::{self, Tracked};
+use crate::flake::workspace::Desk;
+use crate::report::{self, Report, Volume};
+use crate::system::interrupt::Interrupt;
+use work::{Done, Work};
+
+/// Brings the copies of all hosts up to date.
+///
+/// # Errors
+///
+/// When nothing at all can be done. What fails for one secret or host is said, and counts in the outcome.
+pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
+    let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
+    let desk = Desk::open(cli, &args.identities, args.cache.as_ref())?;
+    let root = desk.cache;
+    let profiles = choose(desk.profiles, args)?;
+    let Survey { need, plan, mut faults } = Survey::of(&profiles, args, &root)?;
+    for entry in &plan.foreign {
+        report.warning(format_args!("{} is not of the cache, and stays", at(&root, entry)));
+    }
+    if args.dry_run {
+        show(&root, &plan)?;
+        return Ok(report.finish(&faults.errors, &count(&plan)));
+    }
+
+    let done = if plan.encrypt.is_empty() && plan.stale.is_empty() {
+        Done::default()
+    } else {
+        let cache = Cache::open(&root)?;
+        for host in need.hosts.keys() {
+            for path in cache.sweep(host)? {
+                report.line(format_args!(
+                    "{}: removed, left by a run that was killed",
+                    path.display()
+                ));
+            }
+        }
+        let work =
+            Work { need: &need, cache: &cache, report: &report, interrupt: Interrupt::new()? };
+        let mut done = Done::default();
+        if let Err(error) = work.encrypt(&desk.identities, &plan, &mut done, &mut faults) {
+            let targets: Vec<Target> = plan.encrypt.values().flatten().cloned().collect();
+            faults.add(error, &targets);
+        }
+        work.remove(&plan, &mut done, &mut faults);
+        done
+    };
+    let files = need.wanted.keys().map(|entry| Path::new(&entry.host).join(&entry.name)).collect();
+    match git::track(&root, &files) {
+        Ok(Tracked::Yes) => {}
+        Ok(Tracked::Ignored) => git::warn(&root, &report),
+        Err(error) => faults.errors.push(error),
+    }
+    let line = format!(
+        "{} re-encrypted, {} up to date, {} removed",
+        done.encrypted, plan.up_to_date, done.removed
+    );
+    Ok(report.finish(&faults.errors, &line))
+}
+
+/// Counts what a plan is about to do.
+fn count(plan: &Plan) -> String {
+    let new: usize = plan.encrypt.values().map(Vec::len).sum();
+    let stale = plan.stale.len();
+    format!("{new} to re-encrypt, {} up to date, {stale} to remove", plan.up_to_date)
+}
+
+/// Prints a plan.
+fn show(root: &Path, plan: &Plan) -> Result<()> {
+    let made = plan.encrypt.iter().flat_map(|(source, targets)| {
+        targets.iter().map(move |target| {
+            format!("{}/{}: re-encrypt {}", target.entry.host, target.secret, source.display())
+        })
+    });
+    let removed = plan.stale.iter().map(|entry| format!("{}: remove", at(root, entry)));
+    report::answer_lines(made.chain(removed))
+}
+
+/// Returns the path of `entry` as the user would type it.
+fn at(root: &Path, entry: &Entry) -> String {
+    root.join(&entry.host).join(&entry.name).display().to_string()
+}
+
+/// Keeps the profiles of the hosts that the user wants.
+fn choose(profiles: Vec<Profile>, args: &Renc) -> Result<Vec<Profile>> {
+    let names: BTreeSet<&str> =
+        profiles.iter().map(|profile| profile.settings.host_identifier.as_str()).collect();
+    let list = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join(", ");
+    if let Some(unknown) = args.hosts.iter().find(|host| !names.contains(host.as_str())) {
+        return Err(Error::new(Exit::Usage, format!("cannot find host \"{unknown}\""))
+            .because(format!("the profiles are of {}", list(names))));
+    }
+    let chosen: Vec<Profile> = profiles
+        .into_iter()
+        .filter(|profile| {
+            args.hosts.is_empty() || args.hosts.contains(&profile.settings.host_identifier)
+        })
+        .collect();
+    let has = |id: &String| chosen.iter().any(|profile| profile.secrets.contains_key(id));
+    match args.secrets.iter().find(|id| !has(id)) {
+        Some(unknown) => Err(Error::new(Exit::Usage, format!("cannot find secret \"{unknown}\""))
+            .because("no chosen host has one of this name")),
+        None => Ok(chosen),
+    }
+}

@@ -1,0 +1,230 @@
+//! plan → file keys, plaintexts, and copies in the cache, in batches.
+
+use std::path::{Path, PathBuf};
+
+use age::Identity;
+use age_core::format::Stanza;
+use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
+use vaultix_units::plaintext::Plaintext;
+use vaultix_units::{decrypt, header};
+
+use crate::cache::need::{Faults, Need, of_targets};
+use crate::cache::plan::{Entry, Plan, Target};
+use crate::cache::store::{Cache, Staged};
+use crate::error::{Error, Exit, Result};
+use crate::files::source;
+use crate::keys::master::{Master, Session, Unwrapped};
+use crate::keys::recipient;
+use crate::report::{self, Progress, Report};
+use crate::system::interrupt::Interrupt;
+use crate::terminal::prompt::Prompt;
+
+/// How many files are written before they get their names, all at once (1024).
+///
+/// Each sync costs the same for many files as for few; a run that is killed loses this much work.
+const BATCH: usize = 1024;
+
+/// What was done.
+#[derive(Default)]
+pub(super) struct Done {
+    /// How many files were made.
+    pub(super) encrypted: usize,
+    /// How many were removed.
+    pub(super) removed: usize,
+}
+
+/// What the steps of one run share.
+pub(super) struct Work<'a> {
+    /// What the hosts need.
+    pub(super) need: &'a Need,
+    /// Where it goes.
+    pub(super) cache: &'a Cache,
+    /// Who watches.
+    pub(super) report: &'a Report,
+    /// Whether to stop.
+    pub(super) interrupt: Interrupt,
+}
+
+/// A source with its file key, and what is to be made from it.
+struct Job<'a> {
+    /// Where the source is.
+    path: &'a Path,
+    /// Its key.
+    key: &'a Unwrapped,
+    /// Where copies go.
+    targets: &'a [Target],
+}
+
+/// What came of one target.
+type Outcome<'a> = (&'a Target, Result<Staged>);
+
+impl Work<'_> {
+    /// Makes what `plan` says, and adds to `faults` what cannot be made.
+    pub(super) fn encrypt(
+        &self,
+        identities: &[PathBuf],
+        plan: &Plan,
+        done: &mut Done,
+        faults: &mut Faults,
+    ) -> Result<()> {
+        if plan.encrypt.is_empty() {
+            return Ok(());
+        }
+        if identities.is_empty() {
+            return Err(Error::new(Exit::Usage, "cannot re-encrypt without an identity")
+                .fix("pass --identity FILE, or set vaultix.identity in the flake"));
+        }
+        let mut master = Master::read(identities, &self.interrupt)?;
+        let (mut headers, mut opened) = (Vec::new(), Vec::new());
+        for (path, targets) in &plan.encrypt {
+            match self.header(path) {
+                Ok(stanzas) => {
+                    headers.push(stanzas);
+                    opened.push((path, targets));
+                }
+                Err(error) => faults.add(of_targets(error, targets), targets),
+            }
+        }
+        let session = master.open(&headers, &Prompt::new(&self.interrupt, self.report))?;
+        let jobs: Vec<Job> = opened
+            .iter()
+            .zip(&session.keys)
+            .map(|((path, targets), key)| Job { path, key, targets })
+            .collect();
+        let total = jobs.iter().map(|job| job.targets.len()).sum();
+        let progress = self.report.progress("re-encrypting", total);
+        batches(&jobs)
+            .into_iter()
+            .try_for_each(|batch| self.batch(batch, &session, &progress, done, faults))
+    }
+
+    /// Reads the stanzas of a source.
+    fn header(&self, path: &Path) -> Result<Vec<Stanza>> {
+        header::stanzas(&self.read(path)?).map_err(|error| source::cannot_open(path, &error, &[]))
+    }
+
+    /// Makes everything of one batch.
+    fn batch(
+        &self,
+        jobs: &[Job],
+        session: &Session,
+        progress: &Progress,
+        done: &mut Done,
+        faults: &mut Faults,
+    ) -> Result<()> {
+        let outcomes: Vec<Result<Vec<Outcome>>> = jobs
+            .par_iter()
+            .map(|job| {
+                let plaintext = self.decrypt(job, session)?;
+                let make = |target| {
+                    let staged = self.target(target, &plaintext);
+                    progress.step();
+                    (target, staged)
+                };
+                Ok(job.targets.par_iter().map(make).collect())
+            })
+            .collect();
+        if self.interrupt.is_set() {
+            return Err(self.interrupt.error());
+        }
+        let (mut made, mut staged) = (Vec::new(), Vec::new());
+        for (job, outcome) in jobs.iter().zip(outcomes) {
+            match outcome {
+                Err(error) => faults.add(of_targets(error, job.targets), job.targets),
+                Ok(outcomes) => {
+                    for (target, outcome) in outcomes {
+                        match outcome {
+                            Ok(file) => {
+                                made.push(target);
+                                staged.push(file);
+                            }
+                            Err(error) => faults.add_one(error, target),
+                        }
+                    }
+                }
+            }
+        }
+        for (target, outcome) in made.into_iter().zip(self.cache.commit(staged)?) {
+            match outcome {
+                Ok(()) => {
+                    done.encrypted += 1;
+                    let Target { entry, secret } = target;
+                    self.report.line(format_args!("{}/{secret}: re-encrypted", entry.host));
+                }
+                Err(error) => faults.add_one(error, target),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a source again, and makes sure that it is the one the plan is about.
+    fn read(&self, path: &Path) -> Result<Vec<u8>> {
+        let bytes = source::read(path)?;
+        let digest = source::hex(&Sha256::digest(&bytes));
+        if self.need.digests.get(path) != Some(&digest) {
+            return Err(Error::new(Exit::Data, format!("cannot use {}", path.display()))
+                .because("it was changed meanwhile")
+                .fix("vaultix renc"));
+        }
+        source::dearmor(bytes).map_err(|reason| {
+            Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
+        })
+    }
+
+    /// Decrypts a source.
+    fn decrypt(&self, job: &Job, session: &Session) -> Result<Plaintext> {
+        if self.interrupt.is_set() {
+            return Err(self.interrupt.error());
+        }
+        let ciphertext = self.read(job.path)?;
+        report::detail(format_args!("opening {}", job.path.display()));
+        decrypt::decrypt(&ciphertext, std::iter::once(job.key as &dyn Identity))
+            .map_err(|error| source::cannot_open(job.path, &error, &session.notes))
+    }
+
+    /// Encrypts `plaintext` for one host.
+    fn target(&self, target: &Target, plaintext: &Plaintext) -> Result<Staged> {
+        if self.interrupt.is_set() {
+            return Err(self.interrupt.error());
+        }
+        let failed = |reason: &str| Error::new(Exit::Config, "cannot encrypt").because(reason);
+        let recipient = self.need.hosts.get(&target.entry.host).and_then(Option::as_ref);
+        let recipient = recipient.ok_or_else(|| failed("the host has no recipient"))?;
+        let ciphertext =
+            recipient::encrypt(plaintext, std::iter::once(&**recipient as &dyn age::Recipient))
+                .map_err(|error| failed(&error.to_string()))?;
+        self.cache.stage(&target.entry, &ciphertext)
+    }
+
+    /// Removes what is stale.
+    ///
+    /// Where something failed for a host, its stale files stay: one of them may be the last good copy.
+    pub(super) fn remove(&self, plan: &Plan, done: &mut Done, faults: &mut Faults) {
+        let stale = plan.stale.iter().filter(|entry| !faults.hosts.contains(&entry.host));
+        let removable: Vec<&Entry> = stale.collect();
+        for entry in removable {
+            match self.cache.remove(entry) {
+                Ok(()) => {
+                    done.removed += 1;
+                    self.report.line(format_args!("{}: removed", self.cache.path(entry).display()));
+                }
+                Err(error) => faults.errors.push(error),
+            }
+        }
+    }
+}
+
+/// Cuts `jobs` into pieces with about [`BATCH`] targets each.
+fn batches<'a, 'b>(jobs: &'a [Job<'b>]) -> Vec<&'a [Job<'b>]> {
+    let mut size = 0;
+    jobs.chunk_by(|job, _| {
+        size += job.targets.len();
+        let full = size >= BATCH;
+        if full {
+            size = 0;
+        }
+        !full
+    })
+    .collect()
+}

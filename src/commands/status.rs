@@ -1,0 +1,104 @@
+//! VERB profiles + cache → a table: which secret, from which file, is ready on which host.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use vaultix_generator::private;
+use vaultix_units::header;
+
+use crate::cache::plan::Entry;
+use crate::cache::survey::Survey;
+use crate::cli::{Cli, Renc, Status};
+use crate::error::{self, Exit, Result};
+use crate::files::source;
+use crate::flake::workspace::Desk;
+use crate::report::{self, Report, Volume};
+
+/// How many recipients of a source a table names (32): what its header says is as long as whoever made it wants.
+const MAX_SHOWN: usize = 32;
+
+/// One source, and the hosts that use it.
+#[derive(Serialize, Default)]
+struct Row {
+    /// The file.
+    file: String,
+    /// What opens it, as its header says; empty where there is no header to read.
+    recipients: Vec<String>,
+    /// Ids of the secret, by host.
+    hosts: BTreeMap<String, Use>,
+}
+
+/// How one host uses a source.
+#[derive(Serialize)]
+struct Use {
+    /// The secret's id there.
+    secret: String,
+    /// Whether the host's copy is there.
+    cached: bool,
+}
+
+/// Shows what is where.
+///
+/// # Errors
+///
+/// When it cannot be told. What cannot be told of single secrets is said, and counts in the outcome.
+pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
+    let report = Report::new(Volume::Normal);
+    let desk = Desk::open(cli, &[], args.cache.as_ref())?;
+    let Survey { need, plan, faults } = Survey::of(&desk.profiles, &Renc::default(), &desk.cache)?;
+    let missing: BTreeSet<&Entry> =
+        plan.encrypt.values().flatten().map(|target| &target.entry).collect();
+
+    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    for (entry, want) in &need.wanted {
+        let file = want.source.display().to_string();
+        let hide = |text: &str| private::hide(text).into_owned();
+        let file = hide(&file);
+        let row = rows.entry(file.clone()).or_insert_with(|| Row {
+            file,
+            recipients: recipients(&want.source),
+            hosts: BTreeMap::new(),
+        });
+        let cached = !missing.contains(entry);
+        row.hosts.insert(hide(&entry.host), Use { secret: hide(&want.secret), cached });
+    }
+    let rows: Vec<Row> = rows.into_values().collect();
+    if args.json {
+        let text = serde_json::to_string(&rows).unwrap_or_default() + "\n";
+        report::answer(text.as_bytes())?;
+    } else {
+        report::answer_lines(table(&rows))?;
+    }
+    report.errors(&faults.errors);
+    report::count(format_args!(
+        "{} up to date, {} missing, {} stale",
+        plan.up_to_date,
+        missing.len(),
+        plan.stale.len()
+    ));
+    Ok(error::exit(&faults.errors))
+}
+
+/// Returns what the header of a source says of who opens it.
+fn recipients(path: &std::path::Path) -> Vec<String> {
+    let ciphertext = source::read(path).ok().and_then(|bytes| source::dearmor(bytes).ok());
+    let found = ciphertext.and_then(|bytes| header::recipients(&bytes).ok()).unwrap_or_default();
+    found.into_iter().map(|one| header::describe(&[one])).collect()
+}
+
+/// Writes a line for each source: the file, its recipients, and its hosts with a mark on what is missing.
+fn table(rows: &[Row]) -> impl Iterator<Item = String> {
+    let width = rows.iter().map(|row| row.file.chars().count()).max().unwrap_or_default();
+    let line = move |row: &Row| {
+        let hosts = row.hosts.iter().map(|(host, one)| {
+            format!("{host}/{}{}", one.secret, if one.cached { "" } else { " (missing)" })
+        });
+        let hosts = hosts.collect::<Vec<_>>().join(", ");
+        let shown = row.recipients.iter().take(MAX_SHOWN).map(String::as_str);
+        let more = row.recipients.len().saturating_sub(MAX_SHOWN);
+        let more = (more > 0).then(|| format!("{more} more"));
+        let recipients: Vec<&str> = shown.chain(more.as_deref()).collect();
+        format!("{:width$}  for {}  on {hosts}", row.file, recipients.join(", "))
+    };
+    rows.iter().map(line)
+}

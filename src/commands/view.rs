@@ -1,0 +1,134 @@
+//! VERB secret file → its text on standard output.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use vaultix_generator::escape;
+use vaultix_units::plaintext::Plaintext;
+
+use crate::cli::{Textconv, View};
+use crate::error::{Error, Exit, Result};
+use crate::files::secret::Secret;
+use crate::files::source;
+use crate::flake::workspace;
+use crate::keys::master::Master;
+use crate::report::{self, Report, Volume};
+use crate::system::interrupt::Interrupt;
+use crate::terminal::pager;
+use crate::terminal::prompt::Prompt;
+
+/// Prints one secret; on a terminal through a pager.
+///
+/// # Errors
+///
+/// When it cannot be opened or printed.
+pub fn run(args: &View) -> Result<Exit> {
+    let report = Report::new(Volume::Normal);
+    let identities = workspace::identities(&args.identities, &report)?;
+    let interrupt = Interrupt::new()?;
+    let text = open(&args.file, &identities, &Prompt::new(&interrupt, &report))?;
+    match pager::chosen().filter(|_| io::stdout().is_terminal()) {
+        Some(line) => pager::show(&text, &line, &interrupt).map(|()| Exit::Done),
+        None => report::answer(text.expose()).map(|()| Exit::Done),
+    }
+}
+
+/// Prints one secret for `git diff`, or its ciphertext's digest where it cannot be opened: a diff must not
+/// fail because of one file.
+///
+/// # Errors
+///
+/// When the file cannot be read.
+pub fn textconv(args: &Textconv) -> Result<Exit> {
+    let report = Report::new(Volume::Quiet);
+    let opened = ensure_not_cached().and_then(|()| {
+        let identities = workspace::identities(&args.identities, &report)?;
+        let interrupt = Interrupt::new()?;
+        open(&args.file, &identities, &Prompt::new(&interrupt, &report))
+    });
+    let printed = match opened {
+        Ok(text) => report::answer(text.expose()),
+        Err(error) => {
+            report.warning(format_args!("{error:#}"));
+            let digest = source::digest(&args.file)?;
+            report::answer(format!("encrypted, sha256 {digest}\n").as_bytes())
+        }
+    };
+    printed.map(|()| Exit::Done)
+}
+
+/// Makes sure that git, which asks for a text, does not keep it: with `cachetextconv` it puts the text into its objects,
+/// and so on the disk, for good.
+fn ensure_not_cached() -> Result<()> {
+    let settings = Command::new("git")
+        .args(["config", "--null", "--get-regexp", r"^diff\..*\.(cache)?textconv$"])
+        .stderr(Stdio::null())
+        .output();
+    // Without git, nobody keeps anything.
+    let settings = settings.map(|output| output.stdout).unwrap_or_default();
+    let settings = String::from_utf8_lossy(&settings);
+    let Some(driver) = cached_driver(&settings) else { return Ok(()) };
+    let cached = format!("diff.{driver}.cachetextconv");
+    let kept = format!("refs/notes/textconv/{driver}");
+    Err(Error::new(Exit::Config, "cannot show a secret to git")
+        .because(format!("{cached} is set: git would keep the text in its objects, in {kept}"))
+        .fix(format!(
+            "git config --unset-all {}; git update-ref -d {}; git gc --prune=now",
+            escape::shell(cached),
+            escape::shell(kept)
+        )))
+}
+
+/// Returns the driver of ours that keeps what it is given, from settings of git as `--null` prints them.
+fn cached_driver(settings: &str) -> Option<&str> {
+    let pairs = settings.split('\0').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('\n').unwrap_or((pair, "true")));
+    let mut ours = Vec::new();
+    let mut cached = Vec::new();
+    for (key, value) in pairs {
+        let Some(key) = key.strip_prefix("diff.") else { continue };
+        if let Some(driver) = key.strip_suffix(".cachetextconv") {
+            cached.retain(|other| other != &driver);
+            let is_off =
+                ["false", "no", "off", "0", ""].iter().any(|no| value.eq_ignore_ascii_case(no));
+            cached.extend((!is_off).then_some(driver));
+        } else if let Some(driver) = key.strip_suffix(".textconv") {
+            ours.extend(value.contains("vaultix").then_some(driver));
+        }
+    }
+    cached.into_iter().find(|driver| ours.contains(driver))
+}
+
+/// Decrypts the file `path`.
+fn open(path: &Path, identities: &[PathBuf], prompt: &Prompt) -> Result<Plaintext> {
+    let Some(secret) = Secret::read(path)? else {
+        return Err(Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+            .because("it does not exist"));
+    };
+    if identities.is_empty() {
+        return Err(Error::new(Exit::Usage, format!("cannot open {}", path.display()))
+            .because("there is no identity")
+            .fix(format!("vaultix view {} --identity FILE", escape::shell_path(path))));
+    }
+    secret.open(path, &mut Master::read(identities, prompt.interrupt)?, prompt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_setting_of_a_driver_counts() {
+        let ours = "diff.v.textconv\nvaultix textconv\0";
+        for (cached, found) in [
+            ("", None),
+            ("diff.v.cachetextconv\ntrue\0", Some("v")),
+            ("diff.v.cachetextconv\0", Some("v")),
+            ("diff.v.cachetextconv\nyes\0diff.v.cachetextconv\nFalse\0", None),
+            ("diff.pdf.cachetextconv\ntrue\0diff.pdf.textconv\npdftotext\0", None),
+        ] {
+            assert_eq!(cached_driver(&format!("{ours}{cached}")), found, "{cached}");
+        }
+    }
+}

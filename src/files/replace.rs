@@ -1,0 +1,237 @@
+//! a file + new bytes → the file with these bytes; or as it was, never half of each.
+//!
+//! The folder is held open from the first look to the last use, and all that is done in it is done by names there.
+
+mod beside;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{flock, fsync, linkat, openat, renameat, statat, unlinkat};
+use rustix::io::Errno;
+
+use crate::error::{Error, Exit, Result};
+use crate::files::source;
+use crate::report;
+use crate::system::fence;
+
+/// A file that is about to be replaced, and its successor beside it. That is removed when dropped.
+pub struct Target {
+    /// The file as the user calls it.
+    name: PathBuf,
+    /// The file, links followed.
+    path: PathBuf,
+    /// Its folder, open.
+    folder: OwnedFd,
+    /// What it is called there.
+    own: OsString,
+    /// What its successor is called there.
+    beside: OsString,
+    /// The same, open, so that nobody removes it.
+    file: File,
+}
+
+impl Target {
+    /// Makes the successor of `path`, and the directories above it.
+    ///
+    /// # Errors
+    ///
+    /// The system's own, with the file's name.
+    pub fn new(path: &Path) -> Result<Self> {
+        Self::with_mode(path, 0o666)
+    }
+
+    /// The same, for a file that only the user may read, if it is new.
+    ///
+    /// # Errors
+    ///
+    /// As [`Target::new`].
+    pub fn private(path: &Path) -> Result<Self> {
+        Self::with_mode(path, 0o600)
+    }
+
+    /// Makes the successor with `mode`, less the user's umask, unless the file is there and has one.
+    fn with_mode(path: &Path, mode: u32) -> Result<Self> {
+        Self::create(path, mode).map_err(|error| cannot_write(path, &error))
+    }
+
+    /// Does that.
+    fn create(called: &Path, new_mode: u32) -> io::Result<Self> {
+        let path = fs::canonicalize(called).unwrap_or_else(|_| called.to_owned());
+        let own = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
+        let parent = path.parent().unwrap_or(Path::new(""));
+        // By the name that it was called by, it may be fenced where its own is not.
+        fence::ensure_writable(called, &path)?;
+        let folder = fence::work_in(parent)?;
+        let mode = match statat(&folder, &own, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
+                FileType::Fifo => return Err(io::ErrorKind::InvalidInput.into()),
+                // A dead link: what replaces it is new.
+                FileType::Symlink => None,
+                _ => Some(stat.st_mode),
+            },
+            Err(_) => None,
+        };
+        let (beside, file) = beside::make(&folder, &own, new_mode)?;
+        let target = Self { name: called.to_owned(), path, folder, own, beside, file };
+        if let Some(mode) = mode {
+            rustix::fs::fchmod(&target.file, Mode::from_raw_mode(mode & 0o777))?;
+        }
+        Ok(target)
+    }
+
+    /// Writes the successor, safely to disk.
+    ///
+    /// # Errors
+    ///
+    /// The system's own. The file is as it was.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
+        written.map_err(|error| cannot_write(&self.path, &error))
+    }
+
+    /// Puts the successor in the file's place.
+    ///
+    /// # Errors
+    ///
+    /// The system's own. The file is as it was, or wholly new.
+    pub fn settle(self) -> Result<()> {
+        self.put(|| self.rename())
+    }
+
+    /// Puts the successor where no file was; if there is one meanwhile, it stays.
+    ///
+    /// # Errors
+    ///
+    /// The system's own.
+    pub fn settle_new(self) -> Result<()> {
+        self.put(|| {
+            linkat(&self.folder, &self.beside, &self.folder, &self.own, AtFlags::empty())
+                .map_err(|error| cannot_write(&self.path, &error.into()))
+        })
+    }
+
+    /// Puts the successor in the place of the file that was read, if that is still there; see
+    /// [`Target::ensure_same`]. Until it is done, no other vaultix puts anything into that folder.
+    ///
+    /// # Errors
+    ///
+    /// As [`Target::ensure_same`], or the system's own. The file is as it was, or wholly new.
+    pub fn settle_over(&self, before: Option<&str>, fix: &str) -> Result<()> {
+        self.put(|| self.ensure_same(before, fix).and_then(|()| self.rename()))
+    }
+
+    /// Makes sure that the file has the SHA-256 `before`, or is not there without one.
+    ///
+    /// # Errors
+    ///
+    /// When somebody else was at work on it, with `fix`; or it cannot be read.
+    pub fn ensure_same(&self, before: Option<&str>, fix: &str) -> Result<()> {
+        let now = match source::digest(&self.path) {
+            Ok(digest) => Some(digest),
+            Err(error) if error.exit == Exit::NoInput => None,
+            Err(error) => return Err(error),
+        };
+        if now.as_deref() == before {
+            return Ok(());
+        }
+        let done = match (before, now) {
+            (None, _) => "made",
+            (_, None) => "removed",
+            _ => "changed",
+        };
+        Err(Error::new(Exit::Data, format!("cannot save {}", self.name.display()))
+            .because(format!("it was {done} meanwhile"))
+            .fix(fix))
+    }
+
+    /// Puts the successor beside the file for good, which stays as it is: `wifi.mine.age`. Returns its path.
+    ///
+    /// # Errors
+    ///
+    /// The system's own.
+    pub fn keep(&self) -> io::Result<PathBuf> {
+        for i in 1..100_u8 {
+            let name = mine(&self.own, i);
+            // Ours from here on, so that nothing else is replaced.
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            match openat(&self.folder, &name, flags, Mode::from_raw_mode(0o666)) {
+                Ok(_) => {
+                    renameat(&self.folder, &self.beside, &self.folder, &name)?;
+                    return Ok(self.path.with_file_name(name));
+                }
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Gives the successor the file's name.
+    fn rename(&self) -> Result<()> {
+        renameat(&self.folder, &self.beside, &self.folder, &self.own)
+            .map_err(|error| cannot_write(&self.path, &error.into()))
+    }
+
+    /// Has `give` give the successor its name, safely on disk, and alone in that folder.
+    fn put(&self, give: impl FnOnce() -> Result<()>) -> Result<()> {
+        report::detail(format_args!("replacing {}", self.path.display()));
+        // Where the file system has no locks, nothing else is lost than a moment's certainty.
+        let _ = flock(&self.folder, FlockOperation::LockExclusive);
+        let given = give();
+        let _ = flock(&self.folder, FlockOperation::Unlock); // As above.
+        given?;
+        fsync(&self.folder).map_err(|error| cannot_write(&self.path, &error.into()))
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        // Not there once it is in place.
+        let _ = unlinkat(&self.folder, &self.beside, AtFlags::empty());
+    }
+}
+
+/// Returns the error of a file that cannot be written.
+fn cannot_write(path: &Path, error: &io::Error) -> Error {
+    fence::explain(Exit::CantCreate, format!("cannot write {}", path.display()), error)
+}
+
+/// Returns the `i`th name for what could not be put in the place of `own`.
+fn mine(own: &OsStr, i: u8) -> OsString {
+    let own = Path::new(own);
+    let mut name = own.file_stem().unwrap_or_default().to_owned();
+    name.push(".mine");
+    if i > 1 {
+        name.push(format!("-{i}"));
+    }
+    if let Some(extension) = own.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_meanwhile_stays() {
+        let directory =
+            std::env::temp_dir().join(format!("vaultix-replace-{}", std::process::id()));
+        let path = directory.join("wifi.age");
+        let mut target = Target::new(&path).unwrap();
+        target.write(b"new").unwrap();
+        fs::write(&path, "mine").unwrap();
+        assert!(target.settle_new().is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing is left beside it");
+        fs::remove_dir_all(directory).unwrap();
+    }
+}

@@ -1,0 +1,76 @@
+//! name of a file → a new file beside it, locked while it is in use. What killed runs left there is removed.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{flock, fstat, openat, statat, unlinkat};
+use rustix::io::Errno;
+
+use crate::files::source;
+use crate::system::random;
+
+/// How many random bytes a name has.
+const BYTES: usize = 4;
+
+/// Makes a file with `mode` in `folder`, beside `name` there. It is in use until it is closed.
+pub(super) fn make(folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<(OsString, File)> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    sweep(folder, name);
+    for _ in 0..100_u8 {
+        let mut new = beginning(name);
+        new.push(source::hex(&*random::array::<BYTES>()?));
+        let file = match openat(folder, &new, flags, Mode::from_raw_mode(mode)) {
+            Err(Errno::EXIST) => continue,
+            opened => opened?,
+        };
+        // Somebody who sweeps may have come in between; then it is gone, and the next name is tried. Where the
+        // file system has no locks, nobody sweeps.
+        let taken = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        let is_there = || statat(folder, &new, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        if taken != Err(Errno::WOULDBLOCK) && is_there() {
+            return Ok((new, file.into()));
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Returns how the names of files beside `name` begin.
+fn beginning(name: &OsStr) -> OsString {
+    let mut beginning = OsString::from(".");
+    beginning.push(name);
+    beginning.push(".new-");
+    beginning
+}
+
+/// Removes what killed runs left beside `name` in `folder`: their locks are gone with them.
+fn sweep(folder: &OwnedFd, name: &OsStr) {
+    let beginning = beginning(name);
+    for entry in Dir::read_from(folder).into_iter().flatten().flatten() {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if is_ours(name, &beginning)
+            && let Some(_lock) = lock(folder, name)
+        {
+            let _ = unlinkat(folder, name, AtFlags::empty()); // What cannot be removed harms nobody.
+        }
+    }
+}
+
+/// Returns whether `name` is one of those that begin with `beginning`.
+fn is_ours(name: &OsStr, beginning: &OsStr) -> bool {
+    let digits = name.as_bytes().strip_prefix(beginning.as_bytes());
+    digits
+        .is_some_and(|digits| digits.len() == 2 * BYTES && digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// Opens and locks a file, if it is one and nobody else has.
+fn lock(folder: &OwnedFd, name: &OsStr) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(folder, name, flags, Mode::empty()).ok()?;
+    let is_file = FileType::from_raw_mode(fstat(&file).ok()?.st_mode) == FileType::RegularFile;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).ok().filter(|()| is_file)?;
+    Some(file)
+}

@@ -1,0 +1,138 @@
+//! secret file ↔ its text, in the form that it has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use age::Identity;
+use age::armor::{ArmoredWriter, Format};
+use sha2::{Digest as _, Sha256};
+use vaultix_units::plaintext::Plaintext;
+use vaultix_units::{decrypt, header};
+
+use crate::error::{Error, Exit, Result};
+use crate::files::source;
+use crate::keys::master::{Master, Session};
+use crate::keys::recipient;
+use crate::report;
+use crate::terminal::prompt::Prompt;
+
+/// A secret as it stands in the repository.
+pub struct Secret {
+    /// The SHA-256 of the file as it was read: who changes it, makes sure that it still is the same.
+    pub digest: String,
+    /// Its binary ciphertext.
+    pub ciphertext: Vec<u8>,
+    /// What the file was: it stays that.
+    pub format: Format,
+    /// To how many recipients it was encrypted.
+    pub recipients: usize,
+}
+
+impl Secret {
+    /// Reads the secret `path`, `None` if there is none.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let bytes = source::read(path)?;
+        report::detail(format_args!("read {}: {} bytes", path.display(), bytes.len()));
+        let digest = source::hex(&Sha256::digest(&bytes));
+        let format = if source::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
+        let damaged = |reason: String| {
+            Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
+        };
+        let ciphertext = source::dearmor(bytes).map_err(damaged)?;
+        let stanzas =
+            header::recipients(&ciphertext).map_err(|error| damaged(error.to_string()))?;
+        Ok(Some(Self { digest, ciphertext, format, recipients: stanzas.len() }))
+    }
+
+    /// Decrypts it.
+    pub fn open(&self, path: &Path, master: &mut Master, prompt: &Prompt) -> Result<Plaintext> {
+        let stanzas = header::stanzas(&self.ciphertext)
+            .map_err(|error| source::cannot_open(path, &error, &[]))?;
+        self.decrypt(path, &master.open(&[stanzas], prompt)?)
+    }
+
+    /// Decrypts it with identities that need no asking; `None` where somebody would have to be asked.
+    pub fn open_unasked(&self, path: &Path, master: &Master) -> Result<Option<Plaintext>> {
+        let stanzas = header::stanzas(&self.ciphertext)
+            .map_err(|error| source::cannot_open(path, &error, &[]))?;
+        let session = master.open_unasked(&[stanzas]);
+        session.map(|session| self.decrypt(path, &session)).transpose()
+    }
+
+    /// Decrypts it with what a session has found.
+    fn decrypt(&self, path: &Path, session: &Session) -> Result<Plaintext> {
+        let identities = session.keys.iter().map(|key| key as &dyn Identity);
+        decrypt::decrypt(&self.ciphertext, identities)
+            .map_err(|error| source::cannot_open(path, &error, &session.notes))
+    }
+}
+
+/// Opens the secrets `paths`, all in one session; without any, asks for nothing.
+///
+/// # Errors
+///
+/// When the user interrupts. What fails of a single secret stands in its place.
+pub fn open_all(
+    paths: &BTreeSet<&Path>,
+    master: &mut Master,
+    prompt: &Prompt,
+) -> Result<BTreeMap<PathBuf, Result<Plaintext>>> {
+    let mut outcomes = BTreeMap::new();
+    let (mut headers, mut files) = (Vec::new(), Vec::new());
+    for &path in paths {
+        let read = Secret::read(path).and_then(|secret| {
+            let missing = || {
+                Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+                    .because("it does not exist")
+            };
+            let Secret { ciphertext, .. } = secret.ok_or_else(missing)?;
+            let stanzas = header::stanzas(&ciphertext)
+                .map_err(|error| source::cannot_open(path, &error, &[]))?;
+            headers.push(stanzas);
+            files.push((path, ciphertext));
+            Ok(())
+        });
+        if let Err(error) = read {
+            outcomes.insert(path.to_owned(), Err(error));
+        }
+    }
+    let session = master.open(&headers, prompt)?;
+    for ((path, ciphertext), key) in files.iter().zip(&session.keys) {
+        let opened = decrypt::decrypt(ciphertext, std::iter::once(key as &dyn Identity))
+            .map_err(|error| source::cannot_open(path, &error, &session.notes));
+        outcomes.insert((*path).to_owned(), opened);
+    }
+    Ok(outcomes)
+}
+
+/// Encrypts `text` in `format`.
+///
+/// # Errors
+///
+/// Why it cannot be encrypted to the recipients.
+pub fn encrypt(
+    text: &Plaintext,
+    recipients: &[Box<dyn age::Recipient + '_>],
+    format: &Format,
+) -> std::result::Result<Vec<u8>, String> {
+    let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
+    let binary = recipient::encrypt(text, recipients).map_err(|error| recipient::reason(&error))?;
+    let armor = || {
+        let mut writer = ArmoredWriter::wrap_output(Vec::new(), copy(format))?;
+        writer.write_all(&binary)?;
+        writer.finish()
+    };
+    armor().map_err(|error: io::Error| error.to_string())
+}
+
+/// Copies a format, which has no `Copy` of its own.
+fn copy(format: &Format) -> Format {
+    match format {
+        Format::Binary => Format::Binary,
+        Format::AsciiArmor => Format::AsciiArmor,
+    }
+}

@@ -1,0 +1,151 @@
+//! path of a secret in the repository → its ciphertext.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use age::armor::ArmoredReader;
+use sha2::{Digest, Sha256};
+use vaultix_units::{bounded, decrypt, header};
+
+use crate::error::{Error, Exit, Result};
+use crate::system::fence;
+
+/// How an armored file begins; `age` knows the rest.
+const ARMOR: &[u8] = b"-----BEGIN ";
+
+/// Returns the SHA-256 of the file's bytes, in lower-case hex.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn digest(path: &Path) -> Result<String> {
+    Ok(hex(&Sha256::digest(&*read(path)?)))
+}
+
+/// Returns the file's bytes.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = fence::read(path, bounded::MAX_CIPHERTEXT).map_err(|error| {
+        let exit = match error.kind() {
+            io::ErrorKind::NotFound => Exit::NoInput,
+            io::ErrorKind::FileTooLarge => Exit::Data,
+            _ => Exit::NoPermission,
+        };
+        fence::explain(exit, format!("cannot read {}", path.display()), &error)
+    })?;
+    Ok(std::mem::take(&mut *bytes))
+}
+
+/// Returns whether `bytes` are an armored age file, or something else in armor.
+pub fn is_armored(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(ARMOR)
+}
+
+/// Returns the binary age file that `bytes` hold, in armor or without.
+///
+/// # Errors
+///
+/// When the armor is malformed: why.
+pub fn dearmor(bytes: Vec<u8>) -> std::result::Result<Vec<u8>, String> {
+    if !is_armored(&bytes) {
+        return Ok(bytes);
+    }
+    let mut binary = Vec::with_capacity(bytes.len());
+    ArmoredReader::new(bytes.trim_ascii_start())
+        .read_to_end(&mut binary)
+        .map_err(|error| format!("the file is damaged: its armor is malformed: {error}"))?;
+    Ok(binary)
+}
+
+/// Returns the error of a source that does not open.
+///
+/// `notes` say why some identities were not tried.
+pub fn cannot_open(path: &Path, error: &decrypt::Error, notes: &[Error]) -> Error {
+    let what = format!("cannot open {}", path.display());
+    match error {
+        decrypt::Error::NoMatch(recipients) => no_match(what, &header::describe(recipients), notes),
+        other => Error::new(Exit::Data, what).because(other),
+    }
+}
+
+/// Returns the error `what` of something encrypted to `recipients`, none of which is ours.
+///
+/// `notes` say why some identities were not tried.
+pub fn no_match(what: String, recipients: &str, notes: &[Error]) -> Error {
+    let reason = format!("no identity fits: it is encrypted to {recipients}");
+    let error = Error::new(Exit::NoPermission, what).because(reason);
+    if notes.is_empty() {
+        return error.fix("pass the identity that it was made for with --identity FILE");
+    }
+    notes.iter().fold(error, |error, note| error.because(format!("{note:#}")))
+}
+
+/// Writes `bytes` in lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    /// The sixteen digits.
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit =
+        |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('0', |digit| char::from(*digit));
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::{env, fs};
+
+    use super::*;
+
+    #[test]
+    fn hex_is_lower_case_and_whole() {
+        assert_eq!(hex(&[0x00, 0x0f, 0xa9, 0xff]), "000fa9ff");
+    }
+
+    /// Returns a place for a file of the test `name`.
+    fn place(name: &str) -> PathBuf {
+        env::temp_dir().join(format!("vaultix-source-{name}-{}", std::process::id()))
+    }
+
+    #[test]
+    fn a_file_is_read_whole_and_known_by_its_sha256() {
+        let path = place("whole");
+        fs::write(&path, "hunter2").unwrap();
+        assert_eq!(read(&path).unwrap(), b"hunter2");
+        // printf hunter2 | sha256sum
+        let sum = "f52fbd32b2b3b86ff88ef6c490628285f482af15ddcb29541f94bcf526a3f6c7";
+        assert_eq!(digest(&path).unwrap(), sum);
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn the_exit_status_says_why_a_file_cannot_be_read() {
+        let exit = |path: &Path| read(path).unwrap_err().exit;
+        let path = place("large");
+        assert_eq!(exit(&path), Exit::NoInput);
+        assert_eq!(exit(&env::temp_dir()), Exit::NoPermission);
+        // It takes no room: nothing is written.
+        fs::File::create(&path).unwrap().set_len(bounded::MAX_CIPHERTEXT + 1).unwrap();
+        assert_eq!(exit(&path), Exit::Data);
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_armored_stays() {
+        assert_eq!(dearmor(b"age-encryption.org/v1".to_vec()).unwrap(), b"age-encryption.org/v1");
+    }
+
+    #[test]
+    fn armor_comes_off() {
+        let armored = |text| {
+            format!(
+                "\n-----BEGIN AGE ENCRYPTED FILE-----\n{text}\n-----END AGE ENCRYPTED FILE-----\n"
+            )
+        };
+        assert_eq!(dearmor(armored("aHVudGVyMg==").into()).unwrap(), b"hunter2");
+        let reason = dearmor(armored("hunter2").into()).unwrap_err();
+        assert!(reason.starts_with("the file is damaged: its armor is malformed"), "{reason}");
+    }
+}

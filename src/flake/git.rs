@@ -1,0 +1,223 @@
+//! new files in a work tree → files that git, and so a flake, knows of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use vaultix_generator::escape;
+
+use crate::error::{Error, Exit, Result};
+use crate::report::{self, Report};
+use crate::system::program::{self, MAX_ANSWER, Output};
+
+/// Whether a flake sees the files.
+pub enum Tracked {
+    /// It does, or this is no work tree of git.
+    Yes,
+    /// It does not: git ignores them.
+    Ignored,
+}
+
+/// Makes git aware of those of `files` that it does not know, without staging their content.
+///
+/// `files` are relative to `directory`. Does nothing where that is in no work tree.
+///
+/// # Errors
+///
+/// When git fails, in its own words.
+pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
+    let found = is_work_tree(directory).map_err(|error| {
+        Error::new(
+            Exit::CantCreate,
+            format!("cannot tell whether {} is in git", directory.display()),
+        )
+        .because(error)
+    });
+    if !found? {
+        return Ok(Tracked::Yes);
+    }
+    let unknown = git(directory, &["ls-files", "--others", "-z"], &[])?.stdout;
+    let unknown: Vec<&Path> = unknown
+        .split(|byte| *byte == 0)
+        .map(|name| Path::new(OsStr::from_bytes(name)))
+        .filter(|name| files.contains(*name))
+        .collect();
+    let Some(first) = unknown.first() else { return Ok(Tracked::Yes) };
+    let mut ignored = command(directory);
+    ignored.args(["check-ignore", "--quiet", "--"]).arg(first);
+    if ignored.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        return Ok(Tracked::Ignored);
+    }
+    let list: Vec<u8> = unknown
+        .iter()
+        .flat_map(|name| name.as_os_str().as_bytes().iter().copied().chain([0]))
+        .collect();
+    let add = ["add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"];
+    git(directory, &add, &list).map(|_| Tracked::Yes)
+}
+
+/// Makes git aware of the new files `paths`, wherever they are; warns where it ignores them. Returns what failed.
+pub fn track_all<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, report: &Report) -> Vec<Error> {
+    let mut folders: BTreeMap<&Path, BTreeSet<PathBuf>> = BTreeMap::new();
+    for path in paths {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let names = folders.entry(folder.unwrap_or(Path::new("."))).or_default();
+        names.extend(path.file_name().map(PathBuf::from));
+    }
+    let tracked = folders.iter().map(|(folder, names)| match track(folder, names)? {
+        Tracked::Yes => Ok(()),
+        Tracked::Ignored => {
+            warn(folder, report);
+            Ok(())
+        }
+    });
+    tracked.filter_map(Result::err).collect()
+}
+
+/// Says that git ignores files in `directory`.
+pub fn warn(directory: &Path, report: &Report) {
+    let directory = directory.display();
+    report.warning(format_args!("git ignores files in {directory}, so a flake will not find them"));
+}
+
+/// Returns whether `directory` is in a work tree of git.
+fn is_work_tree(directory: &Path) -> io::Result<bool> {
+    Ok(directory.try_exists()? && top(directory)?.is_some())
+}
+
+/// Returns the top of the work tree of git that `directory` is in, without links; git does not reach over the border of a
+/// file system.
+///
+/// # Errors
+///
+/// The system's own.
+pub fn top(directory: &Path) -> io::Result<Option<PathBuf>> {
+    let path = directory.canonicalize()?;
+    let device = path.metadata()?.dev();
+    for parent in path.ancestors() {
+        if parent.metadata()?.dev() != device {
+            break;
+        }
+        if parent.join(".git").try_exists()? {
+            return Ok(Some(parent.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// Settings that would have git run what a repository names.
+///
+/// They stand in files that are not committed, but come along in an archive.
+const HARMLESS: [(&str, &str); 2] = [("core.fsmonitor", "false"), ("core.hooksPath", "/dev/null")];
+
+/// Has each git that `command` runs do without programs that a repository names.
+pub fn harmless(command: &mut Command) -> &mut Command {
+    // After those that are there, which stay.
+    let count = |text: std::ffi::OsString| text.to_str()?.parse::<usize>().ok();
+    let count = env::var_os("GIT_CONFIG_COUNT").and_then(count).unwrap_or(0);
+    for (i, (key, value)) in (count..).zip(HARMLESS) {
+        command.env(format!("GIT_CONFIG_KEY_{i}"), key);
+        command.env(format!("GIT_CONFIG_VALUE_{i}"), value);
+    }
+    command.env("GIT_CONFIG_COUNT", (count + HARMLESS.len()).to_string())
+}
+
+/// Returns all values of `key` in the user's own settings, or in the system's, as paths: none of what a repository says.
+///
+/// # Errors
+///
+/// When git fails, in its own words.
+pub fn own_paths(key: &str) -> io::Result<Vec<PathBuf>> {
+    let mut git = Command::new("git");
+    git.args(["config", "--null", "--show-scope", "--type=path", "--get-all", key]);
+    // Outside of any repository.
+    let output = program::output(git.current_dir("/"), None, MAX_ANSWER)?;
+    let mut parts = output.stdout.split(|byte| *byte == 0);
+    let mut paths = Vec::new();
+    while let (Some(scope), Some(value)) = (parts.next(), parts.next()) {
+        if matches!(scope, b"global" | b"system" | b"command") {
+            paths.push(PathBuf::from(OsStr::from_bytes(value)));
+        }
+    }
+    Ok(paths)
+}
+
+/// What tells git of another repository than that of the directory where it runs; in hooks, it is that of the commit.
+///
+/// The list of `git rev-parse --local-env-vars` without settings, which git hands on to submodules, too.
+const LOCAL: [&str; 12] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    INDEX,
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
+/// The index that a commit is made from.
+const INDEX: &str = "GIT_INDEX_FILE";
+
+/// Prepares to run git in `directory`, on the repository there.
+fn command(directory: &Path) -> Command {
+    let plain = || {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(directory);
+        for (key, value) in HARMLESS {
+            command.arg("-c").arg(format!("{key}={value}"));
+        }
+        for name in LOCAL {
+            command.env_remove(name);
+        }
+        command
+    };
+    let mut command = plain();
+    if let Some(index) = env::var_os(INDEX).and_then(|index| of_commit(plain(), Path::new(&index)))
+    {
+        command.env(INDEX, index);
+    }
+    command
+}
+
+/// Returns the path of `index`, if it is one of the repository in which `git` runs: while a commit is made, what goes
+/// into the ordinary index may be refused.
+fn of_commit(mut git: Command, index: &Path) -> Option<PathBuf> {
+    git.args(["rev-parse", "--absolute-git-dir"]).stdin(Stdio::null());
+    let output = program::output(&mut git, None, MAX_ANSWER).ok()?;
+    let repository = Path::new(OsStr::from_bytes(output.stdout.trim_ascii_end()));
+    // A relative one is that of the top of the work tree; from elsewhere, the ordinary one will do.
+    let index = index.canonicalize().ok()?;
+    (index.parent() == Some(&repository.canonicalize().ok()?)).then_some(index)
+}
+
+/// Runs git in `directory` with `input`.
+fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
+    let what = || {
+        Error::new(
+            Exit::CantCreate,
+            format!("cannot make git aware of the new files in {}", directory.display()),
+        )
+        .fix(format!("git add --intent-to-add {}", escape::shell_path(directory)))
+    };
+    report::detail(format_args!("running git {} in {}", args.join(" "), directory.display()));
+    let mut git = command(directory);
+    let output =
+        program::output(git.arg("--literal-pathspecs").args(args), Some(input), MAX_ANSWER)
+            .map_err(|error| what().because(format!("git: {error}")))?;
+    if output.status.success() {
+        Ok(output)
+    } else {
+        let words = String::from_utf8_lossy(&output.stderr);
+        Err(what().because(words.lines().next().unwrap_or("git failed")))
+    }
+}

@@ -1,0 +1,387 @@
+//! directory of a flake → its settings, and the profiles of its hosts. The only file that runs nix.
+
+mod find;
+mod input;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use vaultix_generator::profile::{Profile, Side};
+use vaultix_generator::{escape, private};
+
+use crate::error::{Error, Exit, Result};
+use crate::flake::git;
+use crate::report;
+use crate::system::fence::{self, Extent};
+use crate::system::program::{self, MAX_ANSWER};
+pub use find::{choose, root, root_if_ours};
+use input::{Lock, Metadata};
+
+/// Where Nix keeps what it evaluates.
+pub const STORE: &str = "/nix/store";
+
+/// What a flake says in `vaultix.settings`. Twin of `settings` in `nix/desk.nix`.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Settings {
+    /// The file with the master identity.
+    pub identity: Option<String>,
+    /// Recipients that secrets are encrypted to besides the identity's own.
+    pub extra_recipients: Vec<String>,
+    /// Where copies for hosts are, relative to the flake.
+    pub cache: Option<String>,
+    /// Where secrets are of which nothing else is said, relative to the flake.
+    pub default_secret_directory: Option<String>,
+}
+
+impl Settings {
+    /// Returns the directory for copies, of the flake at `root`; `None` where it says nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it is not below the flake.
+    pub fn cache(&self, root: &Path) -> Result<Option<PathBuf>> {
+        let fix = "set vaultix.cache to e.g. \"./secrets/cache\", or pass --cache DIR";
+        self.cache.as_deref().map(|text| below(root, "cache", text, fix)).transpose()
+    }
+
+    /// Returns the directory for secrets, of the flake at `root`; `None` where it says nothing.
+    ///
+    /// # Errors
+    ///
+    /// When it is not below the flake.
+    pub fn secrets(&self, root: &Path) -> Result<Option<PathBuf>> {
+        let fix = "set vaultix.defaultSecretDirectory to e.g. \"./secrets\"";
+        let text = self.default_secret_directory.as_deref();
+        text.map(|text| below(root, "defaultSecretDirectory", text, fix)).transpose()
+    }
+
+    /// Returns the path of the identity: relative to the flake at `root`, or to the home directory after `~/`.
+    pub fn identity(&self, root: &Path) -> Option<PathBuf> {
+        let text = self.identity.as_deref()?;
+        Some(match (text.strip_prefix("~/"), env::var_os("HOME")) {
+            (Some(rest), Some(home)) => Path::new(&home).join(rest),
+            _ => root.join(text),
+        })
+    }
+}
+
+/// Returns the directory `text` of the flake at `root`, which is what `option` is set to.
+fn below(root: &Path, option: &str, text: &str, fix: &str) -> Result<PathBuf> {
+    let is_plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if !Path::new(text).components().all(is_plain) {
+        let what = format!("cannot use vaultix.{option} of {}/flake.nix", root.display());
+        return Err(Error::new(Exit::Config, what)
+            .because(format!("\"{text}\" is not below the flake"))
+            .fix(fix));
+    }
+    let path = root.join(text.trim_start_matches("./"));
+    fence::name(&path);
+    Ok(shown(&path))
+}
+
+/// Set for what Nix runs on our behalf. It asks git whether the flake is dirty, and git may be set up to run us on every
+/// secret that changed: each evaluation would start another one.
+const EVALUATING: &str = "VAULTIX_EVALUATING";
+
+/// Asks the flake at `root` for its settings; evaluates no host.
+///
+/// # Errors
+///
+/// Nix's own.
+pub fn settings(root: &Path) -> Result<Settings> {
+    eval(root, "vaultix.settings")
+}
+
+/// Asks the flake at `root` for the profiles of all its hosts.
+///
+/// # Errors
+///
+/// Nix's own; or names the host whose profile cannot be used.
+pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
+    let texts: BTreeMap<String, Box<RawValue>> = eval(root, "vaultix.profiles")?;
+    let copy = copy(root)?;
+    let read = |(host, text): (String, Box<RawValue>)| {
+        let mut profile = Profile::parse(text.get(), Side::Desk).map_err(|error| {
+            Error::new(Exit::Config, format!("cannot use the profile of host {host}"))
+                .because(error)
+        })?;
+        for secret in profile.secrets.values_mut().flatten() {
+            if let Some(path) = in_work_tree(copy, &secret.ciphertext) {
+                secret.ciphertext = path;
+            }
+            fence::name(&secret.ciphertext);
+        }
+        Ok(profile)
+    };
+    texts.into_iter().map(read).collect()
+}
+
+/// Returns the file of the work tree that `path`, in the copy that Nix evaluates, is a copy of, or would be if it existed.
+///
+/// The user knows it by this name, and it is the one that can be changed.
+fn in_work_tree(copy: &Copy, path: &Path) -> Option<PathBuf> {
+    Some(shown(&copy.top.join(path.strip_prefix(&copy.path).ok()?)))
+}
+
+/// Returns `path` relative to the working directory, if it is below it.
+pub fn shown(path: &Path) -> PathBuf {
+    let here = env::current_dir().ok();
+    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
+}
+
+/// Evaluates one output of the flake at `root`.
+fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
+    let what = || {
+        Error::new(
+            Exit::Config,
+            format!("cannot evaluate {output} of {}/flake.nix", root.display()),
+        )
+    };
+    if env::var_os(EVALUATING).is_some() {
+        return Err(what().because("it is being evaluated already, and asks for this file"));
+    }
+    copy(root)?;
+    report::detail(format_args!("evaluating {output} of {}/flake.nix", root.display()));
+    let mut nix = nix(root, &["eval", "--json"]);
+    answer(nix.arg(format!(".#{output}"))).map_err(|failure| failure.of(what()))
+}
+
+/// Prepares to run nix in `root`, for a command that takes a flake.
+fn nix(root: &Path, args: &[&str]) -> Command {
+    let mut nix = Command::new("nix");
+    git::harmless(&mut nix)
+        .env(EVALUATING, "1")
+        .args(["--extra-experimental-features", "nix-command flakes"])
+        .args(args)
+        // What is not in flake.lock is fetched by nobody: neither from a registry that the flake may name.
+        .args(["--no-update-lock-file", "--option", "use-registries", "false"])
+        .current_dir(root);
+    nix
+}
+
+/// A flake, and its copy that Nix evaluates.
+struct Copy {
+    /// The top of what is copied.
+    top: PathBuf,
+    /// Where the copy is in the store.
+    path: PathBuf,
+}
+
+/// Returns the copy of the flake at `root` that Nix evaluates. From then on, what the flake names is fenced.
+///
+/// # Errors
+///
+/// Nix's own; and where an input is outside of the flake, on this machine, and the user has not allowed it. Nothing is
+/// evaluated then.
+fn copy(root: &Path) -> Result<&'static Copy> {
+    /// The flake of this run: there is one.
+    static COPY: OnceLock<Copy> = OnceLock::new();
+    if let Some(copy) = COPY.get() {
+        return Ok(copy);
+    }
+    let what = |verb: &str| {
+        Error::new(Exit::Config, format!("cannot {verb} {}/flake.nix", root.display()))
+    };
+    let top = enclose(root, Extent::Whole)?;
+    // Before anything is copied: as it is written, without what only flakes know.
+    let written: Vec<Value> =
+        answer(&mut inputs(root)).map_err(|failure| failure.of(what("read")))?;
+    ensure_allowed(&top, written.iter().filter_map(input::local), || what("evaluate"))?;
+    let lock = fence::read(&root.join("flake.lock"), MAX_LOCK);
+    let lock = match lock.map(|text| serde_json::from_slice(&text)) {
+        Ok(Ok(lock)) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Lock::default(),
+        Ok(Err(error)) => return Err(cannot_lock(root).because(error)),
+        Err(error) => return Err(cannot_lock(root).because(error)),
+    };
+    ensure_allowed(&top, lock.local(), || what("evaluate"))?;
+    // And as Nix has it, to whom git gives what is committed, which need not be what is here.
+    let metadata: Metadata = answer(&mut nix(root, &["flake", "metadata", "--json"]))
+        .map_err(|failure| failure.of(what("evaluate")))?;
+    ensure_allowed(&top, metadata.locks.local(), || what("evaluate"))?;
+    fence::allow_inputs(metadata.locks.store_paths());
+    Ok(COPY.get_or_init(|| Copy { top, path: metadata.path }))
+}
+
+/// Largest `flake.lock` that is read, in bytes (16 MiB).
+const MAX_LOCK: u64 = 16 << 20;
+
+/// Returns the error of a `flake.lock` that cannot be read.
+fn cannot_lock(root: &Path) -> Error {
+    Error::new(Exit::Config, format!("cannot read {}/flake.lock", root.display()))
+}
+
+/// Fences what the flake at `root` names, or all that it holds, and returns the top of what Nix copies of it.
+///
+/// # Errors
+///
+/// The system's own.
+pub fn enclose(root: &Path, extent: Extent) -> Result<PathBuf> {
+    let enclose = || {
+        let root = if root == Path::new("") { Path::new(".") } else { root };
+        let top = git::top(root)?;
+        let top = top.map_or_else(|| root.canonicalize(), Ok)?;
+        fence::enclose(&top, extent).map(|()| top)
+    };
+    enclose().map_err(|error: io::Error| {
+        let what = format!("cannot look into {}", root.display());
+        Error::new(Exit::NoPermission, what).because(error)
+    })
+}
+
+/// Prepares to have the inputs of the flake at `root` told as they are written, with nothing fetched or copied.
+fn inputs(root: &Path) -> Command {
+    /// All inputs, and those of inputs, as a list.
+    const EXPRESSION: &str = "{ file }: let
+        text = name: input: toString (input.${name} or \"\");
+        of = input: if !builtins.isAttrs input then [ ] else
+          [ { type = text \"type\" input; url = text \"url\" input; path = text \"path\" input; } ]
+          ++ builtins.concatMap of (builtins.attrValues (input.inputs or { }));
+      in builtins.concatMap of (builtins.attrValues ((import file).inputs or { }))";
+    let mut nix = Command::new("nix-instantiate");
+    restricted(&mut nix, root);
+    nix.args(["--eval", "--strict", "--json", "--expr", EXPRESSION, "--argstr", "file"])
+        .arg(root.join("flake.nix"));
+    nix
+}
+
+/// Lets `nix` read nothing but what is below `root`, and fetch nothing.
+fn restricted<'a>(nix: &'a mut Command, root: &Path) -> &'a mut Command {
+    let mut place = std::ffi::OsString::from("vaultix=");
+    place.push(root);
+    nix.args(["--option", "restrict-eval", "true", "--option", "allowed-uris", "", "-I"]).arg(place)
+}
+
+/// Says which inputs on this machine are allowed though they are outside of the flake.
+const ALLOW: &str = "vaultix.allowInput";
+
+/// Makes sure that all of `inputs` are below `top`, or that the user has allowed them.
+fn ensure_allowed(
+    top: &Path,
+    inputs: impl Iterator<Item = PathBuf>,
+    what: impl Fn() -> Error,
+) -> Result<()> {
+    let real = |path: &Path| path.canonicalize().ok();
+    let is_below = |path: &Path, top: &Path| real(path).is_some_and(|path| path.starts_with(top));
+    let mut outside = inputs.filter(|path| !is_below(path, top)).peekable();
+    if outside.peek().is_none() {
+        return Ok(());
+    }
+    let allowed = git::own_paths(ALLOW).unwrap_or_default();
+    let allowed: Vec<PathBuf> = allowed.iter().filter_map(|path| real(path)).collect();
+    match outside.find(|path| !allowed.iter().any(|one| is_below(path, one))) {
+        None => Ok(()),
+        Some(path) => {
+            let shown = path.display();
+            let path = escape::shell_path(&path);
+            Err(what()
+                .because(format!(
+                    "it has {shown} as an input, which is outside of {}",
+                    top.display()
+                ))
+                .because("you have not allowed that")
+                .fix(format!("git config --global --add {ALLOW} {path}")))
+        }
+    }
+}
+
+/// Returns the attributes in the Nix file `path` that are attribute sets, and what is in them of `fields`. It may read
+/// what is below `top`, and fetch nothing.
+///
+/// # Errors
+///
+/// Nix's own.
+pub fn attributes(
+    path: &Path,
+    top: &Path,
+    fields: &[&str],
+) -> Result<BTreeMap<String, Attributes>> {
+    let what = || Error::new(Exit::Config, format!("cannot evaluate {}", path.display()));
+    let whole = std::path::absolute(path).map_err(|error| what().because(error))?;
+    let mut nix = Command::new("nix-instantiate");
+    restricted(&mut nix, top);
+    nix.args(["--eval", "--strict", "--json", "--argstr", "path"]).arg(whole).arg("--expr").arg(
+        format!(
+            "{{ path }}: builtins.mapAttrs (_: builtins.intersectAttrs {{ {} = null; }}) (import path)",
+            fields.join(" = null; ")
+        ),
+    );
+    answer(&mut nix).map_err(|failure| failure.of(what()))
+}
+
+/// What an attribute set holds, by name.
+pub type Attributes = BTreeMap<String, Value>;
+
+/// Why nix gives no answer.
+enum Failure {
+    /// It cannot be run.
+    Absent(String),
+    /// It says so.
+    Nix(String),
+}
+
+impl Failure {
+    /// Says it as the reason of `what`.
+    fn of(self, what: Error) -> Error {
+        match self {
+            Self::Absent(reason) => {
+                what.because(reason).fix("pass the profiles with --profile FILE")
+            }
+            Self::Nix(reason) if reason.contains("--no-update-lock-file") => {
+                what.because(reason).fix("nix flake lock")
+            }
+            Self::Nix(reason) => what.because(reason),
+        }
+    }
+}
+
+/// Runs `nix`, and reads the JSON that it answers.
+fn answer<T: DeserializeOwned>(nix: &mut Command) -> std::result::Result<T, Failure> {
+    let run = program::output(nix.stdin(Stdio::null()), None, MAX_ANSWER)
+        .map_err(|error| Failure::Absent(format!("{}: {error}", nix.get_program().display())))?;
+    if !run.status.success() {
+        return Err(Failure::Nix(last_error(&String::from_utf8_lossy(&run.stderr))));
+    }
+    report::detail(format_args!("evaluated it: {} bytes", run.stdout.len()));
+    serde_json::from_slice(&run.stdout).map_err(|error| Failure::Nix(private::reason(&error)))
+}
+
+/// Returns what Nix says last: its traces begin with the outermost place, and end with the reason.
+fn last_error(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = lines.iter().rposition(|line| line.starts_with("error:"));
+    let reason = lines.get(last.unwrap_or(0)..).unwrap_or_default().join(" ");
+    reason.trim_start_matches("error:").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_what_nix_says_last() {
+        let text = "warning: Git tree is dirty\nerror:\n … while calling\n\n  error: file 'x' was not found\n  in y\n";
+        assert_eq!(last_error(text), "file 'x' was not found in y");
+        assert_eq!(last_error("nix: killed"), "nix: killed");
+    }
+
+    #[test]
+    fn an_identity_is_found_from_the_flake_or_from_home() {
+        let at = |text: &str| {
+            let settings = Settings { identity: Some(text.to_owned()), ..Settings::default() };
+            settings.identity(Path::new("/flake")).unwrap()
+        };
+        assert_eq!(at("/home/me/id.txt"), Path::new("/home/me/id.txt"));
+        assert_eq!(at("keys/id.txt"), Path::new("/flake/keys/id.txt"));
+        assert_eq!(at("~/id.txt"), Path::new(&env::var_os("HOME").unwrap()).join("id.txt"));
+    }
+}

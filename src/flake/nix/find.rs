@@ -1,0 +1,128 @@
+//! working directory, or what the user named → the directory of a flake that may be trusted as far as that.
+//!
+//! A flake decides whom secrets are encrypted to. In a directory where everybody may make files, it may be anybody's.
+
+use std::env;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use vaultix_generator::escape;
+
+use crate::error::{Error, Exit, Result};
+use crate::flake::git;
+
+/// Names the flake, where `--flake` does not.
+const VARIABLE: &str = "VAULTIX_FLAKE";
+
+/// Whom sudo works for.
+const SUDO: &str = "SUDO_UID";
+
+/// The flake that the user named on the command line.
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Takes `directory` for that of the flake, whosever it is.
+pub fn choose(directory: &Path) {
+    let _ = CHOSEN.set(directory.to_owned()); // Once for a run.
+}
+
+/// Returns the directory of the flake that the user named, or else of that around the working directory.
+///
+/// # Errors
+///
+/// When there is none where one was named, or that which was found is somebody else's.
+pub fn root() -> Result<Option<PathBuf>> {
+    if let Some(directory) = named() {
+        let what =
+            || Error::new(Exit::Config, format!("cannot use the flake in {}", directory.display()));
+        let whole = directory.canonicalize().map_err(|error| what().because(error))?;
+        if whole.join(FILE).is_file() {
+            return Ok(Some(whole));
+        }
+        return Err(what()
+            .because(format!("there is no {FILE} in it"))
+            .fix("name the directory of one with --flake DIR, or in VAULTIX_FLAKE"));
+    }
+    let Some(root) = around() else { return Ok(None) };
+    let uid = rustix::process::geteuid().as_raw();
+    let whom = env::var(SUDO).ok().filter(|_| uid == 0).and_then(|text| text.parse().ok());
+    match stranger(&root, &[Some(0), Some(uid), whom]) {
+        Ok(None) => Ok(Some(root)),
+        Ok(Some((path, owner))) => {
+            let directory = root.display();
+            Err(Error::new(Exit::NoPermission, format!("cannot use {directory}/{FILE}"))
+                .because(format!("{} belongs to {}", path.display(), account(owner)))
+                .because("you have not named it")
+                .fix(format!("export {VARIABLE}={}", escape::shell(&root))))
+        }
+        Err(error) => Err(Error::new(
+            Exit::NoPermission,
+            format!("cannot tell whose {} is", root.join(FILE).display()),
+        )
+        .because(error)),
+    }
+}
+
+/// Returns the same where profiles were named, so that the flake has little to say: none, where it is somebody else's.
+///
+/// # Errors
+///
+/// When there is none where one was named.
+pub fn root_if_ours() -> Result<Option<PathBuf>> {
+    match root() {
+        Err(error) if named().is_some() => Err(error),
+        found => Ok(found.unwrap_or_default()),
+    }
+}
+
+/// The file that makes a directory one of a flake.
+const FILE: &str = "flake.nix";
+
+/// Returns the directory that the user named.
+fn named() -> Option<PathBuf> {
+    let variable = || env::var_os(VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+    CHOSEN.get().cloned().or_else(variable)
+}
+
+/// Returns the directory of the flake around the working directory, in the same file system.
+fn around() -> Option<PathBuf> {
+    let here = env::current_dir().ok()?;
+    let device = here.metadata().ok()?.dev();
+    here.ancestors()
+        .take_while(|directory| directory.metadata().is_ok_and(|found| found.dev() == device))
+        .find(|directory| directory.join(FILE).is_file())
+        .map(Path::to_owned)
+}
+
+/// Returns what of the flake in `root` belongs to somebody else than `ours`, and to whom: the directory, what makes it a
+/// flake, or the repository around it, which decides what Nix sees of it.
+fn stranger(root: &Path, ours: &[Option<u32>]) -> io::Result<Option<(PathBuf, u32)>> {
+    let top = git::top(root)?;
+    let mut paths = vec![root.to_owned(), root.join(FILE), root.join("flake.lock")];
+    paths.extend(top.into_iter().flat_map(|top| [top.join(".git"), top]));
+    for path in paths {
+        match path.symlink_metadata() {
+            Ok(found) if !ours.contains(&Some(found.uid())) => {
+                return Ok(Some((path, found.uid())));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Names the user with the number `uid`.
+fn account(uid: u32) -> String {
+    /// Largest list of users that is read, in bytes (1 MiB).
+    const LIMIT: u64 = 1 << 20;
+    let users = vaultix_units::bounded::read(Path::new("/etc/passwd"), LIMIT).ok();
+    let users = users.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    name.map_or(format!("user {uid}"), |name| format!("user {name}"))
+}

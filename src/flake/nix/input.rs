@@ -1,0 +1,162 @@
+//! a flake's inputs → which of them are on this machine, outside of the flake; and where inputs are in the store.
+//!
+//! Whoever commits to a repository can name any directory of the user's as an input: Nix copies it to the store, where
+//! everybody reads it, and the flake can name its files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::STORE;
+use crate::files::source::hex;
+
+/// What `nix flake metadata --json` says.
+#[derive(Deserialize)]
+pub(super) struct Metadata {
+    /// The copy of the flake in the store.
+    pub(super) path: PathBuf,
+    /// `flake.lock` as Nix has read it.
+    pub(super) locks: Lock,
+}
+
+/// The file `flake.lock`.
+#[derive(Deserialize, Default)]
+pub(super) struct Lock {
+    /// Inputs, and inputs of those.
+    #[serde(default)]
+    nodes: BTreeMap<String, Node>,
+}
+
+/// One input.
+#[derive(Deserialize)]
+struct Node {
+    /// What is fetched.
+    #[serde(default)]
+    locked: Value,
+    /// What it is made from.
+    #[serde(default)]
+    original: Value,
+}
+
+impl Lock {
+    /// Returns the paths on this machine that inputs are taken from, as they are written.
+    pub(super) fn local(&self) -> impl Iterator<Item = PathBuf> {
+        self.nodes.values().flat_map(|node| [&node.locked, &node.original]).filter_map(local)
+    }
+
+    /// Returns where inputs are in the store.
+    pub(super) fn store_paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.nodes.values().filter_map(|node| store_path(node.locked.get("narHash")?.as_str()?))
+    }
+}
+
+/// What `export-subst` of git replaces.
+const SUBST: &str = "$Format:";
+
+/// Returns the path on this machine that `reference` is about, an input as attributes.
+///
+/// What is relative is so to the flake itself, and Nix lets it lead no further.
+pub(super) fn local(reference: &Value) -> Option<PathBuf> {
+    let text = |name: &str| reference.get(name).and_then(Value::as_str).unwrap_or_default();
+    // What git puts in place of this, when an archive is made for Nix, is not known here; see gitattributes(5).
+    let unknown =
+        [text("path"), text("url"), text("type")].into_iter().find(|it| it.contains(SUBST));
+    if let Some(unknown) = unknown {
+        return Some(unknown.into());
+    }
+    let is_path = text("type") == "path" && text("path").starts_with('/');
+    if is_path { Some(text("path").into()) } else { of_url(text("url")) }
+}
+
+/// Returns the path on this machine that `url` is about: `path:/x`, `git+file:///x?rev=y`, `/x`.
+fn of_url(url: &str) -> Option<PathBuf> {
+    let (scheme, rest) = match url.split_once(':') {
+        Some((scheme, rest)) if !scheme.contains('/') => (scheme, rest),
+        _ => ("path", url),
+    };
+    let is_local = scheme
+        .split('+')
+        .any(|part| part.eq_ignore_ascii_case("file") || part.eq_ignore_ascii_case("path"));
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    // Between two slashes and the third one there may be the name of a host, which is this one.
+    let path = match rest.strip_prefix("//") {
+        Some(rest) => rest.get(rest.find('/')?..)?,
+        None => rest,
+    };
+    (is_local && path.starts_with('/')).then(|| path.into())
+}
+
+/// Letters of Nix's base 32.
+const ALPHABET: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
+
+/// Bytes of the hash in a store path.
+const LENGTH: usize = 20;
+
+/// Returns where the store has a source tree with this hash of its NAR, `sha256-` and base 64.
+///
+/// Source: the Nix manual, "Complete Store Path Calculation"; what is fetched is called `source`.
+fn store_path(nar_hash: &str) -> Option<PathBuf> {
+    let hash = BASE64_STANDARD.decode(nar_hash.strip_prefix("sha256-")?).ok()?;
+    let text = format!("source:sha256:{}:{STORE}:source", hex(&hash));
+    let mut short = [0_u8; LENGTH];
+    for (byte, place) in Sha256::digest(text).iter().zip((0..LENGTH).cycle()) {
+        *short.get_mut(place)? ^= byte;
+    }
+    // From the last five bits to the first.
+    let digit = |n: usize| {
+        let (at, shift) = (n * 5 / 8, n * 5 % 8);
+        let pair = u16::from(*short.get(at)?)
+            | u16::from(short.get(at + 1).copied().unwrap_or_default()) << 8;
+        ALPHABET.get(usize::from(pair >> shift & 31)).map(|letter| char::from(*letter))
+    };
+    let name: String = (0..LENGTH * 8 / 5).rev().map(digit).collect::<Option<_>>()?;
+    Some(Path::new(STORE).join(name + "-source"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_is_where_nix_puts_it() {
+        // nix flake lock && nix eval --raw --impure --expr '(builtins.getFlake (toString ./.)).inputs.x.outPath'
+        assert_eq!(
+            store_path("sha256-j8kb4pmwWFy57Ycqg2FqxCzaRXc+v+nzCQvy4ZORdeE=").unwrap(),
+            Path::new("/nix/store/p6wsij8cppd8x8a5d4vif9j4kx98lfnl-source")
+        );
+        assert_eq!(store_path("sha256-"), store_path("sha256-"));
+        assert_eq!(store_path("sha1-abc"), None);
+    }
+
+    #[test]
+    fn what_is_on_this_machine_is_told_by_its_reference() {
+        for (url, path) in [
+            ("path:/home/me/x", Some("/home/me/x")),
+            ("path:///home/me/x?narHash=y", Some("/home/me/x")),
+            ("git+file:///home/me/x?rev=y#z", Some("/home/me/x")),
+            ("file:///x.tar.gz", Some("/x.tar.gz")),
+            ("tarball+file://localhost/x", Some("/x")),
+            ("FILE:/x", Some("/x")),
+            ("/home/me/x", Some("/home/me/x")),
+            ("/home/a:b", Some("/home/a:b")),
+            ("path:./x", None),
+            ("./x", None),
+            ("github:NixOS/nixpkgs", None),
+            ("nixpkgs", None),
+            ("https://example.org/file:/x", None),
+            ("git+ssh://git@example.org/x", None),
+            ("", None),
+        ] {
+            assert_eq!(of_url(url).as_deref(), path.map(Path::new), "{url}");
+        }
+        let path = |kind: &str, path: &str| local(&serde_json::json!({"type": kind, "path": path}));
+        assert_eq!(path("path", "/x"), Some("/x".into()));
+        assert_eq!(path("path", "../x"), None);
+        assert_eq!(path("path", "$Format:%x2fx$"), Some("$Format:%x2fx$".into()));
+    }
+}

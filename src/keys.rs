@@ -1,0 +1,8 @@
+//! files and strings of keys → identities that open, and recipients to encrypt to.
+
+pub mod identity;
+pub mod keygen;
+pub mod master;
+pub mod plugin;
+pub mod pq;
+pub mod recipient;

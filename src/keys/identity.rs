@@ -1,0 +1,225 @@
+//! text of an identity file → keys.
+
+use age::plugin;
+use age::ssh;
+use age::x25519;
+use vaultix_units::identity::parse_ssh;
+use zeroize::Zeroizing;
+
+use crate::keys::pq;
+
+/// One identity, as it stands in a file.
+pub enum Key {
+    /// A native identity of age.
+    Native(x25519::Identity),
+    /// A post-quantum identity of age.
+    PostQuantum(Box<pq::Identity>),
+    /// An ssh private key.
+    Ssh(Box<ssh::Identity>),
+    /// An ssh private key under a passphrase, and its public half.
+    LockedSsh(Box<ssh::EncryptedKey>, Box<ssh::Recipient>),
+    /// An age file under a passphrase that holds identities; binary.
+    LockedFile(Zeroizing<Vec<u8>>),
+    /// An identity that a plugin understands.
+    Plugin(plugin::Identity),
+}
+
+/// What an identity file holds.
+pub struct Identities {
+    /// Its keys, in order.
+    pub keys: Vec<Key>,
+    /// Recipients named in comments, as the programs that make such files write them there.
+    pub recipients: Vec<String>,
+}
+
+/// First bytes of a binary age file.
+const MAGIC: &[u8] = b"age-encryption.org/";
+
+/// First line of an armored one.
+const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
+
+/// Reads the identities in `text`: a whole age file under a passphrase, or any number of native identities,
+/// plugin identities and ssh keys, with comments and empty lines between them.
+///
+/// # Errors
+///
+/// What is wrong, by line number: never the line itself.
+pub fn parse(text: &[u8]) -> Result<Identities, String> {
+    let trimmed = text.trim_ascii_start();
+    if trimmed.starts_with(MAGIC) || trimmed.starts_with(ARMOR) {
+        let binary = crate::files::source::dearmor(trimmed.to_vec())?;
+        return Ok(Identities { keys: vec![locked(binary)?], recipients: Vec::new() });
+    }
+    let text = str::from_utf8(text).map_err(|_| "it is not a text file".to_owned())?;
+    let mut found = Identities { keys: Vec::new(), recipients: Vec::new() };
+    let mut lines = text.lines().enumerate();
+    while let Some((i, line)) = lines.next() {
+        let number = i + 1;
+        match line.trim() {
+            "" => {}
+            comment if comment.starts_with('#') => found.recipients.extend(recipient(comment)),
+            begin if begin.starts_with("-----BEGIN ") => {
+                let mut block = vec![line];
+                let is_last = |part: &str| part.trim().starts_with("-----END ");
+                while !block.last().is_some_and(|part| is_last(part)) {
+                    let Some((_, part)) = lines.next() else { break };
+                    block.push(part);
+                }
+                found.keys.push(private_key(&joined(&block), number)?);
+            }
+            other => found.keys.push(native(other, number)?),
+        }
+    }
+    if found.keys.is_empty() { Err("it holds no identity".to_owned()) } else { Ok(found) }
+}
+
+/// Joins lines, without the white space around them.
+fn joined(lines: &[&str]) -> Zeroizing<String> {
+    // Sized beforehand: a text that grows leaves copies behind.
+    let size = lines.iter().map(|line| line.len() + 1).sum();
+    let mut text = Zeroizing::new(String::with_capacity(size));
+    for line in lines {
+        *text += line.trim();
+        *text += "\n";
+    }
+    text
+}
+
+/// Reads one line that is no comment.
+fn native(line: &str, number: usize) -> Result<Key, String> {
+    if line.starts_with("AGE-SECRET-KEY-1") {
+        return match line.parse() {
+            Ok(key) => Ok(Key::Native(key)),
+            Err(reason) => Err(format!("line {number} is not a whole identity of age: {reason}")),
+        };
+    }
+    if line.starts_with("AGE-SECRET-KEY-PQ-1") {
+        return match line.parse() {
+            Ok(key) => Ok(Key::PostQuantum(Box::new(key))),
+            Err(reason) => Err(format!("line {number} is not a whole identity of age: {reason}")),
+        };
+    }
+    if line.starts_with("AGE-SECRET-KEY-") {
+        return Err(format!("line {number} is an identity of age of an unknown kind"));
+    }
+    if let Ok(identity) = line.parse() {
+        return Ok(Key::Plugin(identity));
+    }
+    if line.starts_with("age1") || line.starts_with("ssh-") {
+        return Err(format!(
+            "line {number} is a public key; the file with the private half belongs here"
+        ));
+    }
+    Err(format!("line {number} is not an identity"))
+}
+
+/// Reads an ssh private key, from its first line to its last, which begins at line `number`.
+fn private_key(block: &str, number: usize) -> Result<Key, String> {
+    let identity = parse_ssh(block.as_bytes())
+        .map_err(|_| format!("line {number} begins no whole ssh private key"))?;
+    match identity {
+        ssh::Identity::Unencrypted(_) => Ok(Key::Ssh(Box::new(identity))),
+        ssh::Identity::Encrypted(ref key) => match ssh::Recipient::try_from(identity.clone()) {
+            Ok(public) => Ok(Key::LockedSsh(Box::new(key.clone()), Box::new(public))),
+            Err(_) => Err(format!("line {number} begins an ssh key of a type that age cannot use")),
+        },
+        ssh::Identity::Unsupported(reason) => {
+            use ssh::UnsupportedKey as Reason;
+            let kind = match reason {
+                Reason::EncryptedPem => {
+                    "in the old format for passphrases; ssh-keygen -p -f FILE brings it up to date"
+                        .to_owned()
+                }
+                Reason::EncryptedSsh(cipher) => format!("under the cipher {cipher}"),
+                Reason::Hardware(kind) => format!("of type {kind}, which stays in its device"),
+                Reason::Type(kind) => format!("of type {kind}"),
+            };
+            Err(format!("line {number} begins an ssh key that age cannot use: {kind}"))
+        }
+    }
+}
+
+/// Checks that the binary age file `bytes` is under a passphrase.
+fn locked(bytes: Vec<u8>) -> Result<Key, String> {
+    let bytes = Zeroizing::new(bytes);
+    let recipients =
+        vaultix_units::header::recipients(&bytes).map_err(|error| error.to_string())?;
+    if recipients.iter().all(|recipient| recipient.kind == "scrypt") {
+        Ok(Key::LockedFile(bytes))
+    } else {
+        Err("it is an age file that no passphrase opens, so it does not hold an identity"
+            .to_owned())
+    }
+}
+
+/// Returns the recipient that a comment names, as in `# public key: age1…` or `#    Recipient: age1…`.
+fn recipient(comment: &str) -> Option<String> {
+    let (label, value) = comment.trim_start_matches('#').split_once(':')?;
+    let label = label.trim().to_ascii_lowercase();
+    let value = value.trim();
+    let named = matches!(label.as_str(), "public key" | "recipient");
+    (named && value.starts_with("age1")).then(|| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A throw-away identity, from the age crate's documentation.
+    const KEY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+
+    /// Returns why `text` is refused.
+    fn refused(text: &str) -> String {
+        parse(text.as_bytes()).err().unwrap()
+    }
+
+    #[test]
+    fn several_identities_with_comments_between_them() {
+        let text =
+            format!("# mine\n\n{KEY}\r\n  {KEY}\n# public key: age1abc\n#  Recipient: age1y\n");
+        let found = parse(text.as_bytes()).unwrap();
+        assert_eq!(found.keys.len(), 2);
+        assert_eq!(found.recipients, ["age1abc", "age1y"]);
+    }
+
+    #[test]
+    fn what_is_none_is_named_by_its_line() {
+        assert_eq!(refused("# nothing\n"), "it holds no identity");
+        assert_eq!(refused(&format!("{KEY}\nhunter2\n")), "line 2 is not an identity");
+        assert!(refused(&KEY[..60]).starts_with("line 1 is not a whole identity of age"));
+        assert!(refused("age1abc").starts_with("line 1 is a public key"));
+        assert_eq!(
+            refused("\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+            "line 2 begins no whole ssh private key"
+        );
+        assert_eq!(refused("age-encryption.org/v1\n"), "the file is truncated in its header");
+    }
+
+    #[test]
+    fn only_comments_that_name_a_recipient_do() {
+        let text = format!("# public key: ssh-ed25519 AAAA\n# laptop: age1abc\n# age1abc\n{KEY}\n");
+        assert!(parse(text.as_bytes()).unwrap().recipients.is_empty());
+    }
+
+    #[test]
+    fn an_age_file_is_an_identity_if_a_passphrase_opens_it() {
+        let file = |kind: &str| {
+            let body = "4l79aULbC32GcDspHxAPBctUz0Em7tORXTUAKF2Dh6I";
+            let mac = "F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w";
+            let payload = "x".repeat(32);
+            format!("age-encryption.org/v1\n-> {kind}\n{body}\n--- {mac}\n{payload}")
+        };
+        let locked = file("scrypt BPD+rOkKVEGTAWb5kwfIPg 18");
+        let found = parse(locked.as_bytes()).unwrap();
+        assert!(
+            matches!(&found.keys[..], [Key::LockedFile(bytes)] if **bytes == *locked.as_bytes())
+        );
+        let reason = refused(&file("X25519 F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w"));
+        assert!(reason.starts_with("it is an age file that no passphrase opens"), "{reason}");
+    }
+
+    #[test]
+    fn no_refusal_repeats_the_line() {
+        assert!(!refused(&KEY[..60]).contains("GQ9778"));
+    }
+}

@@ -1,0 +1,261 @@
+//! identity files of the operator + headers of many files → their file keys, in one session.
+//!
+//! Every key is unlocked once for the whole run, and only if it is needed: a passphrase costs the user a
+//! prompt and the machine a second.
+
+mod session;
+mod unlock;
+mod unwrapped;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use age::{Identity, ssh};
+use age_core::format::Stanza;
+use vaultix_generator::private;
+use vaultix_units::{bounded, stack};
+
+use crate::error::{Error, Exit, Result};
+use crate::keys::identity::{self, Key};
+use crate::keys::recipient::{self, Parsed};
+use crate::report;
+use crate::system::input;
+use crate::system::interrupt::Interrupt;
+use crate::terminal::prompt::Prompt;
+pub use session::Session;
+use unlock::unlock;
+pub use unwrapped::Unwrapped;
+
+/// The operator's identities.
+pub struct Master {
+    /// Their keys, in the order in which they were given.
+    entries: Vec<Entry>,
+    /// Recipients that comments in the files name, with the file.
+    comments: Vec<(PathBuf, String)>,
+    /// Files with keys that open secrets, and to which nothing is encrypted any more.
+    old: BTreeSet<PathBuf>,
+}
+
+/// One key.
+struct Entry {
+    /// The file it stands in.
+    path: PathBuf,
+    /// The key.
+    key: Key,
+}
+
+impl Master {
+    /// Reads the identity files `paths`, which may be pipes. Asks for nothing.
+    ///
+    /// # Errors
+    ///
+    /// Names the first file that cannot be read, or holds something else.
+    pub fn read(paths: &[PathBuf], interrupt: &Interrupt) -> Result<Self> {
+        let mut master = Self { entries: Vec::new(), comments: Vec::new(), old: BTreeSet::new() };
+        master.read_more(paths, interrupt)?;
+        Ok(master)
+    }
+
+    /// Reads the identity files `paths`, too, which open secrets and are no recipients any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Master::read`].
+    pub fn read_old(&mut self, paths: &[PathBuf], interrupt: &Interrupt) -> Result<()> {
+        self.old.extend(paths.iter().cloned());
+        self.read_more(paths, interrupt)
+    }
+
+    /// Reads files.
+    fn read_more(&mut self, paths: &[PathBuf], interrupt: &Interrupt) -> Result<()> {
+        for path in paths {
+            ensure_path(path)?;
+            let what = || {
+                Error::new(
+                    Exit::NoPermission,
+                    format!("cannot use the identity file {}", path.display()),
+                )
+            };
+            let read = input::file(path, bounded::MAX_IDENTITY, Some(interrupt));
+            let text = read.map_err(|error| match error.kind() {
+                _ if interrupt.is_set() => interrupt.error(),
+                io::ErrorKind::NotFound => what().because("it does not exist"),
+                _ => what().because(error),
+            })?;
+            let found = stack::wiped(|| identity::parse(&text));
+            let found = found.map_err(|reason| what().because(reason))?;
+            let count = found.keys.len();
+            report::detail(format_args!("read {} for identities: {count}", path.display()));
+            self.add(path, found, self.entries.len());
+        }
+        Ok(())
+    }
+
+    /// Puts what the file `path` holds in front of entry `at`.
+    fn add(&mut self, path: &Path, found: identity::Identities, at: usize) {
+        let entries = found.keys.into_iter().map(|key| Entry { path: path.to_owned(), key });
+        self.entries.splice(at..at, entries);
+        self.comments.extend(found.recipients.into_iter().map(|text| (path.to_owned(), text)));
+    }
+
+    /// Opens files with these headers, as many as the identities open.
+    ///
+    /// Asks for a passphrase only when a file is left that it may open.
+    ///
+    /// # Errors
+    ///
+    /// When the user interrupts. That an identity could not be unlocked stands in [`Session::notes`].
+    pub fn open(&mut self, files: &[Vec<Stanza>], prompt: &Prompt) -> Result<Session> {
+        let mut session = self.attempt_plain(files);
+        let mut asked = BTreeSet::new();
+        let mut at = 0;
+        while let Some(entry) = self.entries.get(at) {
+            let left = match &entry.key {
+                Key::LockedSsh(_, public) => session.left_for(files, public),
+                Key::LockedFile(_) => session.left(files),
+                Key::Plugin(identity) if asked.insert(identity.plugin().to_owned()) => {
+                    let name = identity.plugin();
+                    session.plug(name, &self.of_plugin(name), files, prompt)?;
+                    session.tell(format_args!("the plugin {name}"));
+                    0
+                }
+                Key::Native(_) | Key::PostQuantum(_) | Key::Ssh(_) | Key::Plugin(_) => 0,
+            };
+            if left == 0 {
+                at += 1;
+                continue;
+            }
+            let secrets = if left == 1 { "secret" } else { "secrets" };
+            match unlock(entry, &format!("to open {left} {secrets}"), prompt) {
+                Ok(found) => {
+                    let plain: Vec<_> = found.keys.iter().filter_map(Key::plain).collect();
+                    session.attempt(files, &plain);
+                    session.tell(entry.path.display());
+                    let Entry { path, .. } = self.entries.remove(at);
+                    self.add(&path, found, at);
+                }
+                Err(error) if matches!(error.exit, Exit::Signal(_)) => return Err(error),
+                Err(error) => {
+                    session.notes.push(error);
+                    at += 1;
+                }
+            }
+        }
+        Ok(session)
+    }
+
+    /// Opens files with these headers; `None` where one stays closed that somebody could be asked for.
+    pub fn open_unasked(&self, files: &[Vec<Stanza>]) -> Option<Session> {
+        let session = self.attempt_plain(files);
+        let is_open = session.keys.iter().all(|key| !key.is_closed());
+        let has_asked = self.entries.iter().all(|entry| entry.key.plain().is_some());
+        (is_open || has_asked).then_some(session)
+    }
+
+    /// Tries what opens files as it is.
+    fn attempt_plain(&self, files: &[Vec<Stanza>]) -> Session {
+        let mut session = Session::new(files.len());
+        let plain: Vec<&(dyn Identity + Sync)> =
+            self.entries.iter().filter_map(|entry| entry.key.plain()).collect();
+        session.attempt(files, &plain);
+        session.tell("identities that need no passphrase");
+        session
+    }
+
+    /// Returns the identities of the plugin `name`, as they were given.
+    fn of_plugin(&self, name: &str) -> Vec<String> {
+        let identities = self.entries.iter().filter_map(|entry| match &entry.key {
+            Key::Plugin(identity) if identity.plugin() == name => Some(identity.to_string()),
+            _ => None,
+        });
+        identities.collect()
+    }
+
+    /// Returns the recipients that belong to the identities, and those of `extra`; each once.
+    ///
+    /// That of a plugin's identity stands in a comment, or else the plugin itself will know it.
+    ///
+    /// Asks for the passphrase of an identity file if it is still locked, but not for that of an ssh key: its
+    /// public half stands beside it in clear.
+    ///
+    /// # Errors
+    ///
+    /// When a file stays locked.
+    pub fn recipients(&mut self, extra: Vec<Parsed>, prompt: &Prompt) -> Result<Vec<Parsed>> {
+        let mut at = 0;
+        while let Some(entry) = self.entries.get(at) {
+            if matches!(entry.key, Key::LockedFile(_)) && !self.old.contains(&entry.path) {
+                let found = unlock(entry, "to find its recipient", prompt)?;
+                let Entry { path, .. } = self.entries.remove(at);
+                self.add(&path, found, at);
+            } else {
+                at += 1;
+            }
+        }
+        let of_comments = |path: &Path, name: &str| {
+            let texts = self.comments.iter().filter(|(file, _)| file == path);
+            let parsed = texts.filter_map(|(_, text)| recipient::of_desk(text).ok());
+            let mut fitting = parsed.filter(|one| one.plugin() == Some(name)).peekable();
+            fitting.peek().is_some().then(|| fitting.collect::<Vec<_>>())
+        };
+        let entries = self.entries.iter().filter(|entry| !self.old.contains(&entry.path));
+        let recipients = entries.flat_map(|entry| match &entry.key {
+            Key::Plugin(identity) => of_comments(&entry.path, identity.plugin())
+                .unwrap_or_else(|| vec![Parsed::PluginIdentity(identity.clone())]),
+            key => key.recipient().into_iter().collect(),
+        });
+        let mut seen = BTreeSet::new();
+        let all: Vec<Parsed> =
+            recipients.chain(extra).filter(|one| seen.insert(one.text())).collect();
+        for one in &all {
+            report::detail(format_args!("encrypting to {}", one.shown()));
+        }
+        Ok(all)
+    }
+}
+
+/// Checks that `path` is not an identity itself.
+fn ensure_path(path: &Path) -> Result<()> {
+    if !private::is_private(&path.to_string_lossy()) {
+        return Ok(());
+    }
+    Err(Error::new(Exit::Config, "cannot use a private key as the path of an identity file")
+        .because("the key itself was given, which is not shown")
+        .fix("put it into a file that only you can read, and set vaultix.identity to its path"))
+}
+
+impl Key {
+    /// Returns the key, if it opens files as it is.
+    fn plain(&self) -> Option<&(dyn Identity + Sync)> {
+        match self {
+            Self::Native(key) => Some(key),
+            Self::PostQuantum(key) => Some(&**key),
+            Self::Ssh(key) => Some(&**key),
+            Self::LockedSsh(..) | Self::LockedFile(_) | Self::Plugin(_) => None,
+        }
+    }
+
+    /// Returns the key's public half, if it is known here.
+    pub fn recipient(&self) -> Option<Parsed> {
+        let ssh = |key: ssh::Recipient| {
+            let text = key.to_string();
+            Parsed::Ours(Box::new(key), text)
+        };
+        match self {
+            Self::Native(key) => {
+                let public = key.to_public();
+                let text = public.to_string();
+                Some(Parsed::Ours(Box::new(public), text))
+            }
+            Self::PostQuantum(key) => {
+                let public = key.to_public();
+                let text = public.to_string();
+                Some(Parsed::Ours(Box::new(public), text))
+            }
+            Self::Ssh(key) => ssh::Recipient::try_from((**key).clone()).ok().map(ssh),
+            Self::LockedSsh(_, public) => Some(ssh((**public).clone())),
+            Self::LockedFile(_) | Self::Plugin(_) => None,
+        }
+    }
+}

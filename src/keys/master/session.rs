@@ -1,0 +1,101 @@
+//! headers of files + identities → the file keys that these open, for all that is still closed.
+
+use std::fmt::Display;
+
+use age::{Identity, ssh};
+use age_core::format::Stanza;
+use rayon::prelude::*;
+use vaultix_units::header::{self, Recipient};
+
+use super::Unwrapped;
+use crate::error::{Error, Exit, Result};
+use crate::keys::plugin;
+use crate::report;
+use crate::terminal::prompt::Prompt;
+
+/// File keys of the files that were to be opened.
+pub struct Session {
+    /// One for each file, in order.
+    pub keys: Vec<Unwrapped>,
+    /// Why some identities were not tried.
+    pub notes: Vec<Error>,
+}
+
+impl Session {
+    /// Starts with `count` closed files.
+    pub(super) fn new(count: usize) -> Self {
+        let keys = std::iter::repeat_with(Unwrapped::default).take(count).collect();
+        Self { keys, notes: Vec::new() }
+    }
+
+    /// Tells how many files are open, now that `what` was tried.
+    pub(super) fn tell(&self, what: impl Display) {
+        let (open, all) =
+            (self.keys.iter().filter(|key| !key.is_closed()).count(), self.keys.len());
+        report::detail(format_args!("tried {what}: {open} of {all} secrets are open"));
+    }
+
+    /// Tries `identities` on each file that is still closed.
+    pub(super) fn attempt(&mut self, files: &[Vec<Stanza>], identities: &[&(dyn Identity + Sync)]) {
+        if identities.is_empty() {
+            return;
+        }
+        self.keys.par_iter_mut().zip(files).filter(|(key, _)| key.is_closed()).for_each(
+            |(key, stanzas)| key.set(identities.iter().find_map(|one| one.unwrap_stanzas(stanzas))),
+        );
+    }
+
+    /// Has a plugin open the files that are still closed.
+    pub(super) fn plug(
+        &mut self,
+        name: &str,
+        identities: &[String],
+        files: &[Vec<Stanza>],
+        prompt: &Prompt,
+    ) -> Result<()> {
+        let closed: Vec<plugin::Closed> = (0..)
+            .zip(files)
+            .zip(&self.keys)
+            .filter(|((_, file), key)| {
+                key.is_closed() && file.iter().any(|stanza| stanza.tag != "scrypt")
+            })
+            .map(|((index, file), _)| (index, file.as_slice()))
+            .collect();
+        if closed.is_empty() {
+            return Ok(());
+        }
+        let opened = plugin::open(name, identities, &closed, prompt)?;
+        for (index, key) in opened.keys {
+            if let Some(slot) = self.keys.get_mut(index) {
+                slot.set(Some(Ok(key)));
+            }
+        }
+        let mut words: Vec<String> = opened.failures.into_iter().map(|(_, words)| words).collect();
+        words.sort_unstable();
+        words.dedup();
+        let failures = words.into_iter().map(|words| {
+            Error::new(Exit::NoPermission, format!("cannot use the plugin {name}")).because(words)
+        });
+        self.notes.extend(failures.chain(opened.fault));
+        Ok(())
+    }
+
+    /// Returns how many files are closed and could be opened by an identity.
+    pub(super) fn left(&self, files: &[Vec<Stanza>]) -> usize {
+        self.count(files, |stanza| stanza.kind != "scrypt")
+    }
+
+    /// Returns how many files are closed and have a stanza for the ssh key `public`.
+    pub(super) fn left_for(&self, files: &[Vec<Stanza>], public: &ssh::Recipient) -> usize {
+        let wanted = header::of_ssh_key(&public.to_string());
+        self.count(files, |stanza| Some(stanza) == wanted.as_ref())
+    }
+
+    /// Returns how many files are closed and have a stanza that is `fit`.
+    fn count(&self, files: &[Vec<Stanza>], fit: impl Fn(&Recipient) -> bool) -> usize {
+        let closed = self.keys.iter().zip(files).filter(|(key, _)| key.is_closed());
+        closed
+            .filter(|(_, file)| file.iter().filter_map(Recipient::new).any(|one| fit(&one)))
+            .count()
+    }
+}

@@ -1,0 +1,214 @@
+//! text of a recipient → recipient; [`Plaintext`] → ciphertext.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use age::{EncryptError, Encryptor, Recipient};
+use vaultix_generator::private;
+use vaultix_units::plaintext::Plaintext;
+use vaultix_units::stack;
+
+use crate::keys::{plugin, pq};
+use crate::terminal::prompt::Prompt;
+
+/// A recipient that may be used from many threads.
+pub type Shared = Box<dyn Recipient + Send + Sync>;
+
+/// Returns `recipient` as the cache's names know it: an ssh key's first two words, joined by one space, or
+/// the one word of a recipient of age. Comments are left out.
+///
+/// Twin of `nix/cache-name.nix`.
+pub fn canonical(recipient: &str) -> String {
+    let mut words = recipient.split_ascii_whitespace();
+    let first = words.next().unwrap_or_default();
+    match words.next().filter(|_| !first.starts_with("age1")) {
+        Some(second) => format!("{first} {second}"),
+        None => first.to_owned(),
+    }
+}
+
+/// Refuses a private key, which may stand in the comment of a public one, too.
+///
+/// # Errors
+///
+/// As a clause, without it.
+fn ensure_public(recipient: &str) -> Result<(), String> {
+    if private::is_private(recipient) {
+        Err("it is a private key, or has one in it, which is not shown".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+/// How a post-quantum recipient begins.
+const POST_QUANTUM: &str = "age1pq1";
+
+/// Reads the recipient of a host: an ssh key or a native recipient of age, as nothing else opens at boot.
+///
+/// # Errors
+///
+/// What is wrong with it, as a clause.
+pub fn of_host(recipient: &str) -> Result<Shared, String> {
+    ensure_public(recipient)?;
+    let text = canonical(recipient);
+    if text.starts_with(POST_QUANTUM) {
+        return Err(format!("\"{text}\" is post-quantum, which hosts cannot open"));
+    }
+    if text.starts_with("age1") {
+        return match text.parse::<age::x25519::Recipient>() {
+            Ok(key) => Ok(Box::new(key)),
+            Err(_) if text.parse::<age::plugin::Recipient>().is_ok() => {
+                Err(format!("\"{text}\" belongs to a plugin, and there are none at boot"))
+            }
+            Err(reason) => Err(format!("\"{text}\" is not a recipient of age: {reason}")),
+        };
+    }
+    ssh(&text)
+}
+
+/// Reads the ssh public key `text`, two words.
+fn ssh(text: &str) -> Result<Shared, String> {
+    use age::ssh::ParseRecipientKeyError as Reason;
+    match text.parse::<age::ssh::Recipient>() {
+        // The parser stops where it has read enough; what follows would end up in the cache's names.
+        Ok(key) if key.to_string() == text => Ok(Box::new(key)),
+        Err(Reason::Unsupported(kind)) => Err(format!(
+            "age cannot encrypt to keys of type {kind}, only to ssh-ed25519, ssh-rsa and age1…"
+        )),
+        Err(Reason::RsaModulusTooSmall) => Err("the rsa key has less than 2048 bits".to_owned()),
+        Err(Reason::RsaModulusTooLarge) => Err("the rsa key has more than 4096 bits".to_owned()),
+        Ok(_) | Err(_) => {
+            let kind = text.split(' ').next().unwrap_or_default();
+            match kind {
+                "ssh-ed25519" | "ssh-rsa" => Err(format!("it is not a whole {kind} public key")),
+                _ => Err(format!(
+                    "{} is neither an ssh public key nor a recipient of age",
+                    private::shown(text)
+                )),
+            }
+        }
+    }
+}
+
+/// A recipient of the desk.
+pub enum Parsed {
+    /// One that this program encrypts to, and its text.
+    Ours(Shared, String),
+    /// One of a plugin.
+    Plugin(age::plugin::Recipient),
+    /// The one of this identity, which only its plugin knows.
+    PluginIdentity(age::plugin::Identity),
+}
+
+impl Parsed {
+    /// Returns its text, which no other has.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Ours(_, text) => text.clone(),
+            Self::Plugin(recipient) => recipient.to_string(),
+            Self::PluginIdentity(identity) => identity.to_string(),
+        }
+    }
+
+    /// Returns what may be shown of it: an identity of a plugin is a private half, even where a device holds the key.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::PluginIdentity(identity) => format!("what the plugin {} says", identity.plugin()),
+            _ => self.text(),
+        }
+    }
+
+    /// Returns the name of the plugin that is needed to encrypt to it.
+    pub fn plugin(&self) -> Option<&str> {
+        match self {
+            Self::Ours(..) => None,
+            Self::Plugin(recipient) => Some(recipient.plugin()),
+            Self::PluginIdentity(identity) => Some(identity.plugin()),
+        }
+    }
+}
+
+/// Makes recipients to encrypt to from `parsed`: all those of one plugin become one, so that it runs once.
+pub fn gather<'a>(parsed: Vec<Parsed>, prompt: &'a Prompt) -> Vec<Box<dyn Recipient + 'a>> {
+    let mut ours: Vec<Box<dyn Recipient>> = Vec::new();
+    let mut plugins: BTreeMap<String, (Vec<String>, Vec<String>)> = BTreeMap::new();
+    for recipient in parsed {
+        let name = recipient.plugin().unwrap_or_default().to_owned();
+        match recipient {
+            Parsed::Ours(recipient, _) => ours.push(recipient),
+            Parsed::Plugin(recipient) => {
+                plugins.entry(name).or_default().0.push(recipient.to_string());
+            }
+            Parsed::PluginIdentity(identity) => {
+                plugins.entry(name).or_default().1.push(identity.to_string());
+            }
+        }
+    }
+    let plugins = plugins.into_iter().map(|(name, (recipients, identities))| {
+        Box::new(plugin::Recipient { name, recipients, identities, prompt }) as Box<dyn Recipient>
+    });
+    ours.into_iter().chain(plugins).collect()
+}
+
+/// Reads a recipient of the desk: that of a host, or a tagged one, or one of a plugin.
+///
+/// # Errors
+///
+/// What is wrong with it, as a clause.
+pub fn of_desk(recipient: &str) -> Result<Parsed, String> {
+    ensure_public(recipient)?;
+    let text = canonical(recipient);
+    if let Ok(tagged) = text.parse::<age::tag::Recipient>() {
+        return Ok(Parsed::Ours(Box::new(tagged), text));
+    }
+    if let Ok(tagged) = text.parse::<age::tagpq::Recipient>() {
+        return Ok(Parsed::Ours(Box::new(tagged), text));
+    }
+    if text.starts_with(POST_QUANTUM) {
+        return match text.parse::<pq::Recipient>() {
+            Ok(key) => Ok(Parsed::Ours(Box::new(key), text)),
+            Err(reason) => {
+                Err(format!("\"{text}\" is not a post-quantum recipient of age: {reason}"))
+            }
+        };
+    }
+    let ours = of_host(&text).map(|recipient| Parsed::Ours(recipient, text.clone()));
+    ours.or_else(|reason| {
+        text.parse::<age::plugin::Recipient>().map(Parsed::Plugin).map_err(|_| reason)
+    })
+}
+
+/// Encrypts `plaintext` to all of `recipients`, as a binary age file.
+///
+/// # Errors
+///
+/// When the recipients do not go together, or a plugin fails.
+pub fn encrypt<'a>(
+    plaintext: &Plaintext,
+    recipients: impl Iterator<Item = &'a dyn Recipient>,
+) -> Result<Vec<u8>, EncryptError> {
+    let encryptor = Encryptor::with_recipients(recipients)?;
+    let bytes = plaintext.expose();
+    let mut ciphertext = Vec::with_capacity(bytes.len() + bytes.len() / 1024 + 1024);
+    let mut writer = encryptor.wrap_output(&mut ciphertext)?;
+    stack::wiped(|| {
+        writer.write_all(bytes)?;
+        writer.finish()
+    })?;
+    Ok(ciphertext)
+}
+
+/// Says why something cannot be encrypted.
+pub fn reason(error: &EncryptError) -> String {
+    match error {
+        EncryptError::IncompatibleRecipients { .. } => {
+            "post-quantum recipients and others cannot share a file: it would be as weak as the \
+             others"
+                .to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Recipients of hosts and of the desk, and what is encrypted to them.
+
+use super::*;
+use crate::report::{Report, Volume};
+use crate::system::interrupt::Interrupt;
+
+/// The public half of a throw-away key.
+const SSH: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN";
+
+/// The public half of another.
+const AGE: &str = "age1pdl2sdxshcxxus82xq28kf8netg772gpu5ca78tl2hz9vrqmd4qqq8tkz5";
+
+/// A tagged recipient.
+const TAGGED: &str = "age1tag1qt8lw0ual6avlwmwatk888yqnmdamm7xfd0wak53ut6elz5c4swx2yqdj4e";
+
+/// A recipient of a plugin.
+const CARD: &str = "age1card1qpzry9xgwa3fsc";
+
+/// A recipient of another plugin.
+const OTHER: &str = "age1yubi1qqqqqqqqky6qv3";
+
+/// An identity of a plugin.
+const IDENTITY: &str = "AGE-PLUGIN-CARD-188EE7T";
+
+/// A throw-away post-quantum identity.
+const PQ: &str = "AGE-SECRET-KEY-PQ-1UXAS4YQA7AW698T0DJUFNF6HK82PWSMEK4U3EZVXGCCNPAXTZV8SUDR939";
+
+/// Returns the recipient that only the plugin of [`IDENTITY`] knows.
+fn identity() -> Parsed {
+    Parsed::PluginIdentity(IDENTITY.parse().unwrap())
+}
+
+#[test]
+fn comments_and_extra_space_do_not_count() {
+    assert_eq!(canonical(&format!("  {} me@desk \n", SSH.replace(' ', "\t "))), SSH);
+    assert_eq!(canonical("age1xyz my laptop"), "age1xyz");
+}
+
+#[test]
+fn a_key_with_a_tail_is_refused() {
+    assert!(of_host(SSH).is_ok());
+    assert!(of_host(&format!("{SSH} me")).is_ok());
+    let reason = of_host(&format!("{SSH}AAAA")).err().unwrap();
+    assert_eq!(reason, "it is not a whole ssh-ed25519 public key");
+}
+
+#[test]
+fn what_cannot_be_encrypted_to_is_named() {
+    let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHFliOyIZs1gxGF3fmDxFykQhE88wy6AKDGFBfn0R6ZuvRmENABZQa9+pj9hMki+LX0qDJbmHTiWDbYv/cmFt/Q=";
+    for (text, reason) in [
+        ("ssh-ed25519 AAAA", "it is not a whole ssh-ed25519 public key"),
+        ("age1xyz", "\"age1xyz\" is not a recipient of age"),
+        (CARD, "\"age1card1qpzry9xgwa3fsc\" belongs to a plugin, and there are none at boot"),
+        ("wifi", "\"wifi\" is neither an ssh public key nor a recipient of age"),
+        (ecdsa, "age cannot encrypt to keys of type ecdsa-sha2-nistp256"),
+    ] {
+        let found = of_host(text).err().unwrap();
+        assert!(found.starts_with(reason), "{found}");
+    }
+}
+
+#[test]
+fn a_recipient_is_told_by_its_text_and_by_its_plugin() {
+    for (text, plugin) in [(SSH, None), (AGE, None), (TAGGED, None), (CARD, Some("card"))] {
+        let parsed = of_desk(text).unwrap_or_else(|reason| panic!("{reason}"));
+        assert_eq!((parsed.text(), parsed.shown()), (text.to_owned(), text.to_owned()));
+        assert_eq!(parsed.plugin(), plugin, "{text}");
+    }
+}
+
+#[test]
+fn what_a_plugin_calls_its_identity_is_not_shown() {
+    let parsed = identity();
+    assert_eq!(parsed.text(), IDENTITY);
+    assert_eq!(parsed.shown(), "what the plugin card says");
+    assert_eq!(parsed.plugin(), Some("card"));
+}
+
+#[test]
+fn a_plugin_runs_once_for_all_its_recipients() {
+    let interrupt = Interrupt::new().unwrap();
+    let report = Report::new(Volume::Quiet);
+    let prompt = Prompt::new(&interrupt, &report);
+    let read = |text| of_desk(text).unwrap_or_else(|reason| panic!("{reason}"));
+    let parsed = vec![read(CARD), read(SSH), identity(), read(AGE), read(CARD), read(OTHER)];
+    assert_eq!(gather(parsed, &prompt).len(), 4);
+    assert_eq!(gather(vec![identity(), read(CARD)], &prompt).len(), 1);
+}
+
+#[test]
+fn what_was_encrypted_opens_to_what_it_was() {
+    let identity = age::x25519::Identity::generate();
+    let ours = identity.to_public();
+    let plaintext = Plaintext::new(b"hunter2".to_vec());
+    let ciphertext = encrypt(&plaintext, std::iter::once(&ours as _)).unwrap();
+    let opened = vaultix_units::decrypt::decrypt(&ciphertext, std::iter::once(&identity as _));
+    assert_eq!(opened.unwrap().expose(), b"hunter2");
+}
+
+#[test]
+fn post_quantum_recipients_want_to_be_among_themselves() {
+    let key: pq::Identity = PQ.parse().unwrap();
+    let text = key.to_public().to_string();
+    let of = |texts: [&str; 2]| {
+        let shared = |text| match of_desk(text) {
+            Ok(Parsed::Ours(recipient, _)) => recipient,
+            _ => panic!("{text} is not ours"),
+        };
+        let recipients = texts.map(shared);
+        encrypt(&Plaintext::new(Vec::new()), recipients.iter().map(|one| &**one as _))
+    };
+    assert!(of([&text, &text]).is_ok());
+    let error = of([&text, SSH]).unwrap_err();
+    assert!(reason(&error).starts_with("post-quantum recipients and others cannot share"));
+    let other = EncryptError::Io(std::io::ErrorKind::StorageFull.into());
+    assert_eq!(reason(&other), other.to_string());
+}

@@ -1,0 +1,135 @@
+//! argv → one verb of the `vaultix` command.
+
+/// The command line, which manual page and completions are made from.
+pub mod cli;
+
+mod cache;
+mod commands;
+mod error;
+mod files;
+mod flake;
+mod keys;
+mod report;
+mod system;
+mod terminal;
+
+pub use cache::plan;
+
+use std::process::ExitCode;
+
+use vaultix_generator::private;
+
+use crate::cli::{Cli, Verb};
+use crate::commands::{check, deploy, edit, generate, import, init, rekey, renc, status, view};
+use crate::error::{Error, Exit, Result};
+use crate::flake::nix;
+use crate::report::{Report, Volume};
+use crate::system::memory;
+
+/// Runs the verb, and says what failed.
+#[must_use]
+pub fn main() -> ExitCode {
+    // What a panic says may quote any text, that of a secret, too.
+    std::panic::set_hook(Box::new(|_| {
+        let error = Error::new(Exit::Software, "internal error: this is a defect of vaultix");
+        Report::new(Volume::Normal).error(&error);
+        std::process::exit(u8::from(Exit::Software).into());
+    }));
+    let outcome = harden().and_then(|()| run());
+    let exit = outcome.unwrap_or_else(|error| {
+        Report::new(Volume::Normal).error(&error);
+        error.exit
+    });
+    exit.into()
+}
+
+/// Keeps secrets out of core dumps, those of the editor and other programs of ours, too, and away from debuggers.
+///
+/// A limit of 1 byte, and not of 0: that does not hold for a core dump that goes through a pipe, as to
+/// systemd-coredump; see core(5).
+fn harden() -> Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let limit = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    setrlimit(Resource::Core, limit(1))
+        // Who has a limit of 0 cannot raise it.
+        .or_else(|_| setrlimit(Resource::Core, limit(0)))
+        .and_then(|()| {
+            // No memory is in a core dump then, whatever the limit; programs that we run take this over. The file is
+            // there unless the kernel was built without core dumps.
+            let _ = std::fs::write("/proc/self/coredump_filter", "0");
+            set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        })
+        .map_err(|error| Error::new(Exit::CantCreate, "cannot turn core dumps off").because(error))
+}
+
+/// Reads the command line and runs its verb.
+fn run() -> Result<Exit> {
+    let usage = |reason: &str| {
+        let words: Vec<&str> = reason.split_whitespace().collect();
+        Error::new(Exit::Usage, words.join(" ")).fix("see vaultix --help")
+    };
+    let args = std::env::args_os()
+        .skip(1)
+        .map(|arg| arg.into_string().map_err(|arg| usage(&format!("not UTF-8: {}", arg.display()))))
+        .collect::<Result<Vec<_>>>()?;
+    // Not for people: `deploy` starts this program again for what stands at paths of their own.
+    if let [verb] = &args[..]
+        && verb == vaultix_units::path::queue::VERB
+    {
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022)); // As that of `deploy`.
+        return vaultix_units::path::queue::serve(std::io::stdin(), std::io::stdout())
+            .map(|()| Exit::Done)
+            .map_err(|error| Error::new(Exit::CantCreate, "cannot serve paths").because(error));
+    }
+    ensure_public(&args)?;
+    let cli = match Cli::parse(&args) {
+        Ok(cli) => cli,
+        Err(exit) if exit.status.is_ok() => return print(&format!("{}\n", exit.output.trim_end())),
+        Err(exit) => return Err(usage(&exit.output)),
+    };
+    if cli.version {
+        return print(concat!("vaultix ", env!("CARGO_PKG_VERSION"), "\n"));
+    }
+    if let Some(directory) = &cli.flake {
+        nix::choose(directory);
+    }
+    if cli.verbose {
+        report::tell_details();
+    }
+    memory::sweep();
+    match &cli.verb {
+        Some(Verb::Renc(args)) => renc::run(args, &cli),
+        Some(Verb::Edit(args)) => edit::run(args, &cli),
+        Some(Verb::Init(args)) => init::run(args),
+        Some(Verb::Generate(args)) => generate::run(args, &cli),
+        Some(Verb::Check(args)) => check::run(args, &cli),
+        Some(Verb::Rekey(args)) => rekey::run(args, &cli),
+        Some(Verb::Deploy(args)) => deploy::run(args, &cli),
+        Some(Verb::Status(args)) => status::run(args, &cli),
+        Some(Verb::View(args)) => view::run(args),
+        Some(Verb::Textconv(args)) => view::textconv(args),
+        Some(Verb::Import(args)) => import::run(args),
+        None => Err(usage("no command given")),
+    }
+}
+
+/// Checks that no argument is a private key, wherever it may belong: each is shown to whoever lists processes.
+fn ensure_public(args: &[String]) -> Result<()> {
+    match args.iter().position(|arg| private::is_private(arg)) {
+        None => Ok(()),
+        Some(at) => Err(Error::new(Exit::Usage, "cannot take a private key as an argument")
+            .because(format!(
+                "argument {} is one; it is not shown here, but the shell may remember it",
+                at + 1
+            ))
+            .fix(format!(
+                "name the file that it is in, with --identity FILE; a recipient is the public half: {}",
+                private::HALVES
+            ))),
+    }
+}
+
+/// Prints an answer.
+fn print(text: &str) -> Result<Exit> {
+    report::answer(text.as_bytes()).map(|()| Exit::Done)
+}

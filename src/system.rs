@@ -1,0 +1,10 @@
+//! the kernel's side ↔ signals, descriptors, memory, programs, random bytes.
+
+pub mod fence;
+pub mod foreground;
+pub mod input;
+pub mod interrupt;
+pub mod memory;
+pub mod program;
+pub mod random;
+pub mod undo;

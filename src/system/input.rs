@@ -1,0 +1,114 @@
+//! path or standard input → its bytes, of which there may not be too many.
+//!
+//! A pipe is as good as a file, as shells make one for `<(command)`. Ctrl-C works while its other end is silent.
+
+use std::io::{self, IsTerminal, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FileType, Mode, OFlags};
+use zeroize::Zeroizing;
+
+use crate::system::interrupt::Interrupt;
+
+/// How all is opened: what is no file must not be waited for before it is known what it is.
+const FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// Reads the file or pipe `path`, which may hold up to `limit` bytes. They are wiped when dropped.
+///
+/// Without an `interrupt`, a signal ends the program as it always does.
+///
+/// # Errors
+///
+/// The system's own; [`io::ErrorKind::InvalidInput`] for a device, [`io::ErrorKind::FileTooLarge`] for more bytes,
+/// and any when a signal comes.
+pub fn file(
+    path: &Path,
+    limit: u64,
+    interrupt: Option<&Interrupt>,
+) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = rustix::fs::open(path, FLAGS, Mode::empty())?;
+    let stat = rustix::fs::fstat(&file)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile | FileType::Fifo => {}
+        FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
+        _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a pipe")),
+    }
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
+    whole(Patient { file, interrupt }, size, limit)
+}
+
+/// Reads standard input to its end, up to `limit` bytes.
+///
+/// A terminal is opened anew, so that reading it never blocks: Ctrl-C drops a line that was there a moment before,
+/// when somebody waited for it, and whoever reads then would wait for another one.
+///
+/// # Errors
+///
+/// As [`file()`].
+pub fn stdin(limit: u64, interrupt: &Interrupt) -> io::Result<Zeroizing<Vec<u8>>> {
+    let stdin = io::stdin();
+    let terminal =
+        stdin.is_terminal().then(|| rustix::fs::open("/dev/tty", FLAGS, Mode::empty()).ok());
+    let file = match terminal.flatten() {
+        Some(terminal) => terminal,
+        None => stdin.as_fd().try_clone_to_owned()?,
+    };
+    whole(Patient { file, interrupt: Some(interrupt) }, 0, limit)
+}
+
+/// Reads what another program writes into `pipe` to its end, up to `limit` bytes.
+///
+/// # Errors
+///
+/// As [`file()`].
+pub fn pipe(pipe: OwnedFd, limit: u64, interrupt: &Interrupt) -> io::Result<Zeroizing<Vec<u8>>> {
+    whole(Patient { file: pipe, interrupt: Some(interrupt) }, 0, limit)
+}
+
+/// Reads all of `reader`, of which `size` bytes are expected and `limit` allowed.
+fn whole(reader: Patient, size: u64, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    // One byte over, so that the last read finds the end without growing.
+    let capacity = usize::try_from(size.min(limit)).unwrap_or_default().saturating_add(1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    reader.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let text = format!("it has more than {limit} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(bytes)
+}
+
+/// Something that is read while Ctrl-C still works.
+struct Patient<'a> {
+    /// What is read.
+    file: OwnedFd,
+    /// Lets Ctrl-C through.
+    interrupt: Option<&'a Interrupt>,
+}
+
+impl Patient<'_> {
+    /// Waits until there is something to read, or a signal; returns whether it is the former.
+    fn wait(&self) -> io::Result<bool> {
+        let Some(interrupt) = self.interrupt else {
+            poll(&mut [PollFd::new(&self.file, PollFlags::IN)], None)?;
+            return Ok(true);
+        };
+        interrupt.wait(self.file.as_fd())
+    }
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        while self.wait()? {
+            match rustix::io::read(&self.file, &mut *bytes) {
+                Err(rustix::io::Errno::AGAIN) => {}
+                read => return Ok(read?),
+            }
+        }
+        // Not `Interrupted`, after which a reader would try again.
+        Err(io::Error::other("interrupted"))
+    }
+}

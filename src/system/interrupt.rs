@@ -1,0 +1,145 @@
+//! SIGINT, SIGTERM, SIGHUP, SIGQUIT → a flag that work looks at between two steps; a second one → the end, at once.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::error::{Error, Exit, Result};
+use crate::system::undo;
+
+/// The signals that ask the program to end, and their numbers as the shell sees them.
+const SIGNALS: [(i32, u8); 4] = [(SIGINT, 2), (SIGTERM, 15), (SIGHUP, 1), (SIGQUIT, 3)];
+
+/// Takes over the signals that ask the program to end, so that it ends with nothing left lying about.
+pub struct Interrupt {
+    /// The signal that came, 0 for none.
+    signal: Arc<AtomicUsize>,
+    /// Becomes readable when a signal comes.
+    wake: UnixStream,
+    /// Whether the next signal is the second.
+    is_asked: Arc<AtomicBool>,
+    /// Whether Ctrl-C is meant for another program.
+    is_in_background: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    /// Takes the signals over, to the end of the program.
+    ///
+    /// # Errors
+    ///
+    /// Only where the system has no file descriptors left.
+    pub fn new() -> Result<Self> {
+        Self::register().map_err(|error| {
+            Error::new(Exit::CantCreate, "cannot prepare for interruptions").because(error)
+        })
+    }
+
+    /// Sets flag and pipe up.
+    fn register() -> io::Result<Self> {
+        let signal = Arc::new(AtomicUsize::new(0));
+        let (wake, sender) = UnixStream::pair()?;
+        for (number, value) in SIGNALS {
+            signal_hook::flag::register_usize(number, Arc::clone(&signal), value.into())?;
+            signal_hook::low_level::pipe::register(number, sender.try_clone()?)?;
+        }
+        let (is_asked, is_in_background) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        let both = (Arc::clone(&is_asked), Arc::clone(&is_in_background));
+        let signals = Signals::new(SIGNALS.map(|(number, _)| number))?;
+        thread::Builder::new().spawn(move || count(signals, &both.0, &both.1))?;
+        Ok(Self { signal, wake, is_asked, is_in_background })
+    }
+
+    /// Returns the signal that came last, if one did.
+    pub fn signal(&self) -> Option<u8> {
+        u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|number| *number > 0)
+    }
+
+    /// Returns whether the user pressed Ctrl-C, or somebody else wants the program to end.
+    pub fn is_set(&self) -> bool {
+        self.signal().is_some()
+    }
+
+    /// Forgets a signal that was meant for another program.
+    pub fn forget(&self) {
+        self.signal.store(0, Ordering::Relaxed);
+        self.is_asked.store(false, Ordering::Relaxed);
+    }
+
+    /// Says whether Ctrl-C is meant for another program, which has the terminal: then it does not count, however often
+    /// it is pressed.
+    pub fn set_in_background(&self, is_in_background: bool) {
+        self.is_in_background.store(is_in_background, Ordering::Relaxed);
+    }
+
+    /// Returns the error of a run that ends here because of a signal.
+    pub fn error(&self) -> Error {
+        Error::new(Exit::Signal(self.signal().unwrap_or(2)), "interrupted")
+    }
+
+    /// Waits until `file` can be read, or until a signal comes.
+    ///
+    /// Returns whether it is the file.
+    ///
+    /// # Errors
+    ///
+    /// The system's own.
+    pub fn wait(&self, file: BorrowedFd) -> io::Result<bool> {
+        self.wait_any(&[file]).map(|ready| ready.is_some())
+    }
+
+    /// Waits until one of `files` can be read, and returns which; `None` when a signal comes.
+    ///
+    /// # Errors
+    ///
+    /// The system's own.
+    pub fn wait_any(&self, files: &[BorrowedFd]) -> io::Result<Option<usize>> {
+        let all = files.iter().copied().chain([self.wake.as_fd()]);
+        let mut polled: Vec<PollFd> =
+            all.map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN)).collect();
+        loop {
+            if self.is_set() {
+                return Ok(None);
+            }
+            match poll(&mut polled, None) {
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            let ready = polled.iter().position(|file| !file.revents().is_empty());
+            if let Some(ready) = ready.filter(|ready| *ready < files.len()) {
+                return Ok(Some(ready));
+            }
+            // A byte of a signal that was forgotten meanwhile.
+            let mut byte = [0];
+            rustix::io::read(self.wake.as_fd(), &mut byte)?;
+        }
+    }
+}
+
+/// Counts signals: the second ends the program, whatever it is busy with.
+fn count(mut signals: Signals, is_asked: &AtomicBool, is_in_background: &AtomicBool) {
+    for number in signals.forever() {
+        if number == SIGINT && is_in_background.load(Ordering::Relaxed) {
+            continue;
+        }
+        if is_asked.swap(true, Ordering::Relaxed) {
+            let value = SIGNALS.iter().find(|signal| signal.0 == number);
+            end(value.map_or(2, |signal| signal.1));
+        }
+    }
+}
+
+/// Ends the program. Plaintexts for other programs are wiped, terminals are as they were.
+fn end(signal: u8) {
+    let _done = undo::all();
+    // Without a word: whoever reads what is said may be what the program waits for.
+    process::exit(u8::from(Exit::Signal(signal)).into());
+}

@@ -1,0 +1,98 @@
+//! [`Plaintext`] → the user's editor, on a file in memory → [`Plaintext`].
+
+mod known;
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::Path;
+use std::process::ExitStatus;
+
+use vaultix_units::bounded;
+use vaultix_units::plaintext::Plaintext;
+
+use crate::error::{Error, Exit, Result};
+use crate::report::{self, Report};
+use crate::system::interrupt::Interrupt;
+use crate::system::memory::Directory;
+use crate::system::{foreground, program};
+
+/// Lets the user change `text` in a file called `name`, and returns what they saved.
+///
+/// The file is alone in a directory that only the user may enter, on a file system in memory. Both are gone
+/// when this returns, whatever happened.
+///
+/// # Errors
+///
+/// When there is no file system in memory, no editor, or when the editor fails.
+pub fn edit(
+    text: &Plaintext,
+    name: &OsStr,
+    report: &Report,
+    interrupt: &Interrupt,
+) -> Result<Plaintext> {
+    let directory = Directory::new().map_err(|reason| {
+        Error::new(Exit::CantCreate, "cannot open an editor without putting the secret on a disk")
+            .because(reason)
+            .fix("set XDG_RUNTIME_DIR to a directory on a tmpfs, or pass the text with --stdin")
+    })?;
+    let path = directory.write(name.as_ref(), text).map_err(|error| {
+        let what = format!("cannot write {}", directory.path.join(name).display());
+        Error::new(Exit::CantCreate, what).because(error)
+    })?;
+
+    let command = command();
+    report::detail(format_args!("starting the editor {} on {}", command.display(), path.display()));
+    let what =
+        || Error::new(Exit::SomeFailed, format!("cannot edit with \"{}\"", command.display()));
+    let status = run(&command, &path, report, interrupt).map_err(|error| what().because(error))?;
+    match interrupt.signal() {
+        Some(2) => interrupt.forget(), // Ctrl-C was for the editor, which stayed or failed.
+        Some(_) => return Err(interrupt.error()),
+        None => {}
+    }
+    if status.code() == Some(foreground::NO_PROGRAM) {
+        return Err(what()
+            .because("there is no such program")
+            .fix("set VISUAL or EDITOR to your editor"));
+    }
+    if !status.success() {
+        return Err(what().because(format!("it failed: {status}")));
+    }
+    // By its path, not by the open file: many editors save to a new file and rename that.
+    let mut bytes = directory
+        .read(name.as_ref(), bounded::MAX_CIPHERTEXT)
+        .map_err(|error| what().because(format!("it left no file to read: {error}")))?;
+    Ok(Plaintext::new(std::mem::take(&mut *bytes)))
+}
+
+/// Returns the user's editor, as a line for the shell.
+fn command() -> OsString {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into())
+}
+
+/// Runs the editor on `path`, to its end. Says so once if we cannot tell what it keeps.
+fn run(
+    command: &OsStr,
+    path: &Path,
+    report: &Report,
+    interrupt: &Interrupt,
+) -> io::Result<ExitStatus> {
+    let directory = path.parent().unwrap_or(path);
+    let program = |word: &str| program::find(word)?.canonicalize().ok();
+    let options = known::options(command, directory, program);
+    if options.is_none() {
+        report.warning(format_args!(
+            "cannot tell what the editor \"{}\" keeps of the text elsewhere; see \"Editors\" in vaultix(1)",
+            command.display()
+        ));
+    }
+    let child = foreground::command(command)
+        .args(options.unwrap_or_default())
+        .arg(path)
+        // Where an editor puts copies that it does not ask about.
+        .env("TMPDIR", directory)
+        .spawn()?;
+    foreground::wait(child, interrupt)
+}

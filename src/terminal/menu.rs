@@ -1,0 +1,240 @@
+//! lines + keys → what the screen shows, and which line is picked; pure.
+
+pub mod key;
+pub mod screen;
+
+use std::fmt::Write;
+
+use vaultix_generator::escape;
+
+use key::Key;
+
+/// What stands before the filter.
+const PROMPT: &str = "Edit: ";
+
+/// What stands below the list.
+const HELP: &str = "type to filter, Enter edits, Esc leaves";
+
+/// A list to pick from.
+pub struct Menu {
+    /// All lines.
+    lines: Vec<String>,
+    /// What the user has typed.
+    filter: String,
+    /// Numbers of the lines that fit it, the best first.
+    fitting: Vec<usize>,
+    /// Which of them is chosen.
+    at: usize,
+    /// How many were shown last.
+    page: usize,
+}
+
+/// What follows from a key.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The menu is to be shown again.
+    Shown,
+    /// The line of this number was picked.
+    Picked(usize),
+    /// None was.
+    Left,
+}
+
+impl Menu {
+    /// Starts with all `lines` and no filter.
+    pub fn new(lines: Vec<String>) -> Self {
+        let fitting = (0..lines.len()).collect();
+        Self { lines, filter: String::new(), fitting, at: 0, page: 1 }
+    }
+
+    /// Does what `key` means.
+    pub fn press(&mut self, key: Key) -> Step {
+        let last = self.fitting.len().saturating_sub(1);
+        match key {
+            Key::Leave => return Step::Left,
+            Key::Enter => {
+                return self.fitting.get(self.at).map_or(Step::Shown, |line| Step::Picked(*line));
+            }
+            Key::Up => self.at = self.at.saturating_sub(1),
+            Key::Down => self.at = (self.at + 1).min(last),
+            Key::PageUp => self.at = self.at.saturating_sub(self.page),
+            Key::PageDown => self.at = (self.at + self.page).min(last),
+            Key::Char(character) => self.set_filter(|filter| filter.push(character)),
+            Key::Erase => self.set_filter(|filter| {
+                filter.pop();
+            }),
+            Key::EraseAll => self.set_filter(String::clear),
+            Key::EraseWord => self.set_filter(|filter| {
+                let end = filter.trim_end().rfind(' ').map_or(0, |space| space + 1);
+                filter.truncate(end);
+            }),
+            Key::Other => {}
+        }
+        Step::Shown
+    }
+
+    /// Changes the filter, and finds what fits it.
+    fn set_filter(&mut self, change: impl FnOnce(&mut String)) {
+        change(&mut self.filter);
+        let ranked = self.lines.iter().enumerate();
+        let mut ranked: Vec<(usize, usize)> =
+            ranked.filter_map(|(i, line)| Some((distance(line, &self.filter)?, i))).collect();
+        ranked.sort_unstable();
+        self.fitting = ranked.into_iter().map(|(_, i)| i).collect();
+        self.at = 0;
+    }
+
+    /// Writes the whole screen, of so many lines, from its upper left corner; the cursor ends up behind the filter.
+    ///
+    /// Lines may be wider than the screen, which cuts them off.
+    pub fn draw(&mut self, rows: usize) -> String {
+        let helps = rows >= 4;
+        self.page = rows.saturating_sub(if helps { 2 } else { 1 }).max(1);
+        let mut text = format!("\x1b[H{PROMPT}{}\x1b7\x1b[K", printable(&self.filter));
+        let first = self.at / self.page * self.page;
+        let shown = self.fitting.iter().enumerate().skip(first).take(self.page);
+        for (i, line) in shown.take(rows.saturating_sub(1)) {
+            let mark = if i == self.at { "> " } else { "  " };
+            let line = self.lines.get(*line).map_or("", String::as_str);
+            let _ = write!(text, "\r\n{mark}{}\x1b[K", printable(line)); // A String takes all.
+        }
+        if helps {
+            let (fitting, all) = (self.fitting.len(), self.lines.len());
+            let _ = write!(text, "\r\n{fitting} of {all}: {HELP}\x1b[K"); // The same.
+        }
+        text + "\x1b[J\x1b8"
+    }
+}
+
+/// Returns `text` without what would move the cursor.
+fn printable(text: &str) -> String {
+    let text = vaultix_generator::private::hide(text);
+    text.chars().map(|one| if escape::is_hidden(one) { '?' } else { one }).collect()
+}
+
+/// Returns how far the words of `filter` are spread over `line`, 0 for those that stand in it as they are; `None` if
+/// the letters of one of them are not there in their order. Case does not count.
+fn distance(line: &str, filter: &str) -> Option<usize> {
+    let line: Vec<char> = line.to_lowercase().chars().collect();
+    let words = filter.split_whitespace().map(|word| {
+        let word: Vec<char> = word.to_lowercase().chars().collect();
+        let spans = (0..line.len()).filter_map(|start| span(line.get(start..)?, &word));
+        spans.min().map(|span| span - word.len())
+    });
+    words.sum()
+}
+
+/// Returns how many characters of `line`, from its first on, hold those of `word` in their order.
+fn span(line: &[char], word: &[char]) -> Option<usize> {
+    if line.first() != word.first() {
+        return None;
+    }
+    let mut at = 0;
+    for wanted in word {
+        at += line.get(at..)?.iter().position(|one| one == wanted)? + 1;
+    }
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A menu with three lines.
+    fn menu() -> Menu {
+        Menu::new(
+            ["secrets/wifi.age", "secrets/web/mail.age", "secrets/WebFile.age"]
+                .map(str::to_owned)
+                .into(),
+        )
+    }
+
+    /// Types `text`.
+    fn typed(text: &str) -> Menu {
+        let mut menu = menu();
+        for character in text.chars() {
+            assert_eq!(menu.press(Key::Char(character)), Step::Shown);
+        }
+        menu
+    }
+
+    #[test]
+    fn what_is_typed_chooses_the_closest_first() {
+        assert_eq!(typed("").fitting, [0, 1, 2]);
+        assert_eq!(typed("wfi").fitting, [0, 2]);
+        assert_eq!(typed("web").fitting, [1, 2]);
+        assert_eq!(typed("ma we").fitting, [1]);
+        assert_eq!(typed("wifix").fitting, [0; 0]);
+        assert_eq!(typed("wifix").press(Key::Enter), Step::Shown);
+        assert_eq!(typed("webf").press(Key::Enter), Step::Picked(2));
+    }
+
+    #[test]
+    fn the_filter_can_be_taken_back() {
+        let mut menu = typed("mail wifi");
+        menu.press(Key::EraseWord);
+        assert_eq!((menu.filter.as_str(), &menu.fitting[..]), ("mail ", &[1][..]));
+        menu.press(Key::Erase);
+        assert_eq!(menu.filter, "mail");
+        menu.press(Key::EraseAll);
+        assert_eq!(menu.fitting, [0, 1, 2]);
+    }
+
+    #[test]
+    fn moving_stops_at_both_ends() {
+        let mut menu = menu();
+        let _ = menu.draw(3);
+        for (key, at) in
+            [(Key::Up, 0), (Key::Down, 1), (Key::PageDown, 2), (Key::Down, 2), (Key::PageUp, 0)]
+        {
+            menu.press(key);
+            assert_eq!(menu.at, at);
+        }
+    }
+
+    #[test]
+    fn a_page_is_what_the_screen_holds() {
+        let mut menu = Menu::new((0..9).map(|i| format!("line {i}")).collect());
+        let _ = menu.draw(3);
+        for (key, at, first) in [
+            (Key::PageDown, 2, 2),
+            (Key::Down, 3, 2),
+            (Key::PageDown, 5, 4),
+            (Key::PageDown, 7, 6),
+            (Key::PageDown, 8, 8),
+            (Key::PageUp, 6, 6),
+        ] {
+            menu.press(key);
+            let shown = menu.draw(3);
+            assert_eq!(menu.at, at);
+            assert!(shown.contains(&format!("\r\n> line {at}\x1b[K")), "{shown:?}");
+            assert_eq!(shown.find(&format!("line {first}")), shown.find("line"), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn distance_is_what_stands_between_the_letters() {
+        assert_eq!(distance("secrets/WiFi.age", "wifi"), Some(0));
+        assert_eq!(distance("wi-f-i w i f i", "wifi"), Some(2));
+        assert_eq!(distance("wi-fi m.ail", "MAIL wifi"), Some(2));
+        assert_eq!(distance("wifi", "wifi fiw"), None);
+    }
+
+    #[test]
+    fn a_screen_of_any_height_is_never_overfull() {
+        for rows in 0..6 {
+            let mut menu = menu();
+            menu.press(Key::Down);
+            let shown = menu.draw(rows);
+            assert!(shown.matches("\r\n").count() < rows.max(1), "{rows}: {shown:?}");
+            assert_eq!(shown.contains("> secrets/web/mail.age"), rows >= 2, "{rows}");
+            assert_eq!(shown.contains(HELP), rows >= 4);
+        }
+    }
+
+    #[test]
+    fn no_name_moves_the_cursor() {
+        let shown = Menu::new(vec!["a\x1b[2Jb\r\n".to_owned()]).draw(24);
+        assert!(shown.contains("> a?[2Jb??\x1b[K"), "{shown:?}");
+    }
+}

@@ -1,0 +1,67 @@
+//! [`Plaintext`] → the user's pager, through a pipe.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::{ExitStatus, Stdio};
+use std::thread;
+
+use vaultix_units::plaintext::Plaintext;
+
+use crate::error::{Error, Exit, Result};
+use crate::report;
+use crate::system::interrupt::Interrupt;
+use crate::system::{foreground, program};
+
+/// What is said to pagers: `less` keeps no history, starts no program and writes no file. Others
+/// ignore it.
+const ENVIRONMENT: [(&str, &str); 2] = [("LESSSECURE", "1"), ("LESSHISTFILE", "-")];
+
+/// Returns the user's pager, as a line for the shell: `$PAGER`, or `less` if it is there; `None` for none.
+pub fn chosen() -> Option<OsString> {
+    match env::var_os("PAGER") {
+        Some(line) => Some(line).filter(|line| !line.is_empty() && line != "cat"),
+        None => program::find("less").map(Into::into),
+    }
+}
+
+/// Shows `text` in the pager `line`, until the user leaves that.
+///
+/// # Errors
+///
+/// When it cannot be run or fails, or a signal asks us to end.
+///
+/// # Security
+///
+/// The pager sees the text, and nobody else does: no file, no argument.
+pub fn show(text: &Plaintext, line: &OsString, interrupt: &Interrupt) -> Result<()> {
+    report::detail(format_args!("starting the pager {}", line.display()));
+    let what =
+        || Error::new(Exit::SomeFailed, format!("cannot show it with \"{}\"", line.display()));
+    let status = run(text, line, interrupt).map_err(|error| what().because(error))?;
+    if interrupt.is_set() {
+        return Err(interrupt.error());
+    }
+    match status.code() {
+        Some(foreground::NO_PROGRAM) => Err(what()
+            .because("there is no such program")
+            .fix("set PAGER to your pager, or to nothing for none")),
+        _ if status.success() => Ok(()),
+        _ => Err(what().because(format!("it failed: {status}"))),
+    }
+}
+
+/// Runs the pager on `text`, to its end.
+fn run(text: &Plaintext, line: &OsString, interrupt: &Interrupt) -> io::Result<ExitStatus> {
+    let mut command = foreground::command(line);
+    if env::var_os("LESS").is_none() {
+        command.env("LESS", "F"); // A text that fits on the screen is shown, and that is all.
+    }
+    let mut child = command.envs(ENVIRONMENT).stdin(Stdio::piped()).spawn()?;
+    let pipe = child.stdin.take();
+    thread::scope(|scope| {
+        // A pager that the user leaves early does not read all of it.
+        scope.spawn(move || pipe.map(|mut pipe| pipe.write_all(text.expose())));
+        foreground::wait(child, interrupt)
+    })
+}

@@ -1,0 +1,180 @@
+//! question → what the user answers, through pinentry or on the terminal.
+
+mod pinentry;
+mod restore;
+mod tty;
+
+use std::env;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Exit, Result};
+use crate::report::{self, Report};
+use crate::system::interrupt::Interrupt;
+use crate::system::program;
+use tty::Terminal;
+
+/// What the user types, wiped when dropped.
+pub type Answer = Zeroizing<String>;
+
+/// A question.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// What is asked for, like `passphrase of keys/me.txt`.
+    pub what: &'a str,
+    /// What for, like `to open 3 secrets`.
+    pub purpose: &'a str,
+    /// What was wrong with the answer before this one.
+    pub complaint: Option<&'a str>,
+}
+
+/// What kind of answer is wanted.
+#[derive(Clone, Copy)]
+enum Kind<'a> {
+    /// One that nobody may see.
+    Secret,
+    /// One that may be seen.
+    Public,
+    /// A choice between these two words; without the second, only a sign that the user has read it.
+    Choice(&'a str, Option<&'a str>),
+}
+
+/// The ways to a user.
+pub struct Prompt<'a> {
+    /// Lets Ctrl-C through.
+    pub interrupt: &'a Interrupt,
+    /// Where messages go.
+    report: &'a Report,
+}
+
+impl<'a> Prompt<'a> {
+    /// Prepares to ask; touches nothing yet.
+    pub fn new(interrupt: &'a Interrupt, report: &'a Report) -> Self {
+        Self { interrupt, report }
+    }
+
+    /// Passes on what the user should know now.
+    pub fn say(&self, message: &str) {
+        self.report.message(message);
+    }
+
+    /// Asks for something secret. Returns `None` if the user does not want to say it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no way to ask, or the program to ask with does not work.
+    pub fn secret(&self, question: &Question) -> Result<Option<Answer>> {
+        self.ask(question, Kind::Secret)
+    }
+
+    /// Asks for something that may be seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`Prompt::secret`].
+    pub fn public(&self, question: &Question) -> Result<Option<Answer>> {
+        self.ask(question, Kind::Public)
+    }
+
+    /// Asks to choose between `yes` and `no`. Where nobody can be asked, it is no: a program that waits for
+    /// a device would otherwise ask for ever.
+    ///
+    /// # Errors
+    ///
+    /// When the user interrupts.
+    pub fn confirm(&self, question: &Question, yes: &str, no: Option<&str>) -> Result<bool> {
+        match self.ask(question, Kind::Choice(yes, no)) {
+            Ok(answer) => Ok(answer.is_some()),
+            Err(error) if matches!(error.exit, Exit::Signal(_)) => Err(error),
+            Err(_) => {
+                self.say(question.what);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Asks, one way or the other.
+    fn ask(&self, question: &Question, kind: Kind) -> Result<Option<Answer>> {
+        let mut reasons = Vec::new();
+        if let Some(pinentry) = pinentry()? {
+            let path = &pinentry.path;
+            report::detail(format_args!(
+                "asking for the {} through {}",
+                question.what,
+                path.display()
+            ));
+            match pinentry::ask(path, question, kind, self.interrupt) {
+                Ok(answer) => return Ok(answer),
+                Err(_) if self.interrupt.is_set() => return Err(self.interrupt.error()),
+                Err(error) if pinentry.chosen == Chosen::ByUser => {
+                    return Err(cannot_ask(question)
+                        .because(format!("{} failed: {error}", path.display()))
+                        .fix(
+                            "set PINENTRY_PROGRAM to another one, or to nothing for the terminal",
+                        ));
+                }
+                Err(error) => reasons.push(format!("{} failed: {error}", path.display())),
+            }
+        }
+        let Ok(terminal) = Terminal::open() else {
+            let error = cannot_ask(question).because("there is no terminal and no pinentry");
+            let error = reasons.into_iter().fold(error, Error::because);
+            return Err(error.fix("run it in a terminal, or set PINENTRY_PROGRAM"));
+        };
+        terminal.ask(question, kind, self.interrupt).map_err(|error| {
+            if self.interrupt.is_set() {
+                self.interrupt.error()
+            } else {
+                cannot_ask(question).because(error)
+            }
+        })
+    }
+}
+
+/// Returns whether there is anybody to ask.
+pub fn has_user() -> bool {
+    matches!(pinentry(), Ok(Some(_))) || Terminal::open().is_ok()
+}
+
+/// Returns the error of a question that nobody can be asked.
+fn cannot_ask(question: &Question) -> Error {
+    Error::new(Exit::NoPermission, format!("cannot ask for the {}", question.what))
+}
+
+/// A pinentry.
+struct Pinentry {
+    /// Where it is.
+    path: PathBuf,
+    /// Who says so.
+    chosen: Chosen,
+}
+
+/// Who chose a program.
+#[derive(PartialEq, Eq)]
+enum Chosen {
+    /// The user, who will want to know that it does not work.
+    ByUser,
+    /// Its name.
+    ByDefault,
+}
+
+/// Returns the pinentry to ask through, `None` for the terminal.
+fn pinentry() -> Result<Option<Pinentry>> {
+    let Some(name) = env::var_os("PINENTRY_PROGRAM") else {
+        let path = program::find("pinentry");
+        return Ok(path.map(|path| Pinentry { path, chosen: Chosen::ByDefault }));
+    };
+    if name.is_empty() {
+        return Ok(None);
+    }
+    match program::find(&name) {
+        Some(path) => Ok(Some(Pinentry { path, chosen: Chosen::ByUser })),
+        None => Err(Error::new(
+            Exit::NoPermission,
+            format!("cannot find the pinentry \"{}\"", name.display()),
+        )
+        .because("PINENTRY_PROGRAM names it, but there is no such program")
+        .fix("set PINENTRY_PROGRAM to another one, or to nothing for the terminal")),
+    }
+}
