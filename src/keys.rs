@@ -1,5 +1,6 @@
 //! files and strings of keys → identities that open, and recipients to encrypt to.
 
+pub mod armor;
 pub mod identity;
 pub mod keygen;
 pub mod master;

@@ -12,6 +12,7 @@ use crate::cli::{Cli, Renc, Status};
 use crate::error::{self, Exit, Result};
 use crate::files::source;
 use crate::flake::workspace::Desk;
+use crate::keys::armor;
 use crate::report::{self, Report, Volume};
 
 /// How many recipients of a source a table names (32): what its header says is as long as whoever made it wants.
@@ -81,7 +82,7 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
 
 /// Returns what the header of a source says of who opens it.
 fn recipients(path: &std::path::Path) -> Vec<String> {
-    let ciphertext = source::read(path).ok().and_then(|bytes| source::dearmor(bytes).ok());
+    let ciphertext = source::read(path).ok().and_then(|bytes| armor::dearmor(bytes).ok());
     let found = ciphertext.and_then(|bytes| header::recipients(&bytes).ok()).unwrap_or_default();
     found.into_iter().map(|one| header::describe(&[one])).collect()
 }

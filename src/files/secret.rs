@@ -13,7 +13,7 @@ use vaultix_units::{decrypt, header};
 use crate::error::{Error, Exit, Result};
 use crate::files::source;
 use crate::keys::master::{Master, Session};
-use crate::keys::recipient;
+use crate::keys::{armor, recipient};
 use crate::report;
 use crate::terminal::prompt::Prompt;
 
@@ -38,11 +38,11 @@ impl Secret {
         let bytes = source::read(path)?;
         report::detail(format_args!("read {}: {} bytes", path.display(), bytes.len()));
         let digest = source::hex(&Sha256::digest(&bytes));
-        let format = if source::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
+        let format = if armor::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
         let damaged = |reason: String| {
             Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
         };
-        let ciphertext = source::dearmor(bytes).map_err(damaged)?;
+        let ciphertext = armor::dearmor(bytes).map_err(damaged)?;
         let stanzas =
             header::recipients(&ciphertext).map_err(|error| damaged(error.to_string()))?;
         Ok(Some(Self { digest, ciphertext, format, recipients: stanzas.len() }))

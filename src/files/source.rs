@@ -1,17 +1,13 @@
 //! path of a secret in the repository → its ciphertext.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
-use age::armor::ArmoredReader;
 use sha2::{Digest, Sha256};
 use vaultix_units::{bounded, decrypt, header};
 
 use crate::error::{Error, Exit, Result};
 use crate::system::fence;
-
-/// How an armored file begins; `age` knows the rest.
-const ARMOR: &[u8] = b"-----BEGIN ";
 
 /// Returns the SHA-256 of the file's bytes, in lower-case hex.
 ///
@@ -37,27 +33,6 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
         fence::explain(exit, format!("cannot read {}", path.display()), &error)
     })?;
     Ok(std::mem::take(&mut *bytes))
-}
-
-/// Returns whether `bytes` are an armored age file, or something else in armor.
-pub fn is_armored(bytes: &[u8]) -> bool {
-    bytes.trim_ascii_start().starts_with(ARMOR)
-}
-
-/// Returns the binary age file that `bytes` hold, in armor or without.
-///
-/// # Errors
-///
-/// When the armor is malformed: why.
-pub fn dearmor(bytes: Vec<u8>) -> std::result::Result<Vec<u8>, String> {
-    if !is_armored(&bytes) {
-        return Ok(bytes);
-    }
-    let mut binary = Vec::with_capacity(bytes.len());
-    ArmoredReader::new(bytes.trim_ascii_start())
-        .read_to_end(&mut binary)
-        .map_err(|error| format!("the file is damaged: its armor is malformed: {error}"))?;
-    Ok(binary)
 }
 
 /// Returns the error of a source that does not open.
@@ -130,22 +105,5 @@ mod tests {
         fs::File::create(&path).unwrap().set_len(bounded::MAX_CIPHERTEXT + 1).unwrap();
         assert_eq!(exit(&path), Exit::Data);
         fs::remove_file(path).unwrap();
-    }
-
-    #[test]
-    fn what_is_not_armored_stays() {
-        assert_eq!(dearmor(b"age-encryption.org/v1".to_vec()).unwrap(), b"age-encryption.org/v1");
-    }
-
-    #[test]
-    fn armor_comes_off() {
-        let armored = |text| {
-            format!(
-                "\n-----BEGIN AGE ENCRYPTED FILE-----\n{text}\n-----END AGE ENCRYPTED FILE-----\n"
-            )
-        };
-        assert_eq!(dearmor(armored("aHVudGVyMg==").into()).unwrap(), b"hunter2");
-        let reason = dearmor(armored("hunter2").into()).unwrap_err();
-        assert!(reason.starts_with("the file is damaged: its armor is malformed"), "{reason}");
     }
 }

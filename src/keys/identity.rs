@@ -6,7 +6,7 @@ use age::x25519;
 use vaultix_units::identity::parse_ssh;
 use zeroize::Zeroizing;
 
-use crate::keys::pq;
+use crate::keys::{armor, pq};
 
 /// One identity, as it stands in a file.
 pub enum Key {
@@ -47,7 +47,7 @@ const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 pub fn parse(text: &[u8]) -> Result<Identities, String> {
     let trimmed = text.trim_ascii_start();
     if trimmed.starts_with(MAGIC) || trimmed.starts_with(ARMOR) {
-        let binary = crate::files::source::dearmor(trimmed.to_vec())?;
+        let binary = armor::dearmor(trimmed.to_vec())?;
         return Ok(Identities { keys: vec![locked(binary)?], recipients: Vec::new() });
     }
     let text = str::from_utf8(text).map_err(|_| "it is not a text file".to_owned())?;

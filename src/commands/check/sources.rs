@@ -9,8 +9,8 @@ use vaultix_units::header::{self, Recipient};
 
 use crate::files::source;
 use crate::flake::workspace::Desk;
-use crate::keys::identity;
 use crate::keys::recipient::canonical;
+use crate::keys::{armor, identity};
 use crate::system::input;
 
 /// What every header has to hold.
@@ -38,7 +38,7 @@ impl Wanted {
             ))
         };
         // What cannot be read is a fault that is told elsewhere.
-        let bytes = match source::dearmor(source::read(file).ok()?) {
+        let bytes = match armor::dearmor(source::read(file).ok()?) {
             Ok(bytes) => bytes,
             Err(reason) => return damaged(reason),
         };

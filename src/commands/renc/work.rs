@@ -15,7 +15,7 @@ use crate::cache::store::{Cache, Staged};
 use crate::error::{Error, Exit, Result};
 use crate::files::source;
 use crate::keys::master::{Master, Session, Unwrapped};
-use crate::keys::recipient;
+use crate::keys::{armor, recipient};
 use crate::report::{self, Progress, Report};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
@@ -167,7 +167,7 @@ impl Work<'_> {
                 .because("it was changed meanwhile")
                 .fix("vaultix renc"));
         }
-        source::dearmor(bytes).map_err(|reason| {
+        armor::dearmor(bytes).map_err(|reason| {
             Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
         })
     }

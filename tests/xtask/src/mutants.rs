@@ -28,6 +28,7 @@ const FILES: [(&str, &[&str]); 3] = [
         "vaultix",
         &[
             "commands/generate/plan",
+            "keys/armor",
             "keys/identity",
             "commands/import/agenix",
             "commands/import/name",

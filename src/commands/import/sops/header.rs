@@ -7,7 +7,7 @@ use vaultix_units::plaintext::Plaintext;
 use vaultix_units::{decrypt, header};
 
 use crate::commands::import::sops::value::DataKey;
-use crate::files::source;
+use crate::keys::armor;
 use crate::keys::master::Unwrapped;
 
 /// sops' own notes, as flat as it writes them where there are no lists and mappings: names like
@@ -73,7 +73,7 @@ impl Header {
         while let Some(armored) = notes.get(&format!("age__list_{}__map_enc", keys.len())) {
             let recipient = note(&format!("age__list_{}__map_recipient", keys.len()))?;
             let ciphertext =
-                source::dearmor(armored.clone().into_bytes()).map_err(Unusable::Other)?;
+                armor::dearmor(armored.clone().into_bytes()).map_err(Unusable::Other)?;
             keys.push(Wrapped { recipient, ciphertext });
         }
         if keys.is_empty() {

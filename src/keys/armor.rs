@@ -1,0 +1,51 @@
+//! an age file, in armor or without ↔ its binary form.
+
+use std::io::Read;
+
+use age::armor::ArmoredReader;
+
+/// How an armored file begins; `age` knows the rest.
+const ARMOR: &[u8] = b"-----BEGIN ";
+
+/// Returns whether `bytes` are an armored age file, or something else in armor.
+pub fn is_armored(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(ARMOR)
+}
+
+/// Returns the binary age file that `bytes` hold, in armor or without.
+///
+/// # Errors
+///
+/// When the armor is malformed: why.
+pub fn dearmor(bytes: Vec<u8>) -> std::result::Result<Vec<u8>, String> {
+    if !is_armored(&bytes) {
+        return Ok(bytes);
+    }
+    let mut binary = Vec::with_capacity(bytes.len());
+    ArmoredReader::new(bytes.trim_ascii_start())
+        .read_to_end(&mut binary)
+        .map_err(|error| format!("the file is damaged: its armor is malformed: {error}"))?;
+    Ok(binary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_armored_stays() {
+        assert_eq!(dearmor(b"age-encryption.org/v1".to_vec()).unwrap(), b"age-encryption.org/v1");
+    }
+
+    #[test]
+    fn armor_comes_off() {
+        let armored = |text| {
+            format!(
+                "\n-----BEGIN AGE ENCRYPTED FILE-----\n{text}\n-----END AGE ENCRYPTED FILE-----\n"
+            )
+        };
+        assert_eq!(dearmor(armored("aHVudGVyMg==").into()).unwrap(), b"hunter2");
+        let reason = dearmor(armored("hunter2").into()).unwrap_err();
+        assert!(reason.starts_with("the file is damaged: its armor is malformed"), "{reason}");
+    }
+}
