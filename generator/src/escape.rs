@@ -309,6 +309,11 @@ fn push_hex(text: &mut String, byte: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hex_is_lower_case_and_whole() {
+        assert_eq!(hex(&[0x00, 0x0f, 0xa9, 0xff]), "000fa9ff");
+    }
     use pretty_assertions::assert_eq;
 
     #[test]

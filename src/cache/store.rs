@@ -20,7 +20,6 @@ use vaultix_generator::escape;
 
 use crate::cache::plan::{Entry, Listing, Plan, is_ours};
 use crate::error::{Error, Exit, Result};
-use crate::files::source::hex;
 use crate::report;
 use crate::system::fence;
 
@@ -57,7 +56,7 @@ pub fn name(digest: &str, recipient: &str) -> String {
     for part in ["vaultix-v1\n", digest, "\n", recipient, "\n"] {
         hash.update(part);
     }
-    hex(&hash.finalize())
+    escape::hex(&hash.finalize())
 }
 
 /// Returns what `root` holds for `hosts`. What is not there is empty.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use age::Identity;
 use age::armor::{ArmoredWriter, Format};
 use sha2::{Digest as _, Sha256};
+use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 use vaultix_units::{decrypt, header};
 
@@ -37,7 +38,7 @@ impl Secret {
         }
         let bytes = source::read(path)?;
         report::detail(format_args!("read {}: {} bytes", path.display(), bytes.len()));
-        let digest = source::hex(&Sha256::digest(&bytes));
+        let digest = escape::hex(&Sha256::digest(&bytes));
         let format = if armor::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
         let damaged = |reason: String| {
             Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use vaultix_generator::escape;
 use vaultix_units::{bounded, decrypt, header};
 
 use crate::error::{Error, Exit, Result};
@@ -15,7 +16,7 @@ use crate::system::fence;
 ///
 /// When it cannot be read.
 pub fn digest(path: &Path) -> Result<String> {
-    Ok(hex(&Sha256::digest(&*read(path)?)))
+    Ok(escape::hex(&Sha256::digest(&*read(path)?)))
 }
 
 /// Returns the file's bytes.
@@ -58,26 +59,12 @@ pub fn no_match(what: String, recipients: &str, notes: &[Error]) -> Error {
     notes.iter().fold(error, |error, note| error.because(format!("{note:#}")))
 }
 
-/// Writes `bytes` in lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    /// The sixteen digits.
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit =
-        |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('0', |digit| char::from(*digit));
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
     use std::{env, fs};
 
     use super::*;
-
-    #[test]
-    fn hex_is_lower_case_and_whole() {
-        assert_eq!(hex(&[0x00, 0x0f, 0xa9, 0xff]), "000fa9ff");
-    }
 
     /// Returns a place for a file of the test `name`.
     fn place(name: &str) -> PathBuf {

@@ -4,6 +4,7 @@ use std::io;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use vaultix_generator::escape;
 use vaultix_generator::profile::Generator;
 use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
@@ -11,7 +12,6 @@ use zeroize::Zeroizing;
 use super::command::{self, Surroundings};
 use super::{public, ssh};
 use crate::error::{Error, Exit, Result};
-use crate::files::source;
 use crate::keys::keygen;
 use crate::system::random;
 
@@ -49,7 +49,7 @@ pub fn make(
         Generator::Base64(count) => {
             random::bytes(*count).map(|bytes| text(BASE64_STANDARD.encode(&*bytes)))
         }
-        Generator::Hex(count) => random::bytes(*count).map(|bytes| text(source::hex(&bytes))),
+        Generator::Hex(count) => random::bytes(*count).map(|bytes| text(escape::hex(&bytes))),
         Generator::Passphrase(count) => words(*count),
         Generator::SshEd25519 => ssh::private_key(&public::comment(id)),
         Generator::Wireguard => wireguard(),
@@ -133,7 +133,7 @@ mod tests {
     fn the_words_are_those_of_bip_39() {
         use sha2::{Digest, Sha256};
         let digest = "2f5eed53a4727b4bf8880d8f3f199efc90e58503646d9ff8eff3a2ed3b24dbda";
-        assert_eq!(source::hex(&Sha256::digest(WORDS)), digest);
+        assert_eq!(escape::hex(&Sha256::digest(WORDS)), digest);
         let words: BTreeSet<&str> = WORDS.lines().collect();
         assert_eq!(words.len(), 2048);
     }

@@ -87,6 +87,8 @@ fn string(to: &mut Vec<u8>, parts: &[&[u8]]) {
 
 #[cfg(test)]
 mod tests {
+    use vaultix_generator::escape;
+
     use super::*;
 
     #[test]
@@ -95,6 +97,6 @@ mod tests {
         let seed = "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb";
         let public = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
         let byte = |i: usize| u8::from_str_radix(&seed[i * 2..i * 2 + 2], 16).unwrap();
-        assert_eq!(crate::files::source::hex(&public_half(&std::array::from_fn(byte))), public);
+        assert_eq!(escape::hex(&public_half(&std::array::from_fn(byte))), public);
     }
 }

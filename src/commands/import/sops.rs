@@ -168,7 +168,7 @@ impl Document {
         let noted = key
             .open(&self.header.code, &self.header.modified)
             .map_err(|reason| format!("the file is damaged: sops.mac: {reason}"))?;
-        if noted.eq_ignore_ascii_case(source::hex(&hash.finalize()).as_bytes()) {
+        if noted.eq_ignore_ascii_case(escape::hex(&hash.finalize()).as_bytes()) {
             Ok(())
         } else {
             Err("the file is damaged: values were added, removed or changed without sops"

@@ -6,6 +6,7 @@ use age::Identity;
 use age_core::format::Stanza;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
+use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 use vaultix_units::{decrypt, header};
 
@@ -161,7 +162,7 @@ impl Work<'_> {
     /// Reads a source again, and makes sure that it is the one the plan is about.
     fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let bytes = source::read(path)?;
-        let digest = source::hex(&Sha256::digest(&bytes));
+        let digest = escape::hex(&Sha256::digest(&bytes));
         if self.need.digests.get(path) != Some(&digest) {
             return Err(Error::new(Exit::Data, format!("cannot use {}", path.display()))
                 .because("it was changed meanwhile")

@@ -9,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::fs::{flock, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
+use vaultix_generator::escape;
 
-use crate::files::source;
 use crate::system::random;
 
 /// How many random bytes a name has.
@@ -22,7 +22,7 @@ pub(super) fn make(folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<(OsS
     sweep(folder, name);
     for _ in 0..100_u8 {
         let mut new = beginning(name);
-        new.push(source::hex(&*random::array::<BYTES>()?));
+        new.push(escape::hex(&*random::array::<BYTES>()?));
         let file = match openat(folder, &new, flags, Mode::from_raw_mode(mode)) {
             Err(Errno::EXIST) => continue,
             opened => opened?,

@@ -11,9 +11,9 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use vaultix_generator::escape;
 
 use super::STORE;
-use crate::files::source::hex;
 
 /// What `nix flake metadata --json` says.
 #[derive(Deserialize)]
@@ -102,7 +102,7 @@ const LENGTH: usize = 20;
 /// Source: the Nix manual, "Complete Store Path Calculation"; what is fetched is called `source`.
 fn store_path(nar_hash: &str) -> Option<PathBuf> {
     let hash = BASE64_STANDARD.decode(nar_hash.strip_prefix("sha256-")?).ok()?;
-    let text = format!("source:sha256:{}:{STORE}:source", hex(&hash));
+    let text = format!("source:sha256:{}:{STORE}:source", escape::hex(&hash));
     let mut short = [0_u8; LENGTH];
     for (byte, place) in Sha256::digest(text).iter().zip((0..LENGTH).cycle()) {
         *short.get_mut(place)? ^= byte;
