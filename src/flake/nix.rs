@@ -25,9 +25,6 @@ use crate::system::program::{self, MAX_ANSWER};
 pub use find::{choose, root, root_if_ours};
 use input::{Lock, Metadata};
 
-/// Where Nix keeps what it evaluates.
-pub const STORE: &str = "/nix/store";
-
 /// What a flake says in `vaultix.settings`. Twin of `settings` in `nix/desk.nix`.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]

@@ -21,7 +21,9 @@ use vaultix_units::bounded;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Exit};
-use crate::flake::nix::STORE;
+
+/// Where Nix keeps what it evaluates.
+pub const STORE: &str = "/nix/store";
 
 /// What this run knows of flakes.
 static FENCE: RwLock<Fence> =

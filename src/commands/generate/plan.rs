@@ -8,7 +8,7 @@ use vaultix_generator::profile::{Generator, Profile, Secret};
 
 use super::public;
 use crate::error::{Error, Exit, Result};
-use crate::flake::nix;
+use crate::system::fence;
 
 /// How one secret is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub fn plan(
         if !is_there(&recipe.path) {
             planner.need(&recipe.path);
         } else if recipe.generator.has_public_half()
-            && !recipe.path.starts_with(nix::STORE)
+            && !recipe.path.starts_with(fence::STORE)
             && !is_there(&public::path(&recipe.path))
         {
             planner.plan.publish.push(recipe.clone());
@@ -212,7 +212,7 @@ impl<'a> Planner<'a> {
     /// Returns why `recipe` cannot be followed; plans to make what it needs.
     fn obstacle(&mut self, recipe: &'a Recipe) -> Option<Error> {
         let error = |reason: String| cannot_generate(Exit::NoInput, &recipe.id).because(reason);
-        if recipe.path.starts_with(nix::STORE) {
+        if recipe.path.starts_with(fence::STORE) {
             let reason = format!("{} is in the Nix store", recipe.path.display());
             let fix = format!("set vaultix.secrets.{}.file to a path of this flake", recipe.id);
             return Some(error(reason).fix(fix));

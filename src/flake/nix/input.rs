@@ -13,7 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape;
 
-use super::STORE;
+use crate::system::fence::STORE;
 
 /// What `nix flake metadata --json` says.
 #[derive(Deserialize)]
