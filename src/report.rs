@@ -3,6 +3,7 @@
 use std::env;
 use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -246,4 +247,10 @@ impl Drop for Progress {
             let _ = io::stderr().write_all(b"\r\x1b[K"); // Nobody watches then.
         }
     }
+}
+
+/// Returns `path` relative to the working directory, if it is below it.
+pub fn shown(path: &Path) -> PathBuf {
+    let here = env::current_dir().ok();
+    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
 }

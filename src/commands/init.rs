@@ -38,7 +38,7 @@ pub fn run(args: &Init) -> Result<Exit> {
     let directory = match &args.directory {
         Some(path) if path == "." => PathBuf::new(),
         Some(path) => path.clone(),
-        None => nix::root()?.map(|root| nix::shown(&root)).unwrap_or_default(),
+        None => nix::root()?.map(|root| report::shown(&root)).unwrap_or_default(),
     };
     // What is there already may be links that somebody has committed.
     if directory == Path::new("") || directory.is_dir() {
@@ -215,7 +215,7 @@ impl Start<'_> {
         })?;
         let mut folders = whole.ancestors().skip(1).map(|folder| folder.join("flake.nix"));
         if let Some(flake) = folders.find(|flake| flake.symlink_metadata().is_ok()) {
-            self.is_missing(&nix::shown(&flake));
+            self.is_missing(&report::shown(&flake));
             return Ok(Flake::Theirs);
         }
         // The flake last: it names the other one.

@@ -82,7 +82,7 @@ fn below(root: &Path, option: &str, text: &str, fix: &str) -> Result<PathBuf> {
     }
     let path = root.join(text.trim_start_matches("./"));
     fence::name(&path);
-    Ok(shown(&path))
+    Ok(report::shown(&path))
 }
 
 /// Set for what Nix runs on our behalf. It asks git whether the flake is dirty, and git may be set up to run us on every
@@ -126,13 +126,7 @@ pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
 ///
 /// The user knows it by this name, and it is the one that can be changed.
 fn in_work_tree(copy: &Copy, path: &Path) -> Option<PathBuf> {
-    Some(shown(&copy.top.join(path.strip_prefix(&copy.path).ok()?)))
-}
-
-/// Returns `path` relative to the working directory, if it is below it.
-pub fn shown(path: &Path) -> PathBuf {
-    let here = env::current_dir().ok();
-    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
+    Some(report::shown(&copy.top.join(path.strip_prefix(&copy.path).ok()?)))
 }
 
 /// Evaluates one output of the flake at `root`.

@@ -10,7 +10,7 @@ use crate::error::{Error, Exit, Result};
 use crate::flake::nix::{self, Settings};
 use crate::flake::profiles;
 use crate::keys::recipient::{self, Parsed};
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::system::fence::{self, Extent};
 
 /// Where copies for hosts are, unless the flake or the user says otherwise; relative to the flake.
@@ -77,7 +77,7 @@ fn of_flake(root: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
     }
     let cache = root.join(DEFAULT_CACHE);
     fence::name(&cache);
-    Ok(nix::shown(&cache))
+    Ok(report::shown(&cache))
 }
 
 /// What verbs about one file work with: identities, and recipients beside their own.
@@ -130,7 +130,7 @@ pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<V
         return Ok(given.to_owned());
     }
     let Some(path) = settings.identity(root) else { return Ok(Vec::new()) };
-    let path = nix::shown(&path);
+    let path = report::shown(&path);
     // A key in the place of its path is refused where it would be read, with other words.
     let is_key = private::is_private(&path.to_string_lossy());
     if !is_key && path.metadata().is_ok_and(|found| !found.is_file()) {

@@ -14,7 +14,7 @@ use vaultix_generator::profile::Profile;
 use crate::cli::Cli;
 use crate::error::{Error, Exit, Result};
 use crate::flake::{nix, profiles};
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::system::fence;
 use crate::system::interrupt::Interrupt;
 use crate::terminal::menu::screen::Screen;
@@ -101,7 +101,7 @@ fn secrets(cli: &Cli, report: &Report) -> Result<Secrets> {
     let root = root.unwrap_or_default();
     let settings = if root == Path::new("") { None } else { nix::settings(&root).ok() };
     let directory = settings.unwrap_or_default().secrets(&root)?;
-    let directory = directory.unwrap_or_else(|| nix::shown(&root.join(DEFAULT_DIRECTORY)));
+    let directory = directory.unwrap_or_else(|| report::shown(&root.join(DEFAULT_DIRECTORY)));
     let found = below(&directory);
     if found.is_empty() {
         return Err(Error::new(Exit::NoInput, "cannot find any secret")

@@ -13,10 +13,9 @@ use super::input::Input;
 use crate::error::{Error, Exit, Result};
 use crate::files::replace::Target;
 use crate::files::secret::{self, Secret};
-use crate::flake::nix;
 use crate::keys::plugin;
 use crate::keys::recipient::{self, Parsed};
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::terminal::prompt::{self, Prompt, Question};
 
 /// Whom a secret is encrypted to.
@@ -164,6 +163,6 @@ impl Save<'_> {
 
 /// Says with `error` that what was typed is in `kept`.
 fn is_kept(error: Error, kept: &Path) -> Error {
-    let kept = nix::shown(kept);
+    let kept = report::shown(kept);
     error.because(format!("what was typed is in {}, encrypted", kept.display()))
 }

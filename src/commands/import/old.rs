@@ -16,6 +16,7 @@ use crate::files::secret::Secret;
 use crate::files::{source, tree};
 use crate::flake::nix;
 use crate::keys::master::Unwrapped;
+use crate::report;
 use crate::system::fence::Extent;
 
 /// A file of an older scheme.
@@ -105,7 +106,7 @@ impl Old {
     ///
     /// Names the file, and why it cannot be read.
     pub fn age(path: &Path, id: String) -> Result<Self> {
-        let path = nix::shown(path);
+        let path = report::shown(path);
         let missing = || {
             Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
                 .because("it does not exist")

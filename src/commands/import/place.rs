@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::Import;
-use crate::flake::nix;
+use crate::report;
 
 /// Where secrets go, unless the flake or the user says otherwise; relative to the flake.
 const DEFAULT_DIRECTORY: &str = "secrets";
@@ -21,7 +21,7 @@ impl Place {
     pub fn new(args: &Import, root: &Path, default: Option<PathBuf>) -> Self {
         let default = default.unwrap_or_else(|| root.join(DEFAULT_DIRECTORY));
         let Some(directory) = &args.into else {
-            return Self { directory: nix::shown(&default), said: None };
+            return Self { directory: report::shown(&default), said: None };
         };
         let whole = |path: &Path| {
             std::path::absolute(Path::new(".").join(path)).unwrap_or_else(|_| path.to_owned())
