@@ -1,13 +1,12 @@
 //! VERB secret file → editor, standard input or another file → secret file.
 
 mod input;
-pub mod pick;
+mod pick;
 mod save;
 
 use std::path::Path;
 
 use crate::cli::{Cli, Edit};
-use crate::commands::edit::pick::List;
 use crate::error::{Error, Exit, Result};
 use crate::files::replace::Target;
 use crate::files::secret::Secret;
@@ -17,6 +16,7 @@ use crate::report::{self, Report, Volume};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
 use input::Input;
+use pick::List;
 use save::{Recipients, Save};
 
 /// Changes one secret.
@@ -32,7 +32,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     let extra = workspace::extra(&extra)?;
     let file = match &args.file {
         Some(path) => Ok(path.clone()),
-        None => Err(List::read(cli, &report)?),
+        None => Err(List::read(&cli.profiles, &report)?),
     };
     // After what runs nix: until here, a signal ends both.
     let interrupt = Interrupt::new()?;

@@ -1,9 +1,41 @@
-//! directory → the files below it that may hold secrets.
+//! directory → the files below it that may be secrets.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, Dir, FileType, statat};
+
 use crate::error::{Error, Exit, Result};
+use crate::system::fence;
+
+/// Returns all `*.age` below `directory`; hidden directories and links to others are passed over.
+pub fn secrets(directory: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let Ok(listed) = fence::look_into(directory) else { return found };
+    for entry in Dir::read_from(&listed).into_iter().flatten().flatten() {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        let path = directory.join(name);
+        let hidden = name.as_bytes().starts_with(b".");
+        if is_directory(&listed, name) {
+            if !hidden {
+                found.append(&mut secrets(&path));
+            }
+        } else if !hidden && path.extension().is_some_and(|extension| extension == "age") {
+            found.insert(path);
+        }
+    }
+    found
+}
+
+/// Returns whether `name` in `folder` is a directory.
+fn is_directory(folder: &OwnedFd, name: &OsStr) -> bool {
+    let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
 
 /// Returns the files below `root` as paths relative to it, sorted.
 ///

@@ -1,22 +1,48 @@
-//! lines + keys → what the screen shows, and which line is picked; pure.
+//! lines + what the user types → the one that is picked.
 
-pub mod key;
-pub mod screen;
+mod key;
+mod screen;
 
 use std::fmt::Write;
+use std::io;
 
 use vaultix_generator::escape;
 
+use crate::system::interrupt::Interrupt;
 use key::Key;
+use screen::Screen;
 
-/// What stands before the filter.
-const PROMPT: &str = "Edit: ";
+/// What a list says of itself.
+#[derive(Clone, Copy)]
+pub struct Labels {
+    /// What stands before the filter.
+    pub filter: &'static str,
+    /// What stands below the list.
+    pub help: &'static str,
+}
 
-/// What stands below the list.
-const HELP: &str = "type to filter, Enter edits, Esc leaves";
+/// Shows `lines` until one is picked, and returns its number; `None` if the user leaves, or a signal comes.
+///
+/// # Errors
+///
+/// When the terminal cannot be used.
+pub fn ask(lines: Vec<String>, labels: Labels, interrupt: &Interrupt) -> io::Result<Option<usize>> {
+    let mut menu = Menu::new(lines, labels);
+    let mut screen = Screen::open(interrupt)?;
+    loop {
+        screen.show(&menu.draw(screen.size()))?;
+        match screen.key()?.map_or(Step::Left, |key| menu.press(key)) {
+            Step::Shown => {}
+            Step::Picked(at) => return Ok(Some(at)),
+            Step::Left => return Ok(None),
+        }
+    }
+}
 
-/// A list to pick from.
-pub struct Menu {
+/// What the screen shows, and what follows from keys; does no I/O.
+struct Menu {
+    /// What it says of itself.
+    labels: Labels,
     /// All lines.
     lines: Vec<String>,
     /// What the user has typed.
@@ -31,7 +57,7 @@ pub struct Menu {
 
 /// What follows from a key.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step {
+enum Step {
     /// The menu is to be shown again.
     Shown,
     /// The line of this number was picked.
@@ -42,13 +68,13 @@ pub enum Step {
 
 impl Menu {
     /// Starts with all `lines` and no filter.
-    pub fn new(lines: Vec<String>) -> Self {
+    fn new(lines: Vec<String>, labels: Labels) -> Self {
         let fitting = (0..lines.len()).collect();
-        Self { lines, filter: String::new(), fitting, at: 0, page: 1 }
+        Self { labels, lines, filter: String::new(), fitting, at: 0, page: 1 }
     }
 
     /// Does what `key` means.
-    pub fn press(&mut self, key: Key) -> Step {
+    fn press(&mut self, key: Key) -> Step {
         let last = self.fitting.len().saturating_sub(1);
         match key {
             Key::Leave => return Step::Left,
@@ -87,10 +113,11 @@ impl Menu {
     /// Writes the whole screen, of so many lines, from its upper left corner; the cursor ends up behind the filter.
     ///
     /// Lines may be wider than the screen, which cuts them off.
-    pub fn draw(&mut self, rows: usize) -> String {
+    fn draw(&mut self, rows: usize) -> String {
         let helps = rows >= 4;
         self.page = rows.saturating_sub(if helps { 2 } else { 1 }).max(1);
-        let mut text = format!("\x1b[H{PROMPT}{}\x1b7\x1b[K", printable(&self.filter));
+        let mut text =
+            format!("\x1b[H{}{}\x1b7\x1b[K", self.labels.filter, printable(&self.filter));
         let first = self.at / self.page * self.page;
         let shown = self.fitting.iter().enumerate().skip(first).take(self.page);
         for (i, line) in shown.take(rows.saturating_sub(1)) {
@@ -100,7 +127,7 @@ impl Menu {
         }
         if helps {
             let (fitting, all) = (self.fitting.len(), self.lines.len());
-            let _ = write!(text, "\r\n{fitting} of {all}: {HELP}\x1b[K"); // The same.
+            let _ = write!(text, "\r\n{fitting} of {all}: {}\x1b[K", self.labels.help); // The same.
         }
         text + "\x1b[J\x1b8"
     }
@@ -140,12 +167,16 @@ fn span(line: &[char], word: &[char]) -> Option<usize> {
 mod tests {
     use super::*;
 
+    /// What it says.
+    const LABELS: Labels = Labels { filter: "Edit: ", help: "Enter edits" };
+
     /// A menu with three lines.
     fn menu() -> Menu {
         Menu::new(
             ["secrets/wifi.age", "secrets/web/mail.age", "secrets/WebFile.age"]
                 .map(str::to_owned)
                 .into(),
+            LABELS,
         )
     }
 
@@ -194,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_page_is_what_the_screen_holds() {
-        let mut menu = Menu::new((0..9).map(|i| format!("line {i}")).collect());
+        let mut menu = Menu::new((0..9).map(|i| format!("line {i}")).collect(), LABELS);
         let _ = menu.draw(3);
         for (key, at, first) in [
             (Key::PageDown, 2, 2),
@@ -228,13 +259,13 @@ mod tests {
             let shown = menu.draw(rows);
             assert!(shown.matches("\r\n").count() < rows.max(1), "{rows}: {shown:?}");
             assert_eq!(shown.contains("> secrets/web/mail.age"), rows >= 2, "{rows}");
-            assert_eq!(shown.contains(HELP), rows >= 4);
+            assert_eq!(shown.contains(LABELS.help), rows >= 4);
         }
     }
 
     #[test]
     fn no_name_moves_the_cursor() {
-        let shown = Menu::new(vec!["a\x1b[2Jb\r\n".to_owned()]).draw(24);
+        let shown = Menu::new(vec!["a\x1b[2Jb\r\n".to_owned()], LABELS).draw(24);
         assert!(shown.contains("> a?[2Jb??\x1b[K"), "{shown:?}");
     }
 }

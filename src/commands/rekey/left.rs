@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::whole;
-use crate::commands::edit::pick;
 use crate::error::Exit;
 use crate::files::secret::Secret;
+use crate::files::tree;
 use crate::flake::workspace::Desk;
 use crate::keys::master::Master;
 use crate::report::Report;
@@ -43,8 +43,7 @@ fn find(desk: &Desk, done: &BTreeSet<&PathBuf>, master: &Master) -> Vec<PathBuf>
     let mut seen = BTreeSet::new();
     folders
         .into_iter()
-        .flat_map(pick::below)
-        .map(|(path, _)| path)
+        .flat_map(tree::secrets)
         .filter(|path| {
             let whole = whole(path);
             !done.contains(&whole) && !whole.starts_with(&cache) && seen.insert(whole)

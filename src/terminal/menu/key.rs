@@ -4,7 +4,7 @@
 
 /// What the user pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
+pub(super) enum Key {
     /// A character.
     Char(char),
     /// One line up.
@@ -30,14 +30,14 @@ pub enum Key {
 }
 
 /// Takes the first key from `bytes`; `None` where they may be the beginning of a longer one.
-pub fn take(bytes: &mut Vec<u8>) -> Option<Key> {
+pub(super) fn take(bytes: &mut Vec<u8>) -> Option<Key> {
     let (key, length) = first(bytes)?;
     bytes.drain(..length);
     Some(key)
 }
 
 /// Takes what `bytes` are if nothing follows: the escape key, or part of nothing known.
-pub fn take_rest(bytes: &mut Vec<u8>) -> Key {
+pub(super) fn take_rest(bytes: &mut Vec<u8>) -> Key {
     let key = if bytes.as_slice() == [ESCAPE] { Key::Leave } else { Key::Other };
     bytes.clear();
     key

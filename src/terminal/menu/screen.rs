@@ -25,7 +25,7 @@ const ENTER: &[u8] = b"\x1b[?1049h\x1b[?7l";
 const LEAVE: &[u8] = b"\x1b[?7h\x1b[?1049l";
 
 /// The terminal, while a program draws on it.
-pub struct Screen<'a> {
+pub(super) struct Screen<'a> {
     /// For what is shown.
     output: File,
     /// For keys; reading never blocks.
@@ -48,7 +48,7 @@ impl<'a> Screen<'a> {
     /// # Errors
     ///
     /// The system's own; also where there is no terminal.
-    pub fn open(interrupt: &'a Interrupt) -> io::Result<Self> {
+    pub(super) fn open(interrupt: &'a Interrupt) -> io::Result<Self> {
         let output = File::options().write(true).open("/dev/tty")?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let input = rustix::fs::open("/dev/tty", flags, Mode::empty())?;
@@ -76,7 +76,7 @@ impl<'a> Screen<'a> {
     }
 
     /// Returns how many lines it has; 24 where it does not tell.
-    pub fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         let rows = tcgetwinsize(&self.output).map_or(0, |size| size.ws_row);
         if rows == 0 { 24 } else { rows.into() }
     }
@@ -86,7 +86,7 @@ impl<'a> Screen<'a> {
     /// # Errors
     ///
     /// The system's own.
-    pub fn show(&mut self, text: &str) -> io::Result<()> {
+    pub(super) fn show(&mut self, text: &str) -> io::Result<()> {
         self.output.write_all(text.as_bytes())
     }
 
@@ -95,7 +95,7 @@ impl<'a> Screen<'a> {
     /// # Errors
     ///
     /// The system's own.
-    pub fn key(&mut self) -> io::Result<Option<Key>> {
+    pub(super) fn key(&mut self) -> io::Result<Option<Key>> {
         loop {
             if let Some(key) = key::take(&mut self.bytes) {
                 return Ok(Some(key));
