@@ -3,4 +3,3 @@
 pub mod need;
 pub mod plan;
 pub mod store;
-pub mod survey;

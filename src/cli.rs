@@ -72,7 +72,7 @@ pub enum Verb {
 }
 
 /// re-encrypt secrets for the hosts that need them
-#[derive(FromArgs, ArgsInfo, Debug, Default)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "renc",

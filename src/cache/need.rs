@@ -1,4 +1,4 @@
-//! profiles → what their hosts need, and what cannot be told.
+//! profiles + cache → what their hosts need, what is to be done for it, and what cannot be told. Needs no key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,12 +7,48 @@ use rayon::prelude::*;
 use vaultix_generator::profile::Profile;
 use vaultix_generator::{escape, private};
 
-use crate::cache::plan::{Entry, Target, Want};
+use crate::cache::plan::{Entry, Plan, Target, Want, plan};
 use crate::cache::store;
-use crate::cli::Renc;
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, Result};
 use crate::files::source;
 use crate::keys::recipient::{self, Shared};
+use crate::report;
+
+/// How things are.
+pub struct Survey {
+    /// What the hosts need.
+    pub need: Need,
+    /// What is to be done.
+    pub plan: Plan,
+    /// What cannot be told.
+    pub faults: Faults,
+}
+
+impl Survey {
+    /// Looks at what the hosts of `profiles` need of the secrets `ids`, or of all if none is named, and at their copies
+    /// in the directory `cache`.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot be read. What is wrong with single secrets or hosts stands in [`Survey::faults`].
+    pub fn of(profiles: &[Profile], ids: &[String], cache: &Path) -> Result<Self> {
+        let mut faults = Faults::default();
+        let need = Need::of(profiles, ids, &mut faults);
+        let listing = store::list(cache, need.hosts.keys().map(String::as_str))?;
+        let mut plan = plan(&need.wanted, &listing, &need.settled);
+        faults.errors.extend(store::spare(cache, &mut plan)?);
+        report::detail(format_args!(
+            "read {} sources for {} hosts, and listed {}: {} copies up to date, {} missing, {} stale",
+            need.digests.len(),
+            need.hosts.len(),
+            cache.display(),
+            plan.up_to_date,
+            plan.encrypt.values().map(Vec::len).sum::<usize>(),
+            plan.stale.len()
+        ));
+        Ok(Self { need, plan, faults })
+    }
+}
 
 /// What failed so far, while the rest goes on.
 #[derive(Default)]
@@ -50,12 +86,13 @@ pub struct Need {
 }
 
 impl Need {
-    /// Works out what the hosts of `profiles` need, and adds to `faults` what cannot be told.
-    pub fn of(profiles: &[Profile], args: &Renc, faults: &mut Faults) -> Self {
+    /// Works out what the hosts of `profiles` need of the secrets `ids`, or of all if none is named, and adds to
+    /// `faults` what cannot be told.
+    pub fn of(profiles: &[Profile], ids: &[String], faults: &mut Faults) -> Self {
         let sources: BTreeSet<&PathBuf> = profiles
             .iter()
             .flat_map(|profile| &profile.secrets)
-            .filter(|(id, _)| is_asked(args, id))
+            .filter(|(id, _)| is_asked(ids, id))
             .filter_map(|(_, secret)| Some(&secret.as_ref().ok()?.ciphertext))
             .collect();
         let read: Vec<_> =
@@ -80,13 +117,13 @@ impl Need {
             settled: BTreeSet::new(),
         };
         for profile in profiles {
-            need.add(profile, args, faults);
+            need.add(profile, ids, faults);
         }
         need
     }
 
-    /// Adds what the host of `profile` needs.
-    pub fn add(&mut self, profile: &Profile, args: &Renc, faults: &mut Faults) {
+    /// Adds what the host of `profile` needs of the secrets `ids`, or of all if none is named.
+    pub fn add(&mut self, profile: &Profile, ids: &[String], faults: &mut Faults) {
         let settings = &profile.settings;
         let host = &settings.host_identifier;
         let recipient = recipient::of_host(&settings.host_pubkey).map_err(|reason| {
@@ -102,9 +139,9 @@ impl Need {
                     .fix(fix),
             );
         });
-        let mut complete = recipient.is_ok() && args.secrets.is_empty();
+        let mut complete = recipient.is_ok() && ids.is_empty();
         let key = recipient::canonical(&settings.host_pubkey);
-        for (id, secret) in profile.secrets.iter().filter(|(id, _)| is_asked(args, id)) {
+        for (id, secret) in profile.secrets.iter().filter(|(id, _)| is_asked(ids, id)) {
             let secret = match secret {
                 Ok(secret) => secret,
                 Err(invalid) => {
@@ -134,8 +171,8 @@ impl Need {
 }
 
 /// Returns whether the user wants the secret `id`.
-fn is_asked(args: &Renc, id: &String) -> bool {
-    args.secrets.is_empty() || args.secrets.contains(id)
+fn is_asked(ids: &[String], id: &String) -> bool {
+    ids.is_empty() || ids.contains(id)
 }
 
 /// Says how `source`, which cannot be read, can be made, if it is not there.

@@ -10,10 +10,9 @@ use vaultix_generator::profile::Profile;
 use vaultix_generator::{escape, private};
 use vaultix_units::header::{self, Recipient};
 
-use crate::cache::need::Need;
+use crate::cache::need::{Need, Survey};
 use crate::cache::plan::{Entry, Plan};
-use crate::cache::survey::Survey;
-use crate::cli::{Check, Cli, Renc};
+use crate::cli::{Check, Cli};
 use crate::error::{self, Error, Exit, Result};
 use crate::files::source;
 use crate::flake::workspace::Desk;
@@ -70,7 +69,7 @@ struct Answer<'a> {
 pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
     let desk = Desk::open(cli, &[], args.cache.as_ref())?;
-    let Survey { need, plan, faults } = Survey::of(&desk.profiles, &Renc::default(), &desk.cache)?;
+    let Survey { need, plan, faults } = Survey::of(&desk.profiles, &[], &desk.cache)?;
 
     let mut findings = of_plan(&desk.cache, &plan);
     findings.extend(unfit(&desk.cache, &need, &plan, &desk.profiles));

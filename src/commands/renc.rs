@@ -7,9 +7,9 @@ use std::path::Path;
 
 use vaultix_generator::profile::Profile;
 
+use crate::cache::need::Survey;
 use crate::cache::plan::{Entry, Plan, Target};
 use crate::cache::store::Cache;
-use crate::cache::survey::Survey;
 use crate::cli::{Cli, Renc};
 use crate::error::{Error, Exit, Result};
 use crate::flake::git::{self, Tracked};
@@ -28,7 +28,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let desk = Desk::open(cli, &args.identities, args.cache.as_ref())?;
     let root = desk.cache;
     let profiles = choose(desk.profiles, args)?;
-    let Survey { need, plan, mut faults } = Survey::of(&profiles, args, &root)?;
+    let Survey { need, plan, mut faults } = Survey::of(&profiles, &args.secrets, &root)?;
     for entry in &plan.foreign {
         report.warning(format_args!("{} is not of the cache, and stays", at(&root, entry)));
     }

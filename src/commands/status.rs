@@ -6,9 +6,9 @@ use serde::Serialize;
 use vaultix_generator::private;
 use vaultix_units::header;
 
+use crate::cache::need::Survey;
 use crate::cache::plan::Entry;
-use crate::cache::survey::Survey;
-use crate::cli::{Cli, Renc, Status};
+use crate::cli::{Cli, Status};
 use crate::error::{self, Exit, Result};
 use crate::files::source;
 use crate::flake::workspace::Desk;
@@ -46,7 +46,7 @@ struct Use {
 pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
     let desk = Desk::open(cli, &[], args.cache.as_ref())?;
-    let Survey { need, plan, faults } = Survey::of(&desk.profiles, &Renc::default(), &desk.cache)?;
+    let Survey { need, plan, faults } = Survey::of(&desk.profiles, &[], &desk.cache)?;
     let missing: BTreeSet<&Entry> =
         plan.encrypt.values().flatten().map(|target| &target.entry).collect();
 

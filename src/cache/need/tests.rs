@@ -1,6 +1,5 @@
 //! Profiles, and what their hosts need as far as that can be told.
 
-use argh::FromArgs;
 use pretty_assertions::assert_eq;
 use vaultix_generator::profile::Side;
 
@@ -26,14 +25,13 @@ fn profile(host: &str, key: &str, secrets: &str) -> Profile {
 
 /// Works out what the hosts of `profiles` need of `asked`, or of all, where the files `read` could be read.
 fn need(profiles: &[Profile], asked: &[&str], read: &[&str]) -> (Need, Vec<String>) {
-    let mut args = Renc::from_args(&["renc"], &[]).unwrap();
-    args.secrets = asked.iter().map(|&id| id.to_owned()).collect();
+    let asked: Vec<String> = asked.iter().map(|&id| id.to_owned()).collect();
     let digests = read.iter().map(|&file| (file.into(), "0".repeat(64))).collect();
     let (hosts, wanted, settled) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
     let mut need = Need { hosts, wanted, digests, settled };
     let mut faults = Faults::default();
     for profile in profiles {
-        need.add(profile, &args, &mut faults);
+        need.add(profile, &asked, &mut faults);
     }
     let errors = faults.errors.iter().map(|error| format!("{error:#}")).collect();
     (need, errors)
