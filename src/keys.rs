@@ -2,7 +2,6 @@
 
 pub mod armor;
 pub mod identity;
-pub mod keygen;
 pub mod master;
 pub mod plugin;
 pub mod pq;

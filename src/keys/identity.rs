@@ -3,7 +3,9 @@
 use age::plugin;
 use age::ssh;
 use age::x25519;
+use age_core::secrecy::ExposeSecret;
 use vaultix_units::identity::parse_ssh;
+use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
 
 use crate::keys::{armor, pq};
@@ -159,6 +161,14 @@ fn recipient(comment: &str) -> Option<String> {
     let value = value.trim();
     let named = matches!(label.as_str(), "public key" | "recipient");
     (named && value.starts_with("age1")).then(|| value.to_owned())
+}
+
+/// Makes a new identity, as `age-keygen` writes it, its recipient in a comment; and that recipient.
+pub fn generate() -> (Plaintext, x25519::Recipient) {
+    let identity = x25519::Identity::generate();
+    let recipient = identity.to_public();
+    let text = format!("# public key: {recipient}\n{}\n", identity.to_string().expose_secret());
+    (Plaintext::new(text.into_bytes()), recipient)
 }
 
 #[cfg(test)]

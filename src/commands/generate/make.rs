@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::command::{self, Surroundings};
 use super::{public, ssh};
 use crate::error::{Error, Exit, Result};
-use crate::keys::keygen;
+use crate::keys::identity;
 use crate::system::random;
 
 /// Letters and digits: 62, so 5.95 bits each.
@@ -53,7 +53,7 @@ pub fn make(
         Generator::Passphrase(count) => words(*count),
         Generator::SshEd25519 => ssh::private_key(&public::comment(id)),
         Generator::Wireguard => wireguard(),
-        Generator::Age => Ok(keygen::identity().0),
+        Generator::Age => Ok(identity::generate().0),
         Generator::Htpasswd { user, .. } => return htpasswd(user, inputs),
         Generator::Command { argv, .. } => return command::run(argv, inputs, surroundings),
     };

@@ -12,7 +12,7 @@ use vaultix_units::plaintext::Plaintext;
 use crate::error::{Error, Exit, Result};
 use crate::files::replace::Target;
 use crate::files::secret;
-use crate::keys::keygen;
+use crate::keys::identity;
 use crate::terminal::prompt::{Answer, Prompt, Question};
 
 /// How much work a passphrase costs whoever tries one, as a power of two: a second, and what age(1) chooses. The `age`
@@ -29,7 +29,7 @@ const ATTEMPTS: usize = 3;
 ///
 /// When there is no passphrase, or the file cannot be written. There is none then.
 pub fn make(path: &Path, locked: bool, prompt: &Prompt) -> Result<x25519::Recipient> {
-    let (text, recipient) = keygen::identity();
+    let (text, recipient) = identity::generate();
     let locked = if locked { Some(lock(&text, path, prompt)?) } else { None };
     let cannot = |reason: String| {
         Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(reason)
