@@ -1,7 +1,6 @@
 //! the kernel's side ↔ signals, descriptors, memory, programs, random bytes.
 
 pub mod fence;
-pub mod foreground;
 pub mod input;
 pub mod interrupt;
 pub mod memory;

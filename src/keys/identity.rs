@@ -1,4 +1,4 @@
-//! text of an identity file → keys.
+//! text of an identity file → keys; nothing → the text of a new one.
 
 use age::plugin;
 use age::ssh;

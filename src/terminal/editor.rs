@@ -15,7 +15,7 @@ use crate::error::{Error, Exit, Result};
 use crate::report::{self, Report};
 use crate::system::interrupt::Interrupt;
 use crate::system::memory::Directory;
-use crate::system::{foreground, program};
+use crate::system::program;
 
 /// Lets the user change `text` in a file called `name`, and returns what they saved.
 ///
@@ -51,7 +51,7 @@ pub fn edit(
         Some(_) => return Err(interrupt.error()),
         None => {}
     }
-    if status.code() == Some(foreground::NO_PROGRAM) {
+    if status.code() == Some(program::NO_PROGRAM) {
         return Err(what()
             .because("there is no such program")
             .fix("set VISUAL or EDITOR to your editor"));
@@ -88,11 +88,11 @@ fn run(
             command.display()
         ));
     }
-    let child = foreground::command(command)
+    let child = program::in_shell(command)
         .args(options.unwrap_or_default())
         .arg(path)
         // Where an editor puts copies that it does not ask about.
         .env("TMPDIR", directory)
         .spawn()?;
-    foreground::wait(child, interrupt)
+    program::wait_in_foreground(child, interrupt)
 }

@@ -11,7 +11,7 @@ use vaultix_units::plaintext::Plaintext;
 use crate::error::{Error, Exit, Result};
 use crate::report;
 use crate::system::interrupt::Interrupt;
-use crate::system::{foreground, program};
+use crate::system::program;
 
 /// What is said to pagers: `less` keeps no history, starts no program and writes no file. Others
 /// ignore it.
@@ -43,7 +43,7 @@ pub fn show(text: &Plaintext, line: &OsString, interrupt: &Interrupt) -> Result<
         return Err(interrupt.error());
     }
     match status.code() {
-        Some(foreground::NO_PROGRAM) => Err(what()
+        Some(program::NO_PROGRAM) => Err(what()
             .because("there is no such program")
             .fix("set PAGER to your pager, or to nothing for none")),
         _ if status.success() => Ok(()),
@@ -53,7 +53,7 @@ pub fn show(text: &Plaintext, line: &OsString, interrupt: &Interrupt) -> Result<
 
 /// Runs the pager on `text`, to its end.
 fn run(text: &Plaintext, line: &OsString, interrupt: &Interrupt) -> io::Result<ExitStatus> {
-    let mut command = foreground::command(line);
+    let mut command = program::in_shell(line);
     if env::var_os("LESS").is_none() {
         command.env("LESS", "F"); // A text that fits on the screen is shown, and that is all.
     }
@@ -62,6 +62,6 @@ fn run(text: &Plaintext, line: &OsString, interrupt: &Interrupt) -> io::Result<E
     thread::scope(|scope| {
         // A pager that the user leaves early does not read all of it.
         scope.spawn(move || pipe.map(|mut pipe| pipe.write_all(text.expose())));
-        foreground::wait(child, interrupt)
+        program::wait_in_foreground(child, interrupt)
     })
 }

@@ -14,7 +14,7 @@ use crate::error::{Error, Exit, Result};
 use crate::report;
 use crate::system::interrupt::Interrupt;
 use crate::system::memory::Directory;
-use crate::system::{foreground, input};
+use crate::system::{input, program};
 
 /// Names the directory with the plaintexts of dependencies, to the program.
 const VARIABLE: &str = "VAULTIX_DEPENDENCIES";
@@ -102,7 +102,7 @@ struct Done {
 
 /// Waits for a program, which is stopped when it prints too much, or on Ctrl-C.
 fn watch(mut child: Child, interrupt: &Interrupt) -> io::Result<Done> {
-    let killed = foreground::kill_at_end(&child)?;
+    let killed = program::kill_at_end(&child)?;
     // What it says is taken at the same time, or a full pipe would hold it up.
     let stderr = child.stderr.take();
     let listener = thread::spawn(move || stderr.and_then(last_words));
