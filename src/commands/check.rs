@@ -68,7 +68,7 @@ struct Answer<'a> {
 /// When it cannot be told. What is wrong is said, and counts in the outcome.
 pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
-    let desk = Desk::open(cli, &[], args.cache.as_ref())?;
+    let desk = Desk::open(&cli.profiles, &[], args.cache.as_ref())?;
     let Survey { need, plan, faults } = Survey::of(&desk.profiles, &[], &desk.cache)?;
 
     let mut findings = of_plan(&desk.cache, &plan);

@@ -34,7 +34,7 @@ use plan::{Plan, cannot_generate, plan};
 /// When nothing at all can be made. What fails for one secret is said, and counts in the outcome.
 pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
     let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
-    let desk = Desk::open(cli, &args.identities, None)?;
+    let desk = Desk::open(&cli.profiles, &args.identities, None)?;
     ensure_known(&args.secrets, &desk.profiles)?;
     let mut plan = plan(&desk.profiles, &args.secrets, &|path| path.symlink_metadata().is_ok())?;
     let mut faults = std::mem::take(&mut plan.faults);

@@ -37,7 +37,7 @@ const AGAIN: &str = "vaultix rekey";
 /// When one of them cannot be opened or written, or there is nobody to encrypt to.
 pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
-    let desk = Desk::open(cli, &args.identities, None)?;
+    let desk = Desk::open(&cli.profiles, &args.identities, None)?;
     let mut extra = desk.recipients.clone();
     extra.extend_from_slice(&args.recipients);
     let extra = workspace::extra(&extra)?;

@@ -25,7 +25,7 @@ use work::{Done, Work};
 /// When nothing at all can be done. What fails for one secret or host is said, and counts in the outcome.
 pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
-    let desk = Desk::open(cli, &args.identities, args.cache.as_ref())?;
+    let desk = Desk::open(&cli.profiles, &args.identities, args.cache.as_ref())?;
     let root = desk.cache;
     let profiles = choose(desk.profiles, args)?;
     let Survey { need, plan, mut faults } = Survey::of(&profiles, &args.secrets, &root)?;

@@ -45,7 +45,7 @@ struct Use {
 /// When it cannot be told. What cannot be told of single secrets is said, and counts in the outcome.
 pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Volume::Normal);
-    let desk = Desk::open(cli, &[], args.cache.as_ref())?;
+    let desk = Desk::open(&cli.profiles, &[], args.cache.as_ref())?;
     let Survey { need, plan, faults } = Survey::of(&desk.profiles, &[], &desk.cache)?;
     let missing: BTreeSet<&Entry> =
         plan.encrypt.values().flatten().map(|target| &target.entry).collect();

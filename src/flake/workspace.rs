@@ -1,11 +1,10 @@
-//! command line + flake → profiles, identities, recipients and the cache to work with.
+//! what was named + flake → profiles, identities, recipients and the cache to work with.
 
 use std::path::{Path, PathBuf};
 
 use vaultix_generator::private;
 use vaultix_generator::profile::Profile;
 
-use crate::cli::Cli;
 use crate::error::{Error, Exit, Result};
 use crate::flake::nix::{self, Settings};
 use crate::flake::profiles;
@@ -33,17 +32,21 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Takes the profiles that were named, or else all those of the flake. With the former, the flake has no
+    /// Takes the profiles in the files `named`, or else all those of the flake. With the former, the flake has no
     /// say: nix may not even be there.
     ///
     /// # Errors
     ///
     /// When there are no profiles, or one of them cannot be read.
-    pub fn open(cli: &Cli, identities: &[PathBuf], cache: Option<&PathBuf>) -> Result<Self> {
-        let is_asked = cli.profiles.is_empty();
+    pub fn open(
+        named: &[PathBuf],
+        identities: &[PathBuf],
+        cache: Option<&PathBuf>,
+    ) -> Result<Self> {
+        let is_asked = named.is_empty();
         let root = if is_asked { nix::root()? } else { nix::root_if_ours()? };
         let (profiles, settings) = match &root {
-            _ if !is_asked => (profiles::read_all(&cli.profiles)?, Settings::default()),
+            _ if !is_asked => (profiles::read_all(named)?, Settings::default()),
             Some(root) => {
                 let profiles = nix::profiles(root)?;
                 profiles::ensure_distinct(&profiles)?;
