@@ -7,8 +7,8 @@ use age::Recipient;
 use age::armor::Format;
 use vaultix_units::plaintext::Plaintext;
 
-use super::command::Surroundings;
-use super::make::{self, Input};
+use super::command::{Input, Surroundings};
+use super::make;
 use super::plan::{self, Plan, Recipe};
 use super::public;
 use crate::error::{Error, Exit, Result};

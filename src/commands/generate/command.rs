@@ -9,7 +9,6 @@ use rustix::process::{Pid, Signal};
 use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
 
-use super::make::Input;
 use crate::error::{Error, Exit, Result};
 use crate::report;
 use crate::system::interrupt::Interrupt;
@@ -24,6 +23,9 @@ const LIMIT: u64 = bounded::MAX_CIPHERTEXT / 2;
 
 /// How much is kept of what a program says, in bytes (4 KiB): its last line is shown.
 const TAIL: usize = 4096;
+
+/// A dependency: its id, and its plaintext.
+pub type Input<'a> = (&'a str, &'a Plaintext);
 
 /// Where programs run, and how they are stopped.
 pub struct Surroundings<'a> {

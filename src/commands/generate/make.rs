@@ -9,7 +9,7 @@ use vaultix_generator::profile::Generator;
 use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
 
-use super::command::{self, Surroundings};
+use super::command::{self, Input, Surroundings};
 use super::{public, ssh};
 use crate::error::{Error, Exit, Result};
 use crate::keys::identity;
@@ -29,9 +29,6 @@ const COST: u32 = 10;
 
 /// Most bytes that bcrypt takes, the NUL at the end counted; others cut off what is more.
 const MAX_PASSWORD: usize = 72;
-
-/// A dependency: its id, and its plaintext.
-pub type Input<'a> = (&'a str, &'a Plaintext);
 
 /// Makes a plaintext for the secret `id`. It ends without a newline, unless it is a file of lines.
 ///
