@@ -7,6 +7,7 @@ mod old;
 mod pass;
 mod place;
 mod plan;
+mod scheme;
 mod snippet;
 mod sops;
 
@@ -43,7 +44,7 @@ pub fn run(args: &Import) -> Result<Exit> {
         workspace::settings(args.dry_run || !args.identities.is_empty(), &report)?;
     let place = Place::new(args, &root, settings.secrets(&root)?);
     let plan =
-        Plan::new(old::list(args.scheme, &source(args)?, &place.directory)?, &place.directory);
+        Plan::new(scheme::list(args.scheme, &source(args)?, &place.directory)?, &place.directory);
     let mut failures = plan.failures.clone();
     if args.dry_run {
         report::answer(plan.show(&place.directory).as_bytes())?;
