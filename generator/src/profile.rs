@@ -9,7 +9,7 @@ mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
@@ -91,6 +91,14 @@ pub struct Settings {
     pub keep_generations: usize,
     /// The program `systemctl`; by default found through `PATH`.
     pub systemctl: PathBuf,
+}
+
+impl Settings {
+    /// Returns the link under which the consumers of `placement` find it.
+    #[must_use]
+    pub fn link_of(&self, placement: &Placement) -> &Path {
+        if placement.early { &self.decrypted_dir_for_user } else { &self.decrypted_dir }
+    }
 }
 
 /// A file with an identity of the host.

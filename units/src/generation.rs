@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, Mode, Stat};
 use rustix::io::Errno;
-use vaultix_generator::profile::{Placement, RESERVED_NAME, Settings};
+use vaultix_generator::profile::RESERVED_NAME;
 use vaultix_generator::status::Status;
 
 use crate::failure::Failure;
@@ -145,10 +145,4 @@ impl Generation {
         }
         Ok(())
     }
-}
-
-/// Returns the link in `settings` under which the consumers of `place` find it.
-#[must_use]
-pub fn link_of<'a>(place: &Placement, settings: &'a Settings) -> &'a Path {
-    if place.early { &settings.decrypted_dir_for_user } else { &settings.decrypted_dir }
 }

@@ -7,7 +7,7 @@ use vaultix_generator::status::Status;
 use vaultix_generator::unit::{Kind, late_key_unit};
 
 use crate::failure::Failure;
-use crate::generation::{Generation, Note, link_of};
+use crate::generation::{Generation, Note};
 use crate::host::Host;
 use crate::owner::{Accounts, Ownership};
 use crate::path::{self, Ours, queue};
@@ -144,7 +144,7 @@ fn place_subject(
     if !is_current() {
         return Err(replaced(&key));
     }
-    let generation = ramfs.generation(current(&ramfs, link_of(place, settings), settings)?)?;
+    let generation = ramfs.generation(current(&ramfs, settings.link_of(place), settings)?)?;
     let result = place_in(&ramfs, &generation, settings, subject, made)
         .and_then(|job| put(&ramfs, &generation, settings, subject, job));
     if let Err(failure) = result {
@@ -177,7 +177,7 @@ fn put(
     let placed = generation.record(&key)?;
     let done = ramfs.unlocked(|| queue::run(vec![job], &Ours::new(settings)).pop())?;
     // What was placed after this may have come to the path before it.
-    let number = current(ramfs, link_of(subject.place(), settings), settings)?;
+    let number = current(ramfs, settings.link_of(subject.place()), settings)?;
     if number != generation.number || generation.record(&key)? != placed {
         return Err(replaced(&key));
     }

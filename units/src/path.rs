@@ -29,7 +29,6 @@ use zeroize::Zeroizing;
 
 use crate::bounded::MAX_CIPHERTEXT;
 use crate::failure::Failure;
-use crate::generation::link_of;
 use crate::mounts::is_in_memory;
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
@@ -150,7 +149,7 @@ impl Job {
         let path = place.path.clone();
         let before = before.filter(|before| before.path == path).map(Trace::of);
         let task = if place.symlink {
-            let target = link_of(place, settings).join(&place.name);
+            let target = settings.link_of(place).join(&place.name);
             Task::Link { owner: ownership.uid, target, before }
         } else {
             Task::File { ownership, allow_disk: place.allow_disk, digest, plaintext, before }

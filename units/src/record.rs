@@ -7,7 +7,6 @@ use vaultix_generator::escape::hex;
 use vaultix_generator::profile::{Placement, Secret, Settings, Template};
 use vaultix_generator::unit::Kind;
 
-use crate::generation::link_of;
 use crate::plaintext::Plaintext;
 
 /// What an item was made from, and where it was put.
@@ -51,7 +50,7 @@ impl Record {
             id: id.to_owned(),
             name: place.name.clone(),
             path: place.path.clone(),
-            target: link_of(place, settings).join(&place.name),
+            target: settings.link_of(place).join(&place.name),
             symlink: place.symlink,
             early: place.early,
         }
