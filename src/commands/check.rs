@@ -8,7 +8,8 @@ use std::path::Path;
 use serde::Serialize;
 use vaultix_generator::profile::Profile;
 use vaultix_generator::{escape, private};
-use vaultix_units::header::{self, Recipient};
+use vaultix_units::decrypt;
+use vaultix_units::stanza::{self, Recipient};
 
 use crate::cache::need::{Need, Survey};
 use crate::cache::plan::{Entry, Plan};
@@ -202,14 +203,14 @@ fn problem(file: &Path, key: &str) -> Option<String> {
         Ok(bytes) => bytes,
         Err(error) => return Some(format!("{error:#}")),
     };
-    let found = match header::recipients(&bytes) {
+    let found = match decrypt::recipients(&bytes) {
         Ok(found) => found,
         Err(error) => return Some(error.to_string()),
     };
     let x25519 = || Recipient { kind: "X25519".to_owned(), tag: None };
-    let wanted = header::of_ssh_key(key).unwrap_or_else(x25519);
+    let wanted = stanza::of_ssh_key(key).unwrap_or_else(x25519);
     if found != [wanted] {
-        return Some(format!("it is encrypted to {}", header::describe(&found)));
+        return Some(format!("it is encrypted to {}", stanza::describe(&found)));
     }
     let end = bytes.windows(5).position(|window| window == b"\n--- ")?;
     let payload = bytes.get(end + 1..)?.iter().position(|byte| *byte == b'\n')? + end + 2;

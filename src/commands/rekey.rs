@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use age::Identity;
 use rayon::prelude::*;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use vaultix_units::{decrypt, header};
+use vaultix_units::decrypt;
 
 use crate::cache::need;
 use crate::cli::{Cli, Rekey};
@@ -55,7 +55,8 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
             Err(error) => failures.push(need::with_fix(error, &desk.profiles, path)),
         }
     }
-    let headers = secrets.iter().filter_map(|(_, secret)| header::stanzas(&secret.ciphertext).ok());
+    let headers =
+        secrets.iter().filter_map(|(_, secret)| decrypt::stanzas(&secret.ciphertext).ok());
     let session = master.open(&headers.collect::<Vec<_>>(), &prompt)?;
     let recipients = master.recipients(extra, &prompt)?;
     if recipients.is_empty() {

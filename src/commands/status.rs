@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use vaultix_generator::private;
-use vaultix_units::header;
+use vaultix_units::{decrypt, stanza};
 
 use crate::cache::need::Survey;
 use crate::cache::plan::Entry;
@@ -83,8 +83,8 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
 /// Returns what the header of a source says of who opens it.
 fn recipients(path: &std::path::Path) -> Vec<String> {
     let ciphertext = source::read(path).ok().and_then(|bytes| armor::dearmor(bytes).ok());
-    let found = ciphertext.and_then(|bytes| header::recipients(&bytes).ok()).unwrap_or_default();
-    found.into_iter().map(|one| header::describe(&[one])).collect()
+    let found = ciphertext.and_then(|bytes| decrypt::recipients(&bytes).ok()).unwrap_or_default();
+    found.into_iter().map(|one| stanza::describe(&[one])).collect()
 }
 
 /// Writes a line for each source: the file, its recipients, and its hosts with a mark on what is missing.

@@ -8,8 +8,8 @@ use age::Identity;
 use age::armor::{ArmoredWriter, Format};
 use sha2::{Digest as _, Sha256};
 use vaultix_generator::escape;
+use vaultix_units::decrypt;
 use vaultix_units::plaintext::Plaintext;
-use vaultix_units::{decrypt, header};
 
 use crate::error::{Error, Exit, Result};
 use crate::files::source;
@@ -45,20 +45,20 @@ impl Secret {
         };
         let ciphertext = armor::dearmor(bytes).map_err(damaged)?;
         let stanzas =
-            header::recipients(&ciphertext).map_err(|error| damaged(error.to_string()))?;
+            decrypt::recipients(&ciphertext).map_err(|error| damaged(error.to_string()))?;
         Ok(Some(Self { digest, ciphertext, format, recipients: stanzas.len() }))
     }
 
     /// Decrypts it.
     pub fn open(&self, path: &Path, master: &mut Master, prompt: &Prompt) -> Result<Plaintext> {
-        let stanzas = header::stanzas(&self.ciphertext)
+        let stanzas = decrypt::stanzas(&self.ciphertext)
             .map_err(|error| source::cannot_open(path, &error, &[]))?;
         self.decrypt(path, &master.open(&[stanzas], prompt)?)
     }
 
     /// Decrypts it with identities that need no asking; `None` where somebody would have to be asked.
     pub fn open_unasked(&self, path: &Path, master: &Master) -> Result<Option<Plaintext>> {
-        let stanzas = header::stanzas(&self.ciphertext)
+        let stanzas = decrypt::stanzas(&self.ciphertext)
             .map_err(|error| source::cannot_open(path, &error, &[]))?;
         let session = master.open_unasked(&[stanzas]);
         session.map(|session| self.decrypt(path, &session)).transpose()
@@ -91,7 +91,7 @@ pub fn open_all(
                     .because("it does not exist")
             };
             let Secret { ciphertext, .. } = secret.ok_or_else(missing)?;
-            let stanzas = header::stanzas(&ciphertext)
+            let stanzas = decrypt::stanzas(&ciphertext)
                 .map_err(|error| source::cannot_open(path, &error, &[]))?;
             headers.push(stanzas);
             files.push((path, ciphertext));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape;
-use vaultix_units::{bounded, decrypt, header};
+use vaultix_units::{bounded, decrypt, stanza};
 
 use crate::error::{Error, Exit, Result};
 use crate::system::fence;
@@ -42,7 +42,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 pub fn cannot_open(path: &Path, error: &decrypt::Error, notes: &[Error]) -> Error {
     let what = format!("cannot open {}", path.display());
     match error {
-        decrypt::Error::NoMatch(recipients) => no_match(what, &header::describe(recipients), notes),
+        decrypt::Error::NoMatch(recipients) => no_match(what, &stanza::describe(recipients), notes),
         other => Error::new(Exit::Data, what).because(other),
     }
 }

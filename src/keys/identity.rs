@@ -145,7 +145,7 @@ fn private_key(block: &str, number: usize) -> Result<Key, String> {
 fn locked(bytes: Vec<u8>) -> Result<Key, String> {
     let bytes = Zeroizing::new(bytes);
     let recipients =
-        vaultix_units::header::recipients(&bytes).map_err(|error| error.to_string())?;
+        vaultix_units::decrypt::recipients(&bytes).map_err(|error| error.to_string())?;
     if recipients.iter().all(|recipient| recipient.kind == "scrypt") {
         Ok(Key::LockedFile(bytes))
     } else {

@@ -84,7 +84,7 @@ fn deciding_files_do_nothing() {
         "generator/src/unit.rs",
         "units/src/template.rs",
         "units/src/decrypt.rs",
-        "units/src/header.rs",
+        "units/src/stanza.rs",
         "src/cli.rs",
         "src/error.rs",
         "src/commands/generate/plan.rs",

@@ -1,13 +1,15 @@
-//! ciphertext + identities → [`Plaintext`], whole or not at all.
+//! ciphertext + identities → [`Plaintext`], whole or not at all; without any key, the stanzas of its header.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
 use age::{DecryptError, Decryptor, Identity};
+use age_core::format::{FileKey, Stanza};
 
-use crate::header::{self, Recipient};
 use crate::plaintext::Plaintext;
 use crate::stack;
+use crate::stanza::{self, Recipient};
 
 /// First line of an armored age file.
 const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
@@ -39,7 +41,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoMatch(recipients) => {
-                write!(f, "it is encrypted to another key: {}", header::describe(recipients))
+                write!(f, "it is encrypted to another key: {}", stanza::describe(recipients))
             }
             Self::Damaged(reason) => f.write_str(reason),
         }
@@ -50,10 +52,10 @@ impl std::error::Error for Error {}
 
 impl Error {
     /// Says in our words why `age` did not open `ciphertext`.
-    pub(crate) fn new(ciphertext: &[u8], error: &DecryptError) -> Self {
+    fn new(ciphertext: &[u8], error: &DecryptError) -> Self {
         let reason = match error {
             DecryptError::NoMatchingKeys => {
-                return Self::NoMatch(header::recipients(ciphertext).unwrap_or_default());
+                return Self::NoMatch(recipients(ciphertext).unwrap_or_default());
             }
             _ if ciphertext.is_empty() => "the file is empty".to_owned(),
             _ if ciphertext.starts_with(ARMOR) => {
@@ -130,17 +132,67 @@ fn read<'a>(
     }
 }
 
+/// Returns the recipient stanzas of `ciphertext`, grease left out.
+///
+/// # Errors
+///
+/// As [`decrypt`], as far as the header alone can tell.
+pub fn recipients(ciphertext: &[u8]) -> Result<Vec<Recipient>, Error> {
+    record(ciphertext, Recipient::new)
+}
+
+/// Returns all stanzas of `ciphertext` as they stand in its header, grease included.
+///
+/// # Errors
+///
+/// As [`recipients`].
+pub fn stanzas(ciphertext: &[u8]) -> Result<Vec<Stanza>, Error> {
+    // A stanza cannot be cloned.
+    record(ciphertext, |stanza| {
+        Some(Stanza {
+            tag: stanza.tag.clone(),
+            args: stanza.args.clone(),
+            body: stanza.body.clone(),
+        })
+    })
+}
+
+/// Returns what `note` makes of each stanza of `ciphertext`.
+fn record<T>(ciphertext: &[u8], note: fn(&Stanza) -> Option<T>) -> Result<Vec<T>, Error> {
+    let recorder = Recorder { note, noted: RefCell::default() };
+    match open(ciphertext, std::iter::once(&recorder as &dyn Identity)) {
+        Err(DecryptError::NoMatchingKeys) => Ok(recorder.noted.into_inner()),
+        Err(error) => Err(Error::new(ciphertext, &error)),
+        Ok(_) => Ok(Vec::new()), // A recorder opens nothing.
+    }
+}
+
 /// Opens `ciphertext`, to be read.
-pub(crate) fn open<'a, 'b>(
+fn open<'a, 'b>(
     ciphertext: &'b [u8],
     identities: impl Iterator<Item = &'a dyn Identity>,
 ) -> Result<age::stream::StreamReader<HeaderAtOnce<'b>>, DecryptError> {
     Decryptor::new_buffered(HeaderAtOnce::new(ciphertext)?)?.decrypt(identities)
 }
 
+/// An identity that opens nothing and remembers what it was shown.
+struct Recorder<T> {
+    /// What is to be remembered of a stanza.
+    note: fn(&Stanza) -> Option<T>,
+    /// What was.
+    noted: RefCell<Vec<T>>,
+}
+
+impl<T> Identity for Recorder<T> {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
+        self.noted.borrow_mut().extend((self.note)(stanza));
+        None
+    }
+}
+
 /// A file whose header is read as if it were one line: age asks for a line, then parses all that it has so far again, so
 /// that n lines would take n² steps.
-pub(crate) struct HeaderAtOnce<'a> {
+struct HeaderAtOnce<'a> {
     /// The header, until it is read.
     header: Option<&'a [u8]>,
     /// What follows.

@@ -14,12 +14,12 @@ use vaultix_generator::{escape, private};
 use crate::bounded;
 use crate::decrypt::{self, decrypt};
 use crate::failure::{Failure, Level, say};
-use crate::header::{self, Recipient};
 use crate::identity::{self, HostIdentities, Reason};
 use crate::parallel::{self, Limits, Outcome};
 use crate::plaintext::Plaintext;
 use crate::record::secret_inputs;
 use crate::render::Plaintexts;
+use crate::stanza::{self, Recipient};
 use crate::template::{Value, fill};
 
 /// How long decrypting may take: 50 milliseconds until others need not wait for an item, 10 seconds for each item, a minute
@@ -136,14 +136,14 @@ impl Keys {
             };
             return refused(format!("{}{early}", self.no_key(identities)));
         }
-        let host = header::of_ssh_key(&self.settings.host_pubkey);
+        let host = stanza::of_ssh_key(&self.settings.host_pubkey);
         let ours = host.as_ref().filter(|host| recipients.contains(host));
         let tried = identities.tried.iter().map(|(path, recipient)| match recipient {
             Some(recipient) => {
                 format!(
                     "{} is {}",
                     path.display(),
-                    header::describe(std::slice::from_ref(recipient))
+                    stanza::describe(std::slice::from_ref(recipient))
                 )
             }
             None => format!("{} holds others", path.display()),
@@ -151,7 +151,7 @@ impl Keys {
         let keys: Vec<String> =
             tried.chain(identities.failures.iter().map(ToString::to_string)).collect();
         let keys = keys.join(", ");
-        let (path, recipients) = (secret.ciphertext.display(), header::describe(recipients));
+        let (path, recipients) = (secret.ciphertext.display(), stanza::describe(recipients));
         refused(match ours {
             Some(_) => format!(
                 "{path} is for the key in settings.hostPubkey ({recipients}), but no key on this host is that \

@@ -9,9 +9,9 @@ use age::Identity;
 use vaultix_generator::profile::{HostKey, HostKeyKind, Settings, fitting_keys};
 
 use crate::bounded;
-use crate::header::{self, Recipient};
 use crate::parallel::{self, Limits, Outcome};
 use crate::stack;
+use crate::stanza::{self, Recipient};
 
 /// How long reading a key may take: 5 seconds, and no longer for all of them. The file system of one that takes longer does
 /// not answer.
@@ -135,7 +135,7 @@ fn ssh(kind: &'static str, text: &[u8]) -> Result<Identities, Reason> {
         Ok(identity) => {
             // A key tells its type and its public half only as a recipient.
             let public = age::ssh::Recipient::try_from(identity.clone()).ok();
-            match public.and_then(|public| header::of_ssh_key(&public.to_string())) {
+            match public.and_then(|public| stanza::of_ssh_key(&public.to_string())) {
                 Some(recipient) if recipient.kind == kind => {
                     Ok((vec![Box::new(identity)], Some(recipient)))
                 }

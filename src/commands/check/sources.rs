@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use vaultix_generator::escape;
 use vaultix_units::bounded;
-use vaultix_units::header::{self, Recipient};
+use vaultix_units::decrypt;
+use vaultix_units::stanza::{self, Recipient};
 
 use crate::files::source;
 use crate::flake::workspace::Desk;
@@ -42,13 +43,13 @@ impl Wanted {
             Ok(bytes) => bytes,
             Err(reason) => return damaged(reason),
         };
-        let found = match header::recipients(&bytes) {
+        let found = match decrypt::recipients(&bytes) {
             Ok(found) => found,
             Err(error) => return damaged(error.to_string()),
         };
         let missing = without(&self.0, &found);
         (!missing.is_empty()).then(|| {
-            let missing = header::describe(&missing);
+            let missing = stanza::describe(&missing);
             (format!("{shown} is not encrypted to {missing}"), "vaultix rekey".to_owned())
         })
     }
@@ -91,7 +92,7 @@ fn stanza(recipient: &str) -> Option<Recipient> {
         };
         Some(Recipient { kind: kind.to_owned(), tag: None })
     };
-    header::of_ssh_key(recipient).or_else(of_age)
+    stanza::of_ssh_key(recipient).or_else(of_age)
 }
 
 #[cfg(test)]
@@ -110,7 +111,7 @@ mod tests {
         let missing = |found: &[&Recipient]| {
             let wanted = [age.clone(), age.clone(), one.clone()];
             let found: Vec<Recipient> = found.iter().copied().cloned().collect();
-            header::describe(&without(&wanted, &found))
+            stanza::describe(&without(&wanted, &found))
         };
         assert_eq!(missing(&[&one, &age, &other]), "X25519");
         assert_eq!(missing(&[&age, &age, &other]), "ssh-rsa (tag a)");

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use age_core::format::Stanza;
 use vaultix_units::decrypt;
-use vaultix_units::header;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::commands::import::pass;
@@ -81,7 +80,7 @@ impl Old {
     /// Returns what an identity needs to open it; nothing where none would help.
     pub fn stanzas(&self) -> Vec<Stanza> {
         match &self.sealed {
-            Sealed::Age(ciphertext) => header::stanzas(ciphertext).unwrap_or_default(),
+            Sealed::Age(ciphertext) => decrypt::stanzas(ciphertext).unwrap_or_default(),
             Sealed::Sops(document) => document.stanzas(),
             Sealed::Gpg => Vec::new(),
         }

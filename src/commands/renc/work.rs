@@ -7,8 +7,8 @@ use age_core::format::Stanza;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 use vaultix_generator::escape;
+use vaultix_units::decrypt;
 use vaultix_units::plaintext::Plaintext;
-use vaultix_units::{decrypt, header};
 
 use crate::cache::need::{Faults, Need, of_targets};
 use crate::cache::plan::{Entry, Plan, Target};
@@ -102,7 +102,7 @@ impl Work<'_> {
 
     /// Reads the stanzas of a source.
     fn header(&self, path: &Path) -> Result<Vec<Stanza>> {
-        header::stanzas(&self.read(path)?).map_err(|error| source::cannot_open(path, &error, &[]))
+        decrypt::stanzas(&self.read(path)?).map_err(|error| source::cannot_open(path, &error, &[]))
     }
 
     /// Makes everything of one batch.

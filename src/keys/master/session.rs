@@ -5,7 +5,7 @@ use std::fmt::Display;
 use age::{Identity, ssh};
 use age_core::format::Stanza;
 use rayon::prelude::*;
-use vaultix_units::header::{self, Recipient};
+use vaultix_units::stanza::{self, Recipient};
 
 use super::Unwrapped;
 use crate::error::{Error, Exit, Result};
@@ -87,7 +87,7 @@ impl Session {
 
     /// Returns how many files are closed and have a stanza for the ssh key `public`.
     pub(super) fn left_for(&self, files: &[Vec<Stanza>], public: &ssh::Recipient) -> usize {
-        let wanted = header::of_ssh_key(&public.to_string());
+        let wanted = stanza::of_ssh_key(&public.to_string());
         self.count(files, |stanza| Some(stanza) == wanted.as_ref())
     }
 

@@ -5,7 +5,7 @@ use std::iter::once;
 use age::{DecryptError, Identity};
 use age_core::secrecy::SecretString;
 use vaultix_generator::escape;
-use vaultix_units::{decrypt, header, stack};
+use vaultix_units::{decrypt, stack};
 
 use super::{Entry, Unwrapped};
 use crate::error::{Error, Exit, Result};
@@ -75,7 +75,7 @@ impl Key {
                 let mut identity = age::scrypt::Identity::new(secret);
                 identity.set_max_work_factor(MAX_WORK_FACTOR);
                 let unusable = |error: decrypt::Error| Locked::Unusable(error.to_string());
-                let stanzas = header::stanzas(ciphertext).map_err(unusable)?;
+                let stanzas = decrypt::stanzas(ciphertext).map_err(unusable)?;
                 let mut key = Unwrapped::default();
                 match identity.unwrap_stanzas(&stanzas) {
                     Some(Err(

@@ -1,6 +1,7 @@
 //! any bytes → what their header names, if they are an age file.
 
-use vaultix_units::header::{describe, recipients, stanzas};
+use vaultix_units::decrypt::{recipients, stanzas};
+use vaultix_units::stanza::describe;
 
 /// How an age file begins.
 const FIRST: &[u8] = b"age-encryption.org/v1\n";

@@ -23,7 +23,7 @@ const VERSION: &str = "27.1";
 /// and no release build.
 const FILES: [(&str, &[&str]); 3] = [
     ("vaultix-generator", &["escape", "placeholder", "profile", "profile/*", "unit"]),
-    ("vaultix-units", &["args", "decrypt", "header", "owner", "record", "template"]),
+    ("vaultix-units", &["args", "decrypt", "owner", "record", "stanza", "template"]),
     (
         "vaultix",
         &[

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use age_core::format::Stanza;
 use vaultix_units::plaintext::Plaintext;
-use vaultix_units::{decrypt, header};
+use vaultix_units::{decrypt, stanza};
 
 use crate::commands::import::sops::value::DataKey;
 use crate::keys::armor;
@@ -93,7 +93,7 @@ impl Header {
 
     /// Returns the stanzas of all recipients, as if they were of one file.
     pub fn stanzas(&self) -> Vec<Stanza> {
-        let of = |key: &Wrapped| header::stanzas(&key.ciphertext).unwrap_or_default();
+        let of = |key: &Wrapped| decrypt::stanzas(&key.ciphertext).unwrap_or_default();
         self.keys.iter().flat_map(of).collect()
     }
 
@@ -111,8 +111,8 @@ impl Header {
         let recipients = self
             .keys
             .iter()
-            .map(|key| header::Recipient { kind: key.recipient.clone(), tag: None });
-        header::describe(&recipients.collect::<Vec<_>>())
+            .map(|key| stanza::Recipient { kind: key.recipient.clone(), tag: None });
+        stanza::describe(&recipients.collect::<Vec<_>>())
     }
 }
 

@@ -1,15 +1,10 @@
-//! ciphertext → the recipient stanzas in its header, without any key.
+//! recipient stanza ↔ what it says of who can open the file, in a few words.
 
-use std::cell::RefCell;
-
-use age::{DecryptError, Identity};
-use age_core::format::{FileKey, Stanza};
+use age_core::format::Stanza;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape;
-
-use crate::decrypt::Error;
 
 /// One recipient stanza: what a header says of who can open the file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,41 +13,6 @@ pub struct Recipient {
     pub kind: String,
     /// For ssh keys, the four bytes that name the key: the start of its SHA-256, in base64.
     pub tag: Option<String>,
-}
-
-/// Returns the recipient stanzas of `ciphertext`, grease left out.
-///
-/// # Errors
-///
-/// As [`crate::decrypt::decrypt`], as far as the header alone can tell.
-pub fn recipients(ciphertext: &[u8]) -> Result<Vec<Recipient>, Error> {
-    record(ciphertext, Recipient::new)
-}
-
-/// Returns all stanzas of `ciphertext` as they stand in its header, grease included.
-///
-/// # Errors
-///
-/// As [`recipients`].
-pub fn stanzas(ciphertext: &[u8]) -> Result<Vec<Stanza>, Error> {
-    // A stanza cannot be cloned.
-    record(ciphertext, |stanza| {
-        Some(Stanza {
-            tag: stanza.tag.clone(),
-            args: stanza.args.clone(),
-            body: stanza.body.clone(),
-        })
-    })
-}
-
-/// Returns what `note` makes of each stanza of `ciphertext`.
-fn record<T>(ciphertext: &[u8], note: fn(&Stanza) -> Option<T>) -> Result<Vec<T>, Error> {
-    let recorder = Recorder { note, noted: RefCell::default() };
-    match crate::decrypt::open(ciphertext, std::iter::once(&recorder as &dyn Identity)) {
-        Err(DecryptError::NoMatchingKeys) => Ok(recorder.noted.into_inner()),
-        Err(error) => Err(Error::new(ciphertext, &error)),
-        Ok(_) => Ok(Vec::new()), // A recorder opens nothing.
-    }
 }
 
 impl Recipient {
@@ -77,7 +37,7 @@ impl Recipient {
 ///
 /// ```
 /// let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJKFAtszmoMMh2IBHZkmST/rxao9WDWCaShoXWZTOnKT me";
-/// assert_eq!(vaultix_units::header::of_ssh_key(key).unwrap().tag.unwrap(), "z0HZwQ");
+/// assert_eq!(vaultix_units::stanza::of_ssh_key(key).unwrap().tag.unwrap(), "z0HZwQ");
 /// ```
 #[must_use]
 pub fn of_ssh_key(recipient: &str) -> Option<Recipient> {
@@ -118,21 +78,6 @@ fn shown(word: &str) -> String {
         text.push('\u{2026}');
     }
     escape::line(&text)
-}
-
-/// An identity that opens nothing and remembers what it was shown.
-struct Recorder<T> {
-    /// What is to be remembered of a stanza.
-    note: fn(&Stanza) -> Option<T>,
-    /// What was.
-    noted: RefCell<Vec<T>>,
-}
-
-impl<T> Identity for Recorder<T> {
-    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
-        self.noted.borrow_mut().extend((self.note)(stanza));
-        None
-    }
 }
 
 #[cfg(test)]
