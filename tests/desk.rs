@@ -76,6 +76,10 @@ mod import;
 #[path = "desk/interop.rs"]
 mod interop;
 
+/// Which folder of the sources may know of which.
+#[path = "desk/layers.rs"]
+mod layers;
+
 /// What is said when something is wrong, word by word.
 #[path = "desk/messages.rs"]
 mod messages;
