@@ -16,9 +16,8 @@ use crate::decrypt::{self, decrypt};
 use crate::failure::{Failure, Level, say};
 use crate::identity::{self, HostIdentities, Reason};
 use crate::parallel::{self, Limits, Outcome};
-use crate::plaintext::Plaintext;
+use crate::plaintext::{Plaintext, Plaintexts};
 use crate::record::secret_inputs;
-use crate::render::Plaintexts;
 use crate::stanza::{self, Recipient};
 use crate::template::{Value, fill};
 

@@ -1,5 +1,7 @@
 //! decrypted bytes → bytes that are wiped when they are no longer needed.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -9,6 +11,9 @@ use zeroize::Zeroizing;
 /// secret. [`Plaintext::expose`] is the one way to the bytes; search for it to find every place that sees
 /// them.
 pub struct Plaintext(Zeroizing<Vec<u8>>);
+
+/// Plaintexts of secrets by id.
+pub type Plaintexts<'a> = BTreeMap<&'a str, &'a Plaintext>;
 
 impl Plaintext {
     /// Takes over `bytes`, which are wiped with it.

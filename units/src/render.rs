@@ -8,7 +8,7 @@ use vaultix_generator::unit::Kind;
 
 use crate::failure::Failure;
 use crate::host::{Host, decrypt_all, plaintexts};
-use crate::plaintext::Plaintext;
+use crate::plaintext::{Plaintext, Plaintexts};
 use crate::record::template_inputs;
 use crate::template::{Value, fill};
 
@@ -79,9 +79,6 @@ pub fn render_afresh(
     let decrypted = decrypt_all(host, &secrets);
     render(profile, template, &plaintexts(&secrets, &decrypted))
 }
-
-/// Plaintexts of secrets by id.
-pub type Plaintexts<'a> = BTreeMap<&'a str, &'a Plaintext>;
 
 /// Returns the failure for a placeholder of no secret of this host; `id` is what the profile says it is of.
 pub(crate) fn unknown_placeholder(hash: &str, id: Option<&str>) -> Failure {
