@@ -188,7 +188,7 @@ pub fn is_hidden(character: char) -> bool {
 
 /// Returns `text` as one word for a shell, to be pasted: as it is where it can be, else in quotes.
 ///
-/// What [`line`] would write out is written as `\n` or bytes in octal, in the quotes `$'…'` of bash, zsh, ksh and, since 2024, of
+/// What [`line()`] would write out is written as `\n` or bytes in octal, in the quotes `$'…'` of bash, zsh, ksh and, since 2024, of
 /// POSIX. A word that begins with a dash is still an option; see [`shell_path`].
 ///
 /// ```
@@ -261,7 +261,7 @@ fn push_octal(word: &mut String, bytes: &[u8]) {
 /// megabyte of what a message repeats.
 const MAX_MESSAGE: usize = 4096;
 
-/// Returns `text` as [`line`] does, cut off where it is too long for a message.
+/// Returns `text` as [`line()`] does, cut off where it is too long for a message.
 ///
 /// ```
 /// use vaultix_generator::escape::message;
