@@ -68,12 +68,6 @@ impl Record {
         !self.symlink && self.digest == content.digest()
     }
 
-    /// Returns the name of the record of an item: that of its unit, which is short enough for a file.
-    #[must_use]
-    pub fn key(kind: Kind, id: &str) -> String {
-        kind.unit(id)
-    }
-
     /// Returns the text of the record: its fields, none of which can hold a NUL, each followed by one.
     #[must_use]
     pub fn to_note(&self) -> Plaintext {
@@ -133,11 +127,13 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 /// another inode or time. A difference costs one decryption and no more.
 #[must_use]
 pub fn secret_inputs(secret: &Secret) -> [u8; 32] {
+    // By name: a new field that decides on the plaintext is not forgotten, which would keep the old one.
+    let Secret { ciphertext, insert, clean_placeholder, id: _, generator: _, place: _ } = secret;
     let mut inputs = Inputs::new();
-    inputs.add(secret.ciphertext.as_os_str().as_encoded_bytes());
-    inputs.add(&stamp_of(&secret.ciphertext));
-    inputs.add(&[u8::from(secret.clean_placeholder)]);
-    for (hash, text) in &secret.insert {
+    inputs.add(ciphertext.as_os_str().as_encoded_bytes());
+    inputs.add(&stamp_of(ciphertext));
+    inputs.add(&[u8::from(*clean_placeholder)]);
+    for (hash, text) in insert {
         inputs.add(hash.as_bytes());
         inputs.add(text.as_bytes());
     }
@@ -151,9 +147,10 @@ pub fn template_inputs<'a>(
     template: &Template,
     values: impl IntoIterator<Item = (&'a str, Option<[u8; 32]>)>,
 ) -> [u8; 32] {
+    let Template { content, trim, id: _, place: _ } = template; // As above.
     let mut inputs = Inputs::new();
-    inputs.add(template.content.as_bytes());
-    inputs.add(&[u8::from(template.trim)]);
+    inputs.add(content.as_bytes());
+    inputs.add(&[u8::from(*trim)]);
     for (hash, digest) in values {
         inputs.add(hash.as_bytes());
         inputs.add(digest.as_ref().map_or(&[], |digest| digest.as_slice()));
@@ -240,12 +237,6 @@ mod tests {
         assert!(record(false).is_file_of(&plaintext("x")));
         assert!(!record(false).is_file_of(&plaintext("y")));
         assert!(!record(true).is_file_of(&plaintext("x")), "a link was put there, and no file");
-    }
-
-    #[test]
-    fn an_item_is_known_by_its_unit() {
-        assert_eq!(Record::key(Kind::Secret, "a b"), r"vaultix-secret@a\x20b.service");
-        assert_eq!(Record::key(Kind::Template, "a"), "vaultix-template@a.service");
     }
 
     #[test]
