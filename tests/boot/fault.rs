@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::sync::Mutex;
 use std::thread;
 
-#[path = "fault/place.rs"]
 mod place;
 
 use place::{File, Look, Place, Run};

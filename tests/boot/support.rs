@@ -7,13 +7,9 @@ use sha2::{Digest as _, Sha256};
 use xtask::packages;
 use xtask::system::System;
 
-#[path = "support/boot.rs"]
 mod boot;
-#[path = "support/keys.rs"]
 mod keys;
-#[path = "support/scenario.rs"]
 mod scenario;
-#[path = "support/traces.rs"]
 mod traces;
 
 pub use boot::Boot;

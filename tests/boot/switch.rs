@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use xtask::system::System;
 
-#[path = "switch/walk.rs"]
 mod walk;
 
 use walk::{Walk, restarted};

@@ -12,81 +12,62 @@
 )]
 #![expect(clippy::too_many_lines, reason = "a scenario is one story, told in order")]
 
-#[path = "prefix.rs"]
+#[path = "../prefix.rs"]
 mod prefix;
-#[path = "boot/support.rs"]
 mod support;
 
 /// What arrives at boot, where, and when.
-#[path = "boot/arrival.rs"]
 mod arrival;
 
 /// What is needed before there are users.
-#[path = "boot/early.rs"]
 mod early;
 
 /// What fails, how it says so, and what does not fail with it.
-#[path = "boot/failure.rs"]
 mod failure;
 
 /// What a fault at any system call leaves.
-#[path = "boot/fault.rs"]
 mod fault;
 
 /// What others can see of a secret.
-#[path = "boot/isolation.rs"]
 mod isolation;
 
 /// What the owner of a secret can do to its file: read it.
-#[path = "boot/tamper.rs"]
 mod tamper;
 
 /// Host keys, right and wrong.
-#[path = "boot/key.rs"]
 mod key;
 
 /// What a host goes through later on.
-#[path = "boot/life.rs"]
 mod life;
 
 /// Very many, very large, very fast.
-#[path = "boot/load.rs"]
 mod load;
 
 /// Items with a path of their own.
-#[path = "boot/path.rs"]
 mod path;
 
 /// What an owner can do on the way to a path.
-#[path = "boot/owner.rs"]
 mod owner;
 
 /// What `nix/profile.nix` writes, unchanged.
-#[path = "boot/nix.rs"]
 mod nix;
 
 /// What restarting and reloading does.
-#[path = "boot/restart.rs"]
 mod restart;
 
 /// Ciphertexts that are made to take time.
-#[path = "boot/slow.rs"]
 mod slow;
 
 /// Another profile on a running host.
-#[path = "boot/switch.rs"]
 mod switch;
 
 /// Where plaintexts must not be.
-#[path = "boot/canary.rs"]
-mod traces;
+mod canary;
 
 /// Texts with secrets in them.
-#[path = "boot/template.rs"]
 mod template;
 
 /// From an older release to this one.
-#[path = "boot/upgrade.rs"]
 mod upgrade;
 
 /// Makes a test of each scenario for each system that it is listed for.
@@ -151,7 +132,7 @@ on_both! {
     restart::a_switch_whose_profile_is_replaced_meanwhile,
     restart::reload_of_systemd_keeps_all,
     nix::a_profile_that_nix_made,
-    traces::no_plaintext_leaves_the_ramfs,
+    canary::no_plaintext_leaves_the_ramfs,
     isolation::nobody_else_sees_it_at_any_time,
     tamper::owners_can_only_read,
     tamper::no_lease_and_no_lock_stops_a_switch,
@@ -179,7 +160,7 @@ mod controls {
 
     #[test]
     fn a_leak_is_seen() {
-        crate::support::run_on(System::Bookworm, crate::traces::a_leak_is_seen);
+        crate::support::run_on(System::Bookworm, crate::canary::a_leak_is_seen);
     }
 
     #[test]
@@ -194,7 +175,7 @@ mod controls {
 
     #[test]
     fn a_boot_with_a_leak_fails() {
-        crate::support::run_on(System::Bookworm, crate::traces::a_boot_with_a_leak_fails);
+        crate::support::run_on(System::Bookworm, crate::canary::a_boot_with_a_leak_fails);
     }
 }
 
