@@ -166,3 +166,38 @@ pub fn who_does_not_answer_waits_alone(system: System) {
     assert_warned(&boot, "cannot take away what secret \"s0\" left");
     boot.assert_no_cycle();
 }
+
+/// A ciphertext on a file system that does not answer fails its item, and holds neither the others nor the lock.
+pub fn a_silent_ciphertext_waits_alone(system: System) {
+    let mut host = Scenario::new(system, "silentcipher");
+    host.nspawn("--bind=/dev/fuse");
+    host.nixos();
+    host.file("/etc/users", "");
+    host.file("/etc/silent.pl", include_str!("owner/silent.pl"));
+    host.secret("bob", "bob-v1");
+    let mut profile = host.profile().clone();
+    profile["secrets"]["hung"] = json!({ "cipher": "/mnt/silent/hung" });
+    profile["secrets"]["third"] = json!({ "cipher": host.store("third", "third-v1") });
+    host.next("two", &profile);
+    let boot = host.run(
+        r"
+        mkdir -m 0777 /run/tries
+        mkdir /mnt/silent
+        perl /etc/silent.pl /mnt/silent 0 /run/tries/silent 2>/out/silent.said &
+        await /run/tries/silent
+        cp /next/two/profile.json /etc/vaultix/profile.json
+        systemctl daemon-reload
+        systemctl --no-block start vaultix-switch.service
+        await /run/vaultix/third
+        # What hangs can be ended by nobody, before its file system is; it holds nothing meanwhile.
+        note bob timeout 30 systemctl restart vaultix-secret@bob.service
+        note text cat /run/vaultix/third
+        kill %1
+        settle
+        ",
+    );
+    assert_eq!(boot.status("bob"), 0, "{}", boot.text("bob"));
+    assert_eq!(boot.text("text"), "third-v1");
+    let reason = "/mnt/silent/hung was not read and decrypted within 10 seconds";
+    boot.assert_error("vaultix-switch.service", &["cannot decrypt secret \"hung\"", reason]);
+}

@@ -230,3 +230,73 @@ pub fn nothing_stays_where_it_no_longer_belongs(system: System) {
         assert_eq!(boot.status(&format!("{switch}.switch")), 0, "{switch}");
     }
 }
+
+/// Whoever reads an item at its own path is told of a new plaintext once that is there, and not while it cannot be put there.
+pub fn told_once_it_is_there(system: System) {
+    let mut host = Scenario::new(system, "tolater");
+    host.nixos();
+    host.file("/etc/users", "");
+    let place = json!({
+        "path": "/run/app/dir/token", "symlink": false, "restartUnits": ["user.service"],
+    });
+    host.secret_with("token", "token-v1", place);
+    host.consumer("user", "/run/app/dir/token");
+    let mut profile = host.profile().clone();
+    profile["secrets"]["token"]["cipher"] = host.store("token-v2", "token-v2").into();
+    host.next("two", &profile);
+    host.keeps(&["/run/app/dir/token"]);
+    let boot = host.run(
+        r"
+        chmod 0777 /run/app/dir
+        note two switch_to two
+        settle
+        note two.user cat /out/user.log
+        note two.text cat /run/app/dir/token
+        chmod 0755 /run/app/dir
+        note three switch_to two
+        settle
+        note three.user cat /out/user.log
+        note four switch_to two
+        settle
+        note four.user cat /out/user.log
+        ",
+    );
+    assert_eq!(boot.status("two"), 4, "{}", boot.text("two"));
+    assert_eq!(boot.text("two.user"), "start token-v1", "there is nothing new to read");
+    assert_eq!(boot.text("two.text"), "token-v1");
+    assert_eq!(boot.status("three"), 0, "{}", boot.text("three"));
+    let told = "start token-v1\nstop token-v2\nstart token-v2";
+    assert_eq!(boot.text("three.user"), told);
+    assert_eq!(boot.text("four.user"), told, "once is enough");
+}
+
+/// A path that becomes another name of the same place has its file after each switch.
+pub fn two_names_of_one_place(system: System) {
+    let mut host = Scenario::new(system, "twonames");
+    host.nixos();
+    host.file("/etc/users", "");
+    let place = |path: &str| json!({ "path": path, "symlink": false, "owner": "5353" });
+    host.secret_with("file", "file-v1", place("/run/one/file"));
+    host.secret_with("link", "link-v1", json!({ "path": "/run/one/link", "owner": "5353" }));
+    let mut profile = host.profile().clone();
+    host.next("one", &profile);
+    for id in ["file", "link"] {
+        profile["secrets"][id]["path"] = format!("/run/two/{id}").into();
+    }
+    host.next("two", &profile);
+    host.keeps(&["/run/one/file"]);
+    let boot = host.run(
+        r"
+        chown 5353 /run/one
+        ln -s one /run/two
+        for i in $(seq 60); do
+            for it in two one; do
+                vaultix-decrypt switch --profile /next/$it/profile.json 2>>/out/said || echo $i $it >>/out/failed
+                [ -e /run/one/file ] && [ -L /run/one/link ] || echo $i $it >>/out/missing
+            done
+        done
+        ",
+    );
+    assert!(!boot.has("failed"), "{}", boot.text("said"));
+    assert!(!boot.has("missing"), "{}", boot.text("missing"));
+}

@@ -5,6 +5,7 @@
 //! /run/vaultix.d/2/wifi                          a plaintext
 //! /run/vaultix.d/2/.vaultix/placed/UNIT          what it was made from, for the next switch
 //! /run/vaultix.d/2/.vaultix/untold/UNIT          its consumers have not been told of it
+//! /run/vaultix.d/2/.vaultix/unplaced/UNIT        it is not at its own path yet, and its consumers are told once it is
 //! /run/vaultix.d/2/.vaultix/due/UNIT             the unit itself has not been told: userborn of early items, or the target
 //! /run/vaultix.d/2/.vaultix/gone/UNIT            what an earlier profile put elsewhere, to be taken away
 //! ```

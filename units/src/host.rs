@@ -278,6 +278,20 @@ pub fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
     secrets.iter().zip(outcomes).map(result).collect()
 }
 
+/// Returns the inputs of `secrets`, in the same order: what stat(2) says of a ciphertext may take as long as to read it.
+#[must_use]
+pub fn inputs_of_all(secrets: &[&Secret]) -> Vec<Result<[u8; 32], Failure>> {
+    let owned: Vec<Secret> = secrets.iter().map(|&secret| secret.clone()).collect();
+    let outcomes =
+        parallel::each(secrets.len(), LIMITS, move |at| owned.get(at).map(secret_inputs));
+    let result = |(secret, outcome): (&&Secret, Outcome<Option<[u8; 32]>>)| match outcome {
+        Outcome::Done(Some(inputs)) => Ok(inputs),
+        Outcome::Slow => Err(slow(secret)),
+        Outcome::Done(None) | Outcome::Late => Err(late(secret)),
+    };
+    secrets.iter().zip(outcomes).map(result).collect()
+}
+
 /// Returns the failure of a secret that takes too long.
 fn slow(secret: &Secret) -> Failure {
     let (path, limit) = (secret.ciphertext.display(), LIMITS.each.as_secs());

@@ -8,12 +8,12 @@ use vaultix_generator::unit::{Kind, late_key_unit};
 
 use crate::failure::Failure;
 use crate::generation::{Generation, Note};
-use crate::host::Host;
+use crate::host::{Host, decrypt_all};
 use crate::owner::{Accounts, Ownership};
 use crate::path::{self, Ours, queue};
 use crate::plaintext::Plaintext;
 use crate::ramfs::Ramfs;
-use crate::record::{self, Record};
+use crate::record::Record;
 use crate::render::{render_afresh, users_of};
 use crate::subject::Subject;
 use crate::systemctl::{self, Job, USERBORN};
@@ -46,9 +46,10 @@ fn place_secret(
 ) -> Result<(), Failure> {
     let settings = &profile.settings;
     let host = Host::new(settings);
-    // Inputs before the decryption: what is written to meanwhile is taken for changed. Both before the lock.
-    let inputs = record::secret_inputs(secret);
-    let made = host.decrypt(secret).map(|plaintext| (plaintext, inputs));
+    // Before the lock: a ciphertext may be where nobody answers.
+    let made = decrypt_all(&host, &[secret]).pop();
+    let none = || Err(Failure::new(Status::Software, "nothing was decrypted"));
+    let made = made.unwrap_or_else(none);
     let result = place_subject(settings, Subject::Secret(secret), is_current, made);
     if result.as_ref().is_err_and(|failure| failure.status == Status::NoPerm) {
         wait_for_keys(&host, settings);
@@ -186,7 +187,7 @@ fn put(
         generation.mark(Note::Untold, &key)?;
         return Err(failure);
     }
-    Ok(())
+    generation.strike_note(Note::Unplaced, &key)
 }
 
 /// Places an item in `generation`; returns what is to be done at its path, if it has one of its own.

@@ -53,6 +53,8 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
     if phase == Phase::Early && profile.early.is_empty() {
         return Ok(Outcome::default());
     }
+    // Before the lock, which nobody holds while a file system is asked that may not answer.
+    let inputs = plan::inputs(profile, phase);
     let ramfs = Ramfs::open(&profile.settings)?;
     let secrets = profile.secrets.keys().map(|id| Kind::Secret.unit(id));
     let templates = profile.templates.keys().map(|id| Kind::Template.unit(id));
@@ -60,7 +62,7 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
     let switch = Switch { profile, settings: &profile.settings, phase, jobs, ramfs, wanted };
     let current = switch.current()?;
     let host = Host::new(&profile.settings);
-    let mut tasks = switch.plan_secrets(&current)?;
+    let mut tasks = switch.plan_secrets(&current, inputs)?;
     decrypt(&host, &mut tasks);
     let mut templates = switch.plan_templates(&current, &tasks)?;
     switch.render(&host, &tasks, &mut templates);

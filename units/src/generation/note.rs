@@ -21,6 +21,8 @@ pub enum Note {
     Placed,
     /// Its consumers have not been told of the plaintext that is there, or of the one to come. Empty.
     Untold,
+    /// It is not where its own path says, so that its consumers are not told yet. Empty.
+    Unplaced,
     /// The unit has to be told: userborn of an early item, the target of items to start. Empty.
     Due,
     /// What an earlier profile put somewhere else: a [`crate::record::Record`].
@@ -33,6 +35,7 @@ impl Note {
         match self {
             Self::Placed => "placed",
             Self::Untold => "untold",
+            Self::Unplaced => "unplaced",
             Self::Due => "due",
             Self::Gone => "gone",
         }

@@ -207,6 +207,11 @@ fn keep(
     if untold || record.is_none() {
         next.mark(Note::Untold, key)?;
     }
+    if let Some(from) = from
+        && from.has_note(Note::Unplaced, key)?
+    {
+        next.mark(Note::Unplaced, key)?;
+    }
     let Some((from, record)) = from.zip(record) else { return Ok(()) };
     let clashes = |name: &str| {
         let inside = |one: &str, other: &str| {

@@ -115,6 +115,9 @@ impl Switch<'_> {
                     let done = done.and_then(|_| {
                         ensure_unchanged(task, generation).filter(|_| is_current).unwrap_or(Ok(()))
                     });
+                    if is_current {
+                        note_place(task, generation, done.is_ok())?;
+                    }
                     outcome.note(task.what(), done);
                 }
                 Errand::TakeAway(key, what) => match done {
@@ -142,8 +145,14 @@ impl Switch<'_> {
         host: &Host,
     ) -> Vec<(Errand<'t, 'a>, path::queue::Done)> {
         let ours = Ours::new(self.settings);
-        let (errands, jobs): (Vec<_>, Vec<_>) = errands.into_iter().unzip();
+        // First what is to go, to its end: the path of an item may be another name of the place that it has left.
+        let (gone, put): (Errands, Errands) =
+            errands.into_iter().partition(|(errand, _)| matches!(errand, Errand::TakeAway(..)));
+        let (mut errands, jobs): (Vec<_>, Vec<_>) = gone.into_iter().unzip();
         let mut done = path::queue::run(jobs, &ours);
+        let (put, jobs): (Vec<_>, Vec<_>) = put.into_iter().unzip();
+        errands.extend(put);
+        done.extend(path::queue::run(jobs, &ours));
         let (mut again, mut jobs) = (Vec::new(), Vec::new());
         for (at, (errand, done)) in errands.iter().zip(&mut done).enumerate() {
             let (Errand::Put(task), Ok(Done::NeedsPlaintext)) = (errand, &done) else { continue };
@@ -267,6 +276,7 @@ impl Switch<'_> {
             let key = item.key();
             if keys.contains(&key)
                 && !failed.contains(key.as_str())
+                && !generation.has_note(Note::Unplaced, &key)?
                 && generation.stat(&item.place().name)?.is_some()
             {
                 told.push(item);
@@ -281,6 +291,15 @@ impl Switch<'_> {
         }
         Ok(())
     }
+}
+
+/// Notes whether an item is where its path says: those who read it there are told once it is.
+fn note_place(task: &Task, generation: &Generation, is_there: bool) -> Result<(), Failure> {
+    if is_there {
+        return generation.strike_note(Note::Unplaced, &task.key);
+    }
+    generation.mark(Note::Unplaced, &task.key)?;
+    generation.mark(Note::Untold, &task.key)
 }
 
 /// Makes sure that nobody has placed an item again while its path was served: the older plaintext may have come there

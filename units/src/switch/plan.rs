@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use vaultix_generator::profile::{Invalid, Secret, Template};
+use vaultix_generator::profile::{Invalid, Profile, Secret, Template};
 use vaultix_generator::unit::Kind;
 
 use super::{Current, Phase, Switch};
 use crate::failure::Failure;
 use crate::generation::{Generation, Note};
-use crate::host::{Host, decrypt_all, plaintexts};
+use crate::host::{Host, decrypt_all, inputs_of_all, plaintexts};
 use crate::item::has_ownership;
 use crate::owner::{Accounts, Ownership};
 use crate::plaintext::Plaintext;
@@ -69,12 +69,20 @@ impl<'a> Task<'a> {
 
 impl<'a> Switch<'a> {
     /// Plans the secrets.
-    pub(super) fn plan_secrets(&self, current: &Current) -> Result<Vec<Task<'a>>, Failure> {
+    pub(super) fn plan_secrets(
+        &self,
+        current: &Current,
+        mut inputs: BTreeMap<&str, Result<[u8; 32], Failure>>,
+    ) -> Result<Vec<Task<'a>>, Failure> {
         let mut accounts = Accounts::default();
-        self.due(&self.profile.secrets)
+        due(self.profile, self.phase, &self.profile.secrets)
             .map(|(id, secret)| {
-                let subject = secret.as_ref().map(Subject::Secret);
-                let inputs = secret.as_ref().map_or([0; 32], record::secret_inputs);
+                let subject = secret.as_ref().map(Subject::Secret).map_err(Failure::from);
+                let (subject, inputs) = match inputs.remove(id) {
+                    Some(Err(failure)) => (Err(failure), [0; 32]),
+                    Some(Ok(inputs)) => (subject, inputs),
+                    None => (subject, [0; 32]),
+                };
                 self.plan((Kind::Secret, id), subject, inputs, current, &mut accounts)
             })
             .collect()
@@ -87,9 +95,9 @@ impl<'a> Switch<'a> {
         secrets: &[Task],
     ) -> Result<Vec<Task<'a>>, Failure> {
         let mut accounts = Accounts::default();
-        self.due(&self.profile.templates)
+        due(self.profile, self.phase, &self.profile.templates)
             .map(|(id, template)| {
-                let subject = template.as_ref().map(Subject::Template);
+                let subject = template.as_ref().map(Subject::Template).map_err(Failure::from);
                 let inputs = match template {
                     Ok(template) => {
                         let digests: Result<Vec<_>, Failure> = values(self.profile, template)
@@ -105,29 +113,18 @@ impl<'a> Switch<'a> {
             .collect()
     }
 
-    /// Returns the items of this phase, right and wrong.
-    fn due<T>(
-        &self,
-        items: &'a BTreeMap<String, Result<T, Invalid>>,
-    ) -> impl Iterator<Item = (&'a str, &'a Result<T, Invalid>)> {
-        items
-            .iter()
-            .filter(|(id, _)| self.profile.early.contains(*id) == (self.phase == Phase::Early))
-            .map(|(id, item)| (id.as_str(), item))
-    }
-
     /// Plans one item, which would be made from `inputs`.
     fn plan(
         &self,
         (kind, id): (Kind, &'a str),
-        subject: Result<Subject<'a>, &Invalid>,
+        subject: Result<Subject<'a>, Failure>,
         inputs: [u8; 32],
         current: &Current,
         accounts: &mut Accounts,
     ) -> Result<Task<'a>, Failure> {
         let key = kind.unit(id);
         let record = Current::record(current.old.as_ref(), &key)?;
-        let resolved = subject.map_err(Failure::from).and_then(|subject| {
+        let resolved = subject.and_then(|subject| {
             let ownership = accounts.resolve(subject.place())?;
             Ok((subject, ownership))
         });
@@ -214,6 +211,26 @@ impl<'a> Switch<'a> {
         }
         Ok(true)
     }
+}
+
+/// Returns the items of a phase, right and wrong.
+fn due<'a, T>(
+    profile: &'a Profile,
+    phase: Phase,
+    items: &'a BTreeMap<String, Result<T, Invalid>>,
+) -> impl Iterator<Item = (&'a str, &'a Result<T, Invalid>)> {
+    items
+        .iter()
+        .filter(move |(id, _)| profile.early.contains(*id) == (phase == Phase::Early))
+        .map(|(id, item)| (id.as_str(), item))
+}
+
+/// Returns the inputs of the secrets of a phase that are right, by id.
+pub(super) fn inputs(profile: &Profile, phase: Phase) -> BTreeMap<&str, Result<[u8; 32], Failure>> {
+    let (ids, secrets): (Vec<&str>, Vec<&Secret>) = due(profile, phase, &profile.secrets)
+        .filter_map(|(id, secret)| Some((id, secret.as_ref().ok()?)))
+        .unzip();
+    ids.into_iter().zip(inputs_of_all(&secrets)).collect()
 }
 
 /// Returns what is to be done about an item for which `wanted` would be recorded.
