@@ -110,21 +110,96 @@ pub fn top(directory: &Path) -> io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Settings that would have git run what a repository names.
+/// Settings that would have git run what a repository names, or take a directory of its files for another repository.
 ///
 /// They stand in files that are not committed, but come along in an archive.
-const HARMLESS: [(&str, &str); 2] = [("core.fsmonitor", "false"), ("core.hooksPath", "/dev/null")];
+const HARMLESS: [(&str, &str); 3] = [
+    ("core.fsmonitor", "false"),
+    ("core.hooksPath", "/dev/null"),
+    ("safe.bareRepository", "explicit"),
+];
 
-/// Has each git that `command` runs do without programs that a repository names.
+/// Has each git that `command` runs in its directory do without programs that the repository there names.
 pub fn harmless(command: &mut Command) -> &mut Command {
-    // After those that are there, which stay.
+    let directory = command.get_current_dir().unwrap_or(Path::new(".")).to_owned();
+    let mut settings: Vec<(String, &str)> =
+        HARMLESS.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
+    settings.extend(overridden(own_keys(&directory)));
+    configure(command, &settings)
+}
+
+/// Has `command` run git with `settings`, after those that are there, which stay.
+fn configure<'a>(command: &'a mut Command, settings: &[(String, &str)]) -> &'a mut Command {
     let count = |text: std::ffi::OsString| text.to_str()?.parse::<usize>().ok();
     let count = env::var_os("GIT_CONFIG_COUNT").and_then(count).unwrap_or(0);
-    for (i, (key, value)) in (count..).zip(HARMLESS) {
+    for (i, (key, value)) in (count..).zip(settings) {
         command.env(format!("GIT_CONFIG_KEY_{i}"), key);
         command.env(format!("GIT_CONFIG_VALUE_{i}"), value);
     }
-    command.env("GIT_CONFIG_COUNT", (count + HARMLESS.len()).to_string())
+    // What is missing in a partial clone would be fetched, by a program that the repository may name. Since git 2.45.
+    command.env("GIT_NO_LAZY_FETCH", "1");
+    command.env("GIT_CONFIG_COUNT", (count + settings.len()).to_string())
+}
+
+/// Returns the settings that take away what a repository says in these `keys`: filters, which run programs; and where objects
+/// may be fetched on the way (gitglossary(7), "promisor") by a program or a helper of its own, all fetching.
+fn overridden(keys: Vec<String>) -> Vec<(String, &'static str)> {
+    const RISKY: [&str; 7] = [
+        "core.sshcommand",
+        "core.gitproxy",
+        "core.askpass",
+        "credential.",
+        "protocol.",
+        "url.",
+        "http.",
+    ];
+    let is_promisor =
+        |key: &String| key.starts_with("extensions.partialclone") || key.ends_with(".promisor");
+    let is_risky = |key: &String| {
+        RISKY.iter().any(|risky| key.starts_with(risky)) || key.ends_with(".uploadpack")
+    };
+    let fetches = keys.iter().any(is_promisor) && keys.iter().any(is_risky);
+    let mut settings = Vec::new();
+    for key in keys {
+        if key.starts_with("filter.") {
+            let value = if key.ends_with(".required") { "false" } else { "" };
+            settings.push((key, value));
+        } else if fetches && key.starts_with("protocol.") {
+            settings.push((key, "never"));
+        }
+    }
+    settings.extend(fetches.then(|| ("protocol.allow".to_owned(), "never")));
+    settings
+}
+
+/// Returns the keys that the repository of `directory` sets itself, in small letters but for the names in their middle; none
+/// where there is no repository.
+fn own_keys(directory: &Path) -> Vec<String> {
+    let mut git = pinned(directory);
+    git.args(["config", "--null", "--show-scope", "--name-only", "--list"]);
+    let Ok(output) = program::output(&mut git, None, MAX_ANSWER) else { return Vec::new() };
+    let mut parts = output.stdout.split(|byte| *byte == 0);
+    let mut keys = Vec::new();
+    while let (Some(scope), Some(key)) = (parts.next(), parts.next()) {
+        if matches!(scope, b"local" | b"worktree") {
+            keys.push(String::from_utf8_lossy(key).into_owned());
+        }
+    }
+    keys
+}
+
+/// Prepares to run git in `directory`, on the repository whose work tree that is in, by its `.git` at the top: a directory of
+/// files that look like a repository is none, whatever has been committed there.
+fn pinned(directory: &Path) -> Command {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(directory);
+    if let Ok(Some(top)) = top(directory) {
+        command.arg("--git-dir").arg(top.join(".git")).arg("--work-tree").arg(top);
+    }
+    for name in LOCAL {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Returns all values of `key` in the user's own settings, or in the system's, as paths: none of what a repository says.
@@ -170,15 +245,14 @@ const INDEX: &str = "GIT_INDEX_FILE";
 
 /// Prepares to run git in `directory`, on the repository there.
 fn command(directory: &Path) -> Command {
+    let mut settings: Vec<(String, &str)> =
+        HARMLESS.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
+    settings.extend(overridden(own_keys(directory)));
     let plain = || {
-        let mut command = Command::new("git");
-        command.arg("-C").arg(directory);
-        for (key, value) in HARMLESS {
-            command.arg("-c").arg(format!("{key}={value}"));
-        }
-        for name in LOCAL {
-            command.env_remove(name);
-        }
+        let mut command = pinned(directory);
+        configure(&mut command, &settings);
+        // Nothing that is done here needs another machine.
+        command.env("GIT_ALLOW_PROTOCOL", "");
         command
     };
     let mut command = plain();

@@ -149,13 +149,12 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
 /// Prepares to run nix in `root`, for a command that takes a flake.
 fn nix(root: &Path, args: &[&str]) -> Command {
     let mut nix = Command::new("nix");
-    git::harmless(&mut nix)
+    git::harmless(nix.current_dir(root))
         .env(EVALUATING, "1")
         .args(["--extra-experimental-features", "nix-command flakes"])
         .args(args)
         // What is not in flake.lock is fetched by nobody: neither from a registry that the flake may name.
-        .args(["--no-update-lock-file", "--option", "use-registries", "false"])
-        .current_dir(root);
+        .args(["--no-update-lock-file", "--option", "use-registries", "false"]);
     nix
 }
 

@@ -554,6 +554,10 @@ fn git_runs_nothing_that_a_repository_names() {
         .write("program", format!("#!/bin/sh\necho ran >>{}/ran\n", branch.desk.root.display()));
     branch.desk.sh("chmod +x program; cp program repo/.git/hooks/post-index-change").exits(0);
     branch.desk.sh(&format!("git -C repo config core.fsmonitor {}", program.display())).exits(0);
+    // A filter, which git runs on what may have changed.
+    let filter = format!("{}; cat", program.display());
+    branch.desk.sh(&format!("git -C repo config filter.z.clean '{filter}'")).exits(0);
+    branch.desk.sh("echo '* filter=z' >repo/.git/info/attributes; touch repo/flake.nix").exits(0);
     let _ = fs::remove_file(branch.desk.path("ran"));
     run(&mut branch.vaultix("renc")).exits(0).says(&["web1/wifi: re-encrypted"]);
     assert!(!branch.desk.path("ran").exists());

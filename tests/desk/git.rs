@@ -82,3 +82,17 @@ fn the_hook_of_another_repository_does_not_mislead() {
         assert_eq!(desk.sh("cd other && git ls-files").stdout, "file\n");
     }
 }
+
+#[test]
+fn a_repository_among_the_files_is_none() {
+    let desk = Desk::with_secrets("bare");
+    let made = "git init -q && git init -q --bare bare && mv bare/HEAD bare/objects bare/refs bare/config secrets/ &&
+        git add . && git commit -qm first";
+    desk.sh(&format!("git config --global user.email me@example.org; {made}")).exits(0);
+    // The control: this is what git finds from there.
+    let found = desk.sh("git -C secrets rev-parse --absolute-git-dir").exits(0);
+    assert_eq!(found.stdout.trim(), desk.path("secrets").display().to_string());
+    desk.sh("vaultix -p web1.json renc -i keys/me.txt").exits(0);
+    assert_eq!(known(&desk, "."), 3);
+    assert!(!desk.path("secrets/index").exists(), "nothing is written to the other one");
+}

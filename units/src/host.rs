@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use vaultix_generator::profile::{Secret, Settings};
 use vaultix_generator::status::Status;
 use vaultix_generator::unit::Kind;
 use vaultix_generator::{escape, private};
+use zeroize::Zeroizing;
 
 use crate::bounded;
 use crate::decrypt::{self, decrypt};
@@ -42,13 +44,23 @@ struct Keys {
     settings: Settings,
     /// Its identities.
     identities: OnceLock<HostIdentities>,
+    /// How many bytes of ciphertexts may still be read.
+    budget: AtomicU64,
 }
+
+/// Largest sum of all ciphertexts that one run reads, in bytes (1 GiB). What is decrypted stays in memory until it is placed,
+/// and a profile may name one large file for each of a thousand secrets.
+const MAX_ALL: u64 = 1 << 30;
 
 impl Host {
     /// Returns the host with these settings.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self(Arc::new(Keys { settings: settings.clone(), identities: OnceLock::new() }))
+        Self(Arc::new(Keys {
+            settings: settings.clone(),
+            identities: OnceLock::new(),
+            budget: AtomicU64::new(MAX_ALL),
+        }))
     }
 
     /// Returns the plaintext of `secret`, with what it inserts.
@@ -73,11 +85,32 @@ impl Host {
 }
 
 impl Keys {
+    /// Reads the ciphertext `path`, if all that are read stay within [`MAX_ALL`].
+    fn read(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let failed = |error| unreadable(path, &error);
+        let size = fs::metadata(path).map_err(failed)?.len();
+        let mut limit = bounded::MAX_CIPHERTEXT;
+        if size <= limit {
+            // What has become larger since is refused.
+            limit = size;
+            let left = |left: u64| left.checked_sub(size);
+            if self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_err() {
+                let reason = format!(
+                    "the ciphertexts of this host have more than {} MiB together, with the {size} bytes of {}; keep what \
+                     is large elsewhere, and its key here",
+                    MAX_ALL >> 20,
+                    path.display()
+                );
+                return Err(Failure::new(Status::DataErr, reason));
+            }
+        }
+        bounded::read(path, limit).map_err(failed)
+    }
+
     /// Returns the plaintext of `secret`, with what it inserts.
     fn decrypt(&self, secret: &Secret) -> Result<Plaintext, Failure> {
         let path = &secret.ciphertext;
-        let ciphertext = bounded::read(path, bounded::MAX_CIPHERTEXT)
-            .map_err(|error| unreadable(path, &error))?;
+        let ciphertext = self.read(path)?;
         let identities = self.identities();
         let plaintext = match decrypt(&ciphertext, identities.iter()) {
             Ok(plaintext) => plaintext,

@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 use pretty_assertions::{assert_eq, assert_ne};
 use vaultix_generator::profile::{Placement, Profile, Secret, Side, Template};
 use vaultix_generator::status::Status;
+use vaultix_units::bounded::MAX_CIPHERTEXT;
+use vaultix_units::host::{Host, decrypt_all};
 use vaultix_units::owner::{Accounts, Ownership};
 use vaultix_units::record::{secret_inputs, template_inputs};
 
@@ -98,6 +100,22 @@ fn whatever_a_template_is_made_from_counts() {
         template_inputs(&plain, [("a", None)]),
     ];
     assert_eq!(inputs.iter().collect::<BTreeSet<_>>().len(), inputs.len());
+}
+
+#[test]
+fn all_ciphertexts_together_have_a_limit() {
+    // As large as one may be, and on no disk: nothing has been written to it.
+    let path = file("inputs-large", "");
+    File::options().write(true).open(&path).unwrap().set_len(MAX_CIPHERTEXT).unwrap();
+    let secrets = vec![secret(&path, ""); 9];
+    let host = Host::new(&profile(r#""secrets":{}"#).settings);
+    let all: Vec<&Secret> = secrets.iter().collect();
+    let reasons: Vec<String> =
+        decrypt_all(&host, &all).into_iter().filter_map(|made| Some(made.err()?.reason)).collect();
+    let over = |reason: &&String| reason.contains("have more than 1024 MiB together");
+    assert_eq!(reasons.iter().filter(over).count(), 1, "{reasons:#?}");
+    assert_eq!(reasons.iter().filter(|it| it.contains("not an age file")).count(), 8);
+    fs::remove_file(&path).unwrap();
 }
 
 /// Returns the placement of a secret with this owner and group.
