@@ -23,7 +23,7 @@ use crate::report;
 use crate::system::fence::{self, Extent};
 use crate::system::program::{self, MAX_ANSWER};
 pub use find::{choose, root, root_if_ours};
-use input::{Lock, Metadata};
+use input::{Lock, Metadata, Written};
 
 /// What a flake says in `vaultix.settings`. Twin of `settings` in `nix/desk.nix`.
 #[derive(Deserialize, Default)]
@@ -183,9 +183,12 @@ fn copy(root: &Path) -> Result<&'static Copy> {
     };
     let top = enclose(root, Extent::Whole)?;
     // Before anything is copied: as it is written, without what only flakes know.
-    let written: Vec<Value> =
-        answer(&mut inputs(root)).map_err(|failure| failure.of(what("read")))?;
-    ensure_allowed(&top, written.iter().filter_map(input::local), || what("evaluate"))?;
+    let written: Written = answer(&mut inputs(root)).map_err(|failure| failure.of(what("read")))?;
+    let local = |paths: &mut dyn Iterator<Item = PathBuf>| -> Vec<PathBuf> {
+        paths.map(|path| input::below(root, path)).collect()
+    };
+    let named = local(&mut written.references.iter().filter_map(input::local));
+    ensure_allowed(&top, named.into_iter(), || what("evaluate"))?;
     let lock = fence::read(&root.join("flake.lock"), MAX_LOCK);
     let lock = match lock.map(|text| serde_json::from_slice(&text)) {
         Ok(Ok(lock)) => lock,
@@ -193,11 +196,18 @@ fn copy(root: &Path) -> Result<&'static Copy> {
         Ok(Err(error)) => return Err(cannot_lock(root).because(error)),
         Err(error) => return Err(cannot_lock(root).because(error)),
     };
-    ensure_allowed(&top, lock.local(), || what("evaluate"))?;
+    ensure_allowed(&top, local(&mut lock.local()).into_iter(), || what("evaluate"))?;
+    // Nix would fetch it, and say afterwards that it may not.
+    if let Some(name) = written.names.iter().find(|name| !lock.has(name)) {
+        return Err(what("evaluate")
+            .because(format!("flake.lock does not have its input {name}"))
+            .fix("nix flake lock"));
+    }
     // And as Nix has it, to whom git gives what is committed, which need not be what is here.
     let metadata: Metadata = answer(&mut nix(root, &["flake", "metadata", "--json"]))
         .map_err(|failure| failure.of(what("evaluate")))?;
-    ensure_allowed(&top, metadata.locks.local(), || what("evaluate"))?;
+    let locked = local(&mut metadata.locks.local());
+    ensure_allowed(&top, locked.into_iter(), || what("evaluate"))?;
     fence::allow_inputs(metadata.locks.store_paths());
     Ok(COPY.get_or_init(|| Copy { top, path: metadata.path }))
 }
@@ -236,7 +246,8 @@ fn inputs(root: &Path) -> Command {
         of = input: if !builtins.isAttrs input then [ ] else
           [ { type = text \"type\" input; url = text \"url\" input; path = text \"path\" input; } ]
           ++ builtins.concatMap of (builtins.attrValues (input.inputs or { }));
-      in builtins.concatMap of (builtins.attrValues ((import file).inputs or { }))";
+        inputs = (import file).inputs or { };
+      in { names = builtins.attrNames inputs; references = builtins.concatMap of (builtins.attrValues inputs); }";
     let mut nix = Command::new("nix-instantiate");
     restricted(&mut nix, root);
     nix.args(["--eval", "--strict", "--json", "--expr", EXPRESSION, "--argstr", "file"])

@@ -480,6 +480,17 @@ fn an_input_on_this_machine_takes_a_yes_of_the_users() {
         assert!(!in_store(), "{}", branch.flake.inputs);
         assert!(!branch.desk.path("repo/flake.lock").exists());
     }
+    // By a link of the repository, which Nix follows, or from the directory where Nix runs.
+    branch.desk.sh("ln -s ../private repo/link").exits(0);
+    for url in ["path:./link", "./link", "path:%2e/link", "git+file:../private", "git+file:./link"]
+    {
+        branch.flake.inputs = format!("x = {{ url = \"{url}\"; flake = false; }};");
+        branch.commit();
+        let done = run(&mut branch.vaultix("renc")).exits(78);
+        done.says(&["as an input, which is outside of", "you have not allowed that"]);
+        assert!(!in_store(), "{url}");
+    }
+    branch.desk.sh("rm repo/link").exits(0);
     // What is in the work tree need not be what git gives to Nix.
     let hidden = format!("$Format:{}$", private.replace('/', "%x2f"));
     let user = "git config user.name me && git config user.email me@x.org";
@@ -524,7 +535,9 @@ fn what_is_not_locked_is_not_fetched() {
     branch.desk.write("repo/sub/flake.nix", "{ outputs = _: { }; }");
     branch.flake.inputs = "y.url = \"path:./sub\";".to_owned();
     branch.commit();
-    run(&mut branch.vaultix("renc")).exits(78).says(&["lock file", "to fix: nix flake lock\n"]);
+    run(&mut branch.vaultix("renc"))
+        .exits(78)
+        .says(&["flake.lock does not have its input y", "to fix: nix flake lock\n"]);
     assert!(!branch.desk.path("repo/flake.lock").exists());
     // A registry that the flake brings along says where an input is that has no place.
     let unique = format!("registry-{}", std::process::id());

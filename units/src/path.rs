@@ -205,6 +205,9 @@ fn is_custom_path(path: &Path, name: &str, settings: &Settings) -> bool {
 fn take_away(path: &Path, trace: &Trace, reach: Reach) -> Result<Outcome, Obstacle> {
     // Whoever owns the directories on the way by now: nothing but what is ours is removed.
     let spot = Spot::open(path, None, Missing::Fail, reach)?;
+    if matches!(trace, Trace::File(_)) {
+        spot.remove_unfinished()?;
+    }
     let Some(node) = spot.parent.entry()? else { return Ok(Outcome::Done) };
     let is_ours = match (node.kind, trace) {
         (FileType::Symlink, Trace::Link(target)) => spot.target(&node)? == *target,
@@ -260,6 +263,22 @@ impl Spot {
         match strangers {
             Some(node) => Err(self.taken(&format!("something of user {}", node.uid))),
             None => Ok(node),
+        }
+    }
+
+    /// Removes what a program that was killed has not given its name yet: it may hold the whole plaintext.
+    fn remove_unfinished(&self) -> Result<(), Obstacle> {
+        let (held, name) = (&self.parent.node.held, self.temporary());
+        let stat = fs::statat(held, &name, AtFlags::SYMLINK_NOFOLLOW);
+        let is_file =
+            stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        if !is_file {
+            return Ok(());
+        }
+        // By name: see above. The name is one that nobody but us gives.
+        match fs::unlinkat(held, &name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(self.parent.failed("remove what was left beside", error)),
         }
     }
 

@@ -30,11 +30,20 @@ pub(super) struct Lock {
     /// Inputs, and inputs of those.
     #[serde(default)]
     nodes: BTreeMap<String, Node>,
+    /// The node that stands for the flake itself.
+    #[serde(default)]
+    root: String,
 }
 
 /// One input.
 #[derive(Deserialize)]
 struct Node {
+    /// Its inputs: the names of nodes, or the way to one.
+    #[serde(default)]
+    inputs: BTreeMap<String, Value>,
+    /// The input that a relative path is about, as the way to it; none for the flake itself.
+    #[serde(default)]
+    parent: Vec<Value>,
     /// What is fetched.
     #[serde(default)]
     locked: Value,
@@ -46,7 +55,14 @@ struct Node {
 impl Lock {
     /// Returns the paths on this machine that inputs are taken from, as they are written.
     pub(super) fn local(&self) -> impl Iterator<Item = PathBuf> {
-        self.nodes.values().flat_map(|node| [&node.locked, &node.original]).filter_map(local)
+        // What is relative to another input, Nix looks for in the store.
+        let own = self.nodes.values().filter(|node| node.parent.is_empty());
+        own.flat_map(|node| [&node.locked, &node.original]).filter_map(local)
+    }
+
+    /// Returns whether the flake's own input `name` is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.nodes.get(&self.root).is_some_and(|root| root.inputs.contains_key(name))
     }
 
     /// Returns where inputs are in the store.
@@ -58,9 +74,17 @@ impl Lock {
 /// What `export-subst` of git replaces.
 const SUBST: &str = "$Format:";
 
-/// Returns the path on this machine that `reference` is about, an input as attributes.
-///
-/// What is relative is so to the flake itself, and Nix lets it lead no further.
+/// What a flake says of its inputs.
+#[derive(Deserialize)]
+pub(super) struct Written {
+    /// Their names.
+    pub(super) names: Vec<String>,
+    /// They and their own inputs, as attributes.
+    pub(super) references: Vec<Value>,
+}
+
+/// Returns the path on this machine that `reference` is about, an input as attributes. What is relative is so to the flake:
+/// links on the way lead out of it, and Nix follows them.
 pub(super) fn local(reference: &Value) -> Option<PathBuf> {
     let text = |name: &str| reference.get(name).and_then(Value::as_str).unwrap_or_default();
     // What git puts in place of this, when an archive is made for Nix, is not known here; see gitattributes(5).
@@ -69,15 +93,23 @@ pub(super) fn local(reference: &Value) -> Option<PathBuf> {
     if let Some(unknown) = unknown {
         return Some(unknown.into());
     }
-    let is_path = text("type") == "path" && text("path").starts_with('/');
-    if is_path { Some(text("path").into()) } else { of_url(text("url")) }
+    if text("type") == "path" { Some(text("path").into()) } else { of_url(text("url")) }
+}
+
+/// Returns `path`, which is relative to the flake at `root`, as a whole; one that only git knows stays as it is.
+pub(super) fn below(root: &Path, path: PathBuf) -> PathBuf {
+    let is_unknown = path.to_string_lossy().contains(SUBST);
+    if is_unknown { path } else { root.join(path) }
 }
 
 /// Returns the path on this machine that `url` is about: `path:/x`, `git+file:///x?rev=y`, `/x`.
 fn of_url(url: &str) -> Option<PathBuf> {
+    let url = &decoded(url);
     let (scheme, rest) = match url.split_once(':') {
         Some((scheme, rest)) if !scheme.contains('/') => (scheme, rest),
-        _ => ("path", url),
+        // The name of an entry of a registry, unless it is a path for sure.
+        _ if !url.starts_with(['/', '.']) => return None,
+        _ => ("path", url.as_str()),
     };
     let is_local = scheme
         .split('+')
@@ -88,7 +120,21 @@ fn of_url(url: &str) -> Option<PathBuf> {
         Some(rest) => rest.get(rest.find('/')?..)?,
         None => rest,
     };
-    (is_local && path.starts_with('/')).then(|| path.into())
+    is_local.then(|| path.into())
+}
+
+/// Returns `url` with what stands in it as `%2f`.
+fn decoded(url: &str) -> String {
+    let mut bytes = Vec::with_capacity(url.len());
+    let mut rest = url.as_bytes();
+    while let [first, others @ ..] = rest {
+        let digits = others.get(..2).filter(|_| *first == b'%');
+        let digits = digits.and_then(|digits| str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { others.get(2..).unwrap_or_default() } else { others };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Letters of Nix's base 32.
@@ -144,8 +190,11 @@ mod tests {
             ("FILE:/x", Some("/x")),
             ("/home/me/x", Some("/home/me/x")),
             ("/home/a:b", Some("/home/a:b")),
-            ("path:./x", None),
-            ("./x", None),
+            ("path:./x", Some("./x")),
+            ("path:%2Fhome/x", Some("/home/x")),
+            ("git+file:../repo", Some("../repo")),
+            ("hg+file:../repo?rev=x", Some("../repo")),
+            ("./x", Some("./x")),
             ("github:NixOS/nixpkgs", None),
             ("nixpkgs", None),
             ("https://example.org/file:/x", None),
@@ -156,7 +205,7 @@ mod tests {
         }
         let path = |kind: &str, path: &str| local(&serde_json::json!({"type": kind, "path": path}));
         assert_eq!(path("path", "/x"), Some("/x".into()));
-        assert_eq!(path("path", "../x"), None);
+        assert_eq!(path("path", "../x"), Some("../x".into()));
         assert_eq!(path("path", "$Format:%x2fx$"), Some("$Format:%x2fx$".into()));
     }
 }

@@ -36,6 +36,8 @@ pub const VERB: &str = "path-jobs";
 pub const LIMIT: Duration = Duration::from_secs(5);
 /// This program, whatever has become of its file.
 const PROGRAM: &str = "/proc/self/exe";
+/// Longest reason in it, in bytes.
+const MAX_REASON: usize = 4 << 10;
 /// Longest answer of a child, in bytes for each field.
 const MAX_ANSWER: u64 = 64 << 10;
 
@@ -221,9 +223,7 @@ fn explain(members: &[usize], asked: &[Asked], why: &Why, done: &mut BTreeMap<us
     for &at in members {
         let (false, Some(job)) = (done.contains_key(&at), asked.get(at)) else { continue };
         let answer = match (why, first) {
-            (Why::Ended(reason), _) => {
-                Err(Failure::path(Status::CantCreat, "reach", &job.path, reason))
-            }
+            (Why::Ended(reason), _) => job.unanswered(reason),
             (Why::Late, None) => job.unanswered(&format!(
                 "its file system did not answer within {limit} s; see which one that is: findmnt --list"
             )),
@@ -265,10 +265,16 @@ fn encode(done: &Done) -> (&[u8], &[u8]) {
     match done {
         Ok(Outcome::Done) => (b"done", b""),
         Ok(Outcome::NeedsPlaintext) => (b"plaintext", b""),
-        Ok(Outcome::Settled(reason)) => (b"settled", reason.as_bytes()),
-        Ok(Outcome::Stays(reason)) => (b"stays", reason.as_bytes()),
-        Err(failure) => (b"failed", failure.reason.as_bytes()),
+        Ok(Outcome::Settled(reason)) => (b"settled", short(reason)),
+        Ok(Outcome::Stays(reason)) => (b"stays", short(reason)),
+        Err(failure) => (b"failed", short(&failure.reason)),
     }
+}
+
+/// Returns as much of `reason` as is read: it names paths, which an owner can make as long as they like.
+fn short(reason: &str) -> &[u8] {
+    let end = (0..=reason.len().min(MAX_REASON)).rev().find(|at| reason.is_char_boundary(*at));
+    reason.as_bytes().get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 /// Reads it again.

@@ -18,6 +18,9 @@ use super::mount::{self, Mount};
 use crate::failure::Failure;
 use crate::replace::DIRECTORY;
 
+/// How often a directory is tried to be made that others make as well.
+const MAX_TRIES: u32 = 50;
+
 /// Links followed on the way to one path, as in the kernel.
 const MAX_LINKS: u32 = 40;
 /// Mode of directories made on the way.
@@ -386,7 +389,7 @@ impl<'a> Walk<'a> {
     /// have made it before, to whom it belongs then.
     fn make(&self, component: &OsStr) -> Result<(), Obstacle> {
         let made = match self.owner.filter(|_| self.is_theirs) {
-            Some(owner) => self.make_for(component, owner),
+            Some(owner) => self.make_beside_others(component, owner),
             None => fs::mkdirat(&self.here.held, component, PARENT).map_err(Trouble::from),
         };
         match made {
@@ -397,6 +400,28 @@ impl<'a> Walk<'a> {
                 Err(obstacle(trouble, self.path, &self.shown.join(component), self.is_theirs))
             }
         }
+    }
+
+    /// Makes the directory `component` of `owner`. Others do the same for other items, and take the stage away from one another.
+    fn make_beside_others(&self, component: &OsStr, owner: u32) -> Result<(), Trouble> {
+        let mut result = self.make_for(component, owner);
+        for _ in 0..MAX_TRIES {
+            match &result {
+                Err(Trouble::System(error))
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound
+                            | io::ErrorKind::AlreadyExists
+                            | io::ErrorKind::DirectoryNotEmpty
+                    ) => {}
+                _ => return result,
+            }
+            if self.here.find(component, self.reach)?.is_some() {
+                return Ok(());
+            }
+            result = self.make_for(component, owner);
+        }
+        result
     }
 
     /// Makes the directory `component` of `owner`, who may exchange all names in the directory where it is.
