@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use pretty_assertions::assert_eq;
+use sha2::Digest as _;
 use vaultix_generator::profile::{Profile, Secret, Side};
 use vaultix_units::owner::Ownership;
 use vaultix_units::path::{Job, Ours, Outcome, Task, Trace, queue};
@@ -507,5 +508,83 @@ fn a_lease_on_what_is_there_holds_nobody_up() {
         }
         drop(holder.stdin.take());
         holder.wait().unwrap();
+    }
+}
+
+#[test]
+fn what_a_killed_program_left_beside_goes_with_the_file() {
+    let Some(directory) = directory("/dev/shm", "unfinished") else { return };
+    let place = directory.join("place");
+    make(&place, OWNER, 0o755);
+    let path = place.join("token");
+    assert_eq!(try_put(&path, r#","symlink":false"#, "text"), Ok(()));
+    // The name that it had before: the one name that a directory in its place keeps.
+    let digest = vaultix_generator::escape::hex(&sha2::Sha256::digest(b"token"));
+    let beside = place.join(format!(".vaultix-{}", digest.get(..16).unwrap()));
+    let digest = Plaintext::new(b"text".to_vec()).digest();
+    for is_there in [true, false] {
+        if !is_there {
+            assert!(!path.exists());
+        }
+        fs::write(&beside, "text").unwrap();
+        chown(&beside, Some(OWNER), Some(OWNER)).unwrap();
+        assert_eq!(take_away(&path, Trace::File(digest)).unwrap(), Outcome::Done);
+        assert!(!path.exists() && !beside.exists(), "{is_there}");
+    }
+}
+
+#[test]
+fn a_way_of_very_long_names_is_no_failure_of_a_switch() {
+    let Some(directory) = directory("/dev/shm", "long") else { return };
+    let home = directory.join("home");
+    make(&home, OWNER, 0o755);
+    // Relative links of 10 levels each, since no path may have more than 4 KiB; the last directory is everybody's.
+    let name = "n".repeat(255);
+    let mut levels = vec![home.clone()];
+    let mut here = rustix::fs::open(&home, rustix::fs::OFlags::DIRECTORY, 0.into()).unwrap();
+    for level in 0..150_u32 {
+        rustix::fs::mkdirat(&here, &*name, 0o755.into()).unwrap();
+        let next =
+            rustix::fs::openat(&here, &*name, rustix::fs::OFlags::DIRECTORY, 0.into()).unwrap();
+        rustix::fs::fchown(&next, Some(rustix::fs::Uid::from_raw(OWNER)), None).unwrap();
+        if level % 10 == 0 {
+            let target = [&*name; 10].join("/") + "/next";
+            rustix::fs::symlinkat(&target, &here, "next").unwrap();
+            let owner = rustix::fs::Uid::from_raw(OWNER);
+            let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+            rustix::fs::chownat(&here, "next", Some(owner), None, flags).unwrap();
+        }
+        here = next;
+    }
+    rustix::fs::mkdirat(&here, "next", 0o755.into()).unwrap();
+    let last = rustix::fs::openat(&here, "next", rustix::fs::OFlags::DIRECTORY, 0.into()).unwrap();
+    rustix::fs::fchown(&last, Some(rustix::fs::Uid::from_raw(OWNER)), None).unwrap();
+    rustix::fs::fchmod(&last, 0o777.into()).unwrap();
+    levels.push(home.join("next/token"));
+    let done = take_away(levels.last().unwrap(), Trace::Link("/run/vaultix/x".into()));
+    let Ok(Outcome::Settled(reason)) = done else { panic!("{:?}", done.map_err(|it| it.reason)) };
+    assert!(reason.len() <= 5000, "{} bytes", reason.len());
+    assert!(reason.contains(&name), "it was on the way: {reason}");
+}
+
+#[test]
+fn items_of_one_owner_do_not_get_into_each_others_way() {
+    let Some(directory) = directory("/dev/shm", "crowd") else { return };
+    for round in 0..20 {
+        let home = directory.join(format!("home-{round}"));
+        make(&home, OWNER, 0o755);
+        thread::scope(|scope| {
+            let started: Vec<_> = (0..4)
+                .map(|item| {
+                    let path = home.join(format!(".a/b/c/d/{item}"));
+                    scope.spawn(move || try_put(&path, "", "text"))
+                })
+                .collect();
+            for one in started {
+                assert_eq!(one.join().unwrap(), Ok(()));
+            }
+        });
+        assert_eq!(fs::read_dir(home.join(".a/b/c/d")).unwrap().count(), 4);
+        assert_eq!(fs::read_dir(&home).unwrap().count(), 1, "nothing else is left");
     }
 }
