@@ -88,7 +88,7 @@ fn ensure_tools(sh: &Shell) -> Result<()> {
     packages::ensure(sh, COMPILER)?;
     if cmd!(sh, "cargo fuzz --version").quiet().ignore_stderr().read().is_err() {
         eprintln!("xtask: cargo install cargo-fuzz, once, about three minutes");
-        cmd!(sh, "cargo install --quiet --locked cargo-fuzz@{VERSION}").run()?;
+        cmd!(sh, "cargo install --quiet --locked cargo-fuzz@^{VERSION}").run()?;
     }
     Ok(())
 }
