@@ -481,16 +481,23 @@ fn an_input_on_this_machine_takes_a_yes_of_the_users() {
         assert!(!branch.desk.path("repo/flake.lock").exists());
     }
     // By a link of the repository, which Nix follows, or from the directory where Nix runs.
-    branch.desk.sh("ln -s ../private repo/link").exits(0);
-    for url in ["path:./link", "./link", "path:%2e/link", "git+file:../private", "git+file:./link"]
-    {
+    let links = "ln -s ../private repo/link; mkdir -p repo/sub/in; ln -s sub/in repo/deep; ln -s . repo/sub/link";
+    branch.desk.sh(links).exits(0);
+    for url in [
+        "path:./link",
+        "./link",
+        "path:%2e/link",
+        "git+file:../private",
+        "git+file:./link",
+        "path:./deep/../link",
+    ] {
         branch.flake.inputs = format!("x = {{ url = \"{url}\"; flake = false; }};");
         branch.commit();
         let done = run(&mut branch.vaultix("renc")).exits(78);
         done.says(&["as an input, which is outside of", "you have not allowed that"]);
         assert!(!in_store(), "{url}");
     }
-    branch.desk.sh("rm repo/link").exits(0);
+    branch.desk.sh("rm repo/link repo/deep repo/sub/link").exits(0);
     // What is in the work tree need not be what git gives to Nix.
     let hidden = format!("$Format:{}$", private.replace('/', "%x2f"));
     let user = "git config user.name me && git config user.email me@x.org";

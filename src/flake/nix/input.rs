@@ -4,7 +4,7 @@
 //! everybody reads it, and the flake can name its files.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -55,9 +55,13 @@ struct Node {
 impl Lock {
     /// Returns the paths on this machine that inputs are taken from, as they are written.
     pub(super) fn local(&self) -> impl Iterator<Item = PathBuf> {
-        // What is relative to another input, Nix looks for in the store.
-        let own = self.nodes.values().filter(|node| node.parent.is_empty());
-        own.flat_map(|node| [&node.locked, &node.original]).filter_map(local)
+        let paths = |node| {
+            let Node { locked, original, parent, .. }: &Node = node;
+            let paths = [locked, original].into_iter().filter_map(local);
+            // What is relative to another input, Nix looks for in the store. Whoever commits names the parent, too.
+            paths.filter(|path| parent.is_empty() || path.is_absolute()).collect::<Vec<_>>()
+        };
+        self.nodes.values().flat_map(paths)
     }
 
     /// Returns whether the flake's own input `name` is there.
@@ -93,7 +97,13 @@ pub(super) fn local(reference: &Value) -> Option<PathBuf> {
     if let Some(unknown) = unknown {
         return Some(unknown.into());
     }
-    if text("type") == "path" { Some(text("path").into()) } else { of_url(text("url")) }
+    match (text("type"), text("url")) {
+        ("path", _) => Some(text("path").into()),
+        // Of an entry of a registry, this is the name; of all else without a scheme, a path.
+        ("" | "indirect", url) => of_url(url),
+        (_, url) if !url.is_empty() && !url.contains(':') => Some(decoded(url).into()),
+        (_, url) => of_url(url),
+    }
 }
 
 /// Returns `path`, which is relative to the flake at `root`, as a whole; one that only git knows stays as it is.
@@ -102,14 +112,25 @@ pub(super) fn below(root: &Path, path: PathBuf) -> PathBuf {
     if is_unknown { path } else { root.join(path) }
 }
 
+/// Returns `path` with each `..` and what stands before it taken out.
+pub(super) fn without_parents(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
 /// Returns the path on this machine that `url` is about: `path:/x`, `git+file:///x?rev=y`, `/x`.
 fn of_url(url: &str) -> Option<PathBuf> {
-    let url = &decoded(url);
     let (scheme, rest) = match url.split_once(':') {
         Some((scheme, rest)) if !scheme.contains('/') => (scheme, rest),
         // The name of an entry of a registry, unless it is a path for sure.
-        _ if !url.starts_with(['/', '.']) => return None,
-        _ => ("path", url.as_str()),
+        _ if is_entry(url) => return None,
+        _ => ("path", url),
     };
     let is_local = scheme
         .split('+')
@@ -117,10 +138,29 @@ fn of_url(url: &str) -> Option<PathBuf> {
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     // Between two slashes and the third one there may be the name of a host, which is this one.
     let path = match rest.strip_prefix("//") {
-        Some(rest) => rest.get(rest.find('/')?..)?,
+        // Without the third one, some take what is there for a path.
+        Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or(rest),
         None => rest,
     };
-    is_local.then(|| path.into())
+    is_local.then(|| decoded(path).into())
+}
+
+/// Returns whether `url` is the name of an entry of a registry, with a branch or a commit after it: `nixpkgs/nixos-unstable`.
+///
+/// Source: the Nix manual, "nix flake", "URL-like syntax".
+fn is_entry(url: &str) -> bool {
+    let (name, rest) = url.split_once('/').unwrap_or((url, ""));
+    let plain = |text: &str, more: &str| {
+        text.chars().all(|it| it.is_ascii_alphanumeric() || more.contains(it))
+    };
+    let is_commit = |text: &str| text.len() == 40 && text.chars().all(|it| it.is_ascii_hexdigit());
+    let is_rest = match rest.split_once('/') {
+        None => plain(rest, "@._-"),
+        Some((branch, commit)) => plain(branch, "@._-") && is_commit(commit),
+    };
+    (url.is_empty() || name.starts_with(|first: char| first.is_ascii_alphabetic()))
+        && plain(name, "_-")
+        && is_rest
 }
 
 /// Returns `url` with what stands in it as `%2f`.
@@ -195,6 +235,12 @@ mod tests {
             ("git+file:../repo", Some("../repo")),
             ("hg+file:../repo?rev=x", Some("../repo")),
             ("./x", Some("./x")),
+            ("path:./ok%3Fx?rev=y", Some("./ok?x")),
+            ("git+file://repo", Some("repo")),
+            ("link/sub/x.y", Some("link/sub/x.y")),
+            ("a link/sub", Some("a link/sub")),
+            ("nixpkgs/nixos-unstable", None),
+            ("nixpkgs/master/0123456789abcdef0123456789abcdef01234567", None),
             ("github:NixOS/nixpkgs", None),
             ("nixpkgs", None),
             ("https://example.org/file:/x", None),
@@ -207,5 +253,21 @@ mod tests {
         assert_eq!(path("path", "/x"), Some("/x".into()));
         assert_eq!(path("path", "../x"), Some("../x".into()));
         assert_eq!(path("path", "$Format:%x2fx$"), Some("$Format:%x2fx$".into()));
+        let url = |kind: &str, url: &str| local(&serde_json::json!({"type": kind, "url": url}));
+        assert_eq!(url("git", "link"), Some("link".into()));
+        assert_eq!(url("git", "https://example.org/x"), None);
+        assert_eq!(url("indirect", "nixpkgs"), None);
+    }
+
+    #[test]
+    fn no_parent_hides_a_whole_path() {
+        let lock = |path: &str| -> Vec<PathBuf> {
+            let text = format!(
+                r#"{{"root":"root","nodes":{{"y":{{"parent":["x"],"locked":{{"type":"path","path":"{path}"}}}}}}}}"#
+            );
+            serde_json::from_str::<Lock>(&text).unwrap().local().collect()
+        };
+        assert_eq!(lock("/home/me/private"), [Path::new("/home/me/private")]);
+        assert!(lock("./sub").is_empty());
     }
 }
