@@ -1,5 +1,5 @@
 //! what hosts need ↔ the copies of secrets that the repository has for them.
 
-pub mod need;
+pub mod desired;
 pub mod plan;
 pub mod store;

@@ -98,7 +98,7 @@ impl Error {
 
     /// Puts the error under another one, of which it is the reason.
     #[must_use]
-    pub fn under(mut self, what: impl Into<String>) -> Self {
+    pub fn context(mut self, what: impl Into<String>) -> Self {
         let what = std::mem::replace(&mut self.what, what.into());
         self.because.insert(0, what);
         self
@@ -118,7 +118,7 @@ impl fmt::Display for Error {
 }
 
 /// Returns how a run with these `failures` ends: with what they have in common, or with a signal.
-pub fn exit(failures: &[Error]) -> Exit {
+pub fn common_exit(failures: &[Error]) -> Exit {
     let signal = failures.iter().find(|failure| matches!(failure.exit, Exit::Signal(_)));
     let Some(first) = signal.or(failures.first()) else { return Exit::Done };
     if signal.is_some() || failures.iter().all(|failure| failure.exit == first.exit) {
@@ -171,10 +171,10 @@ mod tests {
     #[test]
     fn a_run_ends_with_what_its_failures_have_in_common() {
         let other = Error::new(Exit::NoInput, "");
-        assert_eq!(exit(&[]), Exit::Done);
-        assert_eq!(exit(&[error(), error()]), Exit::Data);
-        assert_eq!(exit(&[error(), other.clone()]), Exit::SomeFailed);
-        assert_eq!(exit(&[other, Error::new(Exit::Signal(2), "")]), Exit::Signal(2));
+        assert_eq!(common_exit(&[]), Exit::Done);
+        assert_eq!(common_exit(&[error(), error()]), Exit::Data);
+        assert_eq!(common_exit(&[error(), other.clone()]), Exit::SomeFailed);
+        assert_eq!(common_exit(&[other, Error::new(Exit::Signal(2), "")]), Exit::Signal(2));
     }
 
     #[test]

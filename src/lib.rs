@@ -23,7 +23,7 @@ use crate::cli::{Cli, Verb};
 use crate::commands::{check, deploy, edit, generate, import, init, rekey, renc, status, view};
 use crate::error::{Error, Exit, Result};
 use crate::flake::nix;
-use crate::report::{Report, Volume};
+use crate::report::{Report, Verbosity};
 use crate::system::memory;
 
 /// Runs the verb, and says what failed.
@@ -32,12 +32,12 @@ pub fn main() -> ExitCode {
     // What a panic says may quote any text, that of a secret, too.
     std::panic::set_hook(Box::new(|_| {
         let error = Error::new(Exit::Software, "internal error: this is a defect of vaultix");
-        Report::new(Volume::Normal).error(&error);
+        Report::new(Verbosity::Normal).error(&error);
         std::process::exit(u8::from(Exit::Software).into());
     }));
     let outcome = harden().and_then(|()| run());
     let exit = outcome.unwrap_or_else(|error| {
-        Report::new(Volume::Normal).error(&error);
+        Report::new(Verbosity::Normal).error(&error);
         error.exit
     });
     exit.into()
@@ -91,10 +91,10 @@ fn run() -> Result<Exit> {
         return print(concat!("vaultix ", env!("CARGO_PKG_VERSION"), "\n"));
     }
     if let Some(directory) = &cli.flake {
-        nix::choose(directory);
+        nix::use_flake(directory);
     }
     if cli.verbose {
-        report::tell_details();
+        report::enable_details();
     }
     memory::sweep();
     match &cli.verb {

@@ -14,7 +14,7 @@ use crate::error::{self, Error, Exit, Result};
 
 /// How much is said.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Volume {
+pub enum Verbosity {
     /// A line for each thing done.
     Normal,
     /// Failures and the closing count only.
@@ -44,7 +44,7 @@ enum Reader {
 
 impl Report {
     /// Looks at standard error once.
-    pub fn new(volume: Volume) -> Self {
+    pub fn new(verbosity: Verbosity) -> Self {
         let plain = || {
             env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
                 || env::var_os("TERM").is_some_and(|term| term == "dumb")
@@ -55,7 +55,7 @@ impl Report {
             false if is_journal() => Reader::Journal,
             false => Reader::Program,
         };
-        Self { quiet: volume == Volume::Quiet, reader }
+        Self { quiet: verbosity == Verbosity::Quiet, reader }
     }
 
     /// Returns whether a person watches.
@@ -66,29 +66,29 @@ impl Report {
     /// Says that something was done.
     pub fn line(&self, line: impl Display) {
         if !self.quiet {
-            say_one(line);
+            write_line(line);
         }
     }
 
     /// Says that something is odd, but was handled.
     pub fn warning(&self, line: impl Display) {
         let level = if self.reader == Reader::Journal { "<4>" } else { "" };
-        say_one(format_args!("{level}vaultix: {line}"));
+        write_line(format_args!("{level}vaultix: {line}"));
     }
 
     /// Passes on what a plugin says.
     pub fn message(&self, text: &str) {
         let level = if self.reader == Reader::Journal { "<5>" } else { "" };
-        say(format_args!("{level}{}", printable(text)));
+        write_lines(format_args!("{level}{}", printable(text)));
     }
 
     /// Says what failed: a line for each fact on a terminal, all on one line elsewhere.
     pub fn error(&self, error: &Error) {
         match self.reader {
-            Reader::Colour => say(format_args!("\x1b[1;31mvaultix:\x1b[0m {error}")),
-            Reader::Plain => say(format_args!("vaultix: {error}")),
-            Reader::Journal => say(format_args!("<3>vaultix: {error:#}")),
-            Reader::Program => say(format_args!("vaultix: {error:#}")),
+            Reader::Colour => write_lines(format_args!("\x1b[1;31mvaultix:\x1b[0m {error}")),
+            Reader::Plain => write_lines(format_args!("vaultix: {error}")),
+            Reader::Journal => write_lines(format_args!("<3>vaultix: {error:#}")),
+            Reader::Program => write_lines(format_args!("vaultix: {error:#}")),
         }
     }
 
@@ -103,10 +103,10 @@ impl Report {
     pub fn finish(&self, failures: &[Error], line: &str) -> Exit {
         self.errors(failures);
         match failures.len() {
-            0 => count(line),
-            failed => count(format_args!("{line}, {failed} failed")),
+            0 => summary(line),
+            failed => summary(format_args!("{line}, {failed} failed")),
         }
-        error::exit(failures)
+        error::common_exit(failures)
     }
 
     /// Starts to count up to `total`; shown on a terminal only.
@@ -126,7 +126,7 @@ impl Report {
 static SINCE: OnceLock<Instant> = OnceLock::new();
 
 /// Has [`detail`] say what it is told, from now on.
-pub fn tell_details() {
+pub fn enable_details() {
     SINCE.get_or_init(Instant::now);
 }
 
@@ -137,13 +137,13 @@ pub fn tell_details() {
 /// Names only: never a text, a key or an answer.
 pub fn detail(line: impl Display) {
     if let Some(since) = SINCE.get() {
-        say_one(format_args!("{:8.3}  {line}", since.elapsed().as_secs_f64()));
+        write_line(format_args!("{:8.3}  {line}", since.elapsed().as_secs_f64()));
     }
 }
 
 /// Says what all of it comes to, however quiet the user wants it.
-pub fn count(line: impl Display) {
-    say_one(line);
+pub fn summary(line: impl Display) {
+    write_line(line);
 }
 
 /// Writes an answer to standard output. That nobody reads on is no failure.
@@ -181,12 +181,12 @@ pub fn printable(text: &str) -> String {
 }
 
 /// Writes one line to standard error, whatever is in it.
-fn say_one(line: impl Display) {
-    say(format_args!("{}", escape::message(&line.to_string())));
+fn write_line(line: impl Display) {
+    write_lines(format_args!("{}", escape::message(&line.to_string())));
 }
 
 /// Writes lines to standard error.
-fn say(line: std::fmt::Arguments) {
+fn write_lines(line: std::fmt::Arguments) {
     let mut text = String::new();
     let _ = writeln!(text, "{line}"); // Writing to a String cannot fail.
     // In one piece, so that lines of other programs do not get in between. If nobody reads them, there is
@@ -250,7 +250,7 @@ impl Drop for Progress {
 }
 
 /// Returns `path` relative to the working directory, if it is below it.
-pub fn shown(path: &Path) -> PathBuf {
+pub fn relative(path: &Path) -> PathBuf {
     let here = env::current_dir().ok();
     here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// A file of the cache that some host needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Want {
+pub struct Wanted {
     /// The secret as the user sees it.
     pub source: PathBuf,
     /// The secret's id on this host.
@@ -48,29 +48,33 @@ pub struct Target {
 
 /// Compares what is wanted with what is there.
 ///
-/// An empty file counts as absent: no age file is empty. Only in directories of `settled` hosts anything is
+/// An empty file counts as absent: no age file is empty. Only in directories of `complete` hosts anything is
 /// stale: of the others it is not known what they need, because of a fault in their profile, a secret that
 /// could not be read, or because only some secrets were asked for.
 #[must_use]
-pub fn plan(wanted: &BTreeMap<Entry, Want>, present: &Listing, settled: &BTreeSet<String>) -> Plan {
+pub fn plan(
+    wanted: &BTreeMap<Entry, Wanted>,
+    present: &Listing,
+    complete: &BTreeSet<String>,
+) -> Plan {
     let mut plan = Plan::default();
-    for (entry, want) in wanted {
+    for (entry, file) in wanted {
         let size = present.get(&entry.host).and_then(|files| files.get(&entry.name));
         if size.is_some_and(|size| *size > 0) {
             plan.up_to_date += 1;
         } else {
             plan.encrypt
-                .entry(want.source.clone())
+                .entry(file.source.clone())
                 .or_default()
-                .push(Target { entry: entry.clone(), secret: want.secret.clone() });
+                .push(Target { entry: entry.clone(), secret: file.secret.clone() });
         }
     }
     for (host, files) in present {
         for name in files.keys() {
             let entry = Entry { host: host.clone(), name: name.clone() };
-            if !is_ours(name) {
+            if !is_cache_name(name) {
                 plan.foreign.push(entry);
-            } else if settled.contains(host) && !wanted.contains_key(&entry) {
+            } else if complete.contains(host) && !wanted.contains_key(&entry) {
                 plan.stale.push(entry);
             }
         }
@@ -80,7 +84,7 @@ pub fn plan(wanted: &BTreeMap<Entry, Want>, present: &Listing, settled: &BTreeSe
 
 /// Returns whether `name` is one that the cache gives.
 #[must_use]
-pub fn is_ours(name: &str) -> bool {
+pub fn is_cache_name(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
@@ -99,9 +103,9 @@ mod tests {
     }
 
     /// The one file that `web` needs.
-    fn wanted() -> BTreeMap<Entry, Want> {
-        let want = Want { source: "wifi.age".into(), secret: "wifi".to_owned() };
-        BTreeMap::from([(entry(name('a')), want)])
+    fn wanted() -> BTreeMap<Entry, Wanted> {
+        let file = Wanted { source: "wifi.age".into(), secret: "wifi".to_owned() };
+        BTreeMap::from([(entry(name('a')), file)])
     }
 
     /// A listing of `web`.
@@ -110,7 +114,7 @@ mod tests {
     }
 
     /// Hosts of which all is known.
-    fn settled() -> BTreeSet<String> {
+    fn complete() -> BTreeSet<String> {
         BTreeSet::from(["web".to_owned()])
     }
 
@@ -119,21 +123,21 @@ mod tests {
         let mut wanted = wanted();
         let other = Entry { host: "db".to_owned(), name: name('b') };
         wanted.insert(other, wanted.values().next().unwrap().clone());
-        let plan = plan(&wanted, &Listing::new(), &settled());
+        let plan = plan(&wanted, &Listing::new(), &complete());
         assert_eq!(plan.encrypt.len(), 1);
         assert_eq!(plan.encrypt.values().next().unwrap().len(), 2);
     }
 
     #[test]
     fn an_empty_file_is_as_good_as_none() {
-        let plan = plan(&wanted(), &present(&[(name('a'), 0)]), &settled());
+        let plan = plan(&wanted(), &present(&[(name('a'), 0)]), &complete());
         assert_eq!((plan.encrypt.len(), plan.up_to_date), (1, 0));
         assert!(plan.stale.is_empty());
     }
 
     #[test]
     fn what_is_there_stays() {
-        let plan = plan(&wanted(), &present(&[(name('a'), 1)]), &settled());
+        let plan = plan(&wanted(), &present(&[(name('a'), 1)]), &complete());
         assert_eq!(plan, Plan { up_to_date: 1, ..Plan::default() });
     }
 
@@ -141,14 +145,14 @@ mod tests {
     fn what_nobody_needs_goes_unless_the_host_is_not_fully_known() {
         let present = present(&[(name('a'), 1), (name('b'), 1)]);
         let wanted = wanted();
-        assert_eq!(plan(&wanted, &present, &settled()).stale, [entry(name('b'))]);
+        assert_eq!(plan(&wanted, &present, &complete()).stale, [entry(name('b'))]);
         assert!(plan(&wanted, &present, &BTreeSet::new()).stale.is_empty());
     }
 
     #[test]
     fn what_is_not_ours_is_named_and_stays() {
         for odd in ["README".to_owned(), name('A'), name('a') + ".age", "a".repeat(63)] {
-            let plan = plan(&BTreeMap::new(), &present(&[(odd.clone(), 1)]), &settled());
+            let plan = plan(&BTreeMap::new(), &present(&[(odd.clone(), 1)]), &complete());
             assert_eq!(plan.foreign, [entry(odd)]);
             assert!(plan.stale.is_empty());
         }

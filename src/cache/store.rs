@@ -18,13 +18,13 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape;
 
-use crate::cache::plan::{Entry, Listing, Plan, is_ours};
+use crate::cache::plan::{Entry, Listing, Plan, is_cache_name};
 use crate::error::{Error, Exit, Result};
 use crate::report;
 use crate::system::fence;
 
 /// What stands before the name of a file that is not whole yet.
-const BESIDE: &str = ".new-";
+const TEMPORARY_PREFIX: &str = ".new-";
 
 /// What every file of the cache begins with: <https://age-encryption.org/v1>, "Header".
 const FIRST_LINE: &[u8] = b"age-encryption.org/v1\n";
@@ -65,7 +65,7 @@ pub fn name(digest: &str, recipient: &str) -> String {
 ///
 /// Names the directory that cannot be read.
 pub fn list<'a>(root: &Path, hosts: impl Iterator<Item = &'a str>) -> Result<Listing> {
-    let cache = look_into(root)?;
+    let cache = open_existing(root)?;
     hosts
         .map(|host| {
             let cache = cache.as_ref().map(|cache| list_host(cache.as_fd(), root, host));
@@ -74,7 +74,8 @@ pub fn list<'a>(root: &Path, hosts: impl Iterator<Item = &'a str>) -> Result<Lis
             };
             // One that cannot be read is not swept either, and that is said then.
             files.retain(|(name, _)| {
-                !is_leftover(name) || begins(&directory, name, Begins::Perhaps).is_ok_and(|is| !is)
+                !is_leftover(name)
+                    || has_first_line(&directory, name, FirstLine::Partial).is_ok_and(|is| !is)
             });
             Ok((host.to_owned(), files.into_iter().collect()))
         })
@@ -82,16 +83,16 @@ pub fn list<'a>(root: &Path, hosts: impl Iterator<Item = &'a str>) -> Result<Lis
 }
 
 /// Opens the cache `root`, `None` where it does not exist.
-fn look_into(root: &Path) -> Result<Option<OwnedFd>> {
-    match fence::look_into(root) {
+fn open_existing(root: &Path) -> Result<Option<OwnedFd>> {
+    match fence::open_directory(root) {
         Ok(cache) => Ok(Some(cache)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(unusable("list", root, &error)),
+        Err(error) => Err(cannot_use("list", root, &error)),
     }
 }
 
 /// Returns the error of a cache that one cannot `verb`.
-fn unusable(verb: &str, root: &Path, error: &io::Error) -> Error {
+fn cannot_use(verb: &str, root: &Path, error: &io::Error) -> Error {
     let error = fence::explain(
         Exit::CantCreate,
         format!("cannot {verb} the cache {}", root.display()),
@@ -109,19 +110,19 @@ fn unusable(verb: &str, root: &Path, error: &io::Error) -> Error {
 /// # Errors
 ///
 /// As [`list`].
-pub fn spare(root: &Path, plan: &mut Plan) -> Result<Vec<Error>> {
-    let mut faults = Vec::new();
+pub fn keep_foreign(root: &Path, plan: &mut Plan) -> Result<Vec<Error>> {
+    let mut failures = Vec::new();
     if plan.stale.is_empty() {
-        return Ok(faults);
+        return Ok(failures);
     }
-    let Some(cache) = look_into(root)? else { return Ok(faults) };
+    let Some(cache) = open_existing(root)? else { return Ok(failures) };
     let (mut hosts, stale) = (BTreeMap::new(), std::mem::take(&mut plan.stale));
     for entry in stale {
         let host = hosts
             .entry(entry.host.clone())
             .or_insert_with(|| open_host(cache.as_fd(), &entry.host).map_err(io::Error::from));
         let is_age = match host {
-            Ok(host) => begins(host, &entry.name, Begins::Whole),
+            Ok(host) => has_first_line(host, &entry.name, FirstLine::Whole),
             Err(error) => Err(io::Error::from(error.kind())),
         };
         match is_age {
@@ -130,24 +131,24 @@ pub fn spare(root: &Path, plan: &mut Plan) -> Result<Vec<Error>> {
             Err(error) => {
                 let path = root.join(&entry.host).join(&entry.name);
                 let what = format!("cannot tell whether {} is of the cache", path.display());
-                faults.push(Error::new(Exit::CantCreate, what).because(error));
+                failures.push(Error::new(Exit::CantCreate, what).because(error));
             }
         }
     }
-    Ok(faults)
+    Ok(failures)
 }
 
 /// How much of the first line has to be there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Begins {
+enum FirstLine {
     /// All of it.
     Whole,
     /// As much as the file has.
-    Perhaps,
+    Partial,
 }
 
 /// Returns whether `name` in `directory` is a file that begins as age files do.
-fn begins(directory: &OwnedFd, name: &str, how: Begins) -> io::Result<bool> {
+fn has_first_line(directory: &OwnedFd, name: &str, how: FirstLine) -> io::Result<bool> {
     let file = match openat(directory, name, FILE, Mode::empty()) {
         // A link, or the socket of some program.
         Err(Errno::LOOP | Errno::NXIO) => return Ok(false),
@@ -159,8 +160,8 @@ fn begins(directory: &OwnedFd, name: &str, how: Begins) -> io::Result<bool> {
     let mut start = Vec::with_capacity(FIRST_LINE.len());
     file.take(FIRST_LINE.len() as u64).read_to_end(&mut start)?;
     Ok(match how {
-        Begins::Whole => start == FIRST_LINE,
-        Begins::Perhaps => FIRST_LINE.starts_with(&start),
+        FirstLine::Whole => start == FIRST_LINE,
+        FirstLine::Partial => FIRST_LINE.starts_with(&start),
     })
 }
 
@@ -213,7 +214,7 @@ fn files(directory: &OwnedFd) -> io::Result<Files> {
 
 /// Returns whether `name` is that of a file which a killed run did not finish.
 fn is_leftover(name: &str) -> bool {
-    name.strip_prefix(BESIDE).is_some_and(is_ours)
+    name.strip_prefix(TEMPORARY_PREFIX).is_some_and(is_cache_name)
 }
 
 /// A cache that is being changed, by nobody else at the same time.
@@ -233,7 +234,8 @@ impl Cache {
     ///
     /// When it cannot be made, or another run is at work in it.
     pub fn open(root: &Path) -> Result<Self> {
-        let directory = fence::work_in(root).map_err(|error| unusable("write", root, &error))?;
+        let directory =
+            fence::make_directory(root).map_err(|error| cannot_use("write", root, &error))?;
         let what =
             || Error::new(Exit::CantCreate, format!("cannot write the cache {}", root.display()));
         match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
@@ -269,7 +271,7 @@ impl Cache {
         let names = listed.into_iter().flat_map(|(_, files)| files).map(|(name, _)| name);
         for name in names.filter(|name| is_leftover(name)) {
             let entry = Entry { host: host.to_owned(), name };
-            swept.extend(self.remove_if(&entry, Begins::Perhaps)?);
+            swept.extend(self.remove_if(&entry, FirstLine::Partial)?);
         }
         Ok(swept)
     }
@@ -281,16 +283,16 @@ impl Cache {
     /// Names the file. Nothing is left of it.
     pub fn stage(&self, entry: &Entry, ciphertext: &[u8]) -> Result<Staged> {
         let path = self.path(entry);
-        let beside = OsString::from(format!("{BESIDE}{}", entry.name));
-        let shown = path.with_file_name(&beside);
+        let temporary_name = OsString::from(format!("{TEMPORARY_PREFIX}{}", entry.name));
+        let shown = path.with_file_name(&temporary_name);
         let write = || {
             let directory = self.host(&entry.host)?;
             // A new file: what stands there already may be a link.
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-            let file = openat(&directory, &beside, flags, Mode::from_raw_mode(0o666))?;
+            let file = openat(&directory, &temporary_name, flags, Mode::from_raw_mode(0o666))?;
             // From here on, what is there is ours to remove.
             let name = OsString::from(&entry.name);
-            let staged = Staged { directory, beside, name, path: path.clone() };
+            let staged = Staged { directory, temporary_name, name, path: path.clone() };
             File::from(file).write_all(ciphertext)?;
             Ok(staged)
         };
@@ -309,7 +311,7 @@ impl Cache {
         let each = staged.len() <= SYNC_EACH;
         if each {
             for file in &staged {
-                openat(&file.directory, &file.beside, FILE, Mode::empty())
+                openat(&file.directory, &file.temporary_name, FILE, Mode::empty())
                     .and_then(rustix::fs::fsync)
                     .map_err(what)?;
             }
@@ -319,7 +321,7 @@ impl Cache {
         let mut directories: Vec<Arc<OwnedFd>> =
             staged.iter().map(|file| file.directory.clone()).collect();
         let count = staged.len();
-        let outcomes = staged.into_iter().map(Staged::settle).collect();
+        let outcomes = staged.into_iter().map(Staged::persist).collect();
         if each {
             directories.dedup_by(|one, other| Arc::ptr_eq(one, other));
             let directories = directories.iter().map(|directory| directory.as_fd());
@@ -339,7 +341,7 @@ impl Cache {
     ///
     /// Names the file; also where it is no age file.
     pub fn remove(&self, entry: &Entry) -> Result<()> {
-        match self.remove_if(entry, Begins::Whole)? {
+        match self.remove_if(entry, FirstLine::Whole)? {
             Some(_) => Ok(()),
             None => Err(cannot_remove(&self.path(entry)).because("it is no age file any more")),
         }
@@ -349,11 +351,11 @@ impl Cache {
     ///
     /// Between the look and the removal, only who may write to this directory could put another file there; they could
     /// as well remove it themselves.
-    fn remove_if(&self, entry: &Entry, how: Begins) -> Result<Option<PathBuf>> {
+    fn remove_if(&self, entry: &Entry, how: FirstLine) -> Result<Option<PathBuf>> {
         let path = self.path(entry);
         let failed = |error: io::Error| cannot_remove(&path).because(error);
         let directory = self.host(&entry.host).map_err(failed)?;
-        if !begins(&directory, &entry.name, how).map_err(failed)? {
+        if !has_first_line(&directory, &entry.name, how).map_err(failed)? {
             return Ok(None);
         }
         report::detail(format_args!("removing {}", path.display()));
@@ -383,7 +385,7 @@ pub struct Staged {
     /// Where it is.
     directory: Arc<OwnedFd>,
     /// What it is called there.
-    beside: OsString,
+    temporary_name: OsString,
     /// What it will be called.
     name: OsString,
     /// Where it will be, as the user knows it.
@@ -392,15 +394,15 @@ pub struct Staged {
 
 impl Staged {
     /// Gives the file its name.
-    fn settle(self) -> Result<()> {
-        renameat(&self.directory, &self.beside, &self.directory, &self.name)
+    fn persist(self) -> Result<()> {
+        renameat(&self.directory, &self.temporary_name, &self.directory, &self.name)
             .map_err(|error| cannot_write(&self.path, error.into()))
     }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        let _ = unlinkat(&self.directory, &self.beside, AtFlags::empty()); // Not there once it has its name.
+        let _ = unlinkat(&self.directory, &self.temporary_name, AtFlags::empty()); // Not there once it has its name.
     }
 }
 

@@ -11,14 +11,14 @@ use vaultix_generator::{escape, private};
 use vaultix_units::decrypt;
 use vaultix_units::stanza::{self, Recipient};
 
-use crate::cache::need::{Need, Survey};
+use crate::cache::desired::{Comparison, Desired};
 use crate::cache::plan::{Entry, Plan};
 use crate::cli::{Check, Cli};
 use crate::error::{self, Error, Exit, Result};
 use crate::files::source;
-use crate::flake::workspace::Desk;
-use crate::report::{self, Report, Volume};
-use sources::Wanted;
+use crate::flake::workspace::Workspace;
+use crate::report::{self, Report, Verbosity};
+use sources::ExpectedRecipients;
 
 /// What brings copies up to date.
 const RENC: &str = "vaultix renc";
@@ -26,7 +26,7 @@ const RENC: &str = "vaultix renc";
 /// Something that `check` found.
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 struct Finding {
-    /// `missing`, `unfit`, `stale`, `foreign`, `secret` or `fault`.
+    /// `missing`, `unfit`, `stale`, `foreign`, `secret` or `failure`.
     kind: &'static str,
     /// The host, if it is about one.
     host: Option<String>,
@@ -68,14 +68,15 @@ struct Answer<'a> {
 ///
 /// When it cannot be told. What is wrong is said, and counts in the outcome.
 pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
-    let report = Report::new(Volume::Normal);
-    let desk = Desk::open(&cli.profiles, &[], args.cache.as_ref())?;
-    let Survey { need, plan, faults } = Survey::of(&desk.profiles, &[], &desk.cache)?;
+    let report = Report::new(Verbosity::Normal);
+    let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
+    let Comparison { desired, plan, failures } =
+        Comparison::new(&workspace.profiles, &[], &workspace.cache)?;
 
-    let mut findings = of_plan(&desk.cache, &plan);
-    findings.extend(unfit(&desk.cache, &need, &plan, &desk.profiles));
-    findings.extend(of_sources(&need, &Wanted::of(&desk)));
-    findings.extend(faults.errors.iter().map(|error| Finding {
+    let mut findings = plan_findings(&workspace.cache, &plan);
+    findings.extend(unfit_findings(&workspace.cache, &desired, &plan, &workspace.profiles));
+    findings.extend(source_findings(&desired, &ExpectedRecipients::from_workspace(&workspace)));
+    findings.extend(failures.errors.iter().map(|error| Finding {
         kind: "fault",
         host: None,
         secret: None,
@@ -93,11 +94,11 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
         report::answer(text.as_bytes())?;
     } else {
         let errors = findings.iter().filter(|finding| finding.kind != "fault").map(as_error);
-        report.errors(&errors.chain(faults.errors.iter().cloned()).collect::<Vec<_>>());
-        report::count(format_args!("{up_to_date} up to date, {} to mend", findings.len()));
+        report.errors(&errors.chain(failures.errors.iter().cloned()).collect::<Vec<_>>());
+        report::summary(format_args!("{up_to_date} up to date, {} to mend", findings.len()));
     }
     let exits = findings.iter().filter(|one| one.kind != "fault").map(as_error);
-    Ok(error::exit(&exits.chain(faults.errors.iter().cloned()).collect::<Vec<_>>()))
+    Ok(error::common_exit(&exits.chain(failures.errors.iter().cloned()).collect::<Vec<_>>()))
 }
 
 /// Says a finding as an error.
@@ -115,9 +116,9 @@ fn as_error(finding: &Finding) -> Error {
 }
 
 /// Returns what is wrong with the secrets themselves.
-fn of_sources(need: &Need, wanted: &Wanted) -> Vec<Finding> {
-    let problems = need.digests.keys().filter_map(|file| {
-        let (problem, fix) = wanted.problem(file)?;
+fn source_findings(desired: &Desired, expected: &ExpectedRecipients) -> Vec<Finding> {
+    let problems = desired.digests.keys().filter_map(|file| {
+        let (problem, fix) = expected.problem(file)?;
         let file = Some(file.display().to_string());
         Some(Finding { kind: "secret", host: None, secret: None, file, problem, fix: Some(fix) })
     });
@@ -125,7 +126,7 @@ fn of_sources(need: &Need, wanted: &Wanted) -> Vec<Finding> {
 }
 
 /// Returns what a plan would change.
-fn of_plan(root: &Path, plan: &Plan) -> Vec<Finding> {
+fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
     let missing = plan.encrypt.iter().flat_map(|(source, targets)| {
         targets.iter().map(move |target| Finding {
             kind: "missing",
@@ -166,7 +167,12 @@ fn path(root: &Path, entry: &Entry) -> String {
 /// Returns files that are there, but that their host cannot open.
 ///
 /// An ssh stanza names its key; of others only the kind can be told.
-fn unfit(root: &Path, need: &Need, plan: &Plan, profiles: &[Profile]) -> Vec<Finding> {
+fn unfit_findings(
+    root: &Path,
+    desired: &Desired,
+    plan: &Plan,
+    profiles: &[Profile],
+) -> Vec<Finding> {
     let keys: BTreeMap<&str, &str> = profiles
         .iter()
         .map(|profile| &profile.settings)
@@ -174,19 +180,19 @@ fn unfit(root: &Path, need: &Need, plan: &Plan, profiles: &[Profile]) -> Vec<Fin
         .collect();
     let missing: BTreeSet<&Entry> =
         plan.encrypt.values().flatten().map(|target| &target.entry).collect();
-    let there = need.wanted.iter().filter(|(entry, _)| !missing.contains(entry));
+    let there = desired.wanted.iter().filter(|(entry, _)| !missing.contains(entry));
     there
-        .filter_map(|(entry, want)| {
+        .filter_map(|(entry, wanted)| {
             let file = path(root, entry);
             let key = keys.get(entry.host.as_str())?;
             let problem = problem(Path::new(&file), key)?;
             Some(Finding {
                 kind: "unfit",
                 host: Some(entry.host.clone()),
-                secret: Some(want.secret.clone()),
+                secret: Some(wanted.secret.clone()),
                 problem: format!(
                     "host {} cannot open {file}, its copy of secret \"{}\": {problem}",
-                    entry.host, want.secret
+                    entry.host, wanted.secret
                 ),
                 fix: Some(format!("rm {} && {RENC}", escape::shell_path(&file))),
                 file: Some(file),

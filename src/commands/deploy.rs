@@ -8,7 +8,7 @@ use vaultix_units::switch::{Jobs, Phase, switch};
 use crate::cli::{Cli, Deploy};
 use crate::error::{self, Error, Exit, Result};
 use crate::flake::profiles;
-use crate::report::{self, Report, Volume};
+use crate::report::{self, Report, Verbosity};
 
 /// Does what the units would do.
 ///
@@ -20,7 +20,7 @@ pub fn run(args: &Deploy, cli: &Cli) -> Result<Exit> {
         return Err(Error::new(Exit::Usage, "cannot deploy without exactly one profile")
             .fix("vaultix -p /etc/vaultix/profile.json deploy"));
     };
-    let report = Report::new(Volume::Normal);
+    let report = Report::new(Verbosity::Normal);
     let profile = profiles::read(path, Side::Host)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022)); // Whatever the user's is.
     mounts::mount(&profile.settings)
@@ -43,8 +43,8 @@ pub fn run(args: &Deploy, cli: &Cli) -> Result<Exit> {
         failures.extend(failed.map(|(item, failure)| as_error(format!("cannot {item}"), failure)));
     }
     report.errors(&failures);
-    report::count(format_args!("{made} placed, {kept} up to date, {removed} removed"));
-    Ok(error::exit(&failures))
+    report::summary(format_args!("{made} placed, {kept} up to date, {removed} removed"));
+    Ok(error::common_exit(&failures))
 }
 
 /// Says a failure of the boot side in our words.

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use crate::cli::{Cli, Edit};
 use crate::error::{Error, Exit, Result};
-use crate::files::replace::Target;
+use crate::files::replace::Replacement;
 use crate::files::secret::Secret;
 use crate::flake::workspace;
 use crate::keys::master::Master;
-use crate::report::{self, Report, Volume};
+use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
 use input::Input;
@@ -25,11 +25,11 @@ use save::{Recipients, Save};
 ///
 /// When it cannot be read, changed or written. The file is then as it was.
 pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
-    let report = Report::new(Volume::Normal);
-    let input = Input::of(args)?;
-    let (identities, mut extra) = workspace::of_file(&args.identities, &report)?;
+    let report = Report::new(Verbosity::Normal);
+    let input = Input::choose(args)?;
+    let (identities, mut extra) = workspace::keys_for_file(&args.identities, &report)?;
     extra.extend_from_slice(&args.recipients);
-    let extra = workspace::extra(&extra)?;
+    let extra = workspace::parse_recipients(&extra)?;
     let file = match &args.file {
         Some(path) => Ok(path.clone()),
         None => Err(List::read(&cli.profiles, &report)?),
@@ -47,29 +47,31 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     };
     let recipients = master.recipients(extra, &prompt)?;
     let count = recipients.len();
-    let recipients = Recipients::of(recipients, path, &prompt)?;
+    let recipients = Recipients::new(recipients, path, &prompt)?;
     let old = match (old, &before) {
         // Only to see what is unchanged: nobody shall type a PIN for that.
-        (None, Some(before)) if !identities.is_empty() => before.open_unasked(path, &master)?,
+        (None, Some(before)) if !identities.is_empty() => {
+            before.open_without_prompt(path, &master)?
+        }
         (old, _) => old,
     };
     // Made before the editor starts: what the user then types must not be lost because there is no place.
-    let mut target = Target::new(path)?;
+    let mut replacement = Replacement::new(path)?;
     let mut new = input.read(old.as_ref(), path, &report, &interrupt)?;
     // Who names a recipient wants it to be one, whatever the text is.
-    let same = old.is_some_and(|old| old.expose() == new.expose());
-    if same && args.recipients.is_empty() {
-        report::count(format_args!("{}: unchanged", path.display()));
+    let is_unchanged = old.is_some_and(|old| old.expose() == new.expose());
+    if is_unchanged && args.recipients.is_empty() {
+        report::summary(format_args!("{}: unchanged", path.display()));
         return Ok(Exit::Done);
     }
 
-    let way = Save { path, before: before.as_ref(), recipients, input: &input, prompt: &prompt };
-    while let Err(unsaved) = way.save(&new, target) {
-        way.ask(unsaved, &new, &report)?;
-        target = Target::new(path)?;
+    let save = Save { path, before: before.as_ref(), recipients, input: &input, prompt: &prompt };
+    while let Err(unsaved) = save.save(&new, replacement) {
+        save.offer_another_edit(unsaved, &new, &report)?;
+        replacement = Replacement::new(path)?;
         new = input.read(Some(&new), path, &report, &interrupt)?;
     }
-    tell(&report, path, &input, before.as_ref(), count);
+    report_saved(&report, path, &input, before.as_ref(), count);
     Ok(Exit::Done)
 }
 
@@ -79,12 +81,18 @@ fn cannot_encrypt(exit: Exit, path: &Path) -> Error {
 }
 
 /// Says what was done: `path` has its text from `input`, and is encrypted to `count` recipients.
-fn tell(report: &Report, path: &Path, input: &Input, before: Option<&Secret>, count: usize) {
+fn report_saved(
+    report: &Report,
+    path: &Path,
+    input: &Input,
+    before: Option<&Secret>,
+    count: usize,
+) {
     let to = if count == 1 { "1 recipient".to_owned() } else { format!("{count} recipients") };
     let done = if before.is_some() { "changed" } else { "made" };
     // Who did not mean to pass anything there, shall see it.
     let from = if *input == Input::Stdin { " from standard input" } else { "" };
-    report::count(format_args!("{}: {done}{from}, encrypted to {to}", path.display()));
+    report::summary(format_args!("{}: {done}{from}, encrypted to {to}", path.display()));
     let lost = before.map_or(0, |before| before.recipients.saturating_sub(count));
     if lost > 0 {
         report.warning(format_args!(

@@ -1,10 +1,10 @@
 //! VERB profiles → secrets that have a generator and do not exist yet.
 
-mod bench;
 mod command;
 mod make;
 mod plan;
 mod public;
+mod run;
 mod ssh;
 
 use std::collections::BTreeMap;
@@ -17,15 +17,15 @@ use crate::cli::{Cli, Generate};
 use crate::error::{Error, Exit, Result};
 use crate::files::secret;
 use crate::flake::git;
-use crate::flake::workspace::{self, Desk};
+use crate::flake::workspace::{self, Workspace};
 use crate::keys::master::Master;
 use crate::keys::recipient;
-use crate::report::{self, Report, Volume};
+use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
-use bench::{Bench, Done};
-use command::Surroundings;
+use command::RunContext;
 use plan::{Plan, cannot_generate, plan};
+use run::{Outcome, Run};
 
 /// Makes what is missing. Replaces nothing.
 ///
@@ -33,26 +33,27 @@ use plan::{Plan, cannot_generate, plan};
 ///
 /// When nothing at all can be made. What fails for one secret is said, and counts in the outcome.
 pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
-    let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
-    let desk = Desk::open(&cli.profiles, &args.identities, None)?;
-    ensure_known(&args.secrets, &desk.profiles)?;
-    let mut plan = plan(&desk.profiles, &args.secrets, &|path| path.symlink_metadata().is_ok())?;
-    let mut faults = std::mem::take(&mut plan.faults);
+    let report = Report::new(if args.quiet { Verbosity::Quiet } else { Verbosity::Normal });
+    let workspace = Workspace::open(&cli.profiles, &args.identities, None)?;
+    ensure_known(&args.secrets, &workspace.profiles)?;
+    let mut plan =
+        plan(&workspace.profiles, &args.secrets, &|path| path.symlink_metadata().is_ok())?;
+    let mut failures = std::mem::take(&mut plan.failures);
     if args.dry_run {
         show(&plan)?;
         let line = format!("{} to generate, {} there already", plan.make.len(), plan.there);
-        return Ok(report.finish(&faults, &line));
+        return Ok(report.finish(&failures, &line));
     }
-    let mut done = Done::default();
+    let mut done = Outcome::default();
     if !plan.make.is_empty() || !plan.publish.is_empty() {
-        let outcome = work(args, &desk, &plan, &report, &mut done);
-        faults.extend(outcome.err());
-        faults.append(&mut done.faults);
-        faults.extend(git::track_all(&done.files, &report));
+        let outcome = work(args, &workspace, &plan, &report, &mut done);
+        failures.extend(outcome.err());
+        failures.append(&mut done.failures);
+        failures.extend(git::track_all(&done.files, &report));
     }
     let renc = if done.count > 0 { "; now run: vaultix renc" } else { "" };
     let line = format!("{} generated, {} there already{renc}", done.count, plan.there);
-    Ok(report.finish(&faults, &line))
+    Ok(report.finish(&failures, &line))
 }
 
 /// Checks that all of `ids` are secrets with a generator.
@@ -77,17 +78,17 @@ fn show(plan: &Plan) -> Result<()> {
     let made = plan.make.iter().map(|recipe| {
         let ids: Vec<&str> = recipe.inputs.iter().map(|input| input.id.as_str()).collect();
         let from = if ids.is_empty() { String::new() } else { format!(" from {}", ids.join(", ")) };
-        format!("{}: generate, {}{from}", recipe.path.display(), kind(&recipe.generator))
+        format!("{}: generate, {}{from}", recipe.path.display(), describe(&recipe.generator))
     });
     let published = plan.publish.iter().map(|recipe| {
-        let half = public::path(&recipe.path);
-        format!("{}: write, public half of {}", half.display(), recipe.path.display())
+        let public_key = public::path(&recipe.path);
+        format!("{}: write, public half of {}", public_key.display(), recipe.path.display())
     });
     report::answer_lines(made.chain(published))
 }
 
 /// Says what makes a secret; of a command, all of it, since it is about to run here, word for word as a shell takes it.
-fn kind(generator: &Generator) -> String {
+fn describe(generator: &Generator) -> String {
     match generator {
         Generator::Command { argv, .. } => {
             let words: Vec<String> = argv.iter().map(escape::shell).collect();
@@ -98,39 +99,46 @@ fn kind(generator: &Generator) -> String {
 }
 
 /// Makes what `plan` says. What fails for one secret goes to `done`, the rest goes on.
-fn work(args: &Generate, desk: &Desk, plan: &Plan, report: &Report, done: &mut Done) -> Result<()> {
+fn work(
+    args: &Generate,
+    workspace: &Workspace,
+    plan: &Plan,
+    report: &Report,
+    done: &mut Outcome,
+) -> Result<()> {
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, report);
-    let mut master = Master::read(&desk.identities, &interrupt)?;
+    let mut master = Master::read(&workspace.identities, &interrupt)?;
     let mut known = BTreeMap::new();
     for (path, outcome) in secret::open_all(&plan.sources(), &mut master, &prompt)? {
         match outcome {
             Ok(plaintext) => drop(known.insert(path, plaintext)),
-            Err(error) => done.faults.push(error),
+            Err(error) => done.failures.push(error),
         }
     }
     let recipients = if plan.make.is_empty() {
         Vec::new()
     } else {
-        recipients(args, desk, &mut master, &prompt)?
+        recipients(args, workspace, &mut master, &prompt)?
     };
     let inputs = plan.make.iter().flat_map(|recipe| &recipe.inputs).map(|input| &*input.path);
-    let surroundings = Surroundings { root: &desk.root, interrupt: &interrupt };
-    Bench { surroundings, recipients, inputs: inputs.collect(), known, report }.work(plan, done)
+    let context = RunContext { root: &workspace.root, interrupt: &interrupt };
+    Run { context, recipients, inputs: inputs.collect(), known, report }.work(plan, done)
 }
 
 /// Returns whom new secrets are encrypted to: the same as `edit` would.
 fn recipients<'a>(
     args: &Generate,
-    desk: &Desk,
+    workspace: &Workspace,
     master: &mut Master,
     prompt: &'a Prompt,
 ) -> Result<Vec<Box<dyn Recipient + 'a>>> {
-    let extra = workspace::extra(&[&desk.recipients[..], &args.recipients[..]].concat())?;
+    let extra =
+        workspace::parse_recipients(&[&workspace.recipients[..], &args.recipients[..]].concat())?;
     let recipients = master.recipients(extra, prompt)?;
     if recipients.is_empty() {
         return Err(Error::new(Exit::Usage, "cannot encrypt to nobody")
             .fix("pass --identity FILE, or set vaultix.identity in the flake"));
     }
-    Ok(recipient::gather(recipients, prompt))
+    Ok(recipient::group_by_plugin(recipients, prompt))
 }

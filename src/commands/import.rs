@@ -1,11 +1,11 @@
 //! VERB secrets of an older scheme → secret files, and Nix that declares them.
 
 mod agenix;
+mod destination;
 mod keys;
+mod legacy;
 mod name;
-mod old;
 mod pass;
-mod place;
 mod plan;
 mod scheme;
 mod snippet;
@@ -19,17 +19,17 @@ use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::Import;
 use crate::error::{Error, Exit, Result};
-use crate::files::replace::Target;
+use crate::files::replace::Replacement;
 use crate::files::secret;
 use crate::flake::{git, workspace};
 use crate::keys::master::Session;
 use crate::keys::recipient;
-use crate::report::{self, Report, Volume};
+use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
+use destination::Destination;
 use keys::Keys;
-use old::Old;
-use place::Place;
+use legacy::LegacyFile;
 use plan::Plan;
 use snippet::{Fields, snippet};
 
@@ -39,25 +39,28 @@ use snippet::{Fields, snippet};
 ///
 /// When nothing at all can be done. What fails for one file or secret is said, and counts in the outcome.
 pub fn run(args: &Import) -> Result<Exit> {
-    let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
+    let report = Report::new(if args.quiet { Verbosity::Quiet } else { Verbosity::Normal });
     let (root, settings) =
         workspace::settings(args.dry_run || !args.identities.is_empty(), &report)?;
-    let place = Place::new(args, &root, settings.secrets(&root)?);
-    let plan =
-        Plan::new(scheme::list(args.scheme, &source(args)?, &place.directory)?, &place.directory);
+    let destination = Destination::new(args, &root, settings.secrets(&root)?);
+    let plan = Plan::new(
+        scheme::list(args.scheme, &source(args)?, &destination.directory)?,
+        &destination.directory,
+    );
     let mut failures = plan.failures.clone();
     if args.dry_run {
-        report::answer(plan.show(&place.directory).as_bytes())?;
+        report::answer(plan.show(&destination.directory).as_bytes())?;
         return Ok(report.finish(&failures, &format!("{} to import", plan.count())));
     }
     let mut made = BTreeMap::new();
     if !plan.files.is_empty() {
         let interrupt = Interrupt::new()?;
         let keys = Keys::read(args, &settings, &root, &interrupt)?;
-        (made, failures) = carry_out(&plan, keys, &place, &report, &interrupt)?;
-        let files: Vec<PathBuf> = made.keys().map(|id| name::file(&place.directory, id)).collect();
+        (made, failures) = carry_out(&plan, keys, &destination, &report, &interrupt)?;
+        let files: Vec<PathBuf> =
+            made.keys().map(|id| name::file(&destination.directory, id)).collect();
         failures.extend(git::track_all(&files, &report));
-        report::answer(snippet(&made, place.said.as_deref()).as_bytes())?;
+        report::answer(snippet(&made, destination.declared.as_deref()).as_bytes())?;
     }
     Ok(report.finish(&failures, &format!("{} imported", made.len())))
 }
@@ -66,22 +69,22 @@ pub fn run(args: &Import) -> Result<Exit> {
 fn carry_out(
     plan: &Plan,
     mut keys: Keys,
-    place: &Place,
+    destination: &Destination,
     report: &Report,
     interrupt: &Interrupt,
 ) -> Result<(BTreeMap<String, Fields>, Vec<Error>)> {
     let prompt = Prompt::new(interrupt, report);
-    let session = keys.opening.open(&plan.headers(), &prompt)?;
-    let mut work = Work {
-        recipients: recipient::gather(keys.recipients(&prompt)?, &prompt),
-        directory: &place.directory,
+    let session = keys.decrypting.open(&plan.headers(), &prompt)?;
+    let mut run = Run {
+        recipients: recipient::group_by_plugin(keys.recipients(&prompt)?, &prompt),
+        directory: &destination.directory,
         report,
         interrupt,
         made: BTreeMap::new(),
         failures: plan.failures.clone(),
     };
-    work.all(plan, &session);
-    Ok((work.made, work.failures))
+    run.all(plan, &session);
+    Ok((run.made, run.failures))
 }
 
 /// Returns where the old secrets are.
@@ -94,7 +97,7 @@ fn source(args: &Import) -> Result<PathBuf> {
 }
 
 /// One run.
-struct Work<'a> {
+struct Run<'a> {
     /// To whom secrets are encrypted.
     recipients: Vec<Box<dyn age::Recipient + 'a>>,
     /// Where they go.
@@ -109,15 +112,15 @@ struct Work<'a> {
     failures: Vec<Error>,
 }
 
-impl Work<'_> {
+impl Run<'_> {
     /// Makes all secrets of `plan`, file by file.
     fn all(&mut self, plan: &Plan, session: &Session) {
         for (file, key) in plan.files.iter().zip(&session.keys) {
             if self.interrupt.is_set() {
                 break;
             }
-            match file.old.open(key, &session.notes) {
-                Ok(texts) => self.file(&file.old, &file.wanted, &texts),
+            match file.legacy.open(key, &session.skipped) {
+                Ok(texts) => self.file(&file.legacy, &file.wanted, &texts),
                 Err(_) if self.interrupt.is_set() => break,
                 Err(error) => self.failures.push(error),
             }
@@ -127,9 +130,9 @@ impl Work<'_> {
         }
     }
 
-    /// Makes those secrets of `old` that are `wanted`, from the `texts` of all of them.
-    fn file(&mut self, old: &Old, wanted: &BTreeSet<usize>, texts: &[Plaintext]) {
-        for (i, (id, text)) in old.ids.iter().zip(texts).enumerate() {
+    /// Makes those secrets of `legacy` that are `wanted`, from the `texts` of all of them.
+    fn file(&mut self, legacy: &LegacyFile, wanted: &BTreeSet<usize>, texts: &[Plaintext]) {
+        for (i, (id, text)) in legacy.ids.iter().zip(texts).enumerate() {
             if !wanted.contains(&i) {
                 continue;
             }
@@ -139,9 +142,9 @@ impl Work<'_> {
                     self.report.line(format_args!(
                         "{}: made from {}",
                         path.display(),
-                        old.path.display()
+                        legacy.path.display()
                     ));
-                    self.made.insert(id.clone(), old.fields.clone());
+                    self.made.insert(id.clone(), legacy.fields.clone());
                 }
                 Err(error) => self.failures.push(error),
             }
@@ -155,8 +158,8 @@ impl Work<'_> {
                 Error::new(Exit::Config, format!("cannot encrypt {}", path.display()))
                     .because(reason)
             })?;
-        let mut target = Target::new(path)?;
-        target.write(&ciphertext)?;
-        target.settle_new()
+        let mut replacement = Replacement::new(path)?;
+        replacement.write(&ciphertext)?;
+        replacement.persist_noclobber()
     }
 }

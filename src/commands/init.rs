@@ -15,12 +15,12 @@ use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::Init;
 use crate::error::{self, Error, Exit, Result};
-use crate::files::replace::Target;
+use crate::files::replace::Replacement;
 use crate::files::secret;
 use crate::flake::{git, nix};
 use crate::keys::master::Master;
-use crate::keys::recipient::{self, Parsed};
-use crate::report::{self, Report, Volume};
+use crate::keys::recipient::{self, ParsedRecipient};
+use crate::report::{self, Report, Verbosity};
 use crate::system::fence::{self, Extent};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
@@ -34,35 +34,39 @@ const ATTRIBUTE: &str = "*.age diff=vaultix";
 ///
 /// When something cannot be made. What was made before is whole, and the next run goes on from there.
 pub fn run(args: &Init) -> Result<Exit> {
-    let report = Report::new(Volume::Normal);
+    let report = Report::new(Verbosity::Normal);
     let directory = match &args.directory {
         Some(path) if path == "." => PathBuf::new(),
         Some(path) => path.clone(),
-        None => nix::root()?.map(|root| report::shown(&root)).unwrap_or_default(),
+        None => nix::root()?.map(|root| report::relative(&root)).unwrap_or_default(),
     };
     // What is there already may be links that somebody has committed.
     if directory == Path::new("") || directory.is_dir() {
-        nix::enclose(&directory, Extent::Whole)?;
+        nix::fence_repository(&directory, Extent::Whole)?;
     }
     let identity = args.identity.clone().map_or_else(default_identity, Ok)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
 
-    let mut start = Start { report: &report, new: Vec::new(), there: 0 };
-    let recipient = start.identity(&identity, args.passphrase, &prompt)?;
+    let mut scaffold = Scaffold { report: &report, new: Vec::new(), there: 0 };
+    let recipient = scaffold.identity(&identity, args.passphrase, &prompt)?;
     let is_new = recipient.is_some();
     let secret = directory.join("secrets/example.age");
-    start.secret(&secret, &identity, recipient, &prompt)?;
-    start.attributes(&directory.join(".gitattributes"))?;
-    let flake = start.flake(&directory, &identity)?;
+    scaffold.secret(&secret, &identity, recipient, &prompt)?;
+    scaffold.attributes(&directory.join(".gitattributes"))?;
+    let flake = scaffold.flake(&directory, &identity)?;
 
-    let files = start.new.iter().filter(|path| **path != identity);
-    let faults = git::track_all(files, &report);
-    report.errors(&faults);
-    if start.new.is_empty() {
-        report::count("nothing was changed: all of it is there already");
+    let files = scaffold.new.iter().filter(|path| **path != identity);
+    let failures = git::track_all(files, &report);
+    report.errors(&failures);
+    if scaffold.new.is_empty() {
+        report::summary("nothing was changed: all of it is there already");
     } else {
-        report::count(format_args!("{} made, {} there already", start.new.len(), start.there));
+        report::summary(format_args!(
+            "{} made, {} there already",
+            scaffold.new.len(),
+            scaffold.there
+        ));
     }
     if flake == Flake::Theirs {
         report::answer(snippet::text(&identity).as_bytes())?;
@@ -72,7 +76,7 @@ pub fn run(args: &Init) -> Result<Exit> {
         report.warning(format_args!("{identity} is in the repository: git would give it to all"));
     }
     snippet::next_steps(&report, is_new.then_some(&identity), &secret, flake);
-    Ok(error::exit(&faults))
+    Ok(error::common_exit(&failures))
 }
 
 /// Returns where the identity is, unless the user says otherwise: in their folder of settings, where no repository is.
@@ -104,7 +108,7 @@ enum Flake {
 }
 
 /// What a beginning consists of.
-struct Start<'a> {
+struct Scaffold<'a> {
     /// Who watches.
     report: &'a Report,
     /// Files that were made, or got a line.
@@ -113,7 +117,7 @@ struct Start<'a> {
     there: usize,
 }
 
-impl Start<'_> {
+impl Scaffold<'_> {
     /// Returns whether there is nothing at `path`, or says that there is.
     fn is_missing(&mut self, path: &Path) -> bool {
         let is_missing = path.symlink_metadata().is_err();
@@ -132,22 +136,27 @@ impl Start<'_> {
 
     /// Writes the new file `path`.
     fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let mut target = Target::new(path)?;
-        target.write(bytes)?;
-        target.settle_new()?;
+        let mut replacement = Replacement::new(path)?;
+        replacement.write(bytes)?;
+        replacement.persist_noclobber()?;
         self.made(path);
         Ok(())
     }
 
     /// Makes the identity, and returns its recipient; `None` if there was one already.
-    fn identity(&mut self, path: &Path, locked: bool, prompt: &Prompt) -> Result<Option<Parsed>> {
+    fn identity(
+        &mut self,
+        path: &Path,
+        locked: bool,
+        prompt: &Prompt,
+    ) -> Result<Option<ParsedRecipient>> {
         if !self.is_missing(path) {
             return Ok(None);
         }
         let recipient = identity::make(path, locked, prompt)?;
         self.made(path);
         let text = recipient.to_string();
-        Ok(Some(Parsed::Ours(Box::new(recipient), text)))
+        Ok(Some(ParsedRecipient::BuiltIn(Box::new(recipient), text)))
     }
 
     /// Makes a first secret, for the identity in the file `identity`, whose `recipient` may be known.
@@ -155,7 +164,7 @@ impl Start<'_> {
         &mut self,
         path: &Path,
         identity: &Path,
-        recipient: Option<Parsed>,
+        recipient: Option<ParsedRecipient>,
         prompt: &Prompt,
     ) -> Result<()> {
         if !self.is_missing(path) {
@@ -169,7 +178,7 @@ impl Start<'_> {
         };
         let text =
             format!("This is a secret. To change it: vaultix edit {}\n", escape::shell_path(path));
-        let recipients = recipient::gather(recipients, prompt);
+        let recipients = recipient::group_by_plugin(recipients, prompt);
         let ciphertext =
             secret::encrypt(&Plaintext::new(text.into_bytes()), &recipients, &Format::Binary);
         let ciphertext = ciphertext.map_err(|reason| {
@@ -199,9 +208,9 @@ impl Start<'_> {
             text.push(b'\n');
         }
         text.extend([line, b"\n"].concat());
-        let mut target = Target::new(path)?;
-        target.write(&text)?;
-        target.settle()?;
+        let mut replacement = Replacement::new(path)?;
+        replacement.write(&text)?;
+        replacement.persist()?;
         self.report.line(format_args!("{}: got a line", path.display()));
         self.new.push(path.to_owned());
         Ok(())
@@ -215,7 +224,7 @@ impl Start<'_> {
         })?;
         let mut folders = whole.ancestors().skip(1).map(|folder| folder.join("flake.nix"));
         if let Some(flake) = folders.find(|flake| flake.symlink_metadata().is_ok()) {
-            self.is_missing(&report::shown(&flake));
+            self.is_missing(&report::relative(&flake));
             return Ok(Flake::Theirs);
         }
         // The flake last: it names the other one.

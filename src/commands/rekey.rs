@@ -1,6 +1,6 @@
 //! VERB every secret file of the profiles, and others → the same, encrypted to the present identities and recipients; or none of them.
 
-mod left;
+mod remaining;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,16 +11,16 @@ use rayon::prelude::*;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vaultix_units::decrypt;
 
-use crate::cache::need;
+use crate::cache::desired;
 use crate::cli::{Cli, Rekey};
 use crate::error::{Error, Exit, Result};
-use crate::files::replace::Target;
+use crate::files::replace::Replacement;
 use crate::files::secret::{self, Secret};
 use crate::files::source;
-use crate::flake::workspace::{self, Desk};
+use crate::flake::workspace::{self, Workspace};
 use crate::keys::master::Master;
 use crate::keys::recipient;
-use crate::report::{Report, Volume};
+use crate::report::{Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
 
@@ -36,23 +36,23 @@ const AGAIN: &str = "vaultix rekey";
 ///
 /// When one of them cannot be opened or written, or there is nobody to encrypt to.
 pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
-    let report = Report::new(Volume::Normal);
-    let desk = Desk::open(&cli.profiles, &args.identities, None)?;
-    let mut extra = desk.recipients.clone();
+    let report = Report::new(Verbosity::Normal);
+    let workspace = Workspace::open(&cli.profiles, &args.identities, None)?;
+    let mut extra = workspace.recipients.clone();
     extra.extend_from_slice(&args.recipients);
-    let extra = workspace::extra(&extra)?;
+    let extra = workspace::parse_recipients(&extra)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
-    let mut master = Master::read(&desk.identities, &interrupt)?;
+    let mut master = Master::read(&workspace.identities, &interrupt)?;
     master.read_old(&args.old, &interrupt)?;
-    let paths = paths(&desk, &args.files);
+    let paths = paths(&workspace, &args.files);
 
     let mut failures = Vec::new();
     let mut secrets = Vec::new();
     for &path in paths.values() {
         match read(path) {
             Ok(secret) => secrets.push((path, secret)),
-            Err(error) => failures.push(need::with_fix(error, &desk.profiles, path)),
+            Err(error) => failures.push(desired::with_fix(error, &workspace.profiles, path)),
         }
     }
     let headers =
@@ -63,18 +63,18 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
         return Err(Error::new(Exit::Usage, "cannot encrypt to nobody")
             .fix("pass --identity FILE, or set vaultix.identity in the flake"));
     }
-    let recipients = recipient::gather(recipients, &prompt);
+    let recipients = recipient::group_by_plugin(recipients, &prompt);
 
     let opened: Vec<_> = secrets
         .par_iter()
         .zip(&session.keys)
         .map(|((path, secret), key)| {
             decrypt::decrypt(&secret.ciphertext, std::iter::once(key as &dyn Identity))
-                .map_err(|error| source::cannot_open(path, &error, &session.notes))
+                .map_err(|error| source::cannot_open(path, &error, &session.skipped))
         })
         .collect();
     allow_open_files();
-    let mut targets = Vec::new();
+    let mut replacements = Vec::new();
     for ((path, secret), text) in secrets.iter().zip(opened) {
         if interrupt.is_set() {
             return Err(interrupt.error());
@@ -85,26 +85,26 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
                     Error::new(Exit::Config, format!("cannot encrypt {}", path.display()))
                         .because(reason)
                 })?;
-            let mut target = Target::new(path)?;
-            target.write(&ciphertext)?;
-            Ok(target)
+            let mut replacement = Replacement::new(path)?;
+            replacement.write(&ciphertext)?;
+            Ok(replacement)
         });
         match written {
-            Ok(target) => targets.push((path, secret, target)),
+            Ok(replacement) => replacements.push((path, secret, replacement)),
             Err(error) => failures.push(error),
         }
     }
     // All of them, before the first is replaced.
-    let same = |(_, secret, target): &(_, &Secret, Target)| {
-        target.ensure_same(Some(&secret.digest), AGAIN).err()
+    let same = |(_, secret, replacement): &(_, &Secret, Replacement)| {
+        replacement.ensure_same(Some(&secret.digest), AGAIN).err()
     };
-    failures.extend(targets.iter().filter_map(same));
+    failures.extend(replacements.iter().filter_map(same));
     if !failures.is_empty() {
         return Ok(report.finish(&failures, "0 encrypted anew"));
     }
     let mut count = 0;
-    for (path, secret, target) in targets {
-        match target.settle_over(Some(&secret.digest), AGAIN) {
+    for (path, secret, replacement) in replacements {
+        match replacement.persist_if_unchanged(Some(&secret.digest), AGAIN) {
             Ok(()) => {
                 count += 1;
                 report.line(format_args!("{}: encrypted anew", path.display()));
@@ -114,7 +114,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     }
     let next = if failures.is_empty() { "; now run: vaultix renc" } else { "" };
     let exit = report.finish(&failures, &format!("{count} encrypted anew{next}"));
-    left::tell(&desk, &paths.keys().collect(), &master, &report);
+    remaining::warn(&workspace, &paths.keys().collect(), &master, &report);
     Ok(exit)
 }
 
@@ -126,8 +126,8 @@ fn allow_open_files() {
 }
 
 /// Returns the secrets of the profiles and `files`, each once, by their whole paths.
-fn paths<'a>(desk: &'a Desk, files: &'a [PathBuf]) -> BTreeMap<PathBuf, &'a Path> {
-    let declared = desk.profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
+fn paths<'a>(workspace: &'a Workspace, files: &'a [PathBuf]) -> BTreeMap<PathBuf, &'a Path> {
+    let declared = workspace.profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
     let all = declared.map(|secret| &secret.ciphertext).chain(files);
     all.map(|path| (whole(path), path.as_path())).collect()
 }

@@ -1,22 +1,22 @@
 //! VERB profiles → plan → file keys → ciphertexts per host → cache.
 
-mod work;
+mod run;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use vaultix_generator::profile::Profile;
 
-use crate::cache::need::Survey;
+use crate::cache::desired::Comparison;
 use crate::cache::plan::{Entry, Plan, Target};
 use crate::cache::store::Cache;
 use crate::cli::{Cli, Renc};
 use crate::error::{Error, Exit, Result};
 use crate::flake::git::{self, Tracked};
-use crate::flake::workspace::Desk;
-use crate::report::{self, Report, Volume};
+use crate::flake::workspace::Workspace;
+use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
-use work::{Done, Work};
+use run::{Counts, Run};
 
 /// Brings the copies of all hosts up to date.
 ///
@@ -24,24 +24,25 @@ use work::{Done, Work};
 ///
 /// When nothing at all can be done. What fails for one secret or host is said, and counts in the outcome.
 pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
-    let report = Report::new(if args.quiet { Volume::Quiet } else { Volume::Normal });
-    let desk = Desk::open(&cli.profiles, &args.identities, args.cache.as_ref())?;
-    let root = desk.cache;
-    let profiles = choose(desk.profiles, args)?;
-    let Survey { need, plan, mut faults } = Survey::of(&profiles, &args.secrets, &root)?;
+    let report = Report::new(if args.quiet { Verbosity::Quiet } else { Verbosity::Normal });
+    let workspace = Workspace::open(&cli.profiles, &args.identities, args.cache.as_ref())?;
+    let root = workspace.cache;
+    let profiles = choose(workspace.profiles, args)?;
+    let Comparison { desired, plan, mut failures } =
+        Comparison::new(&profiles, &args.secrets, &root)?;
     for entry in &plan.foreign {
         report.warning(format_args!("{} is not of the cache, and stays", at(&root, entry)));
     }
     if args.dry_run {
         show(&root, &plan)?;
-        return Ok(report.finish(&faults.errors, &count(&plan)));
+        return Ok(report.finish(&failures.errors, &count(&plan)));
     }
 
     let done = if plan.encrypt.is_empty() && plan.stale.is_empty() {
-        Done::default()
+        Counts::default()
     } else {
         let cache = Cache::open(&root)?;
-        for host in need.hosts.keys() {
+        for host in desired.hosts.keys() {
             for path in cache.sweep(host)? {
                 report.line(format_args!(
                     "{}: removed, left by a run that was killed",
@@ -49,27 +50,28 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
                 ));
             }
         }
-        let work =
-            Work { need: &need, cache: &cache, report: &report, interrupt: Interrupt::new()? };
-        let mut done = Done::default();
-        if let Err(error) = work.encrypt(&desk.identities, &plan, &mut done, &mut faults) {
+        let run =
+            Run { desired: &desired, cache: &cache, report: &report, interrupt: Interrupt::new()? };
+        let mut done = Counts::default();
+        if let Err(error) = run.encrypt(&workspace.identities, &plan, &mut done, &mut failures) {
             let targets: Vec<Target> = plan.encrypt.values().flatten().cloned().collect();
-            faults.add(error, &targets);
+            failures.add(error, &targets);
         }
-        work.remove(&plan, &mut done, &mut faults);
+        run.remove(&plan, &mut done, &mut failures);
         done
     };
-    let files = need.wanted.keys().map(|entry| Path::new(&entry.host).join(&entry.name)).collect();
+    let files =
+        desired.wanted.keys().map(|entry| Path::new(&entry.host).join(&entry.name)).collect();
     match git::track(&root, &files) {
         Ok(Tracked::Yes) => {}
-        Ok(Tracked::Ignored) => git::warn(&root, &report),
-        Err(error) => faults.errors.push(error),
+        Ok(Tracked::Ignored) => git::warn_ignored(&root, &report),
+        Err(error) => failures.errors.push(error),
     }
     let line = format!(
         "{} re-encrypted, {} up to date, {} removed",
         done.encrypted, plan.up_to_date, done.removed
     );
-    Ok(report.finish(&faults.errors, &line))
+    Ok(report.finish(&failures.errors, &line))
 }
 
 /// Counts what a plan is about to do.

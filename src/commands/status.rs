@@ -6,14 +6,14 @@ use serde::Serialize;
 use vaultix_generator::private;
 use vaultix_units::{decrypt, stanza};
 
-use crate::cache::need::Survey;
+use crate::cache::desired::Comparison;
 use crate::cache::plan::Entry;
 use crate::cli::{Cli, Status};
 use crate::error::{self, Exit, Result};
 use crate::files::source;
-use crate::flake::workspace::Desk;
+use crate::flake::workspace::Workspace;
 use crate::keys::armor;
-use crate::report::{self, Report, Volume};
+use crate::report::{self, Report, Verbosity};
 
 /// How many recipients of a source a table names (32): what its header says is as long as whoever made it wants.
 const MAX_SHOWN: usize = 32;
@@ -44,24 +44,25 @@ struct Use {
 ///
 /// When it cannot be told. What cannot be told of single secrets is said, and counts in the outcome.
 pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
-    let report = Report::new(Volume::Normal);
-    let desk = Desk::open(&cli.profiles, &[], args.cache.as_ref())?;
-    let Survey { need, plan, faults } = Survey::of(&desk.profiles, &[], &desk.cache)?;
+    let report = Report::new(Verbosity::Normal);
+    let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
+    let Comparison { desired, plan, failures } =
+        Comparison::new(&workspace.profiles, &[], &workspace.cache)?;
     let missing: BTreeSet<&Entry> =
         plan.encrypt.values().flatten().map(|target| &target.entry).collect();
 
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-    for (entry, want) in &need.wanted {
-        let file = want.source.display().to_string();
+    for (entry, wanted) in &desired.wanted {
+        let file = wanted.source.display().to_string();
         let hide = |text: &str| private::hide(text).into_owned();
         let file = hide(&file);
         let row = rows.entry(file.clone()).or_insert_with(|| Row {
             file,
-            recipients: recipients(&want.source),
+            recipients: recipients(&wanted.source),
             hosts: BTreeMap::new(),
         });
         let cached = !missing.contains(entry);
-        row.hosts.insert(hide(&entry.host), Use { secret: hide(&want.secret), cached });
+        row.hosts.insert(hide(&entry.host), Use { secret: hide(&wanted.secret), cached });
     }
     let rows: Vec<Row> = rows.into_values().collect();
     if args.json {
@@ -70,14 +71,14 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     } else {
         report::answer_lines(table(&rows))?;
     }
-    report.errors(&faults.errors);
-    report::count(format_args!(
+    report.errors(&failures.errors);
+    report::summary(format_args!(
         "{} up to date, {} missing, {} stale",
         plan.up_to_date,
         missing.len(),
         plan.stale.len()
     ));
-    Ok(error::exit(&faults.errors))
+    Ok(error::common_exit(&failures.errors))
 }
 
 /// Returns what the header of a source says of who opens it.

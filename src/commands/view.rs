@@ -13,7 +13,7 @@ use crate::files::secret::Secret;
 use crate::files::source;
 use crate::flake::workspace;
 use crate::keys::master::Master;
-use crate::report::{self, Report, Volume};
+use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::pager;
 use crate::terminal::prompt::Prompt;
@@ -24,11 +24,11 @@ use crate::terminal::prompt::Prompt;
 ///
 /// When it cannot be opened or printed.
 pub fn run(args: &View) -> Result<Exit> {
-    let report = Report::new(Volume::Normal);
+    let report = Report::new(Verbosity::Normal);
     let identities = workspace::identities(&args.identities, &report)?;
     let interrupt = Interrupt::new()?;
     let text = open(&args.file, &identities, &Prompt::new(&interrupt, &report))?;
-    match pager::chosen().filter(|_| io::stdout().is_terminal()) {
+    match pager::command_line().filter(|_| io::stdout().is_terminal()) {
         Some(line) => pager::show(&text, &line, &interrupt).map(|()| Exit::Done),
         None => report::answer(text.expose()).map(|()| Exit::Done),
     }
@@ -41,7 +41,7 @@ pub fn run(args: &View) -> Result<Exit> {
 ///
 /// When the file cannot be read.
 pub fn textconv(args: &Textconv) -> Result<Exit> {
-    let report = Report::new(Volume::Quiet);
+    let report = Report::new(Verbosity::Quiet);
     let opened = ensure_not_cached().and_then(|()| {
         let identities = workspace::identities(&args.identities, &report)?;
         let interrupt = Interrupt::new()?;

@@ -2,7 +2,7 @@
 //!
 //! The folder is held open from the first look to the last use, and all that is done in it is done by names there.
 
-mod beside;
+mod temporary;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -20,22 +20,22 @@ use crate::report;
 use crate::system::fence;
 
 /// A file that is about to be replaced, and its successor beside it. That is removed when dropped.
-pub struct Target {
+pub struct Replacement {
     /// The file as the user calls it.
-    name: PathBuf,
+    user_path: PathBuf,
     /// The file, links followed.
     path: PathBuf,
     /// Its folder, open.
     folder: OwnedFd,
     /// What it is called there.
-    own: OsString,
+    file_name: OsString,
     /// What its successor is called there.
-    beside: OsString,
+    temporary_name: OsString,
     /// The same, open, so that nobody removes it.
     file: File,
 }
 
-impl Target {
+impl Replacement {
     /// Makes the successor of `path`, and the directories above it.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// As [`Target::new`].
+    /// As [`Replacement::new`].
     pub fn private(path: &Path) -> Result<Self> {
         Self::with_mode(path, 0o600)
     }
@@ -60,14 +60,14 @@ impl Target {
     }
 
     /// Does that.
-    fn create(called: &Path, new_mode: u32) -> io::Result<Self> {
-        let path = fs::canonicalize(called).unwrap_or_else(|_| called.to_owned());
-        let own = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
+    fn create(user_path: &Path, new_mode: u32) -> io::Result<Self> {
+        let path = fs::canonicalize(user_path).unwrap_or_else(|_| user_path.to_owned());
+        let file_name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
         let parent = path.parent().unwrap_or(Path::new(""));
         // By the name that it was called by, it may be fenced where its own is not.
-        fence::ensure_writable(called, &path)?;
-        let folder = fence::work_in(parent)?;
-        let mode = match statat(&folder, &own, AtFlags::SYMLINK_NOFOLLOW) {
+        fence::ensure_writable(user_path, &path)?;
+        let folder = fence::make_directory(parent)?;
+        let mode = match statat(&folder, &file_name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
                 FileType::Fifo => return Err(io::ErrorKind::InvalidInput.into()),
@@ -77,12 +77,13 @@ impl Target {
             },
             Err(_) => None,
         };
-        let (beside, file) = beside::make(&folder, &own, new_mode)?;
-        let target = Self { name: called.to_owned(), path, folder, own, beside, file };
+        let (temporary_name, file) = temporary::create(&folder, &file_name, new_mode)?;
+        let replacement =
+            Self { user_path: user_path.to_owned(), path, folder, file_name, temporary_name, file };
         if let Some(mode) = mode {
-            rustix::fs::fchmod(&target.file, Mode::from_raw_mode(mode & 0o777))?;
+            rustix::fs::fchmod(&replacement.file, Mode::from_raw_mode(mode & 0o777))?;
         }
-        Ok(target)
+        Ok(replacement)
     }
 
     /// Writes the successor, safely to disk.
@@ -100,8 +101,8 @@ impl Target {
     /// # Errors
     ///
     /// The system's own. The file is as it was, or wholly new.
-    pub fn settle(self) -> Result<()> {
-        self.put(|| self.rename())
+    pub fn persist(self) -> Result<()> {
+        self.with_folder_locked(|| self.rename())
     }
 
     /// Puts the successor where no file was; if there is one meanwhile, it stays.
@@ -109,21 +110,27 @@ impl Target {
     /// # Errors
     ///
     /// The system's own.
-    pub fn settle_new(self) -> Result<()> {
-        self.put(|| {
-            linkat(&self.folder, &self.beside, &self.folder, &self.own, AtFlags::empty())
-                .map_err(|error| cannot_write(&self.path, &error.into()))
+    pub fn persist_noclobber(self) -> Result<()> {
+        self.with_folder_locked(|| {
+            linkat(
+                &self.folder,
+                &self.temporary_name,
+                &self.folder,
+                &self.file_name,
+                AtFlags::empty(),
+            )
+            .map_err(|error| cannot_write(&self.path, &error.into()))
         })
     }
 
     /// Puts the successor in the place of the file that was read, if that is still there; see
-    /// [`Target::ensure_same`]. Until it is done, no other vaultix puts anything into that folder.
+    /// [`Replacement::ensure_same`]. Until it is done, no other vaultix puts anything into that folder.
     ///
     /// # Errors
     ///
-    /// As [`Target::ensure_same`], or the system's own. The file is as it was, or wholly new.
-    pub fn settle_over(&self, before: Option<&str>, fix: &str) -> Result<()> {
-        self.put(|| self.ensure_same(before, fix).and_then(|()| self.rename()))
+    /// As [`Replacement::ensure_same`], or the system's own. The file is as it was, or wholly new.
+    pub fn persist_if_unchanged(&self, before: Option<&str>, fix: &str) -> Result<()> {
+        self.with_folder_locked(|| self.ensure_same(before, fix).and_then(|()| self.rename()))
     }
 
     /// Makes sure that the file has the SHA-256 `before`, or is not there without one.
@@ -145,7 +152,7 @@ impl Target {
             (_, None) => "removed",
             _ => "changed",
         };
-        Err(Error::new(Exit::Data, format!("cannot save {}", self.name.display()))
+        Err(Error::new(Exit::Data, format!("cannot save {}", self.user_path.display()))
             .because(format!("it was {done} meanwhile"))
             .fix(fix))
     }
@@ -157,12 +164,12 @@ impl Target {
     /// The system's own.
     pub fn keep(&self) -> io::Result<PathBuf> {
         for i in 1..100_u8 {
-            let name = mine(&self.own, i);
+            let name = kept_name(&self.file_name, i);
             // Ours from here on, so that nothing else is replaced.
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             match openat(&self.folder, &name, flags, Mode::from_raw_mode(0o666)) {
                 Ok(_) => {
-                    renameat(&self.folder, &self.beside, &self.folder, &name)?;
+                    renameat(&self.folder, &self.temporary_name, &self.folder, &name)?;
                     return Ok(self.path.with_file_name(name));
                 }
                 Err(Errno::EXIST) => {}
@@ -174,12 +181,12 @@ impl Target {
 
     /// Gives the successor the file's name.
     fn rename(&self) -> Result<()> {
-        renameat(&self.folder, &self.beside, &self.folder, &self.own)
+        renameat(&self.folder, &self.temporary_name, &self.folder, &self.file_name)
             .map_err(|error| cannot_write(&self.path, &error.into()))
     }
 
     /// Has `give` give the successor its name, safely on disk, and alone in that folder.
-    fn put(&self, give: impl FnOnce() -> Result<()>) -> Result<()> {
+    fn with_folder_locked(&self, give: impl FnOnce() -> Result<()>) -> Result<()> {
         report::detail(format_args!("replacing {}", self.path.display()));
         // Where the file system has no locks, nothing else is lost than a moment's certainty.
         let _ = flock(&self.folder, FlockOperation::LockExclusive);
@@ -190,10 +197,10 @@ impl Target {
     }
 }
 
-impl Drop for Target {
+impl Drop for Replacement {
     fn drop(&mut self) {
         // Not there once it is in place.
-        let _ = unlinkat(&self.folder, &self.beside, AtFlags::empty());
+        let _ = unlinkat(&self.folder, &self.temporary_name, AtFlags::empty());
     }
 }
 
@@ -202,15 +209,15 @@ fn cannot_write(path: &Path, error: &io::Error) -> Error {
     fence::explain(Exit::CantCreate, format!("cannot write {}", path.display()), error)
 }
 
-/// Returns the `i`th name for what could not be put in the place of `own`.
-fn mine(own: &OsStr, i: u8) -> OsString {
-    let own = Path::new(own);
-    let mut name = own.file_stem().unwrap_or_default().to_owned();
+/// Returns the `i`th name for what could not be put in the place of `file_name`.
+fn kept_name(file_name: &OsStr, i: u8) -> OsString {
+    let file_name = Path::new(file_name);
+    let mut name = file_name.file_stem().unwrap_or_default().to_owned();
     name.push(".mine");
     if i > 1 {
         name.push(format!("-{i}"));
     }
-    if let Some(extension) = own.extension() {
+    if let Some(extension) = file_name.extension() {
         name.push(".");
         name.push(extension);
     }
@@ -226,10 +233,10 @@ mod tests {
         let directory =
             std::env::temp_dir().join(format!("vaultix-replace-{}", std::process::id()));
         let path = directory.join("wifi.age");
-        let mut target = Target::new(&path).unwrap();
-        target.write(b"new").unwrap();
+        let mut replacement = Replacement::new(&path).unwrap();
+        replacement.write(b"new").unwrap();
         fs::write(&path, "mine").unwrap();
-        assert!(target.settle_new().is_err());
+        assert!(replacement.persist_noclobber().is_err());
         assert_eq!(fs::read(&path).unwrap(), b"mine");
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing is left beside it");
         fs::remove_dir_all(directory).unwrap();

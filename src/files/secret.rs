@@ -57,10 +57,10 @@ impl Secret {
     }
 
     /// Decrypts it with identities that need no asking; `None` where somebody would have to be asked.
-    pub fn open_unasked(&self, path: &Path, master: &Master) -> Result<Option<Plaintext>> {
+    pub fn open_without_prompt(&self, path: &Path, master: &Master) -> Result<Option<Plaintext>> {
         let stanzas = decrypt::stanzas(&self.ciphertext)
             .map_err(|error| source::cannot_open(path, &error, &[]))?;
-        let session = master.open_unasked(&[stanzas]);
+        let session = master.open_without_prompt(&[stanzas]);
         session.map(|session| self.decrypt(path, &session)).transpose()
     }
 
@@ -68,7 +68,7 @@ impl Secret {
     fn decrypt(&self, path: &Path, session: &Session) -> Result<Plaintext> {
         let identities = session.keys.iter().map(|key| key as &dyn Identity);
         decrypt::decrypt(&self.ciphertext, identities)
-            .map_err(|error| source::cannot_open(path, &error, &session.notes))
+            .map_err(|error| source::cannot_open(path, &error, &session.skipped))
     }
 }
 
@@ -104,7 +104,7 @@ pub fn open_all(
     let session = master.open(&headers, prompt)?;
     for ((path, ciphertext), key) in files.iter().zip(&session.keys) {
         let opened = decrypt::decrypt(ciphertext, std::iter::once(key as &dyn Identity))
-            .map_err(|error| source::cannot_open(path, &error, &session.notes));
+            .map_err(|error| source::cannot_open(path, &error, &session.skipped));
         outcomes.insert((*path).to_owned(), opened);
     }
     Ok(outcomes)
@@ -121,7 +121,8 @@ pub fn encrypt(
     format: &Format,
 ) -> std::result::Result<Vec<u8>, String> {
     let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
-    let binary = recipient::encrypt(text, recipients).map_err(|error| recipient::reason(&error))?;
+    let binary =
+        recipient::encrypt(text, recipients).map_err(|error| recipient::describe_error(&error))?;
     let armor = || {
         let mut writer = ArmoredWriter::wrap_output(Vec::new(), copy(format))?;
         writer.write_all(&binary)?;

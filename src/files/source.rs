@@ -38,25 +38,27 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// Returns the error of a source that does not open.
 ///
-/// `notes` say why some identities were not tried.
-pub fn cannot_open(path: &Path, error: &decrypt::Error, notes: &[Error]) -> Error {
+/// `skipped` say why some identities were not tried.
+pub fn cannot_open(path: &Path, error: &decrypt::Error, skipped: &[Error]) -> Error {
     let what = format!("cannot open {}", path.display());
     match error {
-        decrypt::Error::NoMatch(recipients) => no_match(what, &stanza::describe(recipients), notes),
+        decrypt::Error::NoMatch(recipients) => {
+            no_match(what, &stanza::describe(recipients), skipped)
+        }
         other => Error::new(Exit::Data, what).because(other),
     }
 }
 
 /// Returns the error `what` of something encrypted to `recipients`, none of which is ours.
 ///
-/// `notes` say why some identities were not tried.
-pub fn no_match(what: String, recipients: &str, notes: &[Error]) -> Error {
+/// `skipped` say why some identities were not tried.
+pub fn no_match(what: String, recipients: &str, skipped: &[Error]) -> Error {
     let reason = format!("no identity fits: it is encrypted to {recipients}");
     let error = Error::new(Exit::NoPermission, what).because(reason);
-    if notes.is_empty() {
+    if skipped.is_empty() {
         return error.fix("pass the identity that it was made for with --identity FILE");
     }
-    notes.iter().fold(error, |error, note| error.because(format!("{note:#}")))
+    skipped.iter().fold(error, |error, reason| error.because(format!("{reason:#}")))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::system::fence;
 /// Returns all `*.age` below `directory`; hidden directories and links to others are passed over.
 pub fn secrets(directory: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
-    let Ok(listed) = fence::look_into(directory) else { return found };
+    let Ok(listed) = fence::open_directory(directory) else { return found };
     for entry in Dir::read_from(&listed).into_iter().flatten().flatten() {
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         let path = directory.join(name);

@@ -72,7 +72,7 @@ pub fn track_all<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, report: &Repo
     let tracked = folders.iter().map(|(folder, names)| match track(folder, names)? {
         Tracked::Yes => Ok(()),
         Tracked::Ignored => {
-            warn(folder, report);
+            warn_ignored(folder, report);
             Ok(())
         }
     });
@@ -80,7 +80,7 @@ pub fn track_all<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, report: &Repo
 }
 
 /// Says that git ignores files in `directory`.
-pub fn warn(directory: &Path, report: &Report) {
+pub fn warn_ignored(directory: &Path, report: &Report) {
     let directory = directory.display();
     report.warning(format_args!("git ignores files in {directory}, so a flake will not find them"));
 }
@@ -120,7 +120,7 @@ const HARMLESS: [(&str, &str); 3] = [
 ];
 
 /// Has each git that `command` runs in its directory do without programs that the repository there names.
-pub fn harmless(command: &mut Command) -> &mut Command {
+pub fn without_repository_programs(command: &mut Command) -> &mut Command {
     let directory = command.get_current_dir().unwrap_or(Path::new(".")).to_owned();
     let mut settings: Vec<(String, &str)> =
         HARMLESS.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
@@ -256,7 +256,8 @@ fn command(directory: &Path) -> Command {
         command
     };
     let mut command = plain();
-    if let Some(index) = env::var_os(INDEX).and_then(|index| of_commit(plain(), Path::new(&index)))
+    if let Some(index) =
+        env::var_os(INDEX).and_then(|index| commit_index(plain(), Path::new(&index)))
     {
         command.env(INDEX, index);
     }
@@ -265,7 +266,7 @@ fn command(directory: &Path) -> Command {
 
 /// Returns the path of `index`, if it is one of the repository in which `git` runs: while a commit is made, what goes
 /// into the ordinary index may be refused.
-fn of_commit(mut git: Command, index: &Path) -> Option<PathBuf> {
+fn commit_index(mut git: Command, index: &Path) -> Option<PathBuf> {
     git.args(["rev-parse", "--absolute-git-dir"]).stdin(Stdio::null());
     let output = program::output(&mut git, None, MAX_ANSWER).ok()?;
     let repository = Path::new(OsStr::from_bytes(output.stdout.trim_ascii_end()));

@@ -22,10 +22,10 @@ use crate::flake::git;
 use crate::report;
 use crate::system::fence::{self, Extent};
 use crate::system::program::{self, MAX_ANSWER};
-pub use find::{choose, root, root_if_ours};
-use input::{Lock, Metadata, Written};
+pub use find::{root, root_if_ours, use_flake};
+use input::{DeclaredInputs, Lock, Metadata};
 
-/// What a flake says in `vaultix.settings`. Twin of `settings` in `nix/desk.nix`.
+/// What a flake says in `vaultix.settings`. Twin of `settings` in `nix/flake-options.nix`.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Settings {
@@ -81,8 +81,8 @@ fn below(root: &Path, option: &str, text: &str, fix: &str) -> Result<PathBuf> {
             .fix(fix));
     }
     let path = root.join(text.trim_start_matches("./"));
-    fence::name(&path);
-    Ok(report::shown(&path))
+    fence::mark_named(&path);
+    Ok(report::relative(&path))
 }
 
 /// Set for what Nix runs on our behalf. It asks git whether the flake is dirty, and git may be set up to run us on every
@@ -105,7 +105,7 @@ pub fn settings(root: &Path) -> Result<Settings> {
 /// Nix's own; or names the host whose profile cannot be used.
 pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
     let texts: BTreeMap<String, Box<RawValue>> = eval(root, "vaultix.profiles")?;
-    let copy = copy(root)?;
+    let copy = flake_copy(root)?;
     let read = |(host, text): (String, Box<RawValue>)| {
         let mut profile = Profile::parse(text.get(), Side::Desk).map_err(|error| {
             Error::new(Exit::Config, format!("cannot use the profile of host {host}"))
@@ -115,7 +115,7 @@ pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
             if let Some(path) = in_work_tree(copy, &secret.ciphertext) {
                 secret.ciphertext = path;
             }
-            fence::name(&secret.ciphertext);
+            fence::mark_named(&secret.ciphertext);
         }
         Ok(profile)
     };
@@ -125,8 +125,8 @@ pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
 /// Returns the file of the work tree that `path`, in the copy that Nix evaluates, is a copy of, or would be if it existed.
 ///
 /// The user knows it by this name, and it is the one that can be changed.
-fn in_work_tree(copy: &Copy, path: &Path) -> Option<PathBuf> {
-    Some(report::shown(&copy.top.join(path.strip_prefix(&copy.path).ok()?)))
+fn in_work_tree(copy: &FlakeCopy, path: &Path) -> Option<PathBuf> {
+    Some(report::relative(&copy.top.join(path.strip_prefix(&copy.path).ok()?)))
 }
 
 /// Evaluates one output of the flake at `root`.
@@ -140,16 +140,16 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
     if env::var_os(EVALUATING).is_some() {
         return Err(what().because("it is being evaluated already, and asks for this file"));
     }
-    copy(root)?;
+    flake_copy(root)?;
     report::detail(format_args!("evaluating {output} of {}/flake.nix", root.display()));
     let mut nix = nix(root, &["eval", "--json"]);
-    answer(nix.arg(format!(".#{output}"))).map_err(|failure| failure.of(what()))
+    run_json(nix.arg(format!(".#{output}"))).map_err(|failure| failure.into_error(what()))
 }
 
 /// Prepares to run nix in `root`, for a command that takes a flake.
 fn nix(root: &Path, args: &[&str]) -> Command {
     let mut nix = Command::new("nix");
-    git::harmless(nix.current_dir(root))
+    git::without_repository_programs(nix.current_dir(root))
         .env(EVALUATING, "1")
         .args(["--extra-experimental-features", "nix-command flakes"])
         .args(args)
@@ -159,7 +159,7 @@ fn nix(root: &Path, args: &[&str]) -> Command {
 }
 
 /// A flake, and its copy that Nix evaluates.
-struct Copy {
+struct FlakeCopy {
     /// The top of what is copied.
     top: PathBuf,
     /// Where the copy is in the store.
@@ -172,22 +172,23 @@ struct Copy {
 ///
 /// Nix's own; and where an input is outside of the flake, on this machine, and the user has not allowed it. Nothing is
 /// evaluated then.
-fn copy(root: &Path) -> Result<&'static Copy> {
+fn flake_copy(root: &Path) -> Result<&'static FlakeCopy> {
     /// The flake of this run: there is one.
-    static COPY: OnceLock<Copy> = OnceLock::new();
+    static COPY: OnceLock<FlakeCopy> = OnceLock::new();
     if let Some(copy) = COPY.get() {
         return Ok(copy);
     }
     let what = |verb: &str| {
         Error::new(Exit::Config, format!("cannot {verb} {}/flake.nix", root.display()))
     };
-    let top = enclose(root, Extent::Whole)?;
+    let top = fence_repository(root, Extent::Whole)?;
     // Before anything is copied: as it is written, without what only flakes know.
-    let written: Written = answer(&mut inputs(root)).map_err(|failure| failure.of(what("read")))?;
+    let declared: DeclaredInputs =
+        run_json(&mut inputs(root)).map_err(|failure| failure.into_error(what("read")))?;
     let local = |paths: &mut dyn Iterator<Item = PathBuf>| -> Vec<PathBuf> {
-        paths.map(|path| input::below(root, path)).collect()
+        paths.map(|path| input::resolve(root, path)).collect()
     };
-    let named = local(&mut written.references.iter().filter_map(input::local));
+    let named = local(&mut declared.references.iter().filter_map(input::local_path));
     ensure_allowed(&top, named.into_iter(), || what("evaluate"))?;
     let lock = fence::read(&root.join("flake.lock"), MAX_LOCK);
     let lock = match lock.map(|text| serde_json::from_slice(&text)) {
@@ -196,20 +197,20 @@ fn copy(root: &Path) -> Result<&'static Copy> {
         Ok(Err(error)) => return Err(cannot_lock(root).because(error)),
         Err(error) => return Err(cannot_lock(root).because(error)),
     };
-    ensure_allowed(&top, local(&mut lock.local()).into_iter(), || what("evaluate"))?;
+    ensure_allowed(&top, local(&mut lock.local_paths()).into_iter(), || what("evaluate"))?;
     // Nix would fetch it, and say afterwards that it may not.
-    if let Some(name) = written.names.iter().find(|name| !lock.has(name)) {
+    if let Some(name) = declared.names.iter().find(|name| !lock.has(name)) {
         return Err(what("evaluate")
             .because(format!("flake.lock does not have its input {name}"))
             .fix("nix flake lock"));
     }
     // And as Nix has it, to whom git gives what is committed, which need not be what is here.
-    let metadata: Metadata = answer(&mut nix(root, &["flake", "metadata", "--json"]))
-        .map_err(|failure| failure.of(what("evaluate")))?;
-    let locked = local(&mut metadata.locks.local());
+    let metadata: Metadata = run_json(&mut nix(root, &["flake", "metadata", "--json"]))
+        .map_err(|failure| failure.into_error(what("evaluate")))?;
+    let locked = local(&mut metadata.locks.local_paths());
     ensure_allowed(&top, locked.into_iter(), || what("evaluate"))?;
     fence::allow_inputs(metadata.locks.store_paths());
-    Ok(COPY.get_or_init(|| Copy { top, path: metadata.path }))
+    Ok(COPY.get_or_init(|| FlakeCopy { top, path: metadata.path }))
 }
 
 /// Largest `flake.lock` that is read, in bytes (16 MiB).
@@ -225,14 +226,14 @@ fn cannot_lock(root: &Path) -> Error {
 /// # Errors
 ///
 /// The system's own.
-pub fn enclose(root: &Path, extent: Extent) -> Result<PathBuf> {
-    let enclose = || {
+pub fn fence_repository(root: &Path, extent: Extent) -> Result<PathBuf> {
+    let fence_repository = || {
         let root = if root == Path::new("") { Path::new(".") } else { root };
         let top = git::top(root)?;
         let top = top.map_or_else(|| root.canonicalize(), Ok)?;
-        fence::enclose(&top, extent).map(|()| top)
+        fence::add_root(&top, extent).map(|()| top)
     };
-    enclose().map_err(|error: io::Error| {
+    fence_repository().map_err(|error: io::Error| {
         let what = format!("cannot look into {}", root.display());
         Error::new(Exit::NoPermission, what).because(error)
     })
@@ -249,14 +250,14 @@ fn inputs(root: &Path) -> Command {
         inputs = (import file).inputs or { };
       in { names = builtins.attrNames inputs; references = builtins.concatMap of (builtins.attrValues inputs); }";
     let mut nix = Command::new("nix-instantiate");
-    restricted(&mut nix, root);
+    restrict(&mut nix, root);
     nix.args(["--eval", "--strict", "--json", "--expr", EXPRESSION, "--argstr", "file"])
         .arg(root.join("flake.nix"));
     nix
 }
 
 /// Lets `nix` read nothing but what is below `root`, and fetch nothing.
-fn restricted<'a>(nix: &'a mut Command, root: &Path) -> &'a mut Command {
+fn restrict<'a>(nix: &'a mut Command, root: &Path) -> &'a mut Command {
     let mut place = std::ffi::OsString::from("vaultix=");
     place.push(root);
     nix.args(["--option", "restrict-eval", "true", "--option", "allowed-uris", "", "-I"]).arg(place)
@@ -314,51 +315,51 @@ pub fn attributes(
     let what = || Error::new(Exit::Config, format!("cannot evaluate {}", path.display()));
     let whole = std::path::absolute(path).map_err(|error| what().because(error))?;
     let mut nix = Command::new("nix-instantiate");
-    restricted(&mut nix, top);
+    restrict(&mut nix, top);
     nix.args(["--eval", "--strict", "--json", "--argstr", "path"]).arg(whole).arg("--expr").arg(
         format!(
             "{{ path }}: builtins.mapAttrs (_: builtins.intersectAttrs {{ {} = null; }}) (import path)",
             fields.join(" = null; ")
         ),
     );
-    answer(&mut nix).map_err(|failure| failure.of(what()))
+    run_json(&mut nix).map_err(|failure| failure.into_error(what()))
 }
 
 /// What an attribute set holds, by name.
 pub type Attributes = BTreeMap<String, Value>;
 
 /// Why nix gives no answer.
-enum Failure {
+enum NixFailure {
     /// It cannot be run.
-    Absent(String),
+    NotRun(String),
     /// It says so.
-    Nix(String),
+    Failed(String),
 }
 
-impl Failure {
+impl NixFailure {
     /// Says it as the reason of `what`.
-    fn of(self, what: Error) -> Error {
+    fn into_error(self, what: Error) -> Error {
         match self {
-            Self::Absent(reason) => {
+            Self::NotRun(reason) => {
                 what.because(reason).fix("pass the profiles with --profile FILE")
             }
-            Self::Nix(reason) if reason.contains("--no-update-lock-file") => {
+            Self::Failed(reason) if reason.contains("--no-update-lock-file") => {
                 what.because(reason).fix("nix flake lock")
             }
-            Self::Nix(reason) => what.because(reason),
+            Self::Failed(reason) => what.because(reason),
         }
     }
 }
 
 /// Runs `nix`, and reads the JSON that it answers.
-fn answer<T: DeserializeOwned>(nix: &mut Command) -> std::result::Result<T, Failure> {
+fn run_json<T: DeserializeOwned>(nix: &mut Command) -> std::result::Result<T, NixFailure> {
     let run = program::output(nix.stdin(Stdio::null()), None, MAX_ANSWER)
-        .map_err(|error| Failure::Absent(format!("{}: {error}", nix.get_program().display())))?;
+        .map_err(|error| NixFailure::NotRun(format!("{}: {error}", nix.get_program().display())))?;
     if !run.status.success() {
-        return Err(Failure::Nix(last_error(&String::from_utf8_lossy(&run.stderr))));
+        return Err(NixFailure::Failed(last_error(&String::from_utf8_lossy(&run.stderr))));
     }
     report::detail(format_args!("evaluated it: {} bytes", run.stdout.len()));
-    serde_json::from_slice(&run.stdout).map_err(|error| Failure::Nix(private::reason(&error)))
+    serde_json::from_slice(&run.stdout).map_err(|error| NixFailure::Failed(private::reason(&error)))
 }
 
 /// Returns what Nix says last: its traces begin with the outermost place, and end with the reason.

@@ -8,7 +8,7 @@ use vaultix_generator::profile::Profile;
 use crate::error::{Error, Exit, Result};
 use crate::flake::nix::{self, Settings};
 use crate::flake::profiles;
-use crate::keys::recipient::{self, Parsed};
+use crate::keys::recipient::{self, ParsedRecipient};
 use crate::report::{self, Report};
 use crate::system::fence::{self, Extent};
 
@@ -16,7 +16,7 @@ use crate::system::fence::{self, Extent};
 const DEFAULT_CACHE: &str = "secrets/cache";
 
 /// What verbs about all hosts work with.
-pub struct Desk {
+pub struct Workspace {
     /// Where the flake is; empty without one.
     pub root: PathBuf,
     /// The hosts.
@@ -31,7 +31,7 @@ pub struct Desk {
     pub secrets: Option<PathBuf>,
 }
 
-impl Desk {
+impl Workspace {
     /// Takes the profiles in the files `named`, or else all those of the flake. With the former, the flake has no
     /// say: nix may not even be there.
     ///
@@ -60,7 +60,7 @@ impl Desk {
         };
         let cache = match cache {
             Some(cache) => cache.clone(),
-            None => of_flake(root.as_deref(), &settings)?,
+            None => cache_directory(root.as_deref(), &settings)?,
         };
         let root = root.unwrap_or_default();
         let secrets = settings.secrets(&root)?;
@@ -71,16 +71,16 @@ impl Desk {
 }
 
 /// Returns where copies are, as nobody says otherwise than the flake at `root`.
-fn of_flake(root: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
+fn cache_directory(root: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
     let Some(root) = root else { return Ok(DEFAULT_CACHE.into()) };
     // Where profiles were named, too: a link there is somebody else's word.
-    nix::enclose(root, Extent::Named)?;
+    nix::fence_repository(root, Extent::Named)?;
     if let Some(cache) = settings.cache(root)? {
         return Ok(cache);
     }
     let cache = root.join(DEFAULT_CACHE);
-    fence::name(&cache);
-    Ok(report::shown(&cache))
+    fence::mark_named(&cache);
+    Ok(report::relative(&cache))
 }
 
 /// What verbs about one file work with: identities, and recipients beside their own.
@@ -88,7 +88,10 @@ fn of_flake(root: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
 /// # Errors
 ///
 /// When no identity is given and the flake cannot be asked for one.
-pub fn of_file(identities: &[PathBuf], report: &Report) -> Result<(Vec<PathBuf>, Vec<String>)> {
+pub fn keys_for_file(
+    identities: &[PathBuf],
+    report: &Report,
+) -> Result<(Vec<PathBuf>, Vec<String>)> {
     let (root, settings) = settings(!identities.is_empty(), report)?;
     Ok((given_or(identities, &settings, &root)?, settings.extra_recipients))
 }
@@ -114,10 +117,10 @@ pub fn settings(optional: bool, report: &Report) -> Result<(PathBuf, Settings)> 
 ///
 /// # Errors
 ///
-/// As [`of_file`].
+/// As [`keys_for_file`].
 pub fn identities(given: &[PathBuf], report: &Report) -> Result<Vec<PathBuf>> {
     if given.is_empty() {
-        of_file(given, report).map(|(identities, _)| identities)
+        keys_for_file(given, report).map(|(identities, _)| identities)
     } else {
         Ok(given.to_owned())
     }
@@ -133,7 +136,7 @@ pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<V
         return Ok(given.to_owned());
     }
     let Some(path) = settings.identity(root) else { return Ok(Vec::new()) };
-    let path = report::shown(&path);
+    let path = report::relative(&path);
     // A key in the place of its path is refused where it would be read, with other words.
     let is_key = private::is_private(&path.to_string_lossy());
     if !is_key && path.metadata().is_ok_and(|found| !found.is_file()) {
@@ -150,9 +153,9 @@ pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<V
 /// # Errors
 ///
 /// What is wrong with the first that is wrong.
-pub fn extra(texts: &[String]) -> Result<Vec<Parsed>> {
+pub fn parse_recipients(texts: &[String]) -> Result<Vec<ParsedRecipient>> {
     let read = |text: &String| {
-        recipient::of_desk(text).map_err(|reason| {
+        recipient::parse(text).map_err(|reason| {
             let error = Error::new(Exit::Config, "cannot encrypt to a recipient that was given");
             let error = error.because(reason);
             if private::is_private(text) {

@@ -18,7 +18,7 @@ pub enum Key {
     PostQuantum(Box<pq::Identity>),
     /// An ssh private key.
     Ssh(Box<ssh::Identity>),
-    /// An ssh private key under a passphrase, and its public half.
+    /// An ssh private key under a passphrase, and its public key.
     LockedSsh(Box<ssh::EncryptedKey>, Box<ssh::Recipient>),
     /// An age file under a passphrase that holds identities; binary.
     LockedFile(Zeroizing<Vec<u8>>),

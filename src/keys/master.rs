@@ -18,7 +18,7 @@ use vaultix_units::{bounded, stack};
 
 use crate::error::{Error, Exit, Result};
 use crate::keys::identity::{self, Key};
-use crate::keys::recipient::{self, Parsed};
+use crate::keys::recipient::{self, ParsedRecipient};
 use crate::report;
 use crate::system::input;
 use crate::system::interrupt::Interrupt;
@@ -30,7 +30,7 @@ pub use unwrapped::Unwrapped;
 /// The operator's identities.
 pub struct Master {
     /// Their keys, in the order in which they were given.
-    entries: Vec<Entry>,
+    entries: Vec<LoadedKey>,
     /// Recipients that comments in the files name, with the file.
     comments: Vec<(PathBuf, String)>,
     /// Files with keys that open secrets, and to which nothing is encrypted any more.
@@ -38,7 +38,7 @@ pub struct Master {
 }
 
 /// One key.
-struct Entry {
+struct LoadedKey {
     /// The file it stands in.
     path: PathBuf,
     /// The key.
@@ -94,7 +94,7 @@ impl Master {
 
     /// Puts what the file `path` holds in front of entry `at`.
     fn add(&mut self, path: &Path, found: identity::Identities, at: usize) {
-        let entries = found.keys.into_iter().map(|key| Entry { path: path.to_owned(), key });
+        let entries = found.keys.into_iter().map(|key| LoadedKey { path: path.to_owned(), key });
         self.entries.splice(at..at, entries);
         self.comments.extend(found.recipients.into_iter().map(|text| (path.to_owned(), text)));
     }
@@ -105,19 +105,19 @@ impl Master {
     ///
     /// # Errors
     ///
-    /// When the user interrupts. That an identity could not be unlocked stands in [`Session::notes`].
+    /// When the user interrupts. That an identity could not be unlocked stands in [`Session::skipped`].
     pub fn open(&mut self, files: &[Vec<Stanza>], prompt: &Prompt) -> Result<Session> {
-        let mut session = self.attempt_plain(files);
+        let mut session = self.try_unlocked(files);
         let mut asked = BTreeSet::new();
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
             let left = match &entry.key {
-                Key::LockedSsh(_, public) => session.left_for(files, public),
-                Key::LockedFile(_) => session.left(files),
+                Key::LockedSsh(_, public) => session.count_closed_for(files, public),
+                Key::LockedFile(_) => session.count_closed(files),
                 Key::Plugin(identity) if asked.insert(identity.plugin().to_owned()) => {
                     let name = identity.plugin();
-                    session.plug(name, &self.of_plugin(name), files, prompt)?;
-                    session.tell(format_args!("the plugin {name}"));
+                    session.try_plugin(name, &self.plugin_identities(name), files, prompt)?;
+                    session.report_progress(format_args!("the plugin {name}"));
                     0
                 }
                 Key::Native(_) | Key::PostQuantum(_) | Key::Ssh(_) | Key::Plugin(_) => 0,
@@ -129,15 +129,15 @@ impl Master {
             let secrets = if left == 1 { "secret" } else { "secrets" };
             match unlock(entry, &format!("to open {left} {secrets}"), prompt) {
                 Ok(found) => {
-                    let plain: Vec<_> = found.keys.iter().filter_map(Key::plain).collect();
-                    session.attempt(files, &plain);
-                    session.tell(entry.path.display());
-                    let Entry { path, .. } = self.entries.remove(at);
+                    let unlocked: Vec<_> = found.keys.iter().filter_map(Key::as_unlocked).collect();
+                    session.try_identities(files, &unlocked);
+                    session.report_progress(entry.path.display());
+                    let LoadedKey { path, .. } = self.entries.remove(at);
                     self.add(&path, found, at);
                 }
                 Err(error) if matches!(error.exit, Exit::Signal(_)) => return Err(error),
                 Err(error) => {
-                    session.notes.push(error);
+                    session.skipped.push(error);
                     at += 1;
                 }
             }
@@ -146,25 +146,25 @@ impl Master {
     }
 
     /// Opens files with these headers; `None` where one stays closed that somebody could be asked for.
-    pub fn open_unasked(&self, files: &[Vec<Stanza>]) -> Option<Session> {
-        let session = self.attempt_plain(files);
+    pub fn open_without_prompt(&self, files: &[Vec<Stanza>]) -> Option<Session> {
+        let session = self.try_unlocked(files);
         let is_open = session.keys.iter().all(|key| !key.is_closed());
-        let has_asked = self.entries.iter().all(|entry| entry.key.plain().is_some());
+        let has_asked = self.entries.iter().all(|entry| entry.key.as_unlocked().is_some());
         (is_open || has_asked).then_some(session)
     }
 
     /// Tries what opens files as it is.
-    fn attempt_plain(&self, files: &[Vec<Stanza>]) -> Session {
+    fn try_unlocked(&self, files: &[Vec<Stanza>]) -> Session {
         let mut session = Session::new(files.len());
-        let plain: Vec<&(dyn Identity + Sync)> =
-            self.entries.iter().filter_map(|entry| entry.key.plain()).collect();
-        session.attempt(files, &plain);
-        session.tell("identities that need no passphrase");
+        let unlocked: Vec<&(dyn Identity + Sync)> =
+            self.entries.iter().filter_map(|entry| entry.key.as_unlocked()).collect();
+        session.try_identities(files, &unlocked);
+        session.report_progress("identities that need no passphrase");
         session
     }
 
     /// Returns the identities of the plugin `name`, as they were given.
-    fn of_plugin(&self, name: &str) -> Vec<String> {
+    fn plugin_identities(&self, name: &str) -> Vec<String> {
         let identities = self.entries.iter().filter_map(|entry| match &entry.key {
             Key::Plugin(identity) if identity.plugin() == name => Some(identity.to_string()),
             _ => None,
@@ -177,36 +177,40 @@ impl Master {
     /// That of a plugin's identity stands in a comment, or else the plugin itself will know it.
     ///
     /// Asks for the passphrase of an identity file if it is still locked, but not for that of an ssh key: its
-    /// public half stands beside it in clear.
+    /// public key stands beside it in clear.
     ///
     /// # Errors
     ///
     /// When a file stays locked.
-    pub fn recipients(&mut self, extra: Vec<Parsed>, prompt: &Prompt) -> Result<Vec<Parsed>> {
+    pub fn recipients(
+        &mut self,
+        extra: Vec<ParsedRecipient>,
+        prompt: &Prompt,
+    ) -> Result<Vec<ParsedRecipient>> {
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
             if matches!(entry.key, Key::LockedFile(_)) && !self.old.contains(&entry.path) {
                 let found = unlock(entry, "to find its recipient", prompt)?;
-                let Entry { path, .. } = self.entries.remove(at);
+                let LoadedKey { path, .. } = self.entries.remove(at);
                 self.add(&path, found, at);
             } else {
                 at += 1;
             }
         }
-        let of_comments = |path: &Path, name: &str| {
+        let commented_recipients = |path: &Path, name: &str| {
             let texts = self.comments.iter().filter(|(file, _)| file == path);
-            let parsed = texts.filter_map(|(_, text)| recipient::of_desk(text).ok());
+            let parsed = texts.filter_map(|(_, text)| recipient::parse(text).ok());
             let mut fitting = parsed.filter(|one| one.plugin() == Some(name)).peekable();
             fitting.peek().is_some().then(|| fitting.collect::<Vec<_>>())
         };
         let entries = self.entries.iter().filter(|entry| !self.old.contains(&entry.path));
         let recipients = entries.flat_map(|entry| match &entry.key {
-            Key::Plugin(identity) => of_comments(&entry.path, identity.plugin())
-                .unwrap_or_else(|| vec![Parsed::PluginIdentity(identity.clone())]),
+            Key::Plugin(identity) => commented_recipients(&entry.path, identity.plugin())
+                .unwrap_or_else(|| vec![ParsedRecipient::PluginIdentity(identity.clone())]),
             key => key.recipient().into_iter().collect(),
         });
         let mut seen = BTreeSet::new();
-        let all: Vec<Parsed> =
+        let all: Vec<ParsedRecipient> =
             recipients.chain(extra).filter(|one| seen.insert(one.text())).collect();
         for one in &all {
             report::detail(format_args!("encrypting to {}", one.shown()));
@@ -227,7 +231,7 @@ fn ensure_path(path: &Path) -> Result<()> {
 
 impl Key {
     /// Returns the key, if it opens files as it is.
-    fn plain(&self) -> Option<&(dyn Identity + Sync)> {
+    fn as_unlocked(&self) -> Option<&(dyn Identity + Sync)> {
         match self {
             Self::Native(key) => Some(key),
             Self::PostQuantum(key) => Some(&**key),
@@ -236,22 +240,22 @@ impl Key {
         }
     }
 
-    /// Returns the key's public half, if it is known here.
-    pub fn recipient(&self) -> Option<Parsed> {
+    /// Returns the key's public key, if it is known here.
+    pub fn recipient(&self) -> Option<ParsedRecipient> {
         let ssh = |key: ssh::Recipient| {
             let text = key.to_string();
-            Parsed::Ours(Box::new(key), text)
+            ParsedRecipient::BuiltIn(Box::new(key), text)
         };
         match self {
             Self::Native(key) => {
                 let public = key.to_public();
                 let text = public.to_string();
-                Some(Parsed::Ours(Box::new(public), text))
+                Some(ParsedRecipient::BuiltIn(Box::new(public), text))
             }
             Self::PostQuantum(key) => {
                 let public = key.to_public();
                 let text = public.to_string();
-                Some(Parsed::Ours(Box::new(public), text))
+                Some(ParsedRecipient::BuiltIn(Box::new(public), text))
             }
             Self::Ssh(key) => ssh::Recipient::try_from((**key).clone()).ok().map(ssh),
             Self::LockedSsh(_, public) => Some(ssh((**public).clone())),

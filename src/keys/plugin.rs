@@ -25,7 +25,7 @@ use crate::terminal::prompt::{Prompt, Question};
 use connection::Connection;
 
 /// A file that is to be opened: where it stands in the caller's list, and its header.
-pub type Closed<'a> = (usize, &'a [Stanza]);
+pub type ClosedFile<'a> = (usize, &'a [Stanza]);
 
 /// What a session gave.
 #[derive(Default)]
@@ -35,7 +35,7 @@ pub struct Opened {
     /// What the plugin has to say on files that it did not open.
     pub failures: Vec<(usize, String)>,
     /// What made the whole session fail, if something did. Keys that came before it are good.
-    pub fault: Option<Error>,
+    pub session_failure: Option<Error>,
 }
 
 /// Opens as many of `files` as the `identities` of the plugin `name` open.
@@ -50,7 +50,7 @@ pub struct Opened {
 pub fn open(
     name: &str,
     identities: &[String],
-    files: &[Closed],
+    files: &[ClosedFile],
     prompt: &Prompt,
 ) -> Result<Opened> {
     let mut opened = session(name, identities, files, prompt)?;
@@ -58,28 +58,33 @@ pub fn open(
         return Ok(opened);
     }
     for (index, reason) in std::mem::take(&mut opened.failures) {
-        let file: Vec<Closed> = files.iter().filter(|(at, _)| *at == index).copied().collect();
-        if opened.fault.is_some() {
+        let file: Vec<ClosedFile> = files.iter().filter(|(at, _)| *at == index).copied().collect();
+        if opened.session_failure.is_some() {
             opened.failures.push((index, reason));
             continue;
         }
         let single = session(name, identities, &file, prompt)?;
         opened.keys.extend(single.keys);
         opened.failures.extend(single.failures);
-        opened.fault = single.fault;
+        opened.session_failure = single.session_failure;
     }
     Ok(opened)
 }
 
 /// Has one conversation on `files`.
-fn session(name: &str, identities: &[String], files: &[Closed], prompt: &Prompt) -> Result<Opened> {
+fn session(
+    name: &str,
+    identities: &[String],
+    files: &[ClosedFile],
+    prompt: &Prompt,
+) -> Result<Opened> {
     let mut opened = Opened::default();
     let outcome = Plugin::start(name, "identity-v1", prompt)
         .and_then(|mut plugin| plugin.unwrap(identities, files, &mut opened));
     match outcome {
         Ok(()) => {}
         Err(_) if prompt.interrupt.is_set() => return Err(prompt.interrupt.error()),
-        Err(error) => opened.fault = Some(error),
+        Err(error) => opened.session_failure = Some(error),
     }
     Ok(opened)
 }
@@ -153,10 +158,10 @@ impl<'a> Plugin<'a> {
     fn unwrap(
         &mut self,
         identities: &[String],
-        files: &[Closed],
+        files: &[ClosedFile],
         opened: &mut Opened,
     ) -> Result<()> {
-        self.ask(identities, files).map_err(|error| self.broken(error))?;
+        self.send_request(identities, files).map_err(|error| self.broken(error))?;
         let purpose = match files.len() {
             1 => "to open 1 secret".to_owned(),
             count => format!("to open {count} secrets"),
@@ -185,7 +190,8 @@ impl<'a> Plugin<'a> {
                     self.reply("ok", &[], &[])
                 }
                 ("error", _) => {
-                    opened.fault = Some(self.broken(String::from_utf8_lossy(&message.body)));
+                    opened.session_failure =
+                        Some(self.broken(String::from_utf8_lossy(&message.body)));
                     self.reply("ok", &[], &[])
                 }
                 _ => self.pass_on(&message, &purpose)?,
@@ -195,7 +201,7 @@ impl<'a> Plugin<'a> {
     }
 
     /// Sends the first half of a conversation about opening files.
-    fn ask(&mut self, identities: &[String], files: &[Closed]) -> io::Result<()> {
+    fn send_request(&mut self, identities: &[String], files: &[ClosedFile]) -> io::Result<()> {
         for identity in identities {
             self.connection.send("add-identity", &[identity], &[])?;
         }
@@ -291,7 +297,7 @@ impl<'a> Plugin<'a> {
             connection.flush()
         };
         ask(&mut self.connection).map_err(|error| self.broken(error))?;
-        let (mut stanzas, mut labels, mut fault) = (Vec::new(), HashSet::new(), None);
+        let (mut stanzas, mut labels, mut failure) = (Vec::new(), HashSet::new(), None);
         loop {
             let message = self.receive().map_err(|error| self.broken(error))?;
             let replied = match (message.tag.as_str(), message.args.split_first()) {
@@ -306,14 +312,14 @@ impl<'a> Plugin<'a> {
                     self.reply("ok", &[], &[])
                 }
                 ("error", _) => {
-                    fault = Some(self.broken(String::from_utf8_lossy(&message.body)));
+                    failure = Some(self.broken(String::from_utf8_lossy(&message.body)));
                     self.reply("ok", &[], &[])
                 }
                 _ => self.pass_on(&message, "to encrypt a secret")?,
             };
             replied.map_err(|error| self.broken(error))?;
         }
-        match fault {
+        match failure {
             Some(error) => Err(error),
             None if stanzas.is_empty() => Err(self.broken("it wrapped no key")),
             None => Ok((stanzas, labels)),

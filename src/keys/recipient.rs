@@ -12,7 +12,7 @@ use crate::keys::{plugin, pq};
 use crate::terminal::prompt::Prompt;
 
 /// A recipient that may be used from many threads.
-pub type Shared = Box<dyn Recipient + Send + Sync>;
+pub type SharedRecipient = Box<dyn Recipient + Send + Sync>;
 
 /// Returns `recipient` as the cache's names know it: an ssh key's first two words, joined by one space, or
 /// the one word of a recipient of age. Comments are left out.
@@ -48,7 +48,7 @@ const POST_QUANTUM: &str = "age1pq1";
 /// # Errors
 ///
 /// What is wrong with it, as a clause.
-pub fn of_host(recipient: &str) -> Result<Shared, String> {
+pub fn parse_for_host(recipient: &str) -> Result<SharedRecipient, String> {
     ensure_public(recipient)?;
     let text = canonical(recipient);
     if text.starts_with(POST_QUANTUM) {
@@ -67,7 +67,7 @@ pub fn of_host(recipient: &str) -> Result<Shared, String> {
 }
 
 /// Reads the ssh public key `text`, two words.
-fn ssh(text: &str) -> Result<Shared, String> {
+fn ssh(text: &str) -> Result<SharedRecipient, String> {
     use age::ssh::ParseRecipientKeyError as Reason;
     match text.parse::<age::ssh::Recipient>() {
         // The parser stops where it has read enough; what follows would end up in the cache's names.
@@ -91,26 +91,26 @@ fn ssh(text: &str) -> Result<Shared, String> {
 }
 
 /// A recipient of the desk.
-pub enum Parsed {
+pub enum ParsedRecipient {
     /// One that this program encrypts to, and its text.
-    Ours(Shared, String),
+    BuiltIn(SharedRecipient, String),
     /// One of a plugin.
     Plugin(age::plugin::Recipient),
     /// The one of this identity, which only its plugin knows.
     PluginIdentity(age::plugin::Identity),
 }
 
-impl Parsed {
+impl ParsedRecipient {
     /// Returns its text, which no other has.
     pub fn text(&self) -> String {
         match self {
-            Self::Ours(_, text) => text.clone(),
+            Self::BuiltIn(_, text) => text.clone(),
             Self::Plugin(recipient) => recipient.to_string(),
             Self::PluginIdentity(identity) => identity.to_string(),
         }
     }
 
-    /// Returns what may be shown of it: an identity of a plugin is a private half, even where a device holds the key.
+    /// Returns what may be shown of it: an identity of a plugin is a private key, even where a device holds the key.
     pub fn shown(&self) -> String {
         match self {
             Self::PluginIdentity(identity) => format!("what the plugin {} says", identity.plugin()),
@@ -121,7 +121,7 @@ impl Parsed {
     /// Returns the name of the plugin that is needed to encrypt to it.
     pub fn plugin(&self) -> Option<&str> {
         match self {
-            Self::Ours(..) => None,
+            Self::BuiltIn(..) => None,
             Self::Plugin(recipient) => Some(recipient.plugin()),
             Self::PluginIdentity(identity) => Some(identity.plugin()),
         }
@@ -129,17 +129,20 @@ impl Parsed {
 }
 
 /// Makes recipients to encrypt to from `parsed`: all those of one plugin become one, so that it runs once.
-pub fn gather<'a>(parsed: Vec<Parsed>, prompt: &'a Prompt) -> Vec<Box<dyn Recipient + 'a>> {
+pub fn group_by_plugin<'a>(
+    parsed: Vec<ParsedRecipient>,
+    prompt: &'a Prompt,
+) -> Vec<Box<dyn Recipient + 'a>> {
     let mut ours: Vec<Box<dyn Recipient>> = Vec::new();
     let mut plugins: BTreeMap<String, (Vec<String>, Vec<String>)> = BTreeMap::new();
     for recipient in parsed {
         let name = recipient.plugin().unwrap_or_default().to_owned();
         match recipient {
-            Parsed::Ours(recipient, _) => ours.push(recipient),
-            Parsed::Plugin(recipient) => {
+            ParsedRecipient::BuiltIn(recipient, _) => ours.push(recipient),
+            ParsedRecipient::Plugin(recipient) => {
                 plugins.entry(name).or_default().0.push(recipient.to_string());
             }
-            Parsed::PluginIdentity(identity) => {
+            ParsedRecipient::PluginIdentity(identity) => {
                 plugins.entry(name).or_default().1.push(identity.to_string());
             }
         }
@@ -155,26 +158,27 @@ pub fn gather<'a>(parsed: Vec<Parsed>, prompt: &'a Prompt) -> Vec<Box<dyn Recipi
 /// # Errors
 ///
 /// What is wrong with it, as a clause.
-pub fn of_desk(recipient: &str) -> Result<Parsed, String> {
+pub fn parse(recipient: &str) -> Result<ParsedRecipient, String> {
     ensure_public(recipient)?;
     let text = canonical(recipient);
     if let Ok(tagged) = text.parse::<age::tag::Recipient>() {
-        return Ok(Parsed::Ours(Box::new(tagged), text));
+        return Ok(ParsedRecipient::BuiltIn(Box::new(tagged), text));
     }
     if let Ok(tagged) = text.parse::<age::tagpq::Recipient>() {
-        return Ok(Parsed::Ours(Box::new(tagged), text));
+        return Ok(ParsedRecipient::BuiltIn(Box::new(tagged), text));
     }
     if text.starts_with(POST_QUANTUM) {
         return match text.parse::<pq::Recipient>() {
-            Ok(key) => Ok(Parsed::Ours(Box::new(key), text)),
+            Ok(key) => Ok(ParsedRecipient::BuiltIn(Box::new(key), text)),
             Err(reason) => {
                 Err(format!("\"{text}\" is not a post-quantum recipient of age: {reason}"))
             }
         };
     }
-    let ours = of_host(&text).map(|recipient| Parsed::Ours(recipient, text.clone()));
+    let ours =
+        parse_for_host(&text).map(|recipient| ParsedRecipient::BuiltIn(recipient, text.clone()));
     ours.or_else(|reason| {
-        text.parse::<age::plugin::Recipient>().map(Parsed::Plugin).map_err(|_| reason)
+        text.parse::<age::plugin::Recipient>().map(ParsedRecipient::Plugin).map_err(|_| reason)
     })
 }
 
@@ -199,7 +203,7 @@ pub fn encrypt<'a>(
 }
 
 /// Says why something cannot be encrypted.
-pub fn reason(error: &EncryptError) -> String {
+pub fn describe_error(error: &EncryptError) -> String {
     match error {
         EncryptError::IncompatibleRecipients { .. } => {
             "post-quantum recipients and others cannot share a file: it would be as weak as the \

@@ -122,7 +122,7 @@ pub fn explain(exit: Exit, what: String, error: &io::Error) -> Error {
 /// # Errors
 ///
 /// The system's own.
-pub fn enclose(top: &Path, extent: Extent) -> io::Result<()> {
+pub fn add_root(top: &Path, extent: Extent) -> io::Result<()> {
     let path = top.canonicalize()?;
     let mut fence = FENCE.write().unwrap_or_else(PoisonError::into_inner);
     let whole = extent == Extent::Whole;
@@ -136,8 +136,8 @@ pub fn enclose(top: &Path, extent: Extent) -> io::Result<()> {
 }
 
 /// Takes `path` for one that a flake has named.
-pub fn name(path: &Path) {
-    if let Ok(path) = plain(path) {
+pub fn mark_named(path: &Path) {
+    if let Ok(path) = normalize(path) {
         FENCE.write().unwrap_or_else(PoisonError::into_inner).named.insert(path);
     }
 }
@@ -154,14 +154,14 @@ pub fn allow_inputs(paths: impl IntoIterator<Item = PathBuf>) {
 /// As [`bounded::read`]; or where the path is fenced and leads outside.
 pub fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let fence = FENCE.read().unwrap_or_else(PoisonError::into_inner);
-    if !fence.holds(path)? {
+    if !fence.is_fenced(path)? {
         return bounded::read(path, limit);
     }
     let real = path.canonicalize()?;
-    let (base, below) = fence.base(&real, true)?;
+    let (base, below) = fence.find_base(&real, true)?;
     let parent = below.parent().unwrap_or(Path::new(""));
     let name = below.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-    let folder = walk(base, parent, false)?;
+    let folder = open_below(base, parent, false)?;
     bounded::read_file(File::from(openat(&folder, name, FILE, Mode::empty())?), limit)
 }
 
@@ -170,15 +170,15 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
 /// # Errors
 ///
 /// The system's own; or where the path is fenced and leads outside.
-pub fn look_into(path: &Path) -> io::Result<OwnedFd> {
-    let path = or_here(path);
+pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let path = or_current(path);
     let fence = FENCE.read().unwrap_or_else(PoisonError::into_inner);
     let real = path.canonicalize()?;
-    if !fence.holds(path)? {
+    if !fence.is_fenced(path)? {
         return Ok(rustix::fs::open(&real, DIRECTORY, Mode::empty())?);
     }
-    let (base, below) = fence.base(&real, true)?;
-    walk(base, &below, false)
+    let (base, below) = fence.find_base(&real, true)?;
+    open_below(base, &below, false)
 }
 
 /// Opens the directory `path`, to change what is in it, and makes it and those above it where they are missing.
@@ -186,19 +186,19 @@ pub fn look_into(path: &Path) -> io::Result<OwnedFd> {
 /// # Errors
 ///
 /// The system's own; where the path is fenced and leads outside, and where it is in the store. Nothing is made then.
-pub fn work_in(path: &Path) -> io::Result<OwnedFd> {
-    let path = or_here(path);
-    let real = real(path)?;
+pub fn make_directory(path: &Path) -> io::Result<OwnedFd> {
+    let path = or_current(path);
+    let real = resolve(path)?;
     if real.starts_with(STORE) {
         return Err(Refusal::Store.into());
     }
     let fence = FENCE.read().unwrap_or_else(PoisonError::into_inner);
-    if !fence.holds(path)? {
+    if !fence.is_fenced(path)? {
         fs::create_dir_all(&real)?;
         return Ok(rustix::fs::open(&real, DIRECTORY, Mode::empty())?);
     }
-    let (base, below) = fence.base(&real, false)?;
-    walk(base, &below, true)
+    let (base, below) = fence.find_base(&real, false)?;
+    open_below(base, &below, true)
 }
 
 /// Makes sure that `path`, which another program is to read, leads nowhere outside where it is fenced.
@@ -208,7 +208,11 @@ pub fn work_in(path: &Path) -> io::Result<OwnedFd> {
 /// Where it does.
 pub fn ensure_readable(path: &Path) -> io::Result<()> {
     let fence = FENCE.read().unwrap_or_else(PoisonError::into_inner);
-    if fence.holds(path)? { fence.base(&path.canonicalize()?, true).map(drop) } else { Ok(()) }
+    if fence.is_fenced(path)? {
+        fence.find_base(&path.canonicalize()?, true).map(drop)
+    } else {
+        Ok(())
+    }
 }
 
 /// Makes sure that `called`, which is `found` when links are followed, leads nowhere outside where it is fenced, and not
@@ -218,28 +222,28 @@ pub fn ensure_readable(path: &Path) -> io::Result<()> {
 ///
 /// Where it does.
 pub fn ensure_writable(called: &Path, found: &Path) -> io::Result<()> {
-    let real = real(found)?;
+    let real = resolve(found)?;
     if real.starts_with(STORE) {
         return Err(Refusal::Store.into());
     }
     let fence = FENCE.read().unwrap_or_else(PoisonError::into_inner);
-    if fence.holds(called)? { fence.base(&real, false).map(drop) } else { Ok(()) }
+    if fence.is_fenced(called)? { fence.find_base(&real, false).map(drop) } else { Ok(()) }
 }
 
 impl Fence {
     /// Returns whether `path` is fenced.
-    fn holds(&self, path: &Path) -> io::Result<bool> {
+    fn is_fenced(&self, path: &Path) -> io::Result<bool> {
         if self.roots.is_empty() {
             return Ok(false);
         }
-        let path = plain(path)?;
+        let path = normalize(path)?;
         let below = |root: &Root| root.whole && path.starts_with(&root.path);
         Ok(self.roots.iter().any(below) || path.ancestors().any(|one| self.named.contains(one)))
     }
 
     /// Returns the root, or the input where it is only `to_read`, that the path `real`, without links, is below; and how
     /// to go on from there.
-    fn base(&self, real: &Path, to_read: bool) -> io::Result<(OwnedFd, PathBuf)> {
+    fn find_base(&self, real: &Path, to_read: bool) -> io::Result<(OwnedFd, PathBuf)> {
         for root in &self.roots {
             if let Ok(below) = real.strip_prefix(&root.path)
                 && !is_git(below)
@@ -266,7 +270,7 @@ fn is_git(below: &Path) -> bool {
 }
 
 /// Goes from `base` down to `below`, and makes what is missing on the way if it shall.
-fn walk(base: OwnedFd, below: &Path, make: bool) -> io::Result<OwnedFd> {
+fn open_below(base: OwnedFd, below: &Path, make: bool) -> io::Result<OwnedFd> {
     let mut at = base;
     for part in below.components() {
         let Component::Normal(name) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
@@ -285,20 +289,20 @@ fn walk(base: OwnedFd, below: &Path, make: bool) -> io::Result<OwnedFd> {
 }
 
 /// Returns `path` without links, as far as it exists; what does not follows as it is.
-fn real(path: &Path) -> io::Result<PathBuf> {
+fn resolve(path: &Path) -> io::Result<PathBuf> {
     match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let name = path.file_name().ok_or(error)?;
-            Ok(real(or_here(path.parent().unwrap_or(Path::new(""))))?.join(name))
+            Ok(resolve(or_current(path.parent().unwrap_or(Path::new(""))))?.join(name))
         }
         found => found,
     }
 }
 
 /// Returns the whole of `path`, whose dots are resolved by what is written alone.
-fn plain(path: &Path) -> io::Result<PathBuf> {
+fn normalize(path: &Path) -> io::Result<PathBuf> {
     let mut plain = PathBuf::new();
-    for part in std::path::absolute(or_here(path))?.components() {
+    for part in std::path::absolute(or_current(path))?.components() {
         match part {
             Component::ParentDir => drop(plain.pop()),
             part => plain.push(part),
@@ -308,7 +312,7 @@ fn plain(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Returns `path`, or that of the working directory where it is empty.
-fn or_here(path: &Path) -> &Path {
+fn or_current(path: &Path) -> &Path {
     if path == Path::new("") { Path::new(".") } else { path }
 }
 
@@ -318,8 +322,8 @@ mod tests {
 
     #[test]
     fn dots_are_resolved_by_what_is_written() {
-        assert_eq!(plain(Path::new("/a/../b/./c/..")).unwrap(), Path::new("/b"));
-        assert_eq!(plain(Path::new("")).unwrap(), std::env::current_dir().unwrap());
+        assert_eq!(normalize(Path::new("/a/../b/./c/..")).unwrap(), Path::new("/b"));
+        assert_eq!(normalize(Path::new("")).unwrap(), std::env::current_dir().unwrap());
     }
 
     #[test]
@@ -346,7 +350,7 @@ mod tests {
             fs::write(folder.join("bank.age"), text).unwrap();
         }
         std::os::unix::fs::symlink("../private", top.join("link")).unwrap();
-        enclose(&top, Extent::Whole).unwrap();
+        add_root(&top, Extent::Whole).unwrap();
         let path = top.join("folder/bank.age");
         // The control: the same without the way by descriptors. It looks, and then believes the name.
         let broken = || {

@@ -37,7 +37,7 @@ pub fn file(
         _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a pipe")),
     }
     let size = u64::try_from(stat.st_size).unwrap_or_default();
-    whole(Patient { file, interrupt }, size, limit)
+    whole(InterruptibleReader { file, interrupt }, size, limit)
 }
 
 /// Reads standard input to its end, up to `limit` bytes.
@@ -56,7 +56,7 @@ pub fn stdin(limit: u64, interrupt: &Interrupt) -> io::Result<Zeroizing<Vec<u8>>
         Some(terminal) => terminal,
         None => stdin.as_fd().try_clone_to_owned()?,
     };
-    whole(Patient { file, interrupt: Some(interrupt) }, 0, limit)
+    whole(InterruptibleReader { file, interrupt: Some(interrupt) }, 0, limit)
 }
 
 /// Reads what another program writes into `pipe` to its end, up to `limit` bytes.
@@ -65,11 +65,11 @@ pub fn stdin(limit: u64, interrupt: &Interrupt) -> io::Result<Zeroizing<Vec<u8>>
 ///
 /// As [`file()`].
 pub fn pipe(pipe: OwnedFd, limit: u64, interrupt: &Interrupt) -> io::Result<Zeroizing<Vec<u8>>> {
-    whole(Patient { file: pipe, interrupt: Some(interrupt) }, 0, limit)
+    whole(InterruptibleReader { file: pipe, interrupt: Some(interrupt) }, 0, limit)
 }
 
 /// Reads all of `reader`, of which `size` bytes are expected and `limit` allowed.
-fn whole(reader: Patient, size: u64, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+fn whole(reader: InterruptibleReader, size: u64, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     // One byte over, so that the last read finds the end without growing.
     let capacity = usize::try_from(size.min(limit)).unwrap_or_default().saturating_add(1);
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
@@ -82,14 +82,14 @@ fn whole(reader: Patient, size: u64, limit: u64) -> io::Result<Zeroizing<Vec<u8>
 }
 
 /// Something that is read while Ctrl-C still works.
-struct Patient<'a> {
+struct InterruptibleReader<'a> {
     /// What is read.
     file: OwnedFd,
     /// Lets Ctrl-C through.
     interrupt: Option<&'a Interrupt>,
 }
 
-impl Patient<'_> {
+impl InterruptibleReader<'_> {
     /// Waits until there is something to read, or a signal; returns whether it is the former.
     fn wait(&self) -> io::Result<bool> {
         let Some(interrupt) = self.interrupt else {
@@ -100,7 +100,7 @@ impl Patient<'_> {
     }
 }
 
-impl Read for Patient<'_> {
+impl Read for InterruptibleReader<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         while self.wait()? {
             match rustix::io::read(&self.file, &mut *bytes) {

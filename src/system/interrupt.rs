@@ -25,7 +25,7 @@ pub struct Interrupt {
     /// Becomes readable when a signal comes.
     wake: UnixStream,
     /// Whether the next signal is the second.
-    is_asked: Arc<AtomicBool>,
+    is_signalled: Arc<AtomicBool>,
     /// Whether Ctrl-C is meant for another program.
     is_in_background: Arc<AtomicBool>,
 }
@@ -50,11 +50,11 @@ impl Interrupt {
             signal_hook::flag::register_usize(number, Arc::clone(&signal), value.into())?;
             signal_hook::low_level::pipe::register(number, sender.try_clone()?)?;
         }
-        let (is_asked, is_in_background) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
-        let both = (Arc::clone(&is_asked), Arc::clone(&is_in_background));
+        let (is_signalled, is_in_background) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        let both = (Arc::clone(&is_signalled), Arc::clone(&is_in_background));
         let signals = Signals::new(SIGNALS.map(|(number, _)| number))?;
-        thread::Builder::new().spawn(move || count(signals, &both.0, &both.1))?;
-        Ok(Self { signal, wake, is_asked, is_in_background })
+        thread::Builder::new().spawn(move || watch(signals, &both.0, &both.1))?;
+        Ok(Self { signal, wake, is_signalled, is_in_background })
     }
 
     /// Returns the signal that came last, if one did.
@@ -70,7 +70,7 @@ impl Interrupt {
     /// Forgets a signal that was meant for another program.
     pub fn forget(&self) {
         self.signal.store(0, Ordering::Relaxed);
-        self.is_asked.store(false, Ordering::Relaxed);
+        self.is_signalled.store(false, Ordering::Relaxed);
     }
 
     /// Says whether Ctrl-C is meant for another program, which has the terminal: then it does not count, however often
@@ -125,12 +125,12 @@ impl Interrupt {
 }
 
 /// Counts signals: the second ends the program, whatever it is busy with.
-fn count(mut signals: Signals, is_asked: &AtomicBool, is_in_background: &AtomicBool) {
+fn watch(mut signals: Signals, is_signalled: &AtomicBool, is_in_background: &AtomicBool) {
     for number in signals.forever() {
         if number == SIGINT && is_in_background.load(Ordering::Relaxed) {
             continue;
         }
-        if is_asked.swap(true, Ordering::Relaxed) {
+        if is_signalled.swap(true, Ordering::Relaxed) {
             let value = SIGNALS.iter().find(|signal| signal.0 == number);
             end(value.map_or(2, |signal| signal.1));
         }

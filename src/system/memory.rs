@@ -3,8 +3,8 @@
 //! All is done by descriptors, from the first look to the last use: what somebody else puts in the place of a name is
 //! neither used nor wiped.
 
-mod place;
-mod tree;
+mod parent;
+mod wipe;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
 
 use crate::system::undo::Undo;
-use place::Place;
+use parent::Parent;
 
 /// What our directories are called: this, a process and a number.
 const PREFIX: &str = "vaultix-";
@@ -33,15 +33,15 @@ pub struct Directory {
     /// Where it is.
     pub path: PathBuf,
     /// The same, and what we made in it.
-    held: Arc<Held>,
+    open: Arc<OpenDirectory>,
     /// Wipes and removes it.
     _undo: Undo,
 }
 
 /// A directory of ours.
-struct Held {
+struct OpenDirectory {
     /// Where it is.
-    place: Place,
+    parent: Parent,
     /// What it is called there.
     name: String,
     /// The directory, locked as long as its process lives. Not in the hands of the program, which may live longer.
@@ -58,26 +58,26 @@ impl Directory {
     /// Why there is no place for it.
     pub fn new() -> Result<Self, String> {
         let mut refusals = Vec::new();
-        for path in place::candidates() {
-            let made = Place::open(&path).and_then(|place| {
-                sweep_place(&place);
+        for path in parent::candidates() {
+            let made = Parent::open(&path).and_then(|parent| {
+                sweep_parent(&parent);
                 let refusal = |error: Errno| format!("{}: {error}", path.display());
-                Held::make(place).map_err(refusal)
+                OpenDirectory::make(parent).map_err(refusal)
             });
             match made {
-                Ok(held) => return Ok(Self::of(held)),
+                Ok(open) => return Ok(Self::from_open(open)),
                 Err(refusal) => refusals.push(refusal),
             }
         }
         Err(format!("none of these is a tmpfs that we may write: {}", refusals.join(", ")))
     }
 
-    /// Has `held` removed in the end.
-    fn of(held: Held) -> Self {
-        let held = Arc::new(held);
-        let path = held.place.path.join(&held.name);
-        let removed = Arc::clone(&held);
-        Self { path, held, _undo: Undo::with(move || removed.remove()) }
+    /// Has `open` removed in the end.
+    fn from_open(open: OpenDirectory) -> Self {
+        let open = Arc::new(open);
+        let path = open.parent.path.join(&open.name);
+        let removed = Arc::clone(&open);
+        Self { path, open, _undo: Undo::with(move || removed.remove()) }
     }
 
     /// Writes `text` to the new file `name`, and the directories above it. Returns its path.
@@ -86,7 +86,7 @@ impl Directory {
     ///
     /// The system's own.
     pub fn write(&self, name: &Path, text: &Plaintext) -> io::Result<PathBuf> {
-        let mut directory = self.held.directory.try_clone()?;
+        let mut directory = self.open.directory.try_clone()?;
         let above = name.parent().unwrap_or(Path::new("")).components();
         for component in above {
             let Component::Normal(part) = component else {
@@ -104,7 +104,7 @@ impl Directory {
         let file = rustix::fs::openat(&directory, last, flags | OFlags::CLOEXEC, mode)?;
         let mut file = File::from(file);
         let written = file.write_all(text.expose());
-        self.held.files.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+        self.open.files.lock().unwrap_or_else(PoisonError::into_inner).push(file);
         written.map(|()| self.path.join(name))
     }
 
@@ -116,25 +116,25 @@ impl Directory {
     pub fn read(&self, name: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags = flags | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.held.directory, name, flags, Mode::empty())?;
+        let file = rustix::fs::openat(&self.open.directory, name, flags, Mode::empty())?;
         bounded::read_file(file.into(), limit)
     }
 }
 
-impl Held {
-    /// Makes one in `place`.
-    fn make(place: Place) -> rustix::io::Result<Self> {
+impl OpenDirectory {
+    /// Makes one in `parent`.
+    fn make(parent: Parent) -> rustix::io::Result<Self> {
         for i in 0..100_u8 {
             let name = format!("{PREFIX}{}-{i}", std::process::id());
-            match rustix::fs::mkdirat(&place.directory, &name, Mode::RWXU) {
+            match rustix::fs::mkdirat(&parent.directory, &name, Mode::RWXU) {
                 Ok(()) => {}
                 // Some other program's directory of this name is left alone.
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(error),
             }
             // Somebody who sweeps may have come in between; then it is gone, and the next name is tried.
-            if let Some(directory) = lock(&place, &name) {
-                return Ok(Self { place, name, directory, files: Mutex::default() });
+            if let Some(directory) = lock(&parent, &name) {
+                return Ok(Self { parent, name, directory, files: Mutex::default() });
             }
         }
         Err(Errno::EXIST)
@@ -143,16 +143,16 @@ impl Held {
     /// Overwrites what we made, wherever it is by now, and what else is in the directory; then removes it.
     fn remove(&self) {
         for file in &mut *self.files.lock().unwrap_or_else(PoisonError::into_inner) {
-            tree::wipe(file);
+            wipe::wipe_file(file);
         }
-        tree::clear(&self.directory);
-        tree::remove(&self.place.directory, &self.name);
+        wipe::clear(&self.directory);
+        wipe::remove(&self.parent.directory, &self.name);
     }
 }
 
-/// Opens and locks the directory `name` in `place`, if it is ours, nobody else has locked it, and it is still there.
-fn lock(place: &Place, name: &str) -> Option<OwnedFd> {
-    let directory = rustix::fs::openat(&place.directory, name, DIRECTORY, Mode::empty()).ok()?;
+/// Opens and locks the directory `name` in `parent`, if it is ours, nobody else has locked it, and it is still there.
+fn lock(parent: &Parent, name: &str) -> Option<OwnedFd> {
+    let directory = rustix::fs::openat(&parent.directory, name, DIRECTORY, Mode::empty()).ok()?;
     let found = rustix::fs::fstat(&directory).ok()?;
     let is_ours = found.st_uid == rustix::process::geteuid().as_raw()
         && Mode::from_raw_mode(found.st_mode) == Mode::RWXU;
@@ -160,34 +160,34 @@ fn lock(place: &Place, name: &str) -> Option<OwnedFd> {
         return None;
     }
     flock(&directory, FlockOperation::NonBlockingLockExclusive).ok()?;
-    let now = rustix::fs::statat(&place.directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let now = rustix::fs::statat(&parent.directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     (now.st_dev == found.st_dev && now.st_ino == found.st_ino).then_some(directory)
 }
 
 /// Removes what killed runs left, in all places. Every start does.
 pub fn sweep() {
-    place::candidates().iter().filter_map(|path| Place::open(path).ok()).for_each(|place| {
-        sweep_place(&place);
+    parent::candidates().iter().filter_map(|path| Parent::open(path).ok()).for_each(|parent| {
+        sweep_parent(&parent);
     });
 }
 
-/// Removes what killed processes of ours left in `place`: their locks are gone with them.
-fn sweep_place(place: &Place) {
-    let Ok(entries) = Dir::read_from(place.directory.as_fd()) else { return };
+/// Removes what killed processes of ours left in `parent`: their locks are gone with them.
+fn sweep_parent(parent: &Parent) {
+    let Ok(entries) = Dir::read_from(parent.directory.as_fd()) else { return };
     for entry in entries.flatten() {
         if let Ok(name) = entry.file_name().to_str()
-            && is_ours(name)
+            && is_our_name(name)
             && matches!(entry.file_type(), FileType::Directory | FileType::Unknown)
-            && let Some(directory) = lock(place, name)
+            && let Some(directory) = lock(parent, name)
         {
-            tree::clear(&directory);
-            tree::remove(&place.directory, name);
+            wipe::clear(&directory);
+            wipe::remove(&parent.directory, name);
         }
     }
 }
 
 /// Returns whether a directory of this name is one of ours.
-fn is_ours(name: &str) -> bool {
+fn is_our_name(name: &str) -> bool {
     let numbers = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     numbers.is_some_and(|(process, i)| is_number(process) && is_number(i))

@@ -122,7 +122,7 @@ pub fn wait_in_foreground(mut child: Child, interrupt: &Interrupt) -> io::Result
             interrupt.forget();
             continue;
         }
-        end(pid, &file, Signal::TERM);
+        signal_tree(pid, &file, Signal::TERM);
         break;
     }
     let status = child.wait();
@@ -139,11 +139,11 @@ pub fn wait_in_foreground(mut child: Child, interrupt: &Interrupt) -> io::Result
 pub fn kill_at_end(child: &Child) -> io::Result<Undo> {
     let pid = Pid::from_child(child);
     let file = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-    Ok(Undo::with(move || end(pid, &file, Signal::KILL)))
+    Ok(Undo::with(move || signal_tree(pid, &file, Signal::KILL)))
 }
 
 /// Sends `signal` to a program and to what it runs: a shell does not pass it on.
-fn end(pid: Pid, file: &OwnedFd, signal: Signal) {
+fn signal_tree(pid: Pid, file: &OwnedFd, signal: Signal) {
     let list = format!("/proc/{0}/task/{0}/children", pid.as_raw_nonzero());
     let children = fs::read_to_string(list).unwrap_or_default();
     let children =

@@ -31,10 +31,10 @@ pub fn ask(lines: Vec<String>, labels: Labels, interrupt: &Interrupt) -> io::Res
     let mut screen = Screen::open(interrupt)?;
     loop {
         screen.show(&menu.draw(screen.size()))?;
-        match screen.key()?.map_or(Step::Left, |key| menu.press(key)) {
+        match screen.key()?.map_or(Step::Cancelled, |key| menu.press(key)) {
             Step::Shown => {}
             Step::Picked(at) => return Ok(Some(at)),
-            Step::Left => return Ok(None),
+            Step::Cancelled => return Ok(None),
         }
     }
 }
@@ -63,7 +63,7 @@ enum Step {
     /// The line of this number was picked.
     Picked(usize),
     /// None was.
-    Left,
+    Cancelled,
 }
 
 impl Menu {
@@ -77,7 +77,7 @@ impl Menu {
     fn press(&mut self, key: Key) -> Step {
         let last = self.fitting.len().saturating_sub(1);
         match key {
-            Key::Leave => return Step::Left,
+            Key::Leave => return Step::Cancelled,
             Key::Enter => {
                 return self.fitting.get(self.at).map_or(Step::Shown, |line| Step::Picked(*line));
             }

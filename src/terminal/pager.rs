@@ -18,7 +18,7 @@ use crate::system::program;
 const ENVIRONMENT: [(&str, &str); 2] = [("LESSSECURE", "1"), ("LESSHISTFILE", "-")];
 
 /// Returns the user's pager, as a line for the shell: `$PAGER`, or `less` if it is there; `None` for none.
-pub fn chosen() -> Option<OsString> {
+pub fn command_line() -> Option<OsString> {
     match env::var_os("PAGER") {
         Some(line) => Some(line).filter(|line| !line.is_empty() && line != "cat"),
         None => program::find("less").map(Into::into),

@@ -1,7 +1,7 @@
 //! question → what the user answers, through pinentry or on the terminal.
 
 mod pinentry;
-mod restore;
+mod saved;
 mod tty;
 
 use std::env;

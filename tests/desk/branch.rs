@@ -9,12 +9,12 @@ use std::process::Command;
 
 use pretty_assertions::assert_eq;
 
-use crate::support::{Desk, feed_as_is, run};
+use crate::support::{Workspace, feed_as_is, run};
 
 /// A repository with a flake, in `repo`, and things of the user's own beside it.
 struct Branch {
     /// Where all of it is.
-    desk: Desk,
+    workspace: Workspace,
     /// What the flake is made of.
     flake: Flake,
 }
@@ -37,32 +37,32 @@ const NIX_CONFIG: &str = "flake-registry =\nwarn-dirty = false";
 impl Branch {
     /// Makes it, with one secret, which is declared; `None` where there is no nix.
     fn new(name: &str) -> Option<Self> {
-        let desk = Desk::new(&format!("branch-{name}"));
-        if desk.sh("command -v nix").exit != 0 {
+        let workspace = Workspace::new(&format!("branch-{name}"));
+        if workspace.sh("command -v nix").exit != 0 {
             assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
             eprintln!("SKIPPED: there is no nix here");
             return None;
         }
-        desk.secret("repo/secrets/wifi.age", "wifi text");
-        desk.secret("private/bank.age", "bank text");
-        desk.sh("mkdir home && cd repo && git init -q").exits(0);
+        workspace.secret("repo/secrets/wifi.age", "wifi text");
+        workspace.secret("private/bank.age", "bank text");
+        workspace.sh("mkdir home && cd repo && git init -q").exits(0);
         let flake = Flake {
             inputs: String::new(),
             settings: String::new(),
             host: "web1".to_owned(),
             secrets: "wifi.file = \"${self}/secrets/wifi.age\";".to_owned(),
         };
-        let branch = Self { desk, flake };
+        let branch = Self { workspace, flake };
         branch.commit();
         Some(branch)
     }
 
     /// Returns the absolute path of `name`.
     fn at(&self, name: &str) -> String {
-        self.desk
+        self.workspace
             .path(name)
             .canonicalize()
-            .unwrap_or_else(|_| self.desk.path(name))
+            .unwrap_or_else(|_| self.workspace.path(name))
             .display()
             .to_string()
     }
@@ -70,9 +70,9 @@ impl Branch {
     /// Writes the flake, and gives all to git.
     fn commit(&self) {
         let Flake { inputs, settings, host, secrets } = &self.flake;
-        let (keys, key) = (self.at("keys"), self.desk.key("host-web1.pub"));
+        let (keys, key) = (self.at("keys"), self.workspace.key("host-web1.pub"));
         let key = key.trim();
-        self.desk.write(
+        self.workspace.write(
             "repo/flake.nix",
             format!(
                 "{{ inputs = {{ {inputs} }}; outputs = {{ self, ... }}@all: {{ vaultix = {{
@@ -83,20 +83,22 @@ impl Branch {
                   }}; }}; }}; }}\n"
             ),
         );
-        self.desk.sh("cd repo && git add -A").exits(0);
+        self.workspace.sh("cd repo && git add -A").exits(0);
     }
 
     /// Prepares to run `vaultix` in the repository, with a limit of memory and one of time, which are there for what never
     /// ends.
     fn vaultix(&self, line: &str) -> Command {
         let limits = "ulimit -v 4000000; exec timeout -k 5 120 setsid --wait vaultix \"$@\"";
-        self.in_repo(self.desk.command("sh").args(["-c", limits, "vaultix"]).args(line.split(' ')))
+        self.in_repo(
+            self.workspace.command("sh").args(["-c", limits, "vaultix"]).args(line.split(' ')),
+        )
     }
 
     /// Has `command` run in the repository, as a user with settings of their own.
     fn in_repo(&self, command: &mut Command) -> Command {
         let mut command = std::mem::replace(command, Command::new("true"));
-        command.current_dir(self.desk.path("repo")).env("HOME", self.desk.path("home"));
+        command.current_dir(self.workspace.path("repo")).env("HOME", self.workspace.path("home"));
         command.env("NIX_CONFIG", NIX_CONFIG).env_remove("XDG_CONFIG_HOME").env_remove("SUDO_UID");
         command
     }
@@ -104,30 +106,32 @@ impl Branch {
     /// Has nix write `flake.lock`, as the colleague has done.
     fn lock(&self) {
         let line = "nix --extra-experimental-features 'nix-command flakes' flake lock && git add flake.lock";
-        run(&mut self.in_repo(self.desk.command("sh").args(["-c", line]))).exits(0);
+        run(&mut self.in_repo(self.workspace.command("sh").args(["-c", line]))).exits(0);
     }
 
     /// Returns all copies, decrypted by the host.
     fn copies(&self) -> Vec<String> {
-        let files = self.desk.tree("repo/secrets/cache/web1");
+        let files = self.workspace.tree("repo/secrets/cache/web1");
         let open = |(name, _): (String, u64)| {
-            self.desk.open(&format!("repo/secrets/cache/web1/{name}"), "host-web1")
+            self.workspace.open(&format!("repo/secrets/cache/web1/{name}"), "host-web1")
         };
         files.into_iter().map(open).collect()
     }
 
     /// Returns names and bytes of what is in `name`.
     fn state(&self, name: &str) -> Vec<(String, Vec<u8>)> {
-        let files = self.desk.tree(name).into_iter();
-        files.map(|(file, _)| (file.clone(), self.desk.read(&format!("{name}/{file}")))).collect()
+        let files = self.workspace.tree(name).into_iter();
+        files
+            .map(|(file, _)| (file.clone(), self.workspace.read(&format!("{name}/{file}"))))
+            .collect()
     }
 }
 
 /// Makes what looks like a repository of restic: names of 64 hex digits, one of which is even an age file.
-fn restic(desk: &Desk) -> [String; 2] {
+fn restic(workspace: &Workspace) -> [String; 2] {
     let [plain, age] = ["a", "b"].map(|digit| format!("restic/keys/{}", digit.repeat(64)));
-    desk.write(&plain, "{\"created\":\"\"}");
-    desk.write(&age, "age-encryption.org/v1\n");
+    workspace.write(&plain, "{\"created\":\"\"}");
+    workspace.write(&age, "age-encryption.org/v1\n");
     [plain, age]
 }
 
@@ -135,12 +139,12 @@ fn restic(desk: &Desk) -> [String; 2] {
 fn renc_removes_nothing_outside() {
     for (way, cache) in [("absolute", "/restic"), ("dots", "../restic"), ("link", "./cache")] {
         let Some(mut branch) = Branch::new(&format!("removes-{way}")) else { return };
-        restic(&branch.desk);
+        restic(&branch.workspace);
         let before = branch.state("restic");
         branch.flake.host = "keys".to_owned();
         let root = if way == "absolute" { branch.at("") } else { String::new() };
         branch.flake.settings = format!("cache = \"{root}{cache}\";").replace("//", "/");
-        symlink("../restic", branch.desk.path("repo/cache")).unwrap();
+        symlink("../restic", branch.workspace.path("repo/cache")).unwrap();
         branch.commit();
         for verb in ["renc", "check", "status"] {
             let done = run(&mut branch.vaultix(verb)).exits(78);
@@ -155,14 +159,14 @@ fn renc_removes_nothing_outside() {
     }
     // The default place can be a link as well, and with a profile of the user's own it is no other.
     let Some(mut branch) = Branch::new("removes-default") else { return };
-    let [plain, age] = restic(&branch.desk);
+    let [plain, age] = restic(&branch.workspace);
     let before = branch.state("restic");
     branch.flake.host = "keys".to_owned();
-    symlink("../../restic", branch.desk.path("repo/secrets/cache")).unwrap();
+    symlink("../../restic", branch.workspace.path("repo/secrets/cache")).unwrap();
     branch.commit();
-    branch.desk.profile("mine", "host-web1.pub", &[]);
-    let profile = String::from_utf8(branch.desk.read("mine.json")).unwrap();
-    branch.desk.write("mine.json", profile.replace("\"mine\"", "\"keys\""));
+    branch.workspace.profile("mine", "host-web1.pub", &[]);
+    let profile = String::from_utf8(branch.workspace.read("mine.json")).unwrap();
+    branch.workspace.write("mine.json", profile.replace("\"mine\"", "\"keys\""));
     for line in ["renc", "renc --cache secrets/cache", "-p ../mine.json renc"] {
         run(&mut branch.vaultix(line)).exits(78).says(&["restic, which is not part of"]);
         assert!(branch.state("restic") == before, "{line}");
@@ -182,7 +186,7 @@ fn a_host_is_one_directory_of_the_cache() {
     for host in ["../restic/keys", "..", ".", "", "/restic", "a/b"] {
         branch.flake.host = host.to_owned();
         branch.commit();
-        restic(&branch.desk);
+        restic(&branch.workspace);
         let before = branch.state("restic");
         run(&mut branch.vaultix("renc"))
             .exits(78)
@@ -203,7 +207,7 @@ fn gits_own_directory_is_no_part_of_it() {
         run(&mut branch.vaultix("renc")).exits(exit);
         let digits = |name: &str| name.len() == 64;
         assert!(
-            !branch.desk.tree("repo/.git").iter().any(|(name, _)| digits(name)),
+            !branch.workspace.tree("repo/.git").iter().any(|(name, _)| digits(name)),
             "{host} {cache}"
         );
     }
@@ -212,14 +216,14 @@ fn gits_own_directory_is_no_part_of_it() {
 #[test]
 fn an_input_that_is_a_link_leads_nowhere() {
     let Some(mut branch) = Branch::new("link-input") else { return };
-    symlink("../private", branch.desk.path("repo/relative")).unwrap();
-    symlink(branch.at("private"), branch.desk.path("repo/absolute")).unwrap();
+    symlink("../private", branch.workspace.path("repo/relative")).unwrap();
+    symlink(branch.at("private"), branch.workspace.path("repo/absolute")).unwrap();
     for link in ["relative", "absolute"] {
         branch.flake.inputs = format!("x = {{ url = \"path:./{link}\"; flake = false; }};");
         branch.flake.secrets = "bank.file = \"${all.x}/bank.age\";".to_owned();
         branch.commit();
         let line = "nix --extra-experimental-features 'nix-command flakes' flake lock; git add -A";
-        run(&mut branch.in_repo(branch.desk.command("sh").args(["-c", line]))).exits(0);
+        run(&mut branch.in_repo(branch.workspace.command("sh").args(["-c", line]))).exits(0);
         assert_ne!(run(&mut branch.vaultix("renc")).exit, 0, "{link}");
         assert_eq!(branch.copies(), [""; 0]);
     }
@@ -228,16 +232,17 @@ fn an_input_that_is_a_link_leads_nowhere() {
 #[test]
 fn a_secret_is_read_and_written_below_the_flake_alone() {
     let Some(mut branch) = Branch::new("secret") else { return };
-    branch.desk.secret("repo/secrets/real.age", "real text");
+    branch.workspace.secret("repo/secrets/real.age", "real text");
     let links = [
         ("repo/secrets/file.age", "../../private/bank.age"),
         ("repo/secrets/dir", "../../private"),
         ("repo/secrets/inside.age", "real.age"),
     ];
     for (link, target) in links {
-        symlink(target, branch.desk.path(link)).unwrap();
+        symlink(target, branch.workspace.path(link)).unwrap();
     }
-    symlink(branch.at("private/bank.age"), branch.desk.path("repo/secrets/absolute.age")).unwrap();
+    symlink(branch.at("private/bank.age"), branch.workspace.path("repo/secrets/absolute.age"))
+        .unwrap();
     let before = branch.state("private");
     let files = [
         branch.at("private/bank.age"),
@@ -253,7 +258,7 @@ fn a_secret_is_read_and_written_below_the_flake_alone() {
              inside.file = \"${{self}}/secrets/inside.age\";"
         );
         branch.commit();
-        let _ = fs::remove_dir_all(branch.desk.path("repo/secrets/cache"));
+        let _ = fs::remove_dir_all(branch.workspace.path("repo/secrets/cache"));
         run(&mut branch.vaultix("renc")).exits(78).says(&[
             "cannot use secret \"bank\" for host web1: cannot read ",
             "bank.age, which is not part of ",
@@ -266,9 +271,9 @@ fn a_secret_is_read_and_written_below_the_flake_alone() {
         run(&mut branch.vaultix("check")).exits(78);
         let shown = run(&mut branch.vaultix("status")).exits(78).stdout;
         assert!(!shown.contains("bank"), "{shown}");
-        let wifi = branch.desk.read("repo/secrets/wifi.age");
+        let wifi = branch.workspace.read("repo/secrets/wifi.age");
         run(&mut branch.vaultix("rekey")).exits(78).says(&["bank.age", "0 encrypted anew"]);
-        assert!(branch.desk.read("repo/secrets/wifi.age") == wifi, "all or nothing");
+        assert!(branch.workspace.read("repo/secrets/wifi.age") == wifi, "all or nothing");
         assert!(branch.state("private") == before, "{file}");
     }
     // A name that the user types is the colleague's link all the same; one outside is the user's own word.
@@ -277,15 +282,15 @@ fn a_secret_is_read_and_written_below_the_flake_alone() {
         feed_as_is(&mut edit, b"new").exits(78).says(&["private", "which is not part of"]);
         assert!(branch.state("private") == before, "{link}");
     }
-    branch.desk.secret("outside.age", "old");
+    branch.workspace.secret("outside.age", "old");
     feed_as_is(&mut branch.vaultix("edit ../outside.age --stdin"), b"new").exits(0);
-    assert_eq!(branch.desk.open("outside.age", "me.txt"), "new");
+    assert_eq!(branch.workspace.open("outside.age", "me.txt"), "new");
     // The control: a profile that the user names says the same, and is believed.
     let mine = format!("{}/bank", branch.at("private"));
-    branch.desk.profile("web1", "host-web1.pub", &[("bank", "bank")]);
-    let profile = String::from_utf8(branch.desk.read("web1.json")).unwrap();
+    branch.workspace.profile("web1", "host-web1.pub", &[("bank", "bank")]);
+    let profile = String::from_utf8(branch.workspace.read("web1.json")).unwrap();
     let profile = profile.replace("secrets/bank", &mine);
-    branch.desk.write("web1.json", profile);
+    branch.workspace.write("web1.json", profile);
     let own = "-p ../web1.json";
     let identity = "-i ../keys/me.txt";
     run(&mut branch.vaultix(&format!("{own} renc {identity}")))
@@ -300,7 +305,7 @@ fn a_secret_is_read_and_written_below_the_flake_alone() {
 #[test]
 fn what_is_generated_or_imported_is_written_below_the_flake() {
     let Some(mut branch) = Branch::new("written") else { return };
-    symlink("../private", branch.desk.path("repo/away")).unwrap();
+    symlink("../private", branch.workspace.path("repo/away")).unwrap();
     let before = branch.state("private");
     let outside = branch.at("private");
     for file in [
@@ -314,7 +319,7 @@ fn what_is_generated_or_imported_is_written_below_the_flake() {
         branch.commit();
         run(&mut branch.vaultix("generate")).exits(78).says(&["which is not part of", "1 failed"]);
         assert!(branch.state("private") == before, "{file}");
-        assert!(!branch.desk.path("repo/.git/new.age").exists());
+        assert!(!branch.workspace.path("repo/.git/new.age").exists());
     }
     // The control: inside, it is made.
     branch.flake.secrets =
@@ -327,7 +332,7 @@ fn what_is_generated_or_imported_is_written_below_the_flake() {
     {
         branch.flake.settings = format!("defaultSecretDirectory = \"{directory}\";");
         branch.commit();
-        branch.desk.secret("old/mail.age", "mail text");
+        branch.workspace.secret("old/mail.age", "mail text");
         run(&mut branch.vaultix("import agenix-rekey ../old")).exits(78).says(&[said]);
         assert!(branch.state("private") == before, "{directory}");
     }
@@ -343,16 +348,16 @@ fn what_is_generated_or_imported_is_written_below_the_flake() {
 #[test]
 fn what_is_imported_is_part_of_the_old_repository() {
     let Some(branch) = Branch::new("imported") else { return };
-    branch.desk.sh("mkdir -p old/secrets && git -C old init -q").exits(0);
+    branch.workspace.sh("mkdir -p old/secrets && git -C old init -q").exits(0);
     let rules = |name: &str| {
         let text = format!(
             "let key = (import ../keys.nix).key; in {{ \"{name}\".publicKeys = [ key ]; }}"
         );
-        branch.desk.write("old/secrets/secrets.nix", text);
+        branch.workspace.write("old/secrets/secrets.nix", text);
     };
-    branch.desk.write("old/keys.nix", "{ key = \"age1\"; }");
-    branch.desk.secret("old/mail.age", "mail text");
-    symlink("../../private/bank.age", branch.desk.path("old/secrets/link.age")).unwrap();
+    branch.workspace.write("old/keys.nix", "{ key = \"age1\"; }");
+    branch.workspace.secret("old/mail.age", "mail text");
+    symlink("../../private/bank.age", branch.workspace.path("old/secrets/link.age")).unwrap();
     for name in ["../../private/bank.age", "link.age"] {
         rules(name);
         let done =
@@ -366,7 +371,7 @@ fn what_is_imported_is_part_of_the_old_repository() {
             .to_owned(),
     ] {
         let text = text.replace("x.publicKeys = [", "x.owner = builtins.head [");
-        branch.desk.write("old/secrets/secrets.nix", text);
+        branch.workspace.write("old/secrets/secrets.nix", text);
         run(&mut branch.vaultix("import agenix ../old/secrets/secrets.nix -i ../keys/me.txt"))
             .exits(78)
             .says(&["restricted mode"]);
@@ -380,14 +385,14 @@ fn what_is_imported_is_part_of_the_old_repository() {
 #[test]
 fn nothing_is_written_into_the_store() {
     let Some(mut branch) = Branch::new("store") else { return };
-    branch.desk.secret("theirs/mail.age", "mail text");
+    branch.workspace.secret("theirs/mail.age", "mail text");
     branch.flake.inputs =
         format!("x = {{ url = \"path:{}\"; flake = false; }};", branch.at("theirs"));
     branch.flake.secrets = "mail.file = \"${all.x}/mail.age\";".to_owned();
     branch.commit();
     branch.lock();
     let allow = "git config --global --add vaultix.allowInput \"$PWD/../theirs\"";
-    run(&mut branch.in_repo(branch.desk.command("sh").args(["-c", allow]))).exits(0);
+    run(&mut branch.in_repo(branch.workspace.command("sh").args(["-c", allow]))).exits(0);
     // It may be read: flake.lock has it.
     run(&mut branch.vaultix("renc")).exits(0).says(&["web1/mail: re-encrypted"]);
     assert_eq!(branch.copies(), ["mail text"]);
@@ -402,7 +407,7 @@ fn nothing_is_written_into_the_store() {
         let mut edit = branch.vaultix(&format!("edit {} --stdin", store.display()));
         feed_as_is(&mut edit, b"new").exits(73).says(&said);
     }
-    let link = branch.desk.path("store.age");
+    let link = branch.workspace.path("store.age");
     symlink(&file, &link).unwrap();
     feed_as_is(&mut branch.vaultix("edit ../store.age --stdin"), b"new").exits(73).says(&said);
     run(&mut branch.vaultix("renc --cache /nix/store/cache")).exits(73).says(&said[..1]);
@@ -420,7 +425,7 @@ fn nothing_is_written_into_the_store() {
 #[test]
 fn of_the_store_only_inputs_are_read() {
     let Some(mut branch) = Branch::new("other-store") else { return };
-    let add = branch.desk.sh("nix-store --add private").exits(0).stdout;
+    let add = branch.workspace.sh("nix-store --add private").exits(0).stdout;
     let path = add.trim();
     branch.flake.secrets = format!("bank.file = \"{path}/bank.age\";");
     branch.commit();
@@ -428,13 +433,13 @@ fn of_the_store_only_inputs_are_read() {
         .exits(78)
         .says(&[&format!("it is {path}/bank.age, which is not part of")]);
     // A link in an input leads no further either.
-    branch.desk.secret("theirs/mail.age", "mail text");
-    symlink(format!("{path}/bank.age"), branch.desk.path("theirs/store.age")).unwrap();
-    symlink(branch.at("private/bank.age"), branch.desk.path("theirs/bank.age")).unwrap();
+    branch.workspace.secret("theirs/mail.age", "mail text");
+    symlink(format!("{path}/bank.age"), branch.workspace.path("theirs/store.age")).unwrap();
+    symlink(branch.at("private/bank.age"), branch.workspace.path("theirs/bank.age")).unwrap();
     branch.flake.inputs =
         format!("x = {{ url = \"path:{}\"; flake = false; }};", branch.at("theirs"));
     let allow = "git config --global vaultix.allowInput \"$PWD/../theirs\"";
-    run(&mut branch.in_repo(branch.desk.command("sh").args(["-c", allow]))).exits(0);
+    run(&mut branch.in_repo(branch.workspace.command("sh").args(["-c", allow]))).exits(0);
     for (name, exit) in [("store", 78), ("bank", 78), ("mail", 0)] {
         branch.flake.secrets = format!("x.file = \"${{all.x}}/{name}.age\";");
         branch.commit();
@@ -442,7 +447,7 @@ fn of_the_store_only_inputs_are_read() {
         run(&mut branch.vaultix("renc")).exits(exit);
     }
     assert_eq!(branch.copies(), ["mail text"]);
-    branch.desk.sh(&format!("nix-store --delete {path} >/dev/null 2>&1 || true")).exits(0);
+    branch.workspace.sh(&format!("nix-store --delete {path} >/dev/null 2>&1 || true")).exits(0);
 }
 
 #[test]
@@ -450,8 +455,8 @@ fn an_input_on_this_machine_takes_a_yes_of_the_users() {
     let Some(mut branch) = Branch::new("input") else { return };
     // Nobody else's copy of it can be in the store.
     let unique = format!("unique-{}-{}", std::process::id(), branch.at("private").len());
-    branch.desk.write(&format!("private/{unique}"), "");
-    branch.desk.sh("cd private && git init -q && git config user.name me && git config user.email me@x.org \
+    branch.workspace.write(&format!("private/{unique}"), "");
+    branch.workspace.sh("cd private && git init -q && git config user.name me && git config user.email me@x.org \
          && git add . && git commit -qm first").exits(0);
     let private = branch.at("private");
     let in_store = || branch_store(&unique);
@@ -466,7 +471,7 @@ fn an_input_on_this_machine_takes_a_yes_of_the_users() {
         ),
     ];
     branch.flake.secrets = "bank.file = \"${all.x}/bank.age\";".to_owned();
-    branch.desk.write("repo/sub/flake.nix", "{ outputs = _: { }; }");
+    branch.workspace.write("repo/sub/flake.nix", "{ outputs = _: { }; }");
     for inputs in urls {
         branch.flake.inputs = inputs;
         branch.commit();
@@ -478,11 +483,11 @@ fn an_input_on_this_machine_takes_a_yes_of_the_users() {
             ]);
         }
         assert!(!in_store(), "{}", branch.flake.inputs);
-        assert!(!branch.desk.path("repo/flake.lock").exists());
+        assert!(!branch.workspace.path("repo/flake.lock").exists());
     }
     // By a link of the repository, which Nix follows, or from the directory where Nix runs.
     let links = "ln -s ../private repo/link; mkdir -p repo/sub/in; ln -s sub/in repo/deep; ln -s . repo/sub/link";
-    branch.desk.sh(links).exits(0);
+    branch.workspace.sh(links).exits(0);
     for url in [
         "path:./link",
         "./link",
@@ -497,22 +502,22 @@ fn an_input_on_this_machine_takes_a_yes_of_the_users() {
         done.says(&["as an input, which is outside of", "you have not allowed that"]);
         assert!(!in_store(), "{url}");
     }
-    branch.desk.sh("rm repo/link repo/deep repo/sub/link").exits(0);
+    branch.workspace.sh("rm repo/link repo/deep repo/sub/link").exits(0);
     // What is in the work tree need not be what git gives to Nix.
     let hidden = format!("$Format:{}$", private.replace('/', "%x2f"));
     let user = "git config user.name me && git config user.email me@x.org";
     branch.flake.inputs =
         format!("x = {{ type = \"path\"; path = \"{hidden}\"; flake = false; }};");
-    branch.desk.write("repo/.gitattributes", "flake.* export-subst\n");
+    branch.workspace.write("repo/.gitattributes", "flake.* export-subst\n");
     branch.commit();
-    branch.desk.sh(&format!("cd repo && {user} && git commit -qm hidden")).exits(0);
+    branch.workspace.sh(&format!("cd repo && {user} && git commit -qm hidden")).exits(0);
     run(&mut branch.vaultix("renc")).exits(78).says(&[&format!("it has {hidden} as an input")]);
     assert!(!in_store(), "hidden");
     // As does one that flake.lock has; the flake's own settings, and those of its repository, say no yes.
     branch.flake.inputs = format!("x = {{ url = \"path:{private}\"; flake = false; }};");
     branch.commit();
     branch.lock();
-    branch.desk.sh(&format!("git -C repo config vaultix.allowInput {private}")).exits(0);
+    branch.workspace.sh(&format!("git -C repo config vaultix.allowInput {private}")).exits(0);
     run(&mut branch.vaultix("renc")).exits(78).says(&["you have not allowed that"]);
     assert_eq!(branch.copies(), [""; 0]);
     // Without the input in flake.nix, it is in flake.lock.
@@ -524,7 +529,7 @@ fn an_input_on_this_machine_takes_a_yes_of_the_users() {
     branch.flake.inputs = with;
     branch.commit();
     let allow = format!("git config --global --add vaultix.allowInput {private}");
-    run(&mut branch.in_repo(branch.desk.command("sh").args(["-c", &allow]))).exits(0);
+    run(&mut branch.in_repo(branch.workspace.command("sh").args(["-c", &allow]))).exits(0);
     run(&mut branch.vaultix("renc")).exits(0).says(&["web1/bank: re-encrypted"]);
     assert_eq!(branch.copies(), ["bank text"]);
     assert!(in_store(), "the control of what is looked for");
@@ -539,23 +544,23 @@ fn branch_store(name: &str) -> bool {
 #[test]
 fn what_is_not_locked_is_not_fetched() {
     let Some(mut branch) = Branch::new("unlocked") else { return };
-    branch.desk.write("repo/sub/flake.nix", "{ outputs = _: { }; }");
+    branch.workspace.write("repo/sub/flake.nix", "{ outputs = _: { }; }");
     branch.flake.inputs = "y.url = \"path:./sub\";".to_owned();
     branch.commit();
     run(&mut branch.vaultix("renc"))
         .exits(78)
         .says(&["flake.lock does not have its input y", "to fix: nix flake lock\n"]);
-    assert!(!branch.desk.path("repo/flake.lock").exists());
+    assert!(!branch.workspace.path("repo/flake.lock").exists());
     // A registry that the flake brings along says where an input is that has no place.
     let unique = format!("registry-{}", std::process::id());
-    branch.desk.write(&format!("private/{unique}"), "");
-    branch.desk.write("private/flake.nix", "{ outputs = _: { }; }");
+    branch.workspace.write(&format!("private/{unique}"), "");
+    branch.workspace.write("private/flake.nix", "{ outputs = _: { }; }");
     let private = branch.at("private");
     let registry = format!(
         "{{\"version\":2,\"flakes\":[{{\"from\":{{\"type\":\"indirect\",\"id\":\"vaultix-test\"}},\
          \"to\":{{\"type\":\"path\",\"path\":\"{private}\"}}}}]}}"
     );
-    branch.desk.write("repo/registry.json", registry);
+    branch.workspace.write("repo/registry.json", registry);
     branch.flake.inputs = format!(
         "x.url = \"vaultix-test\"; }}; nixConfig = {{ flake-registry = \"{}\";",
         branch.at("repo/registry.json")
@@ -568,23 +573,30 @@ fn what_is_not_locked_is_not_fetched() {
 #[test]
 fn git_runs_nothing_that_a_repository_names() {
     let Some(branch) = Branch::new("git") else { return };
-    let program = branch.desk.path("program");
+    let program = branch.workspace.path("program");
+    branch.workspace.write(
+        "program",
+        format!("#!/bin/sh\necho ran >>{}/ran\n", branch.workspace.root.display()),
+    );
+    branch.workspace.sh("chmod +x program; cp program repo/.git/hooks/post-index-change").exits(0);
     branch
-        .desk
-        .write("program", format!("#!/bin/sh\necho ran >>{}/ran\n", branch.desk.root.display()));
-    branch.desk.sh("chmod +x program; cp program repo/.git/hooks/post-index-change").exits(0);
-    branch.desk.sh(&format!("git -C repo config core.fsmonitor {}", program.display())).exits(0);
+        .workspace
+        .sh(&format!("git -C repo config core.fsmonitor {}", program.display()))
+        .exits(0);
     // A filter, which git runs on what may have changed.
     let filter = format!("{}; cat", program.display());
-    branch.desk.sh(&format!("git -C repo config filter.z.clean '{filter}'")).exits(0);
-    branch.desk.sh("echo '* filter=z' >repo/.git/info/attributes; touch repo/flake.nix").exits(0);
-    let _ = fs::remove_file(branch.desk.path("ran"));
+    branch.workspace.sh(&format!("git -C repo config filter.z.clean '{filter}'")).exits(0);
+    branch
+        .workspace
+        .sh("echo '* filter=z' >repo/.git/info/attributes; touch repo/flake.nix")
+        .exits(0);
+    let _ = fs::remove_file(branch.workspace.path("ran"));
     run(&mut branch.vaultix("renc")).exits(0).says(&["web1/wifi: re-encrypted"]);
-    assert!(!branch.desk.path("ran").exists());
-    branch.desk.sh("git -C repo status --porcelain | grep -q '^ A secrets/cache'").exits(0);
+    assert!(!branch.workspace.path("ran").exists());
+    branch.workspace.sh("git -C repo status --porcelain | grep -q '^ A secrets/cache'").exits(0);
     // The control.
-    branch.desk.sh("git -C repo add -A").exits(0);
-    assert!(branch.desk.path("ran").exists());
+    branch.workspace.sh("git -C repo add -A").exits(0);
+    assert!(branch.workspace.path("ran").exists());
 }
 
 #[test]
@@ -599,7 +611,7 @@ fn what_never_ends_is_not_read() {
         done
     };
     for device in ["/dev/zero", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"] {
-        let link = branch.desk.path("repo/secrets/wifi.age");
+        let link = branch.workspace.path("repo/secrets/wifi.age");
         let _ = fs::remove_file(&link);
         symlink(device, &link).unwrap();
         branch.commit();
@@ -613,9 +625,9 @@ fn what_never_ends_is_not_read() {
             );
         }
         for name in [".gitattributes", "example.nix"] {
-            let link = branch.desk.path(&format!("new/{name}"));
-            let _ = fs::remove_dir_all(branch.desk.path("new"));
-            branch.desk.sh("mkdir new && git -C new init -q").exits(0);
+            let link = branch.workspace.path(&format!("new/{name}"));
+            let _ = fs::remove_dir_all(branch.workspace.path("new"));
+            branch.workspace.sh("mkdir new && git -C new init -q").exits(0);
             symlink(device, link).unwrap();
             let done = run_open(&branch, "init ../new -i ../keys/me.txt");
             assert!(
@@ -625,7 +637,7 @@ fn what_never_ends_is_not_read() {
                 done.stderr
             );
         }
-        let lock = branch.desk.path("repo/flake.lock");
+        let lock = branch.workspace.path("repo/flake.lock");
         symlink(device, &lock).unwrap();
         assert_ne!(run_open(&branch, "renc").exit, 0, "{device}");
         fs::remove_file(lock).unwrap();
@@ -639,12 +651,12 @@ fn what_never_ends_is_not_read() {
     }
     // Nor what a program answers.
     for program in ["nix", "nix-instantiate"] {
-        branch.desk.write(&format!("bin/{program}"), "#!/bin/sh\nexec yes\n");
-        branch.desk.sh(&format!("chmod +x bin/{program}")).exits(0);
+        branch.workspace.write(&format!("bin/{program}"), "#!/bin/sh\nexec yes\n");
+        branch.workspace.sh(&format!("chmod +x bin/{program}")).exits(0);
         let mut command = branch.vaultix("renc");
         let path =
             command.get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_owned();
-        let bin = branch.desk.path("bin").display().to_string();
+        let bin = branch.workspace.path("bin").display().to_string();
         command.env("PATH", format!("{bin}:{}", path.display()));
         run(&mut command).exits(78).says(&[&format!("{program}: it answers with more than")]);
     }
@@ -653,16 +665,16 @@ fn what_never_ends_is_not_read() {
 #[test]
 fn init_writes_through_no_link() {
     let Some(branch) = Branch::new("init") else { return };
-    branch.desk.sh("mkdir new && git -C new init -q").exits(0);
-    branch.desk.write("private/attributes", "mine\n");
-    symlink("../private/attributes", branch.desk.path("new/.gitattributes")).unwrap();
-    symlink("../private", branch.desk.path("new/secrets")).unwrap();
+    branch.workspace.sh("mkdir new && git -C new init -q").exits(0);
+    branch.workspace.write("private/attributes", "mine\n");
+    symlink("../private/attributes", branch.workspace.path("new/.gitattributes")).unwrap();
+    symlink("../private", branch.workspace.path("new/secrets")).unwrap();
     let before = branch.state("private");
     for line in ["init ../new -i ../keys/me.txt", "init -i ../keys/me.txt"] {
         let mut command = branch.vaultix(line);
-        command.current_dir(branch.desk.path("new"));
+        command.current_dir(branch.workspace.path("new"));
         run(&mut command).exits(78).says(&["which is not part of"]);
-        fs::remove_file(branch.desk.path("new/secrets")).unwrap_or_default();
+        fs::remove_file(branch.workspace.path("new/secrets")).unwrap_or_default();
         assert!(branch.state("private") == before);
     }
 }

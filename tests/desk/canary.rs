@@ -9,7 +9,7 @@ use std::time::Duration;
 use xtask::canary::{Watch, files, fresh_marker, holds, marked};
 
 use crate::pty::Pty;
-use crate::support::{Desk, Done, feed, run};
+use crate::support::{Done, Workspace, feed, run};
 
 /// The passphrase of the keys in `tests/keys` that have one: as secret as what they open.
 const PASSPHRASE: &str = "correct horse";
@@ -17,7 +17,7 @@ const PASSPHRASE: &str = "correct horse";
 /// A desk whose every program is watched.
 struct Watched {
     /// The desk, with a home and a folder for temporary files of its own.
-    desk: Desk,
+    workspace: Workspace,
     /// The text in all of its secrets.
     marker: String,
     /// What the programs did, by strace: in memory, since it holds what they wrote.
@@ -29,13 +29,13 @@ struct Watched {
 impl Watched {
     /// Makes one with a secret that is not there yet.
     fn new(name: &str) -> Self {
-        let desk = Desk::new(name);
+        let workspace = Workspace::new(name);
         for folder in ["home/.cache", "tmp", "secrets"] {
-            fs::create_dir_all(desk.path(folder)).unwrap();
+            fs::create_dir_all(workspace.path(folder)).unwrap();
         }
         let traces = Path::new("/dev/shm").join(format!("vaultix-{name}-{}", std::process::id()));
         fs::create_dir_all(&traces).unwrap();
-        Self { desk, marker: fresh_marker(), traces, count: 0 }
+        Self { workspace, marker: fresh_marker(), traces, count: 0 }
     }
 
     /// Prepares `vaultix` with `line`: as talkative as can be, free to dump core, each program and each write of it
@@ -43,12 +43,12 @@ impl Watched {
     fn command(&mut self, line: &str) -> Command {
         self.count += 1;
         let trace = self.traces.join(self.count.to_string());
-        let mut command = self.desk.command("setsid");
+        let mut command = self.workspace.command("setsid");
         command.args(["--wait", "prlimit", "--core=unlimited", "strace", "-f", "-v", "-y", "-qq"]);
         command.args(["-s", "1000000", "-e", "trace=execve,write,pwrite64,writev,sendto,sendmsg"]);
         command.args(["-e", "signal=none", "-o"]).arg(trace).arg("vaultix");
         command.args(line.split_ascii_whitespace());
-        command.env("HOME", self.desk.path("home")).env("TMPDIR", self.desk.path("tmp"));
+        command.env("HOME", self.workspace.path("home")).env("TMPDIR", self.workspace.path("tmp"));
         command.env("RUST_BACKTRACE", "full").env("RUST_LOG", "trace").env("AGEDEBUG", "plugin");
         command
     }
@@ -116,11 +116,11 @@ fn no_plaintext_is_left_anywhere() {
     let marker = watched.marker.clone();
     let watch = Watch::start(&[&marker, PASSPHRASE], Duration::ZERO);
     for secret in ["mail", "tls"] {
-        watched.desk.secret(&format!("secrets/{secret}.age"), format!("{secret} {marker}\n"));
+        watched.workspace.secret(&format!("secrets/{secret}.age"), format!("{secret} {marker}\n"));
     }
     let all = [("wifi", "wifi"), ("mail", "mail"), ("tls", "tls")];
-    watched.desk.profile("web1", "host-web1.pub", &all);
-    watched.desk.profile("db1", "host-db1.pub", &all[..2]);
+    watched.workspace.profile("web1", "host-web1.pub", &all);
+    watched.workspace.profile("db1", "host-db1.pub", &all[..2]);
 
     // What works.
     let new = format!("password {marker}\n");
@@ -147,12 +147,12 @@ fn no_plaintext_is_left_anywhere() {
     watched.edit("f() { kill -ABRT $PPID; sleep 0.1; }; f").exits(134);
     watched.run("view -v secrets/wifi.age -i keys/other.txt").exits(77);
     watched.run("textconv secrets/wifi.age -i keys/other.txt").exits(0);
-    watched.desk.sh("rm -r secrets/cache/db1; printf x >>secrets/mail.age");
+    watched.workspace.sh("rm -r secrets/cache/db1; printf x >>secrets/mail.age");
     watched.run(renc).exits(65);
     watched.run("-p web1.json renc -v -i keys/other.txt").exits(77);
     watched.run("-p web1.json -p db1.json check -v").exits(1);
-    let short = watched.desk.read("secrets/tls.age");
-    watched.desk.write("secrets/tls.age", &short[..short.len() - 1]);
+    let short = watched.workspace.read("secrets/tls.age");
+    watched.workspace.write("secrets/tls.age", &short[..short.len() - 1]);
     watched.edit("true").exits(0);
     watched.run("edit -v secrets/tls.age -i keys/me.txt").exits(65);
 
@@ -160,14 +160,14 @@ fn no_plaintext_is_left_anywhere() {
     assert!(looks > 1000, "only {looks} looks at processes");
     assert!(seen.is_empty(), "{seen:?}");
     assert_eq!(watched.leaks(), [""; 0]);
-    let found = files(&watched.desk.root, &[&marker, PASSPHRASE]);
+    let found = files(&watched.workspace.root, &[&marker, PASSPHRASE]);
     assert!(found.is_empty(), "{found:?}");
 }
 
 #[test]
 fn a_leak_is_seen() {
     let mut watched = Watched::new("canary-leak");
-    watched.desk.secret("secrets/wifi.age", "text\n");
+    watched.workspace.secret("secrets/wifi.age", "text\n");
     let marker = watched.marker.clone();
     let watch = Watch::start(&[&marker], Duration::ZERO);
 
@@ -183,7 +183,7 @@ fn a_leak_is_seen() {
     for part in ["execve(\"/usr/bin/sleep\"", "/left>, "] {
         assert!(leaks.iter().any(|line| line.contains(part)), "{part} is not in {leaks:?}");
     }
-    assert_eq!(files(&watched.desk.root, &[&marker]), [watched.desk.path("left")]);
+    assert_eq!(files(&watched.workspace.root, &[&marker]), [watched.workspace.path("left")]);
 }
 
 /// Returns whether `act` fails.
@@ -197,25 +197,25 @@ fn a_desk_with_a_leak_fails() {
     let text = String::from_utf8(marked(b"text")).unwrap();
     for (file, bytes) in [("left", &*text), ("below/tmp/.left", &text.repeat(100_000)), (&text, "")]
     {
-        let desk = Desk::new("leak-file");
-        desk.write(file, bytes);
-        let root = desk.root.clone();
-        assert!(fails(|| drop(desk)), "{file}");
+        let workspace = Workspace::new("leak-file");
+        workspace.write(file, bytes);
+        let root = workspace.root.clone();
+        assert!(fails(|| drop(workspace)), "{file}");
         fs::remove_dir_all(root).unwrap();
     }
-    let desk = Desk::new("leak-kept");
-    desk.write("plain", &text);
-    desk.keeps("plain");
-    drop(desk);
+    let workspace = Workspace::new("leak-kept");
+    workspace.write("plain", &text);
+    workspace.keeps("plain");
+    drop(workspace);
 
-    let desk = Desk::new("leak-said");
-    desk.secret("secrets/wifi.age", "text");
+    let workspace = Workspace::new("leak-said");
+    workspace.secret("secrets/wifi.age", "text");
     // Stands where ours stands, and does the same for every verb.
-    desk.write("bin/vaultix", "#!/bin/sh\nage -d -i keys/me.txt secrets/wifi.age\n");
-    desk.sh("chmod 755 bin/vaultix").exits(0);
-    let path = format!("{}:{}", desk.path("bin").display(), std::env::var("PATH").unwrap());
+    workspace.write("bin/vaultix", "#!/bin/sh\nage -d -i keys/me.txt secrets/wifi.age\n");
+    workspace.sh("chmod 755 bin/vaultix").exits(0);
+    let path = format!("{}:{}", workspace.path("bin").display(), std::env::var("PATH").unwrap());
     let command = |line: &str| {
-        let mut command = desk.vaultix_command(line);
+        let mut command = workspace.vaultix_command(line);
         command.env("PATH", &path);
         command
     };
@@ -223,5 +223,5 @@ fn a_desk_with_a_leak_fails() {
     assert_eq!(Pty::start(&mut command("view secrets/wifi.age")).end(), (0, "text".to_owned()));
     assert!(fails(|| drop(run(&mut command("check -v")))));
     assert!(fails(|| drop(Pty::start(&mut command("renc -v")).end())));
-    assert!(fails(|| drop(desk.sh("age -d -i keys/me.txt secrets/wifi.age >&2"))));
+    assert!(fails(|| drop(workspace.sh("age -d -i keys/me.txt secrets/wifi.age >&2"))));
 }

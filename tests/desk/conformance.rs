@@ -16,7 +16,7 @@ use xtask::aloud::say;
 use xtask::vectors;
 
 use crate::pty::Pty;
-use crate::support::Desk;
+use crate::support::Workspace;
 
 /// How many vectors there are.
 const COUNT: usize = 143;
@@ -151,12 +151,12 @@ fn tell(by: &str, tried: &[&Vector]) {
 }
 
 /// Opens the vector as a host does, with the identities of a host key file.
-fn on_host(desk: &Desk, vector: &Vector) -> Outcome {
+fn on_host(workspace: &Workspace, vector: &Vector) -> Outcome {
     let text =
         r#"{"version":1,"settings":{"hostIdentifier":"h","hostPubkey":"age1h","hostKeys":[]}}"#;
     let mut settings = Profile::parse(text, Side::Host).unwrap().settings;
-    desk.write("key", vector.identity());
-    settings.host_keys = vec![HostKey { path: desk.path("key"), kind: HostKeyKind::Age }];
+    workspace.write("key", vector.identity());
+    settings.host_keys = vec![HostKey { path: workspace.path("key"), kind: HostKeyKind::Age }];
     let identities = HostIdentities::read(&settings);
     assert!(identities.failures.is_empty(), "{:?}", identities.failures);
     match decrypt(&vector.file, identities.iter()) {
@@ -176,23 +176,23 @@ fn a_host_opens_what_it_should_and_nothing_else() {
         .0
         .into_iter()
         .partition(|vector| vector.get("armored").is_some());
-    let desk = Desk::new("conformance-host");
+    let workspace = Workspace::new("conformance-host");
     for vector in &binary {
-        vector.check("the host", on_host(&desk, vector));
+        vector.check("the host", on_host(&workspace, vector));
     }
     tell("on a host", &binary);
     // The cache is binary: a host has no use for armor, however good.
     for vector in &armored {
-        assert_eq!(on_host(&desk, vector), Outcome::Damaged, "{}", vector.name);
+        assert_eq!(on_host(&workspace, vector), Outcome::Damaged, "{}", vector.name);
     }
     tell("on a host, refused for their armor", &armored);
 }
 
 /// Opens the vector with `vaultix view`.
-fn at_desk(desk: &Desk, vector: &Vector) -> Outcome {
-    desk.write("key", vector.identity());
-    desk.write("secret.age", &vector.file);
-    let output = desk.vaultix_command("view secret.age -i key").output().unwrap();
+fn at_desk(workspace: &Workspace, vector: &Vector) -> Outcome {
+    workspace.write("key", vector.identity());
+    workspace.write("secret.age", &vector.file);
+    let output = workspace.vaultix_command("view secret.age -i key").output().unwrap();
     if output.status.code() != Some(0) {
         assert!(output.stdout.is_empty(), "{}: a part of it was printed", vector.name);
     }
@@ -210,11 +210,11 @@ fn at_desk(desk: &Desk, vector: &Vector) -> Outcome {
 #[test]
 fn the_desk_opens_what_it_should_and_nothing_else() {
     let Some(vectors) = vectors() else { return };
-    let desk = Desk::new("conformance-desk");
+    let workspace = Workspace::new("conformance-desk");
     for (means, what) in [(Means::Native, "at the desk"), (Means::PostQuantum, "post-quantum")] {
         let (tried, _) = split(&vectors, means);
         for vector in &tried {
-            vector.check("the desk", at_desk(&desk, vector));
+            vector.check("the desk", at_desk(&workspace, vector));
         }
         tell(what, &tried);
     }
@@ -226,9 +226,9 @@ const NO_MATCH: [&str; 2] = ["the passphrase is wrong", "no passphrase opens"];
 /// Opens the vector as an identity file under a passphrase, which is what the desk has passphrases for.
 ///
 /// What it holds is no identity, which is said only once it has been opened to its end.
-fn as_identity_file(desk: &Desk, vector: &Vector) -> Outcome {
-    desk.write("locked", &vector.file);
-    let mut pty = Pty::start(&mut desk.vaultix_command("view secret.age -i locked"));
+fn as_identity_file(workspace: &Workspace, vector: &Vector) -> Outcome {
+    workspace.write("locked", &vector.file);
+    let mut pty = Pty::start(&mut workspace.vaultix_command("view secret.age -i locked"));
     while pty.offers("Passphrase of locked") {
         pty.send(&format!("{}\n", vector.get("passphrase").unwrap()));
     }
@@ -247,10 +247,10 @@ fn as_identity_file(desk: &Desk, vector: &Vector) -> Outcome {
 fn identity_files_under_a_passphrase_open_when_they_should() {
     let Some(vectors) = vectors() else { return };
     let (locked, _) = split(&vectors, Means::Passphrase);
-    let desk = Desk::new("conformance-passphrase");
-    desk.secret("secret.age", "text");
+    let workspace = Workspace::new("conformance-passphrase");
+    workspace.secret("secret.age", "text");
     for vector in &locked {
-        vector.check("an identity file", as_identity_file(&desk, vector));
+        vector.check("an identity file", as_identity_file(&workspace, vector));
     }
     tell("identity files at the desk", &locked);
 }

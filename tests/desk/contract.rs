@@ -8,7 +8,7 @@ use std::process::Command;
 use pretty_assertions::assert_eq;
 use serde_json::Value;
 
-use crate::support::{Desk, run};
+use crate::support::{Workspace, run};
 
 /// Returns the text of a file of the work tree.
 fn text(path: &str) -> String {
@@ -22,16 +22,16 @@ fn names_in_the_cache_are_those_of_the_vectors() {
     let vectors: Value = serde_json::from_str(&text("tests/vectors/cache-name.json")).unwrap();
     let vectors = vectors.as_array().unwrap();
     assert!(!vectors.is_empty());
-    let desk = Desk::new("vectors");
+    let workspace = Workspace::new("vectors");
     let mut compared = 0;
     for vector in vectors {
         let hex = vector["sourceHex"].as_str().unwrap();
         let byte = |i: usize| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
-        desk.write("secrets/x.age", (0..hex.len()).step_by(2).map(byte).collect::<Vec<_>>());
+        workspace.write("secrets/x.age", (0..hex.len()).step_by(2).map(byte).collect::<Vec<_>>());
         let recipient = vector["recipient"].as_str().unwrap();
-        desk.profile_with("web1", recipient, &[("x", "x")], |_| {});
+        workspace.profile_with("web1", recipient, &[("x", "x")], |_| {});
         // Asked for JSON, since no vector is a real age file, and not all recipients are real.
-        let done = desk.vaultix("-p web1.json check --json");
+        let done = workspace.vaultix("-p web1.json check --json");
         let answer: Value = serde_json::from_str(&done.stdout).unwrap();
         let findings = answer["findings"].as_array().unwrap();
         if let Some(missing) = findings.iter().find(|finding| finding["kind"] == "missing") {
@@ -151,8 +151,8 @@ fn units_are_called_as_systemd_would_escape_them() {
         "a:b_c",
         "'\"",
     ];
-    let desk = Desk::new("escape");
-    let mut escape = desk.command("systemd-escape");
+    let workspace = Workspace::new("escape");
+    let mut escape = workspace.command("systemd-escape");
     let done = run(escape.arg("--").args(ids)).exits(0);
     let ours: Vec<String> = ids.into_iter().map(vaultix_generator::escape::instance).collect();
     assert_eq!(done.stdout.trim(), ours.join(" "));

@@ -8,70 +8,70 @@ use pretty_assertions::assert_eq;
 use xtask::canary::marked;
 
 use crate::pty::Pty;
-use crate::support::{Desk, Done, feed, run};
+use crate::support::{Done, Workspace, feed, run};
 
 /// Makes a desk with one secret.
-fn desk(name: &str) -> Desk {
-    let desk = Desk::new(name);
-    desk.secret("secrets/wifi.age", "old text\n");
-    desk
+fn workspace(name: &str) -> Workspace {
+    let workspace = Workspace::new(name);
+    workspace.secret("secrets/wifi.age", "old text\n");
+    workspace
 }
 
 /// Edits the secret with the editor `editor`, a line of shell.
-fn edit(desk: &Desk, editor: &str) -> Done {
-    run(command(desk).env("EDITOR", editor))
+fn edit(workspace: &Workspace, editor: &str) -> Done {
+    run(command(workspace).env("EDITOR", editor))
 }
 
 /// Prepares to edit the secret.
-fn command(desk: &Desk) -> Command {
-    desk.vaultix_command("edit secrets/wifi.age -i keys/me.txt")
+fn command(workspace: &Workspace) -> Command {
+    workspace.vaultix_command("edit secrets/wifi.age -i keys/me.txt")
 }
 
 /// Writes a program, and returns its path.
-fn program(desk: &Desk, name: &str, script: &str) -> String {
-    desk.write(name, format!("#!/bin/sh\n{script}\n"));
-    fs::set_permissions(desk.path(name), fs::Permissions::from_mode(0o755)).unwrap();
-    desk.path(name).to_str().unwrap().to_owned()
+fn program(workspace: &Workspace, name: &str, script: &str) -> String {
+    workspace.write(name, format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(workspace.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    workspace.path(name).to_str().unwrap().to_owned()
 }
 
 #[test]
 fn the_editor_changes_it() {
-    let desk = desk("edit");
-    edit(&desk, "sed -i s/old/new/")
+    let workspace = workspace("edit");
+    edit(&workspace, "sed -i s/old/new/")
         .exits(0)
         .says(&["secrets/wifi.age: changed, encrypted to 1 recipient\n"]);
-    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "new text\n");
+    assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "new text\n");
 }
 
 #[test]
 fn visual_comes_before_editor() {
-    let desk = desk("visual");
-    run(command(&desk).env("EDITOR", "false").env("VISUAL", "sed -i s/old/new/")).exits(0);
-    run(command(&desk).env("EDITOR", "sed -i s/new/newer/").env("VISUAL", "")).exits(0);
-    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "newer text\n");
+    let workspace = workspace("visual");
+    run(command(&workspace).env("EDITOR", "false").env("VISUAL", "sed -i s/old/new/")).exits(0);
+    run(command(&workspace).env("EDITOR", "sed -i s/new/newer/").env("VISUAL", "")).exits(0);
+    assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "newer text\n");
 }
 
 #[test]
 fn an_editor_may_replace_the_file() {
-    let desk = desk("replace");
-    edit(&desk, "f() { echo newer >\"$1.tmp\" && mv \"$1.tmp\" \"$1\"; }; f").exits(0);
-    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "newer\n");
+    let workspace = workspace("replace");
+    edit(&workspace, "f() { echo newer >\"$1.tmp\" && mv \"$1.tmp\" \"$1\"; }; f").exits(0);
+    assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "newer\n");
 }
 
 #[test]
 fn nothing_changed_means_nothing_written() {
-    let desk = desk("unchanged");
-    let before = fs::metadata(desk.path("secrets/wifi.age")).unwrap();
-    edit(&desk, "touch").exits(0).says(&["secrets/wifi.age: unchanged\n"]);
-    feed(command(&desk).arg("--stdin"), b"old text\n").exits(0).says(&["unchanged"]);
-    let after = fs::metadata(desk.path("secrets/wifi.age")).unwrap();
+    let workspace = workspace("unchanged");
+    let before = fs::metadata(workspace.path("secrets/wifi.age")).unwrap();
+    edit(&workspace, "touch").exits(0).says(&["secrets/wifi.age: unchanged\n"]);
+    feed(command(&workspace).arg("--stdin"), b"old text\n").exits(0).says(&["unchanged"]);
+    let after = fs::metadata(workspace.path("secrets/wifi.age")).unwrap();
     assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()));
 }
 
 #[test]
 fn a_failure_leaves_it_as_it_was() {
-    let desk = desk("failing");
-    let before = desk.read("secrets/wifi.age");
+    let workspace = workspace("failing");
+    let before = workspace.read("secrets/wifi.age");
     for (editor, exit, reason) in [
         ("sh -c 'echo new >\"$0\"; exit 3'", 1, "it failed: exit status: 3"),
         ("sh -c 'echo new >\"$0\"; kill -9 $$'", 1, "it failed: "),
@@ -79,31 +79,31 @@ fn a_failure_leaves_it_as_it_was() {
         ("truncate -s 0", 65, "the new text is empty"),
         ("rm", 1, "it left no file to read"),
     ] {
-        edit(&desk, editor).exits(exit).says(&[reason]);
-        assert_eq!(desk.read("secrets/wifi.age"), before, "{editor}");
+        edit(&workspace, editor).exits(exit).says(&[reason]);
+        assert_eq!(workspace.read("secrets/wifi.age"), before, "{editor}");
     }
-    feed(command(&desk).arg("--stdin"), b"").exits(65);
-    assert_eq!(desk.read("secrets/wifi.age"), before);
-    assert_eq!(desk.tree("secrets").len(), 1, "{:?}", desk.tree("secrets"));
+    feed(command(&workspace).arg("--stdin"), b"").exits(65);
+    assert_eq!(workspace.read("secrets/wifi.age"), before);
+    assert_eq!(workspace.tree("secrets").len(), 1, "{:?}", workspace.tree("secrets"));
 }
 
 #[test]
 fn the_editor_works_in_memory_and_leaves_nothing() {
-    let desk = desk("in-memory");
+    let workspace = workspace("in-memory");
     let editor = program(
-        &desk,
+        &workspace,
         "editor",
         "d=$(dirname \"$1\")\nstat -f -c %T \"$d\" >seen\nstat -c %a \"$d\" \"$1\" >>seen\n\
          echo \"$1\" >>seen\necho \"$TMPDIR\" >>seen\necho copy >\"$1~\"\nmkdir \"$d/deep\"\n\
          echo x >\"$d/deep/er\"\nln -s /etc/passwd \"$d/link\"\necho new >\"$1\"\n\
          ln \"$1\" \"$d.seen\"",
     );
-    edit(&desk, &editor).exits(0);
-    let seen = String::from_utf8(desk.read("seen")).unwrap();
+    edit(&workspace, &editor).exits(0);
+    let seen = String::from_utf8(workspace.read("seen")).unwrap();
     let seen: Vec<&str> = seen.lines().collect();
     assert_eq!(seen[..3], ["tmpfs", "700", "600"]);
     assert_eq!(seen[3], format!("{}/wifi", seen[4]), "coloured by its own suffix");
-    assert!(!desk.path(seen[4]).exists(), "{} is gone", seen[4]);
+    assert!(!workspace.path(seen[4]).exists(), "{} is gone", seen[4]);
     let kept = format!("{}.seen", seen[4]);
     assert_eq!(fs::read(&kept).unwrap(), [0; 4], "the text is wiped, not only unlinked");
     fs::remove_file(kept).unwrap();
@@ -112,12 +112,12 @@ fn the_editor_works_in_memory_and_leaves_nothing() {
 
 #[test]
 fn where_no_memory_is_there_is_no_editor() {
-    let desk = desk("no-memory");
+    let workspace = workspace("no-memory");
     let script = "for place in /dev/shm /run; do mount --bind /usr $place || exit 99; done
         XDG_RUNTIME_DIR=$PWD EDITOR=true vaultix edit secrets/wifi.age -i keys/me.txt; echo $?
         echo new | vaultix edit secrets/wifi.age -i keys/me.txt; echo $?";
     let done =
-        run(desk.command("unshare").args(["--mount", "--map-root-user", "sh", "-c", script]));
+        run(workspace.command("unshare").args(["--mount", "--map-root-user", "sh", "-c", script]));
     if done.exit == 99 || done.stderr.contains("unshare") {
         assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "{}", done.stderr);
         eprintln!("SKIPPED: no mount namespace here: {}", done.stderr);
@@ -129,47 +129,48 @@ fn where_no_memory_is_there_is_no_editor() {
 
 #[test]
 fn signals_end_it_and_leave_nothing() {
-    let desk = desk("signals");
-    let before = desk.read("secrets/wifi.age");
+    let workspace = workspace("signals");
+    let before = workspace.read("secrets/wifi.age");
     let script =
         "trap '' HUP\necho secret >>\"$1\"\necho $$ >editor.pid\necho \"at $1\"\nexec sleep 100";
-    let editor = program(&desk, "editor", script);
+    let editor = program(&workspace, "editor", script);
     for (kill, exit) in [("TERM", 143), ("HUP", 129), ("QUIT", 131)] {
-        let mut pty = Pty::start(command(&desk).env("EDITOR", &editor));
+        let mut pty = Pty::start(command(&workspace).env("EDITOR", &editor));
         pty.expect("\nat ");
         pty.expect("\r\n");
         let at = pty.shown.lines().find_map(|line| line.strip_prefix("at ")).unwrap().to_owned();
-        assert!(desk.path(&at).exists());
+        assert!(workspace.path(&at).exists());
         let pid = at.split('/').find_map(|part| part.strip_prefix("vaultix-")).unwrap();
         let pid = pid.split('-').next().unwrap();
-        run(desk.command("kill").args([&format!("-{kill}"), pid])).exits(0);
+        run(workspace.command("kill").args([&format!("-{kill}"), pid])).exits(0);
         let (found, shown) = pty.end();
         assert_eq!(found, exit, "{shown}");
-        assert!(!desk.path(&at).exists(), "{at} is gone");
+        assert!(!workspace.path(&at).exists(), "{at} is gone");
         // And so is the editor, which still has the text, and does not mind that its terminal hangs up.
-        desk.sh("timeout 10 tail -s .1 --pid $(cat editor.pid) -f /dev/null").exits(0);
+        workspace.sh("timeout 10 tail -s .1 --pid $(cat editor.pid) -f /dev/null").exits(0);
     }
     // Ctrl-C is the editor's own business: this one ends by it.
-    let mut pty = Pty::start(command(&desk).env("EDITOR", &editor));
+    let mut pty = Pty::start(command(&workspace).env("EDITOR", &editor));
     pty.expect("\nat ");
     pty.send("\x03");
     let (found, shown) = pty.end();
     assert_eq!(found, 1, "{shown}");
     // And this one does not, whether the key comes before it reads or ends the reading.
-    let stays = program(&desk, "stays", "trap 'echo new >\"$1\"' INT\necho ready\nread line\ntrue");
-    let mut pty = Pty::start(command(&desk).env("EDITOR", &stays));
+    let stays =
+        program(&workspace, "stays", "trap 'echo new >\"$1\"' INT\necho ready\nread line\ntrue");
+    let mut pty = Pty::start(command(&workspace).env("EDITOR", &stays));
     pty.expect("ready");
     pty.send("\x03");
     pty.send("\n");
     let (found, shown) = pty.end();
     assert_eq!(found, 0, "{shown}");
-    assert_ne!(desk.read("secrets/wifi.age"), before);
-    assert_eq!(desk.tree("secrets").len(), 1);
+    assert_ne!(workspace.read("secrets/wifi.age"), before);
+    assert_eq!(workspace.tree("secrets").len(), 1);
 }
 
 #[test]
 fn what_a_killed_edit_left_is_wiped_by_the_next() {
-    let desk = desk("killed");
+    let workspace = workspace("killed");
     // In a place of its own, so that no other test sweeps it.
     let script = "mount -t tmpfs none run || exit 99
         EDITOR='f() { echo $PPID >pid; echo seen >>pid; sleep 600; }; f' vaultix edit secrets/wifi.age -i keys/me.txt &
@@ -181,10 +182,10 @@ fn what_a_killed_edit_left_is_wiped_by_the_next() {
         ls -d run/vaultix-*/wifi | wc -l
         vaultix view secrets/none.age -i keys/me.txt; ls -d run/vaultix-*
         tr -d '\\0' <&3 | wc -c; stat -L -c %s /dev/fd/3";
-    fs::create_dir(desk.path("run")).unwrap();
-    let mut command = desk.command("unshare");
+    fs::create_dir(workspace.path("run")).unwrap();
+    let mut command = workspace.command("unshare");
     command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script]);
-    let done = run(command.env("XDG_RUNTIME_DIR", desk.path("run")));
+    let done = run(command.env("XDG_RUNTIME_DIR", workspace.path("run")));
     if done.stderr.contains("unshare") || done.exit == 99 {
         assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "{}", done.stderr);
         eprintln!("SKIPPED: no mount namespace here: {}", done.stderr);
@@ -197,17 +198,17 @@ fn what_a_killed_edit_left_is_wiped_by_the_next() {
 
 /// Has somebody use a real editor whose settings in `home` make it keep copies, and returns the files that hold one.
 fn copies(name: &str, editor: &str, keys: &str, known: Known) -> String {
-    let desk = desk(&format!("real-{name}-{known:?}"));
-    let hidden = program(&desk, "my-editor", &format!("exec {editor} \"$@\""));
+    let workspace = workspace(&format!("real-{name}-{known:?}"));
+    let hidden = program(&workspace, "my-editor", &format!("exec {editor} \"$@\""));
     let editor = if known == Known::Yes { editor } else { &hidden };
     for (path, text) in KEEPING {
-        desk.write(&format!("home/{path}"), text);
+        workspace.write(&format!("home/{path}"), text);
     }
     for directory in ["b", "u", "s"] {
-        fs::create_dir_all(desk.path(&format!("home/{directory}"))).unwrap();
+        fs::create_dir_all(workspace.path(&format!("home/{directory}"))).unwrap();
     }
-    let mut command = command(&desk);
-    command.env("EDITOR", editor).env("HOME", desk.path("home"));
+    let mut command = command(&workspace);
+    command.env("EDITOR", editor).env("HOME", workspace.path("home"));
     for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
         command.env_remove(name);
     }
@@ -221,12 +222,12 @@ fn copies(name: &str, editor: &str, keys: &str, known: Known) -> String {
     assert_eq!(exit, 0, "{name}: {shown}");
     let warned = shown.contains("cannot tell what the editor");
     assert_eq!(warned, known == Known::No, "{name}: {shown}");
-    let text = desk.open("secrets/wifi.age", "me.txt");
+    let text = workspace.open("secrets/wifi.age", "me.txt");
     assert!(text.starts_with("new text"), "{name}: {text:?}\n{shown}");
     let found =
-        desk.sh("grep -rlaE '(old|new) text' . --exclude-dir=keys --exclude=my-editor").stdout;
+        workspace.sh("grep -rlaE '(old|new) text' . --exclude-dir=keys --exclude=my-editor").stdout;
     for path in found.lines() {
-        fs::remove_file(desk.path(path)).unwrap(); // What the control has shown is no leak of ours.
+        fs::remove_file(workspace.path(path)).unwrap(); // What the control has shown is no leak of ours.
     }
     found
 }
@@ -298,10 +299,10 @@ fn real_editors_keep_copies_where_they_are_told_nothing() {
 
 #[test]
 fn whoever_has_an_unknown_editor_is_told_once() {
-    let desk = desk("unknown-editor");
-    let script = program(&desk, "my-editor", "true # vim");
+    let workspace = workspace("unknown-editor");
+    let script = program(&workspace, "my-editor", "true # vim");
     for editor in [script.as_str(), "emacsclient -t -a true", "env X=1 sed -i s/old/new/"] {
-        let done = edit(&desk, editor);
+        let done = edit(&workspace, editor);
         assert_eq!(
             done.stderr.matches("cannot tell what the editor").count(),
             1,
@@ -309,31 +310,31 @@ fn whoever_has_an_unknown_editor_is_told_once() {
             done.stderr
         );
     }
-    let done = edit(&desk, "true vim");
+    let done = edit(&workspace, "true vim");
     assert!(!done.stderr.contains("cannot tell"), "{}", done.stderr);
 }
 
 #[test]
 fn text_comes_from_elsewhere_too() {
-    let desk = desk("elsewhere");
-    feed(&mut command(&desk), b"piped").exits(0);
-    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "piped");
-    feed(command(&desk).arg("--stdin"), b"asked for").exits(0);
-    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "asked for");
-    desk.write("plain", [0, 255, 10]);
-    run(command(&desk).args(["--from", "plain"])).exits(0);
-    desk.sh("age -d -i keys/me.txt secrets/wifi.age | cmp - plain").exits(0);
-    run(command(&desk).args(["--from", "plain", "--stdin"])).exits(64);
-    run(command(&desk).args(["--from", "none"])).exits(66);
+    let workspace = workspace("elsewhere");
+    feed(&mut command(&workspace), b"piped").exits(0);
+    assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "piped");
+    feed(command(&workspace).arg("--stdin"), b"asked for").exits(0);
+    assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "asked for");
+    workspace.write("plain", [0, 255, 10]);
+    run(command(&workspace).args(["--from", "plain"])).exits(0);
+    workspace.sh("age -d -i keys/me.txt secrets/wifi.age | cmp - plain").exits(0);
+    run(command(&workspace).args(["--from", "plain", "--stdin"])).exits(64);
+    run(command(&workspace).args(["--from", "none"])).exits(66);
     // Nothing to read from does not mean that an empty text was meant.
-    edit(&desk, "sed -i '1s/.*/edited/'").exits(0);
+    edit(&workspace, "sed -i '1s/.*/edited/'").exits(0);
 
-    let mut pty = Pty::start(command(&desk).arg("--stdin"));
+    let mut pty = Pty::start(command(&workspace).arg("--stdin"));
     pty.expect("Ctrl-D");
     pty.send("typed\n\x04");
     assert_eq!(pty.end().0, 0);
-    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "typed\n");
-    let mut pty = Pty::start(command(&desk).arg("--stdin"));
+    assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "typed\n");
+    let mut pty = Pty::start(command(&workspace).arg("--stdin"));
     pty.expect("Ctrl-D");
     pty.send("half\n\x03");
     assert_eq!(pty.end().0, 130);
@@ -341,137 +342,145 @@ fn text_comes_from_elsewhere_too() {
 
 #[test]
 fn the_rest_of_a_file_on_standard_input_is_no_new_text_unless_asked_for() {
-    let desk = desk("list");
-    desk.secret("secrets/mail.age", "old mail\n");
-    let read = || ["wifi", "mail"].map(|name| desk.read(&format!("secrets/{name}.age")));
+    let workspace = workspace("list");
+    workspace.secret("secrets/mail.age", "old mail\n");
+    let read = || ["wifi", "mail"].map(|name| workspace.read(&format!("secrets/{name}.age")));
     let before = read();
-    desk.write("list", "secrets/wifi.age\nsecrets/mail.age\n");
+    workspace.write("list", "secrets/wifi.age\nsecrets/mail.age\n");
     let line = "while read -r f; do EDITOR=true vaultix edit $f -i keys/me.txt; done <list";
-    desk.sh(line).exits(64).says(&[
+    workspace.sh(line).exits(64).says(&[
         "cannot edit secrets/wifi.age: standard input is a file that somebody has begun to read; to fix: pass --stdin",
         "cannot edit secrets/mail.age: standard input is a file that",
     ]);
     assert!(read() == before);
-    desk.write("text", "new mail\n");
-    desk.sh("vaultix edit secrets/mail.age -i keys/me.txt <text").exits(0);
-    assert_eq!(desk.open("secrets/mail.age", "me.txt"), "new mail\n");
-    desk.sh("vaultix edit secrets/wifi.age -i keys/me.txt --stdin <list")
+    workspace.write("text", "new mail\n");
+    workspace.sh("vaultix edit secrets/mail.age -i keys/me.txt <text").exits(0);
+    assert_eq!(workspace.open("secrets/mail.age", "me.txt"), "new mail\n");
+    workspace
+        .sh("vaultix edit secrets/wifi.age -i keys/me.txt --stdin <list")
         .exits(0)
         .says(&["secrets/wifi.age: changed from standard input, encrypted to 1 recipient\n"]);
-    assert_eq!(desk.open("secrets/wifi.age", "me.txt").lines().count(), 2);
-    desk.sh("EDITOR=true vaultix edit secrets/wifi.age -i keys/me.txt --from list <list").exits(0);
-    feed(&mut command(&desk), b"").exits(65).says(&["the new text, from standard input, is empty"]);
-    desk.write("empty", "");
-    run(command(&desk).args(["--from", "empty"])).exits(65).says(&[": the new text is empty\n"]);
+    assert_eq!(workspace.open("secrets/wifi.age", "me.txt").lines().count(), 2);
+    workspace
+        .sh("EDITOR=true vaultix edit secrets/wifi.age -i keys/me.txt --from list <list")
+        .exits(0);
+    feed(&mut command(&workspace), b"")
+        .exits(65)
+        .says(&["the new text, from standard input, is empty"]);
+    workspace.write("empty", "");
+    run(command(&workspace).args(["--from", "empty"]))
+        .exits(65)
+        .says(&[": the new text is empty\n"]);
 }
 
 #[test]
 fn a_new_secret_is_made_with_its_directories() {
-    let desk = desk("new");
+    let workspace = workspace("new");
     let line = "edit secrets/a/b/new.json.age -i keys/me.txt";
     let editor = "f() { basename \"$1\" >seen; echo '{}' >\"$1\"; }; f";
-    run(desk.vaultix_command(line).env("EDITOR", editor)).exits(0).says(&["made"]);
-    assert_eq!(desk.open("secrets/a/b/new.json.age", "me.txt"), "{}\n");
-    assert_eq!(desk.read("seen"), b"new.json\n");
+    run(workspace.vaultix_command(line).env("EDITOR", editor)).exits(0).says(&["made"]);
+    assert_eq!(workspace.open("secrets/a/b/new.json.age", "me.txt"), "{}\n");
+    assert_eq!(workspace.read("seen"), b"new.json\n");
 }
 
 #[test]
 fn armor_mode_and_links_stay() {
-    let desk = desk("as-it-was");
-    desk.secret_with("secrets/real.age", "old\n", &["-a", "-i", "keys/me.txt"]);
-    let armored = [&b"\n \n"[..], &desk.read("secrets/real.age")].concat();
-    desk.write("secrets/real.age", armored);
-    fs::set_permissions(desk.path("secrets/real.age"), fs::Permissions::from_mode(0o640)).unwrap();
-    fs::remove_file(desk.path("secrets/wifi.age")).unwrap();
-    symlink("real.age", desk.path("secrets/wifi.age")).unwrap();
-    edit(&desk, "sed -i s/old/new/").exits(0);
-    assert!(desk.read("secrets/real.age").starts_with(b"-----BEGIN AGE"));
-    assert!(desk.path("secrets/wifi.age").is_symlink());
-    let mode = fs::metadata(desk.path("secrets/real.age")).unwrap().mode();
+    let workspace = workspace("as-it-was");
+    workspace.secret_with("secrets/real.age", "old\n", &["-a", "-i", "keys/me.txt"]);
+    let armored = [&b"\n \n"[..], &workspace.read("secrets/real.age")].concat();
+    workspace.write("secrets/real.age", armored);
+    fs::set_permissions(workspace.path("secrets/real.age"), fs::Permissions::from_mode(0o640))
+        .unwrap();
+    fs::remove_file(workspace.path("secrets/wifi.age")).unwrap();
+    symlink("real.age", workspace.path("secrets/wifi.age")).unwrap();
+    edit(&workspace, "sed -i s/old/new/").exits(0);
+    assert!(workspace.read("secrets/real.age").starts_with(b"-----BEGIN AGE"));
+    assert!(workspace.path("secrets/wifi.age").is_symlink());
+    let mode = fs::metadata(workspace.path("secrets/real.age")).unwrap().mode();
     assert_eq!(mode & 0o777, 0o640);
-    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "new\n");
+    assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "new\n");
 }
 
 #[test]
 fn everybody_who_should_can_open_it() {
-    let desk = desk("recipients");
+    let workspace = workspace("recipients");
     let public = |name: &str| {
-        let key = desk.key(name);
+        let key = workspace.key(name);
         key.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned()
     };
-    let extra = [public("other.txt"), desk.key("ssh-rsa.pub").trim().to_owned()];
+    let extra = [public("other.txt"), workspace.key("ssh-rsa.pub").trim().to_owned()];
     let mut command =
-        desk.vaultix_command("edit secrets/wifi.age -i keys/ssh-ed25519 -i keys/me.txt");
+        workspace.vaultix_command("edit secrets/wifi.age -i keys/ssh-ed25519 -i keys/me.txt");
     for recipient in &extra {
         command.args(["--recipient", recipient]);
     }
     feed(&mut command, b"for all").exits(0).says(&["encrypted to 4 recipients"]);
     for key in ["me.txt", "ssh-ed25519", "other.txt", "ssh-rsa"] {
-        assert_eq!(desk.open("secrets/wifi.age", key), "for all", "{key}");
+        assert_eq!(workspace.open("secrets/wifi.age", key), "for all", "{key}");
     }
-    feed(&mut self::command(&desk), b"for few").exits(0).says(&[
+    feed(&mut self::command(&workspace), b"for few").exits(0).says(&[
         "vaultix: secrets/wifi.age was encrypted to 3 more before; --recipient adds them again",
     ]);
 
     // A new secret for others needs no identity.
-    let mut command = desk.vaultix_command("edit secrets/new.age --recipient");
+    let mut command = workspace.vaultix_command("edit secrets/new.age --recipient");
     feed(command.arg(&extra[0]), b"x").exits(0);
-    assert_eq!(desk.open("secrets/new.age", "other.txt"), "x");
-    feed(&mut desk.vaultix_command("edit secrets/newer.age"), b"x").exits(64);
-    feed(&mut desk.vaultix_command("edit secrets/newer.age --recipient age1nonsense"), b"x")
+    assert_eq!(workspace.open("secrets/new.age", "other.txt"), "x");
+    feed(&mut workspace.vaultix_command("edit secrets/newer.age"), b"x").exits(64);
+    feed(&mut workspace.vaultix_command("edit secrets/newer.age --recipient age1nonsense"), b"x")
         .exits(78);
-    assert!(!desk.path("secrets/newer.age").exists());
+    assert!(!workspace.path("secrets/newer.age").exists());
 }
 
 #[test]
 fn a_recipient_is_added_to_a_text_that_stays() {
-    let desk = desk("add-recipient");
-    let mut command = command(&desk);
-    command.args(["--recipient", desk.key("ssh-rsa.pub").trim()]).env("EDITOR", "true");
+    let workspace = workspace("add-recipient");
+    let mut command = command(&workspace);
+    command.args(["--recipient", workspace.key("ssh-rsa.pub").trim()]).env("EDITOR", "true");
     run(&mut command).exits(0).says(&["changed, encrypted to 2 recipients"]);
-    assert_eq!(desk.open("secrets/wifi.age", "ssh-rsa"), "old text\n");
+    assert_eq!(workspace.open("secrets/wifi.age", "ssh-rsa"), "old text\n");
 }
 
 #[test]
 fn a_recipient_counts_once() {
-    let desk = desk("once");
-    let mut command =
-        desk.vaultix_command("edit secrets/wifi.age -i keys/me.txt -i keys/ssh-rsa -i keys/me.txt");
-    let me = desk.key("me.txt");
+    let workspace = workspace("once");
+    let mut command = workspace
+        .vaultix_command("edit secrets/wifi.age -i keys/me.txt -i keys/ssh-rsa -i keys/me.txt");
+    let me = workspace.key("me.txt");
     let me = me.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
-    command.args(["--recipient", me, "--recipient", desk.key("ssh-rsa.pub").trim()]);
+    command.args(["--recipient", me, "--recipient", workspace.key("ssh-rsa.pub").trim()]);
     feed(&mut command, b"x")
         .exits(0)
         .says(&["changed from standard input, encrypted to 2 recipients"]);
-    let header = String::from_utf8_lossy(&desk.read("secrets/wifi.age")).into_owned();
+    let header = String::from_utf8_lossy(&workspace.read("secrets/wifi.age")).into_owned();
     assert_eq!(header.matches("-> X25519").count(), 1, "{header}");
 }
 
 #[test]
 fn a_passphrase_is_asked_for_once() {
-    let desk = desk("locked-edit");
-    let mut command = desk.vaultix_command("edit secrets/wifi.age -i keys/me-passphrase.age");
+    let workspace = workspace("locked-edit");
+    let mut command = workspace.vaultix_command("edit secrets/wifi.age -i keys/me-passphrase.age");
     let mut pty = Pty::start(command.env("EDITOR", "sed -i s/old/new/"));
     pty.expect("Passphrase of keys/me-passphrase.age (to open 1 secret): ");
     pty.send("correct horse\n");
     let (exit, shown) = pty.end();
     assert_eq!((exit, shown.matches("Passphrase").count()), (0, 1), "{shown}");
-    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "new text\n");
+    assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "new text\n");
 
     // The public half of an ssh key is known without one.
     let line = "edit secrets/new.age -i keys/ssh-ed25519-passphrase";
-    feed(&mut desk.vaultix_command(line), b"x").exits(0);
+    feed(&mut workspace.vaultix_command(line), b"x").exits(0);
 }
 
 #[test]
 fn a_secret_for_somebody_else_is_not_replaced() {
-    let desk = desk("somebody-else");
-    desk.secret_with("secrets/wifi.age", "theirs", &["-i", "keys/other.txt"]);
-    let before = desk.read("secrets/wifi.age");
-    feed(&mut command(&desk), b"mine")
+    let workspace = workspace("somebody-else");
+    workspace.secret_with("secrets/wifi.age", "theirs", &["-i", "keys/other.txt"]);
+    let before = workspace.read("secrets/wifi.age");
+    feed(&mut command(&workspace), b"mine")
         .exits(77)
         .says(&["cannot open secrets/wifi.age: no identity fits"]);
-    assert_eq!(desk.read("secrets/wifi.age"), before);
+    assert_eq!(workspace.read("secrets/wifi.age"), before);
 }
 
 /// A place of another user's, where plaintexts would be at their mercy.
@@ -509,42 +518,42 @@ fn another_users_runtime_directory_is_no_place_for_plaintexts() {
     let attack = "setpriv --reuid 65534 --regid 65534 --clear-groups sh -c '
         cd \"$0\" && for d in vaultix-*; do [ -d \"$d\" ] || continue
         mv \"$d\" taken && mkdir \"$d\" && echo theirs >\"$d/wifi\" && echo exchanged; done' \"$XDG_RUNTIME_DIR\" >attacked";
-    let desk = desk("theirs");
+    let workspace = workspace("theirs");
     let editor =
-        program(&desk, "editor", &format!("echo \"$1\" >seen\n{attack}\necho ours >\"$1\""));
+        program(&workspace, "editor", &format!("echo \"$1\" >seen\n{attack}\necho ours >\"$1\""));
     let theirs = Theirs::new("theirs");
     for place in [theirs.0.clone(), theirs.0.join("below")] {
         let _ = fs::create_dir(&place); // Root's own, in theirs.
-        let mut command = command(&desk);
+        let mut command = command(&workspace);
         run(command.env("EDITOR", &editor).env("XDG_RUNTIME_DIR", &place)).exits(0);
-        assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "ours\n");
-        let seen = String::from_utf8(desk.read("seen")).unwrap();
+        assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "ours\n");
+        let seen = String::from_utf8(workspace.read("seen")).unwrap();
         assert!(!seen.starts_with(theirs.0.to_str().unwrap()), "{seen}");
-        assert_eq!(desk.read("attacked"), b"");
+        assert_eq!(workspace.read("attacked"), b"");
     }
 
     // The control: whoever works by paths there gets their text for the one that was typed.
     let control = "d=$XDG_RUNTIME_DIR/vaultix-1-0; mkdir -m 700 $d; echo text >$d/wifi; ./editor $d/wifi; cat $d/wifi";
-    let mut sh = desk.command("sh");
+    let mut sh = workspace.command("sh");
     let done = run(sh.args(["-c", control]).env("XDG_RUNTIME_DIR", &theirs.0));
     // The directory was root's: its owner could move it all the same.
-    assert_eq!(desk.read("attacked"), b"exchanged\n", "{}", done.stderr);
+    assert_eq!(workspace.read("attacked"), b"exchanged\n", "{}", done.stderr);
     assert!(theirs.0.join("taken").is_dir());
 }
 
 #[test]
 fn an_editor_leaves_no_core_dump_either() {
-    let desk = desk("cores");
+    let workspace = workspace("cores");
     let editor = program(
-        &desk,
+        &workspace,
         "editor",
         "grep 'core file' /proc/self/limits >limits; cat /proc/self/coredump_filter >filter; echo new >\"$1\"",
     );
     let look = |line: &str| {
-        let mut sh = desk.command("setsid");
+        let mut sh = workspace.command("setsid");
         sh.args(["--wait", "sh", "-c", line]).env("EDITOR", &editor);
         run(&mut sh).exits(0);
-        let text = |name| String::from_utf8(desk.read(name)).unwrap();
+        let text = |name| String::from_utf8(workspace.read(name)).unwrap();
         let limits: Vec<String> =
             text("limits").split_whitespace().skip(4).take(2).map(str::to_owned).collect();
         assert_eq!(text("filter").trim().trim_start_matches('0'), "", "no memory is dumped");
@@ -562,8 +571,8 @@ fn an_editor_leaves_no_core_dump_either() {
 
 #[test]
 fn what_cannot_be_encrypted_is_known_before_the_editor_starts() {
-    let desk = desk("known-before");
-    let before = desk.read("secrets/wifi.age");
+    let workspace = workspace("known-before");
+    let before = workspace.read("secrets/wifi.age");
     for (argument, value, exit, reason) in [
         (
             "-r",
@@ -573,10 +582,10 @@ fn what_cannot_be_encrypted_is_known_before_the_editor_starts() {
         ),
         ("-i", "keys/me-pq.txt", 78, "post-quantum recipients and others cannot share a file"),
     ] {
-        let mut command = command(&desk);
+        let mut command = command(&workspace);
         command.args([argument, value]).env("EDITOR", "touch started; true");
         run(&mut command).exits(exit).says(&[reason]);
-        assert!(!desk.path("started").exists(), "{reason}");
+        assert!(!workspace.path("started").exists(), "{reason}");
     }
-    assert_eq!(desk.read("secrets/wifi.age"), before);
+    assert_eq!(workspace.read("secrets/wifi.age"), before);
 }

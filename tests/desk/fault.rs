@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 
-use crate::support::{Desk, Done, run};
+use crate::support::{Done, Workspace, run};
 
 /// Errors that a system call could really return. Each call gets one of them, in turn; `VAULTIX_FAULT=all` tries all of
 /// them at each, which takes twice as long.
@@ -33,7 +33,7 @@ const RENC: &str = "-p web1.json renc -i keys/me.txt";
 /// Directories, one for each thread, in which a run starts from the same.
 struct Place {
     /// Where they are, and the keys.
-    desk: Desk,
+    workspace: Workspace,
     /// Names of the copies that the host has at first, and their texts.
     old: BTreeMap<String, String>,
     /// Names of those that it is to have.
@@ -54,36 +54,39 @@ struct Look {
 impl Place {
     /// Makes a repository with two secrets that have changed since the last run, and with what a killed run left.
     fn new(name: &str) -> Self {
-        let desk = Desk::new(name);
-        desk.write("start/.gitignore", "keys\n");
-        std::os::unix::fs::symlink(desk.path("keys"), desk.path("start/keys")).unwrap();
-        desk.profile("start/web1", "host-web1.pub", &[("wifi", "wifi"), ("mail", "mail")]);
-        let profile = String::from_utf8(desk.read("start/web1.json")).unwrap();
-        desk.write("start/web1.json", profile.replace("start/web1", "web1"));
-        desk.sh("git init -q start").exits(0);
+        let workspace = Workspace::new(name);
+        workspace.write("start/.gitignore", "keys\n");
+        std::os::unix::fs::symlink(workspace.path("keys"), workspace.path("start/keys")).unwrap();
+        workspace.profile("start/web1", "host-web1.pub", &[("wifi", "wifi"), ("mail", "mail")]);
+        let profile = String::from_utf8(workspace.read("start/web1.json")).unwrap();
+        workspace.write("start/web1.json", profile.replace("start/web1", "web1"));
+        workspace.sh("git init -q start").exits(0);
         let renc = |texts: [&str; 2]| {
-            desk.secret("start/secrets/wifi.age", texts[0]);
-            desk.secret("start/secrets/mail.age", texts[1]);
-            run(desk.vaultix_command(RENC).current_dir(desk.path("start"))).exits(0);
-            let look = look(&desk, &desk.path("start"));
+            workspace.secret("start/secrets/wifi.age", texts[0]);
+            workspace.secret("start/secrets/mail.age", texts[1]);
+            run(workspace.vaultix_command(RENC).current_dir(workspace.path("start"))).exits(0);
+            let look = look(&workspace, &workspace.path("start"));
             assert!(look.copies.values().all(Option::is_some));
             look.copies.into_iter().map(|(name, text)| (name, text.unwrap())).collect()
         };
         let old = renc(["old wifi", "old mail"]);
-        desk.sh("cp -a start/secrets/cache old").exits(0);
+        workspace.sh("cp -a start/secrets/cache old").exits(0);
         // Of several pieces, when it is written.
         let new = renc(["new wifi", &"new mail".repeat(40_000)]);
-        desk.sh("rm -r start/secrets/cache && mv old start/secrets/cache && git -C start add .")
+        workspace
+            .sh("rm -r start/secrets/cache && mv old start/secrets/cache && git -C start add .")
             .exits(0);
-        desk.write(&format!("start/secrets/cache/web1/.new-{}", "d".repeat(64)), "age-encryption");
-        Self { desk, old, new }
+        workspace
+            .write(&format!("start/secrets/cache/web1/.new-{}", "d".repeat(64)), "age-encryption");
+        Self { workspace, old, new }
     }
 
     /// Returns a fresh copy of the start for the thread `number`.
     fn fresh(&self, number: usize) -> PathBuf {
-        let path = self.desk.path(&format!("run{number}"));
+        let path = self.workspace.path(&format!("run{number}"));
         let _ = fs::remove_dir_all(&path); // It may not be there.
-        run(self.desk.command("cp").arg("-a").arg(self.desk.path("start")).arg(&path)).exits(0);
+        run(self.workspace.command("cp").arg("-a").arg(self.workspace.path("start")).arg(&path))
+            .exits(0);
         path
     }
 
@@ -91,8 +94,8 @@ impl Place {
     /// were before.
     fn calls(&self) -> BTreeSet<(String, usize)> {
         let at = self.fresh(0);
-        let trace = self.desk.path("trace");
-        traced(&self.desk, &at, &["-o", trace.to_str().unwrap()]).exits(0);
+        let trace = self.workspace.path("trace");
+        traced(&self.workspace, &at, &["-o", trace.to_str().unwrap()]).exits(0);
         let trace = fs::read_to_string(trace).unwrap();
         // What starts git is a child: it is git's name that fails there, and not a step of ours.
         let lines = || trace.lines().filter_map(|line| line.split_once(' '));
@@ -123,12 +126,13 @@ impl Place {
     /// Runs with one fault, and once more without; says what is wrong.
     fn attempt(&self, fault: &str, number: usize) -> Result<i32, String> {
         let at = self.fresh(number);
-        let done = traced(&self.desk, &at, &["-o", "/dev/null", "-e", &format!("inject={fault}")]);
+        let done =
+            traced(&self.workspace, &at, &["-o", "/dev/null", "-e", &format!("inject={fault}")]);
         let fail = |why: &str| Err(format!("{fault}: {why}; exit {}\n{}", done.exit, done.stderr));
         if done.exit == 124 {
             return fail("it hangs");
         }
-        let found = look(&self.desk, &at);
+        let found = look(&self.workspace, &at);
         for (name, text) in &found.copies {
             let wanted = self.old.get(name).or(self.new.get(name));
             if wanted.is_none() || wanted != text.as_ref() {
@@ -146,8 +150,8 @@ impl Place {
         if done.exit == 0 && !self.is_complete(&found) {
             return fail("it says that all is well, and it is not");
         }
-        let second = run(self.desk.vaultix_command(RENC).current_dir(&at));
-        if second.exit != 0 || !self.is_complete(&look(&self.desk, &at)) {
+        let second = run(self.workspace.vaultix_command(RENC).current_dir(&at));
+        if second.exit != 0 || !self.is_complete(&look(&self.workspace, &at)) {
             return fail(&format!(
                 "the next run, {}, does not mend it: {}",
                 second.exit, second.stderr
@@ -166,7 +170,7 @@ impl Place {
 }
 
 /// Looks into the cache of the repository `at`.
-fn look(desk: &Desk, at: &Path) -> Look {
+fn look(workspace: &Workspace, at: &Path) -> Look {
     let mut look = Look::default();
     for path in
         fs::read_dir(at.join("secrets/cache/web1")).unwrap().map(|entry| entry.unwrap().path())
@@ -176,7 +180,7 @@ fn look(desk: &Desk, at: &Path) -> Look {
             look.others.insert(name);
             continue;
         }
-        let mut age = desk.command("age");
+        let mut age = workspace.command("age");
         let done = run(age.args(["--decrypt", "--identity", "keys/host-web1"]).arg(&path));
         look.copies.insert(name, (done.exit == 0).then_some(done.stdout));
     }
@@ -188,8 +192,8 @@ fn look(desk: &Desk, at: &Path) -> Look {
 }
 
 /// Runs `renc` in `at` under strace with `options`, and lets go of git once it starts.
-fn traced(desk: &Desk, at: &Path, options: &[&str]) -> Done {
-    let mut command: Command = desk.command("timeout");
+fn traced(workspace: &Workspace, at: &Path, options: &[&str]) -> Done {
+    let mut command: Command = workspace.command("timeout");
     command.args(["--foreground", PATIENCE, "strace", "--detach-on=execve", "-f", "-qq"]);
     // One thread beside the first: a second one would take its turns at random.
     command.args(options).arg("vaultix").args(RENC.split(' ')).env("RAYON_NUM_THREADS", "1");

@@ -9,20 +9,20 @@ use serde_json::{Value, json};
 use xtask::canary::{marked, plain};
 
 use crate::pty::Pty;
-use crate::support::{Desk, Done, feed_as_is, run};
+use crate::support::{Done, Workspace, feed_as_is, run};
 
 /// Makes a desk with a host `web1`, whose secrets have these generators; `null` is none.
-fn desk(name: &str, generators: &Value) -> Desk {
-    let desk = Desk::new(name);
-    profile(&desk, "web1", generators);
-    desk
+fn workspace(name: &str, generators: &Value) -> Workspace {
+    let workspace = Workspace::new(name);
+    profile(&workspace, "web1", generators);
+    workspace
 }
 
 /// Writes the profile of a host.
-fn profile(desk: &Desk, host: &str, generators: &Value) {
+fn profile(workspace: &Workspace, host: &str, generators: &Value) {
     let ids: Vec<&str> = generators.as_object().unwrap().keys().map(String::as_str).collect();
     let secrets: Vec<(&str, &str)> = ids.iter().map(|&id| (id, id)).collect();
-    desk.profile_with(host, desk.key("host-web1.pub").trim(), &secrets, |profile| {
+    workspace.profile_with(host, workspace.key("host-web1.pub").trim(), &secrets, |profile| {
         for id in ids {
             if !generators[id].is_null() {
                 profile["secrets"][id]["generator"] = generators[id].clone();
@@ -32,24 +32,24 @@ fn profile(desk: &Desk, host: &str, generators: &Value) {
 }
 
 /// Prepares to generate, with the native identity.
-fn command(desk: &Desk) -> Command {
-    desk.vaultix_command("-p web1.json generate -i keys/me.txt")
+fn command(workspace: &Workspace) -> Command {
+    workspace.vaultix_command("-p web1.json generate -i keys/me.txt")
 }
 
 /// Generates.
-fn generate(desk: &Desk) -> Done {
-    run(&mut command(desk))
+fn generate(workspace: &Workspace) -> Done {
+    run(&mut command(workspace))
 }
 
 /// Returns the plaintext of a secret.
 #[track_caller]
-fn open(desk: &Desk, id: &str) -> String {
-    desk.open(&format!("secrets/{id}.age"), "me.txt")
+fn open(workspace: &Workspace, id: &str) -> String {
+    workspace.open(&format!("secrets/{id}.age"), "me.txt")
 }
 
 /// Returns the names of all files in `secrets`.
-fn names(desk: &Desk) -> Vec<String> {
-    desk.tree("secrets").into_iter().map(|(name, _)| name).collect()
+fn names(workspace: &Workspace) -> Vec<String> {
+    workspace.tree("secrets").into_iter().map(|(name, _)| name).collect()
 }
 
 /// Returns a generator that runs a line of shell.
@@ -59,7 +59,7 @@ fn shell(line: &str, dependencies: &[&str]) -> Value {
 
 #[test]
 fn passwords_have_their_length_and_alphabet() {
-    let desk = desk(
+    let workspace = workspace(
         "generate-passwords",
         &json!({
             "a": { "kind": "alnum" },
@@ -72,26 +72,26 @@ fn passwords_have_their_length_and_alphabet() {
             "p2": { "kind": "passphrase", "length": 3 },
         }),
     );
-    generate(&desk).exits(0).says(&["8 generated, 0 there already; now run: vaultix renc\n"]);
+    generate(&workspace).exits(0).says(&["8 generated, 0 there already; now run: vaultix renc\n"]);
     for (id, length) in [("a", 32), ("a2", 5000)] {
-        let text = open(&desk, id);
+        let text = open(&workspace, id);
         assert_eq!((text.len(), text.bytes().all(|b| b.is_ascii_alphanumeric())), (length, true));
     }
-    let long = open(&desk, "a2");
+    let long = open(&workspace, "a2");
     let seen: std::collections::BTreeSet<char> = long.chars().collect();
     assert_eq!(seen.len(), 62, "each letter and digit: {seen:?}");
     for (id, length) in [("b", "32\n"), ("b2", "1\n")] {
         let line = format!("age -d -i keys/me.txt secrets/{id}.age | base64 -d | wc -c");
-        assert_eq!(desk.sh(&line).exits(0).stdout, length);
+        assert_eq!(workspace.sh(&line).exits(0).stdout, length);
     }
     for (id, length) in [("h", 64), ("h2", 131_072)] {
-        let text = open(&desk, id);
+        let text = open(&workspace, id);
         let is_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         assert_eq!((text.len(), is_hex), (length, true));
     }
     let words = include_str!("../../src/commands/generate/words.txt");
     for (id, count) in [("p", 8), ("p2", 3)] {
-        let text = open(&desk, id);
+        let text = open(&workspace, id);
         assert_eq!(text.split('-').count(), count, "{text}");
         assert!(text.split('-').all(|word| words.lines().any(|known| known == word)), "{text}");
     }
@@ -103,8 +103,8 @@ fn ssh_takes_its_keys() {
     let ids = ["s", "ss", "sss", "ssss", "sssss", "ssssss", "sssssss", "ssssssss"];
     let generators: serde_json::Map<_, _> =
         ids.iter().map(|&id| (id.to_owned(), json!({ "kind": "ssh-ed25519" }))).collect();
-    let desk = desk("generate-ssh", &generators.into());
-    generate(&desk).exits(0).says(&["secrets/s.age: generated\nsecrets/s.pub: written\n"]);
+    let workspace = workspace("generate-ssh", &generators.into());
+    generate(&workspace).exits(0).says(&["secrets/s.age: generated\nsecrets/s.pub: written\n"]);
     for id in ids {
         let line = format!(
             "umask 077; age -d -i keys/me.txt secrets/{id}.age >key && ssh-keygen -y -f key >found &&
@@ -115,40 +115,40 @@ fn ssh_takes_its_keys() {
             age -R secrets/{id}.pub text | age -d -i key | cmp - text &&
             ssh-keygen -q -p -f key -N passphrase && ssh-keygen -y -f key -P passphrase | cmp - found"
         );
-        desk.sh(&line).exits(0);
+        workspace.sh(&line).exits(0);
     }
-    let private = |id: &str| open(&desk, id).lines().nth(3).unwrap().to_owned();
+    let private = |id: &str| open(&workspace, id).lines().nth(3).unwrap().to_owned();
     assert_ne!(private("s"), private("ss"));
 }
 
 #[test]
 fn wireguard_and_age_take_their_keys() {
-    let desk = desk(
+    let workspace = workspace(
         "generate-keys",
         &json!({ "wg.home": { "kind": "wireguard" }, "wg2": { "kind": "wireguard" }, "id": { "kind": "age" } }),
     );
-    generate(&desk).exits(0);
+    generate(&workspace).exits(0);
     for id in ["wg.home", "wg2"] {
         let line =
             format!("age -d -i keys/me.txt secrets/{id}.age | wg pubkey | cmp - secrets/{id}.pub");
-        desk.sh(&line).exits(0);
+        workspace.sh(&line).exits(0);
     }
-    assert_ne!(desk.read("secrets/wg.home.pub"), desk.read("secrets/wg2.pub"));
+    assert_ne!(workspace.read("secrets/wg.home.pub"), workspace.read("secrets/wg2.pub"));
     // The bits that `wg genkey` fixes are fixed, so that `wg show` prints what is in the file.
     let line = "age -d -i keys/me.txt secrets/wg2.age | base64 -d | od -An -tu1 -v -w32";
-    let bytes = desk.sh(line).exits(0).stdout;
+    let bytes = workspace.sh(line).exits(0).stdout;
     let bytes: Vec<u8> = bytes.split_ascii_whitespace().map(|byte| byte.parse().unwrap()).collect();
     assert_eq!((bytes.len(), bytes[0] & 7, bytes[31] & 0xc0), (32, 0, 0x40));
 
     let line = "umask 077; age -d -i keys/me.txt secrets/id.age >id.txt &&
         age-keygen -y id.txt | cmp - secrets/id.pub &&
         echo text | age -R secrets/id.pub | age -d -i id.txt | grep -qx text";
-    desk.sh(line).exits(0);
+    workspace.sh(line).exits(0);
 }
 
 #[test]
 fn web_servers_take_a_hash_of_another_secret() {
-    let desk = desk(
+    let workspace = workspace(
         "generate-htpasswd",
         &json!({
             "a-login": { "kind": "htpasswd", "user": "me", "dependencies": ["password"] },
@@ -157,18 +157,18 @@ fn web_servers_take_a_hash_of_another_secret() {
             "typed": null,
         }),
     );
-    desk.secret("secrets/typed.age", "by an editor\n");
-    generate(&desk).exits(0).says(&[
+    workspace.secret("secrets/typed.age", "by an editor\n");
+    generate(&workspace).exits(0).says(&[
         "secrets/password.age: generated\nsecrets/a-login.age: generated\nsecrets/z-login.age: generated\n",
     ]);
     for (id, user, password) in [
-        ("a-login", "me", open(&desk, "password").into_bytes()),
+        ("a-login", "me", open(&workspace, "password").into_bytes()),
         ("z-login", "you", marked(b"by an editor")),
     ] {
-        assert!(open(&desk, id).starts_with(&format!("{user}:$2y$10$")));
-        desk.sh(&format!("age -d -i keys/me.txt secrets/{id}.age >lines")).exits(0);
+        assert!(open(&workspace, id).starts_with(&format!("{user}:$2y$10$")));
+        workspace.sh(&format!("age -d -i keys/me.txt secrets/{id}.age >lines")).exits(0);
         let verify = |password: &[u8]| {
-            let mut verify = desk.command("htpasswd");
+            let mut verify = workspace.command("htpasswd");
             feed_as_is(verify.args(["-vi", "lines", user]), password)
         };
         verify(&password).exits(0);
@@ -178,46 +178,52 @@ fn web_servers_take_a_hash_of_another_secret() {
 
 #[test]
 fn nothing_is_replaced() {
-    let desk = desk(
+    let workspace = workspace(
         "generate-again",
         &json!({ "mine": { "kind": "alnum" }, "new": { "kind": "alnum" }, "wg": { "kind": "wireguard" } }),
     );
-    desk.secret_with("secrets/mine.age", "mine", &["-i", "keys/other.txt"]);
-    generate(&desk).exits(0).says(&["2 generated, 1 there already"]);
-    let before: Vec<_> = names(&desk);
-    let read =
-        || -> Vec<_> { before.iter().map(|name| desk.read(&format!("secrets/{name}"))).collect() };
+    workspace.secret_with("secrets/mine.age", "mine", &["-i", "keys/other.txt"]);
+    generate(&workspace).exits(0).says(&["2 generated, 1 there already"]);
+    let before: Vec<_> = names(&workspace);
+    let read = || -> Vec<_> {
+        before.iter().map(|name| workspace.read(&format!("secrets/{name}"))).collect()
+    };
     let bytes = read();
     // Nothing to do takes no identity.
-    desk.vaultix("-p web1.json generate").exits(0).says(&["0 generated, 3 there already\n"]);
-    assert_eq!(names(&desk), ["mine.age", "new.age", "wg.age", "wg.pub"]);
+    workspace.vaultix("-p web1.json generate").exits(0).says(&["0 generated, 3 there already\n"]);
+    assert_eq!(names(&workspace), ["mine.age", "new.age", "wg.age", "wg.pub"]);
     assert!(bytes == read());
-    assert_eq!(fs::metadata(desk.path("secrets/new.age")).unwrap().nlink(), 1);
+    assert_eq!(fs::metadata(workspace.path("secrets/new.age")).unwrap().nlink(), 1);
 
     // Whoever removes one half must mean it for both.
-    fs::remove_file(desk.path("secrets/wg.age")).unwrap();
-    let half = desk.read("secrets/wg.pub");
-    generate(&desk)
+    fs::remove_file(workspace.path("secrets/wg.age")).unwrap();
+    let half = workspace.read("secrets/wg.pub");
+    generate(&workspace)
         .exits(66)
         .says(&["secrets/wg.pub is the public half of another one", "rm secrets/wg.pub"]);
-    assert_eq!(desk.read("secrets/wg.pub"), half);
-    fs::remove_file(desk.path("secrets/wg.pub")).unwrap();
-    generate(&desk).exits(0);
-    assert_ne!(desk.read("secrets/wg.pub"), half);
+    assert_eq!(workspace.read("secrets/wg.pub"), half);
+    fs::remove_file(workspace.path("secrets/wg.pub")).unwrap();
+    generate(&workspace).exits(0);
+    assert_ne!(workspace.read("secrets/wg.pub"), half);
 }
 
 #[test]
 fn what_comes_meanwhile_stays() {
     let line = "mkdir secrets && echo theirs >secrets/x.age; echo ours";
-    let desk = desk("generate-race", &json!({ "x": shell(line, &[]), "y": { "kind": "alnum" } }));
-    generate(&desk).exits(73).says(&["/secrets/x.age: File exists", "1 generated", "1 failed"]);
-    assert_eq!(desk.read("secrets/x.age"), b"theirs\n");
-    assert_eq!(names(&desk), ["x.age", "y.age"]);
+    let workspace =
+        workspace("generate-race", &json!({ "x": shell(line, &[]), "y": { "kind": "alnum" } }));
+    generate(&workspace).exits(73).says(&[
+        "/secrets/x.age: File exists",
+        "1 generated",
+        "1 failed",
+    ]);
+    assert_eq!(workspace.read("secrets/x.age"), b"theirs\n");
+    assert_eq!(names(&workspace), ["x.age", "y.age"]);
 }
 
 #[test]
 fn a_dry_run_needs_no_key_and_makes_nothing() {
-    let desk = desk(
+    let workspace = workspace(
         "generate-dry",
         &json!({
             "hash": { "kind": "htpasswd", "user": "me", "dependencies": ["typed", ] },
@@ -227,8 +233,8 @@ fn a_dry_run_needs_no_key_and_makes_nothing() {
             "script": shell("mk |\nsort", &["typed"]),
         }),
     );
-    desk.secret("secrets/wg.age", "whatever");
-    let done = desk.vaultix("-p web1.json generate --dry-run").exits(0);
+    workspace.secret("secrets/wg.age", "whatever");
+    let done = workspace.vaultix("-p web1.json generate --dry-run").exits(0);
     assert_eq!(
         done.stdout,
         "secrets/typed.age: generate, alnum\nsecrets/hash.age: generate, htpasswd from typed\n\
@@ -236,16 +242,16 @@ fn a_dry_run_needs_no_key_and_makes_nothing() {
          secrets/wg.pub: write, public half of secrets/wg.age\n"
     );
     assert_eq!(done.stderr, "3 to generate, 0 there already\n");
-    assert_eq!(names(&desk), ["wg.age"]);
-    let done = desk.vaultix("-p web1.json generate --dry-run --secret hash").exits(0);
+    assert_eq!(names(&workspace), ["wg.age"]);
+    let done = workspace.vaultix("-p web1.json generate --dry-run --secret hash").exits(0);
     assert_eq!(done.stdout.lines().count(), 2, "and what it is made from: {}", done.stdout);
-    let done = desk.vaultix("-p web1.json generate --dry-run --secret typed").exits(0);
+    let done = workspace.vaultix("-p web1.json generate --dry-run --secret typed").exits(0);
     assert_eq!(done.stdout, "secrets/typed.age: generate, alnum\n");
 }
 
 #[test]
 fn all_that_is_needed_is_opened_in_one_session() {
-    let desk = desk(
+    let workspace = workspace(
         "generate-session",
         &json!({
             "a": null, "b": null, "c": null,
@@ -254,22 +260,22 @@ fn all_that_is_needed_is_opened_in_one_session() {
         }),
     );
     for id in ["a", "b", "c"] {
-        desk.secret(&format!("secrets/{id}.age"), format!("{id} "));
+        workspace.secret(&format!("secrets/{id}.age"), format!("{id} "));
     }
     let line = "-p web1.json generate -i keys/me-passphrase.age";
-    let mut pty = Pty::start(&mut desk.vaultix_command(line));
+    let mut pty = Pty::start(&mut workspace.vaultix_command(line));
     pty.expect("Passphrase of keys/me-passphrase.age (to open 3 secrets): ");
     pty.send("correct horse\n");
     let (exit, shown) = pty.end();
     assert_eq!((exit, shown.matches("Passphrase").count()), (0, 1), "{shown}");
-    assert_eq!(open(&desk, "y"), "c a b ");
+    assert_eq!(open(&workspace, "y"), "c a b ");
 
     // The public half of an ssh key is known without its passphrase; where nothing has to be opened, nothing is asked.
-    profile(&desk, "web1", &json!({ "z": { "kind": "alnum" } }));
+    profile(&workspace, "web1", &json!({ "z": { "kind": "alnum" } }));
     let line = "-p web1.json generate -i keys/ssh-ed25519-passphrase -r";
-    let other = desk.sh("age-keygen -y keys/other.txt").exits(0).stdout;
-    run(desk.vaultix_command(line).arg(other.trim())).exits(0);
-    assert_eq!(desk.open("secrets/z.age", "other.txt").len(), 32);
+    let other = workspace.sh("age-keygen -y keys/other.txt").exits(0).stdout;
+    run(workspace.vaultix_command(line).arg(other.trim())).exits(0);
+    assert_eq!(workspace.open("secrets/z.age", "other.txt").len(), 32);
 }
 
 #[test]
@@ -279,33 +285,35 @@ fn a_command_reads_its_dependencies_in_memory_alone() {
         ls /proc/self/fd | wc -l; } >\"$OLDPWD/seen\"
         env >\"$OLDPWD/env\"; tr '\\0' '\\n' </proc/$PPID/cmdline >\"$OLDPWD/argv\"
         ln dep \"$PWD.seen\"; printf 'a\\0b\\n'";
-    let desk = desk(
+    let workspace = workspace(
         "generate-command",
         &json!({ "dep": { "kind": "alnum" }, "deep/er": null, "x": shell(script, &["dep", "deep/er"]) }),
     );
-    desk.secret("secrets/deep/er.age", "hunter2");
-    generate(&desk).exits(0);
-    desk.sh("age -d -i keys/me.txt secrets/x.age | od -An -c | grep -q 'a  .0   b  .n'").exits(0);
-    desk.keeps("seen");
-    let seen = String::from_utf8(plain(&desk.read("seen"))).unwrap();
+    workspace.secret("secrets/deep/er.age", "hunter2");
+    generate(&workspace).exits(0);
+    workspace
+        .sh("age -d -i keys/me.txt secrets/x.age | od -An -c | grep -q 'a  .0   b  .n'")
+        .exits(0);
+    workspace.keeps("seen");
+    let seen = String::from_utf8(plain(&workspace.read("seen"))).unwrap();
     let seen: Vec<&str> = seen.lines().collect();
     assert_eq!(seen[..6], ["tmpfs", "700", "600", "700", "600", "600"]);
     assert_eq!(seen[6..8], ["deep", "dep"]);
-    let dep = open(&desk, "dep");
+    let dep = open(&workspace, "dep");
     assert_eq!(seen[8], format!("{dep}hunter2"));
     assert!(!std::path::Path::new(seen[9]).exists(), "{} is gone", seen[9]);
     let kept = format!("{}.seen", seen[9]);
     assert_eq!(fs::read(&kept).unwrap(), [0; 32], "the text is wiped, not only unlinked");
     fs::remove_file(kept).unwrap();
     for place in ["env", "argv"] {
-        let text = String::from_utf8_lossy(&desk.read(place)).into_owned();
+        let text = String::from_utf8_lossy(&workspace.read(place)).into_owned();
         assert!(!text.contains("hunter2") && !text.contains(&dep), "{text}");
     }
 }
 
 #[test]
 fn a_command_that_fails_makes_nothing() {
-    let desk = desk(
+    let workspace = workspace(
         "generate-failing",
         &json!({
             "after": shell("true", &["status"]),
@@ -319,7 +327,7 @@ fn a_command_that_fails_makes_nothing() {
             "quotes": shell("printf 'first\nprinted' ; echo \"no: printed: $(cat \"$VAULTIX_DEPENDENCIES/good\")\" >&2; exit 1", &["good"]),
         }),
     );
-    let done = generate(&desk).exits(1).says(&[
+    let done = generate(&workspace).exits(1).says(&[
         "cannot generate secret \"after\": it is made from \"status\", which could not be made or opened",
         "cannot generate secret \"empty\": \"sh\" printed nothing",
         "cannot generate secret \"loud\": \"sh\" failed: exit status: 1: [31mlast\n",
@@ -332,7 +340,7 @@ fn a_command_that_fails_makes_nothing() {
         "1 generated, 0 there already; now run: vaultix renc, 8 failed",
     ]);
     assert!(!done.stderr.contains("half"), "{}", done.stderr);
-    assert_eq!(names(&desk), ["good.age"]);
+    assert_eq!(names(&workspace), ["good.age"]);
 }
 
 #[test]
@@ -341,28 +349,28 @@ fn an_interrupted_run_leaves_whole_files() {
         "echo \"at $VAULTIX_DEPENDENCIES\" >&2; echo \"$VAULTIX_DEPENDENCIES\" >at; exec sleep 100",
         &["a"],
     );
-    let desk = desk(
+    let workspace = workspace(
         "generate-interrupt",
         &json!({ "a": { "kind": "alnum" }, "b": slow, "c": { "kind": "alnum" } }),
     );
-    let gone = |desk: &Desk| {
-        let at = String::from_utf8(desk.read("at")).unwrap();
+    let gone = |workspace: &Workspace| {
+        let at = String::from_utf8(workspace.read("at")).unwrap();
         assert!(!std::path::Path::new(at.trim()).exists(), "{at} is gone");
-        fs::remove_file(desk.path("at")).unwrap();
+        fs::remove_file(workspace.path("at")).unwrap();
     };
-    let mut pty = Pty::start(&mut command(&desk));
+    let mut pty = Pty::start(&mut command(&workspace));
     pty.expect("secrets/a.age: generated");
-    desk.sh("until [ -s at ]; do sleep 0.01; done").exits(0);
+    workspace.sh("until [ -s at ]; do sleep 0.01; done").exits(0);
     pty.send("\x03");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 130, "{shown}");
     assert!(shown.contains("1 generated") && shown.contains("interrupted"), "{shown}");
-    gone(&desk);
-    assert_eq!(names(&desk), ["a.age"]);
+    gone(&workspace);
+    assert_eq!(names(&workspace), ["a.age"]);
 
     // Asked twice, it does not wait for a program that does not mind; and that has ended, too.
     profile(
-        &desk,
+        &workspace,
         "web1",
         &json!({
             "a": { "kind": "alnum" },
@@ -375,86 +383,93 @@ fn an_interrupted_run_leaves_whole_files() {
     );
     for (first, second, exit) in [("TERM", "TERM", 143), ("INT", "QUIT", 131), ("HUP", "INT", 130)]
     {
-        let pty = Pty::start(&mut command(&desk));
-        desk.sh("until [ -s pid ]; do sleep 0.01; done").exits(0);
-        let at = String::from_utf8(desk.read("at")).unwrap();
+        let pty = Pty::start(&mut command(&workspace));
+        workspace.sh("until [ -s pid ]; do sleep 0.01; done").exits(0);
+        let at = String::from_utf8(workspace.read("at")).unwrap();
         assert!(std::path::Path::new(at.trim()).join("a").exists());
         let pid = at.split('/').find_map(|part| part.strip_prefix("vaultix-")).unwrap();
         let pid = pid.split('-').next().unwrap();
-        run(desk.command("kill").args([&format!("-{first}"), pid])).exits(0);
-        desk.sh("until [ -e trapped ]; do sleep 0.01; done").exits(0);
-        run(desk.command("kill").args([&format!("-{second}"), pid])).exits(0);
+        run(workspace.command("kill").args([&format!("-{first}"), pid])).exits(0);
+        workspace.sh("until [ -e trapped ]; do sleep 0.01; done").exits(0);
+        run(workspace.command("kill").args([&format!("-{second}"), pid])).exits(0);
         let (found, shown) = pty.end();
         assert_eq!(found, exit, "{first} {second}: {shown}");
-        gone(&desk);
-        desk.sh("timeout 10 tail -s .1 --pid $(cat pid) -f /dev/null").exits(0);
+        gone(&workspace);
+        workspace.sh("timeout 10 tail -s .1 --pid $(cat pid) -f /dev/null").exits(0);
         for name in ["pid", "trapped"] {
-            fs::remove_file(desk.path(name)).unwrap();
+            fs::remove_file(workspace.path(name)).unwrap();
         }
     }
-    profile(&desk, "web1", &json!({ "a": { "kind": "alnum" }, "b": slow }));
+    profile(&workspace, "web1", &json!({ "a": { "kind": "alnum" }, "b": slow }));
 
     // Asked to end by somebody else, the program is asked, too.
-    let mut pty = Pty::start(&mut command(&desk));
-    desk.sh("until [ -s at ]; do sleep 0.01; done").exits(0);
-    let at = String::from_utf8(desk.read("at")).unwrap();
+    let mut pty = Pty::start(&mut command(&workspace));
+    workspace.sh("until [ -s at ]; do sleep 0.01; done").exits(0);
+    let at = String::from_utf8(workspace.read("at")).unwrap();
     let pid = at.split('/').find_map(|part| part.strip_prefix("vaultix-")).unwrap();
-    run(desk.command("kill").args(["-TERM", pid.split('-').next().unwrap()])).exits(0);
+    run(workspace.command("kill").args(["-TERM", pid.split('-').next().unwrap()])).exits(0);
     pty.expect("interrupted");
     assert_eq!(pty.end().0, 143);
-    gone(&desk);
-    assert_eq!(names(&desk), ["a.age"]);
+    gone(&workspace);
+    assert_eq!(names(&workspace), ["a.age"]);
 }
 
 #[test]
 fn a_run_that_is_killed_between_two_halves_is_made_whole_by_the_next() {
-    let desk = desk("generate-killed", &json!({ "wg": { "kind": "wireguard" } }));
+    let workspace = workspace("generate-killed", &json!({ "wg": { "kind": "wireguard" } }));
     // At each call that gives a file its name, before and after it.
     for (when, found) in [(1, vec![]), (2, vec!["wg.age"])] {
-        let _ = fs::remove_dir_all(desk.path("secrets"));
-        let mut strace = desk.command("strace");
+        let _ = fs::remove_dir_all(workspace.path("secrets"));
+        let mut strace = workspace.command("strace");
         let inject = format!("inject=linkat:signal=KILL:when={when}:error=EINTR");
         let strace = strace.args(["-f", "-q", "-o", "trace", "-e", &inject, "vaultix"]);
         let done = run(strace.args(["-p", "web1.json", "generate", "-i", "keys/me.txt"]));
         assert_eq!(done.exit, 137, "{}", done.stderr);
-        let whole = names(&desk).into_iter().filter(|name| !name.starts_with('.'));
+        let whole = names(&workspace).into_iter().filter(|name| !name.starts_with('.'));
         assert_eq!(whole.collect::<Vec<_>>(), found);
-        desk.sh("rm -f secrets/.*.new-*").exits(0);
-        generate(&desk).exits(0);
-        assert_eq!(names(&desk), ["wg.age", "wg.pub"]);
-        desk.sh("age -d -i keys/me.txt secrets/wg.age | wg pubkey | cmp - secrets/wg.pub").exits(0);
+        workspace.sh("rm -f secrets/.*.new-*").exits(0);
+        generate(&workspace).exits(0);
+        assert_eq!(names(&workspace), ["wg.age", "wg.pub"]);
+        workspace
+            .sh("age -d -i keys/me.txt secrets/wg.age | wg pubkey | cmp - secrets/wg.pub")
+            .exits(0);
     }
     // A private half of somebody else's is no reason to write anything.
-    desk.secret("secrets/wg.age", "no key");
-    fs::remove_file(desk.path("secrets/wg.pub")).unwrap();
-    generate(&desk)
+    workspace.secret("secrets/wg.age", "no key");
+    fs::remove_file(workspace.path("secrets/wg.pub")).unwrap();
+    generate(&workspace)
         .exits(65)
         .says(&["cannot write secrets/wg.pub", "it is not 32 bytes in base64"]);
-    assert_eq!(names(&desk), ["wg.age"]);
+    assert_eq!(names(&workspace), ["wg.age"]);
 }
 
 #[test]
 fn git_learns_of_what_was_made() {
-    let desk = desk(
+    let workspace = workspace(
         "generate-git",
         &json!({ "wg": { "kind": "wireguard" }, "deep/x": { "kind": "hex" } }),
     );
-    desk.sh("git init -q && echo mine >secrets.txt").exits(0);
-    generate(&desk).exits(0);
-    let tracked = desk.sh("git ls-files && git diff --cached --name-only").exits(0).stdout;
+    workspace.sh("git init -q && echo mine >secrets.txt").exits(0);
+    generate(&workspace).exits(0);
+    let tracked = workspace.sh("git ls-files && git diff --cached --name-only").exits(0).stdout;
     assert_eq!(tracked, "secrets/deep/x.age\nsecrets/wg.age\nsecrets/wg.pub\n");
-    assert_eq!(fs::metadata(desk.path("secrets/wg.age")).unwrap().permissions().mode() & 0o111, 0);
+    assert_eq!(
+        fs::metadata(workspace.path("secrets/wg.age")).unwrap().permissions().mode() & 0o111,
+        0
+    );
 
-    desk.sh("echo '*.age' >.gitignore && rm -r secrets && git rm -q --cached -r secrets").exits(0);
-    generate(&desk)
+    workspace
+        .sh("echo '*.age' >.gitignore && rm -r secrets && git rm -q --cached -r secrets")
+        .exits(0);
+    generate(&workspace)
         .exits(0)
         .says(&["vaultix: git ignores files in secrets, so a flake will not find them"]);
 }
 
 #[test]
 fn a_flake_is_asked_and_gets_what_was_made() {
-    let desk = Desk::new("generate-flake");
-    if desk.sh("command -v nix").exit != 0 {
+    let workspace = Workspace::new("generate-flake");
+    if workspace.sh("command -v nix").exit != 0 {
         assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
         eprintln!("SKIPPED: there is no nix here");
         return;
@@ -469,9 +484,9 @@ fn a_flake_is_asked_and_gets_what_was_made() {
                 secrets = {secrets};
               }};
             }}; }}; }}\n",
-            desk.root.display(),
-            desk.key("ssh-rsa.pub").trim(),
-            desk.key("host-web1.pub").trim(),
+            workspace.root.display(),
+            workspace.key("ssh-rsa.pub").trim(),
+            workspace.key("host-web1.pub").trim(),
         )
     };
     let secrets = "{
@@ -480,29 +495,33 @@ fn a_flake_is_asked_and_gets_what_was_made() {
                   generator = { kind = \"command\"; command = [ \"pwd\" ]; }; };
         elsewhere = { file = \"/nix/store/x/secrets/db.age\"; generator.kind = \"alnum\"; };
       }";
-    desk.write("flake.nix", flake(secrets));
-    desk.write("below/empty", "");
-    desk.sh("git init -q && git add flake.nix").exits(0);
+    workspace.write("flake.nix", flake(secrets));
+    workspace.write("below/empty", "");
+    workspace.sh("git init -q && git add flake.nix").exits(0);
     let nix = |line: &str| {
-        let mut command = desk.vaultix_command(line);
-        command.env("NIX_CONFIG", "flake-registry =").env("HOME", &desk.root);
+        let mut command = workspace.vaultix_command(line);
+        command.env("NIX_CONFIG", "flake-registry =").env("HOME", &workspace.root);
         command
     };
     run(&mut nix("renc")).exits(66).says(&[
         "cannot use secret \"db\" for host web1: cannot read secrets/db.age: No such file or directory (os \
          error 2); to fix: vaultix generate",
     ]);
-    run(nix("generate").current_dir(desk.path("below"))).exits(66).says(&[
+    run(nix("generate").current_dir(workspace.path("below"))).exits(66).says(&[
         "secrets/db.age: generated\n",
         "cannot generate secret \"elsewhere\": /nix/store/x/secrets/db.age is in the Nix store",
         "2 generated, 0 there already; now run: vaultix renc, 1 failed",
     ]);
     for key in ["me.txt", "ssh-rsa"] {
-        assert_eq!(desk.open("secrets/db.age", key).len(), 32, "{key}");
+        assert_eq!(workspace.open("secrets/db.age", key).len(), 32, "{key}");
     }
-    let root = desk.root.canonicalize().unwrap();
-    assert_eq!(open(&desk, "where"), format!("{}\n", root.display()), "commands run at the root");
-    desk.write("flake.nix", flake(&secrets.replace("elsewhere", "# ")));
+    let root = workspace.root.canonicalize().unwrap();
+    assert_eq!(
+        open(&workspace, "where"),
+        format!("{}\n", root.display()),
+        "commands run at the root"
+    );
+    workspace.write("flake.nix", flake(&secrets.replace("elsewhere", "# ")));
     run(&mut nix("generate")).exits(0).says(&["0 generated, 2 there already"]);
     run(&mut nix("renc")).exits(0).says(&["web1/db: re-encrypted", "web1/where: re-encrypted"]);
 }

@@ -1,24 +1,25 @@
 //! renc within hooks of git → the index of the repository in which the cache is, and no other.
 
-use crate::support::Desk;
+use crate::support::Workspace;
 
 /// Makes a desk in git, in whose `work` there are secrets, and the hook `script` that runs before each commit.
-fn desk(name: &str, script: &str) -> Desk {
-    let desk = Desk::with_secrets(name);
+fn workspace(name: &str, script: &str) -> Workspace {
+    let workspace = Workspace::with_secrets(name);
     let git = "git init -q && git config user.name me && git config user.email me@example.org &&
         printf 'keys\n' >.gitignore && git add . && git commit -qm first";
-    desk.sh(git).exits(0);
-    desk.write(".git/hooks/pre-commit", format!("#!/bin/sh\n{script}\n"));
-    desk.sh("chmod +x .git/hooks/pre-commit").exits(0);
-    desk
+    workspace.sh(git).exits(0);
+    workspace.write(".git/hooks/pre-commit", format!("#!/bin/sh\n{script}\n"));
+    workspace.sh("chmod +x .git/hooks/pre-commit").exits(0);
+    workspace
 }
 
 /// Has a copy made for each host; run where the profiles are.
 const RENC: &str = "vaultix -p web1.json -p db1.json renc -i keys/me.txt || exit";
 
 /// Counts the copies that git knows in the work tree `tree`.
-fn known(desk: &Desk, tree: &str) -> usize {
-    desk.sh(&format!("cd {tree} && git ls-files secrets/cache/web1 secrets/cache/db1 | wc -l"))
+fn known(workspace: &Workspace, tree: &str) -> usize {
+    workspace
+        .sh(&format!("cd {tree} && git ls-files secrets/cache/web1 secrets/cache/db1 | wc -l"))
         .exits(0)
         .stdout
         .trim()
@@ -32,16 +33,16 @@ fn a_hook_has_its_copies_tracked() {
         ("hook", "git add web1.json && git commit -qm second"),
         ("hook-all", "git commit -qam second"),
     ] {
-        let desk = desk(name, RENC);
-        desk.sh(&format!("echo >>web1.json && {commit}")).exits(0).says(&["5 re-encrypted"]);
-        assert_eq!(known(&desk, "."), 5, "{name}");
-        desk.sh("git fsck --strict && git diff --cached --quiet").exits(0);
+        let workspace = workspace(name, RENC);
+        workspace.sh(&format!("echo >>web1.json && {commit}")).exits(0).says(&["5 re-encrypted"]);
+        assert_eq!(known(&workspace, "."), 5, "{name}");
+        workspace.sh("git fsck --strict && git diff --cached --quiet").exits(0);
     }
     // Below the top, where git's variables do not tell the same paths.
     let renc = "cd secrets && vaultix -p ../web1.json renc -i ../keys/me.txt --cache cache || exit";
-    let desk = desk("hook-below", renc);
-    desk.sh("sed -i s,secrets/,,g web1.json && git commit -qam second").exits(0);
-    assert_eq!(known(&desk, "."), 3);
+    let workspace = workspace("hook-below", renc);
+    workspace.sh("sed -i s,secrets/,,g web1.json && git commit -qam second").exits(0);
+    assert_eq!(known(&workspace, "."), 3);
 }
 
 #[test]
@@ -50,49 +51,51 @@ fn a_hook_of_a_linked_work_tree_does_as_well() {
         ("hook-linked", "git add web1.json && git commit -qm second"),
         ("hook-linked-all", "git commit -qam second"),
     ] {
-        let desk = desk(name, RENC);
-        desk.sh("git worktree add -q linked && ln -s ../keys linked/keys").exits(0);
-        desk.sh(&format!("cd linked && echo >>web1.json && {commit}"))
+        let workspace = workspace(name, RENC);
+        workspace.sh("git worktree add -q linked && ln -s ../keys linked/keys").exits(0);
+        workspace
+            .sh(&format!("cd linked && echo >>web1.json && {commit}"))
             .exits(0)
             .says(&["5 re-encrypted"]);
-        assert_eq!((known(&desk, "linked"), known(&desk, ".")), (5, 0), "{name}");
+        assert_eq!((known(&workspace, "linked"), known(&workspace, ".")), (5, 0), "{name}");
     }
 }
 
 #[test]
 fn the_hook_of_another_repository_does_not_mislead() {
     for commit in ["git add file && git commit -qm second", "git commit -qam second"] {
-        let desk = desk("hook-other", "true");
+        let workspace = workspace("hook-other", "true");
         let git = "git init -q other && cd other && git config user.name me && \
             git config user.email me@example.org && echo >file && git add file && git commit -qm first";
-        desk.sh(git).exits(0);
-        desk.write("other/.git/hooks/pre-commit", format!("#!/bin/sh\ncd ..\n{RENC}\n"));
-        desk.sh(&format!("cd other && chmod +x .git/hooks/pre-commit && echo >>file && {commit}"))
+        workspace.sh(git).exits(0);
+        workspace.write("other/.git/hooks/pre-commit", format!("#!/bin/sh\ncd ..\n{RENC}\n"));
+        workspace
+            .sh(&format!("cd other && chmod +x .git/hooks/pre-commit && echo >>file && {commit}"))
             .exits(0)
             .says(&["5 re-encrypted"]);
-        assert_eq!(known(&desk, "."), 5, "{commit}");
-        assert_eq!(desk.sh("cd other && git ls-files").stdout, "file\n");
+        assert_eq!(known(&workspace, "."), 5, "{commit}");
+        assert_eq!(workspace.sh("cd other && git ls-files").stdout, "file\n");
 
         // As `git --git-dir … --work-tree …` tells its hooks.
-        desk.sh("git rm -q -r --cached secrets/cache").exits(0);
+        workspace.sh("git rm -q -r --cached secrets/cache").exits(0);
         let variables =
             "GIT_DIR=$PWD/other/.git GIT_WORK_TREE=$PWD/other GIT_INDEX_FILE=$PWD/other/.git/index";
-        desk.sh(&format!("{variables} {RENC}")).exits(0).says(&["5 up to date"]);
-        assert_eq!(known(&desk, "."), 5, "{commit}");
-        assert_eq!(desk.sh("cd other && git ls-files").stdout, "file\n");
+        workspace.sh(&format!("{variables} {RENC}")).exits(0).says(&["5 up to date"]);
+        assert_eq!(known(&workspace, "."), 5, "{commit}");
+        assert_eq!(workspace.sh("cd other && git ls-files").stdout, "file\n");
     }
 }
 
 #[test]
 fn a_repository_among_the_files_is_none() {
-    let desk = Desk::with_secrets("bare");
+    let workspace = Workspace::with_secrets("bare");
     let made = "git init -q && git init -q --bare bare && mv bare/HEAD bare/objects bare/refs bare/config secrets/ &&
         git add . && git commit -qm first";
-    desk.sh(&format!("git config --global user.email me@example.org; {made}")).exits(0);
+    workspace.sh(&format!("git config --global user.email me@example.org; {made}")).exits(0);
     // The control: this is what git finds from there.
-    let found = desk.sh("git -C secrets rev-parse --absolute-git-dir").exits(0);
-    assert_eq!(found.stdout.trim(), desk.path("secrets").display().to_string());
-    desk.sh("vaultix -p web1.json renc -i keys/me.txt").exits(0);
-    assert_eq!(known(&desk, "."), 3);
-    assert!(!desk.path("secrets/index").exists(), "nothing is written to the other one");
+    let found = workspace.sh("git -C secrets rev-parse --absolute-git-dir").exits(0);
+    assert_eq!(found.stdout.trim(), workspace.path("secrets").display().to_string());
+    workspace.sh("vaultix -p web1.json renc -i keys/me.txt").exits(0);
+    assert_eq!(known(&workspace, "."), 3);
+    assert!(!workspace.path("secrets/index").exists(), "nothing is written to the other one");
 }

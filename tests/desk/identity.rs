@@ -5,25 +5,25 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use crate::pty::Pty;
-use crate::support::{Desk, run};
+use crate::support::{Workspace, run};
 
 /// The passphrase of the keys in `tests/keys` that have one.
 const PASSPHRASE: &str = "correct horse";
 
 /// Makes a desk with five secrets for one host, encrypted with `to`.
-fn desk(name: &str, to: &[&str]) -> Desk {
-    let desk = Desk::new(name);
+fn workspace(name: &str, to: &[&str]) -> Workspace {
+    let workspace = Workspace::new(name);
     let ids = ["a", "b", "c", "d", "e"];
     for id in ids {
-        desk.secret_with(&format!("secrets/{id}.age"), format!("{id} text"), to);
+        workspace.secret_with(&format!("secrets/{id}.age"), format!("{id} text"), to);
     }
-    desk.profile("web1", "host-web1.pub", &ids.map(|id| (id, id)));
-    desk
+    workspace.profile("web1", "host-web1.pub", &ids.map(|id| (id, id)));
+    workspace
 }
 
 /// Prepares `renc` with `identity`.
-fn renc(desk: &Desk, identity: &str) -> Command {
-    desk.vaultix_command(&format!("renc -p web1.json -i keys/{identity}"))
+fn renc(workspace: &Workspace, identity: &str) -> Command {
+    workspace.vaultix_command(&format!("renc -p web1.json -i keys/{identity}"))
 }
 
 #[test]
@@ -35,9 +35,9 @@ fn identities_without_a_passphrase() {
         ("ssh-rsa", "ssh-rsa", ["-R", "keys/ssh-rsa.pub"]),
         ("ssh-rsa-pem", "ssh-rsa-pem", ["-R", "keys/ssh-rsa-pem.pub"]),
     ] {
-        let desk = desk(name, &to);
-        run(&mut renc(&desk, identity)).exits(0).says(&["5 re-encrypted"]);
-        desk.cached("web1", "host-web1", "e text");
+        let workspace = workspace(name, &to);
+        run(&mut renc(&workspace, identity)).exits(0).says(&["5 re-encrypted"]);
+        workspace.cached("web1", "host-web1", "e text");
     }
 }
 
@@ -49,8 +49,8 @@ fn each_passphrase_is_asked_for_once() {
         ("locked-ed25519", "ssh-ed25519-passphrase", ["-R", "keys/ssh-ed25519-passphrase.pub"]),
         ("locked-rsa", "ssh-rsa-passphrase", ["-R", "keys/ssh-rsa-passphrase.pub"]),
     ] {
-        let desk = desk(name, &to);
-        let mut pty = Pty::start(&mut renc(&desk, identity));
+        let workspace = workspace(name, &to);
+        let mut pty = Pty::start(&mut renc(&workspace, identity));
         pty.expect(&format!("Passphrase of keys/{identity} (to open 5 secrets): "));
         pty.send(&format!("{PASSPHRASE}\n"));
         let (exit, shown) = pty.end();
@@ -58,22 +58,22 @@ fn each_passphrase_is_asked_for_once() {
         assert_eq!(shown.matches("Passphrase").count(), 1, "{shown}");
         assert!(!shown.contains(PASSPHRASE), "{shown}");
         assert!(shown.contains("5 re-encrypted"), "{shown}");
-        desk.cached("web1", "host-web1", "e text");
+        workspace.cached("web1", "host-web1", "e text");
     }
 }
 
 #[test]
 fn nobody_is_asked_for_what_is_not_needed() {
-    let desk = desk("not-needed", &["-i", "keys/me.txt"]);
+    let workspace = workspace("not-needed", &["-i", "keys/me.txt"]);
     // The first is for other secrets, the second opens all of these.
     let line =
         "renc -p web1.json -i keys/ssh-ed25519-passphrase -i keys/me-passphrase.age -i keys/me.txt";
-    desk.vaultix(line).exits(0).says(&["5 re-encrypted"]);
+    workspace.vaultix(line).exits(0).says(&["5 re-encrypted"]);
 
     // The stanzas of ssh keys bear a tag: this one fits none.
     let line =
         "renc -p web1.json -i keys/ssh-ed25519-passphrase -i keys/me-passphrase.age --cache other";
-    let mut pty = Pty::start(&mut desk.vaultix_command(line));
+    let mut pty = Pty::start(&mut workspace.vaultix_command(line));
     pty.expect("Passphrase of keys/me-passphrase.age");
     pty.send(&format!("{PASSPHRASE}\n"));
     let (exit, shown) = pty.end();
@@ -82,8 +82,8 @@ fn nobody_is_asked_for_what_is_not_needed() {
 
 #[test]
 fn a_mistyped_passphrase_may_be_typed_again() {
-    let desk = desk("mistyped", &["-R", "keys/ssh-ed25519-passphrase.pub"]);
-    let mut pty = Pty::start(&mut renc(&desk, "ssh-ed25519-passphrase"));
+    let workspace = workspace("mistyped", &["-R", "keys/ssh-ed25519-passphrase.pub"]);
+    let mut pty = Pty::start(&mut renc(&workspace, "ssh-ed25519-passphrase"));
     pty.expect("): ");
     pty.send("wrong horse\n");
     pty.expect("This passphrase is wrong, try again.");
@@ -91,8 +91,8 @@ fn a_mistyped_passphrase_may_be_typed_again() {
     pty.send(&format!("{PASSPHRASE}\n"));
     assert_eq!(pty.end().0, 0);
 
-    let desk = self::desk("mistyped-thrice", &["-i", "keys/me.txt"]);
-    let mut pty = Pty::start(&mut renc(&desk, "me-passphrase.age"));
+    let workspace = self::workspace("mistyped-thrice", &["-i", "keys/me.txt"]);
+    let mut pty = Pty::start(&mut renc(&workspace, "me-passphrase.age"));
     for _ in 0..3 {
         pty.expect("): ");
         pty.send("wrong horse\n");
@@ -100,18 +100,19 @@ fn a_mistyped_passphrase_may_be_typed_again() {
     let (exit, shown) = pty.end();
     assert_eq!(exit, 77, "{shown}");
     assert!(shown.contains("the passphrase is wrong"), "{shown}");
-    assert!(desk.tree("secrets/cache").is_empty());
+    assert!(workspace.tree("secrets/cache").is_empty());
 }
 
 #[test]
 fn a_file_may_not_demand_all_memory() {
     // Work of 2^20 takes 1 GiB, 2^21 two. The header tells before anything is computed.
-    let desk = Desk::with_secrets("work");
-    let file = desk.read("keys/me-passphrase.age");
+    let workspace = Workspace::with_secrets("work");
+    let file = workspace.read("keys/me-passphrase.age");
     let header = file.windows(2).position(|two| two == b"18").unwrap();
     let demanding = [&file[..header], b"21", &file[header + 2..]].concat();
-    desk.write("demanding.age", demanding);
-    let mut pty = Pty::start(&mut desk.vaultix_command("view secrets/wifi.age -i demanding.age"));
+    workspace.write("demanding.age", demanding);
+    let mut pty =
+        Pty::start(&mut workspace.vaultix_command("view secrets/wifi.age -i demanding.age"));
     pty.expect("Passphrase");
     pty.send("correct horse\n");
     let (exit, shown) = pty.end();
@@ -121,13 +122,13 @@ fn a_file_may_not_demand_all_memory() {
 
 #[test]
 fn a_passphrase_is_not_left_half_typed_on_a_terminal_that_shows_it() {
-    let desk = desk("suspend", &["-i", "keys/me.txt"]);
+    let workspace = workspace("suspend", &["-i", "keys/me.txt"]);
     // Ctrl-Z would bring back the shell and its echo, Ctrl-\ would end with none. Ctrl-U forgets the line.
     for key in ["\x1a", "\x1c"] {
-        let _ = fs::remove_dir_all(desk.path("secrets/cache"));
+        let _ = fs::remove_dir_all(workspace.path("secrets/cache"));
         let line = "vaultix renc -p web1.json -i keys/me-passphrase.age; echo ended with $?";
         // A shell with jobs, since nobody could continue a session's first process.
-        let mut shell = desk.command("setsid");
+        let mut shell = workspace.command("setsid");
         let mut pty = Pty::start(shell.args(["--wait", "sh", "-mc", line]));
         pty.expect("): ");
         pty.send(&format!("{key}\x15{PASSPHRASE}\n"));
@@ -140,8 +141,8 @@ fn a_passphrase_is_not_left_half_typed_on_a_terminal_that_shows_it() {
 
 #[test]
 fn no_answer_is_an_answer() {
-    let desk = desk("no-answer", &["-i", "keys/me.txt"]);
-    let mut pty = Pty::start(&mut renc(&desk, "me-passphrase.age"));
+    let workspace = workspace("no-answer", &["-i", "keys/me.txt"]);
+    let mut pty = Pty::start(&mut renc(&workspace, "me-passphrase.age"));
     pty.expect("): ");
     pty.send("\n");
     let (exit, shown) = pty.end();
@@ -151,43 +152,44 @@ fn no_answer_is_an_answer() {
 
 #[test]
 fn where_nobody_can_be_asked_the_error_says_so() {
-    let desk = desk("nobody", &["-i", "keys/me.txt"]);
-    run(&mut renc(&desk, "me-passphrase.age")).exits(77).says(&[
+    let workspace = workspace("nobody", &["-i", "keys/me.txt"]);
+    run(&mut renc(&workspace, "me-passphrase.age")).exits(77).says(&[
         "cannot ask for the passphrase of keys/me-passphrase.age: there is no terminal and no pinentry",
     ]);
     // What another identity opens is done all the same.
-    desk.secret_with("secrets/a.age", "a text", &["-R", "keys/ssh-ed25519.pub"]);
-    desk.vaultix("renc -p web1.json -i keys/me-passphrase.age -i keys/ssh-ed25519")
+    workspace.secret_with("secrets/a.age", "a text", &["-R", "keys/ssh-ed25519.pub"]);
+    workspace
+        .vaultix("renc -p web1.json -i keys/me-passphrase.age -i keys/ssh-ed25519")
         .exits(77)
         .says(&["1 re-encrypted", "4 failed"]);
 }
 
 /// Writes a pinentry that answers `GETPIN` with `answer`, and logs what it hears.
-fn pinentry(desk: &Desk, answer: &str) -> String {
+fn pinentry(workspace: &Workspace, answer: &str) -> String {
     let script = format!(
         "#!/bin/sh\necho OK hello\nwhile read -r line; do echo \"$line\" >>heard\ncase $line in\n\
          GETPIN) {answer} ;;\nBYE) exit ;;\n*) echo OK ;;\nesac\ndone\n"
     );
-    desk.write("pinentry", script);
-    let path = desk.path("pinentry");
+    workspace.write("pinentry", script);
+    let path = workspace.path("pinentry");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
 #[test]
 fn pinentry_is_asked_where_there_is_one() {
-    let desk = desk("pinentry", &["-i", "keys/me.txt"]);
-    let program = pinentry(&desk, "echo 'D correct%20horse'; echo OK");
-    run(renc(&desk, "me-passphrase.age").env("PINENTRY_PROGRAM", &program)).exits(0);
-    let heard = String::from_utf8(desk.read("heard")).unwrap();
+    let workspace = workspace("pinentry", &["-i", "keys/me.txt"]);
+    let program = pinentry(&workspace, "echo 'D correct%20horse'; echo OK");
+    run(renc(&workspace, "me-passphrase.age").env("PINENTRY_PROGRAM", &program)).exits(0);
+    let heard = String::from_utf8(workspace.read("heard")).unwrap();
     assert_eq!(heard.matches("GETPIN").count(), 1, "{heard}");
     let description = "SETDESC passphrase of keys/me-passphrase.age (to open 5 secrets)";
     assert!(heard.contains(description), "{heard}");
 
     // Found by its name, where the variable is not set.
-    fs::remove_dir_all(desk.path("secrets/cache")).unwrap();
-    let path = format!("{}:{}", desk.root.display(), std::env::var("PATH").unwrap());
-    let mut command = renc(&desk, "me-passphrase.age");
+    fs::remove_dir_all(workspace.path("secrets/cache")).unwrap();
+    let path = format!("{}:{}", workspace.root.display(), std::env::var("PATH").unwrap());
+    let mut command = renc(&workspace, "me-passphrase.age");
     let vaultix = crate::prefix::prefix().join("bin");
     command.env("PATH", format!("{path}:{}", vaultix.display())).env_remove("PINENTRY_PROGRAM");
     run(&mut command).exits(0).says(&["5 re-encrypted"]);
@@ -195,16 +197,18 @@ fn pinentry_is_asked_where_there_is_one() {
 
 #[test]
 fn pinentry_may_be_cancelled_missing_or_broken() {
-    let desk = desk("pinentry-bad", &["-i", "keys/me.txt"]);
+    let workspace = workspace("pinentry-bad", &["-i", "keys/me.txt"]);
     let ask =
-        |program: &str| run(renc(&desk, "me-passphrase.age").env("PINENTRY_PROGRAM", program));
-    ask(&pinentry(&desk, "echo 'ERR 83886179 Operation cancelled <Pinentry>'"))
+        |program: &str| run(renc(&workspace, "me-passphrase.age").env("PINENTRY_PROGRAM", program));
+    ask(&pinentry(&workspace, "echo 'ERR 83886179 Operation cancelled <Pinentry>'"))
         .exits(77)
         .says(&["no passphrase was given"]);
-    ask(&pinentry(&desk, "echo 'ERR 83918950 Inappropriate ioctl for device'"))
+    ask(&pinentry(&workspace, "echo 'ERR 83918950 Inappropriate ioctl for device'"))
         .exits(77)
         .says(&["pinentry failed: Inappropriate ioctl for device"]);
-    ask(&pinentry(&desk, "exit")).exits(77).says(&["pinentry failed: it ended without a reply"]);
+    ask(&pinentry(&workspace, "exit"))
+        .exits(77)
+        .says(&["pinentry failed: it ended without a reply"]);
     ask("pinentry-of-nowhere")
         .exits(77)
         .says(&["cannot find the pinentry \"pinentry-of-nowhere\": PINENTRY_PROGRAM names it"]);
@@ -212,7 +216,7 @@ fn pinentry_may_be_cancelled_missing_or_broken() {
 
 #[test]
 fn a_pinentry_that_ends_early_leaves_the_terminal_as_it_was() {
-    let desk = desk("pinentry-early", &["-i", "keys/me.txt"]);
+    let workspace = workspace("pinentry-early", &["-i", "keys/me.txt"]);
     // What a pinentry on a terminal does; and how each ends that is interrupted.
     let changes = "stty -icanon -echo -opost </dev/tty; echo ready >/dev/tty; sleep 9 & wait";
     for (trap, tidied) in [
@@ -221,9 +225,9 @@ fn a_pinentry_that_ends_early_leaves_the_terminal_as_it_was() {
         ("trap '' INT; trap 'sleep 0.1; kill $!; echo tidied >>heard; exit' TERM;", true),
         ("trap '' INT TERM;", false),
     ] {
-        let program = pinentry(&desk, &format!("{trap} {changes}"));
+        let program = pinentry(&workspace, &format!("{trap} {changes}"));
         let line = "vaultix renc -p web1.json -i keys/me-passphrase.age; echo ended with $?; stty -a; read -r rest; echo rest: $rest.";
-        let mut shell = desk.command("setsid");
+        let mut shell = workspace.command("setsid");
         shell.args(["--wait", "sh", "-mc", line]).env("PINENTRY_PROGRAM", &program);
         let mut pty = Pty::start(&mut shell);
         pty.expect("ready");
@@ -235,21 +239,21 @@ fn a_pinentry_that_ends_early_leaves_the_terminal_as_it_was() {
         let (_, shown) = pty.end();
         let modes: Vec<&str> = shown.split_whitespace().collect();
         assert!(["icanon", "echo", "opost"].iter().all(|mode| modes.contains(mode)), "{shown}");
-        let heard = String::from_utf8(desk.read("heard")).unwrap();
+        let heard = String::from_utf8(workspace.read("heard")).unwrap();
         assert_eq!(heard.contains("tidied"), tidied, "{trap}: {heard}");
-        fs::remove_file(desk.path("heard")).unwrap();
+        fs::remove_file(workspace.path("heard")).unwrap();
     }
 }
 
 #[test]
 fn an_identity_may_come_through_a_pipe() {
-    let desk = desk("pipe", &["-i", "keys/me.txt"]);
-    let bash = |line: &str| run(desk.command("setsid").args(["--wait", "bash", "-c", line]));
+    let workspace = workspace("pipe", &["-i", "keys/me.txt"]);
+    let bash = |line: &str| run(workspace.command("setsid").args(["--wait", "bash", "-c", line]));
     bash("vaultix -p <(cat web1.json) renc -i <(sleep .2; cat keys/me.txt)")
         .exits(0)
         .says(&["5 re-encrypted"]);
     // Without somebody who writes yet.
-    desk.sh("mkfifo fifo").exits(0);
+    workspace.sh("mkfifo fifo").exits(0);
     bash("vaultix view secrets/a.age -i fifo & sleep .2; cat keys/me.txt >fifo; wait").exits(0);
     let done = bash("vaultix view secrets/a.age -i /dev/stdin <keys/me.txt").exits(0);
     assert_eq!(done.stdout, "a text");
@@ -257,20 +261,21 @@ fn an_identity_may_come_through_a_pipe() {
     bash("vaultix view secrets/a.age -i <(yes)")
         .exits(77)
         .says(&["it has more than 1048576 bytes"]);
-    let mut pty = Pty::start(&mut desk.vaultix_command("-p web1.json renc -i fifo --cache other"));
+    let mut pty =
+        Pty::start(&mut workspace.vaultix_command("-p web1.json renc -i fifo --cache other"));
     // Opens once there is a reader.
-    let _silent = fs::File::options().write(true).open(desk.path("fifo")).unwrap();
+    let _silent = fs::File::options().write(true).open(workspace.path("fifo")).unwrap();
     pty.send("\x03");
     assert_eq!(pty.end().0, 130);
 }
 
 #[test]
 fn what_is_no_identity_is_refused() {
-    let desk = desk("no-identity", &["-i", "keys/me.txt"]);
-    fs::create_dir(desk.path("directory")).unwrap();
-    desk.write("empty", "");
-    desk.write("password", "hunter2\n");
-    desk.sh("age -e -R keys/ssh-rsa.pub -o sealed.age keys/README").exits(0);
+    let workspace = workspace("no-identity", &["-i", "keys/me.txt"]);
+    fs::create_dir(workspace.path("directory")).unwrap();
+    workspace.write("empty", "");
+    workspace.write("password", "hunter2\n");
+    workspace.sh("age -e -R keys/ssh-rsa.pub -o sealed.age keys/README").exits(0);
     for (file, reason) in [
         ("there-is-none", "it does not exist"),
         ("directory", "is a directory"),
@@ -281,7 +286,7 @@ fn what_is_no_identity_is_refused() {
         ("keys/ssh-ecdsa", "age cannot use: of type ecdsa-sha2-nistp256"),
         ("sealed.age", "it is an age file that no passphrase opens"),
     ] {
-        let done = desk.vaultix(&format!("renc -p web1.json -i {file}")).exits(77);
+        let done = workspace.vaultix(&format!("renc -p web1.json -i {file}")).exits(77);
         assert!(done.stderr.contains(&format!("cannot use the identity file {file}: ")));
         assert!(done.stderr.to_lowercase().contains(reason), "{}", done.stderr);
         assert!(!done.stderr.contains("hunter2"));

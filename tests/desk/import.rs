@@ -9,34 +9,34 @@ use serde_json::Value;
 use xtask::canary::plain;
 
 use crate::pty::Pty;
-use crate::support::{Desk, Done, feed, run};
+use crate::support::{Done, Workspace, feed, run};
 
 /// Bytes that are no text, and end in the middle of nothing.
 const BINARY: &[u8] = b"\xff\0\n\x80\r\n\0";
 
 /// Returns the ids that a snippet declares, and whether the file that it names exists; checked by Nix itself.
 #[track_caller]
-fn declared(desk: &Desk, done: &Done) -> BTreeMap<String, bool> {
-    desk.write("snippet.nix", format!("{{ {} }}", done.stdout));
+fn declared(workspace: &Workspace, done: &Done) -> BTreeMap<String, bool> {
+    workspace.write("snippet.nix", format!("{{ {} }}", done.stdout));
     let text = "builtins.mapAttrs (_: secret: builtins.pathExists (secret.file or ./.)) \
                 ((import ./snippet.nix).vaultix or { secrets = { }; }).secrets";
-    let mut nix = desk.command("nix-instantiate");
+    let mut nix = workspace.command("nix-instantiate");
     let done = run(nix.args(["--eval", "--strict", "--json", "--expr", text])).exits(0);
     serde_json::from_str(&done.stdout).unwrap()
 }
 
 /// Returns the ids that a snippet declares, each with a file.
 #[track_caller]
-fn ids(desk: &Desk, done: &Done) -> Vec<String> {
-    let declared = declared(desk, done);
+fn ids(workspace: &Workspace, done: &Done) -> Vec<String> {
+    let declared = declared(workspace, done);
     assert!(declared.values().all(|exists| *exists), "{declared:?}");
     declared.into_keys().collect()
 }
 
 /// Has the real age client decrypt `name`, any bytes.
 #[track_caller]
-fn open(desk: &Desk, name: &str, identity: &str) -> Vec<u8> {
-    let mut age = desk.command("age");
+fn open(workspace: &Workspace, name: &str, identity: &str) -> Vec<u8> {
+    let mut age = workspace.command("age");
     age.args(["--decrypt", "--identity", &format!("keys/{identity}"), name]);
     let output = age.output().unwrap();
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
@@ -44,9 +44,9 @@ fn open(desk: &Desk, name: &str, identity: &str) -> Vec<u8> {
 }
 
 /// Makes a desk of somebody who uses agenix, with an ssh key.
-fn agenix(name: &str) -> Desk {
-    let desk = Desk::new(name);
-    desk.write(
+fn agenix(name: &str) -> Workspace {
+    let workspace = Workspace::new(name);
+    workspace.write(
         "old/secrets.nix",
         "let me = \"ssh-ed25519 AAAA\"; in {\n\
          \"secrets/wifi.age\" = { publicKeys = [ me ]; owner = \"iwd\"; mode = \"0440\"; };\n\
@@ -54,58 +54,63 @@ fn agenix(name: &str) -> Desk {
          \"./secrets/blob.age\".publicKeys = [ me ];\n}\n",
     );
     let to = ["-R", "keys/ssh-ed25519.pub", "-R", "keys/host-web1.pub"];
-    desk.secret_with("old/secrets/wifi.age", "correct horse", &to);
-    desk.secret_with("old/secrets/web/tls key ${a}\".age", "key\n", &[&["-a"], &to[..]].concat());
-    desk.secret_with("old/secrets/blob.age", BINARY, &to);
-    desk
+    workspace.secret_with("old/secrets/wifi.age", "correct horse", &to);
+    workspace.secret_with(
+        "old/secrets/web/tls key ${a}\".age",
+        "key\n",
+        &[&["-a"], &to[..]].concat(),
+    );
+    workspace.secret_with("old/secrets/blob.age", BINARY, &to);
+    workspace
 }
 
 #[test]
 fn rules_of_agenix_become_secrets() {
-    let desk = agenix("import-agenix");
-    let before = desk.tree("old");
+    let workspace = agenix("import-agenix");
+    let before = workspace.tree("old");
     for source in ["old/secrets.nix", "old"] {
-        let _ = fs::remove_dir_all(desk.path("new"));
+        let _ = fs::remove_dir_all(workspace.path("new"));
         let line = format!("import agenix {source} -i keys/ssh-ed25519 --into new");
-        let done = desk.vaultix(&line).exits(0).says(&["3 imported", "new/wifi.age: made from"]);
-        assert_eq!(ids(&desk, &done), ["blob", "web/tls key ${a}\"", "wifi"]);
+        let done =
+            workspace.vaultix(&line).exits(0).says(&["3 imported", "new/wifi.age: made from"]);
+        assert_eq!(ids(&workspace, &done), ["blob", "web/tls key ${a}\"", "wifi"]);
         let wifi =
             "vaultix.secrets.wifi = { file = ./new/wifi.age; mode = \"0440\"; owner = \"iwd\"; };";
         assert!(done.stdout.contains(wifi), "{}", done.stdout);
     }
-    assert_eq!(open(&desk, "new/wifi.age", "ssh-ed25519"), b"correct horse");
-    assert_eq!(open(&desk, "new/web/tls key ${a}\".age", "ssh-ed25519"), b"key\n");
-    assert_eq!(open(&desk, "new/blob.age", "ssh-ed25519"), BINARY);
-    let mut age = desk.command("age");
+    assert_eq!(open(&workspace, "new/wifi.age", "ssh-ed25519"), b"correct horse");
+    assert_eq!(open(&workspace, "new/web/tls key ${a}\".age", "ssh-ed25519"), b"key\n");
+    assert_eq!(open(&workspace, "new/blob.age", "ssh-ed25519"), BINARY);
+    let mut age = workspace.command("age");
     let host = run(age.args(["-d", "-i", "keys/host-web1", "new/wifi.age"]));
     assert_ne!(host.exit, 0, "a host has no part in it any more");
-    assert_eq!(desk.tree("old"), before, "the old files stay as they are");
+    assert_eq!(workspace.tree("old"), before, "the old files stay as they are");
 }
 
 #[test]
 fn what_is_there_or_does_not_open_stops_nothing_else() {
-    let desk = agenix("import-some");
-    desk.secret_with("old/secrets/web/tls key ${a}\".age", "key\n", &["-i", "keys/other.txt"]);
-    desk.write("new/wifi.age", "mine");
+    let workspace = agenix("import-some");
+    workspace.secret_with("old/secrets/web/tls key ${a}\".age", "key\n", &["-i", "keys/other.txt"]);
+    workspace.write("new/wifi.age", "mine");
     let line = "import agenix old -i keys/ssh-ed25519 --into new";
-    let done = desk.vaultix(line).exits(1);
+    let done = workspace.vaultix(line).exits(1);
     let done = done.says(&["new/wifi.age is there already", "tls key", "no identity fits"]);
     let done = done.says(&["1 imported, 2 failed"]);
-    assert_eq!(ids(&desk, &done), ["blob"]);
-    assert_eq!(desk.read("new/wifi.age"), b"mine");
-    assert_eq!(desk.tree("new").len(), 2);
+    assert_eq!(ids(&workspace, &done), ["blob"]);
+    assert_eq!(workspace.read("new/wifi.age"), b"mine");
+    assert_eq!(workspace.tree("new").len(), 2);
 
     // Again: a link is there, too, even one that leads nowhere.
-    fs::remove_file(desk.path("new/wifi.age")).unwrap();
-    std::os::unix::fs::symlink("nowhere", desk.path("new/wifi.age")).unwrap();
-    let done = desk.vaultix(line).exits(1).says(&["new/wifi.age is there already"]);
-    assert_eq!(ids(&desk, &done), [""; 0]);
-    assert!(!desk.path("new/nowhere").exists());
+    fs::remove_file(workspace.path("new/wifi.age")).unwrap();
+    std::os::unix::fs::symlink("nowhere", workspace.path("new/wifi.age")).unwrap();
+    let done = workspace.vaultix(line).exits(1).says(&["new/wifi.age is there already"]);
+    assert_eq!(ids(&workspace, &done), [""; 0]);
+    assert!(!workspace.path("new/nowhere").exists());
 
-    fs::remove_file(desk.path("old/secrets/blob.age")).unwrap();
-    fs::write(desk.path("old/secrets/wifi.age"), "nonsense").unwrap();
-    let _ = fs::remove_dir_all(desk.path("new"));
-    let done = desk.vaultix(line).exits(1);
+    fs::remove_file(workspace.path("old/secrets/blob.age")).unwrap();
+    fs::write(workspace.path("old/secrets/wifi.age"), "nonsense").unwrap();
+    let _ = fs::remove_dir_all(workspace.path("new"));
+    let done = workspace.vaultix(line).exits(1);
     done.says(&[
         "old/secrets/blob.age: it does not exist",
         "wifi.age: the file is not an age file",
@@ -114,60 +119,68 @@ fn what_is_there_or_does_not_open_stops_nothing_else() {
 
 #[test]
 fn rules_that_do_not_evaluate_are_told_by_nix() {
-    let desk = Desk::new("import-rules");
-    desk.write("secrets.nix", "{ \"a.age\".publicKeys = [ ]; } // missing");
-    desk.vaultix("import agenix . -i keys/me.txt").exits(78).says(&["undefined variable"]);
-    desk.vaultix("import agenix nowhere -i keys/me.txt").exits(66).says(&["cannot read nowhere"]);
-    assert!(desk.tree("secrets").is_empty());
+    let workspace = Workspace::new("import-rules");
+    workspace.write("secrets.nix", "{ \"a.age\".publicKeys = [ ]; } // missing");
+    workspace.vaultix("import agenix . -i keys/me.txt").exits(78).says(&["undefined variable"]);
+    workspace
+        .vaultix("import agenix nowhere -i keys/me.txt")
+        .exits(66)
+        .says(&["cannot read nowhere"]);
+    assert!(workspace.tree("secrets").is_empty());
 }
 
 #[test]
 fn a_tree_of_agenix_rekey_becomes_secrets() {
-    let desk = Desk::new("import-rekey");
-    desk.secret("old/mail.age", "one");
-    desk.secret("old/mail/work.age", BINARY);
-    desk.secret("old/new\nline.age", "two");
-    desk.secret("old/.git/x.age", "no secret");
+    let workspace = Workspace::new("import-rekey");
+    workspace.secret("old/mail.age", "one");
+    workspace.secret("old/mail/work.age", BINARY);
+    workspace.secret("old/new\nline.age", "two");
+    workspace.secret("old/.git/x.age", "no secret");
     let host = ["-R", "keys/host-web1.pub"];
-    desk.secret_with("old/rekeyed/web/0123456789abcdef0123456789abcdef-mail.age", "one", &host);
-    desk.write("old/README.md", "no secret");
-    let done = desk.vaultix("import agenix-rekey old -i keys/me.txt --into new").exits(0);
-    assert_eq!(ids(&desk, &done), ["mail", "mail/work", "new_line"]);
+    workspace.secret_with(
+        "old/rekeyed/web/0123456789abcdef0123456789abcdef-mail.age",
+        "one",
+        &host,
+    );
+    workspace.write("old/README.md", "no secret");
+    let done = workspace.vaultix("import agenix-rekey old -i keys/me.txt --into new").exits(0);
+    assert_eq!(ids(&workspace, &done), ["mail", "mail/work", "new_line"]);
     // On a host, one file cannot be the other's directory.
     assert!(
         done.stdout
             .contains("vaultix.secrets.mail = { file = ./new/mail.age; name = \"mail_\"; };")
     );
-    assert_eq!(open(&desk, "new/mail/work.age", "me.txt"), BINARY);
+    assert_eq!(open(&workspace, "new/mail/work.age", "me.txt"), BINARY);
 
-    desk.secret("old/a\tb.age", "one");
-    desk.secret("old/a\x01b.age", "two");
-    let done = desk.vaultix("import agenix-rekey old -i keys/me.txt --into other").exits(1);
+    workspace.secret("old/a\tb.age", "one");
+    workspace.secret("old/a\x01b.age", "two");
+    let done = workspace.vaultix("import agenix-rekey old -i keys/me.txt --into other").exits(1);
     let done = done.says(&["cannot import \"a_b\"", "holds another secret of this name"]);
-    assert_eq!(ids(&desk, &done), ["mail", "mail/work", "new_line"]);
+    assert_eq!(ids(&workspace, &done), ["mail", "mail/work", "new_line"]);
 }
 
 #[test]
 fn what_is_ours_is_not_taken_for_an_older_scheme() {
-    let desk = Desk::new("import-twice");
-    desk.secret("old/wifi.age", "one");
+    let workspace = Workspace::new("import-twice");
+    workspace.secret("old/wifi.age", "one");
     let line = "import agenix-rekey old -i keys/me.txt --into old/new";
-    desk.vaultix(line).exits(0).says(&["1 imported"]);
-    desk.vaultix(line)
+    workspace.vaultix(line).exits(0).says(&["1 imported"]);
+    workspace
+        .vaultix(line)
         .exits(1)
         .says(&["old/new/wifi.age is there already", "0 imported, 1 failed"]);
-    assert_eq!(desk.tree("old").len(), 2);
+    assert_eq!(workspace.tree("old").len(), 2);
     // Unless it is all that was asked for.
-    desk.vaultix("import agenix-rekey old/new -i keys/me.txt --into old/new").exits(1);
-    desk.vaultix("import agenix-rekey old/new -i keys/me.txt --into other").exits(0);
+    workspace.vaultix("import agenix-rekey old/new -i keys/me.txt --into old/new").exits(1);
+    workspace.vaultix("import agenix-rekey old/new -i keys/me.txt --into other").exits(0);
 }
 
 /// Makes a desk with the files of `tests/sops`, which sops itself made.
-fn sops(name: &str) -> Desk {
-    let desk = Desk::new(name);
+fn sops(name: &str) -> Workspace {
+    let workspace = Workspace::new(name);
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sops");
-    std::os::unix::fs::symlink(files, desk.path("sops")).unwrap();
-    desk
+    std::os::unix::fs::symlink(files, workspace.path("sops")).unwrap();
+    workspace
 }
 
 /// Adds the leaves of `value` to `found`, by their ids, as text.
@@ -190,46 +203,46 @@ fn leaves(value: &Value, id: &str, found: &mut BTreeMap<String, String>) {
 
 #[test]
 fn each_value_of_sops_becomes_a_secret() {
-    let desk = sops("import-sops");
+    let workspace = sops("import-sops");
     for name in ["secrets.yaml", "data.json", "regex.yaml", "mac-only.yaml"] {
         let line = format!("import sops sops/{name} -i keys/me.txt --into new/{name}");
-        let done = desk.vaultix(&line).exits(0);
+        let done = workspace.vaultix(&line).exits(0);
         let mut expected = BTreeMap::new();
-        let text = String::from_utf8(desk.read(&format!("sops/expected/{name}"))).unwrap();
+        let text = String::from_utf8(workspace.read(&format!("sops/expected/{name}"))).unwrap();
         // sops writes a number that no float holds as the float that it is.
         let text = text.replace("12345678901234567000", "\"12345678901234567000\"");
         leaves(&serde_json::from_str(&text).unwrap(), "", &mut expected);
         if let Some(dots) = expected.remove("..") {
             expected.insert("__".to_owned(), dots);
         }
-        assert_eq!(ids(&desk, &done), expected.keys().cloned().collect::<Vec<_>>(), "{name}");
+        assert_eq!(ids(&workspace, &done), expected.keys().cloned().collect::<Vec<_>>(), "{name}");
         for (id, text) in expected {
             let file = format!("new/{name}/{id}.age");
-            assert_eq!(open(&desk, &file, "me.txt"), text.as_bytes(), "{file}");
+            assert_eq!(open(&workspace, &file, "me.txt"), text.as_bytes(), "{file}");
         }
     }
 }
 
 #[test]
 fn a_file_that_a_service_reads_whole_stays_whole() {
-    let desk = sops("import-whole");
+    let workspace = sops("import-whole");
     for name in ["app.env", "app.ini", "blob.key"] {
         let line = format!("import sops sops/{name} -i keys/me.txt --into new");
-        let done = desk.vaultix(&line).exits(0).says(&["1 imported"]);
-        assert_eq!(ids(&desk, &done), [name]);
+        let done = workspace.vaultix(&line).exits(0).says(&["1 imported"]);
+        assert_eq!(ids(&workspace, &done), [name]);
     }
     for name in ["app.env", "app.ini"] {
-        let expected = desk.read(&format!("sops/expected/{name}"));
-        let found = open(&desk, &format!("new/{name}.age"), "me.txt");
+        let expected = workspace.read(&format!("sops/expected/{name}"));
+        let found = open(&workspace, &format!("new/{name}.age"), "me.txt");
         assert_eq!(String::from_utf8(found).unwrap(), String::from_utf8(expected).unwrap());
     }
     let expected = [(0..=255).collect(), (0..=255).collect(), b"\n\0\n".to_vec()].concat();
-    assert_eq!(open(&desk, "new/blob.key.age", "me.txt"), expected);
+    assert_eq!(open(&workspace, "new/blob.key.age", "me.txt"), expected);
 }
 
 #[test]
 fn a_file_of_sops_that_cannot_be_opened_says_why() {
-    let desk = sops("import-closed");
+    let workspace = sops("import-closed");
     for (name, exit, reason) in [
         ("other.yaml", 77, "no identity fits: it is encrypted to age1pcme5h9"),
         ("pgp.yaml", 77, "it is encrypted to pgp, and to no recipient of age; to fix: sops rotate"),
@@ -239,17 +252,17 @@ fn a_file_of_sops_that_cannot_be_opened_says_why() {
         ("missing.yaml", 66, "cannot read sops/missing.yaml"),
     ] {
         let line = format!("import sops sops/{name} -i keys/me.txt --into new");
-        let done = desk.vaultix(&line).exits(exit).says(&[reason]);
+        let done = workspace.vaultix(&line).exits(exit).says(&[reason]);
         assert_eq!(done.stdout, "", "{name}");
     }
     let line = "import sops sops/ssh.yaml -i keys/me.txt -i keys/ssh-ed25519 --into new";
-    desk.vaultix(line).exits(0).says(&["7 imported"]);
+    workspace.vaultix(line).exits(0).says(&["7 imported"]);
 }
 
 #[test]
 fn a_file_of_sops_that_was_altered_opens_nothing() {
-    let desk = sops("import-altered");
-    let text = |name: &str| String::from_utf8(desk.read(&format!("sops/{name}"))).unwrap();
+    let workspace = sops("import-altered");
+    let text = |name: &str| String::from_utf8(workspace.read(&format!("sops/{name}"))).unwrap();
     let (yaml, regex, only) = (text("secrets.yaml"), text("regex.yaml"), text("mac-only.yaml"));
     let line_of = |text: &str, start: &str| -> String {
         text.lines().find(|line| line.trim_start().starts_with(start)).unwrap().to_owned()
@@ -273,26 +286,26 @@ fn a_file_of_sops_that_was_altered_opens_nothing() {
         ("noted", yaml.replace("    mac: ", "    cam: "), "sops.mac is missing"),
         ("cut", yaml[..yaml.len() / 2].to_owned(), ""),
     ] {
-        desk.write(&format!("{name}.yaml"), text);
+        workspace.write(&format!("{name}.yaml"), text);
         let line = format!("import sops {name}.yaml -i keys/me.txt --into new");
-        let done = desk.vaultix(&line).exits(65).says(&["cannot open", reason]);
+        let done = workspace.vaultix(&line).exits(65).says(&["cannot open", reason]);
         assert!(!done.stderr.contains("hunter2"), "{}", done.stderr);
     }
-    assert!(desk.tree("new").is_empty());
+    assert!(workspace.tree("new").is_empty());
     // What is in clear may change, where the file says so.
-    desk.write("changed.yaml", only.replace("ratio: 0.5", "ratio: 7"));
-    desk.vaultix("import sops changed.yaml -i keys/me.txt --into new").exits(0);
-    assert_eq!(open(&desk, "new/ratio.age", "me.txt"), b"7");
+    workspace.write("changed.yaml", only.replace("ratio: 0.5", "ratio: 7"));
+    workspace.vaultix("import sops changed.yaml -i keys/me.txt --into new").exits(0);
+    assert_eq!(open(&workspace, "new/ratio.age", "me.txt"), b"7");
 }
 
 #[test]
 fn a_directory_of_sops_costs_one_passphrase() {
-    let desk = sops("import-directory");
+    let workspace = sops("import-directory");
     for name in ["secrets.yaml", "data.json", "app.env", "plain/app.env", "pgp.yaml"] {
-        desk.write(&format!("old/{name}"), desk.read(&format!("sops/{name}")));
+        workspace.write(&format!("old/{name}"), workspace.read(&format!("sops/{name}")));
     }
     let line = "import sops old -i keys/me-passphrase.age --into new";
-    let mut pty = Pty::start(&mut desk.vaultix_command(line));
+    let mut pty = Pty::start(&mut workspace.vaultix_command(line));
     pty.expect("Passphrase of keys/me-passphrase.age (to open 3 secrets): ");
     pty.send("correct horse\n");
     let (exit, shown) = pty.end();
@@ -302,19 +315,19 @@ fn a_directory_of_sops_costs_one_passphrase() {
     assert!(!shown.contains("hunter2"), "{shown}");
 
     // The same names in two files.
-    desk.write("old/twin.yaml", desk.read("sops/mac-only.yaml"));
-    desk.write("old/other.yaml", desk.read("sops/regex.yaml"));
-    let done = desk.vaultix("import sops old -i keys/me.txt --into again").exits(1);
+    workspace.write("old/twin.yaml", workspace.read("sops/mac-only.yaml"));
+    workspace.write("old/other.yaml", workspace.read("sops/regex.yaml"));
+    let done = workspace.vaultix("import sops old -i keys/me.txt --into again").exits(1);
     done.says(&["cannot import \"kind\" from old/other.yaml: old/twin.yaml holds another secret"])
         .says(&["27 imported, 8 failed"]);
 }
 
 #[test]
 fn a_dry_run_needs_no_key_and_makes_nothing() {
-    let desk = sops("import-dry");
-    desk.secret("old/wifi.age", "one");
-    desk.write("old/secrets.nix", "{ \"wifi.age\" = { }; }");
-    desk.write("store/web/mail.gpg", "closed");
+    let workspace = sops("import-dry");
+    workspace.secret("old/wifi.age", "one");
+    workspace.write("old/secrets.nix", "{ \"wifi.age\" = { }; }");
+    workspace.write("store/web/mail.gpg", "closed");
     for (line, expected) in [
         ("agenix old", "new/wifi.age: from old/wifi.age\n"),
         ("agenix-rekey old", "new/wifi.age: from old/wifi.age\n"),
@@ -322,29 +335,29 @@ fn a_dry_run_needs_no_key_and_makes_nothing() {
         ("pass store", "new/web/mail.age: from store/web/mail.gpg\n"),
         ("gopass store", "new/web/mail.age: from store/web/mail.gpg\n"),
     ] {
-        let done = desk.vaultix(&format!("import {line} --into new --dry-run")).exits(0);
+        let done = workspace.vaultix(&format!("import {line} --into new --dry-run")).exits(0);
         assert_eq!(done.stdout, expected, "{line}");
         done.says(&["1 to import"]);
     }
-    let done = desk.vaultix("import sops sops/secrets.yaml --into new --dry-run").exits(0);
+    let done = workspace.vaultix("import sops sops/secrets.yaml --into new --dry-run").exits(0);
     assert!(done.stdout.contains("new/hosts/1/tokens/0.age: from sops/secrets.yaml\n"));
-    assert!(!desk.path("new").exists());
-    desk.write("new/wifi.age", "mine");
-    let done = desk.vaultix("import agenix old --into new --dry-run").exits(1);
+    assert!(!workspace.path("new").exists());
+    workspace.write("new/wifi.age", "mine");
+    let done = workspace.vaultix("import agenix old --into new --dry-run").exits(1);
     assert_eq!(done.says(&["is there already", "0 to import, 1 failed"]).stdout, "");
 }
 
 /// A password store, made by pass, with keys of its own.
 struct Store {
     /// The desk it is on.
-    desk: Desk,
+    workspace: Workspace,
 }
 
 impl Store {
     /// Makes it.
     fn new(name: &str) -> Self {
-        let store = Self { desk: Desk::new(name) };
-        store.desk.sh("mkdir -m 700 gnupg").exits(0);
+        let store = Self { workspace: Workspace::new(name) };
+        store.workspace.sh("mkdir -m 700 gnupg").exits(0);
         store.sh(
             "gpg --batch --quiet --passphrase '' --quick-gen-key me future-default default never",
         );
@@ -364,10 +377,10 @@ impl Store {
 
     /// Prepares a line of shell that finds the store.
     fn command(&self, line: &str) -> std::process::Command {
-        let mut command = self.desk.command("setsid");
+        let mut command = self.workspace.command("setsid");
         command.args(["--wait", "sh", "-c", line]);
         for (name, place) in [("GNUPGHOME", "gnupg"), ("PASSWORD_STORE_DIR", "store")] {
-            command.env(name, self.desk.path(place));
+            command.env(name, self.workspace.path(place));
         }
         command
     }
@@ -389,62 +402,62 @@ impl Drop for Store {
 #[test]
 fn a_password_store_becomes_secrets() {
     let store = Store::new("import-pass");
-    let desk = &store.desk;
+    let workspace = &store.workspace;
     let expected =
         ["-dash", "blob", "mail", "mail/work me@example.org", "native", "odd/${a} \"b\" 'c'"];
     for line in ["pass", "pass store", "gopass store"] {
-        let _ = fs::remove_dir_all(desk.path("new"));
-        desk.secret("store/native.age", "of gopass with age");
+        let _ = fs::remove_dir_all(workspace.path("new"));
+        workspace.secret("store/native.age", "of gopass with age");
         let done = store.sh(&format!("vaultix import {line} -i keys/me.txt --into new"));
-        assert_eq!(ids(desk, &done), expected, "{line}");
+        assert_eq!(ids(workspace, &done), expected, "{line}");
     }
-    assert_eq!(open(desk, "new/mail.age", "me.txt"), b"hunter2\nlogin: me\n");
-    assert_eq!(open(desk, "new/odd/${a} \"b\" 'c'.age", "me.txt"), b"text");
-    assert_eq!(open(desk, "new/blob.age", "me.txt"), BINARY);
-    assert_eq!(open(desk, "new/native.age", "me.txt"), b"of gopass with age");
+    assert_eq!(open(workspace, "new/mail.age", "me.txt"), b"hunter2\nlogin: me\n");
+    assert_eq!(open(workspace, "new/odd/${a} \"b\" 'c'.age", "me.txt"), b"text");
+    assert_eq!(open(workspace, "new/blob.age", "me.txt"), BINARY);
+    assert_eq!(open(workspace, "new/native.age", "me.txt"), b"of gopass with age");
 
     // One that is there, and one that nobody can open.
-    let _ = fs::remove_dir_all(desk.path("new"));
-    desk.write("new/mail.age", "mine");
-    desk.write("store/-dash.gpg", "nonsense");
-    fs::remove_file(desk.path("store/native.age")).unwrap();
+    let _ = fs::remove_dir_all(workspace.path("new"));
+    workspace.write("new/mail.age", "mine");
+    workspace.write("store/-dash.gpg", "nonsense");
+    fs::remove_file(workspace.path("store/native.age")).unwrap();
     let done = run(&mut store.command("vaultix import pass -i keys/me.txt --into new")).exits(1);
     let done = done.says(&["new/mail.age is there already", "cannot open", "-dash.gpg: gpg: "]);
     let done = done.says(&["3 imported, 2 failed"]);
-    assert_eq!(ids(desk, &done), ["blob", "mail/work me@example.org", "odd/${a} \"b\" 'c'"]);
-    assert_eq!(desk.read("new/mail.age"), b"mine");
+    assert_eq!(ids(workspace, &done), ["blob", "mail/work me@example.org", "odd/${a} \"b\" 'c'"]);
+    assert_eq!(workspace.read("new/mail.age"), b"mine");
 }
 
 #[test]
 fn what_a_flake_says_holds_for_what_is_imported() {
-    let desk = Desk::new("import-flake");
-    desk.secret_with("old/wifi.age", "correct horse", &["-R", "keys/ssh-ed25519.pub"]);
-    let recipient = desk.key("ssh-rsa.pub");
-    desk.write(
+    let workspace = Workspace::new("import-flake");
+    workspace.secret_with("old/wifi.age", "correct horse", &["-R", "keys/ssh-ed25519.pub"]);
+    let recipient = workspace.key("ssh-rsa.pub");
+    workspace.write(
         "flake.nix",
         format!(
             "{{ outputs = {{ self }}: {{ vaultix.settings = {{ identity = \"{}/keys/me.txt\"; \
              extraRecipients = [ \"{}\" ]; defaultSecretDirectory = \"./sealed\"; }}; }}; }}\n",
-            desk.root.display(),
+            workspace.root.display(),
             recipient.trim(),
         ),
     );
-    desk.sh("git init -q && git add flake.nix").exits(0);
+    workspace.sh("git init -q && git add flake.nix").exits(0);
     let import = |line: &str| {
-        let mut command = desk.vaultix_command(&format!("import agenix-rekey old {line}"));
-        run(command.env("NIX_CONFIG", "flake-registry =").env("HOME", &desk.root))
+        let mut command = workspace.vaultix_command(&format!("import agenix-rekey old {line}"));
+        run(command.env("NIX_CONFIG", "flake-registry =").env("HOME", &workspace.root))
     };
     let done = import("-i keys/ssh-ed25519").exits(0);
     assert_eq!(done.stdout, "vaultix.secrets.wifi = { };\n", "found where secrets are by default");
     for identity in ["me.txt", "ssh-rsa"] {
-        assert_eq!(open(&desk, "sealed/wifi.age", identity), b"correct horse");
+        assert_eq!(open(&workspace, "sealed/wifi.age", identity), b"correct horse");
     }
-    let mut age = desk.command("age");
+    let mut age = workspace.command("age");
     let old = run(age.args(["-d", "-i", "keys/ssh-ed25519", "sealed/wifi.age"]));
     assert_ne!(old.exit, 0, "the identity that opened the old file has no part in the new one");
-    assert_eq!(desk.sh("git ls-files sealed").stdout, "sealed/wifi.age\n", "a flake finds it");
+    assert_eq!(workspace.sh("git ls-files sealed").stdout, "sealed/wifi.age\n", "a flake finds it");
     assert_eq!(
-        desk.sh("git diff --cached --name-only").stdout,
+        workspace.sh("git diff --cached --name-only").stdout,
         "flake.nix\n",
         "but it is not staged"
     );
@@ -456,16 +469,19 @@ fn what_a_flake_says_holds_for_what_is_imported() {
 
 #[test]
 fn who_may_open_it_has_to_be_said() {
-    let desk = Desk::new("import-nobody");
-    desk.secret("old/wifi.age", "one");
-    desk.vaultix("import agenix-rekey old").exits(64).says(&["cannot encrypt to nobody"]);
-    desk.vaultix("import agenix").exits(64).says(&["no source is given"]);
-    desk.vaultix("import ansible old").exits(64).says(&["none of agenix, agenix-rekey, sops"]);
-    desk.vaultix("import agenix-rekey missing -i keys/me.txt").exits(66).says(&["cannot list"]);
-    let other = desk.key("ssh-rsa.pub");
-    let mut command = desk.vaultix_command("import agenix-rekey old -i keys/me.txt -q -r");
+    let workspace = Workspace::new("import-nobody");
+    workspace.secret("old/wifi.age", "one");
+    workspace.vaultix("import agenix-rekey old").exits(64).says(&["cannot encrypt to nobody"]);
+    workspace.vaultix("import agenix").exits(64).says(&["no source is given"]);
+    workspace.vaultix("import ansible old").exits(64).says(&["none of agenix, agenix-rekey, sops"]);
+    workspace
+        .vaultix("import agenix-rekey missing -i keys/me.txt")
+        .exits(66)
+        .says(&["cannot list"]);
+    let other = workspace.key("ssh-rsa.pub");
+    let mut command = workspace.vaultix_command("import agenix-rekey old -i keys/me.txt -q -r");
     let done = run(command.arg(other.trim())).exits(0);
     assert_eq!(done.stderr, "1 imported\n");
-    assert_eq!(open(&desk, "secrets/wifi.age", "ssh-rsa"), b"one");
+    assert_eq!(open(&workspace, "secrets/wifi.age", "ssh-rsa"), b"one");
     assert_eq!(done.stdout, "vaultix.secrets.wifi = { };\n");
 }

@@ -7,170 +7,180 @@ use std::process::Command;
 use pretty_assertions::assert_eq;
 
 use crate::pty::Pty;
-use crate::support::{Desk, feed, run};
+use crate::support::{Workspace, feed, run};
 
 /// Where the identity is.
 const IDENTITY: &str = "home/.config/vaultix/identity.txt";
 
 /// Makes a desk with a home directory, and a work tree of git in `work`.
-fn desk(name: &str) -> Desk {
-    let desk = Desk::new(name);
-    desk.sh("mkdir home work && git init -q work").exits(0);
-    desk
+fn workspace(name: &str) -> Workspace {
+    let workspace = Workspace::new(name);
+    workspace.sh("mkdir home work && git init -q work").exits(0);
+    workspace
 }
 
 /// Prepares to run `vaultix` in the work tree.
-fn command(desk: &Desk, line: &str) -> Command {
-    let mut command = desk.vaultix_command(line);
-    command.current_dir(desk.path("work")).env("HOME", desk.path("home"));
+fn command(workspace: &Workspace, line: &str) -> Command {
+    let mut command = workspace.vaultix_command(line);
+    command.current_dir(workspace.path("work")).env("HOME", workspace.path("home"));
     command.env_remove("XDG_CONFIG_HOME").env("NIX_CONFIG", "flake-registry =");
     command
 }
 
 /// Evaluates `expression` with the real nix, in the work tree; `None` where there is none.
-fn eval(desk: &Desk, expression: &str) -> Option<String> {
-    if desk.sh("command -v nix-instantiate").exit != 0 {
+fn eval(workspace: &Workspace, expression: &str) -> Option<String> {
+    if workspace.sh("command -v nix-instantiate").exit != 0 {
         assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
         eprintln!("SKIPPED: there is no nix here");
         return None;
     }
-    let mut nix = desk.command("nix-instantiate");
-    nix.current_dir(desk.path("work")).env("HOME", desk.path("home"));
+    let mut nix = workspace.command("nix-instantiate");
+    nix.current_dir(workspace.path("work")).env("HOME", workspace.path("home"));
     // Nothing is built, and not everyone may write to the store.
     nix.env("NIX_REMOTE", "dummy://").args(["--eval", "--strict", "--json", "--expr", expression]);
     Some(run(&mut nix).exits(0).stdout.trim().to_owned())
 }
 
 /// Returns what `work` holds: names, bytes and times of change.
-fn state(desk: &Desk) -> Vec<(String, Vec<u8>, i64)> {
-    let files = desk.tree("work").into_iter().filter(|(name, _)| !name.starts_with(".git/"));
+fn state(workspace: &Workspace) -> Vec<(String, Vec<u8>, i64)> {
+    let files = workspace.tree("work").into_iter().filter(|(name, _)| !name.starts_with(".git/"));
     let describe = |(name, _): (String, u64)| {
         let path = format!("work/{name}");
-        let time = fs::metadata(desk.path(&path)).unwrap().mtime_nsec();
-        (name, desk.read(&path), time)
+        let time = fs::metadata(workspace.path(&path)).unwrap().mtime_nsec();
+        (name, workspace.read(&path), time)
     };
     files.map(describe).collect()
 }
 
 /// Returns the names of what `work` holds.
-fn names(desk: &Desk) -> Vec<String> {
-    state(desk).into_iter().map(|(name, _, _)| name).collect()
+fn names(workspace: &Workspace) -> Vec<String> {
+    state(workspace).into_iter().map(|(name, _, _)| name).collect()
 }
 
 #[test]
 fn from_nothing_comes_all_that_a_host_needs() {
-    let desk = desk("init");
-    let mut init = desk.command("setsid");
-    init.current_dir(desk.path("work")).env("HOME", desk.path("home"));
+    let workspace = workspace("init");
+    let mut init = workspace.command("setsid");
+    init.current_dir(workspace.path("work")).env("HOME", workspace.path("home"));
     let done = run(init.args(["--wait", "sh", "-c", "umask 0; vaultix init"])).exits(0).says(&[
         "/.config/vaultix/identity.txt: made\nsecrets/example.age: made\n.gitattributes: made\n\
          example.nix: made\nflake.nix: made\n5 made, 0 there already\n",
         "vaultix edit secrets/example.age\n",
     ]);
     assert_eq!(done.stdout, "", "the flake is there, nothing has to be put into one");
-    assert_eq!(names(&desk), [".gitattributes", "example.nix", "flake.nix", "secrets/example.age"]);
-    assert_eq!(desk.read("work/.gitattributes"), b"*.age diff=vaultix\n");
-    let mode = |path: &str| fs::metadata(desk.path(path)).unwrap().mode() & 0o777;
+    assert_eq!(
+        names(&workspace),
+        [".gitattributes", "example.nix", "flake.nix", "secrets/example.age"]
+    );
+    assert_eq!(workspace.read("work/.gitattributes"), b"*.age diff=vaultix\n");
+    let mode = |path: &str| fs::metadata(workspace.path(path)).unwrap().mode() & 0o777;
     assert_eq!((mode("home/.config/vaultix"), mode(IDENTITY)), (0o700, 0o600));
-    let tracked = desk.sh("git -C work ls-files").exits(0).stdout;
+    let tracked = workspace.sh("git -C work ls-files").exits(0).stdout;
     assert_eq!(tracked, ".gitattributes\nexample.nix\nflake.nix\nsecrets/example.age\n");
 
     // The real age takes the identity, and opens the secret.
     let line = format!("age-keygen -y {IDENTITY} && age -d -i {IDENTITY} work/secrets/example.age");
-    let shown = desk.sh(&line).exits(0).stdout;
+    let shown = workspace.sh(&line).exits(0).stdout;
     assert!(shown.contains("\nThis is a secret."), "{shown}");
 
     let stubs = "(import ./flake.nix).outputs rec {
         self = { }; nixpkgs.lib.nixosSystem = arguments: arguments;
         vaultix = { nixosModules.default = { }; configure = arguments: arguments; };
       }";
-    let identity = eval(&desk, &format!("({stubs}).vaultix.identity"));
+    let identity = eval(&workspace, &format!("({stubs}).vaultix.identity"));
     assert!(identity.is_none_or(|path| path == "\"~/.config/vaultix/identity.txt\""));
-    let module = eval(&desk, "(import ./example.nix).vaultix.secrets");
+    let module = eval(&workspace, "(import ./example.nix).vaultix.secrets");
     assert!(module.is_none_or(|secrets| secrets == "{}"));
 
-    let before = (state(&desk), desk.read(IDENTITY));
-    run(&mut command(&desk, "init")).exits(0).says(&[
+    let before = (state(&workspace), workspace.read(IDENTITY));
+    run(&mut command(&workspace, "init")).exits(0).says(&[
         "secrets/example.age: there already\n",
         "flake.nix: there already\n",
         "nothing was changed: all of it is there already\n",
     ]);
-    assert!(before == (state(&desk), desk.read(IDENTITY)));
+    assert!(before == (state(&workspace), workspace.read(IDENTITY)));
 }
 
 #[test]
 fn a_flake_that_is_there_is_told_what_it_needs() {
-    let desk = desk("init-flake");
-    desk.write("work/flake.nix", "{ outputs = _: { }; }\n");
-    fs::create_dir(desk.path("work/below")).unwrap();
-    let done = run(command(&desk, "init").current_dir(desk.path("work/below"))).exits(0).says(&[
-        "/work/flake.nix: there already\n",
-        "/work/secrets/example.age: made\n",
-        "- put what is printed here into your flake",
-    ]);
-    assert_eq!(desk.read("work/flake.nix"), b"{ outputs = _: { }; }\n");
-    assert_eq!(names(&desk), [".gitattributes", "flake.nix", "secrets/example.age"]);
+    let workspace = workspace("init-flake");
+    workspace.write("work/flake.nix", "{ outputs = _: { }; }\n");
+    fs::create_dir(workspace.path("work/below")).unwrap();
+    let done = run(command(&workspace, "init").current_dir(workspace.path("work/below")))
+        .exits(0)
+        .says(&[
+            "/work/flake.nix: there already\n",
+            "/work/secrets/example.age: made\n",
+            "- put what is printed here into your flake",
+        ]);
+    assert_eq!(workspace.read("work/flake.nix"), b"{ outputs = _: { }; }\n");
+    assert_eq!(names(&workspace), [".gitattributes", "flake.nix", "secrets/example.age"]);
 
     let (flake, host) = done.stdout.split_once("# and in each host").unwrap();
     let host = host.split_once('\n').unwrap().1;
     let (inputs, output) = flake.split_once("# as an output").unwrap();
     let output = output.split_once('\n').unwrap().1;
     let expression = format!("let vaultix.nixosModules.default = 1; in {{ {host} }}");
-    let Some(host) = eval(&desk, &expression) else { return };
+    let Some(host) = eval(&workspace, &expression) else { return };
     assert!(
         host.starts_with(r#"{"imports":[1],"services":{"userborn":{"enable":true}},"vaultix":"#)
     );
-    eval(&desk, &format!("{{ {inputs} }}"));
+    eval(&workspace, &format!("{{ {inputs} }}"));
     // With it, the flake says which identity opens what.
     let configure =
         "arguments: { settings = { inherit (arguments) identity; extraRecipients = [ ]; }; }";
     let flake = format!(
         "{{ outputs = {{ self }}: let vaultix.configure = {configure}; in {{ {output} }}; }}"
     );
-    desk.write("work/flake.nix", flake);
-    desk.sh("git -C work add -A").exits(0);
-    let done = run(&mut command(&desk, "view secrets/example.age")).exits(0);
+    workspace.write("work/flake.nix", flake);
+    workspace.sh("git -C work add -A").exits(0);
+    let done = run(&mut command(&workspace, "view secrets/example.age")).exits(0);
     assert!(done.stdout.starts_with("This is a secret."), "{}", done.stdout);
-    feed(&mut command(&desk, "edit secrets/example.age"), b"changed").exits(0);
-    assert_eq!(run(&mut command(&desk, "view secrets/example.age")).exits(0).stdout, "changed");
+    feed(&mut command(&workspace, "edit secrets/example.age"), b"changed").exits(0);
+    assert_eq!(
+        run(&mut command(&workspace, "view secrets/example.age")).exits(0).stdout,
+        "changed"
+    );
 }
 
 #[test]
 fn an_identity_that_is_there_is_kept() {
-    let desk = desk("init-kept");
-    let keys = desk.path("keys").canonicalize().unwrap();
-    let before = desk.key("me.txt");
+    let workspace = workspace("init-kept");
+    let keys = workspace.path("keys").canonicalize().unwrap();
+    let before = workspace.key("me.txt");
     let line = format!("init . --identity {}/me.txt", keys.display());
-    run(&mut command(&desk, &line))
+    run(&mut command(&workspace, &line))
         .exits(0)
         .says(&["/me.txt: there already\nsecrets/example.age: made\n"]);
-    assert_eq!(desk.key("me.txt"), before);
-    assert!(desk.open("work/secrets/example.age", "me.txt").starts_with("This is a secret."));
-    assert!(!desk.path("home/.config").exists());
+    assert_eq!(workspace.key("me.txt"), before);
+    assert!(workspace.open("work/secrets/example.age", "me.txt").starts_with("This is a secret."));
+    assert!(!workspace.path("home/.config").exists());
     // A new one where everybody would get it is made, but not without a word.
-    run(&mut command(&desk, "init other --identity other/me.txt")).exits(0).says(&[
+    run(&mut command(&workspace, "init other --identity other/me.txt")).exits(0).says(&[
         "other/me.txt: made\nother/secrets/example.age: made\n",
         "vaultix: other/me.txt is in the repository",
     ]);
-    assert_eq!(desk.sh("git -C work ls-files | grep me.txt").stdout, "");
+    assert_eq!(workspace.sh("git -C work ls-files | grep me.txt").stdout, "");
 }
 
 #[test]
 fn settings_are_where_the_user_has_them() {
-    let desk = desk("init-settings");
-    let settings = desk.path("home/settings");
+    let workspace = workspace("init-settings");
+    let settings = workspace.path("home/settings");
     let line = "init --passphrase";
-    run(command(&desk, line).env_remove("HOME")).exits(64).says(&["vaultix init --identity FILE"]);
-    run(command(&desk, "init").env("XDG_CONFIG_HOME", &settings)).exits(0);
+    run(command(&workspace, line).env_remove("HOME"))
+        .exits(64)
+        .says(&["vaultix init --identity FILE"]);
+    run(command(&workspace, "init").env("XDG_CONFIG_HOME", &settings)).exits(0);
     assert!(settings.join("vaultix/identity.txt").exists());
-    let flake = String::from_utf8(desk.read("work/flake.nix")).unwrap();
+    let flake = String::from_utf8(workspace.read("work/flake.nix")).unwrap();
     assert!(flake.contains("identity = \"~/settings/vaultix/identity.txt\";"), "{flake}");
 }
 
 #[test]
 fn a_passphrase_is_asked_for_twice() {
-    let desk = desk("init-passphrase");
-    let mut pty = Pty::start(&mut command(&desk, "init --passphrase"));
+    let workspace = workspace("init-passphrase");
+    let mut pty = Pty::start(&mut command(&workspace, "init --passphrase"));
     pty.expect("identity.txt (to lock it with): ");
     pty.send("correct horse\n");
     pty.expect("The same again (to be sure): ");
@@ -183,18 +193,18 @@ fn a_passphrase_is_asked_for_twice() {
     pty.expect("5 made, 0 there already");
     let (exit, shown) = pty.end();
     assert_eq!((exit, shown.contains("horse")), (0, false), "{shown}");
-    assert!(desk.read(IDENTITY).starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"));
-    assert_eq!(fs::metadata(desk.path(IDENTITY)).unwrap().mode() & 0o777, 0o600);
+    assert!(workspace.read(IDENTITY).starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"));
+    assert_eq!(fs::metadata(workspace.path(IDENTITY)).unwrap().mode() & 0o777, 0o600);
 
-    let line = format!("view secrets/example.age -i {}", desk.path(IDENTITY).display());
-    let mut pty = Pty::start(&mut command(&desk, &line));
+    let line = format!("view secrets/example.age -i {}", workspace.path(IDENTITY).display());
+    let mut pty = Pty::start(&mut command(&workspace, &line));
     pty.expect("(to open 1 secret): ");
     pty.send("correct horse\n");
     pty.expect("This is a secret.");
     assert_eq!(pty.end().0, 0);
 
     // The real age opens it with the same passphrase.
-    let mut age = desk.command("setsid");
+    let mut age = workspace.command("setsid");
     let mut pty = Pty::start(age.args(["--wait", "age", "--decrypt", IDENTITY]));
     pty.expect("Enter passphrase: ");
     pty.send("correct horse\n");
@@ -202,8 +212,8 @@ fn a_passphrase_is_asked_for_twice() {
     assert_eq!(pty.end().0, 0);
 
     // Without its recipient no secret can be made anew.
-    fs::remove_file(desk.path("work/secrets/example.age")).unwrap();
-    let mut pty = Pty::start(&mut command(&desk, "init --passphrase"));
+    fs::remove_file(workspace.path("work/secrets/example.age")).unwrap();
+    let mut pty = Pty::start(&mut command(&workspace, "init --passphrase"));
     pty.expect("(to find its recipient): ");
     pty.send("correct horse\n");
     pty.expect("1 made, 3 there already");
@@ -212,36 +222,37 @@ fn a_passphrase_is_asked_for_twice() {
 
 #[test]
 fn without_a_passphrase_there_is_no_identity() {
-    let desk = desk("init-none");
-    run(&mut command(&desk, "init --passphrase")).exits(77).says(&["there is no terminal"]);
+    let workspace = workspace("init-none");
+    run(&mut command(&workspace, "init --passphrase")).exits(77).says(&["there is no terminal"]);
     for (keys, exit) in [("\n", 77), ("half\x03", 130)] {
-        let mut pty = Pty::start(&mut command(&desk, "init --passphrase"));
+        let mut pty = Pty::start(&mut command(&workspace, "init --passphrase"));
         pty.expect("(to lock it with): ");
         pty.send(keys);
         let (found, shown) = pty.end();
         assert_eq!(found, exit, "{shown}");
     }
-    assert_eq!((desk.tree("home"), names(&desk)), (vec![], vec![]));
+    assert_eq!((workspace.tree("home"), names(&workspace)), (vec![], vec![]));
 }
 
 #[test]
 fn what_is_in_the_way_stays() {
-    let desk = desk("init-way");
-    desk.write("work/example.nix", "{ theirs = true; }\n");
-    let done = run(&mut command(&desk, "init")).exits(0).says(&["example.nix: there already\n"]);
+    let workspace = workspace("init-way");
+    workspace.write("work/example.nix", "{ theirs = true; }\n");
+    let done =
+        run(&mut command(&workspace, "init")).exits(0).says(&["example.nix: there already\n"]);
     assert!(done.stdout.contains("vaultix.configure"), "what a flake would need: {}", done.stdout);
-    assert_eq!(names(&desk), [".gitattributes", "example.nix", "secrets/example.age"]);
-    assert_eq!(desk.read("work/example.nix"), b"{ theirs = true; }\n");
+    assert_eq!(names(&workspace), [".gitattributes", "example.nix", "secrets/example.age"]);
+    assert_eq!(workspace.read("work/example.nix"), b"{ theirs = true; }\n");
 
-    fs::remove_dir_all(desk.path("work/secrets")).unwrap();
-    desk.write("work/secrets", "a file");
-    run(&mut command(&desk, "init")).exits(73).says(&["cannot write secrets/example.age"]);
-    assert_eq!(desk.read("work/secrets"), b"a file");
+    fs::remove_dir_all(workspace.path("work/secrets")).unwrap();
+    workspace.write("work/secrets", "a file");
+    run(&mut command(&workspace, "init")).exits(73).says(&["cannot write secrets/example.age"]);
+    assert_eq!(workspace.read("work/secrets"), b"a file");
 }
 
 #[test]
 fn a_line_is_added_to_attributes_once() {
-    let desk = desk("init-attributes");
+    let workspace = workspace("init-attributes");
     for (before, after) in [
         ("", "*.age diff=vaultix\n"),
         ("*.png binary", "*.png binary\n*.age diff=vaultix\n"),
@@ -249,10 +260,10 @@ fn a_line_is_added_to_attributes_once() {
         ("*.age diff=vaultix\r\n", "*.age diff=vaultix\r\n"),
         ("# x\n*.age diff=vaultix", "# x\n*.age diff=vaultix"),
     ] {
-        desk.write("work/.gitattributes", before);
-        run(&mut command(&desk, "init")).exits(0);
-        assert_eq!(String::from_utf8(desk.read("work/.gitattributes")).unwrap(), after);
+        workspace.write("work/.gitattributes", before);
+        run(&mut command(&workspace, "init")).exits(0);
+        assert_eq!(String::from_utf8(workspace.read("work/.gitattributes")).unwrap(), after);
     }
-    let attribute = desk.sh("git -C work check-attr diff secrets/example.age").exits(0).stdout;
+    let attribute = workspace.sh("git -C work check-attr diff secrets/example.age").exits(0).stdout;
     assert_eq!(attribute, "secrets/example.age: diff: vaultix\n");
 }

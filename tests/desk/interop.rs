@@ -7,7 +7,7 @@ use pretty_assertions::assert_eq;
 use xtask::canary::{marked, marker, plain};
 
 use crate::pty::Pty;
-use crate::support::{Desk, feed, feed_as_is, run};
+use crate::support::{Workspace, feed, feed_as_is, run};
 
 /// Kinds of keys: the file with the private half, and the options that name the public one to any client.
 const KINDS: [(&str, [&str; 2]); 4] = [
@@ -39,44 +39,47 @@ fn text(size: usize) -> Vec<u8> {
 }
 
 /// Prepares to run `client` with `line`, where a terminal may be needed.
-fn at_terminal(desk: &Desk, client: &Path, line: &[&str]) -> Command {
-    let mut command = desk.command("setsid");
+fn at_terminal(workspace: &Workspace, client: &Path, line: &[&str]) -> Command {
+    let mut command = workspace.command("setsid");
     command.arg("--wait").arg(client).args(line);
     command
 }
 
 /// Has `client` encrypt `text` as `name`, with options that say to whom.
-fn seal(desk: &Desk, client: &Path, name: &str, text: &[u8], to: &[&str]) {
-    let mut command = desk.command(client);
+fn seal(workspace: &Workspace, client: &Path, name: &str, text: &[u8], to: &[&str]) {
+    let mut command = workspace.command(client);
     feed_as_is(command.args(["--encrypt", "--output", name]).args(to), text).exits(0);
 }
 
 /// Has `client` open the file `name`.
 #[track_caller]
-fn open(desk: &Desk, client: &Path, name: &str, identity: &str) -> String {
+fn open(workspace: &Workspace, client: &Path, name: &str, identity: &str) -> String {
     let identity = format!("keys/{identity}");
-    run(desk.command(client).args(["--decrypt", "--identity", &identity, name])).exits(0).stdout
+    run(workspace.command(client).args(["--decrypt", "--identity", &identity, name]))
+        .exits(0)
+        .stdout
 }
 
 /// Opens the file `name` ourselves.
 #[track_caller]
-fn view(desk: &Desk, name: &str, identity: &str) -> String {
-    desk.vaultix(&format!("view {name} -i keys/{identity}")).exits(0).stdout
+fn view(workspace: &Workspace, name: &str, identity: &str) -> String {
+    workspace.vaultix(&format!("view {name} -i keys/{identity}")).exits(0).stdout
 }
 
 #[test]
 fn they_open_what_we_make() {
-    let desk = Desk::new("interop-ours");
+    let workspace = Workspace::new("interop-ours");
     for client in clients() {
         for (identity, _) in KINDS {
             for size in SIZES {
                 let line = format!("edit ours.age -i keys/{identity} --stdin");
-                feed_as_is(&mut desk.vaultix_command(&line), &text(size)).exits(0);
+                feed_as_is(&mut workspace.vaultix_command(&line), &text(size)).exits(0);
                 assert!(
-                    open(&desk, &client, "ours.age", identity).as_bytes() == plain(&text(size)),
+                    open(&workspace, &client, "ours.age", identity).as_bytes()
+                        == plain(&text(size)),
                     "{identity} {size}"
                 );
-                std::fs::remove_file(desk.path("ours.age")).unwrap();
+                std::fs::remove_file(workspace.path("ours.age")).unwrap();
             }
         }
     }
@@ -84,14 +87,14 @@ fn they_open_what_we_make() {
 
 #[test]
 fn we_open_what_they_make() {
-    let desk = Desk::new("interop-theirs");
+    let workspace = Workspace::new("interop-theirs");
     for client in clients() {
         for (identity, to) in KINDS {
             for (size, armor) in SIZES.into_iter().flat_map(|size| [(size, false), (size, true)]) {
                 let armor = if armor { &["--armor"][..] } else { &[] };
-                seal(&desk, &client, "theirs.age", &text(size), &[&to[..], armor].concat());
+                seal(&workspace, &client, "theirs.age", &text(size), &[&to[..], armor].concat());
                 assert!(
-                    view(&desk, "theirs.age", identity).as_bytes() == plain(&text(size)),
+                    view(&workspace, "theirs.age", identity).as_bytes() == plain(&text(size)),
                     "{identity} {size} {armor:?}"
                 );
             }
@@ -101,42 +104,49 @@ fn we_open_what_they_make() {
 
 #[test]
 fn a_file_for_several_is_opened_by_each_of_them() {
-    let desk = Desk::new("interop-several");
+    let workspace = Workspace::new("interop-several");
     let all: Vec<&str> = KINDS.iter().flat_map(|(_, to)| to).copied().collect();
     for client in clients() {
-        seal(&desk, &client, "several.age", &marked(b"theirs"), &[&all[..], &["--armor"]].concat());
+        seal(
+            &workspace,
+            &client,
+            "several.age",
+            &marked(b"theirs"),
+            &[&all[..], &["--armor"]].concat(),
+        );
         for (identity, _) in KINDS {
-            assert_eq!(view(&desk, "several.age", identity), "theirs");
+            assert_eq!(view(&workspace, "several.age", identity), "theirs");
         }
         // In armor still, and for as many.
-        let mut edit = desk.vaultix_command("edit several.age --stdin");
+        let mut edit = workspace.vaultix_command("edit several.age --stdin");
         for (identity, _) in KINDS {
             edit.args(["-i", &format!("keys/{identity}")]);
         }
         feed(&mut edit, b"ours").exits(0).says(&["to 4 recipients"]);
-        assert!(desk.read("several.age").starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"));
+        assert!(workspace.read("several.age").starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"));
         for (identity, _) in KINDS {
-            assert_eq!(open(&desk, &client, "several.age", identity), "ours");
+            assert_eq!(open(&workspace, &client, "several.age", identity), "ours");
         }
-        std::fs::remove_file(desk.path("several.age")).unwrap();
+        std::fs::remove_file(workspace.path("several.age")).unwrap();
     }
 }
 
 #[test]
 fn identities_under_a_passphrase_are_the_same_to_all() {
-    let desk = Desk::new("interop-passphrase");
-    desk.secret("secret.age", "text");
+    let workspace = Workspace::new("interop-passphrase");
+    workspace.secret("secret.age", "text");
     for client in clients() {
         // Theirs, made by them; both ask twice.
         let name = format!("{}.age", client.file_name().unwrap().display());
         let line = ["--passphrase", "--armor", "--output", &name, "keys/me.txt"];
-        let mut pty = Pty::start(&mut at_terminal(&desk, &client, &line));
+        let mut pty = Pty::start(&mut at_terminal(&workspace, &client, &line));
         for _ in 0..2 {
             pty.expect(": ");
             pty.send("correct horse\n");
         }
         assert_eq!(pty.end().0, 0);
-        let mut pty = Pty::start(&mut desk.vaultix_command(&format!("view secret.age -i {name}")));
+        let mut pty =
+            Pty::start(&mut workspace.vaultix_command(&format!("view secret.age -i {name}")));
         pty.expect(&format!("Passphrase of {name} (to open 1 secret): "));
         pty.send("correct horse\n");
         let (exit, shown) = pty.end();
@@ -144,34 +154,34 @@ fn identities_under_a_passphrase_are_the_same_to_all() {
 
         // They open with one what we encrypt to it.
         let line = "edit ours.age -i keys/me-passphrase.age --from keys/README";
-        let mut pty = Pty::start(&mut desk.vaultix_command(line));
+        let mut pty = Pty::start(&mut workspace.vaultix_command(line));
         pty.expect("): ");
         pty.send("correct horse\n");
         assert_eq!(pty.end().0, 0);
         let line = ["--decrypt", "--identity", "keys/me-passphrase.age", "ours.age"];
-        let mut pty = Pty::start(&mut at_terminal(&desk, &client, &line));
+        let mut pty = Pty::start(&mut at_terminal(&workspace, &client, &line));
         pty.expect(": ");
         pty.send("correct horse\n");
         let (exit, shown) = pty.end();
         assert_eq!((exit, shown.contains("THESE KEYS ARE PUBLIC")), (0, true), "{shown}");
-        std::fs::remove_file(desk.path("ours.age")).unwrap();
+        std::fs::remove_file(workspace.path("ours.age")).unwrap();
     }
 }
 
 #[test]
 fn they_open_the_copies_of_every_kind_of_host() {
-    let desk = Desk::new("interop-hosts");
-    desk.secret("secrets/wifi.age", "wifi text");
-    let age = desk.key("host-age.txt");
+    let workspace = Workspace::new("interop-hosts");
+    workspace.secret("secrets/wifi.age", "wifi text");
+    let age = workspace.key("host-age.txt");
     let age = age.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
-    let (web1, old1) = (desk.key("host-web1.pub"), desk.key("host-old1.pub"));
+    let (web1, old1) = (workspace.key("host-web1.pub"), workspace.key("host-old1.pub"));
     for (recipient, identity) in [(age, "host-age.txt"), (&web1, "host-web1"), (&old1, "host-old1")]
     {
-        desk.profile_with("host", recipient.trim(), &[("wifi", "wifi")], |_| {});
-        desk.vaultix("-p host.json renc -i keys/me.txt").exits(0);
-        let copy = format!("secrets/cache/{}", desk.tree("secrets/cache")[0].0);
+        workspace.profile_with("host", recipient.trim(), &[("wifi", "wifi")], |_| {});
+        workspace.vaultix("-p host.json renc -i keys/me.txt").exits(0);
+        let copy = format!("secrets/cache/{}", workspace.tree("secrets/cache")[0].0);
         for client in clients() {
-            assert_eq!(open(&desk, &client, &copy, identity), "wifi text");
+            assert_eq!(open(&workspace, &client, &copy, identity), "wifi text");
         }
     }
 }

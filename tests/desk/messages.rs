@@ -12,24 +12,24 @@ use pretty_assertions::assert_eq;
 use serde_json::json;
 
 use crate::pty::Pty;
-use crate::support::{Desk, run};
+use crate::support::{Workspace, run};
 
 /// Makes a desk with something wrong in every place.
-fn trouble(name: &str) -> Desk {
-    let desk = Desk::with_secrets(name);
-    desk.secret_with("secrets/foreign.age", "x", &["-R", "keys/ssh-ed25519.pub"]);
-    desk.write("secrets/empty.age", "");
-    desk.write("secrets/text.age", "password\n");
-    desk.write("secrets/armor.age", "-----BEGIN AGE ENCRYPTED FILE-----\nnonsense\n");
-    let whole = desk.read("secrets/wifi.age");
-    desk.write("secrets/header.age", &whole[..40]);
-    desk.write("secrets/cut.age", &whole[..whole.len() - 1]);
-    let web1 = desk.key("host-web1.pub");
+fn trouble(name: &str) -> Workspace {
+    let workspace = Workspace::with_secrets(name);
+    workspace.secret_with("secrets/foreign.age", "x", &["-R", "keys/ssh-ed25519.pub"]);
+    workspace.write("secrets/empty.age", "");
+    workspace.write("secrets/text.age", "password\n");
+    workspace.write("secrets/armor.age", "-----BEGIN AGE ENCRYPTED FILE-----\nnonsense\n");
+    let whole = workspace.read("secrets/wifi.age");
+    workspace.write("secrets/header.age", &whole[..40]);
+    workspace.write("secrets/cut.age", &whole[..whole.len() - 1]);
+    let web1 = workspace.key("host-web1.pub");
     for id in ["foreign", "empty", "text", "armor", "header", "cut", "missing"] {
-        desk.profile_with(id, web1.trim(), &[(id, id)], |_| {});
+        workspace.profile_with(id, web1.trim(), &[(id, id)], |_| {});
     }
     for (host, recipient) in [
-        ("ecdsa", desk.key("ssh-ecdsa.pub").trim().to_owned()),
+        ("ecdsa", workspace.key("ssh-ecdsa.pub").trim().to_owned()),
         ("half", web1[..40].to_owned()),
         (
             "plugin",
@@ -37,26 +37,26 @@ fn trouble(name: &str) -> Desk {
         ),
         ("nonsense", "nonsense".to_owned()),
         ("beheaded", "kHmR8ISMOgvDcsVkSpyYkpJ1UQ9wbYzQXgAK6P1iYlk=".to_owned()),
-        ("private", desk.key("me.txt").lines().last().unwrap().to_owned()),
+        ("private", workspace.key("me.txt").lines().last().unwrap().to_owned()),
     ] {
-        desk.profile_with(host, &recipient, &[("wifi", "wifi")], |_| {});
+        workspace.profile_with(host, &recipient, &[("wifi", "wifi")], |_| {});
     }
     let wifi = [("wifi", "wifi")];
-    desk.profile_with("version", web1.trim(), &wifi, |profile| profile["version"] = json!(2));
-    desk.profile_with("field", web1.trim(), &wifi, |profile| {
+    workspace.profile_with("version", web1.trim(), &wifi, |profile| profile["version"] = json!(2));
+    workspace.profile_with("field", web1.trim(), &wifi, |profile| {
         profile["secrets"]["wifi"]["mdoe"] = json!("0400");
     });
-    desk.profile_with("twin", web1.trim(), &wifi, |profile| {
+    workspace.profile_with("twin", web1.trim(), &wifi, |profile| {
         profile["settings"]["hostIdentifier"] = json!("db1");
     });
-    generators(&desk, web1.trim());
-    desk.write("nothing.json", "");
-    desk.write("broken.json", "{");
-    desk
+    generators(&workspace, web1.trim());
+    workspace.write("nothing.json", "");
+    workspace.write("broken.json", "{");
+    workspace
 }
 
 /// Writes profiles with generators that cannot be followed.
-fn generators(desk: &Desk, recipient: &str) {
+fn generators(workspace: &Workspace, recipient: &str) {
     let command =
         |from: &[&str]| json!({ "kind": "command", "command": ["true"], "dependencies": from });
     for (host, id, generator) in [
@@ -69,18 +69,18 @@ fn generators(desk: &Desk, recipient: &str) {
         ("widowed", "widow", json!({ "kind": "wireguard" })),
     ] {
         let secrets = [(id, id), ("missing", "missing"), ("foreign", "foreign")];
-        desk.profile_with(host, recipient, &secrets, |profile| {
+        workspace.profile_with(host, recipient, &secrets, |profile| {
             profile["secrets"][id]["generator"] = generator;
         });
     }
-    desk.write("secrets/widow.pub", "of another one");
+    workspace.write("secrets/widow.pub", "of another one");
 }
 
 /// Runs the lines of a file, and returns it with what they do now.
-fn play(desk: &Desk, text: &str) -> String {
+fn play(workspace: &Workspace, text: &str) -> String {
     let mut now = String::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("$ ")) {
-        let done = desk.sh(line);
+        let done = workspace.sh(line);
         write!(now, "$ {line}\nexit {}\n", done.exit).unwrap();
         done.stdout
             .lines()
@@ -89,7 +89,7 @@ fn play(desk: &Desk, text: &str) -> String {
         now.push('\n');
     }
     // Where the desk is, depends on the checkout.
-    now.replace(desk.root.to_str().unwrap(), "DESK")
+    now.replace(workspace.root.to_str().unwrap(), "DESK")
 }
 
 #[test]
@@ -113,11 +113,16 @@ fn every_message_is_as_it_stands_here() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
-    let desk = Desk::with_secrets("reader");
-    desk.profile_with("made", desk.key("host-db1.pub").trim(), &[("new", "new")], |profile| {
-        profile["secrets"]["new"]["generator"] = json!({ "kind": "alnum" });
-    });
-    desk.renc().exits(0);
+    let workspace = Workspace::with_secrets("reader");
+    workspace.profile_with(
+        "made",
+        workspace.key("host-db1.pub").trim(),
+        &[("new", "new")],
+        |profile| {
+            profile["secrets"]["new"]["generator"] = json!({ "kind": "alnum" });
+        },
+    );
+    workspace.renc().exits(0);
     for line in [
         "--help",
         "--version",
@@ -128,30 +133,37 @@ fn a_reader_that_goes_away_is_no_failure() {
         "-p made.json generate --dry-run",
         "view -i keys/me.txt secrets/wifi.age",
     ] {
-        let done = desk.sh(&format!("{{ sleep 0.2; vaultix {line}; echo $? >exit; }} | true"));
+        let done = workspace.sh(&format!("{{ sleep 0.2; vaultix {line}; echo $? >exit; }} | true"));
         assert!(!done.stderr.contains("cannot print"), "{line}: {}", done.stderr);
-        assert_eq!(desk.read("exit"), b"0\n", "{line}: {}", done.stderr);
+        assert_eq!(workspace.read("exit"), b"0\n", "{line}: {}", done.stderr);
         // But nobody takes half an answer for a whole one.
-        desk.sh(&format!("vaultix {line} >/dev/full")).exits(73).says(&["cannot print"]);
+        workspace.sh(&format!("vaultix {line} >/dev/full")).exits(73).says(&["cannot print"]);
     }
 }
 
 #[test]
 fn no_name_forges_a_message() {
-    let desk = Desk::new("forged");
+    let workspace = Workspace::new("forged");
     let odd = "a\u{1b}[31mX\nvaultix: all good";
-    desk.secret(&format!("secrets/{odd}.age"), "text");
-    desk.secret("secrets/old.age", "text");
-    desk.profile_with("web1", desk.key("host-web1.pub").trim(), &[("old", "old")], |profile| {
-        let secrets = &mut profile["secrets"];
-        secrets[odd] = json!({ "file": format!("secrets/{odd}.age") });
-        secrets[format!("{odd} new")] = json!({
-            "file": format!("secrets/{odd} new.age"),
-            "generator": { "kind": "alnum" },
-        });
-        secrets[format!("{odd} missing")] = json!({ "file": format!("secrets/{odd} missing.age") });
-        secrets[format!("{odd} misspelt")] = json!({ "file": "secrets/old.age", "mdoe": "0400" });
-    });
+    workspace.secret(&format!("secrets/{odd}.age"), "text");
+    workspace.secret("secrets/old.age", "text");
+    workspace.profile_with(
+        "web1",
+        workspace.key("host-web1.pub").trim(),
+        &[("old", "old")],
+        |profile| {
+            let secrets = &mut profile["secrets"];
+            secrets[odd] = json!({ "file": format!("secrets/{odd}.age") });
+            secrets[format!("{odd} new")] = json!({
+                "file": format!("secrets/{odd} new.age"),
+                "generator": { "kind": "alnum" },
+            });
+            secrets[format!("{odd} missing")] =
+                json!({ "file": format!("secrets/{odd} missing.age") });
+            secrets[format!("{odd} misspelt")] =
+                json!({ "file": "secrets/old.age", "mdoe": "0400" });
+        },
+    );
     let mut shown = 0;
     for line in [
         "check",
@@ -164,8 +176,8 @@ fn no_name_forges_a_message() {
         "-v rekey -i keys/me.txt",
     ] {
         let line = format!("-p web1.json {line}");
-        let done = desk.vaultix(&line);
-        let mut command = desk.vaultix_command(&line);
+        let done = workspace.vaultix(&line);
+        let mut command = workspace.vaultix_command(&line);
         let (_, seen) = Pty::start(command.env("NO_COLOR", "1").env("TERM", "dumb")).end();
         for text in [done.stdout, done.stderr, seen] {
             assert!(!text.contains("\x1b[31m"), "{line}: {text:?}");
@@ -179,8 +191,8 @@ fn no_name_forges_a_message() {
     assert!(shown >= 8 * 2, "{shown}");
 
     // A question stands on the terminal itself.
-    std::fs::copy(desk.path("keys/me-passphrase.age"), desk.path(odd)).unwrap();
-    let mut command = desk.vaultix_command("view secrets/old.age -i");
+    std::fs::copy(workspace.path("keys/me-passphrase.age"), workspace.path(odd)).unwrap();
+    let mut command = workspace.vaultix_command("view secrets/old.age -i");
     let mut pty = Pty::start(command.arg(odd));
     pty.expect("Passphrase of a\\u{1b}[31mX\\nvaultix: all good (to open 1 secret): ");
     pty.send("\n");
@@ -190,7 +202,7 @@ fn no_name_forges_a_message() {
 #[test]
 fn a_way_out_can_be_pasted() {
     // Names as somebody else's commit may bring them: what they make a shell do, they shall not.
-    let desk = Desk::new("pasted");
+    let workspace = Workspace::new("pasted");
     for name in [
         "two words",
         "it's $HOME `touch hit` $(touch hit); touch hit #",
@@ -200,25 +212,28 @@ fn a_way_out_can_be_pasted() {
         "~",
         "\\x2d*?[a]",
     ] {
-        let profile = desk.key("host-web1.pub");
-        desk.profile_with("web1", profile.trim(), &[("wifi", "wifi")], |profile| {
+        let profile = workspace.key("host-web1.pub");
+        workspace.profile_with("web1", profile.trim(), &[("wifi", "wifi")], |profile| {
             profile["secrets"]["wifi"]["file"] = json!(name);
         });
-        let done = desk.vaultix("-p web1.json check").exits(66);
+        let done = workspace.vaultix("-p web1.json check").exits(66);
         let (_, fix) = done.stderr.split_once("to fix: ").unwrap();
         let fix = fix.lines().next().unwrap().to_owned();
         assert!(fix.starts_with("vaultix edit "), "{fix}");
         assert!(!done.stderr.contains(['\u{202e}', '\u{202c}', '\u{200b}']), "{}", done.stderr);
-        desk.write("fix", format!("printf new | {fix} -i keys/me.txt\n"));
-        run(desk.command("setsid").args(["--wait", "bash", "fix"])).exits(0);
-        assert_eq!(desk.open(&format!("./{name}"), "me.txt"), "new", "{fix}");
-        assert!(!desk.path("hit").exists(), "{fix}");
+        workspace.write("fix", format!("printf new | {fix} -i keys/me.txt\n"));
+        run(workspace.command("setsid").args(["--wait", "bash", "fix"])).exits(0);
+        assert_eq!(workspace.open(&format!("./{name}"), "me.txt"), "new", "{fix}");
+        assert!(!workspace.path("hit").exists(), "{fix}");
         // The control: without quotes it is another file, or none.
-        desk.write("fix", format!("printf evil | vaultix edit {name} -i keys/me.txt\n"));
-        run(desk.command("setsid").args(["--wait", "bash", "fix"]).env("HOME", &desk.root));
-        let is_same = desk.open(&format!("./{name}"), "me.txt") == "evil";
+        workspace.write("fix", format!("printf evil | vaultix edit {name} -i keys/me.txt\n"));
+        run(workspace
+            .command("setsid")
+            .args(["--wait", "bash", "fix"])
+            .env("HOME", &workspace.root));
+        let is_same = workspace.open(&format!("./{name}"), "me.txt") == "evil";
         assert!(!is_same || name.contains('\u{202e}'), "{name}");
-        let _ = std::fs::remove_file(desk.path("hit"));
-        std::fs::remove_file(desk.path(name)).unwrap();
+        let _ = std::fs::remove_file(workspace.path("hit"));
+        std::fs::remove_file(workspace.path(name)).unwrap();
     }
 }

@@ -3,16 +3,16 @@
 use pretty_assertions::assert_eq;
 
 use crate::pty::Pty;
-use crate::support::Desk;
+use crate::support::Workspace;
 
 /// Starts the picker in a shell that compares the terminal before and after it, and tells its exit status.
-fn start(desk: &Desk, options: &str) -> Pty {
+fn start(workspace: &Workspace, options: &str) -> Pty {
     let line = format!(
         "stty -g >before; export EDITOR='sed -i s/text/new/'
          sh -c 'echo $$ >pid; exec vaultix {options} -i keys/me.txt'; echo \"exit $?\"
          stty -g >after; cmp before after && echo restored"
     );
-    let mut command = desk.command("setsid");
+    let mut command = workspace.command("setsid");
     Pty::start(command.args(["--wait", "sh", "-c", &line]))
 }
 
@@ -26,10 +26,10 @@ fn left(pty: Pty, exit: i32) -> String {
     rest.to_owned()
 }
 
-/// Returns which of the secrets of `Desk::with_secrets` were edited.
-fn edited(desk: &Desk) -> Vec<&'static str> {
+/// Returns which of the secrets of `Workspace::with_secrets` were edited.
+fn edited(workspace: &Workspace) -> Vec<&'static str> {
     let ids = ["mail", "tls", "wifi"];
-    let open = |id: &str| desk.open(&format!("secrets/{id}.age"), "me.txt");
+    let open = |id: &str| workspace.open(&format!("secrets/{id}.age"), "me.txt");
     ids.into_iter().filter(|id| open(id) == format!("{id} new")).collect()
 }
 
@@ -43,41 +43,45 @@ fn what_is_typed_and_arrows_pick() {
         ("x\x7f\x1b[6~\r", "wifi"),
         ("nothing like this\r\x15WIFI\r", "wifi"),
     ] {
-        let desk = Desk::with_secrets("pick");
-        let mut pty = start(&desk, "edit");
+        let workspace = Workspace::with_secrets("pick");
+        let mut pty = start(&workspace, "edit");
         for name in ["> secrets/mail.age", "  secrets/tls.age", "  secrets/wifi.age", "3 of 3"] {
             pty.expect(name);
         }
         pty.send(keys);
         let rest = left(pty, 0);
         assert!(rest.contains(&format!("secrets/{picked}.age: changed")), "{rest}");
-        assert_eq!(edited(&desk), [picked], "{keys:?}");
+        assert_eq!(edited(&workspace), [picked], "{keys:?}");
     }
 }
 
 #[test]
 fn leaving_changes_nothing() {
     for keys in ["\x1b", "\x03", "\x04", "wi\x1b"] {
-        let desk = Desk::with_secrets("pick-left");
-        let mut pty = start(&desk, "edit");
+        let workspace = Workspace::with_secrets("pick-left");
+        let mut pty = start(&workspace, "edit");
         pty.expect("3 of 3");
         pty.send(keys);
         left(pty, 130);
-        assert_eq!(edited(&desk), [""; 0]);
+        assert_eq!(edited(&workspace), [""; 0]);
     }
-    let desk = Desk::with_secrets("pick-killed");
-    let mut pty = start(&desk, "edit");
+    let workspace = Workspace::with_secrets("pick-killed");
+    let mut pty = start(&workspace, "edit");
     pty.expect("3 of 3");
-    desk.sh("kill $(cat pid)").exits(0);
+    workspace.sh("kill $(cat pid)").exits(0);
     left(pty, 143);
 }
 
 #[test]
 fn profiles_tell_what_there_is() {
-    let desk = Desk::with_secrets("pick-profiles");
-    desk.profile("web1", "host-web1.pub", &[("wlan", "wifi"), ("mail", "mail"), ("post", "mail")]);
-    desk.profile("db1", "host-db1.pub", &[("wifi", "wifi")]);
-    let mut pty = start(&desk, "-p web1.json -p db1.json edit");
+    let workspace = Workspace::with_secrets("pick-profiles");
+    workspace.profile(
+        "web1",
+        "host-web1.pub",
+        &[("wlan", "wifi"), ("mail", "mail"), ("post", "mail")],
+    );
+    workspace.profile("db1", "host-db1.pub", &[("wifi", "wifi")]);
+    let mut pty = start(&workspace, "-p web1.json -p db1.json edit");
     pty.expect("> secrets/mail.age  post\x1b[K");
     pty.expect("  secrets/wifi.age  wlan\x1b[K");
     pty.expect("2 of 2");
@@ -85,13 +89,13 @@ fn profiles_tell_what_there_is() {
     pty.expect("1 of 2");
     pty.send("\r");
     left(pty, 0);
-    assert_eq!(edited(&desk), ["wifi"]);
+    assert_eq!(edited(&workspace), ["wifi"]);
 }
 
 #[test]
 fn any_size_will_do() {
-    let desk = Desk::with_secrets("pick-size");
-    let mut pty = start(&desk, "edit");
+    let workspace = Workspace::with_secrets("pick-size");
+    let mut pty = start(&workspace, "edit");
     pty.expect("3 of 3");
     pty.resize(2);
     pty.expect("\x1b[HEdit: \x1b7\x1b[K\r\n> secrets/mail.age\x1b[K\x1b[J");
@@ -103,20 +107,20 @@ fn any_size_will_do() {
     pty.expect("  secrets/mail.age\x1b[K\r\n> secrets/tls.age\x1b[K\x1b[J");
     pty.send("\r");
     left(pty, 0);
-    assert_eq!(edited(&desk), ["tls"]);
+    assert_eq!(edited(&workspace), ["tls"]);
 }
 
 #[test]
 fn where_nothing_can_be_picked_the_error_says_so() {
-    let desk = Desk::with_secrets("pick-not");
+    let workspace = Workspace::with_secrets("pick-not");
     let said = "cannot tell which secret to edit: no FILE is given, and there is no terminal";
-    desk.vaultix("edit -i keys/me.txt").exits(64).says(&[said, "vaultix edit FILE"]);
-    desk.sh("echo x | vaultix edit -i keys/me.txt").exits(64).says(&[said]);
-    let mut command = desk.vaultix_command("edit -i keys/me.txt");
+    workspace.vaultix("edit -i keys/me.txt").exits(64).says(&[said, "vaultix edit FILE"]);
+    workspace.sh("echo x | vaultix edit -i keys/me.txt").exits(64).says(&[said]);
+    let mut command = workspace.vaultix_command("edit -i keys/me.txt");
     let (exit, shown) = Pty::start(command.env("TERM", "dumb")).end();
     assert_eq!(exit, 64, "{shown}");
-    std::fs::remove_dir_all(desk.path("secrets")).unwrap();
-    let (exit, shown) = Pty::start(&mut desk.vaultix_command("edit -i keys/me.txt")).end();
+    std::fs::remove_dir_all(workspace.path("secrets")).unwrap();
+    let (exit, shown) = Pty::start(&mut workspace.vaultix_command("edit -i keys/me.txt")).end();
     assert_eq!(exit, 66, "{shown}");
     assert!(shown.contains("there is no *.age below secrets"), "{shown}");
 }

@@ -5,86 +5,91 @@
 use pretty_assertions::assert_eq;
 
 use crate::pty::Pty;
-use crate::support::{Desk, feed, run};
+use crate::support::{Workspace, feed, run};
 
 /// Returns the public half of the key file `name`.
-fn public(desk: &Desk, name: &str) -> String {
-    let key = desk.key(name);
+fn public(workspace: &Workspace, name: &str) -> String {
+    let key = workspace.key(name);
     key.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned()
 }
 
 /// Makes a desk with one secret for a post-quantum identity.
-fn desk(name: &str) -> Desk {
-    let desk = Desk::new(name);
+fn workspace(name: &str) -> Workspace {
+    let workspace = Workspace::new(name);
     let edit = "edit secrets/wifi.age -i keys/me-pq.txt";
-    feed(&mut desk.vaultix_command(edit), b"wifi text").exits(0).says(&["to 1 recipient"]);
-    desk.profile("web1", "host-web1.pub", &[("wifi", "wifi")]);
-    desk
+    feed(&mut workspace.vaultix_command(edit), b"wifi text").exits(0).says(&["to 1 recipient"]);
+    workspace.profile("web1", "host-web1.pub", &[("wifi", "wifi")]);
+    workspace
 }
 
 #[test]
 fn a_file_of_age_is_opened() {
-    let desk = Desk::new("pq-theirs");
-    let done = desk.vaultix("view keys/for-me-pq.age -i keys/me-pq.txt").exits(0);
-    assert_eq!(done.stdout, desk.key("README"));
-    desk.vaultix("view keys/for-me-pq.age -i keys/other-pq.txt")
+    let workspace = Workspace::new("pq-theirs");
+    let done = workspace.vaultix("view keys/for-me-pq.age -i keys/me-pq.txt").exits(0);
+    assert_eq!(done.stdout, workspace.key("README"));
+    workspace
+        .vaultix("view keys/for-me-pq.age -i keys/other-pq.txt")
         .exits(77)
         .says(&["no identity fits: it is encrypted to mlkem768x25519"]);
 }
 
 #[test]
 fn one_opens_all_secrets_and_hosts_notice_nothing() {
-    let desk = desk("pq-renc");
-    desk.vaultix("-p web1.json renc -i keys/me-pq.txt").exits(0).says(&["1 re-encrypted"]);
-    desk.cached("web1", "host-web1", "wifi text");
-    desk.vaultix("-p web1.json check").exits(0);
-    run(desk
+    let workspace = workspace("pq-renc");
+    workspace.vaultix("-p web1.json renc -i keys/me-pq.txt").exits(0).says(&["1 re-encrypted"]);
+    workspace.cached("web1", "host-web1", "wifi text");
+    workspace.vaultix("-p web1.json check").exits(0);
+    run(workspace
         .vaultix_command("edit secrets/wifi.age -i keys/me-pq.txt")
         .env("EDITOR", "sed -i s/text/new/"))
     .exits(0);
     // Not for somebody else.
-    desk.vaultix("-p web1.json renc -i keys/other-pq.txt").exits(77);
-    desk.vaultix("-p web1.json renc -i keys/other-pq.txt -i keys/me-pq.txt").exits(0);
-    desk.cached("web1", "host-web1", "wifi new");
+    workspace.vaultix("-p web1.json renc -i keys/other-pq.txt").exits(77);
+    workspace.vaultix("-p web1.json renc -i keys/other-pq.txt -i keys/me-pq.txt").exits(0);
+    workspace.cached("web1", "host-web1", "wifi new");
 }
 
 #[test]
 fn several_share_a_file_with_each_other_and_with_nobody_else() {
-    let desk = desk("pq-several");
+    let workspace = workspace("pq-several");
     let edit = |recipient: &str| {
-        let mut command = desk.vaultix_command("edit secrets/wifi.age -i keys/me-pq.txt --stdin");
+        let mut command =
+            workspace.vaultix_command("edit secrets/wifi.age -i keys/me-pq.txt --stdin");
         feed(command.args(["--recipient", recipient]), b"for two")
     };
-    edit(&public(&desk, "other-pq.txt")).exits(0).says(&["to 2 recipients"]);
+    edit(&public(&workspace, "other-pq.txt")).exits(0).says(&["to 2 recipients"]);
     for key in ["me-pq.txt", "other-pq.txt"] {
-        assert_eq!(desk.vaultix(&format!("view secrets/wifi.age -i keys/{key}")).stdout, "for two");
+        assert_eq!(
+            workspace.vaultix(&format!("view secrets/wifi.age -i keys/{key}")).stdout,
+            "for two"
+        );
     }
-    let before = desk.read("secrets/wifi.age");
-    for other in [public(&desk, "me.txt"), desk.key("ssh-rsa.pub").trim().to_owned()] {
+    let before = workspace.read("secrets/wifi.age");
+    for other in [public(&workspace, "me.txt"), workspace.key("ssh-rsa.pub").trim().to_owned()] {
         edit(&other).exits(78).says(&[
             "cannot encrypt secrets/wifi.age: post-quantum recipients and others cannot share a file",
         ]);
     }
     // In the other order, too.
     let line = "edit new.age -i keys/me.txt -i keys/me-pq.txt";
-    feed(&mut desk.vaultix_command(line), b"x").exits(78).says(&["cannot share a file"]);
-    assert!(desk.read("secrets/wifi.age") == before);
-    assert!(!desk.path("new.age").exists());
+    feed(&mut workspace.vaultix_command(line), b"x").exits(78).says(&["cannot share a file"]);
+    assert!(workspace.read("secrets/wifi.age") == before);
+    assert!(!workspace.path("new.age").exists());
 }
 
 #[test]
 fn a_master_identity_can_become_one() {
-    let desk = Desk::with_secrets("pq-rekey");
+    let workspace = Workspace::with_secrets("pq-rekey");
     let line = "-p web1.json -p db1.json rekey --old keys/me.txt -i keys/me-pq.txt";
-    desk.vaultix(line).exits(0).says(&["3 encrypted anew"]);
-    assert_eq!(desk.vaultix("view secrets/tls.age -i keys/me-pq.txt").stdout, "tls text");
-    desk.vaultix("view secrets/tls.age -i keys/me.txt").exits(77);
+    workspace.vaultix(line).exits(0).says(&["3 encrypted anew"]);
+    assert_eq!(workspace.vaultix("view secrets/tls.age -i keys/me-pq.txt").stdout, "tls text");
+    workspace.vaultix("view secrets/tls.age -i keys/me.txt").exits(77);
 }
 
 #[test]
 fn one_under_a_passphrase_works_as_well() {
-    let desk = desk("pq-locked");
-    let mut age = desk.command("setsid");
+    let workspace = workspace("pq-locked");
+    let mut age = workspace.command("setsid");
     age.args(["--wait", "age", "--passphrase", "--output", "locked.age", "keys/me-pq.txt"]);
     let mut pty = Pty::start(&mut age);
     for _ in 0..2 {
@@ -92,32 +97,33 @@ fn one_under_a_passphrase_works_as_well() {
         pty.send("correct horse\n");
     }
     assert_eq!(pty.end().0, 0);
-    let mut pty = Pty::start(&mut desk.vaultix_command("-p web1.json renc -i locked.age"));
+    let mut pty = Pty::start(&mut workspace.vaultix_command("-p web1.json renc -i locked.age"));
     pty.expect("Passphrase of locked.age (to open 1 secret): ");
     pty.send("correct horse\n");
     assert_eq!(pty.end().0, 0);
-    desk.cached("web1", "host-web1", "wifi text");
+    workspace.cached("web1", "host-web1", "wifi text");
 }
 
 #[test]
 fn hosts_have_none() {
-    let desk = desk("pq-host");
-    desk.profile_with("web1", &public(&desk, "me-pq.txt"), &[("wifi", "wifi")], |_| {});
-    desk.vaultix("-p web1.json renc -i keys/me-pq.txt")
+    let workspace = workspace("pq-host");
+    workspace.profile_with("web1", &public(&workspace, "me-pq.txt"), &[("wifi", "wifi")], |_| {});
+    workspace
+        .vaultix("-p web1.json renc -i keys/me-pq.txt")
         .exits(78)
         .says(&["is post-quantum, which hosts cannot open"]);
 }
 
 #[test]
 fn half_a_key_is_none() {
-    let desk = desk("pq-half");
-    let key = desk.key("me-pq.txt");
+    let workspace = workspace("pq-half");
+    let key = workspace.key("me-pq.txt");
     let secret = key.lines().last().unwrap();
-    desk.write("half.txt", &secret[..secret.len() - 1]);
-    let done = desk.vaultix("view secrets/wifi.age -i half.txt").exits(77);
+    workspace.write("half.txt", &secret[..secret.len() - 1]);
+    let done = workspace.vaultix("view secrets/wifi.age -i half.txt").exits(77);
     assert!(done.stderr.contains("line 1 is not a whole identity of age: it is mistyped or cut"));
     assert!(!done.stderr.contains(&secret[20..40]), "{}", done.stderr);
-    let half = &public(&desk, "me-pq.txt")[..1000];
-    let mut command = desk.vaultix_command("edit new.age --stdin --recipient");
+    let half = &public(&workspace, "me-pq.txt")[..1000];
+    let mut command = workspace.vaultix_command("edit new.age --stdin --recipient");
     feed(command.arg(half), b"x").exits(78).says(&["is not a post-quantum recipient of age"]);
 }

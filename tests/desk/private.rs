@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Desk, Done, run};
+use crate::support::{Done, Workspace, run};
 
 /// How many characters of a private key in a row may not be printed.
 const PIECE: usize = 20;
@@ -39,10 +39,10 @@ impl Pasted {
 }
 
 /// Makes private keys of every kind, in the many ways in which they are pasted.
-fn keys(desk: &Desk) -> Vec<Pasted> {
-    desk.sh("age-keygen -o fresh.txt && ssh-keygen -q -t ed25519 -N '' -f fresh && ssh-keygen -q -t rsa -m PEM -N '' -f pem")
+fn keys(workspace: &Workspace) -> Vec<Pasted> {
+    workspace.sh("age-keygen -o fresh.txt && ssh-keygen -q -t ed25519 -N '' -f fresh && ssh-keygen -q -t rsa -m PEM -N '' -f pem")
         .exits(0);
-    let text = |name: &str| String::from_utf8(desk.read(name)).unwrap();
+    let text = |name: &str| String::from_utf8(workspace.read(name)).unwrap();
     let line = |name: &str, start: &str| {
         let text = text(name);
         text.lines().find(|line| line.starts_with(start)).unwrap().to_owned()
@@ -93,17 +93,17 @@ fn keys(desk: &Desk) -> Vec<Pasted> {
 }
 
 /// Runs `vaultix` with `line`, in which each word `KEY` is the private key.
-fn with_key(desk: &Desk, line: &str, key: &str) -> Done {
-    let mut command = desk.vaultix_command("");
+fn with_key(workspace: &Workspace, line: &str, key: &str) -> Done {
+    let mut command = workspace.vaultix_command("");
     command.args(line.split(' ').map(|word| word.replace("KEY", key)));
     run(&mut command)
 }
 
 #[test]
 fn a_private_key_as_an_argument_is_not_shown() {
-    let desk = Desk::with_secrets("private-argument");
-    desk.write("secrets.nix", "{ }");
-    for key in keys(&desk) {
+    let workspace = Workspace::with_secrets("private-argument");
+    workspace.write("secrets.nix", "{ }");
+    for key in keys(&workspace) {
         for line in [
             "edit secrets/new.age --stdin -r KEY",
             "edit secrets/new.age --stdin --recipient=KEY",
@@ -141,22 +141,22 @@ fn a_private_key_as_an_argument_is_not_shown() {
             "KEY",
             "--KEY",
         ] {
-            let before = desk.tree("");
-            let done = with_key(&desk, line, &key.text);
+            let before = workspace.tree("");
+            let done = with_key(&workspace, line, &key.text);
             key.is_hidden(&done, line);
             assert!(done.exit == 64 || line == "--KEY", "{}: {line}: {}", key.name, done.exit);
             // Nor is a file called like that.
-            assert_eq!(desk.tree(""), before, "{}: {line}", key.name);
+            assert_eq!(workspace.tree(""), before, "{}: {line}", key.name);
         }
-        let done = with_key(&desk, "edit secrets/new.age --stdin -r KEY", &key.text).exits(64);
+        let done = with_key(&workspace, "edit secrets/new.age --stdin -r KEY", &key.text).exits(64);
         done.says(&["private key", "age-keygen -y", "ssh-keygen -y -f"]);
     }
 }
 
 #[test]
 fn a_private_key_in_a_profile_is_not_shown() {
-    let desk = Desk::with_secrets("private-profile");
-    let public = desk.key("host-web1.pub");
+    let workspace = Workspace::with_secrets("private-profile");
+    let public = workspace.key("host-web1.pub");
     let places = [
         "/settings/hostPubkey",
         "/settings/hostIdentifier",
@@ -186,9 +186,9 @@ fn a_private_key_in_a_profile_is_not_shown() {
         "",
     ];
     let mut refused = 0;
-    for key in keys(&desk) {
+    for key in keys(&workspace) {
         for place in places {
-            desk.profile_with(
+            workspace.profile_with(
                 "bad",
                 public.trim(),
                 &[("wifi", "wifi"), ("mail", "mail")],
@@ -215,18 +215,18 @@ fn a_private_key_in_a_profile_is_not_shown() {
                 "deploy",
             ] {
                 let what = format!("{place}: {verb}");
-                let done = desk.vaultix(&format!("-v -p bad.json {verb}"));
+                let done = workspace.vaultix(&format!("-v -p bad.json {verb}"));
                 key.is_hidden(&done, &what);
                 refused += usize::from(done.stderr.contains("private key"));
                 if verb.ends_with("--json") && !done.stdout.is_empty() {
                     serde_json::from_str::<Value>(&done.stdout).expect(&what);
                 }
             }
-            let _ = fs::remove_dir_all(desk.path("cache"));
+            let _ = fs::remove_dir_all(workspace.path("cache"));
         }
-        desk.profile_with("bad", &key.text, &[("wifi", "wifi")], |_| {});
+        workspace.profile_with("bad", &key.text, &[("wifi", "wifi")], |_| {});
         for verb in ["check", "status", "renc -i keys/me.txt"] {
-            let done = desk.vaultix(&format!("-p bad.json {verb}")).exits(78);
+            let done = workspace.vaultix(&format!("-p bad.json {verb}")).exits(78);
             done.says(&["hostPubkey", "private key", "age-keygen -y", "ssh-keygen -y -f"]);
         }
     }
@@ -249,10 +249,10 @@ fn put(profile: &mut Value, pointer: &str, text: &str) {
 
 #[test]
 fn a_private_key_in_a_flake_is_not_shown() {
-    let desk = Desk::with_secrets("private-flake");
-    desk.write("secrets.nix", "{ }");
-    desk.sh("git init -q && git add secrets").exits(0);
-    let host = desk.key("host-web1.pub");
+    let workspace = Workspace::with_secrets("private-flake");
+    workspace.write("secrets.nix", "{ }");
+    workspace.sh("git init -q && git add secrets").exits(0);
+    let host = workspace.key("host-web1.pub");
     let flake = |settings: &str, key: &str| {
         let text = format!(
             "{{ outputs = {{ self }}: {{ vaultix = {{
@@ -264,11 +264,11 @@ fn a_private_key_in_a_flake_is_not_shown() {
               }};
             }}; }}; }}\n"
         );
-        desk.write("flake.nix", text);
-        desk.sh("git add flake.nix").exits(0);
+        workspace.write("flake.nix", text);
+        workspace.sh("git add flake.nix").exits(0);
     };
     let host = nix(host.trim());
-    let keys = keys(&desk);
+    let keys = keys(&workspace);
     let some = ["lower case", "a word misspelt", "OpenSSH", "in an ssh key's comment"];
     for key in keys.iter().filter(|key| some.contains(&key.name)) {
         let text = nix(&key.text);
@@ -292,26 +292,26 @@ fn a_private_key_in_a_flake_is_not_shown() {
                 "-v status",
                 "view secrets/wifi.age",
             ] {
-                let done = asking_nix(&desk, verb);
+                let done = asking_nix(&workspace, verb);
                 key.is_hidden(&done, &format!("{settings}: {verb}"));
             }
-            desk.sh("git checkout -q . && git clean -fdq secrets").exits(0);
+            workspace.sh("git checkout -q . && git clean -fdq secrets").exits(0);
         }
         for settings in [
             format!("{{ extraRecipients = [ {text} ]; identity = \"keys/me.txt\"; }}"),
             format!("{{ identity = {text}; }}"),
         ] {
             flake(&settings, &host);
-            let done = asking_nix(&desk, "edit secrets/wifi.age --stdin").exits(78);
+            let done = asking_nix(&workspace, "edit secrets/wifi.age --stdin").exits(78);
             done.says(&["private key"]);
         }
     }
 }
 
 /// Runs `vaultix` with `line` and a nix that looks nothing up.
-fn asking_nix(desk: &Desk, line: &str) -> Done {
-    let mut command: Command = desk.vaultix_command(line);
-    run(command.env("NIX_CONFIG", "flake-registry =").env("HOME", &desk.root))
+fn asking_nix(workspace: &Workspace, line: &str) -> Done {
+    let mut command: Command = workspace.vaultix_command(line);
+    run(command.env("NIX_CONFIG", "flake-registry =").env("HOME", &workspace.root))
 }
 
 /// Returns `text` as Nix writes it.
@@ -321,16 +321,16 @@ fn nix(text: &str) -> String {
 
 #[test]
 fn the_search_finds_what_is_printed() {
-    let desk = Desk::with_secrets("private-control");
+    let workspace = Workspace::with_secrets("private-control");
     // As long as a private key, and public: it is shown, and the same search finds it.
     let text = format!("age1{}", "qpzry9x8gf2tvdw0s3jn".repeat(3));
     let key = Pasted { name: "public", private: text.clone(), text };
-    let done = with_key(&desk, "edit secrets/new.age --stdin -r KEY", &key.text).exits(78);
+    let done = with_key(&workspace, "edit secrets/new.age --stdin -r KEY", &key.text).exits(78);
     assert!(key.seen(&done.stderr).is_some(), "{}", done.stderr);
     assert!(key.seen(&done.stderr.to_uppercase()).is_some());
-    desk.profile_with("bad", &key.text, &[("wifi", "wifi")], |_| {});
+    workspace.profile_with("bad", &key.text, &[("wifi", "wifi")], |_| {});
     for verb in ["check", "check --json", "status", "renc -i keys/me.txt"] {
-        let done = desk.vaultix(&format!("-p bad.json {verb}"));
+        let done = workspace.vaultix(&format!("-p bad.json {verb}"));
         assert!(key.seen(&(done.stdout + &done.stderr)).is_some(), "{verb}");
     }
     // A file may be called almost like a key, and a word in a message may be long.
@@ -340,8 +340,8 @@ fn the_search_finds_what_is_printed() {
         "secret-key-0123456789abcdef0123",
     ] {
         let file = format!("secrets/{name}.age");
-        desk.secret(&file, "text");
-        let done = desk.vaultix(&format!("view {file} -i keys/other.txt")).exits(77);
+        workspace.secret(&file, "text");
+        let done = workspace.vaultix(&format!("view {file} -i keys/other.txt")).exits(77);
         done.says(&[&file]);
     }
 }
@@ -349,12 +349,12 @@ fn the_search_finds_what_is_printed() {
 /// What a panic says may quote any text. Where the kernel has no random numbers, a library answers with one.
 #[test]
 fn a_defect_is_told_without_its_words() {
-    let desk = Desk::with_secrets("private-defect");
+    let workspace = Workspace::with_secrets("private-defect");
     let me = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
     let mut defects = 0;
     for at in 1..20 {
         let line = format!("edit secrets/{at}.age --from keys/README -r {me}");
-        let mut command = desk.command("strace");
+        let mut command = workspace.command("strace");
         command.args(["-f", "-qq", "-o", "trace", "-e", "trace=getrandom", "-e"]);
         command.arg(format!("inject=getrandom:error=EIO:when={at}+"));
         let done = run(command.arg("vaultix").args(line.split(' ')));
@@ -367,7 +367,7 @@ fn a_defect_is_told_without_its_words() {
             assert_eq!(done.stderr, "vaultix: internal error: this is a defect of vaultix\n");
             defects += 1;
         }
-        if !String::from_utf8(desk.read("trace")).unwrap().contains("INJECTED") {
+        if !String::from_utf8(workspace.read("trace")).unwrap().contains("INJECTED") {
             break;
         }
     }

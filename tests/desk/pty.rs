@@ -33,7 +33,7 @@ pub struct Pty {
 }
 
 impl Pty {
-    /// Starts `command`, which must be a `setsid --wait` as of `Desk::vaultix_command`.
+    /// Starts `command`, which must be a `setsid --wait` as of `Workspace::vaultix_command`.
     pub fn start(command: &mut Command) -> Self {
         let terminal =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();

@@ -9,115 +9,124 @@ use pretty_assertions::assert_eq;
 use rustix::fs::FlockOperation;
 use serde_json::json;
 
-use crate::support::{Desk, run};
+use crate::support::{Workspace, run};
 
 /// How every age file begins.
 const AGE: &str = "age-encryption.org/v1\n";
 
 #[test]
 fn every_host_gets_every_secret() {
-    let desk = Desk::new("every-host");
-    desk.secret("secrets/wifi.age", "wifi text");
-    desk.secret_with("secrets/mail.age", "mail text", &["-a", "-i", "keys/me.txt"]);
+    let workspace = Workspace::new("every-host");
+    workspace.secret("secrets/wifi.age", "wifi text");
+    workspace.secret_with("secrets/mail.age", "mail text", &["-a", "-i", "keys/me.txt"]);
     let secrets = [("wifi", "wifi"), ("mail", "mail")];
-    desk.profile("web1", "host-web1.pub", &secrets);
-    desk.profile("old1", "host-old1.pub", &secrets);
-    let public = desk.key("host-age.txt");
+    workspace.profile("web1", "host-web1.pub", &secrets);
+    workspace.profile("old1", "host-old1.pub", &secrets);
+    let public = workspace.key("host-age.txt");
     let public = public.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
-    desk.profile_with("age1", public, &secrets, |_| {});
-    let done = desk
+    workspace.profile_with("age1", public, &secrets, |_| {});
+    let done = workspace
         .vaultix("renc -p web1.json -p old1.json -p age1.json --identity keys/me.txt")
         .exits(0)
         .says(&["web1/wifi: re-encrypted\n", "6 re-encrypted, 0 up to date, 0 removed\n"]);
     assert_eq!(done.stdout, "");
     for (host, key) in [("web1", "host-web1"), ("old1", "host-old1"), ("age1", "host-age.txt")] {
-        desk.cached(host, key, "wifi text");
-        desk.cached(host, key, "mail text");
+        workspace.cached(host, key, "wifi text");
+        workspace.cached(host, key, "mail text");
     }
 }
 
 #[test]
 fn names_are_those_that_nix_computes() {
-    let desk = Desk::with_secrets("names");
-    desk.renc().exits(0);
-    let name = desk
+    let workspace = Workspace::with_secrets("names");
+    workspace.renc().exits(0);
+    let name = workspace
         .sh(r#"printf 'vaultix-v1\n%s\n%s\n' "$(sha256sum <secrets/tls.age | cut -d' ' -f1)" \
             "$(cut -d' ' -f1,2 keys/host-web1.pub)" | sha256sum | cut -d' ' -f1"#)
         .stdout;
-    assert_eq!(desk.cached("web1", "host-web1", "tls text"), name.trim());
+    assert_eq!(workspace.cached("web1", "host-web1", "tls text"), name.trim());
 }
 
 #[test]
 fn nothing_to_do_asks_for_nothing() {
-    let desk = Desk::with_secrets("nothing-to-do");
-    desk.renc().exits(0);
-    let before = desk.tree("secrets");
-    desk.vaultix("-p web1.json -p db1.json renc -i keys/there-is-none")
+    let workspace = Workspace::with_secrets("nothing-to-do");
+    workspace.renc().exits(0);
+    let before = workspace.tree("secrets");
+    workspace
+        .vaultix("-p web1.json -p db1.json renc -i keys/there-is-none")
         .exits(0)
         .says(&["0 re-encrypted, 5 up to date, 0 removed\n"]);
-    assert_eq!(desk.tree("secrets"), before);
+    assert_eq!(workspace.tree("secrets"), before);
 }
 
 #[test]
 fn only_what_changed_is_made_again() {
-    let desk = Desk::with_secrets("only-changed");
-    desk.renc().exits(0);
-    let wifi = desk.cached("web1", "host-web1", "wifi text");
-    let mail = format!("secrets/cache/web1/{}", desk.cached("web1", "host-web1", "mail text"));
-    let inode = fs::metadata(desk.path(&mail)).unwrap().ino();
-    desk.secret("secrets/wifi.age", "new text");
-    desk.renc().exits(0).says(&[
+    let workspace = Workspace::with_secrets("only-changed");
+    workspace.renc().exits(0);
+    let wifi = workspace.cached("web1", "host-web1", "wifi text");
+    let mail = format!("secrets/cache/web1/{}", workspace.cached("web1", "host-web1", "mail text"));
+    let inode = fs::metadata(workspace.path(&mail)).unwrap().ino();
+    workspace.secret("secrets/wifi.age", "new text");
+    workspace.renc().exits(0).says(&[
         "web1/wifi: re-encrypted",
         "db1/wifi: re-encrypted",
         "2 re-encrypted, 3 up to date, 2 removed\n",
     ]);
-    desk.cached("web1", "host-web1", "new text");
-    assert!(!desk.path(&format!("secrets/cache/web1/{wifi}")).exists(), "the stale copy is gone");
-    assert_eq!(fs::metadata(desk.path(&mail)).unwrap().ino(), inode, "the others are untouched");
+    workspace.cached("web1", "host-web1", "new text");
+    assert!(
+        !workspace.path(&format!("secrets/cache/web1/{wifi}")).exists(),
+        "the stale copy is gone"
+    );
+    assert_eq!(
+        fs::metadata(workspace.path(&mail)).unwrap().ino(),
+        inode,
+        "the others are untouched"
+    );
 }
 
 #[test]
 fn an_empty_file_is_as_good_as_none() {
-    let desk = Desk::with_secrets("empty-file");
-    desk.renc().exits(0);
-    let name = format!("secrets/cache/web1/{}", desk.cached("web1", "host-web1", "tls text"));
-    desk.write(&name, "");
-    desk.renc().exits(0).says(&["web1/tls: re-encrypted", "1 re-encrypted, 4 up to date"]);
-    assert_eq!(desk.open(&name, "host-web1"), "tls text");
+    let workspace = Workspace::with_secrets("empty-file");
+    workspace.renc().exits(0);
+    let name = format!("secrets/cache/web1/{}", workspace.cached("web1", "host-web1", "tls text"));
+    workspace.write(&name, "");
+    workspace.renc().exits(0).says(&["web1/tls: re-encrypted", "1 re-encrypted, 4 up to date"]);
+    assert_eq!(workspace.open(&name, "host-web1"), "tls text");
 }
 
 #[test]
 fn a_foreign_file_is_named_and_stays() {
-    let desk = Desk::with_secrets("foreign-file");
-    desk.write("secrets/cache/web1/README", "mine");
-    desk.write("secrets/cache/other/0", "of a host that was not asked for");
-    desk.renc()
+    let workspace = Workspace::with_secrets("foreign-file");
+    workspace.write("secrets/cache/web1/README", "mine");
+    workspace.write("secrets/cache/other/0", "of a host that was not asked for");
+    workspace
+        .renc()
         .exits(0)
         .says(&["vaultix: secrets/cache/web1/README is not of the cache, and stays\n"]);
-    assert_eq!(desk.read("secrets/cache/web1/README"), b"mine");
-    assert!(desk.path("secrets/cache/other/0").exists());
+    assert_eq!(workspace.read("secrets/cache/web1/README"), b"mine");
+    assert!(workspace.path("secrets/cache/other/0").exists());
 }
 
 #[test]
 fn failures_are_named_and_the_others_go_on() {
-    let desk = Desk::with_secrets("failures");
+    let workspace = Workspace::with_secrets("failures");
     let all = ["wifi", "mail", "tls"].map(|name| (name, name));
     let broken = ["corrupt", "foreign", "missing"].map(|name| (name, name));
-    desk.profile_with(
+    workspace.profile_with(
         "web1",
-        desk.key("host-web1.pub").trim(),
+        workspace.key("host-web1.pub").trim(),
         &[&all[..], &broken[..]].concat(),
         |profile| profile["secrets"]["odd"] = json!({ "file": "secrets/wifi.age", "mdoe": "0400" }),
     );
-    desk.secret_with("secrets/foreign.age", "x", &["-i", "keys/other.txt"]);
-    desk.secret("secrets/corrupt.age", "corrupt text");
-    let mut bytes = desk.read("secrets/corrupt.age");
+    workspace.secret_with("secrets/foreign.age", "x", &["-i", "keys/other.txt"]);
+    workspace.secret("secrets/corrupt.age", "corrupt text");
+    let mut bytes = workspace.read("secrets/corrupt.age");
     *bytes.last_mut().unwrap() ^= 1;
-    desk.write("secrets/corrupt.age", bytes);
+    workspace.write("secrets/corrupt.age", bytes);
     let stale = "a".repeat(64);
-    desk.write(&format!("secrets/cache/web1/{stale}"), AGE); // The last good copy of some secret.
-    desk.write(&format!("secrets/cache/db1/{stale}"), AGE); // Of a secret that is gone.
-    desk.renc().exits(1).says(&[
+    workspace.write(&format!("secrets/cache/web1/{stale}"), AGE); // The last good copy of some secret.
+    workspace.write(&format!("secrets/cache/db1/{stale}"), AGE); // Of a secret that is gone.
+    workspace.renc().exits(1).says(&[
         "secret \"corrupt\" for host web1",
         "secret \"foreign\" for host web1",
         "secret \"missing\" for host web1",
@@ -125,54 +134,54 @@ fn failures_are_named_and_the_others_go_on() {
         "5 re-encrypted, 0 up to date, 1 removed, 4 failed\n",
     ]);
     for text in ["wifi text", "mail text", "tls text"] {
-        let name = desk
+        let name = workspace
             .tree("secrets/cache/web1")
             .into_iter()
             .filter(|(name, _)| *name != stale)
-            .map(|(name, _)| desk.open(&format!("secrets/cache/web1/{name}"), "host-web1"));
+            .map(|(name, _)| workspace.open(&format!("secrets/cache/web1/{name}"), "host-web1"));
         assert_eq!(name.filter(|found| found == text).count(), 1, "{text}");
     }
-    assert!(desk.path(&format!("secrets/cache/web1/{stale}")).exists(), "nothing is lost");
-    assert!(!desk.path(&format!("secrets/cache/db1/{stale}")).exists());
+    assert!(workspace.path(&format!("secrets/cache/web1/{stale}")).exists(), "nothing is lost");
+    assert!(!workspace.path(&format!("secrets/cache/db1/{stale}")).exists());
 }
 
 #[test]
 fn what_a_run_fails_to_make_does_not_cost_the_copy_there_was() {
-    let desk = Desk::with_secrets("keeps-the-old");
-    desk.renc().exits(0);
-    let before = desk.tree("secrets/cache");
-    desk.secret_with("secrets/wifi.age", "new text", &["-i", "keys/other.txt"]);
-    desk.renc().exits(77).says(&["0 re-encrypted, 3 up to date, 0 removed, 1 failed"]);
-    assert_eq!(desk.tree("secrets/cache"), before);
+    let workspace = Workspace::with_secrets("keeps-the-old");
+    workspace.renc().exits(0);
+    let before = workspace.tree("secrets/cache");
+    workspace.secret_with("secrets/wifi.age", "new text", &["-i", "keys/other.txt"]);
+    workspace.renc().exits(77).says(&["0 re-encrypted, 3 up to date, 0 removed, 1 failed"]);
+    assert_eq!(workspace.tree("secrets/cache"), before);
 }
 
 #[test]
 fn a_single_cause_has_its_own_exit_status() {
-    let desk = Desk::with_secrets("statuses");
+    let workspace = Workspace::with_secrets("statuses");
     let only = |id: &str| format!("-p web1.json renc -i keys/me.txt --secret {id}");
-    desk.write("secrets/wifi.age", "");
-    desk.vaultix(&only("wifi")).exits(65);
-    fs::remove_file(desk.path("secrets/mail.age")).unwrap();
-    desk.vaultix(&only("tls")).exits(0);
-    desk.renc().exits(1);
-    desk.secret("secrets/wifi.age", "x");
-    desk.vaultix(&only("mail")).exits(66);
-    desk.secret("secrets/mail.age", "x");
-    desk.write("cache", "a file");
-    desk.vaultix(&(only("tls") + " --cache cache")).exits(73);
-    desk.vaultix(&(only("tls") + " -i keys/none --cache other")).exits(77);
-    desk.vaultix("-p none.json renc").exits(78);
-    desk.vaultix("renc --frob").exits(64);
+    workspace.write("secrets/wifi.age", "");
+    workspace.vaultix(&only("wifi")).exits(65);
+    fs::remove_file(workspace.path("secrets/mail.age")).unwrap();
+    workspace.vaultix(&only("tls")).exits(0);
+    workspace.renc().exits(1);
+    workspace.secret("secrets/wifi.age", "x");
+    workspace.vaultix(&only("mail")).exits(66);
+    workspace.secret("secrets/mail.age", "x");
+    workspace.write("cache", "a file");
+    workspace.vaultix(&(only("tls") + " --cache cache")).exits(73);
+    workspace.vaultix(&(only("tls") + " -i keys/none --cache other")).exits(77);
+    workspace.vaultix("-p none.json renc").exits(78);
+    workspace.vaultix("renc --frob").exits(64);
 }
 
 #[test]
 fn a_dry_run_touches_nothing() {
-    let desk = Desk::with_secrets("dry-run");
-    desk.renc().exits(0);
-    desk.secret("secrets/wifi.age", "new text");
-    let before = desk.tree("secrets");
-    let done = desk.vaultix("-p web1.json renc --dry-run").exits(0);
-    assert_eq!(desk.tree("secrets"), before);
+    let workspace = Workspace::with_secrets("dry-run");
+    workspace.renc().exits(0);
+    workspace.secret("secrets/wifi.age", "new text");
+    let before = workspace.tree("secrets");
+    let done = workspace.vaultix("-p web1.json renc --dry-run").exits(0);
+    assert_eq!(workspace.tree("secrets"), before);
     let lines: Vec<&str> = done.stdout.lines().collect();
     assert_eq!(lines[0], "web1/wifi: re-encrypt secrets/wifi.age");
     assert!(lines[1].starts_with("secrets/cache/web1/") && lines[1].ends_with(": remove"));
@@ -182,148 +191,153 @@ fn a_dry_run_touches_nothing() {
 
 #[test]
 fn one_host_or_one_secret_leaves_the_others_alone() {
-    let desk = Desk::with_secrets("one-only");
+    let workspace = Workspace::with_secrets("one-only");
     let renc = "-p web1.json -p db1.json renc -i keys/me.txt";
-    desk.vaultix(&format!("{renc} --host db1")).exits(0).says(&["2 re-encrypted"]);
-    assert!(!desk.path("secrets/cache/web1").exists());
+    workspace.vaultix(&format!("{renc} --host db1")).exits(0).says(&["2 re-encrypted"]);
+    assert!(!workspace.path("secrets/cache/web1").exists());
     let stale = format!("secrets/cache/db1/{}", "a".repeat(64));
-    desk.write(&stale, AGE);
-    desk.vaultix(&format!("{renc} --secret mail"))
+    workspace.write(&stale, AGE);
+    workspace
+        .vaultix(&format!("{renc} --secret mail"))
         .exits(0)
         .says(&["web1/mail: re-encrypted", "1 re-encrypted, 1 up to date, 0 removed"]);
-    assert!(desk.path(&stale).exists());
-    desk.vaultix(&format!("{renc} --host db1 --host web1 --secret tls")).exits(0);
-    desk.vaultix(&format!("{renc} --host db9")).exits(64);
-    desk.vaultix(&format!("{renc} --secret tsl")).exits(64);
+    assert!(workspace.path(&stale).exists());
+    workspace.vaultix(&format!("{renc} --host db1 --host web1 --secret tls")).exits(0);
+    workspace.vaultix(&format!("{renc} --host db9")).exits(64);
+    workspace.vaultix(&format!("{renc} --secret tsl")).exits(64);
 }
 
 #[test]
 fn a_shared_secret_is_one_source_with_many_names() {
-    let desk = Desk::new("shared");
-    desk.secret("secrets/wifi.age", "wifi text");
-    desk.profile("web1", "host-web1.pub", &[("one", "wifi"), ("two", "wifi")]);
-    desk.vaultix("-p web1.json renc -i keys/me.txt").exits(0).says(&["1 re-encrypted"]);
-    desk.vaultix("-p web1.json renc").exits(0).says(&["1 up to date, 0 removed"]);
+    let workspace = Workspace::new("shared");
+    workspace.secret("secrets/wifi.age", "wifi text");
+    workspace.profile("web1", "host-web1.pub", &[("one", "wifi"), ("two", "wifi")]);
+    workspace.vaultix("-p web1.json renc -i keys/me.txt").exits(0).says(&["1 re-encrypted"]);
+    workspace.vaultix("-p web1.json renc").exits(0).says(&["1 up to date, 0 removed"]);
 }
 
 #[test]
 fn git_is_made_aware_of_what_is_new() {
-    let desk = Desk::with_secrets("git");
-    desk.sh("git init -q && printf 'keys\n*.json\n' >.gitignore").exits(0);
-    desk.renc().exits(0);
-    let status = desk.sh("git status --porcelain secrets/cache").stdout;
+    let workspace = Workspace::with_secrets("git");
+    workspace.sh("git init -q && printf 'keys\n*.json\n' >.gitignore").exits(0);
+    workspace.renc().exits(0);
+    let status = workspace.sh("git status --porcelain secrets/cache").stdout;
     assert_eq!(status.lines().filter(|line| line.starts_with(" A ")).count(), 5, "{status}");
 
     // A run that was killed before it got so far is made up for.
-    desk.sh("git rm -q -r --cached secrets/cache").exits(0);
-    desk.renc().exits(0).says(&["0 re-encrypted, 5 up to date"]);
-    assert_eq!(desk.sh("git status --porcelain secrets/cache").stdout, status);
+    workspace.sh("git rm -q -r --cached secrets/cache").exits(0);
+    workspace.renc().exits(0).says(&["0 re-encrypted, 5 up to date"]);
+    assert_eq!(workspace.sh("git status --porcelain secrets/cache").stdout, status);
 
-    desk.sh("git rm -q -r --cached secrets/cache; echo cache >>.gitignore").exits(0);
-    desk.renc().exits(0).says(&["vaultix: git ignores files in secrets/cache"]);
+    workspace.sh("git rm -q -r --cached secrets/cache; echo cache >>.gitignore").exits(0);
+    workspace.renc().exits(0).says(&["vaultix: git ignores files in secrets/cache"]);
 
-    desk.sh("echo '[' >.git/config").exits(0);
-    desk.renc()
+    workspace.sh("echo '[' >.git/config").exits(0);
+    workspace
+        .renc()
         .exits(73)
         .says(&["cannot make git aware of the new files in secrets/cache: fatal:"]);
 }
 
 #[test]
 fn a_link_in_the_cache_is_not_followed() {
-    let desk = Desk::with_secrets("link");
+    let workspace = Workspace::with_secrets("link");
     // The cache itself may be elsewhere, if the user wants that.
-    fs::create_dir_all(desk.path("elsewhere")).unwrap();
-    std::os::unix::fs::symlink("../elsewhere", desk.path("secrets/cache")).unwrap();
-    desk.renc().exits(0);
-    assert_eq!(desk.tree("elsewhere").len(), 5);
+    fs::create_dir_all(workspace.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere", workspace.path("secrets/cache")).unwrap();
+    workspace.renc().exits(0);
+    assert_eq!(workspace.tree("elsewhere").len(), 5);
 
     let mine = format!("mine/{}", "a".repeat(64));
-    desk.write(&mine, "my own");
-    fs::remove_dir_all(desk.path("elsewhere/web1")).unwrap();
+    workspace.write(&mine, "my own");
+    fs::remove_dir_all(workspace.path("elsewhere/web1")).unwrap();
     for target in ["../mine", "nowhere"] {
-        let _ = fs::remove_file(desk.path("elsewhere/web1"));
-        std::os::unix::fs::symlink(target, desk.path("elsewhere/web1")).unwrap();
+        let _ = fs::remove_file(workspace.path("elsewhere/web1"));
+        std::os::unix::fs::symlink(target, workspace.path("elsewhere/web1")).unwrap();
         for verb in ["renc -i keys/me.txt", "check", "status"] {
-            desk.vaultix(&format!("-p web1.json -p db1.json {verb}")).exits(73).says(&[
+            workspace.vaultix(&format!("-p web1.json -p db1.json {verb}")).exits(73).says(&[
                 "cannot list the cache secrets/cache/web1: it is no directory; to fix: rm ",
             ]);
         }
-        assert_eq!((desk.tree("mine").len(), desk.read(&mine)), (1, b"my own".to_vec()));
+        assert_eq!((workspace.tree("mine").len(), workspace.read(&mine)), (1, b"my own".to_vec()));
     }
 }
 
 #[test]
 fn what_a_killed_run_left_is_swept_away() {
-    let desk = Desk::with_secrets("leftovers");
+    let workspace = Workspace::with_secrets("leftovers");
     let left = format!("secrets/cache/web1/.new-{}", "b".repeat(64));
     for half in ["", &AGE[..8], AGE] {
-        desk.write(&left, half);
-        desk.write("secrets/wifi.age", desk.read("secrets/wifi.age"));
-        fs::remove_dir_all(desk.path("secrets/cache/db1")).unwrap_or_default();
-        desk.renc().exits(0).says(&[&format!("{left}: removed, left by a run that was killed\n")]);
-        assert!(!desk.path(&left).exists());
+        workspace.write(&left, half);
+        workspace.write("secrets/wifi.age", workspace.read("secrets/wifi.age"));
+        fs::remove_dir_all(workspace.path("secrets/cache/db1")).unwrap_or_default();
+        workspace
+            .renc()
+            .exits(0)
+            .says(&[&format!("{left}: removed, left by a run that was killed\n")]);
+        assert!(!workspace.path(&left).exists());
     }
     // What none of ours can have begun.
-    desk.write(&left, "mine");
-    desk.renc().exits(0).says(&[&format!("{left} is not of the cache, and stays\n")]);
-    assert_eq!(desk.read(&left), b"mine");
+    workspace.write(&left, "mine");
+    workspace.renc().exits(0).says(&[&format!("{left} is not of the cache, and stays\n")]);
+    assert_eq!(workspace.read(&left), b"mine");
 }
 
 #[test]
 fn what_is_removed_is_an_age_file_and_named() {
-    let desk = Desk::with_secrets("removed");
+    let workspace = Workspace::with_secrets("removed");
     let at = |digit: &str| format!("secrets/cache/web1/{}", digit.repeat(64));
     // As restic calls its files, and others.
     for (digit, bytes) in [("a", "{}"), ("b", "age-encryption.org/v2\n"), ("c", ""), ("d", AGE)] {
-        desk.write(&at(digit), bytes);
+        workspace.write(&at(digit), bytes);
     }
-    std::os::unix::fs::symlink("README", desk.path(&at("e"))).unwrap();
-    fs::create_dir(desk.path(&at("f"))).unwrap();
-    let done = desk.renc().exits(0).says(&[&format!("{}: removed\n", at("d")), "1 removed\n"]);
+    std::os::unix::fs::symlink("README", workspace.path(&at("e"))).unwrap();
+    fs::create_dir(workspace.path(&at("f"))).unwrap();
+    let done = workspace.renc().exits(0).says(&[&format!("{}: removed\n", at("d")), "1 removed\n"]);
     for digit in ["a", "b", "c", "e", "f"] {
         let stays = format!("{} is not of the cache, and stays\n", at(digit));
         assert!(done.stderr.contains(&stays), "{stays}{}", done.stderr);
-        assert!(desk.path(&at(digit)).symlink_metadata().is_ok());
+        assert!(workspace.path(&at(digit)).symlink_metadata().is_ok());
     }
-    assert!(!desk.path(&at("d")).exists());
-    desk.vaultix("-p web1.json -p db1.json check").exits(1).says(&["5 up to date, 5 to mend"]);
+    assert!(!workspace.path(&at("d")).exists());
+    workspace.vaultix("-p web1.json -p db1.json check").exits(1).says(&["5 up to date, 5 to mend"]);
 }
 
 #[test]
 fn a_link_beside_a_copy_is_not_written_through() {
-    let desk = Desk::with_secrets("link-beside");
-    desk.renc().exits(0);
-    let name = desk.cached("web1", "host-web1", "wifi text");
-    fs::remove_file(desk.path(&format!("secrets/cache/web1/{name}"))).unwrap();
-    desk.write("mine", "my own");
+    let workspace = Workspace::with_secrets("link-beside");
+    workspace.renc().exits(0);
+    let name = workspace.cached("web1", "host-web1", "wifi text");
+    fs::remove_file(workspace.path(&format!("secrets/cache/web1/{name}"))).unwrap();
+    workspace.write("mine", "my own");
     let beside = format!("secrets/cache/web1/.new-{name}");
-    std::os::unix::fs::symlink("../../../mine", desk.path(&beside)).unwrap();
-    desk.renc().exits(73).says(&[&format!("cannot write {beside}: File exists")]);
-    assert_eq!(desk.read("mine"), b"my own");
+    std::os::unix::fs::symlink("../../../mine", workspace.path(&beside)).unwrap();
+    workspace.renc().exits(73).says(&[&format!("cannot write {beside}: File exists")]);
+    assert_eq!(workspace.read("mine"), b"my own");
 }
 
 #[test]
 fn two_runs_do_not_mix() {
-    let desk = Desk::with_secrets("two-runs");
-    fs::create_dir_all(desk.path("secrets/cache")).unwrap();
-    let other = File::open(desk.path("secrets/cache")).unwrap();
+    let workspace = Workspace::with_secrets("two-runs");
+    fs::create_dir_all(workspace.path("secrets/cache")).unwrap();
+    let other = File::open(workspace.path("secrets/cache")).unwrap();
     // A lock that others may share is in the way, too: ours is one for a single run.
     rustix::fs::flock(&other, FlockOperation::LockShared).unwrap();
-    desk.renc().exits(73).says(&["another vaultix is at work in it"]);
-    assert!(desk.tree("secrets/cache").is_empty());
+    workspace.renc().exits(73).says(&["another vaultix is at work in it"]);
+    assert!(workspace.tree("secrets/cache").is_empty());
 }
 
 #[test]
 fn a_full_disk_leaves_whole_files_or_none() {
-    let desk = Desk::with_secrets("full-disk");
-    desk.secret("secrets/tls.age", "x".repeat(300_000));
-    fs::create_dir_all(desk.path("secrets/cache")).unwrap();
+    let workspace = Workspace::with_secrets("full-disk");
+    workspace.secret("secrets/tls.age", "x".repeat(300_000));
+    fs::create_dir_all(workspace.path("secrets/cache")).unwrap();
     let script = "mount -t tmpfs -o size=64k none secrets/cache || exit 99
         # One after the other: until it fails, the large one leaves no room for those beside it.
         RAYON_NUM_THREADS=1 vaultix -p web1.json -p db1.json renc -i keys/me.txt; echo $?
         find secrets/cache -type f | wc -l; find secrets/cache -name '.*' -type f";
     let done =
-        run(desk.command("unshare").args(["--mount", "--map-root-user", "sh", "-c", script]));
+        run(workspace.command("unshare").args(["--mount", "--map-root-user", "sh", "-c", script]));
     if done.stderr.contains("unshare") || done.exit == 99 {
         assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "{}", done.stderr);
         eprintln!("SKIPPED: no mount namespace here: {}", done.stderr);
@@ -335,19 +349,19 @@ fn a_full_disk_leaves_whole_files_or_none() {
 
 #[test]
 fn a_large_secret_arrives() {
-    let desk = Desk::with_secrets("large");
+    let workspace = Workspace::with_secrets("large");
     let text = "0123456789abcdef".repeat(4 << 20);
-    desk.secret("secrets/tls.age", &text);
-    desk.renc().exits(0);
-    desk.cached("web1", "host-web1", &text);
+    workspace.secret("secrets/tls.age", &text);
+    workspace.renc().exits(0);
+    workspace.cached("web1", "host-web1", &text);
 }
 
 #[test]
 fn nothing_damaged_is_taken_for_whole() {
-    let desk = Desk::with_secrets("damaged");
-    desk.profile("web1", "host-web1.pub", &[("tls", "tls")]);
-    desk.secret("secrets/tls.age", "x".repeat(300_000));
-    let whole = desk.read("secrets/tls.age");
+    let workspace = Workspace::with_secrets("damaged");
+    workspace.profile("web1", "host-web1.pub", &[("tls", "tls")]);
+    workspace.secret("secrets/tls.age", "x".repeat(300_000));
+    let whole = workspace.read("secrets/tls.age");
     let header = whole.windows(4).position(|bytes| bytes == b"\n---").unwrap() + 1;
     let payload = header + 4 + 43 + 1;
     let chunk = 64 * 1024 + 16;
@@ -364,45 +378,46 @@ fn nothing_damaged_is_taken_for_whole() {
     }
     for bytes in damaged {
         let length = bytes.len();
-        desk.write("secrets/tls.age", bytes);
-        let done = desk.vaultix("-p web1.json renc -i keys/me.txt");
+        workspace.write("secrets/tls.age", bytes);
+        let done = workspace.vaultix("-p web1.json renc -i keys/me.txt");
         // A damaged stanza looks like that of another key.
         assert!([65, 77].contains(&done.exit), "{length}: {}", done.stderr);
-        assert!(desk.tree("secrets/cache/web1").is_empty(), "{length}");
+        assert!(workspace.tree("secrets/cache/web1").is_empty(), "{length}");
     }
 }
 
 #[test]
 fn a_fleet_is_done_in_batches() {
-    let desk = Desk::new("fleet");
-    desk.secret("secrets/wifi.age", "wifi text");
+    let workspace = Workspace::new("fleet");
+    workspace.secret("secrets/wifi.age", "wifi text");
     let ids: Vec<String> = (0..40).map(|i| format!("secret{i}")).collect();
     for id in &ids {
-        desk.secret(&format!("secrets/{id}.age"), id);
+        workspace.secret(&format!("secrets/{id}.age"), id);
     }
     let secrets: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), id.as_str())).collect();
     let mut line = String::new();
     for i in 0..50 {
-        desk.profile(&format!("h{i}"), "host-web1.pub", &secrets);
+        workspace.profile(&format!("h{i}"), "host-web1.pub", &secrets);
         write!(line, "-p h{i}.json ").unwrap();
     }
-    desk.vaultix(&(line.clone() + "renc -q -i keys/me.txt"))
+    workspace
+        .vaultix(&(line.clone() + "renc -q -i keys/me.txt"))
         .exits(0)
         .says(&["2000 re-encrypted, 0 up to date, 0 removed\n"]);
-    desk.cached("h49", "host-web1", "secret39");
-    desk.vaultix(&(line + "renc")).exits(0).says(&["0 re-encrypted, 2000 up to date"]);
+    workspace.cached("h49", "host-web1", "secret39");
+    workspace.vaultix(&(line + "renc")).exits(0).says(&["0 re-encrypted, 2000 up to date"]);
 }
 
 #[test]
 fn secrets_stay_private_while_they_are_handled() {
     // Core dumps are off, and no debugger may look: as seen from outside while a prompt waits.
-    let desk = Desk::with_secrets("private");
-    let mut command = desk.vaultix_command("-p web1.json renc -i keys/me-passphrase.age");
+    let workspace = Workspace::with_secrets("private");
+    let mut command = workspace.vaultix_command("-p web1.json renc -i keys/me-passphrase.age");
     let mut pty = crate::pty::Pty::start(&mut command);
     pty.expect("Passphrase");
     let found = fs::read_dir("/proc").unwrap().flatten().find(|entry| {
         let path = entry.path();
-        fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == desk.root)
+        fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == workspace.root)
             && fs::read(path.join("cmdline")).is_ok_and(|line| line.starts_with(b"vaultix\0"))
     });
     let process = found.expect("it waits for a passphrase").path();
@@ -415,5 +430,5 @@ fn secrets_stay_private_while_they_are_handled() {
     pty.send("\x03");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 130, "{shown}");
-    assert!(desk.tree("secrets/cache").is_empty());
+    assert!(workspace.tree("secrets/cache").is_empty());
 }

@@ -7,124 +7,125 @@ use pretty_assertions::assert_eq;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::pty::Pty;
-use crate::support::{Desk, run};
+use crate::support::{Workspace, run};
 
 /// Makes a desk with one secret, and another one that somebody else saves meanwhile.
-fn desk(name: &str) -> Desk {
-    let desk = Desk::new(name);
-    desk.secret("secrets/wifi.age", "old\n");
-    desk.secret("theirs.age", "theirs\n");
-    desk
+fn workspace(name: &str) -> Workspace {
+    let workspace = Workspace::new(name);
+    workspace.secret("secrets/wifi.age", "old\n");
+    workspace.secret("theirs.age", "theirs\n");
+    workspace
 }
 
 /// Prepares to edit `file` with the editor `script`, a shell function's body.
-fn edit(desk: &Desk, file: &str, script: &str) -> Command {
-    let mut command = desk.vaultix_command(&format!("edit {file} -i keys/me.txt"));
+fn edit(workspace: &Workspace, file: &str, script: &str) -> Command {
+    let mut command = workspace.vaultix_command(&format!("edit {file} -i keys/me.txt"));
     command.env("EDITOR", format!("f() {{ {script}; }}; f"));
     command
 }
 
 /// Lists the files of `secrets/`.
-fn names(desk: &Desk) -> Vec<String> {
-    desk.tree("secrets").into_iter().map(|(name, _)| name).collect()
+fn names(workspace: &Workspace) -> Vec<String> {
+    workspace.tree("secrets").into_iter().map(|(name, _)| name).collect()
 }
 
 #[test]
 fn an_edit_does_not_replace_what_it_did_not_read() {
-    let desk = desk("replace-edit");
-    let theirs = desk.read("theirs.age");
+    let workspace = workspace("replace-edit");
+    let theirs = workspace.read("theirs.age");
     let script = "cp theirs.age secrets/wifi.age; echo mine >\"$1\"";
     for kept in ["wifi.mine.age", "wifi.mine-2.age"] {
-        desk.secret("secrets/wifi.age", "old\n");
+        workspace.secret("secrets/wifi.age", "old\n");
         let kept = format!("secrets/{kept}");
-        run(&mut edit(&desk, "secrets/wifi.age", script)).exits(65).says(&[
+        run(&mut edit(&workspace, "secrets/wifi.age", script)).exits(65).says(&[
             "cannot save secrets/wifi.age: it was changed meanwhile",
             &format!("what was typed is in {kept}, encrypted"),
             "to fix: vaultix edit secrets/wifi.age",
         ]);
-        assert_eq!(desk.read("secrets/wifi.age"), theirs);
-        assert_eq!(desk.open(&kept, "me.txt"), "mine\n");
+        assert_eq!(workspace.read("secrets/wifi.age"), theirs);
+        assert_eq!(workspace.open(&kept, "me.txt"), "mine\n");
     }
-    assert_eq!(names(&desk), ["wifi.age", "wifi.mine-2.age", "wifi.mine.age"]);
+    assert_eq!(names(&workspace), ["wifi.age", "wifi.mine-2.age", "wifi.mine.age"]);
 }
 
 #[test]
 fn a_secret_is_made_by_one_only() {
-    let desk = desk("replace-made");
-    let theirs = desk.read("theirs.age");
+    let workspace = workspace("replace-made");
+    let theirs = workspace.read("theirs.age");
     let script = "cp theirs.age secrets/new.age; echo mine >\"$1\"";
-    run(&mut edit(&desk, "secrets/new.age", script))
+    run(&mut edit(&workspace, "secrets/new.age", script))
         .exits(65)
         .says(&["cannot save secrets/new.age: it was made meanwhile"]);
-    assert_eq!(desk.read("secrets/new.age"), theirs);
-    assert_eq!(desk.open("secrets/new.mine.age", "me.txt"), "mine\n");
+    assert_eq!(workspace.read("secrets/new.age"), theirs);
+    assert_eq!(workspace.open("secrets/new.mine.age", "me.txt"), "mine\n");
 }
 
 #[test]
 fn a_secret_that_was_removed_does_not_come_back() {
-    let desk = desk("replace-removed");
-    run(&mut edit(&desk, "secrets/wifi.age", "rm secrets/wifi.age; echo mine >\"$1\""))
+    let workspace = workspace("replace-removed");
+    run(&mut edit(&workspace, "secrets/wifi.age", "rm secrets/wifi.age; echo mine >\"$1\""))
         .exits(65)
         .says(&["cannot save secrets/wifi.age: it was removed meanwhile"]);
-    assert_eq!(names(&desk), ["wifi.mine.age"]);
+    assert_eq!(names(&workspace), ["wifi.mine.age"]);
 }
 
 #[test]
 fn a_text_from_elsewhere_is_not_kept() {
-    let desk = desk("replace-stdin");
+    let workspace = workspace("replace-stdin");
     let mut pty =
-        Pty::start(&mut desk.vaultix_command("edit secrets/wifi.age -i keys/me.txt --stdin"));
+        Pty::start(&mut workspace.vaultix_command("edit secrets/wifi.age -i keys/me.txt --stdin"));
     pty.expect("Ctrl-D");
-    fs::copy(desk.path("theirs.age"), desk.path("secrets/wifi.age")).unwrap();
+    fs::copy(workspace.path("theirs.age"), workspace.path("secrets/wifi.age")).unwrap();
     pty.send("typed\n\x04");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 65, "{shown}");
     assert!(shown.contains("it was changed meanwhile"), "{shown}");
-    assert_eq!(desk.read("secrets/wifi.age"), desk.read("theirs.age"));
-    assert_eq!(names(&desk), ["wifi.age"]);
+    assert_eq!(workspace.read("secrets/wifi.age"), workspace.read("theirs.age"));
+    assert_eq!(names(&workspace), ["wifi.age"]);
 }
 
 #[test]
 fn two_runs_look_one_after_the_other() {
-    let desk = desk("replace-lock");
-    let other = File::open(desk.path("secrets")).unwrap();
+    let workspace = workspace("replace-lock");
+    let other = File::open(workspace.path("secrets")).unwrap();
     flock(&other, FlockOperation::LockExclusive).unwrap();
-    let mut command = edit(&desk, "secrets/wifi.age", "echo mine >\"$1\"");
+    let mut command = edit(&workspace, "secrets/wifi.age", "echo mine >\"$1\"");
     let mut pty = Pty::start(command.arg("-v"));
     // It looks once it has the lock, which we have.
     pty.expect("replacing ");
-    fs::copy(desk.path("theirs.age"), desk.path("secrets/wifi.age")).unwrap();
+    fs::copy(workspace.path("theirs.age"), workspace.path("secrets/wifi.age")).unwrap();
     drop(other);
     let (exit, shown) = pty.end();
     assert_eq!(exit, 65, "{shown}");
-    assert_eq!(desk.read("secrets/wifi.age"), desk.read("theirs.age"));
+    assert_eq!(workspace.read("secrets/wifi.age"), workspace.read("theirs.age"));
 }
 
 #[test]
 fn rekey_does_not_replace_what_it_did_not_read() {
-    let desk = Desk::with_secrets("replace-rekey");
-    desk.secret("theirs.age", "theirs");
-    let mail = desk.read("secrets/mail.age");
+    let workspace = Workspace::with_secrets("replace-rekey");
+    workspace.secret("theirs.age", "theirs");
+    let mail = workspace.read("secrets/mail.age");
     let line = "-p web1.json rekey -i keys/me-passphrase.age";
-    let mut pty = Pty::start(&mut desk.vaultix_command(line));
+    let mut pty = Pty::start(&mut workspace.vaultix_command(line));
     pty.expect("Passphrase");
-    fs::copy(desk.path("theirs.age"), desk.path("secrets/wifi.age")).unwrap();
+    fs::copy(workspace.path("theirs.age"), workspace.path("secrets/wifi.age")).unwrap();
     pty.send("correct horse\n");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 65, "{shown}");
     let said = ["cannot save secrets/wifi.age", "it was changed meanwhile", "vaultix rekey"];
     assert!(said.iter().all(|text| shown.contains(text)), "{shown}");
     assert!(shown.contains("0 encrypted anew, 1 failed"), "{shown}");
-    assert_eq!(desk.read("secrets/wifi.age"), desk.read("theirs.age"));
-    assert!(desk.read("secrets/mail.age") == mail, "and none of the others is replaced");
-    assert_eq!(names(&desk), ["mail.age", "tls.age", "wifi.age"]);
+    assert_eq!(workspace.read("secrets/wifi.age"), workspace.read("theirs.age"));
+    assert!(workspace.read("secrets/mail.age") == mail, "and none of the others is replaced");
+    assert_eq!(names(&workspace), ["mail.age", "tls.age", "wifi.age"]);
 }
 
 #[test]
 fn what_a_killed_run_left_is_swept_away() {
-    let desk = desk("replace-killed");
-    run(&mut edit(&desk, "secrets/wifi.age", "kill -KILL $PPID"));
-    let left: Vec<String> = names(&desk).into_iter().filter(|name| name != "wifi.age").collect();
+    let workspace = workspace("replace-killed");
+    run(&mut edit(&workspace, "secrets/wifi.age", "kill -KILL $PPID"));
+    let left: Vec<String> =
+        names(&workspace).into_iter().filter(|name| name != "wifi.age").collect();
     assert_eq!(left.len(), 1, "{left:?}");
     let is_random = |name: &str| {
         let digits = name.strip_prefix(".wifi.age.new-");
@@ -142,29 +143,30 @@ fn what_a_killed_run_left_is_swept_away() {
         "wifi.age.new-0123abcd",
     ];
     for name in others.iter().chain([&used]) {
-        desk.write(&format!("secrets/{name}"), "half");
+        workspace.write(&format!("secrets/{name}"), "half");
     }
-    std::os::unix::fs::symlink("wifi.age", desk.path("secrets/.wifi.age.new-ffffffff")).unwrap();
-    let lock = File::open(desk.path(&format!("secrets/{used}"))).unwrap();
+    std::os::unix::fs::symlink("wifi.age", workspace.path("secrets/.wifi.age.new-ffffffff"))
+        .unwrap();
+    let lock = File::open(workspace.path(&format!("secrets/{used}"))).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
-    run(&mut edit(&desk, "secrets/wifi.age", "echo new >\"$1\"")).exits(0);
+    run(&mut edit(&workspace, "secrets/wifi.age", "echo new >\"$1\"")).exits(0);
     let mut expected: Vec<&str> = others.to_vec();
     expected.extend([used, "wifi.age", ".wifi.age.new-ffffffff"]);
     expected.sort_unstable();
-    assert_eq!(names(&desk), expected);
+    assert_eq!(names(&workspace), expected);
     drop(lock);
-    run(&mut edit(&desk, "secrets/wifi.age", "echo newer >\"$1\"")).exits(0);
-    assert!(!desk.path(&format!("secrets/{used}")).exists(), "its run has ended");
+    run(&mut edit(&workspace, "secrets/wifi.age", "echo newer >\"$1\"")).exits(0);
+    assert!(!workspace.path(&format!("secrets/{used}")).exists(), "its run has ended");
 }
 
 #[test]
 fn a_run_leaves_what_another_has_in_use() {
-    let desk = desk("replace-both");
+    let workspace = workspace("replace-both");
     let inner =
         "EDITOR='f() { echo inner >\"$1\"; }; f' vaultix edit secrets/wifi.age -i keys/me.txt";
-    run(&mut edit(&desk, "secrets/wifi.age", &format!("echo outer >\"$1\"; {inner}")))
+    run(&mut edit(&workspace, "secrets/wifi.age", &format!("echo outer >\"$1\"; {inner}")))
         .exits(65)
         .says(&["secrets/wifi.age: changed, ", "what was typed is in secrets/wifi.mine.age"]);
-    assert_eq!(desk.open("secrets/wifi.age", "me.txt"), "inner\n");
-    assert_eq!(desk.open("secrets/wifi.mine.age", "me.txt"), "outer\n");
+    assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "inner\n");
+    assert_eq!(workspace.open("secrets/wifi.mine.age", "me.txt"), "outer\n");
 }

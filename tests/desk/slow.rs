@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::prefix::prefix;
-use crate::support::{Desk, run};
+use crate::support::{Workspace, run};
 
 /// Largest input (1 MiB): the most that a header and a file with identities may have.
 const LARGEST: usize = 1 << 20;
@@ -27,8 +27,8 @@ struct Case {
 }
 
 /// Runs `command` to its end, whatever it says, and returns how many instructions that took.
-fn instructions(desk: &Desk, command: &Command) -> u64 {
-    let mut counted = desk.command("valgrind");
+fn instructions(workspace: &Workspace, command: &Command) -> u64 {
+    let mut counted = workspace.command("valgrind");
     counted
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--log-file=count.log"])
         .arg(command.get_program())
@@ -36,16 +36,16 @@ fn instructions(desk: &Desk, command: &Command) -> u64 {
         .env("RAYON_NUM_THREADS", "1");
     let output = counted.output().unwrap();
     assert!(output.stderr.len() < 16384, "{command:?} says {} bytes", output.stderr.len());
-    let log = fs::read_to_string(desk.path("count.log")).unwrap();
+    let log = fs::read_to_string(workspace.path("count.log")).unwrap();
     let count = log.lines().find_map(|line| line.split_once("Collected : "));
     count.unwrap_or_else(|| panic!("{command:?}: {log}")).1.trim().parse().unwrap()
 }
 
 /// Returns how many times the work for half of `size` is done for all of it, what is done for nothing left out.
-fn growth(desk: &Desk, size: usize, case: &Case, file: &str, command: &Command) -> f64 {
+fn growth(workspace: &Workspace, size: usize, case: &Case, file: &str, command: &Command) -> f64 {
     let work = |size: usize| {
-        desk.write(file, (case.make)(size));
-        instructions(desk, command)
+        workspace.write(file, (case.make)(size));
+        instructions(workspace, command)
     };
     let (none, half, all) = (work(0), work(size / 2), work(size));
     let [half, all] = [half, all].map(|count| count.saturating_sub(none) + NOISE);
@@ -57,9 +57,9 @@ fn growth(desk: &Desk, size: usize, case: &Case, file: &str, command: &Command) 
 
 /// Checks that `command` takes no more than its share for each of `cases`, in the file `file`.
 #[track_caller]
-fn linear(desk: &Desk, cases: &[Case], file: &str, command: &Command) {
+fn linear(workspace: &Workspace, cases: &[Case], file: &str, command: &Command) {
     for case in cases {
-        let ratio = growth(desk, LARGEST - 512, case, file, command);
+        let ratio = growth(workspace, LARGEST - 512, case, file, command);
         assert!(ratio < 3.0, "{}: twice the input takes {ratio} times the work", case.name);
     }
 }
@@ -113,9 +113,9 @@ const HEADERS: [Case; 6] = [
 
 #[test]
 fn headers_are_read_once() {
-    let desk = Desk::new("slow-headers");
-    linear(&desk, &HEADERS, "x.age", &vaultix("view x.age -i keys/me.txt"));
-    linear(&desk, &HEADERS[..1], "x.age", &vaultix("view x.age -i x.age"));
+    let workspace = Workspace::new("slow-headers");
+    linear(&workspace, &HEADERS, "x.age", &vaultix("view x.age -i keys/me.txt"));
+    linear(&workspace, &HEADERS[..1], "x.age", &vaultix("view x.age -i x.age"));
 }
 
 /// A header of many lines in little space.
@@ -124,11 +124,11 @@ const SMALL: Case = Case { name: "small stanzas", make: |size| file(&fill("-> a 
 /// The control: the library that we use, by its own client, takes its size squared.
 #[test]
 fn headers_are_read_again_and_again_by_age() {
-    let desk = Desk::new("slow-control");
+    let workspace = Workspace::new("slow-control");
     let rage = prefix().parent().unwrap().join("rage/bin/rage");
     let mut command = Command::new(rage);
     command.args(["-d", "-i", "keys/me.txt", "x.age"]);
-    let ratio = growth(&desk, 8 << 10, &SMALL, "x.age", &command);
+    let ratio = growth(&workspace, 8 << 10, &SMALL, "x.age", &command);
     assert!(ratio > 3.0, "twice the input takes only {ratio} times the work");
 }
 
@@ -137,8 +137,8 @@ const KEY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GE
 
 #[test]
 fn files_with_identities_are_read_once() {
-    let desk = Desk::new("slow-identities");
-    desk.secret("x.age", "x");
+    let workspace = Workspace::new("slow-identities");
+    workspace.secret("x.age", "x");
     let cases = [
         Case { name: "comments", make: |size| fill("#\n", size).into() },
         Case {
@@ -156,20 +156,20 @@ fn files_with_identities_are_read_once() {
             make: |size| format!("AGE-PLUGIN-A-1{}", fill("Q", size)).into(),
         },
     ];
-    linear(&desk, &cases, "id.txt", &vaultix("view x.age -i id.txt"));
-    let key = desk.key("ssh-ed25519");
+    linear(&workspace, &cases, "id.txt", &vaultix("view x.age -i id.txt"));
+    let key = workspace.key("ssh-ed25519");
     // A thousand whole keys, which no function can hold that captures nothing.
     for (count, name) in [(0, "none"), (500, "half"), (1000, "all")] {
-        desk.write(name, KEY.to_owned() + &key.repeat(count));
+        workspace.write(name, KEY.to_owned() + &key.repeat(count));
     }
-    let work = |name: &str| instructions(&desk, &vaultix(&format!("view x.age -i {name}")));
+    let work = |name: &str| instructions(&workspace, &vaultix(&format!("view x.age -i {name}")));
     let (none, half, all) = (work("none"), work("half"), work("all"));
     assert!(all - none < (half - none) * 3, "ssh keys: {none}, {half}, {all}");
 }
 
 #[test]
 fn armor_is_taken_off_once() {
-    let desk = Desk::new("slow-armor");
+    let workspace = Workspace::new("slow-armor");
     let cases = [
         Case { name: "white space", make: |size| fill(" ", size).into() },
         Case {
@@ -188,7 +188,7 @@ fn armor_is_taken_off_once() {
             make: |size| format!("-----BEGIN AGE ENCRYPTED FILE-----\n{}", fill("A", size)).into(),
         },
     ];
-    linear(&desk, &cases, "x.age", &vaultix("view x.age -i keys/me.txt"));
+    linear(&workspace, &cases, "x.age", &vaultix("view x.age -i keys/me.txt"));
 }
 
 /// What sops notes of itself in an INI file, with a key that is whole.
@@ -208,7 +208,7 @@ const YAML: &str = "\nsops:\n  age:\n    - recipient: age1a\n      enc: |\n     
 
 #[test]
 fn files_of_lines_are_read_once() {
-    let desk = Desk::new("slow-lines");
+    let workspace = Workspace::new("slow-lines");
     let ini = [
         Case { name: "comments", make: |size| (fill(";\n", size) + NOTES).into() },
         Case { name: "empty lines", make: |size| (fill("\n", size) + NOTES).into() },
@@ -228,7 +228,7 @@ fn files_of_lines_are_read_once() {
         },
         Case { name: "quotes", make: |size| (fill("`a`=`b`\n", size) + NOTES).into() },
     ];
-    linear(&desk, &ini, "x.ini", &vaultix("import sops x.ini -i keys/me.txt --dry-run"));
+    linear(&workspace, &ini, "x.ini", &vaultix("import sops x.ini -i keys/me.txt --dry-run"));
     let dotenv = [
         Case { name: "comments", make: |size| (fill("#\n", size) + DOTENV).into() },
         Case { name: "values", make: |size| (fill("A=b\n", size) + DOTENV).into() },
@@ -250,12 +250,12 @@ fn files_of_lines_are_read_once() {
             },
         },
     ];
-    linear(&desk, &dotenv, "x.env", &vaultix("import sops x.env -i keys/me.txt --dry-run"));
+    linear(&workspace, &dotenv, "x.env", &vaultix("import sops x.env -i keys/me.txt --dry-run"));
 }
 
 #[test]
 fn trees_are_read_once() {
-    let desk = Desk::new("slow-trees");
+    let workspace = Workspace::new("slow-trees");
     let trees = [
         Case { name: "entries", make: |size| (fill("a: b\n", size) + YAML).into() },
         Case {
@@ -302,7 +302,7 @@ fn trees_are_read_once() {
             },
         },
     ];
-    linear(&desk, &trees, "x.yaml", &vaultix("import sops x.yaml -i keys/me.txt --dry-run"));
+    linear(&workspace, &trees, "x.yaml", &vaultix("import sops x.yaml -i keys/me.txt --dry-run"));
     let json = [
         Case {
             name: "a value",
@@ -317,7 +317,7 @@ fn trees_are_read_once() {
             make: |size| format!("ENC[AES256_GCM,data:{}", fill("{", size)).into(),
         },
     ];
-    linear(&desk, &json, "x.json", &vaultix("import sops x.json -i keys/me.txt --dry-run"));
+    linear(&workspace, &json, "x.json", &vaultix("import sops x.json -i keys/me.txt --dry-run"));
 }
 
 /// Returns a profile with these members beside its settings.
@@ -419,16 +419,16 @@ const PROFILES: [Case; 10] = [
 
 #[test]
 fn profiles_are_read_once() {
-    let desk = Desk::new("slow-profiles");
+    let workspace = Workspace::new("slow-profiles");
     let generator = prefix().join("lib/systemd/system-generators/vaultix-generator");
     for case in &PROFILES {
         let work = |size: usize| {
-            let _ = fs::remove_dir_all(desk.path("units"));
-            fs::create_dir(desk.path("units")).unwrap();
-            desk.write("profile.json", (case.make)(size));
+            let _ = fs::remove_dir_all(workspace.path("units"));
+            fs::create_dir(workspace.path("units")).unwrap();
+            workspace.write("profile.json", (case.make)(size));
             let mut command = Command::new(&generator);
             command.args(["--profile", "profile.json", "units"]);
-            instructions(&desk, &command)
+            instructions(&workspace, &command)
         };
         // Most of the work is for the unit of each item, so half of the largest will do.
         let (none, half, all) = (work(0), work(LARGEST / 4), work(LARGEST / 2));
@@ -441,32 +441,32 @@ fn profiles_are_read_once() {
 }
 
 /// Writes a profile of a host with secrets whose ciphertexts are `files`, and returns what checks it.
-fn check_of_host(desk: &Desk, files: &[&str]) -> Command {
+fn check_of_host(workspace: &Workspace, files: &[&str]) -> Command {
     let mut settings =
-        json!({ "hostIdentifier": "h", "hostPubkey": desk.key("host-web1.pub").trim() });
-    settings["hostKeys"] = json!([{ "path": desk.path("keys/host-web1"), "type": "ed25519" }]);
+        json!({ "hostIdentifier": "h", "hostPubkey": workspace.key("host-web1.pub").trim() });
+    settings["hostKeys"] = json!([{ "path": workspace.path("keys/host-web1"), "type": "ed25519" }]);
     let secrets: BTreeMap<_, _> =
-        files.iter().map(|file| (*file, json!({ "cipher": desk.path(file) }))).collect();
+        files.iter().map(|file| (*file, json!({ "cipher": workspace.path(file) }))).collect();
     let profile = json!({ "version": 1, "settings": settings, "secrets": secrets });
-    desk.write("profile.json", profile.to_string());
-    let mut command = desk.command(prefix().join("bin/vaultix-decrypt"));
+    workspace.write("profile.json", profile.to_string());
+    let mut command = workspace.command(prefix().join("bin/vaultix-decrypt"));
     command.args(["check", "--profile", "profile.json"]);
     command
 }
 
 #[test]
 fn a_host_reads_what_is_bad_once() {
-    let desk = Desk::new("slow-host");
-    let command = check_of_host(&desk, &["c"]);
-    linear(&desk, &HEADERS, "c", &command);
+    let workspace = Workspace::new("slow-host");
+    let command = check_of_host(&workspace, &["c"]);
+    linear(&workspace, &HEADERS, "c", &command);
 }
 
 /// How long opening a file takes that is on no file system that answers: longer than any limit for it.
 const SILENCE: &str = "inject=open,openat:delay_enter=20s";
 
 /// Returns what runs `command`, while opening `path` takes so long.
-fn stalled(desk: &Desk, path: &Path, command: &Command) -> Command {
-    let mut strace = desk.command("timeout");
+fn stalled(workspace: &Workspace, path: &Path, command: &Command) -> Command {
+    let mut strace = workspace.command("timeout");
     strace
         .args(["120", "strace", "-f", "-qq", "-o", "/dev/null", "-P"])
         .arg(path)
@@ -478,47 +478,47 @@ fn stalled(desk: &Desk, path: &Path, command: &Command) -> Command {
 
 #[test]
 fn a_file_system_that_does_not_answer_costs_one_secret() {
-    let desk = Desk::new("slow-silent");
+    let workspace = Workspace::new("slow-silent");
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "silent"];
     for name in names {
-        desk.secret_with(name, name, &["-R", "keys/host-web1.pub"]);
+        workspace.secret_with(name, name, &["-R", "keys/host-web1.pub"]);
     }
-    desk.write("b", "damaged");
-    let command = check_of_host(&desk, &names);
-    let done = run(&mut stalled(&desk, &desk.path("silent"), &command)).exits(1);
+    workspace.write("b", "damaged");
+    let command = check_of_host(&workspace, &names);
+    let done = run(&mut stalled(&workspace, &workspace.path("silent"), &command)).exits(1);
     let done =
         done.says(&["\"silent\": ", "was not read and decrypted within 10 seconds", "\"b\": "]);
     let failed = done.stderr.lines().filter(|line| line.starts_with("vaultix-decrypt: "));
     assert_eq!(failed.count(), 2, "and nothing else: {}", done.stderr);
 
-    let key = desk.path("keys/host-web1");
-    let done = run(&mut stalled(&desk, &key, &command)).exits(1);
+    let key = workspace.path("keys/host-web1");
+    let done = run(&mut stalled(&workspace, &key, &command)).exits(1);
     done.says(&["keys/host-web1: not read within 5 seconds"]);
 }
 
 /// The control: whoever opens it without a limit waits until it answers.
 #[test]
 fn a_file_system_that_does_not_answer_holds_up_others() {
-    let desk = Desk::new("slow-silent-control");
-    desk.write("silent", "x");
-    let path = desk.path("silent");
-    let mut shell = desk.command("sh");
+    let workspace = Workspace::new("slow-silent-control");
+    workspace.write("silent", "x");
+    let path = workspace.path("silent");
+    let mut shell = workspace.command("sh");
     // What is still not read after a while that does for everything else.
     shell.args(["-c", "timeout -s KILL 2 cat \"$0\""]).arg(&path);
-    let mut strace = stalled(&desk, &path, &shell);
+    let mut strace = stalled(&workspace, &path, &shell);
     run(&mut strace).exits(137);
 }
 
 #[test]
 fn a_recipient_of_a_megabyte_is_not_repeated() {
-    let desk = Desk::new("slow-message");
-    desk.secret_with("host", "x", &["-R", "keys/host-web1.pub"]);
+    let workspace = Workspace::new("slow-message");
+    workspace.secret_with("host", "x", &["-R", "keys/host-web1.pub"]);
     let word = "F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w";
     for stanza in [format!("-> {}\n\n", "k".repeat(1 << 19)), "-> ssh-rsa AAAA\n\n".repeat(4000)] {
         let file = format!("age-encryption.org/v1\n{stanza}--- {word}\n{}", "x".repeat(64));
-        desk.write("secrets/wifi.age", &file);
-        desk.write("host", &file);
-        desk.profile("web1", "host-web1.pub", &[("wifi", "wifi")]);
+        workspace.write("secrets/wifi.age", &file);
+        workspace.write("host", &file);
+        workspace.profile("web1", "host-web1.pub", &[("wifi", "wifi")]);
         for line in [
             "view secrets/wifi.age -i keys/me.txt",
             "-p web1.json renc -i keys/me.txt",
@@ -527,11 +527,11 @@ fn a_recipient_of_a_megabyte_is_not_repeated() {
             "edit secrets/wifi.age -i keys/me.txt",
             "import agenix-rekey secrets -i keys/me.txt --into new",
         ] {
-            let done = desk.vaultix(line);
+            let done = workspace.vaultix(line);
             let said = done.stdout.len() + done.stderr.len();
             assert!(said < 5000 && said > 0, "{line}: {said} bytes");
         }
-        let done = run(&mut check_of_host(&desk, &["host"])).exits(1);
+        let done = run(&mut check_of_host(&workspace, &["host"])).exits(1);
         assert!(done.stderr.len() < 5000, "{} bytes", done.stderr.len());
     }
 }

@@ -15,7 +15,7 @@ use xtask::canary::{files, holds, marked, marker, plain};
 use crate::prefix::prefix;
 
 /// A throw-away desk. Kept for a look when its test fails, which it does if a plaintext is left there in clear.
-pub struct Desk {
+pub struct Workspace {
     /// Its directory, where commands run.
     pub root: PathBuf,
     /// Files there that hold plaintexts because the test has put them there.
@@ -64,7 +64,7 @@ impl Done {
     }
 }
 
-impl Desk {
+impl Workspace {
     /// Makes a desk with the keys of `tests/keys` in `keys/`.
     pub fn new(name: &str) -> Self {
         // Not below this repository, whose git would have a say in it; and not where another checkout is tested.
@@ -73,22 +73,22 @@ impl Desk {
         let root = std::env::temp_dir().join(all).join(name);
         let _ = fs::remove_dir_all(&root);
         fs::create_dir_all(&root).unwrap();
-        let desk = Self { root, kept: Mutex::new(Vec::new()) };
+        let workspace = Self { root, kept: Mutex::new(Vec::new()) };
         let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys");
-        symlink(keys, desk.path("keys")).unwrap();
-        desk
+        symlink(keys, workspace.path("keys")).unwrap();
+        workspace
     }
 
     /// Makes a desk with three secrets that two hosts use, and their profiles.
     pub fn with_secrets(name: &str) -> Self {
-        let desk = Self::new(name);
+        let workspace = Self::new(name);
         for secret in ["wifi", "mail", "tls"] {
-            desk.secret(&format!("secrets/{secret}.age"), format!("{secret} text"));
+            workspace.secret(&format!("secrets/{secret}.age"), format!("{secret} text"));
         }
         let all = [("wifi", "wifi"), ("mail", "mail"), ("tls", "tls")];
-        desk.profile("web1", "host-web1.pub", &all);
-        desk.profile("db1", "host-db1.pub", &all[..2]);
-        desk
+        workspace.profile("web1", "host-web1.pub", &all);
+        workspace.profile("db1", "host-db1.pub", &all[..2]);
+        workspace
     }
 
     /// Returns the path of `name` on this desk.
@@ -236,7 +236,7 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for Workspace {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             let mut kept = std::mem::take(&mut *self.kept.lock().unwrap());

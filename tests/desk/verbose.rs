@@ -1,7 +1,7 @@
 //! `-v` → each step, by name; and never what is secret.
 
 use crate::pty::Pty;
-use crate::support::{Desk, Done, feed, run};
+use crate::support::{Done, Workspace, feed, run};
 
 /// Stands in every secret of these tests.
 const MARKER: &str = "marker4711";
@@ -33,14 +33,14 @@ fn tells(done: Done, steps: &[&str]) {
 
 #[test]
 fn every_verb_tells_its_steps() {
-    let desk = Desk::with_secrets("verbose");
+    let workspace = Workspace::with_secrets("verbose");
     for id in ["wifi", "mail", "tls"] {
-        desk.secret(&format!("secrets/{id}.age"), format!("{MARKER} {id}"));
+        workspace.secret(&format!("secrets/{id}.age"), format!("{MARKER} {id}"));
     }
     let all = "-p web1.json -p db1.json";
     let read = "read the profile web1.json: host web1, 3 secrets";
     tells(
-        desk.vaultix(&format!("{all} renc -v -i keys/me.txt")),
+        workspace.vaultix(&format!("{all} renc -v -i keys/me.txt")),
         &[
             read,
             "read 3 sources for 2 hosts, and listed secrets/cache: 0 copies up to date, 5 missing, 0 stale",
@@ -50,27 +50,27 @@ fn every_verb_tells_its_steps() {
             "wrote 5 copies to secrets/cache, and synced",
         ],
     );
-    tells(desk.vaultix(&format!("-v {all} check")), &[read]);
-    tells(desk.vaultix(&format!("{all} status --verbose")), &[read]);
+    tells(workspace.vaultix(&format!("-v {all} check")), &[read]);
+    tells(workspace.vaultix(&format!("{all} status --verbose")), &[read]);
     let text = format!("{MARKER} new");
     let edit = "edit secrets/wifi.age -v -i keys/me.txt";
     let steps = ["read secrets/wifi.age: ", "encrypting to age1pdl", "replacing /"];
-    tells(feed(&mut desk.vaultix_command(edit), text.as_bytes()), &steps);
-    let mut command = desk.vaultix_command(edit);
+    tells(feed(&mut workspace.vaultix_command(edit), text.as_bytes()), &steps);
+    let mut command = workspace.vaultix_command(edit);
     tells(
         run(command.env("EDITOR", "sed -i s/new/newer/")),
         &["starting the editor sed -i s/new/newer/ on /"],
     );
-    tells(desk.vaultix(&format!("{all} rekey -v -i keys/me.txt")), &["encrypting to age1pdl"]);
-    let done = desk.vaultix("view -v secrets/wifi.age -i keys/me.txt");
+    tells(workspace.vaultix(&format!("{all} rekey -v -i keys/me.txt")), &["encrypting to age1pdl"]);
+    let done = workspace.vaultix("view -v secrets/wifi.age -i keys/me.txt");
     assert!(done.stdout.contains(MARKER));
     tells(done, &["read secrets/wifi.age: "]);
 }
 
 #[test]
 fn what_is_typed_is_not_told() {
-    let desk = Desk::with_secrets("verbose-typed");
-    let mut command = desk.vaultix_command("-p web1.json renc -v -i keys/me-passphrase.age");
+    let workspace = Workspace::with_secrets("verbose-typed");
+    let mut command = workspace.vaultix_command("-p web1.json renc -v -i keys/me-passphrase.age");
     let mut pty = Pty::start(&mut command);
     pty.expect("Passphrase of keys/me-passphrase.age");
     pty.send("correct horse\n");
@@ -82,7 +82,7 @@ fn what_is_typed_is_not_told() {
 
 #[test]
 fn who_does_not_ask_is_not_told() {
-    let desk = Desk::with_secrets("verbose-not");
-    let done = desk.vaultix("-p web1.json renc -q -i keys/me.txt").exits(0);
+    let workspace = Workspace::with_secrets("verbose-not");
+    let done = workspace.vaultix("-p web1.json renc -q -i keys/me.txt").exits(0);
     assert_eq!(done.stderr, "3 re-encrypted, 0 up to date, 0 removed\n");
 }

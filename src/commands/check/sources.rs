@@ -9,21 +9,21 @@ use vaultix_units::decrypt;
 use vaultix_units::stanza::{self, Recipient};
 
 use crate::files::source;
-use crate::flake::workspace::Desk;
+use crate::flake::workspace::Workspace;
 use crate::keys::recipient::canonical;
 use crate::keys::{armor, identity};
 use crate::system::input;
 
 /// What every header has to hold.
-pub struct Wanted(Vec<Recipient>);
+pub struct ExpectedRecipients(Vec<Recipient>);
 
-impl Wanted {
+impl ExpectedRecipients {
     /// Takes the recipients that the flake names, and those of its identity where that is here and locked by nothing. In
     /// CI it is not.
-    pub fn of(desk: &Desk) -> Self {
-        let own = desk.identities.iter().flat_map(|path: &PathBuf| public_halves(path));
+    pub fn from_workspace(workspace: &Workspace) -> Self {
+        let own = workspace.identities.iter().flat_map(|path: &PathBuf| public_keys(path));
         let texts: BTreeSet<String> =
-            desk.recipients.iter().map(|text| canonical(text)).chain(own).collect();
+            workspace.recipients.iter().map(|text| canonical(text)).chain(own).collect();
         Self(texts.iter().filter_map(|text| stanza(text)).collect())
     }
 
@@ -72,8 +72,8 @@ fn without(wanted: &[Recipient], found: &[Recipient]) -> Vec<Recipient> {
     missing
 }
 
-/// Returns the public halves of the keys in an identity file, as far as they can be told without asking.
-fn public_halves(path: &Path) -> Vec<String> {
+/// Returns the public keys of the keys in an identity file, as far as they can be told without asking.
+fn public_keys(path: &Path) -> Vec<String> {
     let text = input::file(path, bounded::MAX_IDENTITY, None).ok();
     let found = text.and_then(|text| identity::parse(&text).ok());
     let keys = found.map(|found| found.keys).unwrap_or_default();

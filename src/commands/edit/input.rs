@@ -33,7 +33,7 @@ impl Input {
     ///
     /// A file that somebody has begun to read may be one that a loop reads names of secrets from: what is left of it is no
     /// new text unless asked for.
-    pub(super) fn of(args: &Edit) -> Result<Self> {
+    pub(super) fn choose(args: &Edit) -> Result<Self> {
         match (&args.from, args.stdin) {
             (Some(_), true) => Err(Error::new(Exit::Usage, "cannot read two new texts")
                 .because("both --stdin and --from are given")),

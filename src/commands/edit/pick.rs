@@ -69,13 +69,13 @@ fn described((path, ids): (PathBuf, BTreeSet<String>)) -> (PathBuf, String) {
 fn secrets(named: &[PathBuf], report: &Report) -> Result<Secrets> {
     let root = if named.is_empty() { nix::root()? } else { None };
     let declared = match &root {
-        _ if !named.is_empty() => of_profiles(&profiles::read_all(named)?),
+        _ if !named.is_empty() => from_profiles(&profiles::read_all(named)?),
         Some(root) => nix::profiles(root).map_or_else(
             |error| {
                 report.warning(format_args!("ids are not known: {error:#}"));
                 Secrets::new()
             },
-            |profiles| of_profiles(&profiles),
+            |profiles| from_profiles(&profiles),
         ),
         None => Secrets::new(),
     };
@@ -85,7 +85,7 @@ fn secrets(named: &[PathBuf], report: &Report) -> Result<Secrets> {
     let root = root.unwrap_or_default();
     let settings = if root == Path::new("") { None } else { nix::settings(&root).ok() };
     let directory = settings.unwrap_or_default().secrets(&root)?;
-    let directory = directory.unwrap_or_else(|| report::shown(&root.join(DEFAULT_DIRECTORY)));
+    let directory = directory.unwrap_or_else(|| report::relative(&root.join(DEFAULT_DIRECTORY)));
     let found = tree::secrets(&directory);
     if found.is_empty() {
         return Err(Error::new(Exit::NoInput, "cannot find any secret")
@@ -96,7 +96,7 @@ fn secrets(named: &[PathBuf], report: &Report) -> Result<Secrets> {
 }
 
 /// Returns the secrets of `profiles`.
-fn of_profiles(profiles: &[Profile]) -> Secrets {
+fn from_profiles(profiles: &[Profile]) -> Secrets {
     let mut found = Secrets::new();
     for (id, secret) in profiles.iter().flat_map(|profile| &profile.secrets) {
         if let Ok(secret) = secret {

@@ -11,10 +11,10 @@ use vaultix_units::plaintext::Plaintext;
 use super::cannot_encrypt;
 use super::input::Input;
 use crate::error::{Error, Exit, Result};
-use crate::files::replace::Target;
+use crate::files::replace::Replacement;
 use crate::files::secret::{self, Secret};
 use crate::keys::plugin;
-use crate::keys::recipient::{self, Parsed};
+use crate::keys::recipient::{self, ParsedRecipient};
 use crate::report::{self, Report};
 use crate::terminal::prompt::{self, Prompt, Question};
 
@@ -29,7 +29,11 @@ pub(super) struct Recipients<'a> {
 impl<'a> Recipients<'a> {
     /// Takes `parsed`, and makes sure that the secret `path` can be encrypted to them, as far as that can be told without
     /// asking for a device: what somebody types after this is not typed for nothing.
-    pub(super) fn of(parsed: Vec<Parsed>, path: &Path, prompt: &'a Prompt) -> Result<Self> {
+    pub(super) fn new(
+        parsed: Vec<ParsedRecipient>,
+        path: &Path,
+        prompt: &'a Prompt,
+    ) -> Result<Self> {
         if parsed.is_empty() {
             return Err(cannot_encrypt(Exit::Usage, path)
                 .because("there is neither an identity nor a recipient")
@@ -37,18 +41,18 @@ impl<'a> Recipients<'a> {
         }
         let (ours, plugins): (Vec<_>, Vec<_>) =
             parsed.into_iter().partition(|one| one.plugin().is_none());
-        let names: BTreeSet<&str> = plugins.iter().filter_map(Parsed::plugin).collect();
+        let names: BTreeSet<&str> = plugins.iter().filter_map(ParsedRecipient::plugin).collect();
         for name in names {
             plugin::find(name)?;
         }
-        let mut all = recipient::gather(ours, prompt);
+        let mut all = recipient::group_by_plugin(ours, prompt);
         let ours = all.len();
         if ours > 0 {
             let nothing = Plaintext::new(Vec::new());
             secret::encrypt(&nothing, &all, &Format::Binary)
                 .map_err(|reason| cannot_encrypt(Exit::Config, path).because(reason))?;
         }
-        all.extend(recipient::gather(plugins, prompt));
+        all.extend(recipient::group_by_plugin(plugins, prompt));
         Ok(Self { all, ours })
     }
 
@@ -63,7 +67,7 @@ pub(super) enum Unsaved {
     /// It is beside it.
     Kept(Error),
     /// It is nowhere.
-    Open(Error),
+    InMemory(Error),
 }
 
 /// How a text is saved.
@@ -81,30 +85,30 @@ pub(super) struct Save<'a> {
 }
 
 impl Save<'_> {
-    /// Encrypts `new`, and puts it in the place of the secret by way of `target`.
+    /// Encrypts `new`, and puts it in the place of the secret by way of `replacement`.
     pub(super) fn save(
         &self,
         new: &Plaintext,
-        mut target: Target,
+        mut replacement: Replacement,
     ) -> std::result::Result<(), Unsaved> {
-        self.encrypt(new, &self.recipients.all, &mut target).map_err(Unsaved::Open)?;
+        self.encrypt(new, &self.recipients.all, &mut replacement).map_err(Unsaved::InMemory)?;
         let fix = format!("vaultix edit {}", escape::shell_path(self.path));
         let before = self.before.map(|before| before.digest.as_str());
-        target.settle_over(before, &fix).map_err(|error| {
-            let kept = (*self.input == Input::Editor).then(|| target.keep().ok()).flatten();
+        replacement.persist_if_unchanged(before, &fix).map_err(|error| {
+            let kept = (*self.input == Input::Editor).then(|| replacement.keep().ok()).flatten();
             match kept {
-                Some(kept) => Unsaved::Kept(is_kept(error, &kept)),
-                None => Unsaved::Open(error),
+                Some(kept) => Unsaved::Kept(with_kept_path(error, &kept)),
+                None => Unsaved::InMemory(error),
             }
         })
     }
 
-    /// Writes `new` into `target`, encrypted to `recipients`.
+    /// Writes `new` into `replacement`, encrypted to `recipients`.
     fn encrypt(
         &self,
         new: &Plaintext,
         recipients: &[Box<dyn Recipient + '_>],
-        target: &mut Target,
+        replacement: &mut Replacement,
     ) -> Result<()> {
         let format = self.before.map_or(&Format::Binary, |before| &before.format);
         let ciphertext = secret::encrypt(new, recipients, format)
@@ -112,7 +116,7 @@ impl Save<'_> {
         if self.prompt.interrupt.is_set() {
             return Err(self.prompt.interrupt.error());
         }
-        target.write(&ciphertext?)
+        replacement.write(&ciphertext?)
     }
 
     /// Returns if `new`, which is not saved, is to be edited again.
@@ -120,16 +124,21 @@ impl Save<'_> {
     /// # Errors
     ///
     /// Why it is not saved, where it was never typed, is kept now, nobody can be asked, or the user gives it up.
-    pub(super) fn ask(&self, unsaved: Unsaved, new: &Plaintext, report: &Report) -> Result<()> {
+    pub(super) fn offer_another_edit(
+        &self,
+        unsaved: Unsaved,
+        new: &Plaintext,
+        report: &Report,
+    ) -> Result<()> {
         let error = match unsaved {
             Unsaved::Kept(error) => return Err(error),
-            Unsaved::Open(error) if *self.input != Input::Editor => return Err(error),
-            Unsaved::Open(error) => error,
+            Unsaved::InMemory(error) if *self.input != Input::Editor => return Err(error),
+            Unsaved::InMemory(error) => error,
         };
         let signal = self.prompt.interrupt.signal();
         self.prompt.interrupt.forget();
         match self.keep(new) {
-            Ok(Some(kept)) => return Err(is_kept(error, &kept)),
+            Ok(Some(kept)) => return Err(with_kept_path(error, &kept)),
             Ok(None) => report.error(&error),
             Err(reason) => {
                 report.error(&error);
@@ -153,16 +162,16 @@ impl Save<'_> {
         if self.recipients.ours().is_empty() {
             return Ok(None);
         }
-        let mut target = Target::new(self.path)?;
-        self.encrypt(new, self.recipients.ours(), &mut target)?;
+        let mut replacement = Replacement::new(self.path)?;
+        self.encrypt(new, self.recipients.ours(), &mut replacement)?;
         let failed =
             |error| Error::new(Exit::CantCreate, "cannot keep what was typed").because(error);
-        target.keep().map(Some).map_err(failed)
+        replacement.keep().map(Some).map_err(failed)
     }
 }
 
 /// Says with `error` that what was typed is in `kept`.
-fn is_kept(error: Error, kept: &Path) -> Error {
-    let kept = report::shown(kept);
+fn with_kept_path(error: Error, kept: &Path) -> Error {
+    let kept = report::relative(kept);
     error.because(format!("what was typed is in {}, encrypted", kept.display()))
 }

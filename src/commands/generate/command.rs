@@ -28,7 +28,7 @@ const TAIL: usize = 4096;
 pub type Input<'a> = (&'a str, &'a Plaintext);
 
 /// Where programs run, and how they are stopped.
-pub struct Surroundings<'a> {
+pub struct RunContext<'a> {
     /// Their working directory; empty for that of this process.
     pub root: &'a Path,
     /// Lets Ctrl-C through.
@@ -42,7 +42,7 @@ pub struct Surroundings<'a> {
 /// # Errors
 ///
 /// When the program cannot be run, fails, or prints nothing or too much.
-pub fn run(argv: &[String], inputs: &[Input], surroundings: &Surroundings) -> Result<Plaintext> {
+pub fn run(argv: &[String], inputs: &[Input], context: &RunContext) -> Result<Plaintext> {
     let directory = Directory::new().map_err(|reason| {
         Error::new(Exit::CantCreate, "cannot give a command its secrets without a disk")
             .because(reason)
@@ -57,13 +57,13 @@ pub fn run(argv: &[String], inputs: &[Input], surroundings: &Surroundings) -> Re
     let name = argv.first().map(String::as_str).unwrap_or_default();
     let failed = |why: &str| Error::new(Exit::SomeFailed, format!("\"{name}\" {why}"));
     report::detail(format_args!("running {name}"));
-    let child = spawn(argv, &directory.path, surroundings.root).map_err(|error| {
+    let child = spawn(argv, &directory.path, context.root).map_err(|error| {
         let error = failed("cannot be run").because(error);
         error.fix("install the program, or add its package to vaultix.extraPackages")
     })?;
-    let done = watch(child, surroundings.interrupt);
-    if surroundings.interrupt.is_set() {
-        return Err(surroundings.interrupt.error());
+    let done = watch(child, context.interrupt);
+    if context.interrupt.is_set() {
+        return Err(context.interrupt.error());
     }
     let done = done.map_err(|error| {
         let what = format!("what \"{name}\" prints cannot be used");
@@ -93,7 +93,7 @@ fn spawn(argv: &[String], dependencies: &Path, root: &Path) -> io::Result<Child>
 }
 
 /// What a program did.
-struct Done {
+struct Finished {
     /// How it ended.
     status: ExitStatus,
     /// What it printed.
@@ -103,7 +103,7 @@ struct Done {
 }
 
 /// Waits for a program, which is stopped when it prints too much, or on Ctrl-C.
-fn watch(mut child: Child, interrupt: &Interrupt) -> io::Result<Done> {
+fn watch(mut child: Child, interrupt: &Interrupt) -> io::Result<Finished> {
     let killed = program::kill_at_end(&child)?;
     // What it says is taken at the same time, or a full pipe would hold it up.
     let stderr = child.stderr.take();
@@ -118,7 +118,7 @@ fn watch(mut child: Child, interrupt: &Interrupt) -> io::Result<Done> {
     killed.forget();
     let last_words = listener.join().ok().flatten();
     let printed = Plaintext::new(std::mem::take(&mut *read?));
-    Ok(Done { status, printed, last_words })
+    Ok(Finished { status, printed, last_words })
 }
 
 /// Returns `words` without the lines of `secrets`, which programs like to quote when one of them is wrong.

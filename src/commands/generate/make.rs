@@ -9,7 +9,7 @@ use vaultix_generator::profile::Generator;
 use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
 
-use super::command::{self, Input, Surroundings};
+use super::command::{self, Input, RunContext};
 use super::{public, ssh};
 use crate::error::{Error, Exit, Result};
 use crate::keys::identity;
@@ -39,7 +39,7 @@ pub fn make(
     generator: &Generator,
     id: &str,
     inputs: &[Input],
-    surroundings: &Surroundings,
+    context: &RunContext,
 ) -> Result<Plaintext> {
     let made = match generator {
         Generator::Alnum(length) => characters(*length),
@@ -52,7 +52,7 @@ pub fn make(
         Generator::Wireguard => wireguard(),
         Generator::Age => Ok(identity::generate().0),
         Generator::Htpasswd { user, .. } => return htpasswd(user, inputs),
-        Generator::Command { argv, .. } => return command::run(argv, inputs, surroundings),
+        Generator::Command { argv, .. } => return command::run(argv, inputs, context),
     };
     made.map_err(|error| Error::new(Exit::CantCreate, "cannot get random bytes").because(error))
 }

@@ -37,12 +37,12 @@ pub struct Input {
 pub struct Plan {
     /// What to make; each comes after what it is made from.
     pub make: Vec<Recipe>,
-    /// What is there already, but without its public half.
+    /// What is there already, but without its public key.
     pub publish: Vec<Recipe>,
     /// How many are there already.
     pub there: usize,
     /// What cannot be made.
-    pub faults: Vec<Error>,
+    pub failures: Vec<Error>,
 }
 
 impl Plan {
@@ -67,12 +67,12 @@ pub fn plan(
 ) -> Result<Plan> {
     let mut plan = Plan::default();
     let is_asked = |id: &String| asked.is_empty() || asked.contains(id);
-    let recipes = recipes(profiles, &is_asked, &mut plan.faults);
+    let recipes = recipes(profiles, &is_asked, &mut plan.failures);
     ensure_no_circle(&recipes)?;
     let mut planner = Planner { recipes: &recipes, is_there, outcomes: BTreeMap::new(), plan };
     for recipe in recipes.values().filter(|recipe| is_asked(&recipe.id)) {
         if !is_there(&recipe.path) {
-            planner.need(&recipe.path);
+            planner.add_missing(&recipe.path);
         } else if recipe.generator.has_public_half()
             && !recipe.path.starts_with(fence::STORE)
             && !is_there(&public::path(&recipe.path))
@@ -90,43 +90,43 @@ pub fn cannot_generate(exit: Exit, id: &str) -> Error {
     Error::new(exit, format!("cannot generate secret \"{id}\""))
 }
 
-/// Returns how files are made, by file: hosts may share one. Adds to `faults` what cannot be told.
+/// Returns how files are made, by file: hosts may share one. Adds to `failures` what cannot be told.
 fn recipes(
     profiles: &[Profile],
     is_asked: &dyn Fn(&String) -> bool,
-    faults: &mut Vec<Error>,
+    failures: &mut Vec<Error>,
 ) -> BTreeMap<PathBuf, Recipe> {
     let mut recipes: BTreeMap<PathBuf, Recipe> = BTreeMap::new();
-    let mut torn = BTreeSet::new();
+    let mut conflicting = BTreeSet::new();
     for profile in profiles {
         for (id, secret) in &profile.secrets {
             let recipe = match secret {
                 Ok(secret) => recipe(profile, secret),
-                Err(fault) => Err(cannot_generate(Exit::Config, id).because(fault)),
+                Err(failure) => Err(cannot_generate(Exit::Config, id).because(failure)),
             };
             let new = match recipe {
                 Ok(Some(recipe)) => recipe,
                 Ok(None) => continue,
                 Err(error) => {
-                    faults.extend(is_asked(id).then_some(error));
+                    failures.extend(is_asked(id).then_some(error));
                     continue;
                 }
             };
             match recipes.get(&new.path) {
                 Some(old) if (&old.generator, &old.inputs) != (&new.generator, &new.inputs) => {
-                    torn.insert(new.path);
+                    conflicting.insert(new.path);
                 }
                 Some(_) => {}
                 None => drop(recipes.insert(new.path.clone(), new)),
             }
         }
     }
-    for path in torn {
+    for path in conflicting {
         let id = recipes.remove(&path).map(|recipe| recipe.id).unwrap_or_default();
         let error = cannot_generate(Exit::Config, &id)
             .because(format!("{} is to be made in two ways", path.display()))
             .fix(format!("set the same vaultix.secrets.{id}.generator on all hosts"));
-        faults.extend(is_asked(&id).then_some(error));
+        failures.extend(is_asked(&id).then_some(error));
     }
     recipes
 }
@@ -136,7 +136,7 @@ fn recipe(profile: &Profile, secret: &Secret) -> Result<Option<Recipe>> {
     let Some(generator) = &secret.generator else { return Ok(None) };
     let input = |id: &String| match profile.secrets.get(id) {
         Some(Ok(input)) => Ok(Input { id: id.clone(), path: input.ciphertext.clone() }),
-        Some(Err(fault)) => Err(cannot_generate(Exit::Config, &secret.id).because(fault)),
+        Some(Err(failure)) => Err(cannot_generate(Exit::Config, &secret.id).because(failure)),
         None => {
             let host = &profile.settings.host_identifier;
             let reason = format!("it depends on \"{id}\", and host {host} has no such secret");
@@ -151,14 +151,14 @@ fn recipe(profile: &Profile, secret: &Secret) -> Result<Option<Recipe>> {
 
 /// Checks that no secret is made from itself, on whatever way round.
 fn ensure_no_circle(recipes: &BTreeMap<PathBuf, Recipe>) -> Result<()> {
-    /// Follows `path` to all it is made from. `trail` leads to it; `settled` is known to be right.
+    /// Follows `path` to all it is made from. `trail` leads to it; `checked` is known to be right.
     fn follow<'a>(
         path: &'a Path,
         recipes: &'a BTreeMap<PathBuf, Recipe>,
         trail: &mut Vec<&'a Recipe>,
-        settled: &mut BTreeSet<&'a Path>,
+        checked: &mut BTreeSet<&'a Path>,
     ) -> Result<()> {
-        let Some(recipe) = recipes.get(path).filter(|_| !settled.contains(path)) else {
+        let Some(recipe) = recipes.get(path).filter(|_| !checked.contains(path)) else {
             return Ok(());
         };
         if let Some(start) = trail.iter().position(|before| before.path == path) {
@@ -170,14 +170,14 @@ fn ensure_no_circle(recipes: &BTreeMap<PathBuf, Recipe>) -> Result<()> {
         }
         trail.push(recipe);
         for input in &recipe.inputs {
-            follow(&input.path, recipes, trail, settled)?;
+            follow(&input.path, recipes, trail, checked)?;
         }
         trail.pop();
-        settled.insert(path);
+        checked.insert(path);
         Ok(())
     }
-    let mut settled = BTreeSet::new();
-    recipes.keys().try_for_each(|path| follow(path, recipes, &mut Vec::new(), &mut settled))
+    let mut checked = BTreeSet::new();
+    recipes.keys().try_for_each(|path| follow(path, recipes, &mut Vec::new(), &mut checked))
 }
 
 /// Puts what is missing into an order.
@@ -194,15 +194,15 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     /// Adds the missing file `path` and what it is made from; returns whether it will be there.
-    fn need(&mut self, path: &'a Path) -> bool {
+    fn add_missing(&mut self, path: &'a Path) -> bool {
         if let Some(outcome) = self.outcomes.get(path) {
             return *outcome;
         }
         let Some(recipe) = self.recipes.get(path) else { return false };
-        let fault = self.obstacle(recipe);
-        let outcome = fault.is_none();
-        match fault {
-            Some(error) => self.plan.faults.push(error),
+        let failure = self.obstacle(recipe);
+        let outcome = failure.is_none();
+        match failure {
+            Some(error) => self.plan.failures.push(error),
             None => self.plan.make.push(recipe.clone()),
         }
         self.outcomes.insert(path, outcome);
@@ -217,15 +217,15 @@ impl<'a> Planner<'a> {
             let fix = format!("set vaultix.secrets.{}.file to a path of this flake", recipe.id);
             return Some(error(reason).fix(fix));
         }
-        let half = public::path(&recipe.path);
-        if recipe.generator.has_public_half() && (self.is_there)(&half) {
+        let public_key = public::path(&recipe.path);
+        if recipe.generator.has_public_half() && (self.is_there)(&public_key) {
             return Some(
-                error(format!("{} is the public half of another one", half.display()))
-                    .fix(format!("rm {}", escape::shell_path(&half))),
+                error(format!("{} is the public half of another one", public_key.display()))
+                    .fix(format!("rm {}", escape::shell_path(&public_key))),
             );
         }
         for input in &recipe.inputs {
-            if (self.is_there)(&input.path) || self.need(&input.path) {
+            if (self.is_there)(&input.path) || self.add_missing(&input.path) {
                 continue;
             }
             let (id, path) = (&input.id, input.path.display());

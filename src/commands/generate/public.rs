@@ -1,4 +1,4 @@
-//! a private half → its public half, as it stands beside the secret.
+//! private key → its public key, as it stands beside the secret.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::keys::identity::{self, Key};
 
-/// Returns where the public half of the secret `path` is kept: `wg.pub` beside `wg.age`.
+/// Returns where the public key of the secret `path` is kept: `wg.pub` beside `wg.age`.
 pub fn path(path: &Path) -> PathBuf {
     if path.extension().is_some_and(|extension| extension == "age") {
         return path.with_extension("pub");
@@ -22,20 +22,20 @@ pub fn path(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Returns the public half of `private`, which `generator` made for the secret `id`; one line.
+/// Returns the public key of `private`, which `generator` made for the secret `id`; one line.
 ///
-/// From the private half alone, whether it was made just now or long ago: there is one way to it.
+/// From the private key alone, whether it was made just now or long ago: there is one way to it.
 ///
 /// # Errors
 ///
 /// What `private` is not.
-pub fn half(generator: &Generator, id: &str, private: &Plaintext) -> Result<String, String> {
-    let half = match generator {
+pub fn key(generator: &Generator, id: &str, private: &Plaintext) -> Result<String, String> {
+    let public_key = match generator {
         Generator::Wireguard => wireguard(private)?,
-        Generator::SshEd25519 => format!("{} {}", of_identity(private)?, comment(id)),
-        _ => of_identity(private)?,
+        Generator::SshEd25519 => format!("{} {}", identity_public_key(private)?, comment(id)),
+        _ => identity_public_key(private)?,
     };
-    Ok(half + "\n")
+    Ok(public_key + "\n")
 }
 
 /// Returns `id` as a comment, which is the rest of a line.
@@ -43,27 +43,27 @@ pub fn comment(id: &str) -> String {
     id.replace(char::is_control, " ")
 }
 
-/// Returns the public half of what age and ssh call a private key.
-fn of_identity(private: &Plaintext) -> Result<String, String> {
-    let half = identity::parse(private.expose())?.keys.first().and_then(|key| match key {
+/// Returns the public key of what age and ssh call a private key.
+fn identity_public_key(private: &Plaintext) -> Result<String, String> {
+    let public_key = identity::parse(private.expose())?.keys.first().and_then(|key| match key {
         Key::Native(key) => Some(key.to_public().to_string()),
         Key::PostQuantum(key) => Some(key.to_public().to_string()),
         Key::Ssh(key) => Some(ssh::Recipient::try_from((**key).clone()).ok()?.to_string()),
         Key::LockedSsh(_, public) => Some(public.to_string()),
         _ => None,
     });
-    half.ok_or_else(|| "it holds no key whose public half is known".to_owned())
+    public_key.ok_or_else(|| "it holds no key whose public half is known".to_owned())
 }
 
-/// Returns the public half of a key of `WireGuard`, as `wg pubkey` prints it.
+/// Returns the public key of `WireGuard` for `private`, as `wg pubkey` prints it.
 fn wireguard(private: &Plaintext) -> Result<String, String> {
     let none = || "it is not 32 bytes in base64, as a key of WireGuard is".to_owned();
     let mut bytes = Zeroizing::new([0; 32]);
     let text = private.expose().trim_ascii();
     match BASE64_STANDARD.decode_slice(text, &mut *bytes) {
         Ok(32) => {
-            let half = MontgomeryPoint::mul_base_clamped(*bytes).to_bytes();
-            Ok(BASE64_STANDARD.encode(half))
+            let public_key = MontgomeryPoint::mul_base_clamped(*bytes).to_bytes();
+            Ok(BASE64_STANDARD.encode(public_key))
         }
         _ => Err(none()),
     }
@@ -83,8 +83,8 @@ mod tests {
     fn what_is_no_key_has_none() {
         for text in ["", "AAAA", "hunter2"] {
             let text = || Plaintext::new(text.as_bytes().to_vec());
-            assert!(half(&Generator::Wireguard, "x", &text()).is_err());
-            assert!(half(&Generator::Age, "x", &text()).is_err());
+            assert!(key(&Generator::Wireguard, "x", &text()).is_err());
+            assert!(key(&Generator::Age, "x", &text()).is_err());
         }
     }
 }

@@ -42,7 +42,7 @@ pub fn private_key(comment: &str) -> io::Result<Plaintext> {
 ///
 /// Format: openssh-portable, PROTOCOL.key.
 fn binary(seed: &[u8; 32], check: [u8; 4], comment: &str) -> Zeroizing<Vec<u8>> {
-    let public = public_half(seed);
+    let public = public_key(seed);
     let mut private = Zeroizing::new(Vec::with_capacity(512));
     private.extend(check);
     private.extend(check);
@@ -68,8 +68,8 @@ fn binary(seed: &[u8; 32], check: [u8; 4], comment: &str) -> Zeroizing<Vec<u8>> 
     key
 }
 
-/// Returns the public half of the key that `seed` stands for: RFC 8032, section 5.1.5.
-fn public_half(seed: &[u8; 32]) -> [u8; 32] {
+/// Returns the public key that belongs to `seed`: RFC 8032, section 5.1.5.
+fn public_key(seed: &[u8; 32]) -> [u8; 32] {
     let hash = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(seed)));
     let mut scalar = Zeroizing::new([0; 32]);
     scalar.iter_mut().zip(hash.iter()).for_each(|(to, from)| *to = *from);
@@ -97,6 +97,6 @@ mod tests {
         let seed = "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb";
         let public = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
         let byte = |i: usize| u8::from_str_radix(&seed[i * 2..i * 2 + 2], 16).unwrap();
-        assert_eq!(escape::hex(&public_half(&std::array::from_fn(byte))), public);
+        assert_eq!(escape::hex(&public_key(&std::array::from_fn(byte))), public);
     }
 }

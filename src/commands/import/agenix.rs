@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::commands::import::legacy::{LegacyFile, Listing};
 use crate::commands::import::name;
-use crate::commands::import::old::{Listing, Old};
 use crate::commands::import::snippet::Fields;
 use crate::error::{Error, Exit, Result};
 use crate::flake::nix::{self, Attributes};
@@ -30,7 +30,7 @@ pub fn list(source: &Path) -> Result<Listing> {
     })?;
     // They are as little the user's word as what a flake says.
     let directory = rules.parent().unwrap_or(Path::new(""));
-    let top = nix::enclose(directory, Extent::Whole)?;
+    let top = nix::fence_repository(directory, Extent::Whole)?;
     let (paths, fields): (Vec<PathBuf>, Vec<Fields>) = nix::attributes(&rules, &top, &FIELDS)?
         .into_iter()
         .map(|(name, rule)| (plain(&name), texts(rule)))
@@ -39,10 +39,10 @@ pub fn list(source: &Path) -> Result<Listing> {
     let read = |(path, fields): (&PathBuf, Fields)| {
         let short = path.strip_prefix(&common).unwrap_or(path);
         let file = directory.join(path);
-        fence::name(&file);
-        let mut old = Old::age(&file, name::of_path(short, ".age"))?;
-        old.fields = fields;
-        Ok(old)
+        fence::mark_named(&file);
+        let mut legacy = LegacyFile::age(&file, name::id_from_path(short, ".age"))?;
+        legacy.fields = fields;
+        Ok(legacy)
     };
     Ok(paths.iter().zip(fields).map(read).collect())
 }

@@ -7,18 +7,18 @@ use crate::error::{Error, Exit, Result};
 use crate::flake::nix::Settings;
 use crate::flake::workspace;
 use crate::keys::master::Master;
-use crate::keys::recipient::Parsed;
+use crate::keys::recipient::ParsedRecipient;
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
 
 /// Who opens the old files, and who shall be able to open the new ones.
 pub struct Keys {
     /// Identities that open.
-    pub opening: Master,
+    pub decrypting: Master,
     /// Identities whose recipients are encrypted to, if they are other ones.
-    sealing: Option<Master>,
+    encrypting: Option<Master>,
     /// Recipients beside theirs.
-    extra: Vec<Parsed>,
+    extra: Vec<ParsedRecipient>,
 }
 
 impl Keys {
@@ -34,20 +34,20 @@ impl Keys {
         root: &Path,
         interrupt: &Interrupt,
     ) -> Result<Self> {
-        let opening = workspace::given_or(&args.identities, settings, root)?;
-        let sealing = workspace::given_or(&[], settings, root)?;
+        let decrypting = workspace::given_or(&args.identities, settings, root)?;
+        let encrypting = workspace::given_or(&[], settings, root)?;
         let extra = [&settings.extra_recipients[..], &args.recipients[..]].concat();
-        if opening.is_empty() && extra.is_empty() {
+        if decrypting.is_empty() && extra.is_empty() {
             return Err(Error::new(Exit::Usage, "cannot encrypt to nobody").fix(
                 "pass --identity FILE or --recipient RECIPIENT, or set vaultix.identity in the flake",
             ));
         }
-        let is_other = !sealing.is_empty() && sealing != opening;
-        let sealing = is_other.then(|| Master::read(&sealing, interrupt)).transpose()?;
+        let is_other = !encrypting.is_empty() && encrypting != decrypting;
+        let encrypting = is_other.then(|| Master::read(&encrypting, interrupt)).transpose()?;
         Ok(Self {
-            opening: Master::read(&opening, interrupt)?,
-            sealing,
-            extra: workspace::extra(&extra)?,
+            decrypting: Master::read(&decrypting, interrupt)?,
+            encrypting,
+            extra: workspace::parse_recipients(&extra)?,
         })
     }
 
@@ -56,8 +56,8 @@ impl Keys {
     /// # Errors
     ///
     /// When an identity stays locked, and its recipient unknown.
-    pub fn recipients(&mut self, prompt: &Prompt) -> Result<Vec<Parsed>> {
+    pub fn recipients(&mut self, prompt: &Prompt) -> Result<Vec<ParsedRecipient>> {
         let extra = std::mem::take(&mut self.extra);
-        self.sealing.as_mut().unwrap_or(&mut self.opening).recipients(extra, prompt)
+        self.encrypting.as_mut().unwrap_or(&mut self.decrypting).recipients(extra, prompt)
     }
 }

@@ -33,7 +33,7 @@ pub fn file(directory: &Path, id: &str) -> PathBuf {
 }
 
 /// Returns the id of a file by its `path`, without the `ending` that says only how it is encrypted.
-pub fn of_path(path: &Path, ending: &str) -> String {
+pub fn id_from_path(path: &Path, ending: &str) -> String {
     let text = path.to_string_lossy();
     id(text.strip_suffix(ending).filter(|stem| !stem.is_empty()).unwrap_or(&text))
 }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_ending_is_left_out_once() {
-        assert_eq!(of_path(Path::new("web/tls.age.age"), ".age"), "web/tls.age");
-        assert_eq!(of_path(Path::new(".age"), ".age"), ".age");
+        assert_eq!(id_from_path(Path::new("web/tls.age.age"), ".age"), "web/tls.age");
+        assert_eq!(id_from_path(Path::new(".age"), ".age"), ".age");
     }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use age_core::format::Stanza;
 
+use crate::commands::import::legacy::{LegacyFile, Listing};
 use crate::commands::import::name;
-use crate::commands::import::old::{Listing, Old};
 use crate::error::{Error, Exit};
 
 /// What is about to be done.
@@ -21,7 +21,7 @@ pub struct Plan {
 /// A file of the older scheme.
 pub struct File {
     /// The file.
-    pub old: Old,
+    pub legacy: LegacyFile,
     /// Which of its secrets will be made, by their places in its list.
     pub wanted: BTreeSet<usize>,
 }
@@ -29,17 +29,17 @@ pub struct File {
 impl Plan {
     /// Takes each secret of `listing` that no other one has the id of, and that is not in `directory` yet.
     pub fn new(listing: Listing, directory: &Path) -> Self {
-        let (mut olds, mut failures) = (Vec::new(), Vec::new());
+        let (mut files, mut failures) = (Vec::new(), Vec::new());
         for outcome in listing {
             match outcome {
-                Ok(old) => olds.push(old),
+                Ok(legacy) => files.push(legacy),
                 Err(error) => failures.push(error),
             }
         }
         let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for old in &olds {
-            for id in &old.ids {
-                owners.entry(id.clone()).or_default().push(old.path.display().to_string());
+        for legacy in &files {
+            for id in &legacy.ids {
+                owners.entry(id.clone()).or_default().push(legacy.path.display().to_string());
             }
         }
         owners.retain(|id, owners| match refuse(id, owners, directory) {
@@ -49,18 +49,18 @@ impl Plan {
             }
             None => true,
         });
-        let files = olds.into_iter().map(|old| {
+        let files = files.into_iter().map(|legacy| {
             let is_wanted = |id: &String| owners.contains_key(id);
             let wanted =
-                (0..).zip(&old.ids).filter(|(_, id)| is_wanted(id)).map(|(i, _)| i).collect();
-            File { old, wanted }
+                (0..).zip(&legacy.ids).filter(|(_, id)| is_wanted(id)).map(|(i, _)| i).collect();
+            File { legacy, wanted }
         });
         Self { files: files.filter(|file| !file.wanted.is_empty()).collect(), failures }
     }
 
     /// Returns the headers of all files, in order.
     pub fn headers(&self) -> Vec<Vec<Stanza>> {
-        self.files.iter().map(|file| file.old.stanzas()).collect()
+        self.files.iter().map(|file| file.legacy.stanzas()).collect()
     }
 
     /// Returns how many secrets will be made.
@@ -72,10 +72,10 @@ impl Plan {
     pub fn show(&self, directory: &Path) -> String {
         let mut text = String::new();
         for file in &self.files {
-            for id in file.wanted.iter().filter_map(|i| file.old.ids.get(*i)) {
+            for id in file.wanted.iter().filter_map(|i| file.legacy.ids.get(*i)) {
                 let path = name::file(directory, id);
                 // Writing to a String cannot fail.
-                let _ = writeln!(text, "{}: from {}", path.display(), file.old.path.display());
+                let _ = writeln!(text, "{}: from {}", path.display(), file.legacy.path.display());
             }
         }
         text
@@ -110,27 +110,27 @@ mod tests {
     use super::*;
 
     /// A directory with an age file `name` for each of the names given, removed when dropped.
-    struct Place(PathBuf);
+    struct Folder(PathBuf);
 
-    impl Place {
+    impl Folder {
         /// Makes it.
         fn new(test: &str, names: &[&str]) -> Self {
-            let place = format!("vaultix-import-{test}-{}", std::process::id());
-            let place = Self(std::env::temp_dir().join(place));
-            fs::create_dir(&place.0).unwrap();
+            let folder = format!("vaultix-import-{test}-{}", std::process::id());
+            let folder = Self(std::env::temp_dir().join(folder));
+            fs::create_dir(&folder.0).unwrap();
             let word = "F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w";
             let header = format!("age-encryption.org/v1\n-> X25519 {word}\n{word}\n--- {word}\n");
             for name in names {
-                fs::write(place.0.join(name), format!("{header}{}", "x".repeat(32))).unwrap();
+                fs::write(folder.0.join(name), format!("{header}{}", "x".repeat(32))).unwrap();
             }
-            place
+            folder
         }
 
         /// Takes the file `name` for one that holds the secrets `ids`.
-        fn old(&self, name: &str, ids: &[&str]) -> Old {
-            let mut old = Old::age(&self.0.join(name), String::new()).unwrap();
-            old.ids = ids.iter().map(|&id| id.to_owned()).collect();
-            old
+        fn legacy(&self, name: &str, ids: &[&str]) -> LegacyFile {
+            let mut legacy = LegacyFile::age(&self.0.join(name), String::new()).unwrap();
+            legacy.ids = ids.iter().map(|&id| id.to_owned()).collect();
+            legacy
         }
 
         /// Returns what cannot be made, the directory left out.
@@ -140,7 +140,7 @@ mod tests {
         }
     }
 
-    impl Drop for Place {
+    impl Drop for Folder {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
@@ -148,18 +148,20 @@ mod tests {
 
     #[test]
     fn what_is_in_nobodys_way_is_made() {
-        let place = Place::new("made", &["a", "b"]);
-        let listing =
-            vec![Ok(place.old("a", &["wifi", "mail"])), Ok(place.old("b", &["db/password"]))];
+        let folder = Folder::new("made", &["a", "b"]);
+        let listing = vec![
+            Ok(folder.legacy("a", &["wifi", "mail"])),
+            Ok(folder.legacy("b", &["db/password"])),
+        ];
         let plan = Plan::new(listing, Path::new("secrets"));
-        assert_eq!((plan.count(), place.failures(&plan).len()), (3, 0));
+        assert_eq!((plan.count(), folder.failures(&plan).len()), (3, 0));
         let headers: Vec<Vec<String>> = plan
             .headers()
             .into_iter()
             .map(|stanzas| stanzas.into_iter().map(|stanza| stanza.tag).collect())
             .collect();
         assert_eq!(headers, [["X25519"], ["X25519"]]);
-        let shown = plan.show(Path::new("secrets")).replace(&*place.0.to_string_lossy(), "old");
+        let shown = plan.show(Path::new("secrets")).replace(&*folder.0.to_string_lossy(), "old");
         assert_eq!(
             shown,
             "secrets/wifi.age: from old/a\n\
@@ -170,18 +172,18 @@ mod tests {
 
     #[test]
     fn what_is_there_or_not_the_only_one_stays_out() {
-        let place = Place::new("refused", &["a", "b", "there.age"]);
+        let folder = Folder::new("refused", &["a", "b", "there.age"]);
         let listing = vec![
-            Ok(place.old("a", &["wifi", "mail", "twice", "twice"])),
+            Ok(folder.legacy("a", &["wifi", "mail", "twice", "twice"])),
             Err(Error::new(Exit::NoInput, "cannot open c")),
-            Ok(place.old("b", &["there", "mail"])),
+            Ok(folder.legacy("b", &["there", "mail"])),
         ];
-        let plan = Plan::new(listing, &place.0);
+        let plan = Plan::new(listing, &folder.0);
         assert_eq!(plan.files.len(), 1);
         assert_eq!(plan.files[0].wanted, BTreeSet::from([0]));
         let fix = "import one of them by itself, or rename it";
         assert_eq!(
-            place.failures(&plan),
+            folder.failures(&plan),
             [
                 "cannot open c".to_owned(),
                 format!(

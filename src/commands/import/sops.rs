@@ -26,7 +26,7 @@ use value::{Bytes, DataKey};
 /// A value of a file.
 struct Leaf {
     /// The names above it and its own, each with a colon after it; part of what it is encrypted with.
-    place: String,
+    aad: String,
     /// The same for people.
     id: String,
     /// It, as it stands there.
@@ -69,11 +69,11 @@ pub struct Document {
     /// What opens them.
     header: Header,
     /// What becomes of them.
-    form: Form,
+    shape: Shape,
 }
 
 /// What becomes of the values of a file. The same as with sops-nix.
-enum Form {
+enum Shape {
     /// Each is a secret.
     Each,
     /// The only one is the secret.
@@ -94,9 +94,9 @@ impl Document {
         if !text.contains(value::START) {
             return Ok(None);
         }
-        let (form, leaves, notes) =
+        let (shape, leaves, metadata) =
             parse(path, &text).map_err(|reason| what(Exit::Data).because(reason))?;
-        let header = Header::read(&notes).map_err(|unusable| match unusable {
+        let header = Header::read(&metadata).map_err(|unusable| match unusable {
             Unusable::Other(reason) => what(Exit::Data).because(reason),
             Unusable::Foreign(kinds) => what(Exit::NoPermission)
                 .because(format!("it is encrypted to {kinds}, and to no recipient of age"))
@@ -105,14 +105,14 @@ impl Document {
                     escape::shell_path(path)
                 )),
         })?;
-        Ok(Some(Self { leaves, header, form }))
+        Ok(Some(Self { leaves, header, shape }))
     }
 
     /// Returns the ids of its secrets; `path` is where it is.
     pub fn ids(&self, path: &Path) -> Vec<String> {
-        match self.form {
-            Form::Each => self.leaves.iter().map(|leaf| name::id(&leaf.id)).collect(),
-            Form::Binary | Form::Lines(_) => {
+        match self.shape {
+            Shape::Each => self.leaves.iter().map(|leaf| name::id(&leaf.id)).collect(),
+            Shape::Binary | Shape::Lines(_) => {
                 let file = path.file_name().unwrap_or_default();
                 vec![name::id(&file.to_string_lossy())]
             }
@@ -128,11 +128,11 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// Says that `key` does not fit, with `notes` on why, or that the file was altered.
-    pub fn open(&self, key: &Unwrapped, path: &Path, notes: &[Error]) -> Result<Vec<Plaintext>> {
+    /// Says that `key` does not fit, with `skipped` on why, or that the file was altered.
+    pub fn open(&self, key: &Unwrapped, path: &Path, skipped: &[Error]) -> Result<Vec<Plaintext>> {
         let what = format!("cannot open {}", path.display());
         let Some(key) = self.header.open(key) else {
-            return Err(source::no_match(what, &self.header.recipients(), notes));
+            return Err(source::no_match(what, &self.header.recipients(), skipped));
         };
         let damaged = |reason: String| Error::new(Exit::Data, &what).because(reason);
         let values = self.values(&key).map_err(damaged)?;
@@ -144,7 +144,7 @@ impl Document {
     fn values(&self, key: &DataKey) -> std::result::Result<Vec<Bytes>, String> {
         let open = |leaf: &Leaf| {
             if leaf.is_sealed() {
-                key.open(&leaf.text, &leaf.place).map_err(|reason| {
+                key.open(&leaf.text, &leaf.aad).map_err(|reason| {
                     format!("the file is damaged: {}: {reason}", name::id(&leaf.id))
                 })
             } else {
@@ -165,10 +165,10 @@ impl Document {
                 hash.update(value);
             }
         }
-        let noted = key
+        let recorded = key
             .open(&self.header.code, &self.header.modified)
             .map_err(|reason| format!("the file is damaged: sops.mac: {reason}"))?;
-        if noted.eq_ignore_ascii_case(escape::hex(&hash.finalize()).as_bytes()) {
+        if recorded.eq_ignore_ascii_case(escape::hex(&hash.finalize()).as_bytes()) {
             Ok(())
         } else {
             Err("the file is damaged: values were added, removed or changed without sops"
@@ -178,12 +178,12 @@ impl Document {
 
     /// Returns what `values` are to services.
     fn secrets(&self, values: Vec<Bytes>, key: &DataKey) -> Vec<Plaintext> {
-        match &self.form {
-            Form::Lines(lines) => {
+        match &self.shape {
+            Shape::Lines(lines) => {
                 let sealed = self.leaves.iter().zip(&values).filter(|(leaf, _)| leaf.is_sealed());
                 vec![Plaintext::new(lines.fill(sealed.map(|(_, value)| value), key))]
             }
-            Form::Each | Form::Binary => self
+            Shape::Each | Shape::Binary => self
                 .leaves
                 .iter()
                 .zip(values)
@@ -213,26 +213,26 @@ impl Leaf {
 }
 
 /// What a file was read as.
-type Parsed = (Form, Vec<Leaf>, header::Notes);
+type Parsed = (Shape, Vec<Leaf>, header::Metadata);
 
 /// Reads `text` in the format that `path` ends with, as sops chooses it.
 fn parse(path: &Path, text: &str) -> std::result::Result<Parsed, String> {
     let in_lines = |syntax| {
-        let (lines, leaves, notes) = lines::read(text, syntax)?;
-        Ok((Form::Lines(lines), leaves, notes))
+        let (lines, leaves, metadata) = lines::read(text, syntax)?;
+        Ok((Shape::Lines(lines), leaves, metadata))
     };
     match path.extension().and_then(OsStr::to_str) {
         Some("env") => in_lines(Syntax::Dotenv),
         Some("ini") => in_lines(Syntax::Ini),
         Some("yaml" | "yml" | "json") => {
-            let (leaves, notes) = tree::read(text)?;
-            Ok((Form::Each, leaves, notes))
+            let (leaves, metadata) = tree::read(text)?;
+            Ok((Shape::Each, leaves, metadata))
         }
         _ => {
             // JSON around a single value.
-            let (leaves, notes) = tree::read(text)?;
+            let (leaves, metadata) = tree::read(text)?;
             let is_whole = leaves.len() == 1 && leaves.iter().all(|leaf| leaf.id == "data");
-            Ok((if is_whole { Form::Binary } else { Form::Each }, leaves, notes))
+            Ok((if is_whole { Shape::Binary } else { Shape::Each }, leaves, metadata))
         }
     }
 }

@@ -10,7 +10,7 @@ use age_core::secrecy::SecretString;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::error::{Error, Exit, Result};
-use crate::files::replace::Target;
+use crate::files::replace::Replacement;
 use crate::files::secret;
 use crate::keys::identity;
 use crate::terminal::prompt::{Answer, Prompt, Question};
@@ -38,9 +38,9 @@ pub fn make(path: &Path, locked: bool, prompt: &Prompt) -> Result<x25519::Recipi
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|error| cannot(error.to_string()))?;
     }
-    let mut target = Target::private(path)?;
-    target.write(locked.as_deref().unwrap_or(text.expose()))?;
-    target.settle_new()?;
+    let mut replacement = Replacement::private(path)?;
+    replacement.write(locked.as_deref().unwrap_or(text.expose()))?;
+    replacement.persist_noclobber()?;
     Ok(recipient)
 }
 

@@ -23,7 +23,7 @@ const SUDO: &str = "SUDO_UID";
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
 /// Takes `directory` for that of the flake, whosever it is.
-pub fn choose(directory: &Path) {
+pub fn use_flake(directory: &Path) {
     let _ = CHOSEN.set(directory.to_owned()); // Once for a run.
 }
 
@@ -44,15 +44,15 @@ pub fn root() -> Result<Option<PathBuf>> {
             .because(format!("there is no {FILE} in it"))
             .fix("name the directory of one with --flake DIR, or in VAULTIX_FLAKE"));
     }
-    let Some(root) = around() else { return Ok(None) };
+    let Some(root) = find_upwards() else { return Ok(None) };
     let uid = rustix::process::geteuid().as_raw();
     let whom = env::var(SUDO).ok().filter(|_| uid == 0).and_then(|text| text.parse().ok());
-    match stranger(&root, &[Some(0), Some(uid), whom]) {
+    match find_foreign_owner(&root, &[Some(0), Some(uid), whom]) {
         Ok(None) => Ok(Some(root)),
         Ok(Some((path, owner))) => {
             let directory = root.display();
             Err(Error::new(Exit::NoPermission, format!("cannot use {directory}/{FILE}"))
-                .because(format!("{} belongs to {}", path.display(), account(owner)))
+                .because(format!("{} belongs to {}", path.display(), user_name(owner)))
                 .because("you have not named it")
                 .fix(format!("export {VARIABLE}={}", escape::shell(&root))))
         }
@@ -86,7 +86,7 @@ fn named() -> Option<PathBuf> {
 }
 
 /// Returns the directory of the flake around the working directory, in the same file system.
-fn around() -> Option<PathBuf> {
+fn find_upwards() -> Option<PathBuf> {
     let here = env::current_dir().ok()?;
     let device = here.metadata().ok()?.dev();
     here.ancestors()
@@ -97,7 +97,7 @@ fn around() -> Option<PathBuf> {
 
 /// Returns what of the flake in `root` belongs to somebody else than `ours`, and to whom: the directory, what makes it a
 /// flake, or the repository around it, which decides what Nix sees of it.
-fn stranger(root: &Path, ours: &[Option<u32>]) -> io::Result<Option<(PathBuf, u32)>> {
+fn find_foreign_owner(root: &Path, ours: &[Option<u32>]) -> io::Result<Option<(PathBuf, u32)>> {
     let top = git::top(root)?;
     let mut paths = vec![root.to_owned(), root.join(FILE), root.join("flake.lock")];
     paths.extend(top.into_iter().flat_map(|top| [top.join(".git"), top]));
@@ -114,7 +114,7 @@ fn stranger(root: &Path, ours: &[Option<u32>]) -> io::Result<Option<(PathBuf, u3
 }
 
 /// Names the user with the number `uid`.
-fn account(uid: u32) -> String {
+fn user_name(uid: u32) -> String {
     /// Largest list of users that is read, in bytes (1 MiB).
     const LIMIT: u64 = 1 << 20;
     let users = vaultix_units::bounded::read(Path::new("/etc/passwd"), LIMIT).ok();

@@ -54,10 +54,10 @@ struct Node {
 
 impl Lock {
     /// Returns the paths on this machine that inputs are taken from, as they are written.
-    pub(super) fn local(&self) -> impl Iterator<Item = PathBuf> {
+    pub(super) fn local_paths(&self) -> impl Iterator<Item = PathBuf> {
         let paths = |node| {
             let Node { locked, original, parent, .. }: &Node = node;
-            let paths = [locked, original].into_iter().filter_map(local);
+            let paths = [locked, original].into_iter().filter_map(local_path);
             // What is relative to another input, Nix looks for in the store. Whoever commits names the parent, too.
             paths.filter(|path| parent.is_empty() || path.is_absolute()).collect::<Vec<_>>()
         };
@@ -80,7 +80,7 @@ const SUBST: &str = "$Format:";
 
 /// What a flake says of its inputs.
 #[derive(Deserialize)]
-pub(super) struct Written {
+pub(super) struct DeclaredInputs {
     /// Their names.
     pub(super) names: Vec<String>,
     /// They and their own inputs, as attributes.
@@ -89,7 +89,7 @@ pub(super) struct Written {
 
 /// Returns the path on this machine that `reference` is about, an input as attributes. What is relative is so to the flake:
 /// links on the way lead out of it, and Nix follows them.
-pub(super) fn local(reference: &Value) -> Option<PathBuf> {
+pub(super) fn local_path(reference: &Value) -> Option<PathBuf> {
     let text = |name: &str| reference.get(name).and_then(Value::as_str).unwrap_or_default();
     // What git puts in place of this, when an archive is made for Nix, is not known here; see gitattributes(5).
     let unknown =
@@ -100,14 +100,14 @@ pub(super) fn local(reference: &Value) -> Option<PathBuf> {
     match (text("type"), text("url")) {
         ("path", _) => Some(text("path").into()),
         // Of an entry of a registry, this is the name; of all else without a scheme, a path.
-        ("" | "indirect", url) => of_url(url),
+        ("" | "indirect", url) => path_from_url(url),
         (_, url) if !url.is_empty() && !url.contains(':') => Some(decoded(url).into()),
-        (_, url) => of_url(url),
+        (_, url) => path_from_url(url),
     }
 }
 
 /// Returns `path`, which is relative to the flake at `root`, as a whole; one that only git knows stays as it is.
-pub(super) fn below(root: &Path, path: PathBuf) -> PathBuf {
+pub(super) fn resolve(root: &Path, path: PathBuf) -> PathBuf {
     let is_unknown = path.to_string_lossy().contains(SUBST);
     if is_unknown { path } else { root.join(path) }
 }
@@ -125,7 +125,7 @@ pub(super) fn without_parents(path: &Path) -> PathBuf {
 }
 
 /// Returns the path on this machine that `url` is about: `path:/x`, `git+file:///x?rev=y`, `/x`.
-fn of_url(url: &str) -> Option<PathBuf> {
+fn path_from_url(url: &str) -> Option<PathBuf> {
     let (scheme, rest) = match url.split_once(':') {
         Some((scheme, rest)) if !scheme.contains('/') => (scheme, rest),
         // The name of an entry of a registry, unless it is a path for sure.
@@ -247,13 +247,15 @@ mod tests {
             ("git+ssh://git@example.org/x", None),
             ("", None),
         ] {
-            assert_eq!(of_url(url).as_deref(), path.map(Path::new), "{url}");
+            assert_eq!(path_from_url(url).as_deref(), path.map(Path::new), "{url}");
         }
-        let path = |kind: &str, path: &str| local(&serde_json::json!({"type": kind, "path": path}));
+        let path =
+            |kind: &str, path: &str| local_path(&serde_json::json!({"type": kind, "path": path}));
         assert_eq!(path("path", "/x"), Some("/x".into()));
         assert_eq!(path("path", "../x"), Some("../x".into()));
         assert_eq!(path("path", "$Format:%x2fx$"), Some("$Format:%x2fx$".into()));
-        let url = |kind: &str, url: &str| local(&serde_json::json!({"type": kind, "url": url}));
+        let url =
+            |kind: &str, url: &str| local_path(&serde_json::json!({"type": kind, "url": url}));
         assert_eq!(url("git", "link"), Some("link".into()));
         assert_eq!(url("git", "https://example.org/x"), None);
         assert_eq!(url("indirect", "nixpkgs"), None);
@@ -265,7 +267,7 @@ mod tests {
             let text = format!(
                 r#"{{"root":"root","nodes":{{"y":{{"parent":["x"],"locked":{{"type":"path","path":"{path}"}}}}}}}}"#
             );
-            serde_json::from_str::<Lock>(&text).unwrap().local().collect()
+            serde_json::from_str::<Lock>(&text).unwrap().local_paths().collect()
         };
         assert_eq!(lock("/home/me/private"), [Path::new("/home/me/private")]);
         assert!(lock("./sub").is_empty());

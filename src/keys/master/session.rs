@@ -18,25 +18,29 @@ pub struct Session {
     /// One for each file, in order.
     pub keys: Vec<Unwrapped>,
     /// Why some identities were not tried.
-    pub notes: Vec<Error>,
+    pub skipped: Vec<Error>,
 }
 
 impl Session {
     /// Starts with `count` closed files.
     pub(super) fn new(count: usize) -> Self {
         let keys = std::iter::repeat_with(Unwrapped::default).take(count).collect();
-        Self { keys, notes: Vec::new() }
+        Self { keys, skipped: Vec::new() }
     }
 
     /// Tells how many files are open, now that `what` was tried.
-    pub(super) fn tell(&self, what: impl Display) {
+    pub(super) fn report_progress(&self, what: impl Display) {
         let (open, all) =
             (self.keys.iter().filter(|key| !key.is_closed()).count(), self.keys.len());
         report::detail(format_args!("tried {what}: {open} of {all} secrets are open"));
     }
 
     /// Tries `identities` on each file that is still closed.
-    pub(super) fn attempt(&mut self, files: &[Vec<Stanza>], identities: &[&(dyn Identity + Sync)]) {
+    pub(super) fn try_identities(
+        &mut self,
+        files: &[Vec<Stanza>],
+        identities: &[&(dyn Identity + Sync)],
+    ) {
         if identities.is_empty() {
             return;
         }
@@ -46,14 +50,14 @@ impl Session {
     }
 
     /// Has a plugin open the files that are still closed.
-    pub(super) fn plug(
+    pub(super) fn try_plugin(
         &mut self,
         name: &str,
         identities: &[String],
         files: &[Vec<Stanza>],
         prompt: &Prompt,
     ) -> Result<()> {
-        let closed: Vec<plugin::Closed> = (0..)
+        let closed: Vec<plugin::ClosedFile> = (0..)
             .zip(files)
             .zip(&self.keys)
             .filter(|((_, file), key)| {
@@ -76,23 +80,23 @@ impl Session {
         let failures = words.into_iter().map(|words| {
             Error::new(Exit::NoPermission, format!("cannot use the plugin {name}")).because(words)
         });
-        self.notes.extend(failures.chain(opened.fault));
+        self.skipped.extend(failures.chain(opened.session_failure));
         Ok(())
     }
 
     /// Returns how many files are closed and could be opened by an identity.
-    pub(super) fn left(&self, files: &[Vec<Stanza>]) -> usize {
-        self.count(files, |stanza| stanza.kind != "scrypt")
+    pub(super) fn count_closed(&self, files: &[Vec<Stanza>]) -> usize {
+        self.count_matching(files, |stanza| stanza.kind != "scrypt")
     }
 
     /// Returns how many files are closed and have a stanza for the ssh key `public`.
-    pub(super) fn left_for(&self, files: &[Vec<Stanza>], public: &ssh::Recipient) -> usize {
+    pub(super) fn count_closed_for(&self, files: &[Vec<Stanza>], public: &ssh::Recipient) -> usize {
         let wanted = stanza::of_ssh_key(&public.to_string());
-        self.count(files, |stanza| Some(stanza) == wanted.as_ref())
+        self.count_matching(files, |stanza| Some(stanza) == wanted.as_ref())
     }
 
     /// Returns how many files are closed and have a stanza that is `fit`.
-    fn count(&self, files: &[Vec<Stanza>], fit: impl Fn(&Recipient) -> bool) -> usize {
+    fn count_matching(&self, files: &[Vec<Stanza>], fit: impl Fn(&Recipient) -> bool) -> usize {
         let closed = self.keys.iter().zip(files).filter(|(key, _)| key.is_closed());
         closed
             .filter(|(_, file)| file.iter().filter_map(Recipient::new).any(|one| fit(&one)))

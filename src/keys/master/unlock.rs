@@ -7,7 +7,7 @@ use age_core::secrecy::SecretString;
 use vaultix_generator::escape;
 use vaultix_units::{decrypt, stack};
 
-use super::{Entry, Unwrapped};
+use super::{LoadedKey, Unwrapped};
 use crate::error::{Error, Exit, Result};
 use crate::keys::identity::{self, Key};
 use crate::terminal::prompt::{Answer, Prompt, Question};
@@ -24,7 +24,7 @@ const ATTEMPTS: usize = 3;
 
 /// Unlocks a key under a passphrase, for `purpose`.
 pub(super) fn unlock(
-    entry: &Entry,
+    entry: &LoadedKey,
     purpose: &str,
     prompt: &Prompt,
 ) -> Result<identity::Identities> {
@@ -36,15 +36,15 @@ pub(super) fn unlock(
         };
         match entry.key.unlock(&answer) {
             Ok(found) => return Ok(found),
-            Err(Locked::Wrong) => complaint = Some("This passphrase is wrong, try again."),
-            Err(Locked::Unusable(reason)) => return Err(locked(entry).because(reason)),
+            Err(UnlockError::Wrong) => complaint = Some("This passphrase is wrong, try again."),
+            Err(UnlockError::Unusable(reason)) => return Err(locked(entry).because(reason)),
         }
     }
     Err(locked(entry).because("the passphrase is wrong"))
 }
 
 /// Returns the error of a key that cannot be unlocked.
-fn locked(entry: &Entry) -> Error {
+fn locked(entry: &LoadedKey) -> Error {
     Error::new(
         Exit::NoPermission,
         format!("cannot unlock the identity file {}", entry.path.display()),
@@ -52,7 +52,7 @@ fn locked(entry: &Entry) -> Error {
 }
 
 /// Why a key stays locked.
-enum Locked {
+enum UnlockError {
     /// The passphrase is wrong.
     Wrong,
     /// No passphrase would help.
@@ -61,7 +61,10 @@ enum Locked {
 
 impl Key {
     /// Unlocks the key.
-    fn unlock(&self, passphrase: &Answer) -> std::result::Result<identity::Identities, Locked> {
+    fn unlock(
+        &self,
+        passphrase: &Answer,
+    ) -> std::result::Result<identity::Identities, UnlockError> {
         let secret = SecretString::from(passphrase.as_str());
         match self {
             Self::LockedSsh(key, _) => match key.decrypt(secret) {
@@ -69,20 +72,20 @@ impl Key {
                     keys: vec![Self::Ssh(Box::new(key.into()))],
                     recipients: Vec::new(),
                 }),
-                Err(_) => Err(Locked::Wrong),
+                Err(_) => Err(UnlockError::Wrong),
             },
             Self::LockedFile(ciphertext) => {
                 let mut identity = age::scrypt::Identity::new(secret);
                 identity.set_max_work_factor(MAX_WORK_FACTOR);
-                let unusable = |error: decrypt::Error| Locked::Unusable(error.to_string());
+                let unusable = |error: decrypt::Error| UnlockError::Unusable(error.to_string());
                 let stanzas = decrypt::stanzas(ciphertext).map_err(unusable)?;
                 let mut key = Unwrapped::default();
                 match identity.unwrap_stanzas(&stanzas) {
                     Some(Err(
                         DecryptError::KeyDecryptionFailed | DecryptError::DecryptionFailed,
-                    )) => return Err(Locked::Wrong),
+                    )) => return Err(UnlockError::Wrong),
                     Some(Err(DecryptError::ExcessiveWork { required, .. })) => {
-                        return Err(Locked::Unusable(format!(
+                        return Err(UnlockError::Unusable(format!(
                             "it demands work of 2^{required}, the limit is 2^{MAX_WORK_FACTOR}"
                         )));
                     }
@@ -91,9 +94,9 @@ impl Key {
                 let text =
                     decrypt::decrypt(ciphertext, once(&key as &dyn Identity)).map_err(unusable)?;
                 stack::wiped(|| identity::parse(text.expose()))
-                    .map_err(|reason| Locked::Unusable(format!("what it holds: {reason}")))
+                    .map_err(|reason| UnlockError::Unusable(format!("what it holds: {reason}")))
             }
-            _ => Err(Locked::Unusable("it is not locked".to_owned())),
+            _ => Err(UnlockError::Unusable("it is not locked".to_owned())),
         }
     }
 }

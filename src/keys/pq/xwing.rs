@@ -20,10 +20,10 @@ const LABEL: &[u8] = br"\.//^\";
 /// Bytes of one X25519 public key.
 const POINT: usize = 32;
 
-/// ML-KEM's public half.
+/// ML-KEM's public key.
 type EncapsulationKey = <MlKem768 as KemCore>::EncapsulationKey;
 
-/// ML-KEM's private half.
+/// ML-KEM's private key.
 type DecapsulationKey = <MlKem768 as KemCore>::DecapsulationKey;
 
 /// The key encapsulation.

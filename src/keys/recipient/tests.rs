@@ -1,14 +1,14 @@
 //! Recipients of hosts and of the desk, and what is encrypted to them.
 
 use super::*;
-use crate::report::{Report, Volume};
+use crate::report::{Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 
-/// The public half of a throw-away key.
+/// The public key of a throw-away key.
 const SSH: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN";
 
-/// The public half of another.
+/// The public key of another.
 const AGE: &str = "age1pdl2sdxshcxxus82xq28kf8netg772gpu5ca78tl2hz9vrqmd4qqq8tkz5";
 
 /// A tagged recipient.
@@ -27,8 +27,8 @@ const IDENTITY: &str = "AGE-PLUGIN-CARD-188EE7T";
 const PQ: &str = "AGE-SECRET-KEY-PQ-1UXAS4YQA7AW698T0DJUFNF6HK82PWSMEK4U3EZVXGCCNPAXTZV8SUDR939";
 
 /// Returns the recipient that only the plugin of [`IDENTITY`] knows.
-fn identity() -> Parsed {
-    Parsed::PluginIdentity(IDENTITY.parse().unwrap())
+fn identity() -> ParsedRecipient {
+    ParsedRecipient::PluginIdentity(IDENTITY.parse().unwrap())
 }
 
 #[test]
@@ -39,9 +39,9 @@ fn comments_and_extra_space_do_not_count() {
 
 #[test]
 fn a_key_with_a_tail_is_refused() {
-    assert!(of_host(SSH).is_ok());
-    assert!(of_host(&format!("{SSH} me")).is_ok());
-    let reason = of_host(&format!("{SSH}AAAA")).err().unwrap();
+    assert!(parse_for_host(SSH).is_ok());
+    assert!(parse_for_host(&format!("{SSH} me")).is_ok());
+    let reason = parse_for_host(&format!("{SSH}AAAA")).err().unwrap();
     assert_eq!(reason, "it is not a whole ssh-ed25519 public key");
 }
 
@@ -55,7 +55,7 @@ fn what_cannot_be_encrypted_to_is_named() {
         ("wifi", "\"wifi\" is neither an ssh public key nor a recipient of age"),
         (ecdsa, "age cannot encrypt to keys of type ecdsa-sha2-nistp256"),
     ] {
-        let found = of_host(text).err().unwrap();
+        let found = parse_for_host(text).err().unwrap();
         assert!(found.starts_with(reason), "{found}");
     }
 }
@@ -63,7 +63,7 @@ fn what_cannot_be_encrypted_to_is_named() {
 #[test]
 fn a_recipient_is_told_by_its_text_and_by_its_plugin() {
     for (text, plugin) in [(SSH, None), (AGE, None), (TAGGED, None), (CARD, Some("card"))] {
-        let parsed = of_desk(text).unwrap_or_else(|reason| panic!("{reason}"));
+        let parsed = parse(text).unwrap_or_else(|reason| panic!("{reason}"));
         assert_eq!((parsed.text(), parsed.shown()), (text.to_owned(), text.to_owned()));
         assert_eq!(parsed.plugin(), plugin, "{text}");
     }
@@ -80,12 +80,12 @@ fn what_a_plugin_calls_its_identity_is_not_shown() {
 #[test]
 fn a_plugin_runs_once_for_all_its_recipients() {
     let interrupt = Interrupt::new().unwrap();
-    let report = Report::new(Volume::Quiet);
+    let report = Report::new(Verbosity::Quiet);
     let prompt = Prompt::new(&interrupt, &report);
-    let read = |text| of_desk(text).unwrap_or_else(|reason| panic!("{reason}"));
+    let read = |text| parse(text).unwrap_or_else(|reason| panic!("{reason}"));
     let parsed = vec![read(CARD), read(SSH), identity(), read(AGE), read(CARD), read(OTHER)];
-    assert_eq!(gather(parsed, &prompt).len(), 4);
-    assert_eq!(gather(vec![identity(), read(CARD)], &prompt).len(), 1);
+    assert_eq!(group_by_plugin(parsed, &prompt).len(), 4);
+    assert_eq!(group_by_plugin(vec![identity(), read(CARD)], &prompt).len(), 1);
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn post_quantum_recipients_want_to_be_among_themselves() {
     let key: pq::Identity = PQ.parse().unwrap();
     let text = key.to_public().to_string();
     let of = |texts: [&str; 2]| {
-        let shared = |text| match of_desk(text) {
-            Ok(Parsed::Ours(recipient, _)) => recipient,
+        let shared = |text| match parse(text) {
+            Ok(ParsedRecipient::BuiltIn(recipient, _)) => recipient,
             _ => panic!("{text} is not ours"),
         };
         let recipients = texts.map(shared);
@@ -112,7 +112,7 @@ fn post_quantum_recipients_want_to_be_among_themselves() {
     };
     assert!(of([&text, &text]).is_ok());
     let error = of([&text, SSH]).unwrap_err();
-    assert!(reason(&error).starts_with("post-quantum recipients and others cannot share"));
+    assert!(describe_error(&error).starts_with("post-quantum recipients and others cannot share"));
     let other = EncryptError::Io(std::io::ErrorKind::StorageFull.into());
-    assert_eq!(reason(&other), other.to_string());
+    assert_eq!(describe_error(&other), other.to_string());
 }

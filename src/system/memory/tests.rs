@@ -6,44 +6,44 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use super::*;
 
 /// Makes a place of the test `name`, on a tmpfs.
-fn place(name: &str) -> Place {
+fn parent(name: &str) -> Parent {
     let path = PathBuf::from(format!("/dev/shm/vaultix-test-{}-{name}", std::process::id()));
     fs::create_dir(&path).unwrap();
-    Place::open(&path).unwrap()
+    Parent::open(&path).unwrap()
 }
 
 /// Makes a directory there, with the secret `wifi` in it.
 fn directory(name: &str) -> Directory {
-    let directory = Directory::of(Held::make(place(name)).unwrap());
+    let directory = Directory::from_open(OpenDirectory::make(parent(name)).unwrap());
     directory.write(Path::new("wifi"), &Plaintext::new(b"text".to_vec())).unwrap();
     directory
 }
 
 #[test]
 fn only_our_own_directories_are_swept() {
-    assert!(is_ours("vaultix-12-0"));
+    assert!(is_our_name("vaultix-12-0"));
     for name in ["vaultix", "vaultix-12", "vaultix-for-user", "vaultix-1-", "vaultix-1-2-3"] {
-        assert!(!is_ours(name), "{name}");
+        assert!(!is_our_name(name), "{name}");
     }
 }
 
 #[test]
 fn what_others_can_exchange_is_no_place() {
-    let found = place("safe");
+    let found = parent("safe");
     let path = found.path;
     let below = path.join("below");
     fs::create_dir(&below).unwrap();
-    assert!(Place::open(&below).is_ok());
+    assert!(Parent::open(&below).is_ok());
     for (mode, is_safe) in [(0o700, true), (0o770, false), (0o702, false), (0o1777, true)] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(Place::open(&path).is_ok(), is_safe, "{mode:o}");
-        assert_eq!(Place::open(&below).is_ok(), is_safe, "below {mode:o}");
+        assert_eq!(Parent::open(&path).is_ok(), is_safe, "{mode:o}");
+        assert_eq!(Parent::open(&below).is_ok(), is_safe, "below {mode:o}");
     }
     let link = path.join("link");
     symlink("below", &link).unwrap();
-    assert_eq!(Place::open(&link).ok().unwrap().path, below, "links are followed once");
-    assert!(Place::open(Path::new("/usr")).err().unwrap().ends_with("is not in memory"));
-    assert!(Place::open(Path::new("run")).is_err());
+    assert_eq!(Parent::open(&link).ok().unwrap().path, below, "links are followed once");
+    assert!(Parent::open(Path::new("/usr")).err().unwrap().ends_with("is not in memory"));
+    assert!(Parent::open(Path::new("run")).is_err());
     fs::remove_dir_all(path).unwrap();
 }
 
@@ -51,25 +51,25 @@ fn what_others_can_exchange_is_no_place() {
 fn what_is_put_in_its_place_is_left_alone() {
     let directory = directory("exchanged");
     let path = directory.path.clone();
-    let place = path.parent().unwrap();
+    let parent = path.parent().unwrap();
     let text = fs::File::open(path.join("wifi")).unwrap();
-    fs::rename(&path, place.join("aside")).unwrap();
+    fs::rename(&path, parent.join("aside")).unwrap();
     fs::create_dir(&path).unwrap();
     fs::write(path.join("wifi"), "theirs").unwrap();
     assert_eq!(&**directory.read(Path::new("wifi"), 9).unwrap(), b"text", "by its descriptor");
     drop(directory);
     assert_eq!(fs::read_to_string(path.join("wifi")).unwrap(), "theirs");
     assert_eq!(&**bounded::read_file(text, 9).unwrap(), [0; 4], "and ours is wiped");
-    assert!(fs::read_dir(place.join("aside")).unwrap().next().is_none());
-    fs::remove_dir_all(place).unwrap();
+    assert!(fs::read_dir(parent.join("aside")).unwrap().next().is_none());
+    fs::remove_dir_all(parent).unwrap();
 }
 
 #[test]
 fn links_lead_to_nothing_that_is_wiped() {
     let directory = directory("links");
-    let place = directory.path.parent().unwrap().to_owned();
-    let theirs = place.join("theirs");
-    let outside = place.join("outside");
+    let parent = directory.path.parent().unwrap().to_owned();
+    let theirs = parent.join("theirs");
+    let outside = parent.join("outside");
     fs::write(&theirs, "theirs").unwrap();
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("file"), "theirs").unwrap();
@@ -88,8 +88,8 @@ fn links_lead_to_nothing_that_is_wiped() {
     }
     assert_eq!(&**bounded::read_file(old, 9).unwrap(), [0; 4]);
     assert_eq!(&**bounded::read_file(saved, 9).unwrap(), [0; 3]);
-    assert_eq!(fs::read_dir(&place).unwrap().count(), 2);
-    fs::remove_dir_all(place).unwrap();
+    assert_eq!(fs::read_dir(&parent).unwrap().count(), 2);
+    fs::remove_dir_all(parent).unwrap();
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_file_has_the_directories_above_it_and_no_others() {
     assert!(directory.write(Path::new("../b"), &text()).is_err());
     symlink("/dev/shm", directory.path.join("link")).unwrap();
     assert!(directory.write(Path::new("link/b"), &text()).is_err());
-    let place = directory.path.parent().unwrap().to_owned();
+    let parent = directory.path.parent().unwrap().to_owned();
     drop(directory);
-    fs::remove_dir(place).unwrap();
+    fs::remove_dir(parent).unwrap();
 }

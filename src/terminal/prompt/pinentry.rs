@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use zeroize::Zeroizing;
 
-use super::restore::Restore;
+use super::saved::SavedTerminal;
 use super::{Answer, Kind, Question};
 use crate::system::interrupt::Interrupt;
 
@@ -70,14 +70,14 @@ struct Session<'a> {
     /// Lets Ctrl-C through.
     interrupt: &'a Interrupt,
     /// The terminal that it may draw on; as before once the program is gone.
-    _terminal: Option<Restore>,
+    _terminal: Option<SavedTerminal>,
 }
 
 impl<'a> Session<'a> {
     /// Starts the program, and tells it which terminal to use if it has no display.
     fn start(path: &Path, interrupt: &'a Interrupt) -> io::Result<Self> {
         let terminal = terminal_name();
-        let before = terminal.as_deref().and_then(Restore::of);
+        let before = terminal.as_deref().and_then(SavedTerminal::read);
         let mut child = Command::new(path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

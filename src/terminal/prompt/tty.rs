@@ -49,10 +49,10 @@ impl Terminal {
         }
         match kind {
             Kind::Secret => {
-                let silence = Silence::new(&self.0)?;
+                let echo_off = EchoOff::new(&self.0)?;
                 write!(&self.0, "{what} ({purpose}): ")?;
                 let line = self.line(interrupt);
-                drop(silence);
+                drop(echo_off);
                 writeln!(&self.0)?;
                 line
             }
@@ -93,9 +93,9 @@ fn capitalised(text: &str) -> String {
 }
 
 /// A terminal that does not show what is typed, until this is dropped.
-struct Silence(#[expect(dead_code, reason = "kept until then")] Undo);
+struct EchoOff(#[expect(dead_code, reason = "kept until then")] Undo);
 
-impl Silence {
+impl EchoOff {
     /// Turns echo off, and forgets what was typed before the question was there.
     fn new(terminal: &File) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
@@ -107,11 +107,11 @@ impl Silence {
             silent.special_codes[key] = NO_KEY;
         }
         let restored = terminal.try_clone()?;
-        let silence = Self(Undo::with(move || {
+        let echo_off = Self(Undo::with(move || {
             // If the terminal is gone, so is its echo.
             let _ = tcsetattr(&restored, OptionalActions::Drain, &before);
         }));
         tcsetattr(terminal, OptionalActions::Flush, &silent)?;
-        Ok(silence)
+        Ok(echo_off)
     }
 }

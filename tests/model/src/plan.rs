@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vaultix::plan::{self as product, Entry, Listing, Plan, Target, Want};
+use vaultix::plan::{self as product, Entry, Listing, Plan, Target, Wanted};
 
 use crate::draw::Draw;
 
 /// What the plan is made from.
 struct Cache {
     /// What hosts need.
-    wanted: BTreeMap<Entry, Want>,
+    wanted: BTreeMap<Entry, Wanted>,
     /// What the cache holds.
     present: Listing,
     /// Hosts of which all is known.
-    settled: BTreeSet<String>,
+    complete: BTreeSet<String>,
 }
 
 /// What becomes of a file.
@@ -34,7 +34,7 @@ enum Fate {
 /// Plans, and looks at each file alone; then does what the plan says, and plans again.
 pub fn check(bytes: &[u8]) {
     let cache = cache(&mut Draw::new(bytes));
-    let plan = product::plan(&cache.wanted, &cache.present, &cache.settled);
+    let plan = product::plan(&cache.wanted, &cache.present, &cache.complete);
     let files = files(&cache);
     for file in &files {
         assert_eq!(found(&plan, file), told(fate(&cache, file)), "{file:?}");
@@ -49,8 +49,8 @@ pub fn check(bytes: &[u8]) {
     for (source, targets) in &plan.encrypt {
         assert!(!targets.is_empty(), "nothing is made of {}", source.display());
         for target in targets {
-            let want = &cache.wanted[&target.entry];
-            assert_eq!((source, &target.secret), (&want.source, &want.secret));
+            let file = &cache.wanted[&target.entry];
+            assert_eq!((source, &target.secret), (&file.source, &file.secret));
         }
     }
     // What is shown of the same cache is the same.
@@ -72,10 +72,10 @@ fn carry_out(mut cache: Cache, plan: Plan) {
         for (name, size) in files {
             let after = cache.present[host].get(name);
             assert!(is_cache_name(name) || after == Some(size), "{name} is not the cache's");
-            assert!(cache.settled.contains(host) || after.is_some(), "{host} may need {name}");
+            assert!(cache.complete.contains(host) || after.is_some(), "{host} may need {name}");
         }
     }
-    let again = product::plan(&cache.wanted, &cache.present, &cache.settled);
+    let again = product::plan(&cache.wanted, &cache.present, &cache.complete);
     let up_to_date = cache.wanted.len();
     assert_eq!(again, Plan { up_to_date, foreign: plan.foreign, ..Plan::default() });
 }
@@ -95,7 +95,7 @@ fn fate(cache: &Cache, file: &Entry) -> Fate {
     if !is_cache_name(&file.name) {
         return Fate::Foreign;
     }
-    match (cache.wanted.contains_key(file), cache.settled.contains(&file.host)) {
+    match (cache.wanted.contains_key(file), cache.complete.contains(&file.host)) {
         (true, _) if size.unwrap_or(0) == 0 => Fate::Made,
         (true, _) => Fate::Kept,
         (false, true) => Fate::Removed,
@@ -129,8 +129,8 @@ fn is_cache_name(name: &str) -> bool {
 fn cache(draw: &mut Draw) -> Cache {
     let hosts = ["web".to_owned(), "db".to_owned(), draw.name()];
     let mut cache =
-        Cache { wanted: BTreeMap::new(), present: Listing::new(), settled: BTreeSet::new() };
-    cache.settled.extend(hosts.iter().filter(|_| !draw.one_in(3)).cloned());
+        Cache { wanted: BTreeMap::new(), present: Listing::new(), complete: BTreeSet::new() };
+    cache.complete.extend(hosts.iter().filter(|_| !draw.one_in(3)).cloned());
     for _ in 0..draw.below(48) {
         let host = draw.pick(&hosts).clone();
         let name = name(draw);
@@ -143,7 +143,7 @@ fn cache(draw: &mut Draw) -> Cache {
         if is_wanted {
             let source = (*draw.pick(&["wifi.age", "mail.age", "sub/wifi.age"])).into();
             let secret = (*draw.pick(&["wifi", "mail"])).to_owned();
-            cache.wanted.insert(Entry { host, name }, Want { source, secret });
+            cache.wanted.insert(Entry { host, name }, Wanted { source, secret });
         }
     }
     cache

@@ -30,9 +30,9 @@ pub fn check(bytes: &[u8]) {
 
 /// Checks the unit of a profile that cannot be used.
 fn bad_profile(files: &[UnitFile], reason: &str, source: &str) {
-    let [unit, want] = files else { panic!("{files:?}") };
+    let [unit, wanted] = files else { panic!("{files:?}") };
     assert_eq!(unit.path, "vaultix-profile.service");
-    assert_eq!(want.path, "sysinit.target.wants/vaultix-profile.service");
+    assert_eq!(wanted.path, "sysinit.target.wants/vaultix-profile.service");
     let script = "printf \"%s\\n\" \"$1\" >&2; exit 78";
     let said = format!("<3>vaultix: {}", command::told(reason));
     let words = ["/bin/sh", "-c", script, "sh", &said].map(str::to_owned);

@@ -37,7 +37,7 @@ const FILES: [(&str, &[&str]); 3] = [
             "commands/import/sops/lines",
             "commands/import/sops/tree",
             "commands/import/sops/value",
-            "cache/need",
+            "cache/desired",
             "terminal/menu/key",
             "terminal/menu",
             "cache/plan",

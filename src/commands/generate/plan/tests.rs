@@ -33,8 +33,8 @@ fn ids(plan: &Plan) -> Vec<&str> {
 }
 
 /// Returns what cannot be made.
-fn faults(plan: &Plan) -> Vec<String> {
-    plan.faults.iter().map(|error| format!("{error:#}")).collect()
+fn failures(plan: &Plan) -> Vec<String> {
+    plan.failures.iter().map(|error| format!("{error:#}")).collect()
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn each_comes_after_what_it_is_made_from() {
         &[("a", Some(&["c", "b"])), ("b", Some(&["c"])), ("c", Some(&[])), ("d", None)],
     );
     let all = planned(&[web], &[], &[]).unwrap();
-    assert_eq!((ids(&all), all.there, faults(&all).len()), (vec!["c", "b", "a"], 0, 0));
+    assert_eq!((ids(&all), all.there, failures(&all).len()), (vec!["c", "b", "a"], 0, 0));
     assert!(all.sources().is_empty());
 }
 
@@ -74,7 +74,7 @@ fn what_cannot_be_made_takes_what_depends_on_it_along() {
     let plan = planned(&[profile("web", secrets)], &[], &[]).unwrap();
     assert_eq!(ids(&plan), ["c"]);
     assert_eq!(
-        faults(&plan),
+        failures(&plan),
         [
             "cannot generate secret \"e\": it depends on \"f\", and host web has no such secret; to fix: mend \
              vaultix.secrets.e.generator.dependencies",
@@ -106,7 +106,7 @@ fn hosts_share_a_file_if_they_agree_on_it() {
     let plan = planned(&[one(), other], &[], &["b.age"]).unwrap();
     assert_eq!(ids(&plan), [""; 0]);
     assert_eq!(
-        faults(&plan),
+        failures(&plan),
         ["cannot generate secret \"a\": a.age is to be made in two ways; to fix: set the same \
           vaultix.secrets.a.generator on all hosts"]
     );
@@ -120,14 +120,14 @@ fn halves_belong_together() {
     let both = planned(&web, &[], &["wg.age", "wg.pub"]).unwrap();
     assert_eq!((both.make.len(), both.publish.len(), both.there), (0, 0, 1));
     let neither = planned(&web, &[], &[]).unwrap();
-    assert_eq!((ids(&neither), faults(&neither).len()), (vec!["wg"], 0));
+    assert_eq!((ids(&neither), failures(&neither).len()), (vec!["wg"], 0));
     let private = planned(&web, &[], &["wg.age"]).unwrap();
     assert_eq!((private.make.len(), private.publish.len(), private.there), (0, 1, 0));
     assert_eq!(private.sources(), [Path::new("wg.age")].into());
     let public = planned(&web, &[], &["wg.pub"]).unwrap();
     assert_eq!(public.make, []);
     assert_eq!(
-        faults(&public),
+        failures(&public),
         [
             "cannot generate secret \"wg\": wg.pub is the public half of another one; to fix: rm wg.pub"
         ]

@@ -12,7 +12,7 @@ use crate::keys::master::Unwrapped;
 
 /// sops' own notes, as flat as it writes them where there are no lists and mappings: names like
 /// `age__list_0__map_enc`.
-pub type Notes = BTreeMap<String, String>;
+pub type Metadata = BTreeMap<String, String>;
 
 /// What begins the code of files in which it is over encrypted values only: the SHA-256 of "sops".
 pub const ONLY_ENCRYPTED: [u8; 32] = [
@@ -53,25 +53,25 @@ pub enum Unusable {
 }
 
 impl Header {
-    /// Reads `notes`.
+    /// Reads `metadata`.
     ///
     /// # Errors
     ///
     /// Why they cannot be used.
-    pub fn read(notes: &Notes) -> Result<Self, Unusable> {
+    pub fn read(metadata: &Metadata) -> Result<Self, Unusable> {
         let has = |kind: &str| {
             let start = format!("{kind}__list_");
-            notes.range(start.clone()..).next().is_some_and(|(name, _)| name.starts_with(&start))
+            metadata.range(start.clone()..).next().is_some_and(|(name, _)| name.starts_with(&start))
         };
         if has("key_groups") {
             return Err(other("its data key is split over several groups of keys"));
         }
-        let note = |name: &str| {
-            notes.get(name).cloned().ok_or_else(|| other(&format!("sops.{name} is missing")))
+        let field = |name: &str| {
+            metadata.get(name).cloned().ok_or_else(|| other(&format!("sops.{name} is missing")))
         };
         let mut keys = Vec::new();
-        while let Some(armored) = notes.get(&format!("age__list_{}__map_enc", keys.len())) {
-            let recipient = note(&format!("age__list_{}__map_recipient", keys.len()))?;
+        while let Some(armored) = metadata.get(&format!("age__list_{}__map_enc", keys.len())) {
+            let recipient = field(&format!("age__list_{}__map_recipient", keys.len()))?;
             let ciphertext =
                 armor::dearmor(armored.clone().into_bytes()).map_err(Unusable::Other)?;
             keys.push(Wrapped { recipient, ciphertext });
@@ -85,9 +85,9 @@ impl Header {
         }
         Ok(Self {
             keys,
-            modified: note("lastmodified")?,
-            code: note("mac")?,
-            only_encrypted: notes.get("mac_only_encrypted").is_some_and(|text| text == "true"),
+            modified: field("lastmodified")?,
+            code: field("mac")?,
+            only_encrypted: metadata.get("mac_only_encrypted").is_some_and(|text| text == "true"),
         })
     }
 
@@ -126,26 +126,26 @@ mod tests {
     use super::*;
 
     /// Reads notes, and returns why they are unusable.
-    fn refused(notes: &[(&str, &str)]) -> Unusable {
-        let notes = notes.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-        Header::read(&notes.collect()).err().unwrap()
+    fn refused(metadata: &[(&str, &str)]) -> Unusable {
+        let metadata = metadata.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        Header::read(&metadata.collect()).err().unwrap()
     }
 
     #[test]
     fn what_is_not_of_age_is_named() {
-        let notes = [("pgp__list_0__map_fp", "1"), ("kms__list_0__map_arn", "2")];
-        assert_eq!(refused(&notes), Unusable::Foreign("pgp and kms".to_owned()));
+        let metadata = [("pgp__list_0__map_fp", "1"), ("kms__list_0__map_arn", "2")];
+        assert_eq!(refused(&metadata), Unusable::Foreign("pgp and kms".to_owned()));
     }
 
     #[test]
     fn a_split_key_is_no_key() {
-        let notes = [("key_groups__list_0__map_age__list_0__map_enc", "")];
-        assert_eq!(refused(&notes), other("its data key is split over several groups of keys"));
+        let metadata = [("key_groups__list_0__map_age__list_0__map_enc", "")];
+        assert_eq!(refused(&metadata), other("its data key is split over several groups of keys"));
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let notes = [("age__list_0__map_enc", "x"), ("age__list_0__map_recipient", "age1")];
-        assert_eq!(refused(&notes), other("sops.lastmodified is missing"));
+        let metadata = [("age__list_0__map_enc", "x"), ("age__list_0__map_recipient", "age1")];
+        assert_eq!(refused(&metadata), other("sops.lastmodified is missing"));
     }
 }

@@ -4,7 +4,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::commands::import::sops::header::Notes;
+use crate::commands::import::sops::header::Metadata;
 use crate::commands::import::sops::value::{self, Bytes, DataKey};
 use crate::commands::import::sops::{Leaf, Names};
 
@@ -39,20 +39,20 @@ enum Line {
 const DEFAULT: &str = "DEFAULT";
 
 /// The section of sops' notes.
-const NOTES: &str = "sops";
+const METADATA: &str = "sops";
 
 /// What stands before the name of a note, where there are no sections.
-const NOTE: &str = "sops_";
+const METADATA_PREFIX: &str = "sops_";
 
 /// Reads `text`.
 ///
 /// # Errors
 ///
 /// Where it cannot be read, without any of its text.
-pub fn read(text: &str, syntax: Syntax) -> Result<(Lines, Vec<Leaf>, Notes), String> {
+pub fn read(text: &str, syntax: Syntax) -> Result<(Lines, Vec<Leaf>, Metadata), String> {
     let mut file = File {
         leaves: Vec::new(),
-        notes: Notes::new(),
+        metadata: Metadata::new(),
         lines: Vec::new(),
         names: Names::default(),
     };
@@ -72,11 +72,11 @@ pub fn read(text: &str, syntax: Syntax) -> Result<(Lines, Vec<Leaf>, Notes), Str
         .ok_or_else(|| format!("line {} is malformed", i + 1))?;
         file.names.ensure_bounded()?;
     }
-    let File { leaves, notes, mut lines, .. } = file;
+    let File { leaves, metadata, mut lines, .. } = file;
     // What stood between the last section and the notes.
     let is_empty = |line: &mut Line| matches!(line, Line::Text(text) if text.is_empty());
     while lines.pop_if(is_empty).is_some() {}
-    Ok((Lines { syntax, lines }, leaves, notes))
+    Ok((Lines { syntax, lines }, leaves, metadata))
 }
 
 /// Returns for each of `lines` the section that begins there, or below comments and empty lines.
@@ -108,7 +108,7 @@ struct File {
     /// Its values.
     leaves: Vec<Leaf>,
     /// Its notes.
-    notes: Notes,
+    metadata: Metadata,
     /// Its lines.
     lines: Vec<Line>,
     /// What the names in it amount to.
@@ -123,8 +123,8 @@ impl File {
         } else if !line.is_empty() {
             let (name, text) = line.split_once('=')?;
             let whole = text.replace("\\n", "\n");
-            match name.strip_prefix(NOTE) {
-                Some(note) => drop(self.notes.insert(note.to_owned(), whole)),
+            match name.strip_prefix(METADATA_PREFIX) {
+                Some(field) => drop(self.metadata.insert(field.to_owned(), whole)),
                 None => self.value(format!("{name}="), format!("{name}:"), text, whole),
             }
         }
@@ -137,16 +137,16 @@ impl File {
         if is_comment(line) {
             let (sign, text) = line.trim().split_at_checked(1)?;
             self.names.add(next);
-            let place = format!("{next}:");
-            self.lines.push(Line::Comment(format!("{sign} "), text.trim().to_owned(), place));
+            let aad = format!("{next}:");
+            self.lines.push(Line::Comment(format!("{sign} "), text.trim().to_owned(), aad));
         } else if header(line).is_some() || line.trim().is_empty() {
-            if section != NOTES {
+            if section != METADATA {
                 self.lines.push(Line::Text(line.to_owned()));
             }
         } else {
             let (name, before, text) = entry(line)?;
-            if section == NOTES {
-                self.notes.insert(name.to_owned(), text.replace("\\n", "\n"));
+            if section == METADATA {
+                self.metadata.insert(name.to_owned(), text.replace("\\n", "\n"));
             } else {
                 let whole = unquoted(text).to_owned();
                 self.names.add(section);
@@ -157,14 +157,14 @@ impl File {
     }
 
     /// Adds a line that ends with the value `text`, which counts as `clear` in the file's code.
-    fn value(&mut self, before: String, place: String, text: &str, clear: String) {
+    fn value(&mut self, before: String, aad: String, text: &str, clear: String) {
         if value::is_sealed(text) {
             self.lines.push(Line::Value(before));
         } else {
             self.lines.push(Line::Text(before + text));
         }
-        let id = place.trim_end_matches(':').replace(':', "/");
-        self.leaves.push(Leaf { place, id, text: text.to_owned(), clear });
+        let id = aad.trim_end_matches(':').replace(':', "/");
+        self.leaves.push(Leaf { aad, id, text: text.to_owned(), clear });
     }
 }
 
@@ -214,9 +214,9 @@ impl Lines {
                     let value = values.next().map(|value| String::from_utf8_lossy(value));
                     text.extend_from_slice(self.write(&value.unwrap_or_default()).as_bytes());
                 }
-                Line::Comment(sign, comment, place) => {
+                Line::Comment(sign, comment, aad) => {
                     // Earlier versions of sops left comments in clear.
-                    let opened = key.open(comment, place).ok();
+                    let opened = key.open(comment, aad).ok();
                     let comment = opened.as_deref().map_or(comment.as_bytes(), Vec::as_slice);
                     text.extend_from_slice(sign.as_bytes());
                     text.extend_from_slice(comment);
@@ -243,21 +243,21 @@ mod tests {
     /// Reads an INI file, and returns the places of its values, and what they count as.
     fn ini(text: &str) -> Vec<(String, String)> {
         let (_, leaves, _) = read(text, Syntax::Ini).unwrap();
-        leaves.into_iter().map(|leaf| (leaf.place, leaf.clear)).collect()
+        leaves.into_iter().map(|leaf| (leaf.aad, leaf.clear)).collect()
     }
 
     #[test]
     fn values_are_found_by_section_and_name() {
         let found = ini("a = 1\n[b c ]\nd   = `#`\n`e=f` = \"\"\"x\"\"\"\n");
         let expected = [("DEFAULT:a:", "1"), ("b c :d:", "#"), ("b c :e=f:", "x")];
-        assert_eq!(found, expected.map(|(place, clear)| (place.to_owned(), clear.to_owned())));
+        assert_eq!(found, expected.map(|(aad, clear)| (aad.to_owned(), clear.to_owned())));
     }
 
     #[test]
     fn a_comment_belongs_to_the_section_after_it() {
         let (lines, _, _) = read("; x\n[a]\nb = 1\n; y\nc = 2\n; z\n[d]\n", Syntax::Ini).unwrap();
         let places = lines.lines.iter().filter_map(|line| match line {
-            Line::Comment(_, text, place) => Some((text.as_str(), place.as_str())),
+            Line::Comment(_, text, aad) => Some((text.as_str(), aad.as_str())),
             _ => None,
         });
         assert_eq!(places.collect::<Vec<_>>(), [("x", "a:"), ("y", "a:"), ("z", "d:")]);
@@ -276,19 +276,19 @@ mod tests {
     #[test]
     fn a_dotenv_file_has_names_and_values() {
         let text = format!("#c\nA=1\\n2=\n\nB={SEALED}\nsops_mac=x\\ny\n");
-        let (_, leaves, notes) = read(&text, Syntax::Dotenv).unwrap();
+        let (_, leaves, metadata) = read(&text, Syntax::Dotenv).unwrap();
         let leaves: Vec<_> =
-            leaves.iter().map(|leaf| [&*leaf.place, &leaf.id, &leaf.clear]).collect();
+            leaves.iter().map(|leaf| [&*leaf.aad, &leaf.id, &leaf.clear]).collect();
         assert_eq!(leaves, [["A:", "A", "1\n2="], ["B:", "B", SEALED]]);
-        assert_eq!(notes, Notes::from([("mac".to_owned(), "x\ny".to_owned())]));
+        assert_eq!(metadata, Metadata::from([("mac".to_owned(), "x\ny".to_owned())]));
         assert_eq!(filled(&text, Syntax::Dotenv, "s\nt"), "#c\nA=1\\n2=\nB=s\\nt\n");
     }
 
     #[test]
     fn of_an_ini_file_all_stays_but_the_notes() {
         let text = format!("; c\n[a]\n\nb  = {SEALED}\nd = `2`\n\n[sops]\nmac = x\\ny\n");
-        let (_, _, notes) = read(&text, Syntax::Ini).unwrap();
-        assert_eq!(notes, Notes::from([("mac".to_owned(), "x\ny".to_owned())]));
+        let (_, _, metadata) = read(&text, Syntax::Ini).unwrap();
+        assert_eq!(metadata, Metadata::from([("mac".to_owned(), "x\ny".to_owned())]));
         assert_eq!(filled(&text, Syntax::Ini, "s;t"), "; c\n[a]\n\nb  = `s;t`\nd = `2`\n");
     }
 

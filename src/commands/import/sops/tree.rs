@@ -6,11 +6,11 @@ use std::borrow::Cow;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use crate::commands::import::sops::header::Notes;
+use crate::commands::import::sops::header::Metadata;
 use crate::commands::import::sops::{Leaf, Names};
 
 /// The key under which sops writes its notes.
-const NOTES: &str = "sops";
+const METADATA: &str = "sops";
 
 /// How deep a document may be (64): it is read by functions that call themselves.
 const MAX_DEPTH: usize = 64;
@@ -35,22 +35,22 @@ enum Node {
 /// # Errors
 ///
 /// Where it cannot be read, without any of its text.
-pub fn read(text: &str) -> Result<(Vec<Leaf>, Notes), String> {
+pub fn read(text: &str) -> Result<(Vec<Leaf>, Metadata), String> {
     let mut reader = Reader { parser: Parser::new_from_str(text) };
-    let (mut leaves, mut notes, mut names) = (Vec::new(), Notes::new(), Names::default());
+    let (mut leaves, mut metadata, mut names) = (Vec::new(), Metadata::new(), Names::default());
     for (i, node) in reader.documents()?.into_iter().enumerate() {
         let Node::Mapping(entries) = node else {
             return Err("it is no mapping".to_owned());
         };
         for (key, node) in entries {
-            if key == NOTES && i == 0 {
-                flatten(&node, String::new(), &mut notes, &mut names)?;
-            } else if key != NOTES {
+            if key == METADATA && i == 0 {
+                flatten(&node, String::new(), &mut metadata, &mut names)?;
+            } else if key != METADATA {
                 collect(node, &mut vec![key.clone()], key, &mut leaves, &mut names)?;
             }
         }
     }
-    Ok((leaves, notes))
+    Ok((leaves, metadata))
 }
 
 /// Adds the leaves of `node`, which stands below `keys`, to `leaves`.
@@ -81,14 +81,19 @@ fn collect(
         Node::Scalar { text, is_plain } if is_plain && is_null(&text) => {}
         Node::Scalar { text, is_plain } => {
             let clear = if is_plain { resolve(&text).into_owned() } else { text.clone() };
-            leaves.push(Leaf { place: keys.join(":") + ":", id, text, clear });
+            leaves.push(Leaf { aad: keys.join(":") + ":", id, text, clear });
         }
     }
     Ok(())
 }
 
-/// Adds the scalars of `node` to `notes`, under the names that they have in formats without lists.
-fn flatten(node: &Node, name: String, notes: &mut Notes, names: &mut Names) -> Result<(), String> {
+/// Adds the scalars of `node` to `metadata`, under the names that they have in formats without lists.
+fn flatten(
+    node: &Node,
+    name: String,
+    metadata: &mut Metadata,
+    names: &mut Names,
+) -> Result<(), String> {
     names.add(&name);
     names.ensure_bounded()?;
     let below = |kind: &str, key: &str| {
@@ -97,16 +102,16 @@ fn flatten(node: &Node, name: String, notes: &mut Notes, names: &mut Names) -> R
     match node {
         Node::Mapping(entries) => {
             for (key, node) in entries {
-                flatten(node, below("map", key), notes, names)?;
+                flatten(node, below("map", key), metadata, names)?;
             }
         }
         Node::List(parts) => {
             for (i, part) in parts.iter().enumerate() {
-                flatten(part, below("list", &i.to_string()), notes, names)?;
+                flatten(part, below("list", &i.to_string()), metadata, names)?;
             }
         }
         Node::Scalar { text, .. } => {
-            notes.insert(name, text.clone());
+            metadata.insert(name, text.clone());
         }
     }
     Ok(())
@@ -213,7 +218,7 @@ mod tests {
     /// Reads `text`, and returns ids, places and what counts for the code.
     fn leaves(text: &str) -> Vec<(String, String, String)> {
         let (leaves, _) = read(text).unwrap();
-        leaves.into_iter().map(|leaf| (leaf.id, leaf.place, leaf.clear)).collect()
+        leaves.into_iter().map(|leaf| (leaf.id, leaf.aad, leaf.clear)).collect()
     }
 
     #[test]
@@ -244,11 +249,11 @@ mod tests {
 
     #[test]
     fn notes_are_flat() {
-        let (leaves, notes) =
+        let (leaves, metadata) =
             read("sops:\n  age:\n    - enc: x\n  mac: y\n---\nsops: 1\n").unwrap();
         assert!(leaves.is_empty());
-        assert_eq!(notes["age__list_0__map_enc"], "x");
-        assert_eq!(notes["mac"], "y");
+        assert_eq!(metadata["age__list_0__map_enc"], "x");
+        assert_eq!(metadata["mac"], "y");
     }
 
     #[test]

@@ -25,15 +25,15 @@ impl DataKey {
         (bytes.len() == 32).then(|| Self(Cipher::new(Key::<Cipher>::from_slice(bytes))))
     }
 
-    /// Opens the value `text`, which stands at `place`: the key of an entry moved elsewhere opens nothing.
+    /// Opens the value `text`, which stands at `aad`: the key of an entry moved elsewhere opens nothing.
     ///
     /// # Errors
     ///
     /// What is wrong with it, as a clause.
-    pub fn open(&self, text: &str, place: &str) -> Result<Bytes, &'static str> {
+    pub fn open(&self, text: &str, aad: &str) -> Result<Bytes, &'static str> {
         let sealed = Sealed::parse(text).ok_or("it is malformed")?;
         let nonce = Nonce::<U32>::from_slice(&sealed.nonce);
-        let payload = Payload { msg: &sealed.ciphertext, aad: place.as_bytes() };
+        let payload = Payload { msg: &sealed.ciphertext, aad: aad.as_bytes() };
         let opened = self.0.decrypt(nonce, payload);
         opened.map(Zeroizing::new).map_err(|_| "it was altered, or moved from elsewhere")
     }

@@ -13,7 +13,7 @@ use super::DIRECTORY;
 const MAX_DEPTH: usize = 64;
 
 /// Overwrites `file`, so that the memory behind it does not keep what it held.
-pub(super) fn wipe(file: &mut File) {
+pub(super) fn wipe_file(file: &mut File) {
     let Ok(metadata) = file.metadata() else { return };
     let mut zeros = io::repeat(0).take(metadata.len());
     // What cannot be written is still removed.
@@ -46,7 +46,7 @@ fn clear_to(directory: &OwnedFd, depth: usize) {
                 clear_to(&below, depth);
             }
         } else if let Some(mut file) = own(directory, name) {
-            wipe(&mut file);
+            wipe_file(&mut file);
         }
         remove(directory, name);
     }

@@ -17,7 +17,7 @@ use crate::system::random;
 const BYTES: usize = 4;
 
 /// Makes a file with `mode` in `folder`, beside `name` there. It is in use until it is closed.
-pub(super) fn make(folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<(OsString, File)> {
+pub(super) fn create(folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<(OsString, File)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     sweep(folder, name);
     for _ in 0..100_u8 {
@@ -51,7 +51,7 @@ fn sweep(folder: &OwnedFd, name: &OsStr) {
     let beginning = beginning(name);
     for entry in Dir::read_from(folder).into_iter().flatten().flatten() {
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if is_ours(name, &beginning)
+        if is_temporary_name(name, &beginning)
             && let Some(_lock) = lock(folder, name)
         {
             let _ = unlinkat(folder, name, AtFlags::empty()); // What cannot be removed harms nobody.
@@ -60,7 +60,7 @@ fn sweep(folder: &OwnedFd, name: &OsStr) {
 }
 
 /// Returns whether `name` is one of those that begin with `beginning`.
-fn is_ours(name: &OsStr, beginning: &OsStr) -> bool {
+fn is_temporary_name(name: &OsStr, beginning: &OsStr) -> bool {
     let digits = name.as_bytes().strip_prefix(beginning.as_bytes());
     digits
         .is_some_and(|digits| digits.len() == 2 * BYTES && digits.iter().all(u8::is_ascii_hexdigit))

@@ -16,7 +16,7 @@ use crate::keys::master::Unwrapped;
 use crate::report;
 
 /// A file of an older scheme.
-pub struct Old {
+pub struct LegacyFile {
     /// Where it is.
     pub path: PathBuf,
     /// The secrets in it.
@@ -38,9 +38,9 @@ enum Sealed {
 }
 
 /// What a scheme has: its files, or why one cannot be used.
-pub type Listing = Vec<Result<Old>>;
+pub type Listing = Vec<Result<LegacyFile>>;
 
-impl Old {
+impl LegacyFile {
     /// Takes the file `path`, of which nothing else is known.
     fn new(path: PathBuf, ids: Vec<String>, sealed: Sealed) -> Self {
         Self { path, ids, fields: Fields::new(), sealed }
@@ -52,7 +52,7 @@ impl Old {
     ///
     /// Names the file, and why it cannot be read.
     pub fn age(path: &Path, id: String) -> Result<Self> {
-        let path = report::shown(path);
+        let path = report::relative(path);
         let missing = || {
             Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
                 .because("it does not exist")
@@ -86,19 +86,19 @@ impl Old {
         }
     }
 
-    /// Opens its secrets, in the order of their ids. `notes` say why some identities were not tried.
+    /// Opens its secrets, in the order of their ids. `skipped` say why some identities were not tried.
     ///
     /// # Errors
     ///
     /// Names the file, and why it does not open.
-    pub fn open(&self, key: &Unwrapped, notes: &[Error]) -> Result<Vec<Plaintext>> {
+    pub fn open(&self, key: &Unwrapped, skipped: &[Error]) -> Result<Vec<Plaintext>> {
         match &self.sealed {
             Sealed::Age(ciphertext) => {
                 decrypt::decrypt(ciphertext, std::iter::once(key as &dyn age::Identity))
                     .map(|text| vec![text])
-                    .map_err(|error| source::cannot_open(&self.path, &error, notes))
+                    .map_err(|error| source::cannot_open(&self.path, &error, skipped))
             }
-            Sealed::Sops(document) => document.open(key, &self.path, notes),
+            Sealed::Sops(document) => document.open(key, &self.path, skipped),
             Sealed::Gpg => pass::open(&self.path).map(|text| vec![text]),
         }
     }

@@ -9,26 +9,26 @@ use crate::report;
 const DEFAULT_DIRECTORY: &str = "secrets";
 
 /// Where new secrets go.
-pub struct Place {
+pub struct Destination {
     /// The directory.
     pub directory: PathBuf,
     /// The same from the flake, if a declaration has to say so.
-    pub said: Option<PathBuf>,
+    pub declared: Option<PathBuf>,
 }
 
-impl Place {
+impl Destination {
     /// Chooses: what was asked for, or what the flake at `root` says, or the default.
     pub fn new(args: &Import, root: &Path, default: Option<PathBuf>) -> Self {
         let default = default.unwrap_or_else(|| root.join(DEFAULT_DIRECTORY));
         let Some(directory) = &args.into else {
-            return Self { directory: report::shown(&default), said: None };
+            return Self { directory: report::relative(&default), declared: None };
         };
         let whole = |path: &Path| {
             std::path::absolute(Path::new(".").join(path)).unwrap_or_else(|_| path.to_owned())
         };
         let (into, default, root) = (whole(directory), whole(&default), whole(root));
-        let said = (into != default)
+        let declared = (into != default)
             .then(|| into.strip_prefix(&root).map_or(into.clone(), Path::to_owned));
-        Self { directory: directory.clone(), said }
+        Self { directory: directory.clone(), declared }
     }
 }

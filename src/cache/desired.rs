@@ -7,59 +7,59 @@ use rayon::prelude::*;
 use vaultix_generator::profile::Profile;
 use vaultix_generator::{escape, private};
 
-use crate::cache::plan::{Entry, Plan, Target, Want, plan};
+use crate::cache::plan::{Entry, Plan, Target, Wanted, plan};
 use crate::cache::store;
 use crate::error::{Error, Exit, Result};
 use crate::files::source;
-use crate::keys::recipient::{self, Shared};
+use crate::keys::recipient::{self, SharedRecipient};
 use crate::report;
 
 /// How things are.
-pub struct Survey {
+pub struct Comparison {
     /// What the hosts need.
-    pub need: Need,
+    pub desired: Desired,
     /// What is to be done.
     pub plan: Plan,
     /// What cannot be told.
-    pub faults: Faults,
+    pub failures: Failures,
 }
 
-impl Survey {
+impl Comparison {
     /// Looks at what the hosts of `profiles` need of the secrets `ids`, or of all if none is named, and at their copies
     /// in the directory `cache`.
     ///
     /// # Errors
     ///
-    /// When the cache cannot be read. What is wrong with single secrets or hosts stands in [`Survey::faults`].
-    pub fn of(profiles: &[Profile], ids: &[String], cache: &Path) -> Result<Self> {
-        let mut faults = Faults::default();
-        let need = Need::of(profiles, ids, &mut faults);
-        let listing = store::list(cache, need.hosts.keys().map(String::as_str))?;
-        let mut plan = plan(&need.wanted, &listing, &need.settled);
-        faults.errors.extend(store::spare(cache, &mut plan)?);
+    /// When the cache cannot be read. What is wrong with single secrets or hosts stands in [`Comparison::failures`].
+    pub fn new(profiles: &[Profile], ids: &[String], cache: &Path) -> Result<Self> {
+        let mut failures = Failures::default();
+        let desired = Desired::new(profiles, ids, &mut failures);
+        let listing = store::list(cache, desired.hosts.keys().map(String::as_str))?;
+        let mut plan = plan(&desired.wanted, &listing, &desired.complete);
+        failures.errors.extend(store::keep_foreign(cache, &mut plan)?);
         report::detail(format_args!(
             "read {} sources for {} hosts, and listed {}: {} copies up to date, {} missing, {} stale",
-            need.digests.len(),
-            need.hosts.len(),
+            desired.digests.len(),
+            desired.hosts.len(),
             cache.display(),
             plan.up_to_date,
             plan.encrypt.values().map(Vec::len).sum::<usize>(),
             plan.stale.len()
         ));
-        Ok(Self { need, plan, faults })
+        Ok(Self { desired, plan, failures })
     }
 }
 
 /// What failed so far, while the rest goes on.
 #[derive(Default)]
-pub struct Faults {
+pub struct Failures {
     /// For the user.
     pub errors: Vec<Error>,
     /// Hosts that did not get all they need.
     pub hosts: BTreeSet<String>,
 }
 
-impl Faults {
+impl Failures {
     /// Adds `error`, because of which `targets` are not made.
     pub fn add(&mut self, error: Error, targets: &[Target]) {
         self.errors.push(error);
@@ -69,26 +69,26 @@ impl Faults {
     /// Adds `error`, because of which `target` is not made.
     pub fn add_one(&mut self, error: Error, target: &Target) {
         let targets = std::slice::from_ref(target);
-        self.add(of_targets(error, targets), targets);
+        self.add(cannot_reencrypt(error, targets), targets);
     }
 }
 
 /// What the hosts need.
-pub struct Need {
+pub struct Desired {
     /// Recipients by host, of all hosts that were chosen; `None` where it cannot be used.
-    pub hosts: BTreeMap<String, Option<Shared>>,
+    pub hosts: BTreeMap<String, Option<SharedRecipient>>,
     /// The files of the cache that they need.
-    pub wanted: BTreeMap<Entry, Want>,
+    pub wanted: BTreeMap<Entry, Wanted>,
     /// SHA-256 of each source.
     pub digests: BTreeMap<PathBuf, String>,
     /// Hosts of which every file is known: what else lies in their directories is stale.
-    pub settled: BTreeSet<String>,
+    pub complete: BTreeSet<String>,
 }
 
-impl Need {
+impl Desired {
     /// Works out what the hosts of `profiles` need of the secrets `ids`, or of all if none is named, and adds to
-    /// `faults` what cannot be told.
-    pub fn of(profiles: &[Profile], ids: &[String], faults: &mut Faults) -> Self {
+    /// `failures` what cannot be told.
+    pub fn new(profiles: &[Profile], ids: &[String], failures: &mut Failures) -> Self {
         let sources: BTreeSet<&PathBuf> = profiles
             .iter()
             .flat_map(|profile| &profile.secrets)
@@ -106,34 +106,34 @@ impl Need {
                 Err(error) => {
                     let error = with_fix(error, profiles, &path);
                     let ids = users(profiles, &path);
-                    faults.errors.push(error.under(format!("cannot use {ids}")));
+                    failures.errors.push(error.context(format!("cannot use {ids}")));
                 }
             }
         }
-        let mut need = Self {
+        let mut desired = Self {
             hosts: BTreeMap::new(),
             wanted: BTreeMap::new(),
             digests,
-            settled: BTreeSet::new(),
+            complete: BTreeSet::new(),
         };
         for profile in profiles {
-            need.add(profile, ids, faults);
+            desired.add(profile, ids, failures);
         }
-        need
+        desired
     }
 
     /// Adds what the host of `profile` needs of the secrets `ids`, or of all if none is named.
-    pub fn add(&mut self, profile: &Profile, ids: &[String], faults: &mut Faults) {
+    pub fn add(&mut self, profile: &Profile, ids: &[String], failures: &mut Failures) {
         let settings = &profile.settings;
         let host = &settings.host_identifier;
-        let recipient = recipient::of_host(&settings.host_pubkey).map_err(|reason| {
+        let recipient = recipient::parse_for_host(&settings.host_pubkey).map_err(|reason| {
             let public = "set vaultix.settings.hostPubkey to the host's public key";
             let fix = if private::is_private(&settings.host_pubkey) {
                 format!("set vaultix.settings.hostPubkey to the public half: {}", private::HALVES)
             } else {
                 public.to_owned()
             };
-            faults.errors.push(
+            failures.errors.push(
                 Error::new(Exit::Config, format!("cannot use the hostPubkey of host {host}"))
                     .because(reason)
                     .fix(fix),
@@ -147,7 +147,7 @@ impl Need {
                 Err(invalid) => {
                     complete = false;
                     let what = format!("cannot use secret \"{id}\" for host {host}");
-                    faults.errors.push(Error::new(Exit::Config, what).because(invalid));
+                    failures.errors.push(Error::new(Exit::Config, what).because(invalid));
                     continue;
                 }
             };
@@ -157,15 +157,15 @@ impl Need {
             };
             if recipient.is_ok() {
                 let entry = Entry { host: host.clone(), name: store::name(digest, &key) };
-                let want = Want { source: secret.ciphertext.clone(), secret: id.clone() };
-                self.wanted.entry(entry).or_insert(want);
+                let wanted = Wanted { source: secret.ciphertext.clone(), secret: id.clone() };
+                self.wanted.entry(entry).or_insert(wanted);
             }
         }
         let known = self.hosts.insert(host.clone(), recipient.ok()).is_some();
-        if complete && (!known || self.settled.contains(host)) {
-            self.settled.insert(host.clone());
+        if complete && (!known || self.complete.contains(host)) {
+            self.complete.insert(host.clone());
         } else {
-            self.settled.remove(host);
+            self.complete.remove(host);
         }
     }
 }
@@ -213,10 +213,10 @@ fn name(users: &BTreeSet<(&str, &str)>) -> String {
 }
 
 /// Puts the targets that `error` concerns into it.
-pub fn of_targets(error: Error, targets: &[Target]) -> Error {
+pub fn cannot_reencrypt(error: Error, targets: &[Target]) -> Error {
     let users =
         targets.iter().map(|target| (target.secret.as_str(), target.entry.host.as_str())).collect();
-    error.under(format!("cannot re-encrypt {}", name(&users)))
+    error.context(format!("cannot re-encrypt {}", name(&users)))
 }
 
 #[cfg(test)]

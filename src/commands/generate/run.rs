@@ -1,4 +1,4 @@
-//! plan + recipients + plaintexts of what is there → new secrets, and their public halves.
+//! plan + recipients + plaintexts of what is there → new secrets, and their public keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,30 +7,30 @@ use age::Recipient;
 use age::armor::Format;
 use vaultix_units::plaintext::Plaintext;
 
-use super::command::{Input, Surroundings};
+use super::command::{Input, RunContext};
 use super::make;
 use super::plan::{self, Plan, Recipe};
 use super::public;
 use crate::error::{Error, Exit, Result};
-use crate::files::replace::Target;
+use crate::files::replace::Replacement;
 use crate::files::secret;
 use crate::report::Report;
 
 /// What was done.
 #[derive(Default)]
-pub struct Done {
+pub struct Outcome {
     /// How many secrets were made.
     pub count: usize,
     /// The files that are new.
     pub files: BTreeSet<PathBuf>,
     /// What failed.
-    pub faults: Vec<Error>,
+    pub failures: Vec<Error>,
 }
 
 /// Where secrets are made.
-pub struct Bench<'a> {
+pub struct Run<'a> {
     /// Where commands run.
-    pub surroundings: Surroundings<'a>,
+    pub context: RunContext<'a>,
     /// Whom secrets are encrypted to.
     pub recipients: Vec<Box<dyn Recipient + 'a>>,
     /// Files that others are made from.
@@ -41,53 +41,53 @@ pub struct Bench<'a> {
     pub report: &'a Report,
 }
 
-impl Bench<'_> {
+impl Run<'_> {
     /// Makes what `plan` says.
     ///
     /// # Errors
     ///
     /// When the user interrupts. What is there then is whole.
-    pub fn work(mut self, plan: &Plan, done: &mut Done) -> Result<()> {
+    pub fn work(mut self, plan: &Plan, done: &mut Outcome) -> Result<()> {
         for recipe in &plan.make {
             let outcome = self.make(recipe, done);
-            self.note(recipe, outcome, done)?;
+            self.collect(recipe, outcome, done)?;
         }
         for recipe in &plan.publish {
             let outcome = self.publish(recipe, done);
-            self.note(recipe, outcome, done)?;
+            self.collect(recipe, outcome, done)?;
         }
         Ok(())
     }
 
     /// Notes a failure, and ends the work on Ctrl-C.
-    fn note(&self, recipe: &Recipe, outcome: Result<()>, done: &mut Done) -> Result<()> {
+    fn collect(&self, recipe: &Recipe, outcome: Result<()>, done: &mut Outcome) -> Result<()> {
         let Err(error) = outcome else { return Ok(()) };
-        if self.surroundings.interrupt.is_set() {
-            return Err(self.surroundings.interrupt.error());
+        if self.context.interrupt.is_set() {
+            return Err(self.context.interrupt.error());
         }
-        done.faults.push(error.under(format!("cannot generate secret \"{}\"", recipe.id)));
+        done.failures.push(error.context(format!("cannot generate secret \"{}\"", recipe.id)));
         Ok(())
     }
 
     /// Makes one secret.
-    fn make(&mut self, recipe: &Recipe, done: &mut Done) -> Result<()> {
+    fn make(&mut self, recipe: &Recipe, done: &mut Outcome) -> Result<()> {
         let plaintext = self.plaintext(recipe)?;
         let cannot_encrypt =
             |reason: String| Error::new(Exit::Config, "cannot encrypt it").because(reason);
         let ciphertext = secret::encrypt(&plaintext, &self.recipients, &Format::Binary)
             .map_err(cannot_encrypt)?;
-        let half = recipe.generator.has_public_half().then(|| half(recipe, &plaintext));
-        let half = half.transpose()?;
+        let public_key = recipe.generator.has_public_half().then(|| public_key(recipe, &plaintext));
+        let public_key = public_key.transpose()?;
 
         let private = stage(&recipe.path, &ciphertext)?;
-        let public = half.map(|(path, text)| Ok((stage(&path, text.as_bytes())?, path)));
+        let public = public_key.map(|(path, text)| Ok((stage(&path, text.as_bytes())?, path)));
         let public = public.transpose()?;
-        // The private half first: if that is all that ever happens, the next run finds the other from it. A
-        // public half alone would be the half of nothing.
-        self.settle(private, &recipe.path, "generated", done)?;
+        // The private key first: if that is all that ever happens, the next run finds the other from it. A
+        // public key alone would belong to nothing.
+        self.persist(private, &recipe.path, "generated", done)?;
         done.count += 1;
-        if let Some((target, path)) = public {
-            self.settle(target, &path, "written", done)?;
+        if let Some((replacement, path)) = public {
+            self.persist(replacement, &path, "written", done)?;
         }
         if self.inputs.contains(&*recipe.path) {
             self.known.insert(recipe.path.clone(), plaintext);
@@ -97,8 +97,8 @@ impl Bench<'_> {
 
     /// Makes the plaintext of one secret.
     fn plaintext(&self, recipe: &Recipe) -> Result<Plaintext> {
-        if self.surroundings.interrupt.is_set() {
-            return Err(self.surroundings.interrupt.error());
+        if self.context.interrupt.is_set() {
+            return Err(self.context.interrupt.error());
         }
         let input = |input: &plan::Input| {
             let what =
@@ -108,31 +108,37 @@ impl Bench<'_> {
         let plaintexts = recipe.inputs.iter().map(input).collect::<Result<Vec<_>>>()?;
         let ids = recipe.inputs.iter().map(|input| input.id.as_str());
         let inputs: Vec<Input> = ids.zip(plaintexts).collect();
-        make::make(&recipe.generator, &recipe.id, &inputs, &self.surroundings)
+        make::make(&recipe.generator, &recipe.id, &inputs, &self.context)
     }
 
-    /// Writes the public half of a secret that is there.
-    fn publish(&self, recipe: &Recipe, done: &mut Done) -> Result<()> {
+    /// Writes the public key of a secret that is there.
+    fn publish(&self, recipe: &Recipe, done: &mut Outcome) -> Result<()> {
         // Why it could not be opened was said.
         let Some(private) = self.known.get(&recipe.path) else { return Ok(()) };
-        let (path, text) = half(recipe, private)?;
-        let target = stage(&path, text.as_bytes())?;
-        self.settle(target, &path, "written", done)
+        let (path, text) = public_key(recipe, private)?;
+        let replacement = stage(&path, text.as_bytes())?;
+        self.persist(replacement, &path, "written", done)
     }
 
     /// Gives a new file its name.
-    fn settle(&self, target: Target, path: &Path, verb: &str, done: &mut Done) -> Result<()> {
-        target.settle_new()?;
+    fn persist(
+        &self,
+        replacement: Replacement,
+        path: &Path,
+        verb: &str,
+        done: &mut Outcome,
+    ) -> Result<()> {
+        replacement.persist_noclobber()?;
         self.report.line(format_args!("{}: {verb}", path.display()));
         done.files.insert(path.to_owned());
         Ok(())
     }
 }
 
-/// Returns the public half of a secret with the plaintext `private`, and where it is kept.
-fn half(recipe: &Recipe, private: &Plaintext) -> Result<(PathBuf, String)> {
+/// Returns the public key of a secret with the plaintext `private`, and where it is kept.
+fn public_key(recipe: &Recipe, private: &Plaintext) -> Result<(PathBuf, String)> {
     let path = public::path(&recipe.path);
-    match public::half(&recipe.generator, &recipe.id, private) {
+    match public::key(&recipe.generator, &recipe.id, private) {
         Ok(text) => Ok((path, text)),
         Err(reason) => {
             let what = format!("cannot write {}", path.display());
@@ -142,8 +148,8 @@ fn half(recipe: &Recipe, private: &Plaintext) -> Result<(PathBuf, String)> {
 }
 
 /// Writes `bytes` beside the place of the new file `path`.
-fn stage(path: &Path, bytes: &[u8]) -> Result<Target> {
-    let mut target = Target::new(path)?;
-    target.write(bytes)?;
-    Ok(target)
+fn stage(path: &Path, bytes: &[u8]) -> Result<Replacement> {
+    let mut replacement = Replacement::new(path)?;
+    replacement.write(bytes)?;
+    Ok(replacement)
 }

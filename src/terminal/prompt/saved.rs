@@ -9,11 +9,11 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use crate::system::undo::Undo;
 
 /// A terminal that is put back.
-pub(super) struct Restore(#[expect(dead_code, reason = "kept until then")] Undo);
+pub(super) struct SavedTerminal(#[expect(dead_code, reason = "kept until then")] Undo);
 
-impl Restore {
+impl SavedTerminal {
     /// Looks at the terminal `name`; `None` where there is none of this name.
-    pub(super) fn of(name: &str) -> Option<Self> {
+    pub(super) fn read(name: &str) -> Option<Self> {
         let flags = OFlags::NOCTTY.bits().cast_signed();
         let terminal =
             File::options().read(true).write(true).custom_flags(flags).open(name).ok()?;

@@ -16,7 +16,7 @@ const TMPFS: u64 = 0x0102_1994;
 const RAMFS: u64 = 0x8584_58f6;
 
 /// A directory in memory.
-pub(super) struct Place {
+pub(super) struct Parent {
     /// Its path, without links.
     pub path: PathBuf,
     /// The same, open.
@@ -31,7 +31,7 @@ pub(super) fn candidates() -> Vec<PathBuf> {
     runtime.into_iter().chain([own, "/dev/shm".into(), "/run".into()]).collect()
 }
 
-impl Place {
+impl Parent {
     /// Opens `path`, if it is in memory, and neither it nor a directory above it can be exchanged by somebody else.
     ///
     /// # Errors

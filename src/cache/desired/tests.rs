@@ -5,7 +5,7 @@ use vaultix_generator::profile::Side;
 
 use super::*;
 
-/// The public half of a throw-away key.
+/// The public key of a throw-away key.
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN";
 
@@ -24,22 +24,22 @@ fn profile(host: &str, key: &str, secrets: &str) -> Profile {
 }
 
 /// Works out what the hosts of `profiles` need of `asked`, or of all, where the files `read` could be read.
-fn need(profiles: &[Profile], asked: &[&str], read: &[&str]) -> (Need, Vec<String>) {
+fn desired(profiles: &[Profile], asked: &[&str], read: &[&str]) -> (Desired, Vec<String>) {
     let asked: Vec<String> = asked.iter().map(|&id| id.to_owned()).collect();
     let digests = read.iter().map(|&file| (file.into(), "0".repeat(64))).collect();
-    let (hosts, wanted, settled) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-    let mut need = Need { hosts, wanted, digests, settled };
-    let mut faults = Faults::default();
+    let (hosts, wanted, complete) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+    let mut desired = Desired { hosts, wanted, digests, complete };
+    let mut failures = Failures::default();
     for profile in profiles {
-        need.add(profile, &asked, &mut faults);
+        desired.add(profile, &asked, &mut failures);
     }
-    let errors = faults.errors.iter().map(|error| format!("{error:#}")).collect();
-    (need, errors)
+    let errors = failures.errors.iter().map(|error| format!("{error:#}")).collect();
+    (desired, errors)
 }
 
 /// Returns the ids of what is wanted.
-fn ids(need: &Need) -> Vec<&str> {
-    let mut ids: Vec<&str> = need.wanted.values().map(|want| want.secret.as_str()).collect();
+fn ids(desired: &Desired) -> Vec<&str> {
+    let mut ids: Vec<&str> = desired.wanted.values().map(|wanted| wanted.secret.as_str()).collect();
     ids.sort_unstable();
     ids
 }
@@ -47,41 +47,41 @@ fn ids(need: &Need) -> Vec<&str> {
 #[test]
 fn a_host_is_settled_if_all_it_needs_is_known() {
     let web = [profile("web", KEY, r#""wifi":{"file":"wifi.age"}"#)];
-    let (all, errors) = need(&web, &[], &["wifi.age"]);
-    assert_eq!((all.settled, errors.len()), (BTreeSet::from(["web".to_owned()]), 0));
+    let (all, errors) = desired(&web, &[], &["wifi.age"]);
+    assert_eq!((all.complete, errors.len()), (BTreeSet::from(["web".to_owned()]), 0));
     let name = store::name(&"0".repeat(64), KEY);
-    let want = Want { source: "wifi.age".into(), secret: "wifi".to_owned() };
-    assert_eq!(all.wanted, BTreeMap::from([(Entry { host: "web".to_owned(), name }, want)]));
-    let (unread, _) = need(&web, &[], &[]);
-    assert_eq!((ids(&unread).len(), unread.settled.len()), (0, 0));
+    let wanted = Wanted { source: "wifi.age".into(), secret: "wifi".to_owned() };
+    assert_eq!(all.wanted, BTreeMap::from([(Entry { host: "web".to_owned(), name }, wanted)]));
+    let (unread, _) = desired(&web, &[], &[]);
+    assert_eq!((ids(&unread).len(), unread.complete.len()), (0, 0));
     let some = [profile("web", KEY, GOOD)];
-    let (some, _) = need(&some, &["wifi"], &["wifi.age", "mail.age"]);
-    assert_eq!((ids(&some), some.settled.len()), (vec!["wifi"], 0));
+    let (some, _) = desired(&some, &["wifi"], &["wifi.age", "mail.age"]);
+    assert_eq!((ids(&some), some.complete.len()), (vec!["wifi"], 0));
 }
 
 #[test]
 fn what_is_wrong_with_one_host_or_secret_is_said_and_the_rest_goes_on() {
     let bad = format!(r#"{GOOD},"vpn":{{"file":"vpn.age","mode":"9"}}"#);
     let hosts = [profile("web", KEY, &bad), profile("db", "ssh-ed25519 AAAA", GOOD)];
-    let (some, errors) = need(&hosts, &[], &["wifi.age"]);
-    assert_eq!((ids(&some), some.settled.len()), (vec!["wifi"], 0));
+    let (some, errors) = desired(&hosts, &[], &["wifi.age"]);
+    assert_eq!((ids(&some), some.complete.len()), (vec!["wifi"], 0));
     assert!(some.hosts["web"].is_some() && some.hosts["db"].is_none());
     assert!(errors[0].starts_with("cannot use secret \"vpn\" for host web: "), "{errors:?}");
     assert!(errors[1].starts_with("cannot use the hostPubkey of host db: "), "{errors:?}");
     assert_eq!(errors.len(), 2);
-    assert_eq!(need(&hosts, &["wifi"], &[]).1.len(), 1, "vpn was not asked for");
+    assert_eq!(desired(&hosts, &["wifi"], &[]).1.len(), 1, "vpn was not asked for");
 }
 
 #[test]
 fn two_profiles_of_a_host_settle_it_only_together() {
     let good = || profile("web", KEY, r#""wifi":{"file":"wifi.age"}"#);
     let other = || profile("web", KEY, r#""mail":{"file":"mail.age"}"#);
-    for (profiles, read, settled) in [
+    for (profiles, read, complete) in [
         ([good(), other()], &["wifi.age", "mail.age"][..], 1),
         ([good(), other()], &["wifi.age"], 0),
         ([other(), good()], &["wifi.age"], 0),
     ] {
-        assert_eq!(need(&profiles, &[], read).0.settled.len(), settled, "{read:?}");
+        assert_eq!(desired(&profiles, &[], read).0.complete.len(), complete, "{read:?}");
     }
 }
 
@@ -112,13 +112,13 @@ fn a_fault_keeps_the_host() {
         let entry = Entry { host: host.to_owned(), name: "0".repeat(64) };
         Target { entry, secret: "wifi".to_owned() }
     };
-    let mut faults = Faults::default();
-    faults.add_one(Error::new(Exit::Data, "cannot open wifi.age"), &target("web"));
+    let mut failures = Failures::default();
+    failures.add_one(Error::new(Exit::Data, "cannot open wifi.age"), &target("web"));
     assert_eq!(
-        format!("{:#}", faults.errors[0]),
+        format!("{:#}", failures.errors[0]),
         "cannot re-encrypt secret \"wifi\" for host web: cannot open wifi.age"
     );
-    faults.add(Error::new(Exit::Data, "x"), &[target("db"), target("old")]);
-    assert_eq!(faults.hosts, ["db", "old", "web"].map(str::to_owned).into());
-    assert_eq!(faults.errors.len(), 2);
+    failures.add(Error::new(Exit::Data, "x"), &[target("db"), target("old")]);
+    assert_eq!(failures.hosts, ["db", "old", "web"].map(str::to_owned).into());
+    assert_eq!(failures.errors.len(), 2);
 }

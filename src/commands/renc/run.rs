@@ -10,7 +10,7 @@ use vaultix_generator::escape;
 use vaultix_units::decrypt;
 use vaultix_units::plaintext::Plaintext;
 
-use crate::cache::need::{Faults, Need, of_targets};
+use crate::cache::desired::{Desired, Failures, cannot_reencrypt};
 use crate::cache::plan::{Entry, Plan, Target};
 use crate::cache::store::{Cache, Staged};
 use crate::error::{Error, Exit, Result};
@@ -28,7 +28,7 @@ const BATCH: usize = 1024;
 
 /// What was done.
 #[derive(Default)]
-pub(super) struct Done {
+pub(super) struct Counts {
     /// How many files were made.
     pub(super) encrypted: usize,
     /// How many were removed.
@@ -36,9 +36,9 @@ pub(super) struct Done {
 }
 
 /// What the steps of one run share.
-pub(super) struct Work<'a> {
+pub(super) struct Run<'a> {
     /// What the hosts need.
-    pub(super) need: &'a Need,
+    pub(super) desired: &'a Desired,
     /// Where it goes.
     pub(super) cache: &'a Cache,
     /// Who watches.
@@ -60,14 +60,14 @@ struct Job<'a> {
 /// What came of one target.
 type Outcome<'a> = (&'a Target, Result<Staged>);
 
-impl Work<'_> {
-    /// Makes what `plan` says, and adds to `faults` what cannot be made.
+impl Run<'_> {
+    /// Makes what `plan` says, and adds to `failures` what cannot be made.
     pub(super) fn encrypt(
         &self,
         identities: &[PathBuf],
         plan: &Plan,
-        done: &mut Done,
-        faults: &mut Faults,
+        done: &mut Counts,
+        failures: &mut Failures,
     ) -> Result<()> {
         if plan.encrypt.is_empty() {
             return Ok(());
@@ -84,7 +84,7 @@ impl Work<'_> {
                     headers.push(stanzas);
                     opened.push((path, targets));
                 }
-                Err(error) => faults.add(of_targets(error, targets), targets),
+                Err(error) => failures.add(cannot_reencrypt(error, targets), targets),
             }
         }
         let session = master.open(&headers, &Prompt::new(&self.interrupt, self.report))?;
@@ -97,7 +97,7 @@ impl Work<'_> {
         let progress = self.report.progress("re-encrypting", total);
         batches(&jobs)
             .into_iter()
-            .try_for_each(|batch| self.batch(batch, &session, &progress, done, faults))
+            .try_for_each(|batch| self.batch(batch, &session, &progress, done, failures))
     }
 
     /// Reads the stanzas of a source.
@@ -111,8 +111,8 @@ impl Work<'_> {
         jobs: &[Job],
         session: &Session,
         progress: &Progress,
-        done: &mut Done,
-        faults: &mut Faults,
+        done: &mut Counts,
+        failures: &mut Failures,
     ) -> Result<()> {
         let outcomes: Vec<Result<Vec<Outcome>>> = jobs
             .par_iter()
@@ -132,7 +132,7 @@ impl Work<'_> {
         let (mut made, mut staged) = (Vec::new(), Vec::new());
         for (job, outcome) in jobs.iter().zip(outcomes) {
             match outcome {
-                Err(error) => faults.add(of_targets(error, job.targets), job.targets),
+                Err(error) => failures.add(cannot_reencrypt(error, job.targets), job.targets),
                 Ok(outcomes) => {
                     for (target, outcome) in outcomes {
                         match outcome {
@@ -140,7 +140,7 @@ impl Work<'_> {
                                 made.push(target);
                                 staged.push(file);
                             }
-                            Err(error) => faults.add_one(error, target),
+                            Err(error) => failures.add_one(error, target),
                         }
                     }
                 }
@@ -153,7 +153,7 @@ impl Work<'_> {
                     let Target { entry, secret } = target;
                     self.report.line(format_args!("{}/{secret}: re-encrypted", entry.host));
                 }
-                Err(error) => faults.add_one(error, target),
+                Err(error) => failures.add_one(error, target),
             }
         }
         Ok(())
@@ -163,7 +163,7 @@ impl Work<'_> {
     fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let bytes = source::read(path)?;
         let digest = escape::hex(&Sha256::digest(&bytes));
-        if self.need.digests.get(path) != Some(&digest) {
+        if self.desired.digests.get(path) != Some(&digest) {
             return Err(Error::new(Exit::Data, format!("cannot use {}", path.display()))
                 .because("it was changed meanwhile")
                 .fix("vaultix renc"));
@@ -181,7 +181,7 @@ impl Work<'_> {
         let ciphertext = self.read(job.path)?;
         report::detail(format_args!("opening {}", job.path.display()));
         decrypt::decrypt(&ciphertext, std::iter::once(job.key as &dyn Identity))
-            .map_err(|error| source::cannot_open(job.path, &error, &session.notes))
+            .map_err(|error| source::cannot_open(job.path, &error, &session.skipped))
     }
 
     /// Encrypts `plaintext` for one host.
@@ -190,7 +190,7 @@ impl Work<'_> {
             return Err(self.interrupt.error());
         }
         let failed = |reason: &str| Error::new(Exit::Config, "cannot encrypt").because(reason);
-        let recipient = self.need.hosts.get(&target.entry.host).and_then(Option::as_ref);
+        let recipient = self.desired.hosts.get(&target.entry.host).and_then(Option::as_ref);
         let recipient = recipient.ok_or_else(|| failed("the host has no recipient"))?;
         let ciphertext =
             recipient::encrypt(plaintext, std::iter::once(&**recipient as &dyn age::Recipient))
@@ -201,8 +201,8 @@ impl Work<'_> {
     /// Removes what is stale.
     ///
     /// Where something failed for a host, its stale files stay: one of them may be the last good copy.
-    pub(super) fn remove(&self, plan: &Plan, done: &mut Done, faults: &mut Faults) {
-        let stale = plan.stale.iter().filter(|entry| !faults.hosts.contains(&entry.host));
+    pub(super) fn remove(&self, plan: &Plan, done: &mut Counts, failures: &mut Failures) {
+        let stale = plan.stale.iter().filter(|entry| !failures.hosts.contains(&entry.host));
         let removable: Vec<&Entry> = stale.collect();
         for entry in removable {
             match self.cache.remove(entry) {
@@ -210,7 +210,7 @@ impl Work<'_> {
                     done.removed += 1;
                     self.report.line(format_args!("{}: removed", self.cache.path(entry).display()));
                 }
-                Err(error) => faults.errors.push(error),
+                Err(error) => failures.errors.push(error),
             }
         }
     }

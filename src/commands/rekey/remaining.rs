@@ -7,7 +7,7 @@ use super::whole;
 use crate::error::Exit;
 use crate::files::secret::Secret;
 use crate::files::tree;
-use crate::flake::workspace::Desk;
+use crate::flake::workspace::Workspace;
 use crate::keys::master::Master;
 use crate::report::Report;
 
@@ -15,8 +15,13 @@ use crate::report::Report;
 const NAMED: usize = 10;
 
 /// Says which secrets lie beside those of the profiles, and are none of `done`, whole paths.
-pub(super) fn tell(desk: &Desk, done: &BTreeSet<&PathBuf>, master: &Master, report: &Report) {
-    let left = find(desk, done, master);
+pub(super) fn warn(
+    workspace: &Workspace,
+    done: &BTreeSet<&PathBuf>,
+    master: &Master,
+    report: &Report,
+) {
+    let left = find(workspace, done, master);
     let names: Vec<String> =
         left.iter().take(NAMED).map(|path| path.display().to_string()).collect();
     if names.is_empty() {
@@ -33,13 +38,13 @@ pub(super) fn tell(desk: &Desk, done: &BTreeSet<&PathBuf>, master: &Master, repo
 }
 
 /// Finds them: all in the folders of secrets and below, but the cache, and what is known to be for others alone.
-fn find(desk: &Desk, done: &BTreeSet<&PathBuf>, master: &Master) -> Vec<PathBuf> {
-    let declared = desk.profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
+fn find(workspace: &Workspace, done: &BTreeSet<&PathBuf>, master: &Master) -> Vec<PathBuf> {
+    let declared = workspace.profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
     let folders: BTreeSet<&Path> = declared
         .filter_map(|secret| secret.ciphertext.parent())
-        .chain(desk.secrets.as_deref())
+        .chain(workspace.secrets.as_deref())
         .collect();
-    let cache = whole(&desk.cache);
+    let cache = whole(&workspace.cache);
     let mut seen = BTreeSet::new();
     folders
         .into_iter()
@@ -57,7 +62,7 @@ fn may_be_ours(path: &Path, master: &Master) -> bool {
     match Secret::read(path) {
         // One for others is not ours to keep, and what is no secret, or damaged, opens with no key.
         Ok(Some(secret)) => !secret
-            .open_unasked(path, master)
+            .open_without_prompt(path, master)
             .is_err_and(|error| matches!(error.exit, Exit::NoPermission | Exit::Data)),
         Ok(None) => false,
         Err(error) => error.exit != Exit::Data,
