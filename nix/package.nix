@@ -22,6 +22,7 @@ let
         "Cargo.toml"
         "completions"
         "docs"
+        "fuzz"
         "generator"
         "src"
         "tests"

@@ -57,7 +57,7 @@ fn run(name: &str, target: Target, bytes: &[u8]) {
 /// Tries one target.
 fn try_target(name: &str) {
     let (_, target) = TARGETS.into_iter().find(|(known, _)| *known == name).unwrap();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(name);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../seeds").join(name);
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut seeds: Vec<_> = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
     seeds.sort();
@@ -105,7 +105,7 @@ fn unit() {
 
 #[test]
 fn every_target_has_its_file_for_the_fuzzer() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/fuzz_targets");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz_targets");
     for (name, _) in TARGETS {
         let text = fs::read_to_string(folder.join(format!("{name}.rs"))).unwrap();
         assert!(text.contains(&format!("vaultix_model::{name}::check")), "{name}");
