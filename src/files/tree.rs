@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,23 +12,86 @@ use rustix::fs::{AtFlags, Dir, FileType, statat};
 use crate::error::{Error, Exit, Result};
 use crate::system::fence;
 
-/// Returns all `*.age` below `directory`; hidden directories and links to others are passed over.
+/// Returns all `*.age` below `directory`. A directory that cannot be listed counts as empty.
 pub fn secrets(directory: &Path) -> BTreeSet<PathBuf> {
-    let mut found = BTreeSet::new();
-    let Ok(listed) = fence::open_directory(directory) else { return found };
-    for entry in Dir::read_from(&listed).into_iter().flatten().flatten() {
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        let path = directory.join(name);
-        let hidden = name.as_bytes().starts_with(b".");
-        if is_directory(&listed, name) {
-            if !hidden {
-                found.append(&mut secrets(&path));
-            }
-        } else if !hidden && path.extension().is_some_and(|extension| extension == "age") {
-            found.insert(path);
-        }
+    let paths = Walk::new(directory, None).files.into_iter();
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "age"))
+        .map(|path| directory.join(path))
+        .collect()
+}
+
+/// Returns the files below `root` as paths relative to it, sorted; none of those in `skipped`, where our own files are.
+///
+/// # Errors
+///
+/// Names the directory that cannot be listed.
+pub fn files(root: &Path, skipped: &Path) -> Result<Vec<PathBuf>> {
+    let Walk { mut files, failures } = Walk::new(root, relative(root, skipped).as_deref());
+    if let Some((directory, error)) = failures.into_iter().next() {
+        let directory: PathBuf = root.join(directory).components().collect();
+        let exit = match error.kind() {
+            io::ErrorKind::NotFound => Exit::NoInput,
+            _ => Exit::NoPermission,
+        };
+        let what = format!("cannot list {}", directory.display());
+        return Err(Error::new(exit, what).because(error));
     }
-    found
+    files.retain(|path| root.join(path).is_file());
+    files.sort();
+    Ok(files)
+}
+
+/// Returns `path` as one relative to `root`, if it is there.
+fn relative(root: &Path, path: &Path) -> Option<PathBuf> {
+    let (root, path) = (root.canonicalize().ok()?, path.canonicalize().ok()?);
+    path.strip_prefix(root).ok().map(Path::to_owned)
+}
+
+/// What is below a directory, as paths relative to it.
+///
+/// What begins with a dot is not looked at: it belongs to git or to another program. Nor are directories behind links.
+#[derive(Default)]
+struct Walk {
+    /// All that is no directory, in no order.
+    files: Vec<PathBuf>,
+    /// Directories that could not be listed.
+    failures: Vec<(PathBuf, io::Error)>,
+}
+
+impl Walk {
+    /// Lists all below `root`, but nothing in the directory `skipped`.
+    fn new(root: &Path, skipped: Option<&Path>) -> Self {
+        let mut walk = Self::default();
+        let mut directories = vec![PathBuf::new()];
+        while let Some(directory) = directories.pop() {
+            if let Err(error) = walk.list(root, &directory, &mut directories) {
+                walk.failures.push((directory, error));
+            }
+            directories.retain(|directory| Some(directory.as_path()) != skipped);
+        }
+        walk
+    }
+
+    /// Adds the files in `directory`, and what has to be listed after it to `directories`.
+    fn list(
+        &mut self,
+        root: &Path,
+        directory: &Path,
+        directories: &mut Vec<PathBuf>,
+    ) -> io::Result<()> {
+        let open = fence::open_directory(&root.join(directory))?;
+        for entry in Dir::read_from(&open)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name.as_bytes().starts_with(b".") {
+                continue;
+            }
+            let found = if is_directory(&open, name) { &mut *directories } else { &mut self.files };
+            found.push(directory.join(name));
+        }
+        Ok(())
+    }
 }
 
 /// Returns whether `name` in `folder` is a directory.
@@ -37,47 +100,59 @@ fn is_directory(folder: &OwnedFd, name: &OsStr) -> bool {
     stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
-/// Returns the files below `root` as paths relative to it, sorted.
-///
-/// What begins with a dot is not looked at, as it is git's or the older scheme's own; nor are directories behind
-/// links, and nor is `new`, where our own files are.
-///
-/// # Errors
-///
-/// Names the directory that cannot be listed.
-pub fn files(root: &Path, new: &Path) -> Result<Vec<PathBuf>> {
-    let new = below(root, new);
-    let mut found = Vec::new();
-    let mut directories = vec![PathBuf::new()];
-    while let Some(directory) = directories.pop() {
-        let place: PathBuf = root.join(&directory).components().collect();
-        let cannot = |error: std::io::Error| {
-            let exit = match error.kind() {
-                std::io::ErrorKind::NotFound => Exit::NoInput,
-                _ => Exit::NoPermission,
-            };
-            Error::new(exit, format!("cannot list {}", place.display())).because(error)
-        };
-        for entry in fs::read_dir(&place).map_err(cannot)? {
-            let entry = entry.map_err(cannot)?;
-            let name = entry.file_name();
-            if name.as_encoded_bytes().starts_with(b".") {
-                continue;
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A directory of the test `name`, with files and links in it; removed when dropped.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let root =
+                std::env::temp_dir().join(format!("vaultix-tree-{name}-{}", std::process::id()));
+            for file in ["a.age", "b.gpg", ".c.age", ".git/d.age", "new/e.age", "sub/deep/f.age"] {
+                fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+                fs::write(root.join(file), "").unwrap();
             }
-            let path = directory.join(name);
-            if entry.file_type().map_err(cannot)?.is_dir() {
-                directories.extend((new.as_ref() != Some(&path)).then_some(path));
-            } else if root.join(&path).is_file() {
-                found.push(path);
-            }
+            symlink("a.age", root.join("link.age")).unwrap();
+            symlink("nowhere", root.join("dead.age")).unwrap();
+            symlink("sub", root.join("folder")).unwrap();
+            Self(root)
         }
     }
-    found.sort();
-    Ok(found)
-}
 
-/// Returns `path` as one relative to `root`, if it is there.
-fn below(root: &Path, path: &Path) -> Option<PathBuf> {
-    let (root, path) = (root.canonicalize().ok()?, path.canonicalize().ok()?);
-    path.strip_prefix(root).ok().map(Path::to_owned)
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn files_are_found_below_and_hidden_ones_passed_over() {
+        let folder = Folder::new("files");
+        let found = files(&folder.0, &folder.0.join("new")).unwrap();
+        let expected = ["a.age", "b.gpg", "link.age", "sub/deep/f.age"];
+        assert_eq!(found, expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn secrets_are_told_by_their_ending() {
+        let folder = Folder::new("secrets");
+        let found = secrets(&folder.0);
+        let expected = ["a.age", "dead.age", "link.age", "new/e.age", "sub/deep/f.age"];
+        assert_eq!(found, expected.map(|name| folder.0.join(name)).into());
+    }
+
+    #[test]
+    fn a_missing_directory_is_named_or_empty() {
+        let path = Path::new("/nonexistent/secrets");
+        let error = files(path, path).unwrap_err();
+        assert_eq!(error.exit, Exit::NoInput);
+        assert!(error.to_string().starts_with("cannot list /nonexistent/secrets"), "{error}");
+        assert!(secrets(path).is_empty());
+    }
 }
