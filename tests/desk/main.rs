@@ -32,8 +32,11 @@ mod edit;
 /// Where plaintexts must not be.
 mod canary;
 
-/// Telling what is there, and changing all of it.
+/// Whether every copy is there and fits.
 mod check;
+
+/// What units do, without systemd.
+mod deploy;
 
 /// Secrets that programs make.
 mod generate;
@@ -43,6 +46,9 @@ mod fault;
 
 /// Many secrets, many hosts.
 mod fleet;
+
+/// What a flake sets.
+mod flake;
 
 /// Within git's hooks.
 mod git;
@@ -88,6 +94,15 @@ mod replace;
 
 /// Inputs that are bad on purpose.
 mod slow;
+
+/// A table of what is where.
+mod status;
+
+/// Secrets in `git diff`.
+mod textconv;
+
+/// Looking at one secret.
+mod view;
 
 /// Somebody else's flake.
 mod whose;

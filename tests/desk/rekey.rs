@@ -1,4 +1,4 @@
-//! `vaultix rekey` with secrets that no profile names → they are told of, and encrypted anew where that is wanted.
+//! `vaultix rekey` → all secrets encrypted to other recipients, or none; and a word on those that no profile names.
 
 use std::os::unix::fs::symlink;
 
@@ -78,4 +78,42 @@ fn secrets_in_the_working_directory_are_looked_for_too() {
     });
     let said = ["1 encrypted anew", "names them: loose.age, secrets/mail.age, secrets/tls.age"];
     workspace.vaultix(REKEY).exits(0).says(&said);
+}
+
+#[test]
+fn rekey_changes_all_or_nothing() {
+    let workspace = Workspace::with_secrets("rekey");
+    workspace.secret_with("secrets/mail.age", "mail text", &["-a", "-i", "keys/me.txt"]);
+    let line = "-p web1.json -p db1.json rekey -i keys/me.txt -i keys/ssh-ed25519";
+    workspace.vaultix(line).exits(0).says(&["3 encrypted anew; now run: vaultix renc"]);
+    for key in ["me.txt", "ssh-ed25519"] {
+        assert_eq!(workspace.open("secrets/mail.age", key), "mail text");
+    }
+    assert!(workspace.read("secrets/mail.age").starts_with(b"-----BEGIN"), "armor stays");
+
+    workspace.secret_with("secrets/tls.age", "theirs", &["-i", "keys/other.txt"]);
+    let before: Vec<_> =
+        ["wifi", "mail", "tls"].map(|id| workspace.read(&format!("secrets/{id}.age"))).into();
+    workspace
+        .vaultix(line)
+        .exits(77)
+        .says(&["cannot open secrets/tls.age", "0 encrypted anew, 1 failed"]);
+    let after: Vec<_> =
+        ["wifi", "mail", "tls"].map(|id| workspace.read(&format!("secrets/{id}.age"))).into();
+    assert!(before == after);
+    assert_eq!(workspace.tree("secrets").len(), 3, "{:?}", workspace.tree("secrets"));
+}
+
+#[test]
+fn rekey_leaves_an_old_identity_behind() {
+    let workspace = Workspace::with_secrets("rekey-old");
+    let line = "-p web1.json rekey --old keys/me.txt -i keys/ssh-ed25519";
+    workspace.vaultix(line).exits(0).says(&["3 encrypted anew"]);
+    assert_eq!(workspace.open("secrets/mail.age", "ssh-ed25519"), "mail text");
+    workspace.vaultix("view secrets/mail.age -i keys/me.txt").exits(77);
+    // The old one alone leaves nobody.
+    workspace.vaultix("-p web1.json rekey --old keys/ssh-ed25519").exits(64).says(&["to nobody"]);
+    // It is not unlocked where it is not needed.
+    let line = "-p web1.json rekey --old keys/me-passphrase.age -i keys/ssh-ed25519";
+    workspace.vaultix(line).exits(0).says(&["3 encrypted anew"]);
 }

@@ -1,0 +1,59 @@
+//! `vaultix` in a flake → identities, recipients, profiles and folders as the flake sets them.
+
+use crate::support::{Workspace, feed, run};
+
+#[test]
+fn a_flake_says_what_is_needed() {
+    let workspace = Workspace::with_secrets("flake");
+    if workspace.sh("command -v nix").exit != 0 {
+        assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
+        eprintln!("SKIPPED: there is no nix here");
+        return;
+    }
+    let recipient = workspace.key("ssh-rsa.pub");
+    let host = workspace.key("host-web1.pub");
+    workspace.write(
+        "flake.nix",
+        format!(
+            "{{ outputs = {{ self }}: {{ vaultix = {{
+              settings = {{ identity = \"{}/keys/me.txt\"; extraRecipients = [ \"{}\" ]; cache = \"./cached\";
+                defaultSecretDirectory = \"./vault\"; }};
+              profiles.web1 = {{
+                version = 1;
+                settings = {{ hostIdentifier = \"web1\"; hostPubkey = \"{}\"; hostKeys = [ ]; }};
+                secrets.wifi.file = \"${{self}}/secrets/wifi.age\";
+              }};
+            }}; }}; }}\n",
+            workspace.root.display(),
+            recipient.trim(),
+            host.trim()
+        ),
+    );
+    workspace.sh("git init -q && git add flake.nix secrets").exits(0);
+    let nix = |line: &str| {
+        let mut command = workspace.vaultix_command(line);
+        command.env("NIX_CONFIG", "flake-registry =").env("HOME", &workspace.root);
+        command
+    };
+    run(&mut nix("renc")).exits(0).says(&["web1/wifi: re-encrypted"]);
+    assert_eq!(workspace.tree("cached").len(), 1);
+    let check = || run(nix("check").current_dir(workspace.path("secrets")));
+    let said = ["wifi.age is not encrypted to ssh-rsa (tag", "to fix: vaultix rekey", "1 to mend"];
+    check().exits(65).says(&said);
+    feed(&mut nix("edit secrets/wifi.age"), b"new").exits(0).says(&["encrypted to 2 recipients"]);
+    assert_eq!(workspace.open("secrets/wifi.age", "ssh-rsa"), "new");
+    let done = run(&mut nix("renc --dry-run")).exits(0);
+    assert!(done.stdout.starts_with("web1/wifi: re-encrypt secrets/wifi.age\n"), "{}", done.stdout);
+    workspace.secret("vault/loose.age", "in the directory of the flake's secrets");
+    let said = ["secrets/wifi.age: encrypted anew", ", vault/loose.age; to encrypt them, too"];
+    run(&mut nix("rekey")).exits(0).says(&said);
+    run(&mut nix("renc")).exits(0);
+    check().exits(0).says(&["1 up to date, 0 to mend"]);
+    // Of the identity's own kind, there is one too few.
+    workspace.secret_with("secrets/wifi.age", "new", &["-R", "keys/ssh-rsa.pub"]);
+    run(&mut nix("check")).exits(1).says(&["wifi.age is not encrypted to X25519"]);
+
+    workspace
+        .write("flake.nix", "{ outputs = { self }: { vaultix.profiles = throw \"boo\"; }; }\n");
+    run(&mut nix("renc")).exits(78).says(&["cannot evaluate vaultix.profiles of", "boo"]);
+}

@@ -1,0 +1,55 @@
+//! `vaultix view` → one secret, on standard output or in a pager.
+
+use pretty_assertions::assert_eq;
+
+use crate::pty::Pty;
+use crate::support::Workspace;
+
+#[test]
+fn a_secret_can_be_looked_at() {
+    let workspace = Workspace::with_secrets("view");
+    let done = workspace.vaultix("view secrets/wifi.age -i keys/me.txt").exits(0);
+    assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("wifi text", ""));
+    workspace.vaultix("view secrets/wifi.age -i keys/other.txt").exits(77);
+    workspace.vaultix("view secrets/none.age -i keys/me.txt").exits(66);
+    workspace.vaultix("view secrets/wifi.age").exits(64);
+}
+
+#[test]
+fn on_a_terminal_a_pager_shows_it() {
+    let workspace = Workspace::with_secrets("pager");
+    let long: Vec<String> = (1..200).map(|i| format!("line {i}")).collect();
+    workspace.secret("secrets/tls.age", long.join("\n"));
+    let view = |file: &str, pager: Option<&str>| {
+        let mut command =
+            workspace.vaultix_command(&format!("view secrets/{file}.age -i keys/me.txt"));
+        command.env("HOME", &workspace.root).env_remove("PAGER").env_remove("LESS");
+        command.envs(pager.map(|pager| ("PAGER", pager)));
+        Pty::start(&mut command)
+    };
+    // What fits on the screen is only shown.
+    let (exit, shown) = view("wifi", None).end();
+    assert_eq!((exit, shown.contains("wifi text")), (0, true), "{shown}");
+    // The rest can be searched; that leaves no history, and no program can be started from it.
+    let mut pty = view("tls", None);
+    pty.expect("line 20");
+    pty.send("/line 150\r");
+    pty.expect("line 150");
+    pty.send("!");
+    pty.expect("ommand not available");
+    pty.send("\rq");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 0, "{shown}");
+    assert_eq!(workspace.sh("ls -A | grep less").stdout, "");
+
+    let (exit, shown) = view("wifi", Some("tr t T")).end();
+    assert_eq!((exit, shown.as_str()), (0, "wifi TexT"));
+    let (exit, _) = view("tls", Some("head -n 1")).end();
+    assert_eq!(exit, 0, "that it reads no more is no failure");
+    for none in ["", "cat"] {
+        assert_eq!(view("wifi", Some(none)).end(), (0, "wifi text".to_owned()));
+    }
+    let (exit, shown) = view("wifi", Some("pager-of-nowhere")).end();
+    assert_eq!(exit, 1);
+    assert!(shown.contains("because: there is no such program"), "{shown}");
+}
