@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_verbs_know_stands_before_or_after_them() {
+    fn global_options_stand_before_or_after_the_verb() {
         let cli = parse("-p a renc -p b --profile=c");
         assert_eq!(cli.profiles, ["a", "b", "c"].map(PathBuf::from));
         assert!(!cli.verbose);

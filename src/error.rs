@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn or_all_share_one() {
+    fn facts_share_a_line_in_the_short_form() {
         assert_eq!(
             format!("{:#}", error()),
             "cannot open secret \"wifi\": wifi.age is damaged: its header was altered; to fix: git \

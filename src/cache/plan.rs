@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_made_once_per_source() {
+    fn a_missing_copy_is_made_from_its_source_once() {
         let mut wanted = wanted();
         let other = Entry { host: "db".to_owned(), name: name('b') };
         wanted.insert(other, wanted.values().next().unwrap().clone());
@@ -136,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_stays() {
+    fn a_present_copy_stays() {
         let plan = plan(&wanted(), &present(&[(name('a'), 1)]), &complete());
         assert_eq!(plan, Plan { up_to_date: 1, ..Plan::default() });
     }
 
     #[test]
-    fn what_nobody_needs_goes_unless_the_host_is_not_fully_known() {
+    fn a_stale_copy_goes_unless_its_host_is_incomplete() {
         let present = present(&[(name('a'), 1), (name('b'), 1)]);
         let wanted = wanted();
         assert_eq!(plan(&wanted, &present, &complete()).stale, [entry(name('b'))]);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_named_and_stays() {
+    fn a_foreign_file_is_named_and_stays() {
         for odd in ["README".to_owned(), name('A'), name('a') + ".age", "a".repeat(63)] {
             let plan = plan(&BTreeMap::new(), &present(&[(odd.clone(), 1)]), &complete());
             assert_eq!(plan.foreign, [entry(odd)]);

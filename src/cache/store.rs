@@ -421,7 +421,7 @@ mod tests {
     const NAME: &str = "ac041395a2eb47115f23239676b2e82f24d7e34038de642277a5359568c8491a";
 
     #[test]
-    fn only_our_own_leftovers_are_leftovers() {
+    fn leftovers_are_told_by_their_name() {
         assert!(is_leftover(&format!(".new-{}", "a".repeat(64))));
         assert!(!is_leftover(".new-thing"));
         assert!(!is_leftover(&"a".repeat(64)));

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_came_meanwhile_stays() {
+    fn a_file_that_appeared_meanwhile_stays() {
         let directory =
             std::env::temp_dir().join(format!("vaultix-replace-{}", std::process::id()));
         let path = directory.join("wifi.age");

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn several_identities_with_comments_between_them() {
+    fn identities_may_have_comments_between_them() {
         let text =
             format!("# mine\n\n{KEY}\r\n  {KEY}\n# public key: age1abc\n#  Recipient: age1y\n");
         let found = parse(text.as_bytes()).unwrap();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_named_by_its_line() {
+    fn a_malformed_identity_is_named_by_its_line() {
         assert_eq!(refused("# nothing\n"), "it holds no identity");
         assert_eq!(refused(&format!("{KEY}\nhunter2\n")), "line 2 is not an identity");
         assert!(refused(&KEY[..60]).starts_with("line 1 is not a whole identity of age"));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn only_comments_that_name_a_recipient_do() {
+    fn comments_name_recipients_only_under_a_known_label() {
         let text = format!("# public key: ssh-ed25519 AAAA\n# laptop: age1abc\n# age1abc\n{KEY}\n");
         assert!(parse(text.as_bytes()).unwrap().recipients.is_empty());
     }

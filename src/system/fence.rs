@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gits_own_is_no_part_of_a_flake() {
+    fn the_git_directory_is_no_part_of_a_flake() {
         assert!(is_git(Path::new(".git/hooks/x")));
         assert!(is_git(Path::new("module/.GIT")));
         assert!(!is_git(Path::new(".github/x.git")));
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_exchanged_meanwhile_leads_nowhere() {
+    fn an_exchanged_folder_leads_nowhere() {
         let all = std::env::temp_dir().join(format!("vaultix-fence-{}", std::process::id()));
         let top = all.join("top");
         for (folder, text) in [(all.join("private"), "private"), (top.join("folder"), "inside")] {

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_program_answers_has_a_limit() {
+    fn a_programs_answer_has_a_limit() {
         let run = |line: &str, limit| {
             output(Command::new("sh").args(["-c", line]), Some(b"input"), limit)
         };

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_chooses_the_closest_first() {
+    fn typed_letters_choose_the_closest_line_first() {
         assert_eq!(typed("").fitting, [0, 1, 2]);
         assert_eq!(typed("wfi").fitting, [0, 2]);
         assert_eq!(typed("web").fitting, [1, 2]);

@@ -303,7 +303,7 @@ fn a_secret_is_read_and_written_below_the_flake_alone() {
 }
 
 #[test]
-fn what_is_generated_or_imported_is_written_below_the_flake() {
+fn new_secrets_are_written_below_the_flake() {
     let Some(mut branch) = Branch::new("written") else { return };
     symlink("../private", branch.workspace.path("repo/away")).unwrap();
     let before = branch.state("private");
@@ -346,7 +346,7 @@ fn what_is_generated_or_imported_is_written_below_the_flake() {
 }
 
 #[test]
-fn what_is_imported_is_part_of_the_old_repository() {
+fn imported_files_are_part_of_the_old_repository() {
     let Some(branch) = Branch::new("imported") else { return };
     branch.workspace.sh("mkdir -p old/secrets && git -C old init -q").exits(0);
     let rules = |name: &str| {
@@ -383,7 +383,7 @@ fn what_is_imported_is_part_of_the_old_repository() {
 }
 
 #[test]
-fn nothing_is_written_into_the_store() {
+fn the_store_is_not_written_to() {
     let Some(mut branch) = Branch::new("store") else { return };
     branch.workspace.secret("theirs/mail.age", "mail text");
     branch.flake.inputs =
@@ -423,7 +423,7 @@ fn nothing_is_written_into_the_store() {
 }
 
 #[test]
-fn of_the_store_only_inputs_are_read() {
+fn the_store_is_read_for_inputs_only() {
     let Some(mut branch) = Branch::new("other-store") else { return };
     let add = branch.workspace.sh("nix-store --add private").exits(0).stdout;
     let path = add.trim();
@@ -542,7 +542,7 @@ fn branch_store(name: &str) -> bool {
 }
 
 #[test]
-fn what_is_not_locked_is_not_fetched() {
+fn an_unlocked_input_is_not_fetched() {
     let Some(mut branch) = Branch::new("unlocked") else { return };
     branch.workspace.write("repo/sub/flake.nix", "{ outputs = _: { }; }");
     branch.flake.inputs = "y.url = \"path:./sub\";".to_owned();
@@ -600,7 +600,7 @@ fn git_runs_nothing_that_a_repository_names() {
 }
 
 #[test]
-fn what_never_ends_is_not_read() {
+fn an_endless_file_is_not_read() {
     let Some(mut branch) = Branch::new("endless") else { return };
     // A pipe that stays open, as a terminal does.
     let run_open = |branch: &Branch, line: &str| {

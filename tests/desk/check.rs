@@ -11,7 +11,7 @@ use crate::support::Workspace;
 const CHECK: &str = "-p web1.json -p db1.json check";
 
 #[test]
-fn all_is_well_after_renc() {
+fn check_finds_nothing_after_renc() {
     let workspace = Workspace::with_secrets("check-well");
     workspace.renc().exits(0);
     let done = workspace.vaultix(CHECK).exits(0);
@@ -21,7 +21,7 @@ fn all_is_well_after_renc() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn a_missing_copy_is_named() {
     let workspace = Workspace::with_secrets("check-missing");
     workspace.vaultix(CHECK).exits(66).says(&["0 up to date, 5 to mend"]);
     workspace.renc().exits(0);
@@ -76,7 +76,7 @@ fn a_copy_that_its_host_cannot_open_is_found_without_a_key() {
 }
 
 #[test]
-fn what_does_not_belong_is_named() {
+fn a_foreign_file_is_named() {
     let workspace = Workspace::with_secrets("check-foreign");
     workspace.renc().exits(0);
     workspace.write("secrets/cache/web1/README", "mine");

@@ -59,7 +59,7 @@ fn an_editor_may_replace_the_file() {
 }
 
 #[test]
-fn nothing_changed_means_nothing_written() {
+fn an_unchanged_text_is_not_written() {
     let workspace = workspace("unchanged");
     let before = fs::metadata(workspace.path("secrets/wifi.age")).unwrap();
     edit(&workspace, "touch").exits(0).says(&["secrets/wifi.age: unchanged\n"]);
@@ -111,7 +111,7 @@ fn the_editor_works_in_memory_and_leaves_nothing() {
 }
 
 #[test]
-fn where_no_memory_is_there_is_no_editor() {
+fn an_editor_needs_a_file_system_in_memory() {
     let workspace = workspace("no-memory");
     let script = "for place in /dev/shm /run; do mount --bind /usr $place || exit 99; done
         XDG_RUNTIME_DIR=$PWD EDITOR=true vaultix edit secrets/wifi.age -i keys/me.txt; echo $?
@@ -169,7 +169,7 @@ fn signals_end_it_and_leave_nothing() {
 }
 
 #[test]
-fn what_a_killed_edit_left_is_wiped_by_the_next() {
+fn leftovers_of_a_killed_edit_are_wiped_by_the_next() {
     let workspace = workspace("killed");
     // In a place of its own, so that no other test sweeps it.
     let script = "mount -t tmpfs none run || exit 99
@@ -298,7 +298,7 @@ fn real_editors_keep_copies_where_they_are_told_nothing() {
 }
 
 #[test]
-fn whoever_has_an_unknown_editor_is_told_once() {
+fn an_unknown_editor_is_warned_of_once() {
     let workspace = workspace("unknown-editor");
     let script = program(&workspace, "my-editor", "true # vim");
     for editor in [script.as_str(), "emacsclient -t -a true", "env X=1 sed -i s/old/new/"] {
@@ -570,7 +570,7 @@ fn an_editor_leaves_no_core_dump_either() {
 }
 
 #[test]
-fn what_cannot_be_encrypted_is_known_before_the_editor_starts() {
+fn recipients_are_checked_before_the_editor_starts() {
     let workspace = workspace("known-before");
     let before = workspace.read("secrets/wifi.age");
     for (argument, value, exit, reason) in [

@@ -177,7 +177,7 @@ fn web_servers_take_a_hash_of_another_secret() {
 }
 
 #[test]
-fn nothing_is_replaced() {
+fn existing_secrets_are_not_replaced() {
     let workspace = workspace(
         "generate-again",
         &json!({ "mine": { "kind": "alnum" }, "new": { "kind": "alnum" }, "wg": { "kind": "wireguard" } }),
@@ -208,7 +208,7 @@ fn nothing_is_replaced() {
 }
 
 #[test]
-fn what_comes_meanwhile_stays() {
+fn a_secret_that_appears_meanwhile_stays() {
     let line = "mkdir secrets && echo theirs >secrets/x.age; echo ours";
     let workspace =
         workspace("generate-race", &json!({ "x": shell(line, &[]), "y": { "kind": "alnum" } }));
@@ -250,7 +250,7 @@ fn a_dry_run_needs_no_key_and_makes_nothing() {
 }
 
 #[test]
-fn all_that_is_needed_is_opened_in_one_session() {
+fn dependencies_are_opened_in_one_session() {
     let workspace = workspace(
         "generate-session",
         &json!({

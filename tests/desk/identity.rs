@@ -140,7 +140,7 @@ fn a_passphrase_is_not_left_half_typed_on_a_terminal_that_shows_it() {
 }
 
 #[test]
-fn no_answer_is_an_answer() {
+fn an_empty_answer_is_a_refusal() {
     let workspace = workspace("no-answer", &["-i", "keys/me.txt"]);
     let mut pty = Pty::start(&mut renc(&workspace, "me-passphrase.age"));
     pty.expect("): ");
@@ -151,7 +151,7 @@ fn no_answer_is_an_answer() {
 }
 
 #[test]
-fn where_nobody_can_be_asked_the_error_says_so() {
+fn an_error_says_that_nobody_can_be_asked() {
     let workspace = workspace("nobody", &["-i", "keys/me.txt"]);
     run(&mut renc(&workspace, "me-passphrase.age")).exits(77).says(&[
         "cannot ask for the passphrase of keys/me-passphrase.age: there is no terminal and no pinentry",
@@ -270,7 +270,7 @@ fn an_identity_may_come_through_a_pipe() {
 }
 
 #[test]
-fn what_is_no_identity_is_refused() {
+fn a_malformed_identity_is_refused() {
     let workspace = workspace("no-identity", &["-i", "keys/me.txt"]);
     fs::create_dir(workspace.path("directory")).unwrap();
     workspace.write("empty", "");

@@ -88,7 +88,7 @@ fn rules_of_agenix_become_secrets() {
 }
 
 #[test]
-fn what_is_there_or_does_not_open_stops_nothing_else() {
+fn a_secret_that_fails_stops_no_other() {
     let workspace = agenix("import-some");
     workspace.secret_with("old/secrets/web/tls key ${a}\".age", "key\n", &["-i", "keys/other.txt"]);
     workspace.write("new/wifi.age", "mine");
@@ -160,7 +160,7 @@ fn a_tree_of_agenix_rekey_becomes_secrets() {
 }
 
 #[test]
-fn what_is_ours_is_not_taken_for_an_older_scheme() {
+fn our_own_files_are_not_taken_for_an_older_scheme() {
     let workspace = Workspace::new("import-twice");
     workspace.secret("old/wifi.age", "one");
     let line = "import agenix-rekey old -i keys/me.txt --into old/new";
@@ -202,7 +202,7 @@ fn leaves(value: &Value, id: &str, found: &mut BTreeMap<String, String>) {
 }
 
 #[test]
-fn each_value_of_sops_becomes_a_secret() {
+fn a_value_of_sops_becomes_a_secret() {
     let workspace = sops("import-sops");
     for name in ["secrets.yaml", "data.json", "regex.yaml", "mac-only.yaml"] {
         let line = format!("import sops sops/{name} -i keys/me.txt --into new/{name}");
@@ -429,7 +429,7 @@ fn a_password_store_becomes_secrets() {
 }
 
 #[test]
-fn what_a_flake_says_holds_for_what_is_imported() {
+fn settings_of_a_flake_hold_for_imports() {
     let workspace = Workspace::new("import-flake");
     workspace.secret_with("old/wifi.age", "correct horse", &["-R", "keys/ssh-ed25519.pub"]);
     let recipient = workspace.key("ssh-rsa.pub");
@@ -468,7 +468,7 @@ fn what_a_flake_says_holds_for_what_is_imported() {
 }
 
 #[test]
-fn who_may_open_it_has_to_be_said() {
+fn recipients_of_an_import_have_to_be_named() {
     let workspace = Workspace::new("import-nobody");
     workspace.secret("old/wifi.age", "one");
     workspace.vaultix("import agenix-rekey old").exits(64).says(&["cannot encrypt to nobody"]);

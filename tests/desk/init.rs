@@ -58,7 +58,7 @@ fn names(workspace: &Workspace) -> Vec<String> {
 }
 
 #[test]
-fn from_nothing_comes_all_that_a_host_needs() {
+fn init_makes_all_that_a_host_needs() {
     let workspace = workspace("init");
     let mut init = workspace.command("setsid");
     init.current_dir(workspace.path("work")).env("HOME", workspace.path("home"));
@@ -221,7 +221,7 @@ fn a_passphrase_is_asked_for_twice() {
 }
 
 #[test]
-fn without_a_passphrase_there_is_no_identity() {
+fn an_identity_needs_its_passphrase() {
     let workspace = workspace("init-none");
     run(&mut command(&workspace, "init --passphrase")).exits(77).says(&["there is no terminal"]);
     for (keys, exit) in [("\n", 77), ("half\x03", 130)] {
@@ -235,7 +235,7 @@ fn without_a_passphrase_there_is_no_identity() {
 }
 
 #[test]
-fn what_is_in_the_way_stays() {
+fn existing_files_stay() {
     let workspace = workspace("init-way");
     workspace.write("work/example.nix", "{ theirs = true; }\n");
     let done =

@@ -34,7 +34,7 @@ fn edited(workspace: &Workspace) -> Vec<&'static str> {
 }
 
 #[test]
-fn what_is_typed_and_arrows_pick() {
+fn letters_and_arrows_pick() {
     for (keys, picked) in [
         ("\r", "mail"),
         ("wfi\r", "wifi"),
@@ -93,7 +93,7 @@ fn profiles_tell_what_there_is() {
 }
 
 #[test]
-fn any_size_will_do() {
+fn a_terminal_of_any_size_will_do() {
     let workspace = Workspace::with_secrets("pick-size");
     let mut pty = start(&workspace, "edit");
     pty.expect("3 of 3");
@@ -111,7 +111,7 @@ fn any_size_will_do() {
 }
 
 #[test]
-fn where_nothing_can_be_picked_the_error_says_so() {
+fn an_error_says_that_nothing_can_be_picked() {
     let workspace = Workspace::with_secrets("pick-not");
     let said = "cannot tell which secret to edit: no FILE is given, and there is no terminal";
     workspace.vaultix("edit -i keys/me.txt").exits(64).says(&[said, "vaultix edit FILE"]);

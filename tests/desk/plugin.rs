@@ -198,7 +198,7 @@ fn a_card_that_wants_its_pin_every_time_gets_it() {
 }
 
 #[test]
-fn where_nobody_answers_the_card_is_not_there() {
+fn a_card_counts_as_absent_where_nobody_answers() {
     let workspace = workspace("plugin-nobody", 2);
     run(&mut renc(&workspace)).exits(77).says(&["Insert the card", "2 failed"]);
     assert!(log(&workspace).ends_with("skipped\n"));
@@ -283,7 +283,7 @@ fn failing(workspace: &Workspace, line: &str) -> Command {
 }
 
 #[test]
-fn what_was_typed_is_not_lost_when_a_plugin_fails() {
+fn typed_text_is_not_lost_when_a_plugin_fails() {
     let workspace = workspace("plugin-fails", 0);
     workspace.write("failing", "1\n2\n");
     let mut pty = Pty::start(&mut failing(&workspace, "edit secrets/new.age -i card.txt"));

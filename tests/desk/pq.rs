@@ -34,7 +34,7 @@ fn a_file_of_age_is_opened() {
 }
 
 #[test]
-fn one_opens_all_secrets_and_hosts_notice_nothing() {
+fn a_post_quantum_identity_opens_all_secrets() {
     let workspace = workspace("pq-renc");
     workspace.vaultix("-p web1.json renc -i keys/me-pq.txt").exits(0).says(&["1 re-encrypted"]);
     workspace.cached("web1", "host-web1", "wifi text");
@@ -50,7 +50,7 @@ fn one_opens_all_secrets_and_hosts_notice_nothing() {
 }
 
 #[test]
-fn several_share_a_file_with_each_other_and_with_nobody_else() {
+fn post_quantum_recipients_share_a_file_with_each_other_only() {
     let workspace = workspace("pq-several");
     let edit = |recipient: &str| {
         let mut command =
@@ -87,7 +87,7 @@ fn a_master_identity_can_become_one() {
 }
 
 #[test]
-fn one_under_a_passphrase_works_as_well() {
+fn a_post_quantum_identity_may_have_a_passphrase() {
     let workspace = workspace("pq-locked");
     let mut age = workspace.command("setsid");
     age.args(["--wait", "age", "--passphrase", "--output", "locked.age", "keys/me-pq.txt"]);
@@ -115,7 +115,7 @@ fn hosts_have_none() {
 }
 
 #[test]
-fn half_a_key_is_none() {
+fn a_cut_key_is_refused() {
     let workspace = workspace("pq-half");
     let key = workspace.key("me-pq.txt");
     let secret = key.lines().last().unwrap();

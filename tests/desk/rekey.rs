@@ -10,7 +10,7 @@ use crate::support::Workspace;
 const REKEY: &str = "-p web1.json rekey --old keys/me.txt -i keys/ssh-ed25519";
 
 #[test]
-fn what_no_profile_names_is_told_of() {
+fn secrets_that_no_profile_names_are_told() {
     let workspace = Workspace::with_secrets("rekey-left");
     for secret in ["loose", "deep/below", "cache/copy", ".hidden/old"] {
         workspace.secret(&format!("secrets/{secret}.age"), "loose text");
@@ -30,7 +30,7 @@ fn what_no_profile_names_is_told_of() {
 }
 
 #[test]
-fn of_many_ten_are_told() {
+fn ten_of_many_secrets_are_told() {
     let workspace = Workspace::with_secrets("rekey-many");
     for i in 10..22 {
         workspace.secret(&format!("secrets/more/{i}.age"), "more text");
@@ -40,7 +40,7 @@ fn of_many_ten_are_told() {
 }
 
 #[test]
-fn what_is_passed_is_encrypted_anew_too() {
+fn secrets_on_the_command_line_are_rekeyed_too() {
     let workspace = Workspace::with_secrets("rekey-passed");
     workspace.secret("secrets/loose.age", "loose text");
     workspace.secret("elsewhere/key.age", "key text");
@@ -57,7 +57,7 @@ fn what_is_passed_is_encrypted_anew_too() {
 }
 
 #[test]
-fn there_may_be_more_secrets_than_open_files() {
+fn secrets_may_outnumber_open_files() {
     let workspace = Workspace::with_secrets("rekey-limit");
     let files: Vec<String> = (0..80).map(|i| format!("secrets/{i}.age")).collect();
     for file in &files {

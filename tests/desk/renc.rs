@@ -48,7 +48,7 @@ fn names_are_those_that_nix_computes() {
 }
 
 #[test]
-fn nothing_to_do_asks_for_nothing() {
+fn a_run_with_nothing_to_do_asks_for_nothing() {
     let workspace = Workspace::with_secrets("nothing-to-do");
     workspace.renc().exits(0);
     let before = workspace.tree("secrets");
@@ -60,7 +60,7 @@ fn nothing_to_do_asks_for_nothing() {
 }
 
 #[test]
-fn only_what_changed_is_made_again() {
+fn a_changed_secret_alone_is_made_again() {
     let workspace = Workspace::with_secrets("only-changed");
     workspace.renc().exits(0);
     let wifi = workspace.cached("web1", "host-web1", "wifi text");
@@ -146,7 +146,7 @@ fn failures_are_named_and_the_others_go_on() {
 }
 
 #[test]
-fn what_a_run_fails_to_make_does_not_cost_the_copy_there_was() {
+fn a_failed_run_keeps_the_old_copy() {
     let workspace = Workspace::with_secrets("keeps-the-old");
     workspace.renc().exits(0);
     let before = workspace.tree("secrets/cache");
@@ -264,7 +264,7 @@ fn a_link_in_the_cache_is_not_followed() {
 }
 
 #[test]
-fn what_a_killed_run_left_is_swept_away() {
+fn leftovers_of_a_killed_run_are_removed() {
     let workspace = Workspace::with_secrets("leftovers");
     let left = format!("secrets/cache/web1/.new-{}", "b".repeat(64));
     for half in ["", &AGE[..8], AGE] {
@@ -284,7 +284,7 @@ fn what_a_killed_run_left_is_swept_away() {
 }
 
 #[test]
-fn what_is_removed_is_an_age_file_and_named() {
+fn a_removed_file_is_an_age_file_and_named() {
     let workspace = Workspace::with_secrets("removed");
     let at = |digit: &str| format!("secrets/cache/web1/{}", digit.repeat(64));
     // As restic calls its files, and others.
@@ -357,7 +357,7 @@ fn a_large_secret_arrives() {
 }
 
 #[test]
-fn nothing_damaged_is_taken_for_whole() {
+fn a_damaged_copy_is_not_taken_for_whole() {
     let workspace = Workspace::with_secrets("damaged");
     workspace.profile("web1", "host-web1.pub", &[("tls", "tls")]);
     workspace.secret("secrets/tls.age", "x".repeat(300_000));

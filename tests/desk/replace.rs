@@ -121,7 +121,7 @@ fn rekey_does_not_replace_what_it_did_not_read() {
 }
 
 #[test]
-fn what_a_killed_run_left_is_swept_away() {
+fn leftovers_of_a_killed_run_are_removed() {
     let workspace = workspace("replace-killed");
     run(&mut edit(&workspace, "secrets/wifi.age", "kill -KILL $PPID"));
     let left: Vec<String> =

@@ -68,7 +68,7 @@ fn every_verb_tells_its_steps() {
 }
 
 #[test]
-fn what_is_typed_is_not_told() {
+fn typed_text_is_not_told() {
     let workspace = Workspace::with_secrets("verbose-typed");
     let mut command = workspace.vaultix_command("-p web1.json renc -v -i keys/me-passphrase.age");
     let mut pty = Pty::start(&mut command);
@@ -81,7 +81,7 @@ fn what_is_typed_is_not_told() {
 }
 
 #[test]
-fn who_does_not_ask_is_not_told() {
+fn steps_are_told_on_request_only() {
     let workspace = Workspace::with_secrets("verbose-not");
     let done = workspace.vaultix("-p web1.json renc -q -i keys/me.txt").exits(0);
     assert_eq!(done.stderr, "3 re-encrypted, 0 up to date, 0 removed\n");

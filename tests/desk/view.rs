@@ -6,7 +6,7 @@ use crate::pty::Pty;
 use crate::support::Workspace;
 
 #[test]
-fn a_secret_can_be_looked_at() {
+fn view_prints_a_secret() {
     let workspace = Workspace::with_secrets("view");
     let done = workspace.vaultix("view secrets/wifi.age -i keys/me.txt").exits(0);
     assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("wifi text", ""));
@@ -16,7 +16,7 @@ fn a_secret_can_be_looked_at() {
 }
 
 #[test]
-fn on_a_terminal_a_pager_shows_it() {
+fn a_pager_shows_a_secret_on_a_terminal() {
     let workspace = Workspace::with_secrets("pager");
     let long: Vec<String> = (1..200).map(|i| format!("line {i}")).collect();
     workspace.secret("secrets/tls.age", long.join("\n"));

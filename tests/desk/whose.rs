@@ -86,7 +86,7 @@ fn a_planted_flake_is_refused() {
 }
 
 #[test]
-fn so_is_what_decides_about_a_flake() {
+fn files_that_decide_about_a_flake_have_an_owner_too() {
     for planted in ["shared", "shared/flake.lock", "shared/.git"] {
         let Some(workspace) = workspace("around") else { return };
         match planted {
@@ -159,7 +159,7 @@ fn the_way_up_ends_with_the_file_system() {
 }
 
 #[test]
-fn what_is_named_has_to_be_there() {
+fn a_named_flake_has_to_exist() {
     let Some(workspace) = workspace("named") else { return };
     edit(&workspace, "-f ../none", |_| {}).exits(78).says(&["cannot use the flake in ../none"]);
     edit(&workspace, "-f .", |_| {}).exits(78).says(&["there is no flake.nix in it"]);

@@ -45,7 +45,7 @@ fn ids(desired: &Desired) -> Vec<&str> {
 }
 
 #[test]
-fn a_host_is_settled_if_all_it_needs_is_known() {
+fn a_host_is_complete_if_all_it_needs_is_known() {
     let web = [profile("web", KEY, r#""wifi":{"file":"wifi.age"}"#)];
     let (all, errors) = desired(&web, &[], &["wifi.age"]);
     assert_eq!((all.complete, errors.len()), (BTreeSet::from(["web".to_owned()]), 0));
@@ -60,7 +60,7 @@ fn a_host_is_settled_if_all_it_needs_is_known() {
 }
 
 #[test]
-fn what_is_wrong_with_one_host_or_secret_is_said_and_the_rest_goes_on() {
+fn a_failure_of_one_host_or_secret_stops_no_other() {
     let bad = format!(r#"{GOOD},"vpn":{{"file":"vpn.age","mode":"9"}}"#);
     let hosts = [profile("web", KEY, &bad), profile("db", "ssh-ed25519 AAAA", GOOD)];
     let (some, errors) = desired(&hosts, &[], &["wifi.age"]);
@@ -73,7 +73,7 @@ fn what_is_wrong_with_one_host_or_secret_is_said_and_the_rest_goes_on() {
 }
 
 #[test]
-fn two_profiles_of_a_host_settle_it_only_together() {
+fn two_profiles_of_a_host_complete_it_only_together() {
     let good = || profile("web", KEY, r#""wifi":{"file":"wifi.age"}"#);
     let other = || profile("web", KEY, r#""mail":{"file":"mail.age"}"#);
     for (profiles, read, complete) in [
@@ -98,7 +98,7 @@ fn a_file_that_is_missing_can_be_made() {
 }
 
 #[test]
-fn all_that_a_file_is_used_for_is_named() {
+fn users_of_a_file_are_all_named() {
     let secrets = r#""a":{"file":"x.age"},"b":{"file":"y.age"}"#;
     let hosts = [profile("web", KEY, secrets), profile("db", KEY, r#""c":{"file":"x.age"}"#)];
     let named = |file: &str| users(&hosts, Path::new(file));
@@ -107,7 +107,7 @@ fn all_that_a_file_is_used_for_is_named() {
 }
 
 #[test]
-fn a_fault_keeps_the_host() {
+fn a_failure_names_its_host() {
     let target = |host: &str| {
         let entry = Entry { host: host.to_owned(), name: "0".repeat(64) };
         Target { entry, secret: "wifi".to_owned() }

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_bcrypt_would_not_see_whole_is_refused() {
+    fn a_password_that_bcrypt_would_cut_is_refused() {
         for (password, accepted) in [
             (vec![b'x'; 71], true),
             (vec![b'x'; 72], false),

@@ -74,13 +74,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_beside_the_secret() {
+    fn a_public_key_is_beside_its_secret() {
         assert_eq!(path(Path::new("secrets/a.b.age")), Path::new("secrets/a.b.pub"));
         assert_eq!(path(Path::new("secrets/wg")), Path::new("secrets/wg.pub"));
     }
 
     #[test]
-    fn what_is_no_key_has_none() {
+    fn a_malformed_private_key_has_no_public_key() {
         for text in ["", "AAAA", "hunter2"] {
             let text = || Plaintext::new(text.as_bytes().to_vec());
             assert!(key(&Generator::Wireguard, "x", &text()).is_err());

@@ -103,20 +103,20 @@ mod tests {
     }
 
     #[test]
-    fn of_a_rule_only_texts_are_taken_over() {
+    fn texts_of_a_rule_are_taken_over() {
         let rule = [("owner", "web".into()), ("mode", 400.into()), ("path", Value::Null)];
         let rule = rule.map(|(name, value)| (name.to_owned(), value));
         assert_eq!(texts(rule.into()), Fields::from([("owner".to_owned(), "web".to_owned())]));
     }
 
     #[test]
-    fn without_rules_there_is_nothing_to_list() {
+    fn missing_rules_are_named() {
         let Err(error) = list(Path::new("/nonexistent/secrets.nix")) else { panic!("listed") };
         assert_eq!(error.exit, Exit::NoInput);
     }
 
     #[test]
-    fn what_is_for_a_host_is_told_by_its_name() {
+    fn a_file_for_a_host_is_told_by_its_name() {
         assert!(is_for_a_host(Path::new("rekeyed/web/0123456789abcdef0123456789abcdef-wifi.age")));
         assert!(!is_for_a_host(Path::new("wifi.age")));
         assert!(!is_for_a_host(Path::new("0123456789abcdef-wifi.age")));

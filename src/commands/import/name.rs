@@ -43,14 +43,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_a_name_stays() {
+    fn a_valid_id_stays() {
         for text in ["wifi", "db/password", "mail me@example.org", "${a}\"b", ".env", "é"] {
             assert_eq!(id(text), text);
         }
     }
 
     #[test]
-    fn what_cannot_be_one_is_mapped() {
+    fn an_invalid_id_is_mapped() {
         for (text, expected) in [
             ("", "_"),
             ("/", "_"),

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_nobodys_way_is_made() {
+    fn a_secret_that_is_new_is_made() {
         let folder = Folder::new("made", &["a", "b"]);
         let listing = vec![
             Ok(folder.legacy("a", &["wifi", "mail"])),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_or_not_the_only_one_stays_out() {
+    fn a_secret_that_exists_or_is_ambiguous_is_refused() {
         let folder = Folder::new("refused", &["a", "b", "there.age"]);
         let listing = vec![
             Ok(folder.legacy("a", &["wifi", "mail", "twice", "twice"])),

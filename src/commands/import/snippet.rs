@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_is_a_string() {
+    fn an_odd_id_is_a_string() {
         for (id, expected) in [
             ("db/password", r#""db/password""#),
             ("in", r#""in""#),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_not_the_default_is_said() {
+    fn a_directory_other_than_the_default_is_written() {
         assert_eq!(
             of(&["wifi"], Some("old")),
             "vaultix.secrets.wifi = { file = ./old/wifi.age; };\n"
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_said() {
+    fn known_fields_are_written() {
         let fields = Fields::from([("owner".to_owned(), "${x}".to_owned())]);
         let secrets = BTreeMap::from([("wifi".to_owned(), fields)]);
         let expected = "vaultix.secrets.wifi = { owner = \"\\${x}\"; };\n";

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_on_this_machine_is_told_by_its_reference() {
+    fn an_input_on_this_machine_is_told_by_its_reference() {
         for (url, path) in [
             ("path:/home/me/x", Some("/home/me/x")),
             ("path:///home/me/x?narHash=y", Some("/home/me/x")),

@@ -46,7 +46,7 @@ fn a_key_with_a_tail_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_encrypted_to_is_named() {
+fn an_unusable_recipient_is_named() {
     let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHFliOyIZs1gxGF3fmDxFykQhE88wy6AKDGFBfn0R6ZuvRmENABZQa9+pj9hMki+LX0qDJbmHTiWDbYv/cmFt/Q=";
     for (text, reason) in [
         ("ssh-ed25519 AAAA", "it is not a whole ssh-ed25519 public key"),
@@ -70,7 +70,7 @@ fn a_recipient_is_told_by_its_text_and_by_its_plugin() {
 }
 
 #[test]
-fn what_a_plugin_calls_its_identity_is_not_shown() {
+fn a_plugins_identity_is_not_shown() {
     let parsed = identity();
     assert_eq!(parsed.text(), IDENTITY);
     assert_eq!(parsed.shown(), "what the plugin card says");
@@ -89,7 +89,7 @@ fn a_plugin_runs_once_for_all_its_recipients() {
 }
 
 #[test]
-fn what_was_encrypted_opens_to_what_it_was() {
+fn a_ciphertext_opens_to_its_plaintext() {
     let identity = age::x25519::Identity::generate();
     let ours = identity.to_public();
     let plaintext = Plaintext::new(b"hunter2".to_vec());

@@ -20,7 +20,7 @@ fn directory(name: &str) -> Directory {
 }
 
 #[test]
-fn only_our_own_directories_are_swept() {
+fn directories_of_other_programs_are_not_swept() {
     assert!(is_our_name("vaultix-12-0"));
     for name in ["vaultix", "vaultix-12", "vaultix-for-user", "vaultix-1-", "vaultix-1-2-3"] {
         assert!(!is_our_name(name), "{name}");
@@ -28,7 +28,7 @@ fn only_our_own_directories_are_swept() {
 }
 
 #[test]
-fn what_others_can_exchange_is_no_place() {
+fn a_directory_that_others_can_exchange_is_refused() {
     let found = parent("safe");
     let path = found.path;
     let below = path.join("below");
@@ -48,7 +48,7 @@ fn what_others_can_exchange_is_no_place() {
 }
 
 #[test]
-fn what_is_put_in_its_place_is_left_alone() {
+fn an_exchanged_directory_is_left_alone() {
     let directory = directory("exchanged");
     let path = directory.path.clone();
     let parent = path.parent().unwrap();

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_editor_keeps_may_go_to_memory() {
+    fn an_editor_keeps_its_own_files_in_memory() {
         assert_eq!(found("code").unwrap().last().unwrap(), "/run/v/.code");
     }
 }

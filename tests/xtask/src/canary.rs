@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_marked_is_plain_again() {
+    fn a_marked_text_is_plain_again() {
         for text in ["", " ", "  text\n", "text"] {
             let marked = marked(text.as_bytes());
             assert_eq!(holds(&marked, &marker()), !text.is_empty(), "{text:?}");

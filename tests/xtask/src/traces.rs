@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_is_found() {
+    fn a_leftover_is_found() {
         let since = SystemTime::now() - Duration::from_secs(1);
         let folder = env::temp_dir().join(fresh_marker());
         fs::create_dir_all(folder.join("deep")).unwrap();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_logged_is_found_and_shown() {
+    fn a_logged_text_is_found_and_shown() {
         let text = marked(b"text");
         for before in [0, 4090, 5000] {
             for bytes in [text.clone(), b"text".to_vec()] {

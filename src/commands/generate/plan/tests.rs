@@ -38,7 +38,7 @@ fn failures(plan: &Plan) -> Vec<String> {
 }
 
 #[test]
-fn each_comes_after_what_it_is_made_from() {
+fn a_secret_comes_after_its_dependencies() {
     let web = profile(
         "web",
         &[("a", Some(&["c", "b"])), ("b", Some(&["c"])), ("c", Some(&[])), ("d", None)],
@@ -49,7 +49,7 @@ fn each_comes_after_what_it_is_made_from() {
 }
 
 #[test]
-fn only_what_is_missing_is_made_and_only_what_it_needs_is_opened() {
+fn missing_secrets_are_made_and_only_their_dependencies_opened() {
     let secrets: &[(&str, Option<&[&str]>)] =
         &[("a", Some(&["b", "d"])), ("b", Some(&["c"])), ("c", Some(&[])), ("d", None)];
     let web = [profile("web", secrets)];
@@ -63,7 +63,7 @@ fn only_what_is_missing_is_made_and_only_what_it_needs_is_opened() {
 }
 
 #[test]
-fn what_cannot_be_made_takes_what_depends_on_it_along() {
+fn a_secret_fails_with_its_dependency() {
     let secrets: &[(&str, Option<&[&str]>)] = &[
         ("a", Some(&["b"])),
         ("b", Some(&["d"])),

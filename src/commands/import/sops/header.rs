@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_age_is_named() {
+    fn a_foreign_key_service_is_named() {
         let metadata = [("pgp__list_0__map_fp", "1"), ("kms__list_0__map_arn", "2")];
         assert_eq!(refused(&metadata), Unusable::Foreign("pgp and kms".to_owned()));
     }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn a_missing_field_is_named() {
         let metadata = [("age__list_0__map_enc", "x"), ("age__list_0__map_recipient", "age1")];
         assert_eq!(refused(&metadata), other("sops.lastmodified is missing"));
     }

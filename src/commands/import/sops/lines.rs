@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_ini_file_all_stays_but_the_notes() {
+    fn an_ini_file_keeps_all_but_the_metadata() {
         let text = format!("; c\n[a]\n\nb  = {SEALED}\nd = `2`\n\n[sops]\nmac = x\\ny\n");
         let (_, _, metadata) = read(&text, Syntax::Ini).unwrap();
         assert_eq!(metadata, Metadata::from([("mac".to_owned(), "x\ny".to_owned())]));
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_quotes_needs_them() {
+    fn quotes_are_written_where_they_are_needed() {
         for (text, expected) in [
             ("plain", "plain"),
             ("a;b", "`a;b`"),

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_are_flat() {
+    fn metadata_is_flat() {
         let (leaves, metadata) =
             read("sops:\n  age:\n    - enc: x\n  mac: y\n---\nsops: 1\n").unwrap();
         assert!(leaves.is_empty());
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_said_without_its_text() {
+    fn a_malformed_document_is_refused_without_its_text() {
         for (text, reason) in [
             ("a: &b hunter2\nc: *b", "it has an alias, which sops does not write"),
             ("hunter2", "it is no mapping"),

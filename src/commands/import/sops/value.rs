@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused() {
+    fn a_malformed_value_is_refused() {
         let key = DataKey::new(&[7; 32]).unwrap();
         for text in ["", "ENC[AES256_GCM,data:]", "ENC[AES256_GCM,data:,iv:AAAA,tag:,type:str]"] {
             assert_eq!(key.open(text, "a:").err(), Some("it is malformed"), "{text}");
