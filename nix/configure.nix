@@ -13,7 +13,7 @@
 }@arguments:
 (lib.evalModules {
   modules = [
-    (import ./desk.nix {
+    (import ./flake-options.nix {
       defaultNodes = localFlake.nixosConfigurations or { };
       systems = lib.genAttrs systems (system: {
         pkgs = pkgsFor.${system};

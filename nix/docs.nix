@@ -18,7 +18,7 @@ let
     }
   ];
   desk = map (option: option // { name = "vaultix.${option.name}"; }) (declared [
-    (import ./desk.nix {
+    (import ./flake-options.nix {
       defaultNodes = { };
       systems = { };
     })

@@ -18,7 +18,7 @@ let
     {
       options.flake.vaultix = mkOption {
         type = types.submodule (
-          import ./desk.nix {
+          import ./flake-options.nix {
             defaultNodes = self.nixosConfigurations or { };
             systems = builtins.mapAttrs (_: system: {
               inherit (system.vaultix) pkgs;

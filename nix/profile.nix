@@ -84,7 +84,7 @@ in
   host = cipher: profile (id: _: { cipher = cipher id; });
 
   # What the desk reads: where each secret's master ciphertext lies, and how it is made if it does not.
-  desk = profile (
+  workspace = profile (
     _: item:
     {
       file = toString item.file;

@@ -124,7 +124,7 @@ fn ensure_public(args: &[String]) -> Result<()> {
             ))
             .fix(format!(
                 "name the file that it is in, with --identity FILE; a recipient is the public half: {}",
-                private::HALVES
+                private::PUBLIC_KEY_HINT
             ))),
     }
 }

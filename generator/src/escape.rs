@@ -317,7 +317,7 @@ mod tests {
     use pretty_assertions::assert_eq;
 
     #[test]
-    fn what_systemd_refuses_is_written_out() {
+    fn characters_that_systemd_refuses_are_escaped() {
         for refused in ['\0', '\n', '\u{85}', '\u{fdd0}', '\u{fdef}', '\u{fffe}', '\u{10ffff}'] {
             assert_eq!(value(&refused.to_string()), refused.escape_unicode().to_string());
             assert!(!argument(&refused.to_string()).contains(refused));
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_seen_is_written_out() {
+    fn invisible_characters_are_escaped() {
         for hidden in
             ['\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{200b}', '\u{200f}', '\u{feff}']
         {

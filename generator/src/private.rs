@@ -10,7 +10,7 @@ use std::ops::Range;
 pub const HIDDEN: &str = "[a private key, not shown]";
 
 /// Where the public half of a private key comes from.
-pub const HALVES: &str =
+pub const PUBLIC_KEY_HINT: &str =
     "age-keygen -y FILE prints that of an identity, ssh-keygen -y -f FILE that of an ssh key";
 
 /// Returns whether there is a private key in `text`, or what may have been one: a key that lacks a letter is as private.
@@ -186,7 +186,7 @@ fn is_identity(word: &str) -> bool {
     /// What they begin with.
     const WHOLE: [&str; 2] = ["AGE-SECRET-KEY-", "AGE-PLUGIN-"];
     /// Halves of that: if a letter is missing or wrong, one of the two is whole.
-    const HALVES: [&str; 4] = ["AGE-SECR", "ET-KEY-", "AGE-PL", "UGIN-"];
+    const PUBLIC_KEY_HINT: [&str; 4] = ["AGE-SECR", "ET-KEY-", "AGE-PL", "UGIN-"];
     /// So much data at least, after a whole beginning, after half of one, and after none: a name may be like one.
     const LEAST: [usize; 3] = [20, 32, 50];
     if word.len() < LEAST[0] {
@@ -197,8 +197,8 @@ fn is_identity(word: &str) -> bool {
         marks.iter().any(|mark| upper.split_once(mark).is_some_and(|(_, rest)| run(rest) >= least))
     };
     has_data(&WHOLE, LEAST[0])
-        || has_data(&HALVES, LEAST[1])
-        // A double click selects what stands between two dashes. Public halves have lower case.
+        || has_data(&PUBLIC_KEY_HINT, LEAST[1])
+        // A double click selects what stands between two dashes. Public hint have lower case.
         || upper == word && run(word) >= LEAST[2]
 }
 
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_around_a_key_stays() {
+    fn text_around_a_private_key_stays() {
         assert_eq!(hide(&format!("a {KEY}, b '{KEY}' c")), format!("a {HIDDEN}, b '{HIDDEN}' c"));
         let pem = "-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----";
         let said = format!("a \"{HIDDEN}\" b {HIDDEN} {HIDDEN}");
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_public_is_shown() {
+    fn public_keys_are_shown() {
         for text in [
             "",
             "ü\u{300}-BEGIN ü",
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_should_be_public_is_shown_where_it_begins_so() {
+    fn text_that_begins_like_a_public_key_is_shown() {
         assert_eq!(shown("age1x"), "\"age1x\"");
         assert_eq!(shown("ssh-foo AAAAAAAAAAAAAAAAAAAAA"), "\"ssh-foo AAAAAAAAAAAAAAAAAAAAA\"");
         assert!(!shown(&format!("ssh-foo {KEY}")).contains("GQ97"));

@@ -51,7 +51,7 @@ pub enum Side {
     /// The host: `cipher` must be there and absolute.
     Host,
     /// The workstation: `file` must be there.
-    Desk,
+    Workspace,
 }
 
 /// Everything one host needs to know about its secrets, as `nix/profile.nix` wrote it.
@@ -135,7 +135,7 @@ pub struct Secret {
     /// Whether placeholders that `insert` does not name are removed.
     pub clean_placeholder: bool,
     /// Where the plaintext goes.
-    pub place: Placement,
+    pub placement: Placement,
 }
 
 /// One template: a text, and where it goes once the values of secrets are put in.
@@ -148,7 +148,7 @@ pub struct Template {
     /// Whether white space around each value is dropped. Default true.
     pub trim: bool,
     /// Where the text goes.
-    pub place: Placement,
+    pub placement: Placement,
 }
 
 /// Where a plaintext goes, and who may read it.
@@ -252,7 +252,7 @@ impl Profile {
     ///
     /// # Errors
     ///
-    /// Fails when the text is no JSON, of another version, or wrong outside the items. A fault inside an
+    /// Fails when the text is no JSON, of another version, or wrong outside the items. A invalid inside an
     /// item, or between two of them, is kept in its place in [`Profile::secrets`] or
     /// [`Profile::templates`].
     pub fn parse(text: &str, side: Side) -> Result<Self, Error> {
@@ -273,11 +273,11 @@ impl Profile {
             .collect();
         let placeholders = placeholders(fields.raw("placeholder"))?;
         let context = Context { settings: &settings, early: &early, side };
-        let mut secrets = items(fields.raw(SECRETS), SECRETS, |place, key, text| {
-            secret(place, key, text, &context)
+        let mut secrets = items(fields.raw(SECRETS), SECRETS, |location, key, text| {
+            secret(location, key, text, &context)
         })?;
-        let mut templates = items(fields.raw(TEMPLATES), TEMPLATES, |place, key, text| {
-            template(place, key, text, &context)
+        let mut templates = items(fields.raw(TEMPLATES), TEMPLATES, |location, key, text| {
+            template(location, key, text, &context)
         })?;
         fields.finish()?;
 
@@ -287,9 +287,9 @@ impl Profile {
             .cloned()
             .collect();
         for id in unknown {
-            let fault =
+            let invalid =
                 Invalid::new("beforeUserborn", format!("no secret or template is called \"{id}\""));
-            secrets.insert(id, Err(fault));
+            secrets.insert(id, Err(invalid));
         }
         refuse_late_values(&mut templates, &placeholders, &early);
         refuse_clashes(&mut secrets, &mut templates);

@@ -102,8 +102,8 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     let mounts = format!("{view} {CONVERT_UNIT}");
     let source = escape::value(&programs.profile.to_string_lossy());
     let mut files = mount(&view, settings, programs).to_vec();
-    files.push(text(TARGET_UNIT, TARGET, &[("PROFILE", &source)]));
-    files.push(want("sysinit.target", TARGET_UNIT));
+    files.push(unit_file(TARGET_UNIT, TARGET, &[("PROFILE", &source)]));
+    files.push(wants_link("sysinit.target", TARGET_UNIT));
     files.extend(late_key(settings, &source));
 
     let mut consumers = Consumers::default();
@@ -111,7 +111,7 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     files.extend(switch(&mounts, &key_mounts));
     let normal = normal_order(&key_mounts);
     let early = format!("Before={}", USERS.join(" "));
-    let (template, command) = (bare(ITEM), command(programs));
+    let (template, command) = (without_comments(ITEM), command(programs));
     let parts: Vec<&str> = template.split('@').collect();
     for item in items(profile) {
         let unit = item.kind.unit(item.id);
@@ -133,10 +133,10 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
         ];
         let content = Content::Text(fill(&parts, &fields));
         files.push(UnitFile { path: unit.clone(), content });
-        files.push(want(TARGET_UNIT, &unit));
+        files.push(wants_link(TARGET_UNIT, &unit));
         if item.early {
             // Wants=, since userborn makes the other users all the same when a secret of one fails.
-            files.extend(USERS.map(|users| want(users, &unit)));
+            files.extend(USERS.map(|users| wants_link(users, &unit)));
         }
         consumers.add(&unit, item.place);
     }
@@ -161,7 +161,7 @@ fn mount(view: &str, settings: &Settings, programs: &Programs) -> [UnitFile; 3] 
         ("EXEC", &exec),
     ];
     [(&*ramfs, RAMFS), (view, VIEW), (CONVERT_UNIT, CONVERT)]
-        .map(|(unit, template)| text(unit, template, &fields))
+        .map(|(unit, template)| unit_file(unit, template, &fields))
 }
 
 /// Renders the one unit of a profile that cannot be used: it fails with `reason`.
@@ -172,17 +172,17 @@ pub fn render_bad_profile(reason: &str, profile: &Path) -> Vec<UnitFile> {
         ("REASON", escape::argument(&format!("<3>vaultix: {reason}"))),
     ];
     vec![
-        text(
+        unit_file(
             PROFILE_UNIT,
             BAD_PROFILE,
             &fields.each_ref().map(|(name, value)| (*name, value.as_str())),
         ),
-        want("sysinit.target", PROFILE_UNIT),
+        wants_link("sysinit.target", PROFILE_UNIT),
     ]
 }
 
 /// An item, as far as its unit is concerned.
-struct Item<'a> {
+struct ItemUnit<'a> {
     /// Whether it is a secret or a template.
     kind: Kind,
     /// Its id.
@@ -196,15 +196,15 @@ struct Item<'a> {
 }
 
 /// Returns all items, secrets first, each kind sorted by id.
-fn items(profile: &Profile) -> impl Iterator<Item = Item<'_>> {
-    let secrets = profile.secrets.iter().map(|(id, secret)| Item {
+fn items(profile: &Profile) -> impl Iterator<Item = ItemUnit<'_>> {
+    let secrets = profile.secrets.iter().map(|(id, secret)| ItemUnit {
         kind: Kind::Secret,
         id,
         early: profile.early.contains(id),
         values: BTreeSet::new(),
-        place: secret.as_ref().ok().map(|secret| &secret.place),
+        place: secret.as_ref().ok().map(|secret| &secret.placement),
     });
-    let templates = profile.templates.iter().map(|(id, template)| Item {
+    let templates = profile.templates.iter().map(|(id, template)| ItemUnit {
         kind: Kind::Template,
         id,
         early: profile.early.contains(id),
@@ -212,7 +212,7 @@ fn items(profile: &Profile) -> impl Iterator<Item = Item<'_>> {
             .as_ref()
             .map(|template| template.secrets(&profile.placeholders))
             .unwrap_or_default(),
-        place: template.as_ref().ok().map(|template| &template.place),
+        place: template.as_ref().ok().map(|template| &template.placement),
     });
     secrets.chain(templates)
 }
@@ -254,7 +254,7 @@ fn normal_order(key_mounts: &str) -> String {
 fn switch(mounts: &str, key_mounts: &str) -> [UnitFile; 2] {
     let all = format!("{mounts} {key_mounts}");
     [("vaultix-switch-early", mounts), ("vaultix-switch", all.trim_end())].map(|(unit, mounts)| {
-        text(format!("{unit}.service.d/50-vaultix.conf"), SWITCH, &[("MOUNTS", mounts)])
+        unit_file(format!("{unit}.service.d/50-vaultix.conf"), SWITCH, &[("MOUNTS", mounts)])
     })
 }
 
@@ -288,9 +288,9 @@ fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
     let systemctl = settings.systemctl.to_string_lossy();
     let mut files: Vec<UnitFile> = waiting
         .iter()
-        .map(|(unit, path)| text(unit, LATE_KEY_PATH, &[("PROFILE", source), ("PATH", path)]))
+        .map(|(unit, path)| unit_file(unit, LATE_KEY_PATH, &[("PROFILE", source), ("PATH", path)]))
         .collect();
-    files.push(text(
+    files.push(unit_file(
         LATE_KEY_SERVICE_UNIT,
         LATE_KEY_SERVICE,
         &[
@@ -340,25 +340,29 @@ impl Consumers {
     fn render(self) -> impl Iterator<Item = UnitFile> {
         self.0.into_iter().map(|(consumer, items)| {
             let items: Vec<String> = items.into_iter().collect();
-            text(format!("{consumer}.d/50-vaultix.conf"), CONSUMER, &[("ITEMS", &items.join(" "))])
+            unit_file(
+                format!("{consumer}.d/50-vaultix.conf"),
+                CONSUMER,
+                &[("ITEMS", &items.join(" "))],
+            )
         })
     }
 }
 
 /// Returns the link that makes `by` want `unit`.
-fn want(by: &str, unit: &str) -> UnitFile {
+fn wants_link(by: &str, unit: &str) -> UnitFile {
     UnitFile { path: format!("{by}.wants/{unit}"), content: Content::Link(format!("../{unit}")) }
 }
 
 /// Fills `fields` into `template`, in one pass.
-fn text(path: impl Into<String>, template: &str, fields: &[(&str, &str)]) -> UnitFile {
-    let template = bare(template);
+fn unit_file(path: impl Into<String>, template: &str, fields: &[(&str, &str)]) -> UnitFile {
+    let template = without_comments(template);
     let parts: Vec<&str> = template.split('@').collect();
     UnitFile { path: path.into(), content: Content::Text(fill(&parts, fields)) }
 }
 
 /// Returns `template` as it is written out: without comments, and with a blank line before each section only.
-fn bare(template: &str) -> String {
+fn without_comments(template: &str) -> String {
     let mut bare = "# Made by vaultix-generator.\n".to_owned();
     for line in template.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         if line.starts_with('[') {

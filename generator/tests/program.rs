@@ -119,7 +119,7 @@ fn no_profile_makes_it_die() {
 }
 
 #[test]
-fn it_writes_to_its_directory_alone_and_touches_no_key() {
+fn the_generator_writes_only_to_its_directory() {
     let folder = folder("writes");
     let trace = folder.join("trace");
     let tracer = ["strace", "-f", "-qq", "-e", "trace=%file", "-o", trace.to_str().unwrap()];
@@ -146,7 +146,7 @@ fn it_writes_to_its_directory_alone_and_touches_no_key() {
 }
 
 #[test]
-fn where_it_cannot_write_it_says_so() {
+fn an_unwritable_directory_is_reported() {
     let folder = folder("nowhere");
     fs::remove_dir(folder.join("normal")).unwrap();
     let output = generate(&folder, WHOLE.as_bytes(), &[]);

@@ -129,7 +129,10 @@ impl Desired {
         let recipient = recipient::parse_for_host(&settings.host_pubkey).map_err(|reason| {
             let public = "set vaultix.settings.hostPubkey to the host's public key";
             let fix = if private::is_private(&settings.host_pubkey) {
-                format!("set vaultix.settings.hostPubkey to the public half: {}", private::HALVES)
+                format!(
+                    "set vaultix.settings.hostPubkey to the public half: {}",
+                    private::PUBLIC_KEY_HINT
+                )
             } else {
                 public.to_owned()
             };

@@ -214,7 +214,7 @@ fn problem(file: &Path, key: &str) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     };
     let x25519 = || Recipient { kind: "X25519".to_owned(), tag: None };
-    let wanted = stanza::of_ssh_key(key).unwrap_or_else(x25519);
+    let wanted = stanza::parse_ssh_key(key).unwrap_or_else(x25519);
     if found != [wanted] {
         return Some(format!("it is encrypted to {}", stanza::describe(&found)));
     }

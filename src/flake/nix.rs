@@ -107,7 +107,7 @@ pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
     let texts: BTreeMap<String, Box<RawValue>> = eval(root, "vaultix.profiles")?;
     let copy = flake_copy(root)?;
     let read = |(host, text): (String, Box<RawValue>)| {
-        let mut profile = Profile::parse(text.get(), Side::Desk).map_err(|error| {
+        let mut profile = Profile::parse(text.get(), Side::Workspace).map_err(|error| {
             Error::new(Exit::Config, format!("cannot use the profile of host {host}"))
                 .because(error)
         })?;

@@ -36,7 +36,8 @@ pub fn read(path: &Path, side: Side) -> Result<Profile> {
 /// As [`read`]; and when two of them are of one host but do not agree on its key: which of its copies is
 /// stale could not be told.
 pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Profile>> {
-    let profiles = paths.iter().map(|path| read(path, Side::Desk)).collect::<Result<Vec<_>>>()?;
+    let profiles =
+        paths.iter().map(|path| read(path, Side::Workspace)).collect::<Result<Vec<_>>>()?;
     ensure_distinct(&profiles)?;
     Ok(profiles)
 }

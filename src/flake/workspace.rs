@@ -159,7 +159,7 @@ pub fn parse_recipients(texts: &[String]) -> Result<Vec<ParsedRecipient>> {
             let error = Error::new(Exit::Config, "cannot encrypt to a recipient that was given");
             let error = error.because(reason);
             if private::is_private(text) {
-                error.fix(format!("give the public half: {}", private::HALVES))
+                error.fix(format!("give the public half: {}", private::PUBLIC_KEY_HINT))
             } else {
                 error
             }

@@ -124,7 +124,7 @@ pub fn a_plain_service_waits(system: System) {
 }
 
 /// Any id reaches its file, and its unit has the name that systemd-escape gives it.
-pub fn any_name_will_do(system: System) {
+pub fn unusual_names_are_placed(system: System) {
     let long = "x".repeat(200);
     let dashes = "-".repeat(120);
     let umlauts = "ü".repeat(100);

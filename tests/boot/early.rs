@@ -80,7 +80,7 @@ pub fn a_password_is_there_before_users(system: System) {
 }
 
 /// An early secret that cannot be had is loud, and keeps no user from being made.
-pub fn users_are_made_without_it(system: System) {
+pub fn users_are_made_without_their_password(system: System) {
     let mut host = Scenario::new(system, "noearly");
     host.nixos();
     host.file("/etc/users", "alice 1500\n");

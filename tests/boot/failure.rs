@@ -326,7 +326,7 @@ pub fn not_a_ramfs(system: System) {
 
 /// A private key where the host's public one belongs, or in the place of a path, is in no line of the journal, nor in
 /// anything else that the host prints or others may read of its units.
-pub fn a_private_key_is_not_told(system: System) {
+pub fn a_private_key_is_not_printed(system: System) {
     let keygen = std::process::Command::new("age-keygen").output().unwrap();
     let text = String::from_utf8(keygen.stdout).unwrap();
     let key = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();

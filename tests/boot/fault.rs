@@ -193,7 +193,7 @@ pub fn systemd_cannot_be_reached() {
 }
 
 /// When the helper ends, nothing of a plaintext or a key is left in its memory, freed or not.
-pub fn nothing_is_remembered() {
+pub fn memory_is_wiped_at_the_end() {
     let place = Place::new("memory");
     let remembered = |what| -> Vec<String> {
         let run = place.run(what, "memory");

@@ -6,7 +6,7 @@ use warnings;
 my ($over) = @ARGV;
 my %count = map { $_ => 0 } qw(tries foreign listed own torn gone changes);
 my @names = qw(foreign team elsewhere own .vaultix);
-my @records = ('', '/.new', '/.new-note', '/placed', '/untold', '/placed/vaultix-secret@foreign.service');
+my @records = ('', '/.new', '/.entry', '/placed', '/notify-consumers', '/placed/vaultix-secret@foreign.service');
 my $last = '';
 open(my $canary, '<', '/canary/marker') or die;
 chomp(my $marker = <$canary>);

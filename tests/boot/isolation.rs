@@ -15,7 +15,7 @@ const SIZE: usize = 200_000;
 const ATTACK: &str = include_str!("isolation.pl");
 
 /// Nobody but its owner sees a secret at any time, and its owner sees the old one or the new one, whole.
-pub fn nobody_else_sees_it_at_any_time(system: System) {
+pub fn other_users_never_see_a_secret(system: System) {
     let mut host = Scenario::new(system, "isolation");
     host.file("/etc/attack.pl", ATTACK);
     let text = |name: &str, letter: char| format!("{name} {}", letter.to_string().repeat(SIZE));

@@ -93,7 +93,7 @@ fn assert_warned(boot: &Boot, words: &str) {
 
 /// File systems that do not answer, one as root would mount it and one as the owner would, fail the items on them, and hold up no
 /// switch, no unit and no other item. A loop of links that a former owner has made fails nothing.
-pub fn who_does_not_answer_waits_alone(system: System) {
+pub fn a_silent_file_system_waits_alone(system: System) {
     let mut host = Scenario::new(system, "silent");
     host.nspawn("--bind=/dev/fuse");
     host.nixos();
@@ -134,7 +134,7 @@ pub fn who_does_not_answer_waits_alone(system: System) {
         note bob systemctl restart vaultix-secret@bob.service
         note three switch_to three
         settle
-        note noted find /run/vaultix.private/ramfs -path '*/gone/*'
+        note noted find /run/vaultix.private/ramfs -path '*/remove/*'
         note four switch_to three
         ",
     );

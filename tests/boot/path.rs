@@ -161,7 +161,7 @@ pub fn paths_of_their_own(system: System) {
 }
 
 /// Early items that move and go, one that moves with a restart, and links into an earlier `decryptedDir`.
-pub fn nothing_stays_where_it_no_longer_belongs(system: System) {
+pub fn old_paths_are_removed(system: System) {
     let mut host = Scenario::new(system, "moves");
     host.nixos();
     host.file("/etc/users", "");
@@ -232,7 +232,7 @@ pub fn nothing_stays_where_it_no_longer_belongs(system: System) {
 }
 
 /// Whoever reads an item at its own path is told of a new plaintext once that is there, and not while it cannot be put there.
-pub fn told_once_it_is_there(system: System) {
+pub fn consumers_are_notified_once_the_path_is_there(system: System) {
     let mut host = Scenario::new(system, "tolater");
     host.nixos();
     host.file("/etc/users", "");

@@ -9,7 +9,7 @@ use crate::support::{Boot, Scenario, placeholder, secret_unit, template_unit};
 const CONSUMERS: [&str; 3] = ["restarted", "reloaded", "unrelated"];
 
 /// A changed plaintext reaches those who asked for it, an unchanged or bad one reaches nobody.
-pub fn consumers_are_told_of_changes_only(system: System) {
+pub fn consumers_are_notified_of_changes_only(system: System) {
     let mut host = Scenario::new(system, "restart");
     let fields = json!({
         "restartUnits": ["restarted.service", "stopped.service"], "reloadUnits": ["reloaded.service"]

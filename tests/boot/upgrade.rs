@@ -32,19 +32,37 @@ exposure() {
         systemd-analyze security --no-pager "$it" | grep 'Overall exposure' | grep -o '[0-9]*[.][0-9]'
     done
 }
+# Work that the previous release has left in a generation, by the names that it uses: somebody to be notified, an item that is
+# not at its path yet, userborn, and a link to be removed.
+pending() (
+    cd /run/vaultix.d/*/.vaultix
+    mkdir -p untold unplaced due gone
+    touch untold/vaultix-secret@pending.service unplaced/vaultix-secret@pending.service due/userborn.service
+    ln -s /run/vaultix/older /etc/app/older
+    hash=$(printf '%064d' 0)
+    printf '%s\0' $hash $hash secret older older /etc/app/older /run/vaultix/older link normal \
+        >gone/vaultix-secret@older.service
+)
+# Names of the previous release in the journal of the current generation.
+old_names() { find /run/vaultix/.vaultix -mindepth 2 | grep -E '/(untold|unplaced|due|gone)/'; }
 mkdir -m 0777 /run/tries
 "#;
+
+/// What a consumer writes that was restarted once, for the same plaintext.
+const RESTARTED: &str = "start pending-v1\nstop pending-v1\nstart pending-v1";
 
 /// Prepares a host of the previous release, with all that may be lost.
 fn host(system: System, name: &str) -> Scenario {
     let mut host = Scenario::previous(system, name, PREVIOUS);
     host.nixos();
-    host.file("/etc/users", "");
+    host.file("/etc/users", "early 4343\n");
     let owned = json!({ "owner": "4242", "mode": "0600", "restartUnits": ["kept.service"] });
     host.secret_with("kept", "kept-v1", owned);
     host.secret_with("changed", "changed-v1", json!({ "restartUnits": ["changed.service"] }));
     host.secret_with("early", "early-v1", json!({}));
     host.secret_with("link", "link-v1", json!({ "path": "/etc/app/link" }));
+    let pending = json!({ "path": "/etc/app/pending", "restartUnits": ["pending.service"] });
+    host.secret_with("pending", "pending-v1", pending);
     host.secret_with("gone", "gone-v1", json!({ "path": "/etc/app/gone" }));
     host.ciphertext("late", Some(b"not an age file"), json!({ "restartUnits": ["late.service"] }));
     host.profile()["placeholder"] = json!({ "kept": placeholder("kept") });
@@ -56,6 +74,7 @@ fn host(system: System, name: &str) -> Scenario {
         ("kept", "/run/vaultix/kept"),
         ("changed", "/run/vaultix/changed"),
         ("late", "/run/vaultix/late"),
+        ("pending", "/run/vaultix/pending"),
         ("conf", "/run/vaultix/conf"),
     ] {
         host.consumer(consumer, path);
@@ -91,6 +110,7 @@ pub fn a_switch_loses_nothing(system: System) {
         await /run/tries/held
         reader &
         await /run/reading
+        pending
         upgrade
         note two switch_to two
         settle
@@ -101,8 +121,10 @@ pub fn a_switch_loses_nothing(system: System) {
         note after systemctl show --property=ExecStart vaultix-secret@kept.service
         note texts tail -n 1 /run/vaultix/kept /run/vaultix/changed /run/vaultix/early /run/vaultix/late /run/vaultix/conf /etc/app/link
         note gone test -L /etc/app/gone
+        note older test -L /etc/app/older
+        note old.names old_names
         as sh -c 'echo x >>/run/vaultix/kept' && echo written >>/out/written
-        for it in kept changed late conf; do note $it.user cat /out/$it.log; done
+        for it in kept changed late conf pending; do note $it.user cat /out/$it.log; done
         note failed systemctl --failed --plain --no-legend
         snapshot upgraded
         systemctl stop run-vaultix.d.mount
@@ -122,6 +144,10 @@ pub fn a_switch_loses_nothing(system: System) {
         assert!(texts.lines().any(|line| line == text), "{text} in {texts}");
     }
     assert_eq!(boot.status("gone"), 1, "what was removed is taken away");
+    assert_eq!(boot.text("pending.user"), RESTARTED, "pending under the old name");
+    assert_eq!(boot.text("userborn.log").lines().count(), 2, "pending under the old name");
+    assert_eq!(boot.status("older"), 1, "pending under the old name");
+    assert_eq!(boot.text("old.names"), "");
     assert!(!boot.has("written"), "nobody writes any more");
     assert_eq!(boot.text("kept.user"), "start kept-v1", "not told of the same plaintext");
     assert_eq!(boot.text("conf.user"), "start <kept-v1>", "nor of the same template");
@@ -153,15 +179,19 @@ pub fn a_restart_loses_nothing(system: System) {
         r"{READER}
         reader &
         await /run/reading
+        pending
         upgrade
         systemctl daemon-reload
         note restart systemctl restart vaultix-secret@changed.service
         note reload systemctl reload vaultix-secret@kept.service
+        note restart.pending systemctl restart vaultix-secret@pending.service
+        settle
+        note old.names old_names
         rm /run/reading
         wait %1
         note mounts mounts
         note texts tail -n 1 /run/vaultix/kept /run/vaultix/changed /run/vaultix/early /run/vaultix/conf /etc/app/link
-        for it in kept changed conf; do note $it.user cat /out/$it.log; done
+        for it in kept changed conf pending; do note $it.user cat /out/$it.log; done
         "
     ));
     assert_eq!(boot.status("restart"), 0, "{}", boot.text("restart"));
@@ -177,6 +207,8 @@ pub fn a_restart_loses_nothing(system: System) {
     {
         assert_eq!(boot.text(&format!("{user}.user")), text, "not told of the same plaintext");
     }
+    assert_eq!(boot.text("pending.user"), RESTARTED, "pending under the old name");
+    assert_eq!(boot.text("old.names"), "");
     assert_eq!(boot.failed("final"), [secret_unit("late")], "what had failed still has");
     boot.assert_no_cycle();
 }

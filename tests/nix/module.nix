@@ -63,7 +63,7 @@ let
     };
   };
 
-  faults = import ./faults.nix { inherit lib; };
+  faults = import ./failures.nix { inherit lib; };
 
   # name → what a flake says of a fault
   flakeFaults = {

@@ -69,5 +69,5 @@ let
 in
 {
   host = builtins.toJSON (makers.host (id: "/nix/store/xyz-${id}.age") cfg);
-  desk = builtins.toJSON (makers.desk cfg);
+  workspace = builtins.toJSON (makers.workspace cfg);
 }

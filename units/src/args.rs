@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_or_too_little_is_refused() {
+    fn wrong_arguments_are_refused() {
         for words in [
             &[][..],
             &["secret"],

@@ -9,8 +9,8 @@ use vaultix_generator::unit::Kind;
 
 use crate::failure::Failure;
 use crate::host::{Host, decrypt_all};
+use crate::item::describe_task;
 use crate::render::unknown_placeholder;
-use crate::subject::task;
 
 /// Decrypts every secret, looks up every placeholder, and returns what fails, each with what it is.
 ///
@@ -22,7 +22,7 @@ pub fn check(profile: &Profile) -> Vec<(String, Failure)> {
     for (id, secret) in &profile.secrets {
         match secret {
             Ok(secret) => secrets.push(secret),
-            Err(invalid) => failures.push((task(Kind::Secret, id), invalid.into())),
+            Err(invalid) => failures.push((describe_task(Kind::Secret, id), invalid.into())),
         }
     }
     let host = Host::new(&profile.settings);
@@ -30,12 +30,12 @@ pub fn check(profile: &Profile) -> Vec<(String, Failure)> {
     for (secret, result) in secrets.iter().zip(decrypt_all(&host, &secrets)) {
         if let Err(failure) = result {
             missing.insert(&secret.id);
-            failures.push((task(Kind::Secret, &secret.id), failure));
+            failures.push((describe_task(Kind::Secret, &secret.id), failure));
         }
     }
     for (id, template) in &profile.templates {
         if let Err(failure) = check_template(profile, template.as_ref(), &missing) {
-            failures.push((task(Kind::Template, id), failure));
+            failures.push((describe_task(Kind::Template, id), failure));
         }
     }
     failures

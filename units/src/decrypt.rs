@@ -138,7 +138,7 @@ fn read<'a>(
 ///
 /// As [`decrypt`], as far as the header alone can tell.
 pub fn recipients(ciphertext: &[u8]) -> Result<Vec<Recipient>, Error> {
-    record(ciphertext, Recipient::new)
+    collect(ciphertext, Recipient::new)
 }
 
 /// Returns all stanzas of `ciphertext` as they stand in its header, grease included.
@@ -148,7 +148,7 @@ pub fn recipients(ciphertext: &[u8]) -> Result<Vec<Recipient>, Error> {
 /// As [`recipients`].
 pub fn stanzas(ciphertext: &[u8]) -> Result<Vec<Stanza>, Error> {
     // A stanza cannot be cloned.
-    record(ciphertext, |stanza| {
+    collect(ciphertext, |stanza| {
         Some(Stanza {
             tag: stanza.tag.clone(),
             args: stanza.args.clone(),
@@ -157,13 +157,13 @@ pub fn stanzas(ciphertext: &[u8]) -> Result<Vec<Stanza>, Error> {
     })
 }
 
-/// Returns what `note` makes of each stanza of `ciphertext`.
-fn record<T>(ciphertext: &[u8], note: fn(&Stanza) -> Option<T>) -> Result<Vec<T>, Error> {
-    let recorder = Recorder { note, noted: RefCell::default() };
-    match open(ciphertext, std::iter::once(&recorder as &dyn Identity)) {
-        Err(DecryptError::NoMatchingKeys) => Ok(recorder.noted.into_inner()),
+/// Returns what `select` makes of each stanza of `ciphertext`.
+fn collect<T>(ciphertext: &[u8], select: fn(&Stanza) -> Option<T>) -> Result<Vec<T>, Error> {
+    let collector = StanzaCollector { select, collected: RefCell::default() };
+    match open(ciphertext, std::iter::once(&collector as &dyn Identity)) {
+        Err(DecryptError::NoMatchingKeys) => Ok(collector.collected.into_inner()),
         Err(error) => Err(Error::new(ciphertext, &error)),
-        Ok(_) => Ok(Vec::new()), // A recorder opens nothing.
+        Ok(_) => Ok(Vec::new()), // A collector opens nothing.
     }
 }
 
@@ -176,16 +176,16 @@ fn open<'a, 'b>(
 }
 
 /// An identity that opens nothing and remembers what it was shown.
-struct Recorder<T> {
+struct StanzaCollector<T> {
     /// What is to be remembered of a stanza.
-    note: fn(&Stanza) -> Option<T>,
+    select: fn(&Stanza) -> Option<T>,
     /// What was.
-    noted: RefCell<Vec<T>>,
+    collected: RefCell<Vec<T>>,
 }
 
-impl<T> Identity for Recorder<T> {
+impl<T> Identity for StanzaCollector<T> {
     fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
-        self.noted.borrow_mut().extend((self.note)(stanza));
+        self.collected.borrow_mut().extend((self.select)(stanza));
         None
     }
 }

@@ -58,7 +58,7 @@ pub enum Level {
 /// Writes `text` to stderr as one line, with its level in front when stderr is the journal.
 ///
 /// A line that cannot be written is lost: there is no other place to say so.
-pub fn say(level: Level, text: &str) {
+pub fn log(level: Level, text: &str) {
     let mut line = String::new();
     if is_journal() {
         line.push_str(match level {

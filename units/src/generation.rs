@@ -1,22 +1,22 @@
-//! one numbered directory of the ramfs → its plaintexts, and its notes about them.
+//! one numbered directory of the ramfs → its plaintexts, and its journal.
 //!
 //! ```text
 //! /run/vaultix -> /run/vaultix.d/2
-//! /run/vaultix.d/2/wifi                          a plaintext
-//! /run/vaultix.d/2/.vaultix/placed/UNIT          what it was made from, for the next switch
-//! /run/vaultix.d/2/.vaultix/untold/UNIT          its consumers have not been told of it
-//! /run/vaultix.d/2/.vaultix/unplaced/UNIT        it is not at its own path yet, and its consumers are told once it is
-//! /run/vaultix.d/2/.vaultix/due/UNIT             the unit itself has not been told: userborn of early items, or the target
-//! /run/vaultix.d/2/.vaultix/gone/UNIT            what an earlier profile put elsewhere, to be taken away
+//! /run/vaultix.d/2/wifi                            a plaintext
+//! /run/vaultix.d/2/.vaultix/placed/UNIT            its record: what it was made from, and where it was put
+//! /run/vaultix.d/2/.vaultix/notify-consumers/UNIT  its consumers have not been notified of it
+//! /run/vaultix.d/2/.vaultix/put-at-path/UNIT       it is not at its own path yet; its consumers are notified once it is
+//! /run/vaultix.d/2/.vaultix/notify-unit/UNIT       the unit itself has to be notified: userborn of early items, or the target
+//! /run/vaultix.d/2/.vaultix/remove/UNIT            what an earlier profile put elsewhere, to be removed
 //! ```
 //!
 //! Nothing here opens a plaintext again: its owner can take a lease on it, and hold up whoever opens it, fcntl(2). What was placed
 //! is known by its record; whoever needs the text decrypts it again.
 //!
-//! What a switch or an item still has to do is written down before its plaintext is there, and struck out once it is
-//! done: a program that is killed on the way leaves it to the next one.
+//! Work that a switch or an item still has to do is written to the journal before its plaintext is there, and cleared once it
+//! is done: a program that is killed on the way leaves it to the next one.
 
-mod note;
+mod journal;
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -31,17 +31,17 @@ use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
 use crate::record::Record;
 use crate::replace::{ensure_directory, make_directory, replace_file};
-pub use note::Note;
+pub use journal::List;
 
 /// Mode of the directories of a generation: everyone may pass through, nobody but root may list.
 const PASSABLE: Mode = Mode::from_raw_mode(0o711);
-/// Mode of the generation's own notes.
+/// Mode of the journal's directories.
 const PRIVATE: Mode = Mode::from_raw_mode(0o700);
 
 /// A file on its way into a generation: only who has the lock makes one.
 const NEW: &str = ".new";
-/// A note on its way.
-const NEW_NOTE: &str = ".note";
+/// An entry of the journal on its way.
+const NEW_ENTRY: &str = ".entry";
 
 /// One numbered directory.
 pub struct Generation {
@@ -51,7 +51,7 @@ pub struct Generation {
     path: PathBuf,
     /// The directory.
     root: OwnedFd,
-    /// The directory with its own record.
+    /// The directory with its journal.
     record: OwnedFd,
 }
 
@@ -70,11 +70,13 @@ impl Generation {
             Ok((root, record))
         };
         let (root, record) = make().map_err(|error: Errno| Failure::write(&path, error))?;
-        for unfinished in [NEW, NEW_NOTE] {
+        for unfinished in [NEW, NEW_ENTRY] {
             // Of a program that was killed. What cannot be removed now is replaced or goes with the generation.
             let _ = fs::unlinkat(&record, unfinished, AtFlags::empty());
         }
-        Ok(Self { number, path, root, record })
+        let generation = Self { number, path, root, record };
+        generation.adopt_old_names().map_err(|error| Failure::write(&generation.path, error))?;
+        Ok(generation)
     }
 
     /// Returns the path of its file `name`.
@@ -102,9 +104,9 @@ impl Generation {
     ///
     /// # Errors
     ///
-    /// As [`Generation::note`].
+    /// As [`Generation::entry`].
     pub fn record(&self, key: &str) -> Result<Option<Record>, Failure> {
-        Ok(self.note(Note::Placed, key)?.as_ref().and_then(Record::from_note))
+        Ok(self.entry(List::Placed, key)?.as_ref().and_then(Record::parse))
     }
 
     /// Writes the file `name`, which has its owner, group and mode from the moment it is there. One that was

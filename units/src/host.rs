@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::bounded;
 use crate::decrypt::{self, decrypt};
-use crate::failure::{Failure, Level, say};
+use crate::failure::{Failure, Level, log};
 use crate::identity::{self, HostIdentities, Reason};
 use crate::parallel::{self, Limits, Outcome};
 use crate::plaintext::{Plaintext, Plaintexts};
@@ -50,7 +50,7 @@ struct Keys {
 
 /// Largest sum of all ciphertexts that one run reads, in bytes (1 GiB). What is decrypted stays in memory until it is placed,
 /// and a profile may name one large file for each of a thousand secrets.
-const MAX_ALL: u64 = 1 << 30;
+const MAX_TOTAL_CIPHERTEXTS: u64 = 1 << 30;
 
 impl Host {
     /// Returns the host with these settings.
@@ -59,7 +59,7 @@ impl Host {
         Self(Arc::new(Keys {
             settings: settings.clone(),
             identities: OnceLock::new(),
-            budget: AtomicU64::new(MAX_ALL),
+            budget: AtomicU64::new(MAX_TOTAL_CIPHERTEXTS),
         }))
     }
 
@@ -71,7 +71,7 @@ impl Host {
     /// [`Status::NoPerm`] when no key of the host opens it.
     pub fn decrypt(&self, secret: &Secret) -> Result<Plaintext, Failure> {
         let only = decrypt_all(self, &[secret]).pop();
-        only.unwrap_or_else(|| Err(late(secret))).map(|(plaintext, _)| plaintext)
+        only.unwrap_or_else(|| Err(no_time_left(secret))).map(|(plaintext, _)| plaintext)
     }
 
     /// Returns the keys that could open the host's secrets and do not exist.
@@ -85,7 +85,7 @@ impl Host {
 }
 
 impl Keys {
-    /// Reads the ciphertext `path`, if all that are read stay within [`MAX_ALL`].
+    /// Reads the ciphertext `path`, if all that are read stay within [`MAX_TOTAL_CIPHERTEXTS`].
     fn read(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let failed = |error| unreadable(path, &error);
         let size = fs::metadata(path).map_err(failed)?.len();
@@ -98,7 +98,7 @@ impl Keys {
                 let reason = format!(
                     "the ciphertexts of this host have more than {} MiB together, with the {size} bytes of {}; keep what \
                      is large elsewhere, and its key here",
-                    MAX_ALL >> 20,
+                    MAX_TOTAL_CIPHERTEXTS >> 20,
                     path.display()
                 );
                 return Err(Failure::new(Status::DataErr, reason));
@@ -144,7 +144,7 @@ impl Keys {
             let identities = HostIdentities::read(&self.settings);
             if !identities.tried.is_empty() {
                 for failure in &identities.failures {
-                    say(Level::Warning, &format!("cannot use the host key {failure}"));
+                    log(Level::Warning, &format!("cannot use the host key {failure}"));
                 }
             }
             identities
@@ -161,14 +161,14 @@ impl Keys {
         let refused = |reason: String| Failure::new(Status::NoPerm, reason);
         if identities.tried.is_empty() {
             let is_missing = identities.failures.iter().any(|failure| is_missing(&failure.reason));
-            let early = if secret.place.early && is_missing {
+            let early = if secret.placement.early && is_missing {
                 "; what is needed before users exist needs the key on a file system with neededForBoot = true"
             } else {
                 ""
             };
             return refused(format!("{}{early}", self.no_key(identities)));
         }
-        let host = stanza::of_ssh_key(&self.settings.host_pubkey);
+        let host = stanza::parse_ssh_key(&self.settings.host_pubkey);
         let ours = host.as_ref().filter(|host| recipients.contains(host));
         let tried = identities.tried.iter().map(|(path, recipient)| match recipient {
             Some(recipient) => {
@@ -207,9 +207,9 @@ impl Keys {
     fn no_key(&self, identities: &HostIdentities) -> String {
         let public = &self.settings.host_pubkey;
         if private::is_private(public) {
-            let halves = private::HALVES;
+            let hint = private::PUBLIC_KEY_HINT;
             return format!(
-                "settings.hostPubkey is a private key, or has one in it, which is not shown; set it to the public half: {halves}"
+                "settings.hostPubkey is a private key, or has one in it, which is not shown; set it to the public half: {hint}"
             );
         }
         let kind = public.split_ascii_whitespace().next().unwrap_or_default();
@@ -305,28 +305,28 @@ pub fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
     let outcomes = parallel::each(secrets.len(), LIMITS, one);
     let result = |(secret, outcome): (&&Secret, Outcome<Option<Decrypted>>)| match outcome {
         Outcome::Done(Some(result)) => result,
-        Outcome::Slow => Err(slow(secret)),
-        Outcome::Done(None) | Outcome::Late => Err(late(secret)),
+        Outcome::Slow => Err(too_slow(secret)),
+        Outcome::Done(None) | Outcome::Late => Err(no_time_left(secret)),
     };
     secrets.iter().zip(outcomes).map(result).collect()
 }
 
 /// Returns the inputs of `secrets`, in the same order: what stat(2) says of a ciphertext may take as long as to read it.
 #[must_use]
-pub fn inputs_of_all(secrets: &[&Secret]) -> Vec<Result<[u8; 32], Failure>> {
+pub fn inputs_of_secrets(secrets: &[&Secret]) -> Vec<Result<[u8; 32], Failure>> {
     let owned: Vec<Secret> = secrets.iter().map(|&secret| secret.clone()).collect();
     let outcomes =
         parallel::each(secrets.len(), LIMITS, move |at| owned.get(at).map(secret_inputs));
     let result = |(secret, outcome): (&&Secret, Outcome<Option<[u8; 32]>>)| match outcome {
         Outcome::Done(Some(inputs)) => Ok(inputs),
-        Outcome::Slow => Err(slow(secret)),
-        Outcome::Done(None) | Outcome::Late => Err(late(secret)),
+        Outcome::Slow => Err(too_slow(secret)),
+        Outcome::Done(None) | Outcome::Late => Err(no_time_left(secret)),
     };
     secrets.iter().zip(outcomes).map(result).collect()
 }
 
 /// Returns the failure of a secret that takes too long.
-fn slow(secret: &Secret) -> Failure {
+fn too_slow(secret: &Secret) -> Failure {
     let (path, limit) = (secret.ciphertext.display(), LIMITS.each.as_secs());
     let reason = format!(
         "{path} was not read and decrypted within {limit} seconds; see whether its file system answers: stat '{path}'"
@@ -335,7 +335,7 @@ fn slow(secret: &Secret) -> Failure {
 }
 
 /// Returns the failure of a secret for which no time was left.
-fn late(secret: &Secret) -> Failure {
+fn no_time_left(secret: &Secret) -> Failure {
     let limit = LIMITS.all.as_secs();
     let reason = format!(
         "there was no time for it: others took all of the {limit} seconds for decrypting; try again: systemctl restart \

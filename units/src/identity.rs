@@ -47,7 +47,7 @@ pub enum Reason {
     /// It cannot be read.
     Read(io::Error),
     /// It was not there in time.
-    Silent,
+    TimedOut,
     /// It is an ssh key with a passphrase, which nobody can type at boot.
     Passphrase,
     /// It is an ssh key of a type that age has no use for.
@@ -67,7 +67,7 @@ impl fmt::Display for Failure {
         write!(f, "{}: ", self.path.display())?;
         match &self.reason {
             Reason::Read(error) => error.fmt(f),
-            Reason::Silent => {
+            Reason::TimedOut => {
                 write!(f, "not read within {} seconds", LIMITS.each.as_secs())
             }
             Reason::Passphrase => {
@@ -100,7 +100,7 @@ impl HostIdentities {
                 }
                 Outcome::Done(Some(Err(reason))) => all.failures.push(Failure { path, reason }),
                 Outcome::Done(None) | Outcome::Slow | Outcome::Late => {
-                    all.failures.push(Failure { path, reason: Reason::Silent });
+                    all.failures.push(Failure { path, reason: Reason::TimedOut });
                 }
             }
         }
@@ -135,7 +135,7 @@ fn ssh(kind: &'static str, text: &[u8]) -> Result<Identities, Reason> {
         Ok(identity) => {
             // A key tells its type and its public half only as a recipient.
             let public = age::ssh::Recipient::try_from(identity.clone()).ok();
-            match public.and_then(|public| stanza::of_ssh_key(&public.to_string())) {
+            match public.and_then(|public| stanza::parse_ssh_key(&public.to_string())) {
                 Some(recipient) if recipient.kind == kind => {
                     Ok((vec![Box::new(identity)], Some(recipient)))
                 }

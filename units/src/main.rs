@@ -11,11 +11,11 @@ use vaultix_generator::profile::{Profile, Side};
 use vaultix_generator::status::Status;
 use vaultix_units::args::{self, Verb};
 use vaultix_units::check::check;
-use vaultix_units::failure::{Failure, Level, say};
-use vaultix_units::item;
+use vaultix_units::failure::{Failure, Level, log};
+use vaultix_units::item::describe_task;
 use vaultix_units::mounts;
 use vaultix_units::path::queue;
-use vaultix_units::subject::task;
+use vaultix_units::place;
 use vaultix_units::switch::{Jobs, switch};
 use zeroizing_alloc::ZeroAlloc;
 
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     harden();
     // A panic's text could hold anything; what should never happen ends in an exit status.
     std::panic::set_hook(Box::new(|_| {
-        say(Level::Error, "internal error: this is a defect of vaultix-decrypt");
+        log(Level::Error, "internal error: this is a defect of vaultix-decrypt");
         std::process::exit(Status::Software as i32);
     }));
     let Some((verb, profile)) = args::parse(std::env::args_os().skip(1)) else {
@@ -65,19 +65,22 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
         Verb::Item(kind, id) => {
             let before = stamp(path);
             let is_current = || stamp(path) == before;
-            item::place(&read(path)?, *kind, id, is_current).map_err(|failure| {
-                say(Level::Error, &format!("cannot {}: {}", task(*kind, id), failure.reason));
+            place::place_item(&read(path)?, *kind, id, is_current).map_err(|failure| {
+                log(
+                    Level::Error,
+                    &format!("cannot {}: {}", describe_task(*kind, id), failure.reason),
+                );
                 failure.status
             })
         }
         Verb::Switch { phase } => loop {
             let before = stamp(path);
             let outcome = switch(&read(path)?, *phase, Jobs::Queue).map_err(|failure| {
-                say(Level::Error, &format!("cannot switch: {}", failure.reason));
+                log(Level::Error, &format!("cannot switch: {}", failure.reason));
                 failure.status
             })?;
             if outcome.made > 0 || outcome.removed > 0 {
-                say(Level::Info, &outcome.to_string());
+                log(Level::Info, &outcome.to_string());
             }
             // Whoever replaces the profile while this runs starts no other switch: systemd makes one job of the two.
             if stamp(path) == before {
@@ -85,7 +88,7 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             }
         },
         Verb::Convert => mounts::convert(&read(path)?.settings).map_err(|failure| {
-            say(Level::Error, &format!("cannot hide the ramfs: {}", failure.reason));
+            log(Level::Error, &format!("cannot hide the ramfs: {}", failure.reason));
             failure.status
         }),
         Verb::Check => report(&check(&read(path)?)),
@@ -99,7 +102,7 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
 /// Reports what failed of several items.
 fn report(failures: &[(String, Failure)]) -> Result<(), Status> {
     for (what, failure) in failures {
-        say(Level::Error, &format!("cannot {what}: {}", failure.reason));
+        log(Level::Error, &format!("cannot {what}: {}", failure.reason));
     }
     if failures.is_empty() { Ok(()) } else { Err(Status::SomeFailed) }
 }
@@ -122,6 +125,6 @@ fn read(path: &Path) -> Result<Profile, Status> {
         Ok(None) => "it does not exist".to_owned(),
         Err(reason) => reason,
     };
-    say(Level::Error, &format!("cannot use the profile {}: {reason}", path.display()));
+    log(Level::Error, &format!("cannot use the profile {}: {reason}", path.display()));
     Err(Status::Config)
 }

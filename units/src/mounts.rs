@@ -19,7 +19,7 @@ use vaultix_generator::escape;
 use vaultix_generator::profile::{PRIVATE_DIR, RAMFS_PATH, Settings};
 use vaultix_generator::status::Status;
 
-use crate::failure::{Failure, Level, say};
+use crate::failure::{Failure, Level, log};
 use crate::replace::DIRECTORY;
 
 /// What statfs(2) calls a ramfs, from linux/magic.h.
@@ -33,7 +33,8 @@ const PRIVATE: Mode = Mode::from_raw_mode(0o700);
 const PASSABLE: Mode = Mode::from_raw_mode(0o711);
 
 /// How both mounts are mounted.
-const HARMLESS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+const SAFE_FLAGS: MountFlags =
+    MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 /// The mounted ramfs.
 pub struct Mounts {
@@ -108,10 +109,10 @@ pub fn mount(settings: &Settings) -> Result<(), Failure> {
         return convert(settings);
     }
     if !is_ramfs(ramfs) {
-        mount::mount("ramfs", ramfs, "ramfs", HARMLESS, c"mode=0711")
+        mount::mount("ramfs", ramfs, "ramfs", SAFE_FLAGS, c"mode=0711")
             .map_err(|error| failed(ramfs, error))?;
     }
-    show(view).map_err(|error| failed(view, error))
+    mount_view(view).map_err(|error| failed(view, error))
 }
 
 /// Makes a ramfs that everybody can enter, as an earlier release mounted it at the place of the view, the one that only
@@ -137,11 +138,11 @@ pub fn convert(settings: &Settings) -> Result<(), Failure> {
     if open(view).is_ok_and(|view| is_read_only(&view)) {
         return Ok(());
     }
-    match mount::mount_remount(view, MountFlags::BIND | MountFlags::RDONLY | HARMLESS, c"") {
+    match mount::mount_remount(view, MountFlags::BIND | MountFlags::RDONLY | SAFE_FLAGS, c"") {
         // Somebody has a file there open to be written to. A second view comes on top of the first, which stays as it is for
         // those who have it open.
         Err(Errno::BUSY) => {
-            say(
+            log(
                 Level::Warning,
                 &format!(
                     "somebody has a file of {} open to be written to, and can write there until the next boot; to see \
@@ -149,7 +150,7 @@ pub fn convert(settings: &Settings) -> Result<(), Failure> {
                     view.display()
                 ),
             );
-            show(view)
+            mount_view(view)
         }
         result => result,
     }
@@ -157,9 +158,9 @@ pub fn convert(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Mounts the view of the ramfs.
-fn show(view: &Path) -> Result<(), Errno> {
+fn mount_view(view: &Path) -> Result<(), Errno> {
     mount::mount_bind(RAMFS_PATH, view)?;
-    mount::mount_remount(view, MountFlags::BIND | MountFlags::RDONLY | HARMLESS, c"")
+    mount::mount_remount(view, MountFlags::BIND | MountFlags::RDONLY | SAFE_FLAGS, c"")
 }
 
 /// Makes the directories that are mounted on.

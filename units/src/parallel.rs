@@ -42,13 +42,13 @@ pub fn each<T: Send + 'static>(
 ) -> Vec<Outcome<T>> {
     let jobs = (0..count).map(|_| Job { since: None, replaced: false, outcome: None }).collect();
     let state = Mutex::new(State { jobs, next: 0, left: count });
-    let crew = Arc::new(Crew { state, all_done: Condvar::new(), work: Box::new(work) });
+    let pool = Arc::new(Pool { state, all_done: Condvar::new(), work: Box::new(work) });
     let workers = thread::available_parallelism().map_or(1, usize::from).min(count);
     // One that cannot be made leaves its share to the others.
-    if (0..workers).filter(|_| crew.hire()).count() == 0 {
-        crew.work();
+    if (0..workers).filter(|_| pool.add_worker()).count() == 0 {
+        pool.work();
     }
-    crew.wait(limits)
+    pool.wait(limits)
 }
 
 /// A job.
@@ -72,7 +72,7 @@ struct State<T> {
 }
 
 /// Threads at work on the same jobs.
-struct Crew<T> {
+struct Pool<T> {
     /// How far they are.
     state: Mutex<State<T>>,
     /// Told when there is nothing left.
@@ -81,11 +81,11 @@ struct Crew<T> {
     work: Box<dyn Fn(usize) -> T + Send + Sync>,
 }
 
-impl<T: Send + 'static> Crew<T> {
+impl<T: Send + 'static> Pool<T> {
     /// Starts one more thread; returns whether that is possible.
-    fn hire(self: &Arc<Self>) -> bool {
-        let crew = Arc::clone(self);
-        thread::Builder::new().spawn(move || crew.work()).is_ok()
+    fn add_worker(self: &Arc<Self>) -> bool {
+        let pool = Arc::clone(self);
+        thread::Builder::new().spawn(move || pool.work()).is_ok()
     }
 
     /// Does jobs until there are none, or until another thread does them instead.
@@ -129,7 +129,7 @@ impl<T: Send + 'static> Crew<T> {
         while state.left > 0 && Instant::now() < end {
             let waited = self.all_done.wait_timeout(state, limits.slow);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            self.look_after(&mut state, limits);
+            self.supervise(&mut state, limits);
         }
         let now = Instant::now();
         let outcomes = state.jobs.iter_mut().map(|job| {
@@ -144,7 +144,7 @@ impl<T: Send + 'static> Crew<T> {
     }
 
     /// Replaces the threads of slow jobs, and gives up those that are too slow.
-    fn look_after(self: &Arc<Self>, state: &mut State<T>, limits: Limits) {
+    fn supervise(self: &Arc<Self>, state: &mut State<T>, limits: Limits) {
         let now = Instant::now();
         let State { jobs, next, left } = state;
         let mut slow = jobs.iter().filter(|job| job.replaced && job.outcome.is_none()).count();
@@ -153,7 +153,7 @@ impl<T: Send + 'static> Crew<T> {
         for job in jobs.iter_mut().take(begun) {
             let Some(time) = job.takes(now) else { continue };
             if time >= limits.slow && has_more && !job.replaced && slow < MAX_SLOW {
-                job.replaced = self.hire();
+                job.replaced = self.add_worker();
                 slow += usize::from(job.replaced);
             }
             if time >= limits.each {
@@ -187,7 +187,7 @@ mod tests {
     use pretty_assertions::assert_eq;
 
     /// Limits that nothing here comes near, but for the time after which a job is on its own.
-    const PATIENT: Limits = Limits {
+    const GENEROUS: Limits = Limits {
         slow: Duration::from_millis(1),
         each: Duration::from_secs(3600),
         all: Duration::from_secs(3600),
@@ -210,17 +210,17 @@ mod tests {
     }
 
     #[test]
-    fn all_is_done_and_in_order() {
-        assert_eq!(each(0, PATIENT, |at| at), []);
+    fn results_come_in_order() {
+        assert_eq!(each(0, GENEROUS, |at| at), []);
         let expected: Vec<_> = (0..1000).map(|at| Outcome::Done(at * 2)).collect();
-        assert_eq!(each(1000, PATIENT, |at| at * 2), expected);
+        assert_eq!(each(1000, GENEROUS, |at| at * 2), expected);
     }
 
     #[test]
-    fn those_that_never_end_are_given_up_alone() {
+    fn endless_jobs_are_abandoned_alone() {
         // More than there are processors on most machines, and they come first.
         let (work, _keep) = blocked(200);
-        let limits = Limits { each: Duration::from_millis(500), ..PATIENT };
+        let limits = Limits { each: Duration::from_millis(500), ..GENEROUS };
         for (at, outcome) in each(300, limits, work).into_iter().enumerate() {
             let expected = if at < 200 { Outcome::Slow } else { Outcome::Done(at * 2) };
             assert_eq!(outcome, expected, "{at}");
@@ -228,19 +228,19 @@ mod tests {
     }
 
     #[test]
-    fn more_of_them_than_may_be_under_way_end_with_all() {
+    fn too_many_endless_jobs_end_at_the_total_limit() {
         let (work, _keep) = blocked(MAX_SLOW * 2);
-        let limits = Limits { all: Duration::from_secs(2), ..PATIENT };
+        let limits = Limits { all: Duration::from_secs(2), ..GENEROUS };
         let outcomes = each(MAX_SLOW * 2 + 1, limits, work);
         assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Late));
     }
 
     #[test]
-    fn who_comes_back_late_changes_nothing_and_takes_nothing_on() {
+    fn a_late_worker_changes_nothing() {
         let (work, keep) = blocked(1);
         let begun = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&begun);
-        let limits = Limits { each: Duration::from_millis(50), ..PATIENT };
+        let limits = Limits { each: Duration::from_millis(50), ..GENEROUS };
         let outcomes = each(10, limits, move |at| {
             count.fetch_add(1, Ordering::SeqCst);
             work(at)
@@ -252,7 +252,7 @@ mod tests {
 
     /// The way without limits, in which each thread has a share: the control for the tests above.
     #[test]
-    fn without_limits_one_holds_up_all() {
+    fn an_endless_job_blocks_all_without_limits() {
         let (work, keep) = blocked(1);
         let (done, outcome) = mpsc::channel();
         let all = thread::spawn(move || {

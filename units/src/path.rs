@@ -58,7 +58,7 @@ pub enum Task {
         /// Where it leads.
         target: PathBuf,
         /// What was put there before, and may be replaced.
-        before: Option<Trace>,
+        before: Option<PathContent>,
     },
     /// The plaintext itself is to be there.
     File {
@@ -71,15 +71,15 @@ pub enum Task {
         /// The plaintext, if it is known.
         plaintext: Option<Plaintext>,
         /// What was put there before, and may be replaced.
-        before: Option<Trace>,
+        before: Option<PathContent>,
     },
     /// What was put there is to go, if it is still that.
-    TakeAway(Trace),
+    Remove(PathContent),
 }
 
 /// What was put at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trace {
+pub enum PathContent {
     /// A link that leads there.
     Link(PathBuf),
     /// A file whose content has this SHA-256.
@@ -95,17 +95,17 @@ pub enum Outcome {
     NeedsPlaintext,
     /// It was not taken away, and is not to be tried again, for this reason: nothing of ours is left, or a link, which holds
     /// no secret.
-    Settled(String),
+    Abandoned(String),
     /// The file was not taken away for this reason: somebody without rights stands behind it. It may hold the secret: to
     /// be said, and tried again with the next switch; but no failure of that, which they could make fail for good.
-    Stays(String),
+    Remains(String),
 }
 
 /// Directories that links of ours lead into.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ours(Vec<PathBuf>);
+pub struct OwnDirectories(Vec<PathBuf>);
 
-impl Ours {
+impl OwnDirectories {
     /// Returns those of a host with these settings.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
@@ -118,15 +118,15 @@ impl Ours {
     }
 
     /// Returns whether a link to `target` leads there.
-    fn has(&self, target: &Path) -> bool {
+    fn contains(&self, target: &Path) -> bool {
         self.0.iter().any(|ours| target.starts_with(ours))
     }
 }
 
-impl Trace {
+impl PathContent {
     /// Returns what was put at the path of `record`.
     #[must_use]
-    pub fn of(record: &Record) -> Self {
+    pub fn from_record(record: &Record) -> Self {
         if record.symlink { Self::Link(record.target.clone()) } else { Self::File(record.digest) }
     }
 }
@@ -147,7 +147,7 @@ impl Job {
             return None;
         }
         let path = place.path.clone();
-        let before = before.filter(|before| before.path == path).map(Trace::of);
+        let before = before.filter(|before| before.path == path).map(PathContent::from_record);
         let task = if place.symlink {
             let target = settings.link_of(place).join(&place.name);
             Task::Link { owner: ownership.uid, target, before }
@@ -159,29 +159,33 @@ impl Job {
 
     /// Returns the job to take away what an earlier profile put at the path of `record`, `None` if it had none of its own.
     #[must_use]
-    pub fn take_away(record: &Record, settings: &Settings) -> Option<Self> {
-        is_custom_path(&record.path, &record.name, settings)
-            .then(|| Self { path: record.path.clone(), task: Task::TakeAway(Trace::of(record)) })
+    pub fn remove(record: &Record, settings: &Settings) -> Option<Self> {
+        is_custom_path(&record.path, &record.name, settings).then(|| Self {
+            path: record.path.clone(),
+            task: Task::Remove(PathContent::from_record(record)),
+        })
     }
 
     /// Does it, as far as `reach` goes.
-    fn perform(&self, ours: &Ours, reach: Reach) -> Result<Outcome, Obstacle> {
+    fn perform(&self, ours: &OwnDirectories, reach: Reach) -> Result<Outcome, Obstacle> {
         match &self.task {
             Task::Link { owner, target, before } => {
-                let spot = Spot::open(&self.path, Some(*owner), Missing::Make, reach)?;
-                spot.put_link(target, ours, before.as_ref())
+                let destination =
+                    Destination::open(&self.path, Some(*owner), Missing::Make, reach)?;
+                destination.put_link(target, ours, before.as_ref())
             }
             Task::File { ownership, .. } => {
-                let spot = Spot::open(&self.path, Some(ownership.uid), Missing::Make, reach)?;
-                spot.put_file(&self.task, ours)
+                let destination =
+                    Destination::open(&self.path, Some(ownership.uid), Missing::Make, reach)?;
+                destination.put_file(&self.task, ours)
             }
-            Task::TakeAway(trace) => match take_away(&self.path, trace, reach) {
-                Err(Obstacle::Absent(_)) => Ok(Outcome::Done),
+            Task::Remove(content) => match remove_content(&self.path, content, reach) {
+                Err(Obstacle::Missing(_)) => Ok(Outcome::Done),
                 // No secret is left of a link. What the system refuses where only root has a say, is tried again.
-                Err(Obstacle::Theirs(failure)) if matches!(trace, Trace::Link(_)) => {
-                    Ok(Outcome::Settled(failure.reason))
+                Err(Obstacle::Untrusted(failure)) if matches!(content, PathContent::Link(_)) => {
+                    Ok(Outcome::Abandoned(failure.reason))
                 }
-                Err(Obstacle::Theirs(failure)) => Ok(Outcome::Stays(failure.reason)),
+                Err(Obstacle::Untrusted(failure)) => Ok(Outcome::Remains(failure.reason)),
                 other => other,
             },
         }
@@ -202,19 +206,19 @@ fn is_custom_path(path: &Path, name: &str, settings: &Settings) -> bool {
 }
 
 /// Takes away what was put at `path`, if it is still that.
-fn take_away(path: &Path, trace: &Trace, reach: Reach) -> Result<Outcome, Obstacle> {
+fn remove_content(path: &Path, content: &PathContent, reach: Reach) -> Result<Outcome, Obstacle> {
     // Whoever owns the directories on the way by now: nothing but what is ours is removed.
-    let spot = Spot::open(path, None, Missing::Fail, reach)?;
-    if matches!(trace, Trace::File(_)) {
-        spot.remove_unfinished()?;
+    let destination = Destination::open(path, None, Missing::Fail, reach)?;
+    if matches!(content, PathContent::File(_)) {
+        destination.remove_leftover()?;
     }
-    let Some(node) = spot.parent.entry()? else { return Ok(Outcome::Done) };
-    let is_ours = match (node.kind, trace) {
-        (FileType::Symlink, Trace::Link(target)) => spot.target(&node)? == *target,
-        (FileType::RegularFile, Trace::File(digest)) => {
-            match (spot.digest(MAX_CIPHERTEXT), node.uid) {
+    let Some(node) = destination.parent.entry()? else { return Ok(Outcome::Done) };
+    let is_ours = match (node.kind, content) {
+        (FileType::Symlink, PathContent::Link(target)) => destination.target(&node)? == *target,
+        (FileType::RegularFile, PathContent::File(digest)) => {
+            match (destination.digest(MAX_CIPHERTEXT), node.uid) {
                 // A lease on it, for one, which they may hold for as long as they like.
-                (Err(Obstacle::Failed(failure)), 1..) => return Err(Obstacle::Theirs(failure)),
+                (Err(Obstacle::Failed(failure)), 1..) => return Err(Obstacle::Untrusted(failure)),
                 (found, _) => found? == Some(*digest),
             }
         }
@@ -222,14 +226,18 @@ fn take_away(path: &Path, trace: &Trace, reach: Reach) -> Result<Outcome, Obstac
     };
     if is_ours {
         // By name: see above. What the owner has put in its place meanwhile was theirs to remove.
-        return match fs::unlinkat(&spot.parent.node.held, &spot.parent.name, AtFlags::empty()) {
+        return match fs::unlinkat(
+            &destination.parent.node.held,
+            &destination.parent.name,
+            AtFlags::empty(),
+        ) {
             Ok(()) | Err(Errno::NOENT) => Ok(Outcome::Done),
-            Err(error) => Err(spot.parent.failed("remove", error)),
+            Err(error) => Err(destination.parent.failed("remove", error)),
         };
     }
-    Ok(match trace {
-        Trace::Link(_) => Outcome::Done,
-        Trace::File(_) => Outcome::Settled(format!(
+    Ok(match content {
+        PathContent::Link(_) => Outcome::Done,
+        PathContent::File(_) => Outcome::Abandoned(format!(
             "{} is not what was put there, and stays; see whether it holds a secret",
             path.display()
         )),
@@ -237,12 +245,12 @@ fn take_away(path: &Path, trace: &Trace, reach: Reach) -> Result<Outcome, Obstac
 }
 
 /// A place in the file system where something of ours is put.
-struct Spot {
+struct Destination {
     /// The directory, and the name in it.
     parent: Parent,
 }
 
-impl Spot {
+impl Destination {
     /// Opens it.
     fn open(
         path: &Path,
@@ -267,7 +275,7 @@ impl Spot {
     }
 
     /// Removes what a program that was killed has not given its name yet: it may hold the whole plaintext.
-    fn remove_unfinished(&self) -> Result<(), Obstacle> {
+    fn remove_leftover(&self) -> Result<(), Obstacle> {
         let (held, name) = (&self.parent.node.held, self.temporary());
         let stat = fs::statat(held, &name, AtFlags::SYMLINK_NOFOLLOW);
         let is_file =
@@ -319,8 +327,8 @@ impl Spot {
     fn put_link(
         &self,
         target: &Path,
-        ours: &Ours,
-        before: Option<&Trace>,
+        ours: &OwnDirectories,
+        before: Option<&PathContent>,
     ) -> Result<Outcome, Obstacle> {
         match self.entry()? {
             None => {}
@@ -329,11 +337,11 @@ impl Spot {
                 if old == target {
                     return Ok(Outcome::Done);
                 }
-                self.ensure_ours(&old, ours, before)?;
+                self.ensure_replaceable(&old, ours, before)?;
             }
             Some(node) if node.kind == FileType::RegularFile => {
                 // Not looked into where none was put: it may be anything.
-                let Some(Trace::File(digest)) = before else {
+                let Some(PathContent::File(digest)) = before else {
                     return Err(self.taken("a file that is not ours"));
                 };
                 if self.digest(MAX_CIPHERTEXT)?.as_ref() != Some(digest) {
@@ -362,7 +370,7 @@ impl Spot {
 
     /// Puts the plaintext itself there. A file that stands there is replaced, whatever it holds: on a disk, nothing
     /// remembers what was put there before the last boot.
-    fn put_file(&self, task: &Task, ours: &Ours) -> Result<Outcome, Obstacle> {
+    fn put_file(&self, task: &Task, ours: &OwnDirectories) -> Result<Outcome, Obstacle> {
         let Task::File { ownership, allow_disk, digest, plaintext, before } = task else {
             return Ok(Outcome::Done);
         };
@@ -377,7 +385,7 @@ impl Spot {
         match self.entry()? {
             None => {}
             Some(node) if node.kind == FileType::Symlink => {
-                self.ensure_ours(&self.target(&node)?, ours, before.as_ref())?;
+                self.ensure_replaceable(&self.target(&node)?, ours, before.as_ref())?;
             }
             Some(node) if node.kind == FileType::RegularFile => {
                 let has = (node.uid, node.gid, node.mode);
@@ -402,9 +410,14 @@ impl Spot {
     }
 
     /// Makes sure that a link to `old` is ours to replace.
-    fn ensure_ours(&self, old: &Path, ours: &Ours, before: Option<&Trace>) -> Result<(), Obstacle> {
-        let was_put = matches!(before, Some(Trace::Link(target)) if target == old);
-        if was_put || ours.has(old) {
+    fn ensure_replaceable(
+        &self,
+        old: &Path,
+        ours: &OwnDirectories,
+        before: Option<&PathContent>,
+    ) -> Result<(), Obstacle> {
+        let was_put = matches!(before, Some(PathContent::Link(target)) if target == old);
+        if was_put || ours.contains(old) {
             return Ok(());
         }
         Err(self.taken("a link that leads elsewhere"))
@@ -436,10 +449,10 @@ fn digest(file: File, limit: u64) -> io::Result<Option<[u8; 32]>> {
 
 /// Opens the directory that `path` stands in, by a way that nobody but root may lead, and returns it with the last component.
 /// It can be used to look up names, and not to be read.
-pub(crate) fn open_parent_of_roots(
+pub(crate) fn open_trusted_parent(
     path: &Path,
     missing: Missing,
 ) -> Result<(OwnedFd, OsString), Failure> {
-    let parent = open_parent(path, Some(0), missing, Reach::All).map_err(Failure::from)?;
+    let parent = open_parent(path, Some(0), missing, Reach::Everywhere).map_err(Failure::from)?;
     Ok((parent.node.held, parent.name))
 }

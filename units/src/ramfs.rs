@@ -14,7 +14,7 @@ use vaultix_generator::status::Status;
 use crate::failure::Failure;
 use crate::generation::Generation;
 use crate::mounts::Mounts;
-use crate::path::{Missing, open_parent_of_roots};
+use crate::path::{Missing, open_trusted_parent};
 use crate::replace::{DIRECTORY, replace_link};
 
 /// The mounted ramfs.
@@ -24,7 +24,7 @@ pub struct Ramfs {
     /// The directory around it, whose lock keeps all others out: nobody but root can open it, and so hold the lock.
     lock: OwnedFd,
     /// Where users see it, read-only.
-    point: PathBuf,
+    view: PathBuf,
 }
 
 impl Ramfs {
@@ -37,7 +37,7 @@ impl Ramfs {
         let Mounts { private, root } = Mounts::open(settings)?;
         fs::flock(&private, FlockOperation::LockExclusive)
             .map_err(|error| Failure::path(Status::CantCreat, "lock", PRIVATE_DIR, error))?;
-        Ok(Self { root, lock: private, point: settings.decrypted_mount_point.clone() })
+        Ok(Self { root, lock: private, view: settings.decrypted_mount_point.clone() })
     }
 
     /// Does `work` without the lock, and takes it again: what may wait for a file system of a user's holds up nobody who
@@ -62,7 +62,7 @@ impl Ramfs {
     /// # Errors
     ///
     /// [`Status::CantCreat`] when that cannot be told.
-    pub fn behind(&self, link: &Path) -> Result<Option<u32>, Failure> {
+    pub fn linked_generation(&self, link: &Path) -> Result<Option<u32>, Failure> {
         let failed = |error: &dyn std::fmt::Display| {
             Failure::path(Status::CantCreat, "read the link", link, error)
         };
@@ -79,8 +79,10 @@ impl Ramfs {
             }
             Err(error) => return Err(failed(&error)),
         };
-        let inside = target.strip_prefix(&self.point).ok();
-        let Some(number) = inside.and_then(Path::to_str).and_then(number) else { return Ok(None) };
+        let inside = target.strip_prefix(&self.view).ok();
+        let Some(number) = inside.and_then(Path::to_str).and_then(parse_number) else {
+            return Ok(None);
+        };
         match fs::statat(&self.root, number.to_string(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(Some(number)),
             Err(Errno::NOENT) => Ok(None),
@@ -93,12 +95,12 @@ impl Ramfs {
     /// # Errors
     ///
     /// When the directory cannot be read.
-    pub fn numbers(&self) -> Result<Vec<u32>, Failure> {
-        let failed = |error| Failure::path(Status::CantCreat, "list", &self.point, error);
+    pub fn generation_numbers(&self) -> Result<Vec<u32>, Failure> {
+        let failed = |error| Failure::path(Status::CantCreat, "list", &self.view, error);
         let mut numbers = Vec::new();
         for entry in Dir::read_from(&self.root).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            numbers.extend(entry.file_name().to_str().ok().and_then(number));
+            numbers.extend(entry.file_name().to_str().ok().and_then(parse_number));
         }
         numbers.sort_unstable();
         Ok(numbers)
@@ -110,7 +112,7 @@ impl Ramfs {
     ///
     /// As `Generation::open`.
     pub fn generation(&self, number: u32) -> Result<Generation, Failure> {
-        Generation::open(&self.root, &self.point, number)
+        Generation::open(&self.root, &self.view, number)
     }
 
     /// Makes `link` lead to the generation `number`, in a single step: who reads it meanwhile sees the old
@@ -120,10 +122,10 @@ impl Ramfs {
     ///
     /// [`Status::CantCreat`]: something that is no link is in the way, or the system's own reason. `link` is
     /// as it was then.
-    pub fn point(&self, link: &Path, number: u32) -> Result<(), Failure> {
-        let target = self.point.join(number.to_string());
+    pub fn set_link(&self, link: &Path, number: u32) -> Result<(), Failure> {
+        let target = self.view.join(number.to_string());
         // The directory is held, and nobody but root can write to it or to one on the way: its names are not exchanged.
-        let (parent, name) = open_parent_of_roots(link, Missing::Make)?;
+        let (parent, name) = open_trusted_parent(link, Missing::Make)?;
         match fs::readlinkat(&parent, &name, Vec::new()) {
             Ok(old) if old.to_bytes() == target.as_os_str().as_bytes() => return Ok(()),
             Ok(_) | Err(Errno::NOENT) => {}
@@ -143,10 +145,10 @@ impl Ramfs {
     /// [`Status::CantCreat`], with the path.
     pub fn remove_link(&self, link: &Path) -> Result<(), Failure> {
         // As in `point`. Where there is no such directory, there is no such link.
-        let Ok((parent, name)) = open_parent_of_roots(link, Missing::Fail) else { return Ok(()) };
+        let Ok((parent, name)) = open_trusted_parent(link, Missing::Fail) else { return Ok(()) };
         let target = fs::readlinkat(&parent, &name, Vec::new());
         let ours = target.is_ok_and(|target| {
-            Path::new(OsStr::from_bytes(target.to_bytes())).starts_with(&self.point)
+            Path::new(OsStr::from_bytes(target.to_bytes())).starts_with(&self.view)
         });
         if !ours {
             return Ok(());
@@ -163,7 +165,7 @@ impl Ramfs {
     /// The first that could not be removed; the others are gone.
     pub fn prune(&self, current: u32, keep: usize, unfinished: Option<u32>) -> Result<(), Failure> {
         let (older, newer): (Vec<u32>, Vec<u32>) = self
-            .numbers()?
+            .generation_numbers()?
             .into_iter()
             .filter(|number| *number != current)
             .partition(|number| *number < current && Some(*number) != unfinished);
@@ -172,7 +174,7 @@ impl Ramfs {
         for number in older.into_iter().take(surplus).chain(newer) {
             let name = CString::new(number.to_string()).unwrap_or_default();
             if let Err(error) = remove_tree(&self.root, &name) {
-                let path = self.point.join(number.to_string());
+                let path = self.view.join(number.to_string());
                 result = result.and(Err(Failure::path(Status::CantCreat, "remove", path, error)));
             }
         }
@@ -181,7 +183,7 @@ impl Ramfs {
 }
 
 /// Reads the number of a generation: decimal, from 1, without leading zeros.
-fn number(name: &str) -> Option<u32> {
+fn parse_number(name: &str) -> Option<u32> {
     let plain = name.bytes().all(|byte| byte.is_ascii_digit()) && !name.starts_with('0');
     plain.then(|| name.parse().ok()).flatten()
 }

@@ -70,7 +70,7 @@ impl Record {
 
     /// Returns the text of the record: its fields, none of which can hold a NUL, each followed by one.
     #[must_use]
-    pub fn to_note(&self) -> Plaintext {
+    pub fn to_text(&self) -> Plaintext {
         let shape = if self.symlink { "link" } else { "file" };
         let early = if self.early { "early" } else { "normal" };
         let path = self.path.as_os_str().as_encoded_bytes();
@@ -92,7 +92,7 @@ impl Record {
 
     /// Reads the text of a record; `None` when it is none of ours, as after an update of this program.
     #[must_use]
-    pub fn from_note(text: &Plaintext) -> Option<Self> {
+    pub fn parse(text: &Plaintext) -> Option<Self> {
         let text = str::from_utf8(text.expose().strip_suffix(b"\0")?).ok()?;
         let fields: Vec<&str> = text.split('\0').collect();
         let [inputs, digest, kind, id, name, path, target, shape, early] =
@@ -128,7 +128,8 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 #[must_use]
 pub fn secret_inputs(secret: &Secret) -> [u8; 32] {
     // By name: a new field that decides on the plaintext is not forgotten, which would keep the old one.
-    let Secret { ciphertext, insert, clean_placeholder, id: _, generator: _, place: _ } = secret;
+    let Secret { ciphertext, insert, clean_placeholder, id: _, generator: _, placement: _ } =
+        secret;
     let mut inputs = Inputs::new();
     inputs.add(ciphertext.as_os_str().as_encoded_bytes());
     inputs.add(&stamp_of(ciphertext));
@@ -147,7 +148,7 @@ pub fn template_inputs<'a>(
     template: &Template,
     values: impl IntoIterator<Item = (&'a str, Option<[u8; 32]>)>,
 ) -> [u8; 32] {
-    let Template { content, trim, id: _, place: _ } = template; // As above.
+    let Template { content, trim, id: _, placement: _ } = template; // As above.
     let mut inputs = Inputs::new();
     inputs.add(content.as_bytes());
     inputs.add(&[u8::from(*trim)]);
@@ -214,12 +215,12 @@ mod tests {
                 symlink,
                 early,
             };
-            assert_eq!(Record::from_note(&record.to_note()), Some(record));
+            assert_eq!(Record::parse(&record.to_text()), Some(record));
         }
     }
 
     #[test]
-    fn what_was_put_at_a_path_is_known_again() {
+    fn a_record_recognizes_what_was_put_at_its_path() {
         let plaintext = |text: &str| Plaintext::new(text.into());
         let record = |symlink| Record {
             inputs: [0; 32],
@@ -244,7 +245,7 @@ mod tests {
         let note = |digits: &str| {
             let text =
                 format!("{}\0{digits}\0secret\0a\0a\0/a\0/a\0link\0normal\0", "5a".repeat(32));
-            Record::from_note(&Plaintext::new(text.into_bytes()))
+            Record::parse(&Plaintext::new(text.into_bytes()))
         };
         assert!(note(&"a5".repeat(32)).is_some());
         for wrong in
@@ -255,9 +256,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_not_read() {
+    fn bytes_that_are_no_record_are_refused() {
         for text in [&b""[..], b"\0", b"a\0b\0", &[0xff; 80]] {
-            assert_eq!(Record::from_note(&Plaintext::new(text.to_vec())), None);
+            assert_eq!(Record::parse(&Plaintext::new(text.to_vec())), None);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::record::template_inputs;
 use crate::template::{Value, fill};
 
 /// Returns the ids of the templates that use the secret `secret`.
-pub fn users_of<'a>(profile: &'a Profile, secret: &str) -> impl Iterator<Item = &'a str> {
+pub fn templates_using<'a>(profile: &'a Profile, secret: &str) -> impl Iterator<Item = &'a str> {
     profile.templates.iter().filter_map(move |(id, template)| {
         let uses = template
             .as_ref()
@@ -69,7 +69,7 @@ pub fn render(
 /// # Errors
 ///
 /// As [`render`].
-pub fn render_afresh(
+pub fn decrypt_and_render(
     profile: &Profile,
     template: &Template,
     host: &Host,

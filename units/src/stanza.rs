@@ -37,10 +37,10 @@ impl Recipient {
 ///
 /// ```
 /// let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJKFAtszmoMMh2IBHZkmST/rxao9WDWCaShoXWZTOnKT me";
-/// assert_eq!(vaultix_units::stanza::of_ssh_key(key).unwrap().tag.unwrap(), "z0HZwQ");
+/// assert_eq!(vaultix_units::stanza::parse_ssh_key(key).unwrap().tag.unwrap(), "z0HZwQ");
 /// ```
 #[must_use]
-pub fn of_ssh_key(recipient: &str) -> Option<Recipient> {
+pub fn parse_ssh_key(recipient: &str) -> Option<Recipient> {
     let mut words = recipient.split_ascii_whitespace();
     let kind = words.next().filter(|kind| matches!(*kind, "ssh-ed25519" | "ssh-rsa"))?;
     let key = BASE64_STANDARD.decode(words.next()?).ok()?;

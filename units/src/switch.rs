@@ -15,12 +15,12 @@ use vaultix_generator::profile::{Profile, Settings};
 use vaultix_generator::unit::Kind;
 
 use crate::failure::Failure;
-use crate::generation::{Generation, Note};
+use crate::generation::{Generation, List};
 use crate::host::Host;
-use crate::item::wait_for_keys;
+use crate::item::Item;
+use crate::place::wait_for_keys;
 use crate::ramfs::Ramfs;
 use crate::record::Record;
-use crate::subject::Subject;
 pub use outcome::Outcome;
 use plan::{State, decrypt};
 
@@ -67,17 +67,17 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
     let mut templates = switch.plan_templates(&current, &tasks)?;
     switch.render(&host, &tasks, &mut templates);
     tasks.extend(templates);
-    let removed = switch.removed(&current)?;
+    let removed = switch.removed_items(&current)?;
 
     let mut outcome = Outcome { removed: removed.len(), ..Outcome::default() };
     let next = match current.old {
-        Some(ref old) if removed.is_empty() && switch.is_idle(old, &tasks)? => None,
+        Some(ref old) if removed.is_empty() && switch.is_up_to_date(old, &tasks)? => None,
         _ => Some(switch.build(&current, &mut tasks, &removed)?),
     };
     outcome.count(&tasks);
     let generation = next.as_ref().or(current.old.as_ref());
     if let Some(generation) = generation {
-        switch.flip(generation.number)?;
+        switch.make_current(generation.number)?;
         outcome.generation = Some(generation.number);
         switch.finish(generation, &current, &tasks, &host, &mut outcome);
     }
@@ -86,7 +86,7 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
         wait_for_keys(&host, &profile.settings);
     }
     for task in tasks {
-        let what = task.what();
+        let what = task.description();
         if let State::Failed(failure) = task.state {
             outcome.failures.push((what, failure));
         }
@@ -132,17 +132,17 @@ impl Current {
 impl<'a> Switch<'a> {
     /// Finds out where the switch starts from.
     fn current(&self) -> Result<Current, Failure> {
-        let numbers = self.ramfs.numbers()?;
+        let numbers = self.ramfs.generation_numbers()?;
         let newest = numbers.last().copied();
-        let early = self.ramfs.behind(&self.settings.decrypted_dir_for_user)?;
-        let normal = self.ramfs.behind(&self.settings.decrypted_dir)?;
+        let early = self.ramfs.linked_generation(&self.settings.decrypted_dir_for_user)?;
+        let normal = self.ramfs.linked_generation(&self.settings.decrypted_dir)?;
         let old = match self.phase {
             Phase::Early => early.or(normal).or(newest),
             Phase::Normal => match (normal, early) {
                 (Some(normal), _) => Some(normal),
                 // Nothing has arrived, but there may be notes of what failed.
                 (None, None) => newest,
-                (None, Some(_)) => self.newest_of_normal_items(&numbers)?,
+                (None, Some(_)) => self.newest_with_normal_items(&numbers)?,
             },
         };
         let open =
@@ -156,10 +156,10 @@ impl<'a> Switch<'a> {
 
     /// Returns the newest of the generations `numbers` that has more than the first phase puts into one: the current one,
     /// where `decryptedDir` is another directory now and leads nowhere.
-    fn newest_of_normal_items(&self, numbers: &[u32]) -> Result<Option<u32>, Failure> {
+    fn newest_with_normal_items(&self, numbers: &[u32]) -> Result<Option<u32>, Failure> {
         for &number in numbers.iter().rev() {
             let generation = self.ramfs.generation(number)?;
-            for key in generation.notes(Note::Placed)? {
+            for key in generation.entries(List::Placed)? {
                 if generation.record(&key)?.is_some_and(|record| !record.early) {
                     return Ok(Some(number));
                 }
@@ -169,9 +169,9 @@ impl<'a> Switch<'a> {
     }
 
     /// Returns the items of the profile that are right, of both phases.
-    fn items(&self) -> impl Iterator<Item = Subject<'a>> {
-        let secrets = self.profile.secrets.values().flatten().map(Subject::Secret);
-        let templates = self.profile.templates.values().flatten().map(Subject::Template);
+    fn items(&self) -> impl Iterator<Item = Item<'a>> {
+        let secrets = self.profile.secrets.values().flatten().map(Item::Secret);
+        let templates = self.profile.templates.values().flatten().map(Item::Template);
         secrets.chain(templates)
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use vaultix_generator::profile::{Placement, Settings};
 use vaultix_generator::status::Status;
 
-use crate::failure::{Failure, Level, say};
+use crate::failure::{Failure, Level, log};
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +52,8 @@ pub fn queue(systemctl: &Path, job: Job, units: &[String]) -> Result<(), Failure
     if units.is_empty() {
         return Ok(());
     }
-    if let Some(refusal) = ask(systemctl, job, units)? {
-        say(Level::Warning, &refusal);
+    if let Some(refusal) = request(systemctl, job, units)? {
+        log(Level::Warning, &refusal);
     }
     Ok(())
 }
@@ -63,7 +63,7 @@ pub fn queue(systemctl: &Path, job: Job, units: &[String]) -> Result<(), Failure
 /// # Errors
 ///
 /// As [`queue`].
-pub fn tell<'a>(
+pub fn notify_consumers<'a>(
     settings: &Settings,
     changed: impl IntoIterator<Item = &'a Placement>,
 ) -> Result<(), Failure> {
@@ -84,12 +84,12 @@ pub fn tell<'a>(
 /// # Errors
 ///
 /// As [`queue`].
-pub fn make_users(settings: &Settings) -> Result<(), Failure> {
-    ask(&settings.systemctl, Job::TryRestart, &[USERBORN.to_owned()]).map(drop)
+pub fn restart_userborn(settings: &Settings) -> Result<(), Failure> {
+    request(&settings.systemctl, Job::TryRestart, &[USERBORN.to_owned()]).map(drop)
 }
 
 /// Asks systemd to queue `job` for each of `units`; returns why it refused one, if it did.
-fn ask(systemctl: &Path, job: Job, units: &[String]) -> Result<Option<String>, Failure> {
+fn request(systemctl: &Path, job: Job, units: &[String]) -> Result<Option<String>, Failure> {
     let args = ["--no-block", "--no-ask-password", job.verb(), "--"];
     let output = run(systemctl, args.into_iter().chain(units.iter().map(String::as_str)))?;
     if output.status.success() {

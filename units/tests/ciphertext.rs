@@ -43,7 +43,7 @@ fn long_secret() -> Vec<u8> {
 }
 
 #[test]
-fn what_was_encrypted_comes_back() {
+fn a_plaintext_survives_encryption() {
     let identity = x25519::Identity::generate();
     for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 300_000] {
         let secret: Vec<u8> = long_secret().into_iter().take(size).collect();
@@ -111,7 +111,7 @@ fn bytes_behind_the_end_are_refused() {
 }
 
 #[test]
-fn what_is_no_age_file_is_called_what_it_is() {
+fn files_that_are_not_age_are_described() {
     let identity = x25519::Identity::generate();
     for (ciphertext, words) in [
         (&b""[..], "the file is empty"),

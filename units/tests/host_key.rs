@@ -78,7 +78,7 @@ fn only_keys_that_fit_the_recipient_are_read() {
 }
 
 #[test]
-fn what_is_wrong_with_a_key_is_said() {
+fn an_unusable_key_is_explained() {
     let directory = directory("wrong");
     let (rsa, _) = ssh_key(&directory, "rsa", "");
     let (locked, public) = ssh_key(&directory, "ed25519", "passphrase");

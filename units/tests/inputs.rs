@@ -43,7 +43,7 @@ fn template(fields: &str) -> Template {
 }
 
 #[test]
-fn whatever_a_secret_is_made_from_counts() {
+fn inputs_of_a_secret_include_all_it_is_made_from() {
     let (one, other) = (file("inputs-one", "text"), file("inputs-other", "text"));
     let insert = |letter: &str, text: &str| {
         let hash = letter.repeat(64);
@@ -87,7 +87,7 @@ fn a_ciphertext_that_was_replaced_or_written_to_is_another() {
 }
 
 #[test]
-fn whatever_a_template_is_made_from_counts() {
+fn inputs_of_a_template_include_all_it_is_made_from() {
     let (one, other) = (Some([1; 32]), Some([2; 32]));
     let plain = template(r#""content":"c""#);
     let inputs = [
@@ -121,7 +121,7 @@ fn all_ciphertexts_together_have_a_limit() {
 /// Returns the placement of a secret with this owner and group.
 fn placement(owner: &str, group: &str) -> Placement {
     let fields = format!(r#","mode":"0640","owner":"{owner}","group":"{group}""#);
-    secret(Path::new("/c"), &fields).place
+    secret(Path::new("/c"), &fields).placement
 }
 
 #[test]

@@ -12,7 +12,7 @@ use pretty_assertions::assert_eq;
 use sha2::Digest as _;
 use vaultix_generator::profile::{Profile, Secret, Side};
 use vaultix_units::owner::Ownership;
-use vaultix_units::path::{Job, Ours, Outcome, Task, Trace, queue};
+use vaultix_units::path::{Job, Outcome, OwnDirectories, PathContent, Task, queue};
 use vaultix_units::plaintext::Plaintext;
 
 /// A user who is neither root nor the owner of the secret.
@@ -61,18 +61,18 @@ fn profile(path: &Path, fields: &str) -> Profile {
 }
 
 /// Returns the job to put a secret of [`OWNER`] at `path`, and what is ours.
-fn job(path: &Path, fields: &str, plaintext: &str) -> (Job, Ours) {
+fn job(path: &Path, fields: &str, plaintext: &str) -> (Job, OwnDirectories) {
     let profile = profile(path, fields);
     let secret: &Secret = profile.secrets.get("x").unwrap().as_ref().unwrap();
     let ownership = Ownership { uid: OWNER, gid: OWNER, mode: 0o440 };
     let plaintext = Plaintext::new(plaintext.as_bytes().to_vec());
-    let (place, digest) = (&secret.place, plaintext.digest());
+    let (place, digest) = (&secret.placement, plaintext.digest());
     let job = Job::put(place, &profile.settings, ownership, digest, Some(plaintext), None);
-    (job.unwrap(), Ours::new(&profile.settings))
+    (job.unwrap(), OwnDirectories::new(&profile.settings))
 }
 
 /// Does one job, with the real helper for what this process is not to do.
-fn perform(job: Job, ours: &Ours) -> queue::Done {
+fn perform(job: Job, ours: &OwnDirectories) -> queue::JobResult {
     let program = Path::new(env!("CARGO_BIN_EXE_vaultix-decrypt"));
     let mut done = queue::run_as(program, vec![job], ours);
     assert_eq!(done.len(), 1);
@@ -95,9 +95,9 @@ fn try_put(path: &Path, fields: &str, plaintext: &str) -> Result<(), String> {
 }
 
 /// Takes away what was put at `path`.
-fn take_away(path: &Path, trace: Trace) -> queue::Done {
+fn take_away(path: &Path, content: PathContent) -> queue::JobResult {
     let ours = job(Path::new("/x"), "", "").1;
-    perform(Job { path: path.to_owned(), task: Task::TakeAway(trace) }, &ours)
+    perform(Job { path: path.to_owned(), task: Task::Remove(content) }, &ours)
 }
 
 /// Makes a directory with this owner and mode.
@@ -128,7 +128,7 @@ fn a_link_is_made_with_its_directories() {
 }
 
 #[test]
-fn what_is_not_ours_stays() {
+fn foreign_files_and_links_stay() {
     let Some(directory) = directory("/dev/shm", "foreign") else { return };
     let path = directory.join("file");
     fs::write(&path, "precious").unwrap();
@@ -176,7 +176,7 @@ fn a_disk_is_refused_unless_it_is_allowed() {
 }
 
 #[test]
-fn what_somebody_else_could_have_planted_is_refused() {
+fn paths_planted_by_others_are_refused() {
     let Some(directory) = directory("/dev/shm", "planted") else { return };
     let theirs = directory.join("theirs");
     fs::create_dir(&theirs).unwrap();
@@ -227,7 +227,7 @@ fn a_link_of_the_owner_leads_only_to_what_is_the_owners() {
 }
 
 #[test]
-fn what_others_can_write_to_is_refused_unless_it_is_sticky() {
+fn directories_writable_by_others_are_refused_unless_sticky() {
     let Some(directory) = directory("/dev/shm", "shared") else { return };
     for (name, owner, mode, is_safe) in [
         ("group", 0, 0o775, false),
@@ -406,7 +406,7 @@ fn control_the_exchange_works_on_who_looks_twice() {
 #[test]
 fn a_former_owner_makes_nothing_fail() {
     let Some(directory) = directory("/dev/shm", "former") else { return };
-    let link_of_ours = || Trace::Link("/run/vaultix/x".into());
+    let link_of_ours = || PathContent::Link("/run/vaultix/x".into());
     let digest = Plaintext::new(b"v1".to_vec()).digest();
     let home = directory.join("home");
     make(&home, OWNER, 0o755);
@@ -429,9 +429,9 @@ fn a_former_owner_makes_nothing_fail() {
         ("none/x", true),
     ] {
         let link = take_away(&home.join(name), link_of_ours()).unwrap();
-        assert!(matches!(link, Outcome::Done | Outcome::Settled(_)), "{name}: {link:?}");
-        let file = take_away(&home.join(name), Trace::File(digest)).unwrap();
-        assert_eq!(!matches!(file, Outcome::Stays(_)), is_settled, "{name}: {file:?}");
+        assert!(matches!(link, Outcome::Done | Outcome::Abandoned(_)), "{name}: {link:?}");
+        let file = take_away(&home.join(name), PathContent::File(digest)).unwrap();
+        assert_eq!(!matches!(file, Outcome::Remains(_)), is_settled, "{name}: {file:?}");
     }
     assert!(home.join("directory").is_dir());
     // What is ours still goes.
@@ -439,11 +439,11 @@ fn a_former_owner_makes_nothing_fail() {
     assert_eq!(take_away(&home.join("link"), link_of_ours()).unwrap(), Outcome::Done);
     assert!(fs::symlink_metadata(home.join("link")).is_err());
     fs::write(home.join("ours"), "v1").unwrap();
-    assert_eq!(take_away(&home.join("ours"), Trace::File(digest)).unwrap(), Outcome::Done);
+    assert_eq!(take_away(&home.join("ours"), PathContent::File(digest)).unwrap(), Outcome::Done);
     assert!(!home.join("ours").exists());
     fs::write(home.join("changed"), "v2").unwrap();
-    let changed = take_away(&home.join("changed"), Trace::File(digest)).unwrap();
-    assert!(matches!(changed, Outcome::Settled(_)), "{changed:?}");
+    let changed = take_away(&home.join("changed"), PathContent::File(digest)).unwrap();
+    assert!(matches!(changed, Outcome::Abandoned(_)), "{changed:?}");
     assert!(home.join("changed").exists());
 }
 
@@ -499,8 +499,8 @@ fn a_lease_on_what_is_there_holds_nobody_up() {
         let before = inode();
         if is_taken_away {
             let digest = Plaintext::new(b"v1".to_vec()).digest();
-            let left = take_away(&path, Trace::File(digest)).unwrap();
-            assert!(matches!(left, Outcome::Stays(_)), "{left:?}");
+            let left = take_away(&path, PathContent::File(digest)).unwrap();
+            assert!(matches!(left, Outcome::Remains(_)), "{left:?}");
             assert_eq!(inode(), before);
         } else {
             assert_eq!(try_put(&path, r#","symlink":false"#, "v1"), Ok(()));
@@ -512,7 +512,7 @@ fn a_lease_on_what_is_there_holds_nobody_up() {
 }
 
 #[test]
-fn what_a_killed_program_left_beside_goes_with_the_file() {
+fn leftovers_of_a_killed_program_go_with_the_file() {
     let Some(directory) = directory("/dev/shm", "unfinished") else { return };
     let place = directory.join("place");
     make(&place, OWNER, 0o755);
@@ -528,7 +528,7 @@ fn what_a_killed_program_left_beside_goes_with_the_file() {
         }
         fs::write(&beside, "text").unwrap();
         chown(&beside, Some(OWNER), Some(OWNER)).unwrap();
-        assert_eq!(take_away(&path, Trace::File(digest)).unwrap(), Outcome::Done);
+        assert_eq!(take_away(&path, PathContent::File(digest)).unwrap(), Outcome::Done);
         assert!(!path.exists() && !beside.exists(), "{is_there}");
     }
 }
@@ -561,8 +561,8 @@ fn a_way_of_very_long_names_is_no_failure_of_a_switch() {
     rustix::fs::fchown(&last, Some(rustix::fs::Uid::from_raw(OWNER)), None).unwrap();
     rustix::fs::fchmod(&last, 0o777.into()).unwrap();
     levels.push(home.join("next/token"));
-    let done = take_away(levels.last().unwrap(), Trace::Link("/run/vaultix/x".into()));
-    let Ok(Outcome::Settled(reason)) = done else { panic!("{:?}", done.map_err(|it| it.reason)) };
+    let done = take_away(levels.last().unwrap(), PathContent::Link("/run/vaultix/x".into()));
+    let Ok(Outcome::Abandoned(reason)) = done else { panic!("{:?}", done.map_err(|it| it.reason)) };
     assert!(reason.len() <= 5000, "{} bytes", reason.len());
     assert!(reason.contains(&name), "it was on the way: {reason}");
 }

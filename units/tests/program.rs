@@ -8,7 +8,7 @@ use age::secrecy::ExposeSecret;
 use pretty_assertions::assert_eq;
 
 #[test]
-fn what_is_no_ramfs_is_not_written_to() {
+fn only_a_ramfs_is_written_to() {
     // A tmpfs may be swapped out, a disk keeps what it has.
     for (name, parent) in [("tmpfs", "/dev/shm"), ("disk", env!("CARGO_TARGET_TMPDIR"))] {
         let folder = Path::new(parent).join(format!("vaultix-test-{name}-{}", std::process::id()));

@@ -17,7 +17,7 @@ use std::thread;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use vaultix_units::owner::Ownership;
-use vaultix_units::path::{Job, Ours, Outcome, Task, Trace, queue};
+use vaultix_units::path::{Job, Outcome, OwnDirectories, PathContent, Task, queue};
 use vaultix_units::plaintext::Plaintext;
 
 /// The owner of what is on a file system that does not answer.
@@ -130,12 +130,12 @@ fn serve(mut device: File, asked: &AtomicUsize, target: Option<&Path>) {
 }
 
 /// Does `jobs`, with the real helper for what this process is not to do.
-fn run(jobs: Vec<Job>) -> Vec<queue::Done> {
+fn run(jobs: Vec<Job>) -> Vec<queue::JobResult> {
     let ours = r#"{"version":1,"settings":{"hostIdentifier":"h","hostPubkey":"k","hostKeys":[]}}"#;
     let profile =
         vaultix_generator::profile::Profile::parse(ours, vaultix_generator::profile::Side::Host);
     let program = Path::new(env!("CARGO_BIN_EXE_vaultix-decrypt"));
-    queue::run_as(program, jobs, &Ours::new(&profile.unwrap().settings))
+    queue::run_as(program, jobs, &OwnDirectories::new(&profile.unwrap().settings))
 }
 
 /// Returns the job to make a link for an item of `owner`.
@@ -145,12 +145,12 @@ fn link(path: PathBuf, owner: u32) -> Job {
 }
 
 /// Returns the reason of a failure.
-fn reason(done: &queue::Done) -> &str {
+fn reason(done: &queue::JobResult) -> &str {
     &done.as_ref().unwrap_err().reason
 }
 
 #[test]
-fn who_does_not_answer_holds_nobody_up() {
+fn a_silent_file_system_delays_only_its_owner() {
     // As root would mount it: what a user has mounted is not asked anything.
     let Some(folder) = Folder::new("silent", 0, None) else { return };
     let (home, other) = (folder.directory("home", OWNER), folder.directory("other", OTHER));
@@ -169,9 +169,9 @@ fn who_does_not_answer_holds_nobody_up() {
     jobs.push(link(other.join("x"), OTHER));
     jobs.push(link(roots.join("x"), OWNER));
     jobs.push(Job { path: other.join("file"), task: file });
-    let gone = |trace| Job { path: folder.inside("gone"), task: Task::TakeAway(trace) };
-    jobs.push(gone(Trace::Link("/run/vaultix/x".into())));
-    jobs.push(gone(Trace::File([0; 32])));
+    let gone = |content| Job { path: folder.inside("gone"), task: Task::Remove(content) };
+    jobs.push(gone(PathContent::Link("/run/vaultix/x".into())));
+    jobs.push(gone(PathContent::File([0; 32])));
     let done = run(jobs);
     assert_eq!(done.len(), 16);
     let path = folder.inside("0").display().to_string();
@@ -193,15 +193,15 @@ fn who_does_not_answer_holds_nobody_up() {
         assert_eq!(fs::read_link(placed.join("x")).unwrap(), Path::new("/run/vaultix/x"));
     }
     assert!(
-        matches!(done[14].as_ref().unwrap(), Outcome::Settled(_)),
+        matches!(done[14].as_ref().unwrap(), Outcome::Abandoned(_)),
         "no secret is left of a link"
     );
-    assert!(matches!(done[15].as_ref().unwrap(), Outcome::Stays(_)));
+    assert!(matches!(done[15].as_ref().unwrap(), Outcome::Remains(_)));
     assert!(folder.asked.load(Ordering::Relaxed) > 0, "it has read what it does not answer");
 }
 
 #[test]
-fn what_a_user_has_mounted_is_not_asked() {
+fn a_mount_of_a_user_is_not_queried() {
     for user in [OWNER, OTHER] {
         let Some(folder) = Folder::new(&format!("users-{user}"), user, None) else { return };
         let done =
@@ -216,7 +216,7 @@ fn what_a_user_has_mounted_is_not_asked() {
 }
 
 #[test]
-fn what_a_user_has_mounted_can_claim_to_be_roots() {
+fn a_mount_of_a_user_can_claim_to_be_roots() {
     let roots = Path::new("/dev/shm/vaultix-test-lied");
     fs::create_dir_all(roots).unwrap();
     let Some(folder) = Folder::new("liar", OWNER, Some(roots)) else { return };
@@ -245,7 +245,7 @@ fn a_child_that_cannot_be_is_said_to_be_missing() {
             ours,
             vaultix_generator::profile::Side::Host,
         );
-        let ours = Ours::new(&profile.unwrap().settings);
+        let ours = OwnDirectories::new(&profile.unwrap().settings);
         let done = queue::run_as(Path::new(program), vec![link(home.join("x"), OWNER)], &ours);
         assert!(reason(&done[0]).contains(words), "{}", reason(&done[0]));
     }

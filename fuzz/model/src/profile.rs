@@ -16,7 +16,7 @@ pub fn check(bytes: &[u8]) {
         _ => drawn::profile(&mut draw).to_string(),
     };
     let host = Profile::parse(&text, Side::Host);
-    let desk = Profile::parse(&text, Side::Desk);
+    let desk = Profile::parse(&text, Side::Workspace);
     match (&host, &desk) {
         (Ok(host), Ok(desk)) => assert_eq!(host.settings, desk.settings),
         (Err(host), Err(desk)) => assert_eq!(host, desk),
@@ -30,9 +30,9 @@ fn items(profile: &Profile) {
     let mut names = BTreeSet::new();
     let mut paths = BTreeSet::new();
     let secrets =
-        profile.secrets.iter().filter_map(|(id, one)| Some((id, &one.as_ref().ok()?.place)));
+        profile.secrets.iter().filter_map(|(id, one)| Some((id, &one.as_ref().ok()?.placement)));
     let templates =
-        profile.templates.iter().filter_map(|(id, one)| Some((id, &one.as_ref().ok()?.place)));
+        profile.templates.iter().filter_map(|(id, one)| Some((id, &one.as_ref().ok()?.placement)));
     for (id, place) in secrets.chain(templates) {
         assert!(!id.is_empty() && !id.contains('\0'), "an id that no argument can be: {id:?}");
         assert_eq!(place.early, profile.early.contains(id));

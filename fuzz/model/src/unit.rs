@@ -112,7 +112,7 @@ impl<'a> Expected<'a> {
     /// Returns all items.
     fn items(&self) -> Vec<Item<'a>> {
         let secrets = self.profile.secrets.iter().map(|(id, secret)| {
-            ("secret", &**id, BTreeSet::new(), secret.as_ref().ok().map(|it| &it.place))
+            ("secret", &**id, BTreeSet::new(), secret.as_ref().ok().map(|it| &it.placement))
         });
         let templates = self.profile.templates.iter().map(|(id, template)| {
             let template = template.as_ref().ok();
@@ -122,7 +122,7 @@ impl<'a> Expected<'a> {
             };
             let all = self.profile.placeholders.iter();
             let values = all.filter(|(hash, _)| uses(hash)).map(|(_, id)| &**id).collect();
-            ("template", &**id, values, template.map(|it| &it.place))
+            ("template", &**id, values, template.map(|it| &it.placement))
         });
         secrets.chain(templates).collect()
     }

@@ -95,26 +95,28 @@ fn is_unit_name(name: &str) -> bool {
 
 /// Checks that `name` stays inside the directory it is joined to.
 pub(super) fn ensure_name(name: &str) -> Result<(), Invalid> {
-    let fault = |problem: &str| Err(Invalid::here(format!("\"{name}\" {problem}")));
+    let invalid = |problem: &str| Err(Invalid::here(format!("\"{name}\" {problem}")));
     if name.is_empty() {
         return Err(Invalid::here("is empty"));
     }
     if name.contains('\0') {
-        return fault("holds a NUL character");
+        return invalid("holds a NUL character");
     }
     if name.starts_with('/') {
-        return fault("is absolute; set path to place the file elsewhere");
+        return invalid("is absolute; set path to place the file elsewhere");
     }
     for component in name.split('/') {
         match component {
-            "" => return fault("has an empty component"),
-            "." | ".." => return fault("has a component \".\" or \"..\""),
-            long if long.len() > MAX_NAME => return fault("has a component longer than 255 bytes"),
+            "" => return invalid("has an empty component"),
+            "." | ".." => return invalid("has a component \".\" or \"..\""),
+            long if long.len() > MAX_NAME => {
+                return invalid("has a component longer than 255 bytes");
+            }
             _ => {}
         }
     }
     if name.split('/').next() == Some(RESERVED_NAME) {
-        return fault("is reserved for the generation's own record");
+        return invalid("is reserved for the generation's own record");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! items that are right by themselves → faults of those that are in each other's way.
+//! items that are right by themselves → failures of those that are in each other's way.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -7,7 +7,7 @@ use super::fields::{Invalid, join};
 use super::item::Identified;
 use super::{Placement, SECRETS, Secret, TEMPLATES, Template};
 
-/// Turns early templates that use a value which is not there so early into faults.
+/// Turns early templates that use a value which is not there so early into failures.
 pub(super) fn refuse_late_values(
     templates: &mut BTreeMap<String, Result<Template, Invalid>>,
     placeholders: &BTreeMap<String, String>,
@@ -15,7 +15,7 @@ pub(super) fn refuse_late_values(
 ) {
     for (id, entry) in templates {
         let Ok(template) = entry else { continue };
-        if !template.place.early {
+        if !template.placement.early {
             continue;
         }
         let late =
@@ -32,7 +32,7 @@ pub(super) fn refuse_late_values(
     }
 }
 
-/// Turns items into faults that would be written to one file, or one into a directory of another's name.
+/// Turns items into failures that would be written to one file, or one into a directory of another's name.
 ///
 /// Both of the two are refused: which one was meant cannot be known, and a reader of the file would get
 /// either.
@@ -40,39 +40,39 @@ pub(super) fn refuse_clashes(
     secrets: &mut BTreeMap<String, Result<Secret, Invalid>>,
     templates: &mut BTreeMap<String, Result<Template, Invalid>>,
 ) {
-    let faults =
+    let failures =
         clashes(&placed(SECRETS, secrets).chain(placed(TEMPLATES, templates)).collect::<Vec<_>>());
-    for ((kind, id), fault) in faults {
+    for ((kind, id), failure) in failures {
         if kind == SECRETS {
-            secrets.insert(id, Err(fault));
+            secrets.insert(id, Err(failure));
         } else {
-            templates.insert(id, Err(fault));
+            templates.insert(id, Err(failure));
         }
     }
 }
 
 /// An item, by its field of the profile and its id.
-type Item<'a> = (&'static str, &'a str);
+type ItemKey<'a> = (&'static str, &'a str);
 
 /// Returns where the items that are right go.
 fn placed<'a, T: Identified>(
     kind: &'static str,
     items: &'a BTreeMap<String, Result<T, Invalid>>,
-) -> impl Iterator<Item = (Item<'a>, &'a Placement)> {
+) -> impl Iterator<Item = (ItemKey<'a>, &'a Placement)> {
     items
         .iter()
-        .filter_map(move |(id, item)| Some(((kind, id.as_str()), item.as_ref().ok()?.place())))
+        .filter_map(move |(id, item)| Some(((kind, id.as_str()), item.as_ref().ok()?.placement())))
 }
 
 /// Finds the items that are in each other's way.
-fn clashes(places: &[(Item, &Placement)]) -> BTreeMap<(&'static str, String), Invalid> {
+fn clashes(places: &[(ItemKey, &Placement)]) -> BTreeMap<(&'static str, String), Invalid> {
     // By hash: paths have long beginnings in common.
-    let mut names: HashMap<&str, Item> = HashMap::new();
-    let mut paths: HashMap<&OsStr, Item> = HashMap::new();
-    let mut faults = BTreeMap::new();
-    let mut clash = |field: &str, value: &str, one: Item, other: Item| {
+    let mut names: HashMap<&str, ItemKey> = HashMap::new();
+    let mut paths: HashMap<&OsStr, ItemKey> = HashMap::new();
+    let mut failures = BTreeMap::new();
+    let mut clash = |field: &str, value: &str, one: ItemKey, other: ItemKey| {
         for ((kind, id), rival) in [(one, other), (other, one)] {
-            faults.entry((kind, id.to_owned())).or_insert_with(|| {
+            failures.entry((kind, id.to_owned())).or_insert_with(|| {
                 let rival = join(rival.0, rival.1);
                 Invalid::new(
                     join(&join(kind, id), field),
@@ -91,17 +91,17 @@ fn clashes(places: &[(Item, &Placement)]) -> BTreeMap<(&'static str, String), In
         }
     }
     // Sorted so that a directory comes right before all that is in it: names are long, and each has many directories.
-    let mut sorted: Vec<(&str, Item)> =
+    let mut sorted: Vec<(&str, ItemKey)> =
         places.iter().map(|(item, place)| (place.name.as_str(), *item)).collect();
-    sorted.sort_by(|(one, _), (other, _)| in_order(one).cmp(in_order(other)));
-    let mut above: Option<(&str, Item)> = None;
+    sorted.sort_by(|(one, _), (other, _)| sort_key(one).cmp(sort_key(other)));
+    let mut above: Option<(&str, ItemKey)> = None;
     for (name, item) in sorted {
         match above {
             Some((parent, other)) if is_inside(name, parent) => clash("name", parent, item, other),
             _ => above = Some((name, item)),
         }
     }
-    faults
+    failures
 }
 
 /// Returns whether the file `name` is in a directory `parent`.
@@ -110,6 +110,6 @@ fn is_inside(name: &str, parent: &str) -> bool {
 }
 
 /// Returns what orders the names of files by their components: no name has a NUL.
-fn in_order(name: &str) -> impl Iterator<Item = u8> {
+fn sort_key(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().map(|byte| if byte == b'/' { 0 } else { byte })
 }

@@ -1,4 +1,4 @@
-//! one JSON object → its fields, taken one by one, each error with the place it stands at.
+//! one JSON object → its fields, taken one by one, each error with the location it stands at.
 
 use std::fmt;
 
@@ -8,26 +8,26 @@ use serde_json::value::RawValue;
 
 use crate::private;
 
-/// A fault in a profile: where it stands, what is wrong, and, where we know it, what to write instead.
+/// A invalid in a profile: where it stands, what is wrong, and, where we know it, what to write instead.
 ///
 /// Displays as `secrets.wifi.mode: "0400zzz" is not three or four octal digits; write it like "0400"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// Path of the faulty value from the top of the profile, fields joined by dots.
-    pub place: String,
-    /// What is wrong with it, as a clause that follows the place.
+    pub location: String,
+    /// What is wrong with it, as a clause that follows the location.
     pub problem: String,
     /// What to do about it, as an imperative clause.
     pub fix: Option<String>,
 }
 
 impl Invalid {
-    /// Returns the fault `problem` at `place`, without advice.
-    pub fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { place: place.into(), problem: problem.into(), fix: None }
+    /// Returns the invalid `problem` at `location`, without advice.
+    pub fn new(location: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { location: location.into(), problem: problem.into(), fix: None }
     }
 
-    /// Returns the fault `problem` of a value whose place the caller knows, see [`Fields::check`].
+    /// Returns the invalid `problem` of a value whose location the caller knows, see [`Fields::check`].
     pub(super) fn here(problem: impl Into<String>) -> Self {
         Self::new("", problem)
     }
@@ -42,8 +42,8 @@ impl Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.place.is_empty() {
-            write!(f, "{}: ", self.place)?;
+        if !self.location.is_empty() {
+            write!(f, "{}: ", self.location)?;
         }
         f.write_str(&self.problem)?;
         self.fix.iter().try_for_each(|fix| write!(f, "; {fix}"))
@@ -54,7 +54,7 @@ impl std::error::Error for Invalid {}
 
 /// The entries of a JSON object in the order of the text, values not yet read.
 ///
-/// This is the first stage of reading: a fault inside one value is found only when that value is read, so
+/// This is the first stage of reading: a invalid inside one value is found only when that value is read, so
 /// that it stays that entry's own.
 pub(super) struct Entries<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
@@ -84,22 +84,22 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 }
 
 impl<'a> Entries<'a> {
-    /// Reads the object `text`, which stands at `place`.
+    /// Reads the object `text`, which stands at `location`.
     ///
     /// # Errors
     ///
-    /// Names `place` when the value there is no object, and the key when one stands there twice: of two
+    /// Names `location` when the value there is no object, and the key when one stands there twice: of two
     /// values, a reader cannot know which was meant.
-    pub(super) fn read(place: &str, text: &'a RawValue) -> Result<Self, Invalid> {
+    pub(super) fn read(location: &str, text: &'a RawValue) -> Result<Self, Invalid> {
         let entries: Self = serde_json::from_str(text.get())
-            .map_err(|error| Invalid::new(place, without_position(&error)))?;
+            .map_err(|error| Invalid::new(location, without_position(&error)))?;
         let mut keys: Vec<&str> = entries.0.iter().map(|(key, _)| key.as_str()).collect();
         keys.sort_unstable();
         match keys.windows(2).find_map(|pair| match pair {
             [first, second] if first == second => Some(*first),
             _ => None,
         }) {
-            Some(twice) => Err(Invalid::new(join(place, twice), "stands here twice")),
+            Some(twice) => Err(Invalid::new(join(location, twice), "stands here twice")),
             None => Ok(entries),
         }
     }
@@ -108,31 +108,31 @@ impl<'a> Entries<'a> {
 /// The fields of one object that have not been taken yet.
 pub(super) struct Fields<'a> {
     /// Where the object stands, empty for the profile itself.
-    place: String,
+    location: String,
     /// What is left of it.
     entries: Vec<(String, &'a RawValue)>,
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the object `text`, which stands at `place`.
+    /// Reads the object `text`, which stands at `location`.
     ///
     /// # Errors
     ///
     /// As [`Entries::read`].
-    pub(super) fn read(place: impl Into<String>, text: &'a RawValue) -> Result<Self, Invalid> {
-        let place = place.into();
-        let entries = Entries::read(&place, text)?.0;
-        Ok(Self { place, entries })
+    pub(super) fn read(location: impl Into<String>, text: &'a RawValue) -> Result<Self, Invalid> {
+        let location = location.into();
+        let entries = Entries::read(&location, text)?.0;
+        Ok(Self { location, entries })
     }
 
-    /// Returns the place of the field `name` of this object.
-    pub(super) fn place_of(&self, name: &str) -> String {
-        join(&self.place, name)
+    /// Returns the location of the field `name` of this object.
+    pub(super) fn location_of(&self, name: &str) -> String {
+        join(&self.location, name)
     }
 
-    /// Gives a fault that was found in the field `name` its place.
+    /// Gives a invalid that was found in the field `name` its location.
     pub(super) fn check<T>(&self, name: &str, found: Result<T, Invalid>) -> Result<T, Invalid> {
-        found.map_err(|invalid| Invalid { place: self.place_of(name), ..invalid })
+        found.map_err(|invalid| Invalid { location: self.location_of(name), ..invalid })
     }
 
     /// Takes the field `name` as it stands in the text, `None` if it is missing.
@@ -153,7 +153,7 @@ impl<'a> Fields<'a> {
         self.raw(name)
             .map(|text| {
                 serde_json::from_str(text.get())
-                    .map_err(|error| Invalid::new(self.place_of(name), without_position(&error)))
+                    .map_err(|error| Invalid::new(self.location_of(name), without_position(&error)))
             })
             .transpose()
     }
@@ -164,7 +164,7 @@ impl<'a> Fields<'a> {
     ///
     /// Names the field when it is missing or its value has another type.
     pub(super) fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Invalid> {
-        self.optional(name)?.ok_or_else(|| Invalid::new(self.place_of(name), "is missing"))
+        self.optional(name)?.ok_or_else(|| Invalid::new(self.location_of(name), "is missing"))
     }
 
     /// Ends the reading.
@@ -175,19 +175,19 @@ impl<'a> Fields<'a> {
     /// in its stead.
     pub(super) fn finish(self) -> Result<(), Invalid> {
         match self.entries.iter().map(|(key, _)| key).min() {
-            Some(unknown) => Err(Invalid::new(self.place_of(unknown), "unknown field")),
+            Some(unknown) => Err(Invalid::new(self.location_of(unknown), "unknown field")),
             None => Ok(()),
         }
     }
 }
 
-/// Returns the place of `name` inside `place`.
-pub(super) fn join(place: &str, name: &str) -> String {
-    if place.is_empty() { name.to_owned() } else { [place, ".", name].concat() }
+/// Returns the location of `name` inside `location`.
+pub(super) fn join(location: &str, name: &str) -> String {
+    if location.is_empty() { name.to_owned() } else { [location, ".", name].concat() }
 }
 
 /// Returns `error` without the line and column that `serde_json` adds: they count from the start of one value,
-/// and the place says more.
+/// and the location says more.
 fn without_position(error: &serde_json::Error) -> String {
     let text = private::reason(error);
     match text.rfind(" at line ") {

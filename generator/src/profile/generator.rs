@@ -69,13 +69,13 @@ impl Generator {
 
     /// Returns whether a public half is kept beside the secret.
     #[must_use]
-    pub fn has_public_half(&self) -> bool {
+    pub fn has_public_key(&self) -> bool {
         matches!(self, Self::SshEd25519 | Self::Wireguard | Self::Age)
     }
 
-    /// Reads the object `text`, which stands at `place`.
-    pub(super) fn parse(place: String, text: &RawValue) -> Result<Self, Invalid> {
-        let mut fields = Fields::read(place, text)?;
+    /// Reads the object `text`, which stands at `location`.
+    pub(super) fn parse(location: String, text: &RawValue) -> Result<Self, Invalid> {
+        let mut fields = Fields::read(location, text)?;
         let kind: String = fields.required("kind")?;
         let generator = match kind.as_str() {
             "alnum" => Self::Alnum(length(&mut fields, 32)?),
@@ -97,12 +97,12 @@ impl Generator {
                     "\"{other}\" is none of \"alnum\", \"base64\", \"hex\", \"passphrase\", \
                      \"ssh-ed25519\", \"wireguard\", \"age\", \"htpasswd\", \"command\""
                 );
-                return Err(Invalid::new(fields.place_of("kind"), problem));
+                return Err(Invalid::new(fields.location_of("kind"), problem));
             }
         };
         // Many a field is known elsewhere, and only of no use here.
         let problem = format!("a generator of kind \"{kind}\" has no such field");
-        fields.finish().map_err(|fault| Invalid::new(fault.place, problem))?;
+        fields.finish().map_err(|invalid| Invalid::new(invalid.location, problem))?;
         Ok(generator)
     }
 }
@@ -178,7 +178,7 @@ mod tests {
         );
         let mut profile = Profile::parse(&text, side).unwrap();
         let secret = profile.secrets.remove("x").unwrap();
-        secret.map(|secret| secret.generator).map_err(|fault| fault.to_string())
+        secret.map(|secret| secret.generator).map_err(|invalid| invalid.to_string())
     }
 
     #[test]
@@ -206,13 +206,13 @@ mod tests {
         ] {
             let kind = format!(r#"{{"kind":"{}""#, expected.kind());
             assert!(generator.starts_with(&kind), "{kind} of {generator}");
-            assert_eq!(read(generator, Side::Desk), Ok(Some(expected)), "{generator}");
+            assert_eq!(read(generator, Side::Workspace), Ok(Some(expected)), "{generator}");
         }
     }
 
     #[test]
-    fn what_a_kind_needs_and_leaves_is_known() {
-        for (generator, dependencies, has_public_half) in [
+    fn dependencies_and_public_keys_follow_from_the_kind() {
+        for (generator, dependencies, has_public_key) in [
             (r#"{"kind":"alnum"}"#, &[][..], false),
             (r#"{"kind":"wireguard"}"#, &[], true),
             (r#"{"kind":"htpasswd","user":"me","dependencies":["pw"]}"#, &["pw"], false),
@@ -222,14 +222,14 @@ mod tests {
                 false,
             ),
         ] {
-            let found = read(generator, Side::Desk).unwrap().unwrap();
+            let found = read(generator, Side::Workspace).unwrap().unwrap();
             assert_eq!(found.dependencies(), dependencies, "{generator}");
-            assert_eq!(found.has_public_half(), has_public_half, "{generator}");
+            assert_eq!(found.has_public_key(), has_public_key, "{generator}");
         }
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_in_a_generator_are_named() {
         for (generator, reason) in [
             (r#""alnum""#, ": invalid type: string, expected an object"),
             ("{}", ".kind: is missing"),
@@ -273,7 +273,7 @@ mod tests {
             ),
         ] {
             let expected = Err(format!("secrets.x.generator{reason}"));
-            assert_eq!(read(generator, Side::Desk), expected, "{generator}");
+            assert_eq!(read(generator, Side::Workspace), expected, "{generator}");
         }
     }
 

@@ -27,13 +27,13 @@ pub(super) fn placeholders(text: Option<&RawValue>) -> Result<BTreeMap<String, S
     let mut ids = BTreeMap::new();
     let Some(text) = text else { return Ok(ids) };
     for (id, text) in Entries::read("placeholder", text)?.0 {
-        let place = join("placeholder", &id);
+        let location = join("placeholder", &id);
         let value: Option<String> = serde_json::from_str(text.get()).ok();
         let Some(hash) = value.as_deref().and_then(placeholder::hash) else {
-            return Err(Invalid::new(place, "is not \"{{ <64 lower-case hex digits> }}\""));
+            return Err(Invalid::new(location, "is not \"{{ <64 lower-case hex digits> }}\""));
         };
         if let Some(other) = ids.insert(hash.to_owned(), id) {
-            return Err(Invalid::new(place, format!("is the placeholder of \"{other}\", too")));
+            return Err(Invalid::new(location, format!("is the placeholder of \"{other}\", too")));
         }
     }
     Ok(ids)
@@ -54,10 +54,10 @@ pub(super) fn items<T: Identified>(
             // What is wrong elsewhere has its id all the same, and its unit the name that others wait for.
             Err(_) => stated_id(text).unwrap_or_else(|| key.clone()),
         };
-        let fault = items.contains_key(&id).then(|| {
+        let invalid = items.contains_key(&id).then(|| {
             Invalid::new(join(kind, &key), format!("another one has the id \"{id}\", too"))
         });
-        items.insert(id, fault.map_or(item, Err));
+        items.insert(id, invalid.map_or(item, Err));
     }
     Ok(items)
 }
@@ -73,7 +73,7 @@ pub(super) trait Identified {
     /// Returns the item's id.
     fn id(&self) -> &str;
     /// Returns where its plaintext goes.
-    fn place(&self) -> &Placement;
+    fn placement(&self) -> &Placement;
 }
 
 impl Identified for Secret {
@@ -81,8 +81,8 @@ impl Identified for Secret {
         &self.id
     }
 
-    fn place(&self) -> &Placement {
-        &self.place
+    fn placement(&self) -> &Placement {
+        &self.placement
     }
 }
 
@@ -91,55 +91,57 @@ impl Identified for Template {
         &self.id
     }
 
-    fn place(&self) -> &Placement {
-        &self.place
+    fn placement(&self) -> &Placement {
+        &self.placement
     }
 }
 
 /// Reads one secret.
 pub(super) fn secret(
-    place: String,
+    location: String,
     key: &str,
     text: &RawValue,
     context: &Context,
 ) -> Result<Secret, Invalid> {
-    let mut fields = Fields::read(place, text)?;
+    let mut fields = Fields::read(location, text)?;
     let id = id(&mut fields, key)?;
     let cipher: Option<PathBuf> = fields.optional("cipher")?;
     let file: Option<PathBuf> = fields.optional("file")?;
     let (name, ciphertext) = match context.side {
         Side::Host => ("cipher", cipher),
-        Side::Desk => ("file", file),
+        Side::Workspace => ("file", file),
     };
-    let ciphertext = ciphertext.ok_or_else(|| Invalid::new(fields.place_of(name), "is missing"))?;
+    let ciphertext =
+        ciphertext.ok_or_else(|| Invalid::new(fields.location_of(name), "is missing"))?;
     if context.side == Side::Host {
         fields.check(name, ensure_absolute(&ciphertext))?;
     } else if ciphertext == Path::new("") {
-        return Err(Invalid::new(fields.place_of(name), "is empty"));
+        return Err(Invalid::new(fields.location_of(name), "is empty"));
     }
-    let generator = fields.raw("generator").filter(|_| context.side == Side::Desk);
-    let generator =
-        generator.map(|text| Generator::parse(fields.place_of("generator"), text)).transpose()?;
-    let insert = insert(&fields.place_of("insert"), fields.raw("insert"))?;
+    let generator = fields.raw("generator").filter(|_| context.side == Side::Workspace);
+    let generator = generator
+        .map(|text| Generator::parse(fields.location_of("generator"), text))
+        .transpose()?;
+    let insert = insert(&fields.location_of("insert"), fields.raw("insert"))?;
     let clean_placeholder = fields.optional("cleanPlaceholder")?.unwrap_or(false);
     let allow_disk = fields.optional("allowDisk")?.unwrap_or(false);
-    let place = placement(fields, &id, allow_disk, context)?;
-    Ok(Secret { id, ciphertext, generator, insert, clean_placeholder, place })
+    let placement = placement(fields, &id, allow_disk, context)?;
+    Ok(Secret { id, ciphertext, generator, insert, clean_placeholder, placement })
 }
 
 /// Reads one template.
 pub(super) fn template(
-    place: String,
+    location: String,
     key: &str,
     object: &RawValue,
     context: &Context,
 ) -> Result<Template, Invalid> {
-    let mut fields = Fields::read(place, object)?;
+    let mut fields = Fields::read(location, object)?;
     fields.check("id", ensure_id(key))?;
     let text = fields.required("content")?;
     let trim = fields.optional("trim")?.unwrap_or(true);
-    let place = placement(fields, key, false, context)?;
-    Ok(Template { id: key.to_owned(), content: text, trim, place })
+    let placement = placement(fields, key, false, context)?;
+    Ok(Template { id: key.to_owned(), content: text, trim, placement })
 }
 
 /// Reads a secret's `id`.
@@ -153,13 +155,13 @@ fn id(fields: &mut Fields, key: &str) -> Result<String, Invalid> {
 ///
 /// `order` is checked and then of no further use: each placeholder has one text, and a text that is put in is
 /// not searched for placeholders again, so that every order gives the same bytes.
-fn insert(place: &str, text: Option<&RawValue>) -> Result<BTreeMap<String, String>, Invalid> {
+fn insert(location: &str, text: Option<&RawValue>) -> Result<BTreeMap<String, String>, Invalid> {
     let mut texts = BTreeMap::new();
     let Some(text) = text else { return Ok(texts) };
-    for (hash, text) in Entries::read(place, text)?.0 {
-        let mut fields = Fields::read(join(place, &hash), text)?;
+    for (hash, text) in Entries::read(location, text)?.0 {
+        let mut fields = Fields::read(join(location, &hash), text)?;
         if !placeholder::is_hash(&hash) {
-            return Err(Invalid::new(join(place, &hash), "is not 64 lower-case hex digits"));
+            return Err(Invalid::new(join(location, &hash), "is not 64 lower-case hex digits"));
         }
         fields.optional::<i64>("order")?;
         texts.insert(hash, fields.required("content")?);

@@ -16,7 +16,7 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
         let path = fields.optional::<PathBuf>(name)?.unwrap_or_else(|| default.into());
         fields.check(name, ensure_unit_path(&path))?;
         if path == Path::new("/") {
-            return Err(Invalid::new(fields.place_of(name), "is the root directory"));
+            return Err(Invalid::new(fields.location_of(name), "is the root directory"));
         }
         Ok(path)
     };
@@ -32,7 +32,7 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
     {
         if link.starts_with(&decrypted_mount_point) || decrypted_mount_point.starts_with(link) {
             return Err(Invalid::new(
-                fields.place_of(name),
+                fields.location_of(name),
                 format!("\"{}\" overlaps decryptedMountPoint", link.display()),
             ));
         }
@@ -49,7 +49,7 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
     ] {
         if path.starts_with(PRIVATE_DIR) || Path::new(PRIVATE_DIR).starts_with(path) {
             return Err(Invalid::new(
-                fields.place_of(name),
+                fields.location_of(name),
                 format!(
                     "\"{}\" overlaps {PRIVATE_DIR}, where the ramfs is mounted",
                     path.display()
@@ -62,16 +62,16 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
     if matches!(host_identifier.as_str(), "" | "." | "..") || host_identifier.contains(['/', '\0'])
     {
         return Err(Invalid::new(
-            fields.place_of("hostIdentifier"),
+            fields.location_of("hostIdentifier"),
             format!("\"{host_identifier}\" cannot be the name of a directory"),
         ));
     }
     let host_pubkey: String = fields.required("hostPubkey")?;
     if host_pubkey.trim().is_empty() {
-        return Err(Invalid::new(fields.place_of("hostPubkey"), "is empty"));
+        return Err(Invalid::new(fields.location_of("hostPubkey"), "is empty"));
     }
     let host_keys = host_keys(
-        &fields.place_of("hostKeys"),
+        &fields.location_of("hostKeys"),
         &fields.required::<Vec<Box<RawValue>>>("hostKeys")?,
     )?;
     let keep_generations = fields.optional("keepGenerations")?.unwrap_or(1);
@@ -91,11 +91,11 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
 }
 
 /// Reads `settings.hostKeys`.
-fn host_keys(place: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Invalid> {
+fn host_keys(location: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Invalid> {
     list.iter()
         .enumerate()
         .map(|(i, text)| {
-            let mut fields = Fields::read(format!("{place}.{i}"), text)?;
+            let mut fields = Fields::read(format!("{location}.{i}"), text)?;
             let path: PathBuf = fields.required("path")?;
             fields.check("path", ensure_unit_path(&path))?;
             let kind = match fields.required::<String>("type")?.as_str() {
@@ -104,7 +104,7 @@ fn host_keys(place: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Invali
                 "age" => HostKeyKind::Age,
                 other => {
                     return Err(Invalid::new(
-                        fields.place_of("type"),
+                        fields.location_of("type"),
                         format!("\"{other}\" is none of \"ed25519\", \"rsa\", \"age\""),
                     ));
                 }

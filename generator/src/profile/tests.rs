@@ -36,7 +36,7 @@ fn faults(text: &str) -> Vec<String> {
 }
 
 /// Returns what is wrong with the only secret `x`, which has a cipher and these fields.
-fn fault(fields: &str) -> String {
+fn invalid(fields: &str) -> String {
     let text = with_secrets(&format!(r#"{{"x":{{"cipher":"/c",{fields}}}}}"#));
     faults(&text).join(" | ")
 }
@@ -55,7 +55,7 @@ fn a_path_that_no_unit_can_name_is_refused() {
 }
 
 #[test]
-fn what_is_no_profile_is_refused() {
+fn text_that_is_no_profile_is_refused() {
     for (text, reason) in [
         ("", "the file is empty"),
         (" \n", "the file is empty"),
@@ -75,7 +75,7 @@ fn what_is_no_profile_is_refused() {
 }
 
 #[test]
-fn what_is_wrong_outside_the_items_is_refused() {
+fn errors_outside_the_items_refuse_the_profile() {
     for (text, reason) in [
         (
             with_setting(r#""keepGeneration":2"#),
@@ -134,7 +134,7 @@ fn what_is_wrong_outside_the_items_is_refused() {
 }
 
 #[test]
-fn what_is_wrong_in_a_secret_is_named() {
+fn errors_in_a_secret_are_named() {
     for (fields, reason) in [
         (r#""mdoe":"0400""#, "secrets.x.mdoe: unknown field"),
         (
@@ -227,7 +227,7 @@ fn what_is_wrong_in_a_secret_is_named() {
         ),
         (r#""id":"""#, "secrets.x.id: is empty"),
     ] {
-        assert_eq!(fault(fields), reason, "{fields}");
+        assert_eq!(invalid(fields), reason, "{fields}");
     }
     assert_eq!(faults(&with_secrets(r#"{"x":{}}"#)), ["secrets.x.cipher: is missing"]);
     assert_eq!(
@@ -237,7 +237,7 @@ fn what_is_wrong_in_a_secret_is_named() {
 }
 
 #[test]
-fn what_is_wrong_in_a_template_is_named() {
+fn errors_in_a_template_are_named() {
     for (fields, reason) in [
         ("", "templates.t.content: is missing"),
         (r#""content":"x","mdoe":"0400""#, "templates.t.mdoe: unknown field"),
@@ -258,12 +258,12 @@ fn a_mode_may_have_a_leading_zero() {
     for mode in ["440", "0440"] {
         let text = with_secrets(&format!(r#"{{"x":{{"cipher":"/c","mode":"{mode}"}}}}"#));
         let profile = Profile::parse(&text, Side::Host).unwrap();
-        assert_eq!(profile.secrets["x"].as_ref().unwrap().place.mode.bits(), 0o440, "{mode}");
+        assert_eq!(profile.secrets["x"].as_ref().unwrap().placement.mode.bits(), 0o440, "{mode}");
     }
 }
 
 #[test]
-fn what_is_wrong_has_its_id_all_the_same() {
+fn an_invalid_item_keeps_its_id() {
     let text = with_secrets(r#"{"k":{"cipher":"/c","id":"real","mode":"9"}}"#);
     let profile = Profile::parse(&text, Side::Host).unwrap();
     assert_eq!(profile.secrets.keys().collect::<Vec<_>>(), ["real"]);
@@ -352,7 +352,7 @@ fn missing_fields_take_their_defaults() {
         generator: None,
         insert: BTreeMap::new(),
         clean_placeholder: false,
-        place: Placement {
+        placement: Placement {
             name: "a/b".to_owned(),
             path: "/run/vaultix/a/b".into(),
             mode: Mode(0o400),
@@ -365,13 +365,13 @@ fn missing_fields_take_their_defaults() {
             early: false,
         },
     };
-    let place =
-        Placement { name: "t".into(), path: "/run/vaultix/t".into(), ..expected.place.clone() };
+    let placement =
+        Placement { name: "t".into(), path: "/run/vaultix/t".into(), ..expected.placement.clone() };
     assert_eq!(profile.secrets["a/b"], Ok(expected));
-    let expected = Template { id: "t".into(), content: "x".into(), trim: true, place };
+    let expected = Template { id: "t".into(), content: "x".into(), trim: true, placement };
     assert_eq!(profile.templates["t"], Ok(expected));
     assert_eq!(
-        profile.secrets["e"].as_ref().unwrap().place.path,
+        profile.secrets["e"].as_ref().unwrap().placement.path,
         Path::new("/run/vaultix-for-user/e")
     );
     let settings = &profile.settings;
@@ -385,7 +385,7 @@ fn missing_fields_take_their_defaults() {
 #[test]
 fn each_side_needs_its_own_ciphertext() {
     let text = with_secrets(r#"{"a":{"file":"secrets/a.age"},"b":{"cipher":"/b"}}"#);
-    let desk = Profile::parse(&text, Side::Desk).unwrap();
+    let desk = Profile::parse(&text, Side::Workspace).unwrap();
     assert_eq!(desk.secrets["a"].as_ref().unwrap().ciphertext, Path::new("secrets/a.age"));
     assert_eq!(desk.secrets["b"].as_ref().unwrap_err().to_string(), "secrets.b.file: is missing");
     assert_eq!(faults(&text), ["secrets.a.cipher: is missing"]);

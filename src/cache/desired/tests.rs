@@ -20,7 +20,7 @@ const MADE: &str = r#""mail":{"file":"mail.age"},
 fn profile(host: &str, key: &str, secrets: &str) -> Profile {
     let settings = format!(r#"{{"hostIdentifier":"{host}","hostPubkey":"{key}","hostKeys":[]}}"#);
     let text = format!(r#"{{"version":1,"settings":{settings},"secrets":{{{secrets}}}}}"#);
-    Profile::parse(&text, Side::Desk).unwrap()
+    Profile::parse(&text, Side::Workspace).unwrap()
 }
 
 /// Works out what the hosts of `profiles` need of `asked`, or of all, where the files `read` could be read.

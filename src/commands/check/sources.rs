@@ -92,7 +92,7 @@ fn stanza(recipient: &str) -> Option<Recipient> {
         };
         Some(Recipient { kind: kind.to_owned(), tag: None })
     };
-    stanza::of_ssh_key(recipient).or_else(of_age)
+    stanza::parse_ssh_key(recipient).or_else(of_age)
 }
 
 #[cfg(test)]

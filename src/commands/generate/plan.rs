@@ -73,7 +73,7 @@ pub fn plan(
     for recipe in recipes.values().filter(|recipe| is_asked(&recipe.id)) {
         if !is_there(&recipe.path) {
             planner.add_missing(&recipe.path);
-        } else if recipe.generator.has_public_half()
+        } else if recipe.generator.has_public_key()
             && !recipe.path.starts_with(fence::STORE)
             && !is_there(&public::path(&recipe.path))
         {
@@ -218,7 +218,7 @@ impl<'a> Planner<'a> {
             return Some(error(reason).fix(fix));
         }
         let public_key = public::path(&recipe.path);
-        if recipe.generator.has_public_half() && (self.is_there)(&public_key) {
+        if recipe.generator.has_public_key() && (self.is_there)(&public_key) {
             return Some(
                 error(format!("{} is the public half of another one", public_key.display()))
                     .fix(format!("rm {}", escape::shell_path(&public_key))),

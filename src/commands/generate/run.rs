@@ -76,7 +76,7 @@ impl Run<'_> {
             |reason: String| Error::new(Exit::Config, "cannot encrypt it").because(reason);
         let ciphertext = secret::encrypt(&plaintext, &self.recipients, &Format::Binary)
             .map_err(cannot_encrypt)?;
-        let public_key = recipe.generator.has_public_half().then(|| public_key(recipe, &plaintext));
+        let public_key = recipe.generator.has_public_key().then(|| public_key(recipe, &plaintext));
         let public_key = public_key.transpose()?;
 
         let private = stage(&recipe.path, &ciphertext)?;

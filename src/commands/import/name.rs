@@ -75,7 +75,7 @@ mod tests {
             });
             let profile =
                 serde_json::json!({ "version": 1, "settings": settings, "secrets": secrets });
-            let profile = Profile::parse(&profile.to_string(), Side::Desk).unwrap();
+            let profile = Profile::parse(&profile.to_string(), Side::Workspace).unwrap();
             assert!(profile.secrets.values().all(Result::is_ok), "{text:?}");
         }
     }

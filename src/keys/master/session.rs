@@ -91,7 +91,7 @@ impl Session {
 
     /// Returns how many files are closed and have a stanza for the ssh key `public`.
     pub(super) fn count_closed_for(&self, files: &[Vec<Stanza>], public: &ssh::Recipient) -> usize {
-        let wanted = stanza::of_ssh_key(&public.to_string());
+        let wanted = stanza::parse_ssh_key(&public.to_string());
         self.count_matching(files, |stanza| Some(stanza) == wanted.as_ref())
     }
 

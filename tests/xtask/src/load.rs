@@ -20,7 +20,7 @@ pub(crate) struct Args {
 
 /// The tests that can be run with more than they are in CI.
 const TESTS: [&str; 5] = [
-    "nobody_else_sees_it_at_any_time",
+    "other_users_never_see_a_secret",
     "many_secrets_and_many_switches",
     "restarts_in_a_row_and_at_once",
     "two_switches_at_once",

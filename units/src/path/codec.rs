@@ -55,7 +55,7 @@ mod tests {
     use super::{MAX_FIELDS, read, write};
 
     #[test]
-    fn what_was_written_is_read() {
+    fn fields_are_read_as_written() {
         let mut pipe = Vec::new();
         let records: [&[&[u8]]; 3] = [&[b"a", b"", b"\0\xff"], &[], &[b"b"]];
         for record in records {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_too_much_is_not_read() {
+    fn truncated_or_oversized_fields_are_refused() {
         let mut pipe = Vec::new();
         write(&mut pipe, &[b"abc", b"d"]).expect("written");
         for end in 1..pipe.len() {

@@ -24,7 +24,7 @@ use vaultix_generator::status::Status;
 use zeroize::Zeroizing;
 
 use super::walk::{Obstacle, Reach};
-use super::{Job, Ours, Outcome, Task, Trace, codec};
+use super::{Job, Outcome, OwnDirectories, PathContent, Task, codec};
 use crate::bounded::MAX_CIPHERTEXT;
 use crate::failure::Failure;
 use crate::owner::Ownership;
@@ -42,7 +42,7 @@ const MAX_REASON: usize = 4 << 10;
 const MAX_ANSWER: u64 = 64 << 10;
 
 /// What has become of a job.
-pub type Done = Result<Outcome, Failure>;
+pub type JobResult = Result<Outcome, Failure>;
 
 /// Whose queue a job is in.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -58,27 +58,27 @@ enum Queue {
 ///
 /// Of one owner the jobs are done in their order; no order is kept between owners.
 #[must_use]
-pub fn run(jobs: Vec<Job>, ours: &Ours) -> Vec<Done> {
+pub fn run(jobs: Vec<Job>, ours: &OwnDirectories) -> Vec<JobResult> {
     run_as(Path::new(PROGRAM), jobs, ours)
 }
 
 /// Does it, with another program for the children.
 #[doc(hidden)]
 #[must_use]
-pub fn run_as(program: &Path, jobs: Vec<Job>, ours: &Ours) -> Vec<Done> {
-    let asked: Vec<Asked> = jobs.iter().map(Asked::of).collect();
-    let mut done: BTreeMap<usize, Done> = BTreeMap::new();
+pub fn run_as(program: &Path, jobs: Vec<Job>, ours: &OwnDirectories) -> Vec<JobResult> {
+    let asked: Vec<HandedOver> = jobs.iter().map(HandedOver::from_job).collect();
+    let mut done: BTreeMap<usize, JobResult> = BTreeMap::new();
     let mut queues: BTreeMap<Queue, Vec<(usize, Job)>> = BTreeMap::new();
     for (at, job) in jobs.into_iter().enumerate() {
-        match job.perform(ours, Reach::Roots) {
-            Err(Obstacle::Beyond) => queues.entry(job.queue()).or_default().push((at, job)),
+        match job.perform(ours, Reach::RootOnly) {
+            Err(Obstacle::OutOfReach) => queues.entry(job.queue()).or_default().push((at, job)),
             result => drop(done.insert(at, result.map_err(Failure::from))),
         }
     }
     if !queues.is_empty() {
         let members: Vec<Vec<usize>> =
             queues.values().map(|queue| queue.iter().map(|(at, _)| *at).collect()).collect();
-        let why = attend(program, queues, ours, &mut done);
+        let why = run_children(program, queues, ours, &mut done);
         for (members, why) in members.iter().zip(why) {
             explain(members, &asked, &why, &mut done);
         }
@@ -87,27 +87,28 @@ pub fn run_as(program: &Path, jobs: Vec<Job>, ours: &Ours) -> Vec<Done> {
 }
 
 /// What is remembered of a job that is handed over.
-struct Asked {
+struct HandedOver {
     /// Its path.
     path: PathBuf,
-    /// What is to go; `None` where something is put.
-    gone: Option<Trace>,
+    /// What is to be removed; `None` where something is put.
+    removal: Option<PathContent>,
 }
 
-impl Asked {
+impl HandedOver {
     /// Returns what is remembered of `job`.
-    fn of(job: &Job) -> Self {
-        let gone = if let Task::TakeAway(trace) = &job.task { Some(trace.clone()) } else { None };
-        Self { path: job.path.clone(), gone }
+    fn from_job(job: &Job) -> Self {
+        let removal =
+            if let Task::Remove(content) = &job.task { Some(content.clone()) } else { None };
+        Self { path: job.path.clone(), removal }
     }
 
     /// Returns what becomes of it where what it is on did not answer.
-    fn unanswered(&self, reason: &str) -> Done {
+    fn unanswered(&self, reason: &str) -> JobResult {
         let failure = Failure::path(Status::CantCreat, "reach", &self.path, reason);
-        match self.gone {
+        match self.removal {
             None => Err(failure),
-            Some(Trace::Link(_)) => Ok(Outcome::Settled(failure.reason)),
-            Some(Trace::File(_)) => Ok(Outcome::Stays(failure.reason)),
+            Some(PathContent::Link(_)) => Ok(Outcome::Abandoned(failure.reason)),
+            Some(PathContent::File(_)) => Ok(Outcome::Remains(failure.reason)),
         }
     }
 }
@@ -118,7 +119,7 @@ impl Job {
         match &self.task {
             Task::Link { owner, .. } => Queue::Owner(*owner),
             Task::File { ownership, .. } => Queue::Owner(ownership.uid),
-            Task::TakeAway(_) => {
+            Task::Remove(_) => {
                 Queue::Directory(self.path.parent().unwrap_or(Path::new("/")).to_owned())
             }
         }
@@ -126,7 +127,7 @@ impl Job {
 }
 
 /// Why a queue did not come to its end.
-enum Why {
+enum Incomplete {
     /// Its child did not answer in time.
     Late,
     /// Its child could not be started, or ended early.
@@ -135,12 +136,12 @@ enum Why {
 
 /// Has each of `queues` done by a child, until all have ended or the time is up; returns why each did not come to its end,
 /// if it did not.
-fn attend(
+fn run_children(
     program: &Path,
     queues: BTreeMap<Queue, Vec<(usize, Job)>>,
-    ours: &Ours,
-    done: &mut BTreeMap<usize, Done>,
-) -> Vec<Why> {
+    ours: &OwnDirectories,
+    done: &mut BTreeMap<usize, JobResult>,
+) -> Vec<Incomplete> {
     let until = Instant::now() + LIMIT;
     let (sender, answers) = mpsc::channel();
     let mut children = Vec::new();
@@ -159,22 +160,24 @@ fn attend(
         }
     }
     let why = |child| match child {
-        Err(error) => Why::Ended(error),
+        Err(error) => Incomplete::Ended(error),
         Ok(child) => end(child, is_over),
     };
     children.into_iter().map(why).collect()
 }
 
 /// Ends `child`, which has nothing to do any more if all `is_over`; returns why it has not done what is not done.
-fn end(mut child: Child, is_over: bool) -> Why {
+fn end(mut child: Child, is_over: bool) -> Incomplete {
     let ended = if is_over { child.wait().map(Some) } else { child.try_wait() };
     match ended {
-        Ok(Some(status)) => Why::Ended(format!("the process that was to do it ended: {status}")),
-        Err(error) => Why::Ended(error.to_string()),
+        Ok(Some(status)) => {
+            Incomplete::Ended(format!("the process that was to do it ended: {status}"))
+        }
+        Err(error) => Incomplete::Ended(error.to_string()),
         Ok(None) => {
             // Not waited for: while it waits for an answer itself, it does not even hear of this.
             let _ = child.kill();
-            Why::Late
+            Incomplete::Late
         }
     }
 }
@@ -183,8 +186,8 @@ fn end(mut child: Child, is_over: bool) -> Why {
 fn start(
     program: &Path,
     queue: Vec<(usize, Job)>,
-    ours: Ours,
-    answers: Sender<(usize, Done)>,
+    ours: OwnDirectories,
+    answers: Sender<(usize, JobResult)>,
 ) -> io::Result<Child> {
     let mut child = Command::new(program)
         .arg(VERB)
@@ -198,7 +201,7 @@ fn start(
         let Some((mut stdin, mut stdout)) = stdin.zip(stdout) else { return };
         let numbers: Vec<usize> = queue.iter().map(|(at, _)| *at).collect();
         // What it does not take is not answered.
-        let _ = hand_over(&mut stdin, &queue, &ours);
+        let _ = send_queue(&mut stdin, &queue, &ours);
         drop((stdin, queue)); // Wipes the plaintexts, however long the answer takes.
         for at in numbers {
             let Ok(Some(answer)) = codec::read(&mut stdout, MAX_ANSWER) else { return };
@@ -210,24 +213,33 @@ fn start(
 }
 
 /// Writes a whole queue.
-fn hand_over(to: &mut impl Write, queue: &[(usize, Job)], ours: &Ours) -> io::Result<()> {
+fn send_queue(
+    to: &mut impl Write,
+    queue: &[(usize, Job)],
+    ours: &OwnDirectories,
+) -> io::Result<()> {
     let ours: Vec<&[u8]> = ours.0.iter().map(|path| path.as_os_str().as_bytes()).collect();
     codec::write(to, &ours)?;
     queue.iter().try_for_each(|(_, job)| job.write(to))
 }
 
 /// Says why the jobs `members` of one queue were not done, those that were not.
-fn explain(members: &[usize], asked: &[Asked], why: &Why, done: &mut BTreeMap<usize, Done>) {
+fn explain(
+    members: &[usize],
+    asked: &[HandedOver],
+    why: &Incomplete,
+    done: &mut BTreeMap<usize, JobResult>,
+) {
     let mut first: Option<&Path> = None;
     let limit = LIMIT.as_secs();
     for &at in members {
         let (false, Some(job)) = (done.contains_key(&at), asked.get(at)) else { continue };
         let answer = match (why, first) {
-            (Why::Ended(reason), _) => job.unanswered(reason),
-            (Why::Late, None) => job.unanswered(&format!(
+            (Incomplete::Ended(reason), _) => job.unanswered(reason),
+            (Incomplete::Late, None) => job.unanswered(&format!(
                 "its file system did not answer within {limit} s; see which one that is: findmnt --list"
             )),
-            (Why::Late, Some(first)) => job.unanswered(&format!(
+            (Incomplete::Late, Some(first)) => job.unanswered(&format!(
                 "it was not tried within {limit} s, since {}, of the same owner, did not answer",
                 first.display()
             )),
@@ -244,14 +256,14 @@ fn explain(members: &[usize], asked: &[Asked], why: &Why, done: &mut BTreeMap<us
 /// The queue is not whole, or nobody wants to know.
 pub fn serve(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
     let ours = codec::read(&mut from, MAX_ANSWER)?.unwrap_or_default();
-    let ours = Ours(ours.iter().map(|path| path_of(path)).collect());
+    let ours = OwnDirectories(ours.iter().map(|path| path_of(path)).collect());
     let mut jobs = Vec::new();
     // All of it before anything that one might wait for: who hands it over does not wait.
     while let Some(fields) = codec::read(&mut from, MAX_CIPHERTEXT)? {
         jobs.push(Job::read(&fields).ok_or(io::ErrorKind::InvalidData)?);
     }
     for job in jobs {
-        let done = job.perform(&ours, Reach::All).map_err(Failure::from);
+        let done = job.perform(&ours, Reach::Everywhere).map_err(Failure::from);
         drop(job);
         let (word, reason) = encode(&done);
         codec::write(&mut to, &[word, reason])?;
@@ -261,12 +273,12 @@ pub fn serve(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
 }
 
 /// Returns the word for what has become of a job, and the reason that goes with it.
-fn encode(done: &Done) -> (&[u8], &[u8]) {
+fn encode(done: &JobResult) -> (&[u8], &[u8]) {
     match done {
         Ok(Outcome::Done) => (b"done", b""),
         Ok(Outcome::NeedsPlaintext) => (b"plaintext", b""),
-        Ok(Outcome::Settled(reason)) => (b"settled", short(reason)),
-        Ok(Outcome::Stays(reason)) => (b"stays", short(reason)),
+        Ok(Outcome::Abandoned(reason)) => (b"abandoned", short(reason)),
+        Ok(Outcome::Remains(reason)) => (b"remains", short(reason)),
         Err(failure) => (b"failed", short(&failure.reason)),
     }
 }
@@ -278,23 +290,23 @@ fn short(reason: &str) -> &[u8] {
 }
 
 /// Reads it again.
-fn decode(answer: &[Zeroizing<Vec<u8>>]) -> Done {
+fn decode(answer: &[Zeroizing<Vec<u8>>]) -> JobResult {
     let mut fields = answer.iter().map(|field| field.as_slice());
     let word = fields.next().unwrap_or_default();
     let reason = String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();
     match word {
         b"done" => Ok(Outcome::Done),
         b"plaintext" => Ok(Outcome::NeedsPlaintext),
-        b"settled" => Ok(Outcome::Settled(reason)),
-        b"stays" => Ok(Outcome::Stays(reason)),
+        b"abandoned" => Ok(Outcome::Abandoned(reason)),
+        b"remains" => Ok(Outcome::Remains(reason)),
         _ => Err(Failure::new(Status::CantCreat, reason)),
     }
 }
 
-impl Trace {
+impl PathContent {
     /// Returns the word for what kind of thing it is, and its bytes.
-    fn fields(trace: Option<&Self>) -> (&[u8], &[u8]) {
-        match trace {
+    fn fields(content: Option<&Self>) -> (&[u8], &[u8]) {
+        match content {
             None => (b"", b""),
             Some(Self::Link(target)) => (b"link", target.as_os_str().as_bytes()),
             Some(Self::File(digest)) => (b"file", digest),
@@ -317,12 +329,12 @@ impl Job {
         let path = self.path.as_os_str().as_bytes();
         match &self.task {
             Task::Link { owner, target, before } => {
-                let (word, bytes) = Trace::fields(before.as_ref());
+                let (word, bytes) = PathContent::fields(before.as_ref());
                 let (owner, target) = (owner.to_le_bytes(), target.as_os_str().as_bytes());
                 codec::write(to, &[b"link", path, &owner, target, word, bytes])
             }
             Task::File { ownership, allow_disk, digest, plaintext, before } => {
-                let (word, bytes) = Trace::fields(before.as_ref());
+                let (word, bytes) = PathContent::fields(before.as_ref());
                 let Ownership { uid, gid, mode } = ownership;
                 let numbers = [uid, gid, mode].map(|number| number.to_le_bytes());
                 let [uid, gid, mode] = &numbers;
@@ -334,9 +346,9 @@ impl Job {
                     &[b"file", path, uid, gid, mode, disk, digest, word, bytes, known, plaintext],
                 )
             }
-            Task::TakeAway(trace) => {
-                let (word, bytes) = Trace::fields(Some(trace));
-                codec::write(to, &[b"gone", path, word, bytes])
+            Task::Remove(content) => {
+                let (word, bytes) = PathContent::fields(Some(content));
+                codec::write(to, &[b"remove", path, word, bytes])
             }
         }
     }
@@ -347,7 +359,7 @@ impl Job {
         let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_le_bytes);
         let (path, task) = match *fields.as_slice() {
             [b"link", path, owner, target, word, bytes] => {
-                let (owner, before) = (number(owner)?, Trace::read(word, bytes));
+                let (owner, before) = (number(owner)?, PathContent::read(word, bytes));
                 (path, Task::Link { owner, target: path_of(target), before })
             }
             [b"file", path, uid, gid, mode, disk, digest, word, bytes, known, plaintext] => {
@@ -355,10 +367,10 @@ impl Job {
                     Ownership { uid: number(uid)?, gid: number(gid)?, mode: number(mode)? };
                 let plaintext = (known == b"known").then(|| Plaintext::new(plaintext.to_vec()));
                 let (allow_disk, digest) = (disk == b"disk", digest.try_into().ok()?);
-                let before = Trace::read(word, bytes);
+                let before = PathContent::read(word, bytes);
                 (path, Task::File { ownership, allow_disk, digest, plaintext, before })
             }
-            [b"gone", path, word, bytes] => (path, Task::TakeAway(Trace::read(word, bytes)?)),
+            [b"remove", path, word, bytes] => (path, Task::Remove(PathContent::read(word, bytes)?)),
             _ => return None,
         };
         Some(Self { path: path_of(path), task })

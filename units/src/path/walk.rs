@@ -26,11 +26,11 @@ const MAX_LINKS: u32 = 40;
 /// Mode of directories made on the way.
 const PARENT: Mode = Mode::from_raw_mode(0o755);
 /// A directory that only root may enter, beside one that is made for an owner.
-const STAGE: &str = ".vaultix-new";
+const STAGING: &str = ".vaultix-new";
 /// Who may write besides the owner.
 const SHARED: u32 = 0o022;
 /// How a component is held: without being opened, which asks no file system and no holder of a lease.
-const HELD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const HOLD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// What to do when a directory on the way does not exist.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,19 +45,19 @@ pub(crate) enum Missing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
     /// To what belongs to root on a file system of this kernel: nobody without rights can make it wait there.
-    Roots,
+    RootOnly,
     /// Everywhere: it can be given up.
-    All,
+    Everywhere,
 }
 
 /// Why a path was not reached.
 pub(super) enum Obstacle {
-    /// It leads beyond [`Reach::Roots`].
-    Beyond,
+    /// It leads beyond [`Reach::RootOnly`].
+    OutOfReach,
     /// A directory on the way does not exist, or is none.
-    Absent(Failure),
+    Missing(Failure),
     /// Somebody without rights may have laid it.
-    Theirs(Failure),
+    Untrusted(Failure),
     /// The system's own reason, in directories of root's.
     Failed(Failure),
 }
@@ -65,10 +65,10 @@ pub(super) enum Obstacle {
 impl From<Obstacle> for Failure {
     fn from(obstacle: Obstacle) -> Self {
         match obstacle {
-            Obstacle::Beyond => Self::new(Status::Software, "it was not looked at"),
-            Obstacle::Absent(failure) | Obstacle::Theirs(failure) | Obstacle::Failed(failure) => {
-                failure
-            }
+            Obstacle::OutOfReach => Self::new(Status::Software, "it was not looked at"),
+            Obstacle::Missing(failure)
+            | Obstacle::Untrusted(failure)
+            | Obstacle::Failed(failure) => failure,
         }
     }
 }
@@ -92,16 +92,16 @@ pub(super) struct Node {
 }
 
 /// Why a name could not be looked up.
-enum Trouble {
-    /// It leads beyond [`Reach::Roots`].
-    Beyond,
+enum LookupError {
+    /// It leads beyond [`Reach::RootOnly`].
+    OutOfReach,
     /// It is on a file system that this user has mounted.
     OfUser(u32),
     /// The system's own reason.
     System(io::Error),
 }
 
-impl From<Errno> for Trouble {
+impl From<Errno> for LookupError {
     fn from(error: Errno) -> Self {
         Self::System(error.into())
     }
@@ -110,11 +110,11 @@ impl From<Errno> for Trouble {
 impl Node {
     /// Opens the root directory.
     fn root() -> Result<Self, Errno> {
-        Self::of(fs::open("/", HELD | OFlags::DIRECTORY, Mode::empty())?)
+        Self::from_descriptor(fs::open("/", HOLD | OFlags::DIRECTORY, Mode::empty())?)
     }
 
     /// Returns what `held` is, as far as the kernel knows without asking a file system.
-    fn of(held: OwnedFd) -> Result<Self, Errno> {
+    fn from_descriptor(held: OwnedFd) -> Result<Self, Errno> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let stat = fs::statx(&held, "", flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
         if stat.stx_mask & StatxFlags::MNT_ID.bits() == 0 {
@@ -133,23 +133,23 @@ impl Node {
     }
 
     /// Looks up `name` in this directory, `None` if there is nothing.
-    fn find(&self, name: &OsStr, reach: Reach) -> Result<Option<Self>, Trouble> {
-        let mut flags = HELD;
+    fn find(&self, name: &OsStr, reach: Reach) -> Result<Option<Self>, LookupError> {
+        let mut flags = HOLD;
         loop {
             let held = match fs::openat(&self.held, name, flags, Mode::empty()) {
                 Ok(held) => held,
                 Err(Errno::NOENT | Errno::NAMETOOLONG) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            let mut node = Self::of(held)?;
+            let mut node = Self::from_descriptor(held)?;
             node.is_local = self.is_local;
             if node.mount != self.mount {
                 // What one may wait for is not asked anything before it is known what it is.
-                match mount::kind(node.mount).map_err(Trouble::System)? {
-                    Mount::OfUser(user) => return Err(Trouble::OfUser(user)),
+                match mount::kind(node.mount).map_err(LookupError::System)? {
+                    Mount::OfUser(user) => return Err(LookupError::OfUser(user)),
                     Mount::Local => node.is_local = true,
-                    Mount::Automount | Mount::Remote if reach == Reach::Roots => {
-                        return Err(Trouble::Beyond);
+                    Mount::Automount | Mount::Remote if reach == Reach::RootOnly => {
+                        return Err(LookupError::OutOfReach);
                     }
                     Mount::Automount if !flags.contains(OFlags::DIRECTORY) => {
                         // With this, what is to come is waited for, and then looked up.
@@ -168,8 +168,8 @@ impl Node {
                     stat.st_mode & 0o7777,
                 );
             }
-            if reach == Reach::Roots && node.uid != 0 {
-                return Err(Trouble::Beyond);
+            if reach == Reach::RootOnly && node.uid != 0 {
+                return Err(LookupError::OutOfReach);
             }
             return Ok(Some(node));
         }
@@ -181,7 +181,7 @@ impl Node {
     }
 
     /// Returns whether others may also exchange what is not theirs in it.
-    fn is_open(&self) -> bool {
+    fn is_writable_by_others(&self) -> bool {
         self.is_shared() && self.mode & 0o1000 == 0
     }
 
@@ -199,7 +199,7 @@ pub(super) struct Parent {
     /// The last component of the path.
     pub(super) name: OsString,
     /// Whether somebody without rights may have laid the way.
-    pub(super) is_theirs: bool,
+    pub(super) is_untrusted: bool,
     /// Whose way it is besides root's; `None` if it is root's alone.
     pub(super) owner: Option<u32>,
     /// The path, for errors.
@@ -212,31 +212,31 @@ impl Parent {
     /// Returns what stands at the path, `None` if there is nothing.
     pub(super) fn entry(&self) -> Result<Option<Node>, Obstacle> {
         let found = self.node.find(&self.name, self.reach);
-        found.map_err(|trouble| obstacle(trouble, &self.path, &self.path, self.is_theirs))
+        found.map_err(|error| obstacle(error, &self.path, &self.path, self.is_untrusted))
     }
 
     /// Returns the obstacle to do something at the path.
     pub(super) fn failed(&self, verb: &str, error: impl Display) -> Obstacle {
         let failure = Failure::path(Status::CantCreat, verb, &self.path, error);
-        if self.is_theirs { Obstacle::Theirs(failure) } else { Obstacle::Failed(failure) }
+        if self.is_untrusted { Obstacle::Untrusted(failure) } else { Obstacle::Failed(failure) }
     }
 }
 
-/// Returns the obstacle that `trouble` with `at` is on the way to `path`.
-fn obstacle(trouble: Trouble, path: &Path, at: &Path, is_theirs: bool) -> Obstacle {
-    let failure = match trouble {
-        Trouble::Beyond => return Obstacle::Beyond,
-        Trouble::OfUser(user) => {
+/// Returns the obstacle that `error` with `at` is on the way to `path`.
+fn obstacle(error: LookupError, path: &Path, at: &Path, is_untrusted: bool) -> Obstacle {
+    let failure = match error {
+        LookupError::OutOfReach => return Obstacle::OutOfReach,
+        LookupError::OfUser(user) => {
             let reason = format!(
                 "unsafe path transition: {} is on a file system that user {user} has mounted (FUSE), who could lead \
                  the secret elsewhere; unmount it, or set another path",
                 at.display()
             );
-            return Obstacle::Theirs(Failure::write(path, reason));
+            return Obstacle::Untrusted(Failure::write(path, reason));
         }
-        Trouble::System(error) => Failure::path(Status::CantCreat, "open", at, error),
+        LookupError::System(error) => Failure::path(Status::CantCreat, "open", at, error),
     };
-    if is_theirs { Obstacle::Theirs(failure) } else { Obstacle::Failed(failure) }
+    if is_untrusted { Obstacle::Untrusted(failure) } else { Obstacle::Failed(failure) }
 }
 
 /// Opens the directory that `path` stands in.
@@ -258,14 +258,14 @@ pub(super) fn open_parent(
     let mut walk = Walk::new(path, owner, reach)?;
     while let Some(component) = rest.pop() {
         if component == ".." {
-            walk.leave()?;
+            walk.go_up()?;
             continue;
         }
-        let node = walk.look(&component, missing)?;
+        let node = walk.find_or_make(&component, missing)?;
         match node.kind {
             FileType::Symlink => rest.extend(components(&walk.follow(&component, &node)?)),
             FileType::Directory => walk.enter(&component, node)?,
-            _ => return Err(Obstacle::Absent(walk.failure("open", &component, Errno::NOTDIR))),
+            _ => return Err(Obstacle::Missing(walk.failure("open", &component, Errno::NOTDIR))),
         }
     }
     walk.end(name)
@@ -285,7 +285,7 @@ struct Walk<'a> {
     shown: PathBuf,
     /// Whether it has been in a directory of the owner's. What stands there may be root's by its inode and still stand
     /// there by the owner's will, who can rename it, or make a hard link to a link.
-    is_theirs: bool,
+    is_untrusted: bool,
     /// Whether a link was followed there, or one of the owner's: the rest must be the owner's.
     is_confined: bool,
     /// How many links were followed.
@@ -303,42 +303,42 @@ impl<'a> Walk<'a> {
             reach,
             here,
             shown,
-            is_theirs: false,
+            is_untrusted: false,
             is_confined: false,
             links: 0,
         };
-        walk.ensure_closed()?;
-        walk.is_theirs = walk.here.uid != 0;
+        walk.ensure_not_writable_by_others()?;
+        walk.is_untrusted = walk.here.uid != 0;
         Ok(walk)
     }
 
     /// Goes one directory up.
-    fn leave(&mut self) -> Result<(), Obstacle> {
+    fn go_up(&mut self) -> Result<(), Obstacle> {
         // The owner may have moved the directory, and with it what is above it.
-        self.is_confined |= self.is_theirs;
+        self.is_confined |= self.is_untrusted;
         let Some(above) = self
             .here
             .find(OsStr::new(".."), self.reach)
-            .map_err(|trouble| obstacle(trouble, self.path, &self.shown, self.is_theirs))?
+            .map_err(|error| obstacle(error, self.path, &self.shown, self.is_untrusted))?
         else {
-            return Err(Obstacle::Absent(Failure::write(self.path, Errno::NOENT)));
+            return Err(Obstacle::Missing(Failure::write(self.path, Errno::NOENT)));
         };
         self.shown.pop();
-        self.ensure_admitted(OsStr::new("."), &above)?;
+        self.ensure_trusted_owner(OsStr::new("."), &above)?;
         self.here = above;
-        self.ensure_closed()
+        self.ensure_not_writable_by_others()
     }
 
     /// Looks up `component`, and makes it where it is missing; unless a link of the owner's has led here.
-    fn look(&mut self, component: &OsStr, missing: Missing) -> Result<Node, Obstacle> {
+    fn find_or_make(&mut self, component: &OsStr, missing: Missing) -> Result<Node, Obstacle> {
         let mut node = self.find(component)?;
         if node.is_none() && missing == Missing::Make && !self.is_confined {
             self.make(component)?;
             node = self.find(component)?;
         }
         let node =
-            node.ok_or_else(|| Obstacle::Absent(self.failure("open", component, Errno::NOENT)))?;
-        self.ensure_admitted(component, &node)?;
+            node.ok_or_else(|| Obstacle::Missing(self.failure("open", component, Errno::NOENT)))?;
+        self.ensure_trusted_owner(component, &node)?;
         Ok(node)
     }
 
@@ -346,11 +346,11 @@ impl<'a> Walk<'a> {
     fn find(&self, component: &OsStr) -> Result<Option<Node>, Obstacle> {
         let at = || self.shown.join(component);
         let found = self.here.find(component, self.reach);
-        found.map_err(|trouble| obstacle(trouble, self.path, &at(), self.is_theirs))
+        found.map_err(|error| obstacle(error, self.path, &at(), self.is_untrusted))
     }
 
     /// Makes sure that what `component` stands for is root's or the owner's.
-    fn ensure_admitted(&mut self, component: &OsStr, node: &Node) -> Result<(), Obstacle> {
+    fn ensure_trusted_owner(&mut self, component: &OsStr, node: &Node) -> Result<(), Obstacle> {
         if self.owner.is_none() && node.uid != 0 {
             self.owner = Some(node.uid);
         }
@@ -369,8 +369,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Makes sure that nobody but root and its owner can exchange what is in the directory where it is.
-    fn ensure_closed(&self) -> Result<(), Obstacle> {
-        if !self.here.is_open() {
+    fn ensure_not_writable_by_others(&self) -> Result<(), Obstacle> {
+        if !self.here.is_writable_by_others() {
             return Ok(());
         }
         let here = self.shown.display();
@@ -388,26 +388,28 @@ impl<'a> Walk<'a> {
     /// In a directory of root's nobody else can exchange it before it is looked up; in a sticky one of all, somebody may
     /// have made it before, to whom it belongs then.
     fn make(&self, component: &OsStr) -> Result<(), Obstacle> {
-        let made = match self.owner.filter(|_| self.is_theirs) {
-            Some(owner) => self.make_beside_others(component, owner),
-            None => fs::mkdirat(&self.here.held, component, PARENT).map_err(Trouble::from),
+        let made = match self.owner.filter(|_| self.is_untrusted) {
+            Some(owner) => self.make_with_retries(component, owner),
+            None => fs::mkdirat(&self.here.held, component, PARENT).map_err(LookupError::from),
         };
         match made {
             Ok(()) => Ok(()),
-            Err(Trouble::System(error)) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(Trouble::System(error)) => Err(self.failed("create", component, error)),
-            Err(trouble) => {
-                Err(obstacle(trouble, self.path, &self.shown.join(component), self.is_theirs))
+            Err(LookupError::System(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Ok(())
+            }
+            Err(LookupError::System(error)) => Err(self.failed("create", component, error)),
+            Err(error) => {
+                Err(obstacle(error, self.path, &self.shown.join(component), self.is_untrusted))
             }
         }
     }
 
     /// Makes the directory `component` of `owner`. Others do the same for other items, and take the stage away from one another.
-    fn make_beside_others(&self, component: &OsStr, owner: u32) -> Result<(), Trouble> {
-        let mut result = self.make_for(component, owner);
+    fn make_with_retries(&self, component: &OsStr, owner: u32) -> Result<(), LookupError> {
+        let mut result = self.make_owned_by(component, owner);
         for _ in 0..MAX_TRIES {
             match &result {
-                Err(Trouble::System(error))
+                Err(LookupError::System(error))
                     if matches!(
                         error.kind(),
                         io::ErrorKind::NotFound
@@ -419,7 +421,7 @@ impl<'a> Walk<'a> {
             if self.here.find(component, self.reach)?.is_some() {
                 return Ok(());
             }
-            result = self.make_for(component, owner);
+            result = self.make_owned_by(component, owner);
         }
         result
     }
@@ -429,32 +431,32 @@ impl<'a> Walk<'a> {
     /// So it is given away while it is where only root may enter, and what is given away is what root has made there: if
     /// the owner has put another directory of root's in the place of the stage, that has nothing of this name, or it is
     /// left alone.
-    fn make_for(&self, component: &OsStr, owner: u32) -> Result<(), Trouble> {
+    fn make_owned_by(&self, component: &OsStr, owner: u32) -> Result<(), LookupError> {
         let here = &self.here.held;
-        match fs::mkdirat(here, STAGE, Mode::from_raw_mode(0o700)) {
+        match fs::mkdirat(here, STAGING, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        let stage = self.here.find(OsStr::new(STAGE), self.reach)?;
+        let stage = self.here.find(OsStr::new(STAGING), self.reach)?;
         let stage = stage
             .filter(|it| it.kind == FileType::Directory && (it.uid, it.mode & 0o077) == (0, 0));
         let Some(stage) = stage.map(|stage| stage.held) else {
-            let reason = format!("{STAGE} stands beside it, and is not ours");
-            return Err(Trouble::System(io::Error::other(reason)));
+            let reason = format!("{STAGING} stands beside it, and is not ours");
+            return Err(LookupError::System(io::Error::other(reason)));
         };
         let made = || {
             // Of a program that was killed. One with something in it is none of ours.
-            let _ = fs::unlinkat(&stage, STAGE, AtFlags::REMOVEDIR);
-            fs::mkdirat(&stage, STAGE, PARENT)?;
-            let fresh = fs::openat(&stage, STAGE, DIRECTORY, Mode::empty())?;
+            let _ = fs::unlinkat(&stage, STAGING, AtFlags::REMOVEDIR);
+            fs::mkdirat(&stage, STAGING, PARENT)?;
+            let fresh = fs::openat(&stage, STAGING, DIRECTORY, Mode::empty())?;
             fs::fchown(&fresh, Some(Uid::from_raw(owner)), Some(Gid::from_raw(self.here.gid)))?;
             // Over an empty directory at the most, which the owner has made meanwhile.
-            fs::renameat(&stage, STAGE, here, component)
+            fs::renameat(&stage, STAGING, here, component)
         };
         let result = made();
         // The last is what the owner has put there meanwhile, if that is empty; they could do so themselves.
-        let _ = fs::unlinkat(&stage, STAGE, AtFlags::REMOVEDIR);
-        let _ = fs::unlinkat(here, STAGE, AtFlags::REMOVEDIR);
+        let _ = fs::unlinkat(&stage, STAGING, AtFlags::REMOVEDIR);
+        let _ = fs::unlinkat(here, STAGING, AtFlags::REMOVEDIR);
         Ok(result?)
     }
 
@@ -471,7 +473,7 @@ impl<'a> Walk<'a> {
                 "is a link in a directory that all can write to, who could lead the secret elsewhere; set another path",
             ));
         }
-        self.is_confined |= self.is_theirs || node.uid != 0;
+        self.is_confined |= self.is_untrusted || node.uid != 0;
         let target = node.target().map_err(|error| self.failed("read", component, error))?;
         if target.is_absolute() {
             self.here = root(self.path)?;
@@ -482,17 +484,17 @@ impl<'a> Walk<'a> {
 
     /// Enters the directory `component`, which is `node`.
     fn enter(&mut self, component: &OsStr, node: Node) -> Result<(), Obstacle> {
-        self.is_theirs |= node.uid != 0;
+        self.is_untrusted |= node.uid != 0;
         self.here = node;
         self.shown.push(component);
-        self.ensure_closed()
+        self.ensure_not_writable_by_others()
     }
 
     /// Ends where it is.
     fn end(self, name: OsString) -> Result<Parent, Obstacle> {
         // `..` and `/` at the end of a link lead somewhere that was not looked at.
         if self.is_confined && self.owner != Some(self.here.uid) {
-            return Err(Obstacle::Theirs(Failure::write(
+            return Err(Obstacle::Untrusted(Failure::write(
                 self.path,
                 format!(
                     "unsafe path transition: a link on the way leads to {}, which does not belong to the secret's \
@@ -502,7 +504,7 @@ impl<'a> Walk<'a> {
             )));
         }
         Ok(Parent {
-            is_theirs: self.is_theirs || self.here.is_shared(),
+            is_untrusted: self.is_untrusted || self.here.is_shared(),
             owner: self.owner,
             path: self.path.to_owned(),
             reach: self.reach,
@@ -515,7 +517,7 @@ impl<'a> Walk<'a> {
     fn unsafe_at(&self, component: &OsStr, why: &str) -> Obstacle {
         let at = if component == "." { self.shown.clone() } else { self.shown.join(component) };
         let reason = format!("unsafe path transition: {} {why}", at.display());
-        Obstacle::Theirs(Failure::write(self.path, reason))
+        Obstacle::Untrusted(Failure::write(self.path, reason))
     }
 
     /// Returns the obstacle to do something with `component`.
@@ -525,7 +527,7 @@ impl<'a> Walk<'a> {
 
     /// Returns the obstacle that `failure` is here.
     fn fail(&self, failure: Failure) -> Obstacle {
-        if self.is_theirs { Obstacle::Theirs(failure) } else { Obstacle::Failed(failure) }
+        if self.is_untrusted { Obstacle::Untrusted(failure) } else { Obstacle::Failed(failure) }
     }
 
     /// Returns the failure to do something with `component`.

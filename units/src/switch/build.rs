@@ -8,12 +8,12 @@ use vaultix_generator::unit::{Kind, TARGET_UNIT};
 use super::plan::{State, Task};
 use super::{Current, Phase, Switch};
 use crate::failure::Failure;
-use crate::generation::{Generation, Note};
-use crate::item::note_untold;
+use crate::generation::{Generation, List};
+use crate::item::Item;
 use crate::owner::Ownership;
+use crate::place::schedule_notification;
 use crate::plaintext::Plaintext;
 use crate::record::Record;
-use crate::subject::Subject;
 use crate::systemctl::USERBORN;
 
 impl Switch<'_> {
@@ -25,58 +25,68 @@ impl Switch<'_> {
         removed: &[Record],
     ) -> Result<Generation, Failure> {
         let next = self.ramfs.generation(current.next)?;
-        let taken = self.names();
+        let taken = self.file_names();
         if self.phase == Phase::Normal {
-            self.take_over_early(current, &next, &taken)?;
+            self.carry_over_early(current, &next, &taken)?;
         }
         if let Some(old) = &current.old {
             for record in removed {
-                note_gone(record, &next)?;
+                schedule_removal(record, &next)?;
             }
-            take_over_gone(old, &next)?;
+            carry_over_removals(old, &next)?;
         }
-        // What the first phase has noted, and does not take away.
+        // What the first phase has written down, and does not remove.
         if let Some(early) = &current.early {
-            take_over_gone(early, &next)?;
+            carry_over_removals(early, &next)?;
         }
-        self.note_due(current, &next)?;
+        self.schedule_unit_notifications(current, &next)?;
         for task in tasks {
-            if let Err(failure) = self.build_one(task, current, &next) {
+            if let Err(failure) = self.build_item(task, current, &next) {
                 task.state = State::Failed(failure);
             }
             if task.has_failed() {
-                keep(&task.key, task.record.as_ref(), current.old.as_ref(), &next, &taken)?;
+                keep_previous(
+                    &task.key,
+                    task.record.as_ref(),
+                    current.old.as_ref(),
+                    &next,
+                    &taken,
+                )?;
             }
         }
         Ok(next)
     }
 
-    /// Notes which units have to be told themselves: those that earlier runs could not tell, and at the end of a switch
+    /// Writes down which units have to be notified themselves: those that earlier runs could not notify, and at the end of a switch
     /// the target, which starts the units of what has come.
-    fn note_due(&self, current: &Current, next: &Generation) -> Result<(), Failure> {
+    fn schedule_unit_notifications(
+        &self,
+        current: &Current,
+        next: &Generation,
+    ) -> Result<(), Failure> {
         let before = match self.phase {
             Phase::Early => &current.old,
-            // The first phase has taken over what there was, and struck out what it did.
+            // The first phase has taken over what there was, and cleared what it did.
             Phase::Normal => &current.early,
         };
         if let Some(before) = before {
-            for key in before.notes(Note::Due)? {
-                next.mark(Note::Due, &key)?;
+            for key in before.entries(List::NotifyUnit)? {
+                next.mark(List::NotifyUnit, &key)?;
             }
         }
         match self.phase {
             Phase::Early => Ok(()),
-            Phase::Normal => next.mark(Note::Due, TARGET_UNIT),
+            Phase::Normal => next.mark(List::NotifyUnit, TARGET_UNIT),
         }
     }
 
     /// Returns the names of all files that the profile wants, each with the key of its item.
-    fn names(&self) -> BTreeMap<String, String> {
-        self.items().map(|item| (item.place().name.clone(), item.key())).collect()
+    fn file_names(&self) -> BTreeMap<String, String> {
+        self.items().map(|item| (item.placement().name.clone(), item.key())).collect()
     }
 
     /// Takes over the early items, as the first phase left them.
-    fn take_over_early(
+    fn carry_over_early(
         &self,
         current: &Current,
         next: &Generation,
@@ -95,58 +105,58 @@ impl Switch<'_> {
                 record = Current::record(current.old.as_ref(), &key)?;
                 from = if record.is_some() { current.old.as_ref() } else { from };
             }
-            keep(&key, record.as_ref(), from, next, taken)?;
+            keep_previous(&key, record.as_ref(), from, next, taken)?;
         }
         Ok(())
     }
 
-    /// Brings one item into the generation `next`, and notes what has to be done about it.
-    fn build_one(
+    /// Brings one item into the generation `next`, and writes down what has to be done about it.
+    fn build_item(
         &self,
         task: &mut Task,
         current: &Current,
         next: &Generation,
     ) -> Result<(), Failure> {
-        let Some((subject, ownership)) = task.subject else { return Ok(()) };
+        let Some((item, ownership)) = task.item else { return Ok(()) };
         let before = current.old.as_ref().zip(task.record.as_ref());
-        let news = match (&task.state, before) {
+        let change = match (&task.state, before) {
             (State::Failed(_) | State::Make, _) | (State::Keep, None) => return Ok(()),
             (State::Keep, Some((old, record))) => {
-                next.link(old, &record.name, &subject.place().name)?;
-                News::Same
+                next.link(old, &record.name, &item.placement().name)?;
+                Change::Same
             }
             (State::Made(plaintext, _), _) => write(
                 plaintext,
-                subject.place(),
+                item.placement(),
                 ownership,
                 before.map(|(_, record)| record),
                 next,
             )?,
         };
-        note_news(&news, subject, current, next)?;
+        schedule_notifications_of(&change, item, current, next)?;
         let moved = |record: &&Record| {
-            record.path != subject.place().path || record.symlink != subject.place().symlink
+            record.path != item.placement().path || record.symlink != item.placement().symlink
         };
         if let Some(record) = before.map(|(_, record)| record).filter(moved) {
-            note_gone(record, next)?;
+            schedule_removal(record, next)?;
         }
         let (inputs, digest) = match (&task.state, &task.record) {
             (State::Made(plaintext, inputs), _) => (*inputs, plaintext.digest()),
             (_, Some(record)) => (record.inputs, record.digest),
             (_, None) => return Ok(()),
         };
-        let (kind, id, place) = (task.kind, task.id, subject.place());
+        let (kind, id, place) = (task.kind, task.id, item.placement());
         let record = Record::new(inputs, digest, kind, id, place, self.settings);
         match before {
-            Some((old, same)) if *same == record => next.link_note(old, Note::Placed, &task.key),
-            _ => next.write_note(Note::Placed, &task.key, &record.to_note()),
+            Some((old, same)) if *same == record => next.link_entry(old, List::Placed, &task.key),
+            _ => next.write_entry(List::Placed, &task.key, &record.to_text()),
         }
     }
 }
 
 /// What a plaintext is to those who know the one before.
 #[derive(PartialEq, Eq)]
-enum News {
+enum Change {
     /// The same.
     Same,
     /// Another one.
@@ -162,55 +172,55 @@ fn write(
     ownership: Ownership,
     before: Option<&Record>,
     next: &Generation,
-) -> Result<News, Failure> {
+) -> Result<Change, Failure> {
     next.write(&place.name, plaintext, ownership)?;
     Ok(match before {
-        None => News::First,
-        Some(record) if record.digest == plaintext.digest() => News::Same,
-        Some(_) => News::Other,
+        None => Change::First,
+        Some(record) if record.digest == plaintext.digest() => Change::Same,
+        Some(_) => Change::Other,
     })
 }
 
-/// Notes who has to be told of an item: of another plaintext, or of one that an earlier run could not tell of.
-fn note_news(
-    news: &News,
-    subject: Subject,
+/// Writes down who has to be notified of an item: of another plaintext, or of one that an earlier run left pending.
+fn schedule_notifications_of(
+    change: &Change,
+    item: Item,
     current: &Current,
     next: &Generation,
 ) -> Result<(), Failure> {
-    let untold = match &current.old {
-        Some(old) => old.has_note(Note::Untold, &subject.key())?,
+    let is_pending = match &current.old {
+        Some(old) => old.has_entry(List::NotifyConsumers, &item.key())?,
         None => false,
     };
-    if untold || *news == News::Other {
-        note_untold(next, subject)
-    } else if *news == News::First && subject.place().early {
-        next.mark(Note::Due, USERBORN)
+    if is_pending || *change == Change::Other {
+        schedule_notification(next, item)
+    } else if *change == Change::First && item.placement().early {
+        next.mark(List::NotifyUnit, USERBORN)
     } else {
         Ok(())
     }
 }
 
-/// Takes over the previous file of an item as it is, with its notes, unless its name is another item's by now. Where
-/// there is none, that is noted.
-fn keep(
+/// Takes over the previous file of an item as it is, with its entries in the journal, unless its name is another item's by
+/// now. Where there is none, that is written down.
+fn keep_previous(
     key: &str,
     record: Option<&Record>,
     from: Option<&Generation>,
     next: &Generation,
     taken: &BTreeMap<String, String>,
 ) -> Result<(), Failure> {
-    let untold = match from {
-        Some(from) => from.has_note(Note::Untold, key)?,
+    let is_pending = match from {
+        Some(from) => from.has_entry(List::NotifyConsumers, key)?,
         None => false,
     };
-    if untold || record.is_none() {
-        next.mark(Note::Untold, key)?;
+    if is_pending || record.is_none() {
+        next.mark(List::NotifyConsumers, key)?;
     }
     if let Some(from) = from
-        && from.has_note(Note::Unplaced, key)?
+        && from.has_entry(List::PutAtPath, key)?
     {
-        next.mark(Note::Unplaced, key)?;
+        next.mark(List::PutAtPath, key)?;
     }
     let Some((from, record)) = from.zip(record) else { return Ok(()) };
     let clashes = |name: &str| {
@@ -223,19 +233,19 @@ fn keep(
         return Ok(());
     }
     next.link(from, &record.name, &record.name)?;
-    next.write_note(Note::Placed, key, &record.to_note())
+    next.write_entry(List::Placed, key, &record.to_text())
 }
 
-/// Notes in `next` what `record` says was put elsewhere.
-fn note_gone(record: &Record, next: &Generation) -> Result<(), Failure> {
-    next.write_note(Note::Gone, &record.kind.unit(&record.id), &record.to_note())
+/// Writes down in `next` that what `record` says was put elsewhere has to be removed.
+fn schedule_removal(record: &Record, next: &Generation) -> Result<(), Failure> {
+    next.write_entry(List::Remove, &record.kind.unit(&record.id), &record.to_text())
 }
 
 /// Takes over what an earlier switch could not take away.
-fn take_over_gone(old: &Generation, next: &Generation) -> Result<(), Failure> {
-    for key in old.notes(Note::Gone)? {
-        if let Some(text) = old.note(Note::Gone, &key)? {
-            next.write_note(Note::Gone, &key, &text)?;
+fn carry_over_removals(old: &Generation, next: &Generation) -> Result<(), Failure> {
+    for key in old.entries(List::Remove)? {
+        if let Some(text) = old.entry(List::Remove, &key)? {
+            next.write_entry(List::Remove, &key, &text)?;
         }
     }
     Ok(())

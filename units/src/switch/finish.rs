@@ -7,39 +7,39 @@ use vaultix_generator::unit::TARGET_UNIT;
 
 use super::plan::{State, Task};
 use super::{Current, Jobs, Outcome, Phase, Switch};
-use crate::failure::{Failure, Level, say};
-use crate::generation::{Generation, Note};
+use crate::failure::{Failure, Level, log};
+use crate::generation::{Generation, List};
 use crate::host::Host;
-use crate::path::{self, Job, Ours, Outcome as Done};
+use crate::item::Item;
+use crate::path::{self, Job, Outcome as PathOutcome, OwnDirectories};
 use crate::plaintext::Plaintext;
 use crate::record::Record;
-use crate::render::render_afresh;
-use crate::subject::Subject;
+use crate::render::decrypt_and_render;
 use crate::systemctl::{self, USERBORN, queue};
 
 /// Jobs at paths, each with what it is for.
-type Errands<'t, 'a> = Vec<(Errand<'t, 'a>, Job)>;
+type PathJobs<'t, 'a> = Vec<(Purpose<'t, 'a>, Job)>;
 
 /// What a job at a path is for.
-enum Errand<'t, 'a> {
+enum Purpose<'t, 'a> {
     /// An item is put there.
     Put(&'t Task<'a>),
-    /// The note of this key is settled; what it is, in errors.
-    TakeAway(String, String),
+    /// The note of this key is finished; what it is, in errors.
+    Remove(String, String),
 }
 
 impl Switch<'_> {
     /// Makes the links lead to the generation `number`. Does nothing where they do.
-    pub(super) fn flip(&self, number: u32) -> Result<(), Failure> {
+    pub(super) fn make_current(&self, number: u32) -> Result<(), Failure> {
         let (normal, early) = (&self.settings.decrypted_dir, &self.settings.decrypted_dir_for_user);
         match self.phase {
-            Phase::Early => self.ramfs.point(early, number),
+            Phase::Early => self.ramfs.set_link(early, number),
             Phase::Normal => {
-                self.ramfs.point(normal, number)?;
+                self.ramfs.set_link(normal, number)?;
                 if self.profile.early.is_empty() {
                     self.ramfs.remove_link(early)
                 } else {
-                    self.ramfs.point(early, number)
+                    self.ramfs.set_link(early, number)
                 }
             }
         }
@@ -64,99 +64,101 @@ impl Switch<'_> {
             let keep = self.settings.keep_generations;
             let passing = passing.map(|early| early.number);
             let pruned = self.ramfs.prune(generation.number, keep, passing);
-            outcome.note("remove old generations", pruned);
+            outcome.add("remove old generations", pruned);
         }
-        let settled = match self.serve_paths(generation, tasks, host, outcome) {
+        let finished = match self.update_paths(generation, tasks, host, outcome) {
             // Whoever has switched meanwhile has taken over what is left to do.
             Ok(None) => return,
-            Ok(Some(settled)) => Ok(settled),
+            Ok(Some(finished)) => Ok(finished),
             Err(failure) => Err(failure),
         };
         if self.jobs == Jobs::Queue {
             // In the second phase, too: the first may have been killed.
-            let told = self.tell_userborn(generation).and_then(|()| match self.phase {
-                Phase::Early => settled.map(drop),
-                Phase::Normal => settled.and_then(|gone| self.tell(generation, tasks, &gone)),
+            let notified = self.notify_userborn(generation).and_then(|()| match self.phase {
+                Phase::Early => finished.map(drop),
+                Phase::Normal => finished.and_then(|gone| self.notify(generation, tasks, &gone)),
             });
-            outcome.note("tell systemd", told);
+            outcome.add("notify systemd", notified);
         }
     }
 
     /// Takes away what earlier profiles put elsewhere, and puts items where their paths say, all without the lock. Returns the
     /// keys of what is taken away, or is not to be tried again; `None` if another switch was faster.
-    fn serve_paths(
+    fn update_paths(
         &self,
         generation: &Generation,
         tasks: &[Task],
         host: &Host,
         outcome: &mut Outcome,
     ) -> Result<Option<Vec<String>>, Failure> {
-        let (mut settled, mut errands) = match self.phase {
+        let (mut finished, mut path_jobs) = match self.phase {
             Phase::Early => (Vec::new(), Vec::new()),
-            Phase::Normal => self.gone(generation)?,
+            Phase::Normal => self.removals(generation)?,
         };
         for task in tasks.iter().filter(|task| !task.has_failed()) {
-            match self.put(task, generation, None) {
-                Ok(job) => errands.extend(job.map(|job| (Errand::Put(task), job))),
-                Err(failure) => outcome.failures.push((task.what(), failure)),
+            match self.path_job(task, generation, None) {
+                Ok(job) => path_jobs.extend(job.map(|job| (Purpose::Put(task), job))),
+                Err(failure) => outcome.failures.push((task.description(), failure)),
             }
         }
-        if errands.is_empty() {
-            return Ok(Some(settled));
+        if path_jobs.is_empty() {
+            return Ok(Some(finished));
         }
-        let done = self.ramfs.unlocked(|| self.run(errands, generation, host))?;
+        let done = self.ramfs.unlocked(|| self.run_jobs(path_jobs, generation, host))?;
         let is_current = match self.phase {
-            Phase::Early => self.ramfs.behind(&self.settings.decrypted_dir_for_user)?,
-            Phase::Normal => self.ramfs.behind(&self.settings.decrypted_dir)?,
+            Phase::Early => self.ramfs.linked_generation(&self.settings.decrypted_dir_for_user)?,
+            Phase::Normal => self.ramfs.linked_generation(&self.settings.decrypted_dir)?,
         } == Some(generation.number);
-        for (errand, done) in done {
-            match errand {
-                Errand::Put(task) => {
+        for (purpose, done) in done {
+            match purpose {
+                Purpose::Put(task) => {
                     let done = done.and_then(|_| {
                         ensure_unchanged(task, generation).filter(|_| is_current).unwrap_or(Ok(()))
                     });
                     if is_current {
-                        note_place(task, generation, done.is_ok())?;
+                        record_path_result(task, generation, done.is_ok())?;
                     }
-                    outcome.note(task.what(), done);
+                    outcome.add(task.description(), done);
                 }
-                Errand::TakeAway(key, what) => match done {
-                    Ok(Done::Done | Done::NeedsPlaintext) => settled.push(key),
-                    Ok(Done::Settled(reason)) => {
-                        say(Level::Warning, &format!("cannot {what}: {reason}"));
-                        settled.push(key);
+                Purpose::Remove(key, what) => match done {
+                    Ok(PathOutcome::Done | PathOutcome::NeedsPlaintext) => finished.push(key),
+                    Ok(PathOutcome::Abandoned(reason)) => {
+                        log(Level::Warning, &format!("cannot {what}: {reason}"));
+                        finished.push(key);
                     }
-                    Ok(Done::Stays(reason)) => {
+                    Ok(PathOutcome::Remains(reason)) => {
                         let left = "the secret may be there still; remove it there";
-                        say(Level::Warning, &format!("cannot {what}: {reason}; {left}"));
+                        log(Level::Warning, &format!("cannot {what}: {reason}; {left}"));
                     }
                     Err(failure) => outcome.failures.push((what, failure)),
                 },
             }
         }
-        Ok(is_current.then_some(settled))
+        Ok(is_current.then_some(finished))
     }
 
     /// Does what is to be done at paths. What an item needs that is known by its record alone, is made again.
-    fn run<'t, 'a>(
+    fn run_jobs<'t, 'a>(
         &self,
-        errands: Errands<'t, 'a>,
+        path_jobs: PathJobs<'t, 'a>,
         generation: &Generation,
         host: &Host,
-    ) -> Vec<(Errand<'t, 'a>, path::queue::Done)> {
-        let ours = Ours::new(self.settings);
+    ) -> Vec<(Purpose<'t, 'a>, path::queue::JobResult)> {
+        let ours = OwnDirectories::new(self.settings);
         // First what is to go, to its end: the path of an item may be another name of the place that it has left.
-        let (gone, put): (Errands, Errands) =
-            errands.into_iter().partition(|(errand, _)| matches!(errand, Errand::TakeAway(..)));
-        let (mut errands, jobs): (Vec<_>, Vec<_>) = gone.into_iter().unzip();
+        let (gone, put): (PathJobs, PathJobs) =
+            path_jobs.into_iter().partition(|(purpose, _)| matches!(purpose, Purpose::Remove(..)));
+        let (mut purposes, jobs): (Vec<_>, Vec<_>) = gone.into_iter().unzip();
         let mut done = path::queue::run(jobs, &ours);
         let (put, jobs): (Vec<_>, Vec<_>) = put.into_iter().unzip();
-        errands.extend(put);
+        purposes.extend(put);
         done.extend(path::queue::run(jobs, &ours));
         let (mut again, mut jobs) = (Vec::new(), Vec::new());
-        for (at, (errand, done)) in errands.iter().zip(&mut done).enumerate() {
-            let (Errand::Put(task), Ok(Done::NeedsPlaintext)) = (errand, &done) else { continue };
-            match self.put_again(task, generation, host) {
+        for (at, (purpose, done)) in purposes.iter().zip(&mut done).enumerate() {
+            let (Purpose::Put(task), Ok(PathOutcome::NeedsPlaintext)) = (purpose, &done) else {
+                continue;
+            };
+            match self.path_job_with_plaintext(task, generation, host) {
                 Ok(job) => {
                     again.extend(job.as_ref().map(|_| at));
                     jobs.extend(job);
@@ -169,41 +171,41 @@ impl Switch<'_> {
                 *done = outcome;
             }
         }
-        errands.into_iter().zip(done).collect()
+        purposes.into_iter().zip(done).collect()
     }
 
     /// Returns what earlier profiles put elsewhere: the keys of what needs nothing to be done, and what is to be taken away.
-    fn gone<'t, 'a>(
+    fn removals<'t, 'a>(
         &self,
         generation: &Generation,
-    ) -> Result<(Vec<String>, Errands<'t, 'a>), Failure> {
-        let claimed: BTreeSet<&Path> = self.items().map(|item| &*item.place().path).collect();
-        let (mut settled, mut errands) = (Vec::new(), Vec::new());
-        for key in generation.notes(Note::Gone)? {
-            let note = generation.note(Note::Gone, &key)?;
-            let Some(record) = note.as_ref().and_then(Record::from_note) else { continue };
+    ) -> Result<(Vec<String>, PathJobs<'t, 'a>), Failure> {
+        let claimed: BTreeSet<&Path> = self.items().map(|item| &*item.placement().path).collect();
+        let (mut finished, mut path_jobs) = (Vec::new(), Vec::new());
+        for key in generation.entries(List::Remove)? {
+            let entry = generation.entry(List::Remove, &key)?;
+            let Some(record) = entry.as_ref().and_then(Record::parse) else { continue };
             // What another item has at this path by now is put there next, over what is ours.
             let job =
-                Job::take_away(&record, self.settings).filter(|_| !claimed.contains(&*record.path));
+                Job::remove(&record, self.settings).filter(|_| !claimed.contains(&*record.path));
             let Some(job) = job else {
-                settled.push(key);
+                finished.push(key);
                 continue;
             };
-            let what = format!("take away what {} \"{}\" left", record.kind.name(), record.id);
-            errands.push((Errand::TakeAway(key, what), job));
+            let what = format!("remove what {} \"{}\" left", record.kind.name(), record.id);
+            path_jobs.push((Purpose::Remove(key, what), job));
         }
-        Ok((settled, errands))
+        Ok((finished, path_jobs))
     }
 
     /// Returns what is to be done at the path of an item, if it has one of its own. Its plaintext may have been made `again`.
-    fn put(
+    fn path_job(
         &self,
         task: &Task,
         generation: &Generation,
         again: Option<Plaintext>,
     ) -> Result<Option<Job>, Failure> {
-        let Some((subject, ownership)) = task.subject else { return Ok(None) };
-        let place = subject.place();
+        let Some((item, ownership)) = task.item else { return Ok(None) };
+        let place = item.placement();
         if !path::is_custom(place, self.settings) {
             return Ok(None);
         }
@@ -217,43 +219,43 @@ impl Switch<'_> {
         };
         let digest = known.as_ref().map_or(record.digest, Plaintext::digest);
         // Another item may have left something of ours there.
-        let other = left_at(&place.path, generation)?;
+        let other = leftover_at(&place.path, generation)?;
         let before = other.as_ref().or(task.record.as_ref());
         Ok(Job::put(place, self.settings, ownership, digest, known, before))
     }
 
     /// Returns it again, with the plaintext.
-    fn put_again(
+    fn path_job_with_plaintext(
         &self,
         task: &Task,
         generation: &Generation,
         host: &Host,
     ) -> Result<Option<Job>, Failure> {
-        let Some((subject, _)) = task.subject else { return Ok(None) };
-        self.put(task, generation, Some(self.make_again(subject, host)?))
+        let Some((item, _)) = task.item else { return Ok(None) };
+        self.path_job(task, generation, Some(self.remake_plaintext(item, host)?))
     }
 
     /// Makes the plaintext of an item again whose file was taken over: that file may be its owner's to open.
-    fn make_again(&self, subject: Subject, host: &Host) -> Result<Plaintext, Failure> {
-        match subject {
-            Subject::Secret(secret) => host.decrypt(secret),
-            Subject::Template(template) => Ok(render_afresh(self.profile, template, host)?.0),
+    fn remake_plaintext(&self, item: Item, host: &Host) -> Result<Plaintext, Failure> {
+        match item {
+            Item::Secret(secret) => host.decrypt(secret),
+            Item::Template(template) => Ok(decrypt_and_render(self.profile, template, host)?.0),
         }
     }
 
     /// Has users made again where an early item has come or changed. Its consumers are told in the second phase, with
     /// those of the other items.
-    fn tell_userborn(&self, generation: &Generation) -> Result<(), Failure> {
-        if generation.has_note(Note::Due, USERBORN)? {
-            systemctl::make_users(self.settings)?;
-            generation.strike_note(Note::Due, USERBORN)?;
+    fn notify_userborn(&self, generation: &Generation) -> Result<(), Failure> {
+        if generation.has_entry(List::NotifyUnit, USERBORN)? {
+            systemctl::restart_userborn(self.settings)?;
+            generation.clear(List::NotifyUnit, USERBORN)?;
         }
         Ok(())
     }
 
     /// Stops the units of what is gone, starts those of what has come, tells the consumers of what has changed, and
     /// strikes out the notes.
-    fn tell(
+    fn notify(
         &self,
         generation: &Generation,
         tasks: &[Task],
@@ -264,48 +266,50 @@ impl Switch<'_> {
             gone.iter().filter(|key| !self.wanted.contains(*key)).cloned().collect();
         queue(systemctl, systemctl::Job::Stop, &stopped)?;
         // Units of items that were added, and of those that had failed; also of those that fail still, to be seen.
-        if generation.has_note(Note::Due, TARGET_UNIT)? || tasks.iter().any(Task::has_failed) {
+        if generation.has_entry(List::NotifyUnit, TARGET_UNIT)?
+            || tasks.iter().any(Task::has_failed)
+        {
             queue(systemctl, systemctl::Job::Start, &[TARGET_UNIT.to_owned()])?;
-            generation.strike_note(Note::Due, TARGET_UNIT)?;
+            generation.clear(List::NotifyUnit, TARGET_UNIT)?;
         }
-        let keys = generation.notes(Note::Untold)?;
+        let keys = generation.entries(List::NotifyConsumers)?;
         let failed: BTreeSet<&str> =
             tasks.iter().filter(|task| task.has_failed()).map(|task| task.key.as_str()).collect();
-        let mut told: Vec<Subject> = Vec::new();
+        let mut notified: Vec<Item> = Vec::new();
         for item in self.items() {
             let key = item.key();
             if keys.contains(&key)
                 && !failed.contains(key.as_str())
-                && !generation.has_note(Note::Unplaced, &key)?
-                && generation.stat(&item.place().name)?.is_some()
+                && !generation.has_entry(List::PutAtPath, &key)?
+                && generation.stat(&item.placement().name)?.is_some()
             {
-                told.push(item);
+                notified.push(item);
             }
         }
-        systemctl::tell(self.settings, told.iter().map(|item| item.place()))?;
-        for item in told {
-            generation.strike_note(Note::Untold, &item.key())?;
+        systemctl::notify_consumers(self.settings, notified.iter().map(|item| item.placement()))?;
+        for item in notified {
+            generation.clear(List::NotifyConsumers, &item.key())?;
         }
         for key in gone {
-            generation.strike_note(Note::Gone, key)?;
+            generation.clear(List::Remove, key)?;
         }
         Ok(())
     }
 }
 
 /// Notes whether an item is where its path says: those who read it there are told once it is.
-fn note_place(task: &Task, generation: &Generation, is_there: bool) -> Result<(), Failure> {
+fn record_path_result(task: &Task, generation: &Generation, is_there: bool) -> Result<(), Failure> {
     if is_there {
-        return generation.strike_note(Note::Unplaced, &task.key);
+        return generation.clear(List::PutAtPath, &task.key);
     }
-    generation.mark(Note::Unplaced, &task.key)?;
-    generation.mark(Note::Untold, &task.key)
+    generation.mark(List::PutAtPath, &task.key)?;
+    generation.mark(List::NotifyConsumers, &task.key)
 }
 
 /// Makes sure that nobody has placed an item again while its path was served: the older plaintext may have come there
 /// last. `None` where that does not matter.
 fn ensure_unchanged(task: &Task, generation: &Generation) -> Option<Result<(), Failure>> {
-    let place = task.subject?.0.place();
+    let place = task.item?.0.placement();
     let State::Made(plaintext, _) = &task.state else { return None };
     let is_same = match generation.record(&task.key) {
         Ok(record) => record.is_some_and(|record| record.digest == plaintext.digest()),
@@ -319,10 +323,10 @@ fn ensure_unchanged(task: &Task, generation: &Generation) -> Option<Result<(), F
 }
 
 /// Returns the record of what another item left at `path`.
-fn left_at(path: &Path, generation: &Generation) -> Result<Option<Record>, Failure> {
-    for key in generation.notes(Note::Gone)? {
-        let note = generation.note(Note::Gone, &key)?;
-        let record = note.as_ref().and_then(Record::from_note);
+fn leftover_at(path: &Path, generation: &Generation) -> Result<Option<Record>, Failure> {
+    for key in generation.entries(List::Remove)? {
+        let entry = generation.entry(List::Remove, &key)?;
+        let record = entry.as_ref().and_then(Record::parse);
         if let Some(record) = record.filter(|record| record.path == path) {
             return Ok(Some(record));
         }

@@ -47,7 +47,7 @@ impl Outcome {
     }
 
     /// Notes a failure of `what`.
-    pub(super) fn note(&mut self, what: impl Into<String>, result: Result<(), Failure>) {
+    pub(super) fn add(&mut self, what: impl Into<String>, result: Result<(), Failure>) {
         self.failures.extend(result.err().map(|failure| (what.into(), failure)));
     }
 }

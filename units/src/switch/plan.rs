@@ -8,14 +8,14 @@ use vaultix_generator::unit::Kind;
 
 use super::{Current, Phase, Switch};
 use crate::failure::Failure;
-use crate::generation::{Generation, Note};
-use crate::host::{Host, decrypt_all, inputs_of_all, plaintexts};
-use crate::item::has_ownership;
+use crate::generation::{Generation, List};
+use crate::host::{Host, decrypt_all, inputs_of_secrets, plaintexts};
+use crate::item::{Item, describe_task};
 use crate::owner::{Accounts, Ownership};
+use crate::place::has_ownership;
 use crate::plaintext::Plaintext;
 use crate::record::{self, Record};
 use crate::render::{render, values};
-use crate::subject::{Subject, task};
 
 /// One item on its way into the next generation.
 pub(super) struct Task<'a> {
@@ -26,7 +26,7 @@ pub(super) struct Task<'a> {
     /// The key of its notes.
     pub(super) key: String,
     /// What it is and who will own its file, unless the profile is wrong there.
-    pub(super) subject: Option<(Subject<'a>, Ownership)>,
+    pub(super) item: Option<(Item<'a>, Ownership)>,
     /// What there is of it already.
     pub(super) record: Option<Record>,
     /// What is to be done.
@@ -50,15 +50,15 @@ pub(super) enum State {
 impl<'a> Task<'a> {
     /// Returns it, if it is a template that is to be rendered.
     fn template_to_make(&self) -> Option<&'a Template> {
-        match (&self.state, self.subject) {
-            (State::Make, Some((Subject::Template(template), _))) => Some(template),
+        match (&self.state, self.item) {
+            (State::Make, Some((Item::Template(template), _))) => Some(template),
             _ => None,
         }
     }
 
     /// Names what is done to it in an error.
-    pub(super) fn what(&self) -> String {
-        task(self.kind, self.id)
+    pub(super) fn description(&self) -> String {
+        describe_task(self.kind, self.id)
     }
 
     /// Returns whether it failed.
@@ -75,15 +75,15 @@ impl<'a> Switch<'a> {
         mut inputs: BTreeMap<&str, Result<[u8; 32], Failure>>,
     ) -> Result<Vec<Task<'a>>, Failure> {
         let mut accounts = Accounts::default();
-        due(self.profile, self.phase, &self.profile.secrets)
+        items_of_phase(self.profile, self.phase, &self.profile.secrets)
             .map(|(id, secret)| {
-                let subject = secret.as_ref().map(Subject::Secret).map_err(Failure::from);
-                let (subject, inputs) = match inputs.remove(id) {
+                let item = secret.as_ref().map(Item::Secret).map_err(Failure::from);
+                let (item, inputs) = match inputs.remove(id) {
                     Some(Err(failure)) => (Err(failure), [0; 32]),
-                    Some(Ok(inputs)) => (subject, inputs),
-                    None => (subject, [0; 32]),
+                    Some(Ok(inputs)) => (item, inputs),
+                    None => (item, [0; 32]),
                 };
-                self.plan((Kind::Secret, id), subject, inputs, current, &mut accounts)
+                self.plan((Kind::Secret, id), item, inputs, current, &mut accounts)
             })
             .collect()
     }
@@ -95,9 +95,9 @@ impl<'a> Switch<'a> {
         secrets: &[Task],
     ) -> Result<Vec<Task<'a>>, Failure> {
         let mut accounts = Accounts::default();
-        due(self.profile, self.phase, &self.profile.templates)
+        items_of_phase(self.profile, self.phase, &self.profile.templates)
             .map(|(id, template)| {
-                let subject = template.as_ref().map(Subject::Template).map_err(Failure::from);
+                let item = template.as_ref().map(Item::Template).map_err(Failure::from);
                 let inputs = match template {
                     Ok(template) => {
                         let digests: Result<Vec<_>, Failure> = values(self.profile, template)
@@ -108,7 +108,7 @@ impl<'a> Switch<'a> {
                     }
                     Err(_) => [0; 32],
                 };
-                self.plan((Kind::Template, id), subject, inputs, current, &mut accounts)
+                self.plan((Kind::Template, id), item, inputs, current, &mut accounts)
             })
             .collect()
     }
@@ -117,30 +117,30 @@ impl<'a> Switch<'a> {
     fn plan(
         &self,
         (kind, id): (Kind, &'a str),
-        subject: Result<Subject<'a>, Failure>,
+        item: Result<Item<'a>, Failure>,
         inputs: [u8; 32],
         current: &Current,
         accounts: &mut Accounts,
     ) -> Result<Task<'a>, Failure> {
         let key = kind.unit(id);
         let record = Current::record(current.old.as_ref(), &key)?;
-        let resolved = subject.and_then(|subject| {
-            let ownership = accounts.resolve(subject.place())?;
-            Ok((subject, ownership))
+        let resolved = item.and_then(|item| {
+            let ownership = accounts.resolve(item.placement())?;
+            Ok((item, ownership))
         });
         let mut moves = false;
-        let (subject, state) = match resolved {
+        let (item, state) = match resolved {
             Err(failure) => (None, State::Failed(failure)),
-            Ok((subject, ownership)) => {
+            Ok((item, ownership)) => {
                 // The plaintext is what it was, if what it is made from is.
                 let digest = record.as_ref().map_or([0; 32], |record| record.digest);
-                let wanted = Record::new(inputs, digest, kind, id, subject.place(), self.settings);
+                let wanted = Record::new(inputs, digest, kind, id, item.placement(), self.settings);
                 let state = state(&wanted, ownership, record.as_ref(), current)?;
                 moves = record.as_ref() != Some(&wanted);
-                (Some((subject, ownership)), state)
+                (Some((item, ownership)), state)
             }
         };
-        Ok(Task { kind, id, key, subject, record, state, moves })
+        Ok(Task { kind, id, key, item, record, state, moves })
     }
 
     /// Renders the `templates` that are to be made. Values that are taken over are decrypted again; those of `secrets` that
@@ -171,12 +171,12 @@ impl<'a> Switch<'a> {
     }
 
     /// Returns the records of what is in no profile any more, at the end of the switch.
-    pub(super) fn removed(&self, current: &Current) -> Result<Vec<Record>, Failure> {
+    pub(super) fn removed_items(&self, current: &Current) -> Result<Vec<Record>, Failure> {
         let Some(old) = current.old.as_ref().filter(|_| self.phase == Phase::Normal) else {
             return Ok(Vec::new());
         };
         let mut removed = Vec::new();
-        for key in old.notes(Note::Placed)? {
+        for key in old.entries(List::Placed)? {
             if !self.wanted.contains(&key) {
                 removed.extend(old.record(&key)?);
             }
@@ -185,14 +185,14 @@ impl<'a> Switch<'a> {
     }
 
     /// Returns whether `old` is all that is wanted, as far as that can be had.
-    pub(super) fn is_idle(&self, old: &Generation, tasks: &[Task]) -> Result<bool, Failure> {
+    pub(super) fn is_up_to_date(&self, old: &Generation, tasks: &[Task]) -> Result<bool, Failure> {
         let links: &[&Path] = match self.phase {
             Phase::Early => &[&self.settings.decrypted_dir_for_user],
             Phase::Normal if self.profile.early.is_empty() => &[&self.settings.decrypted_dir],
             Phase::Normal => &[&self.settings.decrypted_dir, &self.settings.decrypted_dir_for_user],
         };
         for link in links {
-            if self.ramfs.behind(link)?.is_some_and(|number| number != old.number) {
+            if self.ramfs.linked_generation(link)?.is_some_and(|number| number != old.number) {
                 return Ok(false);
             }
         }
@@ -201,7 +201,7 @@ impl<'a> Switch<'a> {
                 State::Keep => !task.moves,
                 // One without a file is noted, so that it is told when it comes.
                 State::Failed(_) => {
-                    task.record.is_some() || old.has_note(Note::Untold, &task.key)?
+                    task.record.is_some() || old.has_entry(List::NotifyConsumers, &task.key)?
                 }
                 State::Make | State::Made(..) => false,
             };
@@ -214,7 +214,7 @@ impl<'a> Switch<'a> {
 }
 
 /// Returns the items of a phase, right and wrong.
-fn due<'a, T>(
+fn items_of_phase<'a, T>(
     profile: &'a Profile,
     phase: Phase,
     items: &'a BTreeMap<String, Result<T, Invalid>>,
@@ -227,10 +227,11 @@ fn due<'a, T>(
 
 /// Returns the inputs of the secrets of a phase that are right, by id.
 pub(super) fn inputs(profile: &Profile, phase: Phase) -> BTreeMap<&str, Result<[u8; 32], Failure>> {
-    let (ids, secrets): (Vec<&str>, Vec<&Secret>) = due(profile, phase, &profile.secrets)
-        .filter_map(|(id, secret)| Some((id, secret.as_ref().ok()?)))
-        .unzip();
-    ids.into_iter().zip(inputs_of_all(&secrets)).collect()
+    let (ids, secrets): (Vec<&str>, Vec<&Secret>) =
+        items_of_phase(profile, phase, &profile.secrets)
+            .filter_map(|(id, secret)| Some((id, secret.as_ref().ok()?)))
+            .unzip();
+    ids.into_iter().zip(inputs_of_secrets(&secrets)).collect()
 }
 
 /// Returns what is to be done about an item for which `wanted` would be recorded.
@@ -272,8 +273,8 @@ pub(super) fn decrypt(host: &Host, tasks: &mut [Task]) {
     let todo: Vec<(usize, &Secret)> = tasks
         .iter()
         .enumerate()
-        .filter_map(|(at, task)| match (&task.state, task.subject) {
-            (State::Make, Some((Subject::Secret(secret), _))) => Some((at, secret)),
+        .filter_map(|(at, task)| match (&task.state, task.item) {
+            (State::Make, Some((Item::Secret(secret), _))) => Some((at, secret)),
             _ => None,
         })
         .collect();

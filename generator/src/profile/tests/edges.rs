@@ -13,13 +13,13 @@ fn secret(fields: &str) -> Secret {
 #[test]
 fn a_mode_is_read_as_octal() {
     for (text, bits) in [("0640", 0o640), ("777", 0o777), ("000", 0)] {
-        assert_eq!(secret(&format!(r#""mode":"{text}""#)).place.mode.bits(), bits);
+        assert_eq!(secret(&format!(r#""mode":"{text}""#)).placement.mode.bits(), bits);
     }
     for text in ["12345", "8400", "9999", "0889"] {
-        let reason = fault(&format!(r#""mode":"{text}""#));
+        let reason = invalid(&format!(r#""mode":"{text}""#));
         assert!(reason.contains("is not three or four octal digits"), "{reason}");
     }
-    assert!(fault(r#""mode":"4400""#).contains("sticky bit"));
+    assert!(invalid(r#""mode":"4400""#).contains("sticky bit"));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn an_early_owner_is_a_number_that_there_can_be() {
 
 #[test]
 fn a_unit_that_comes_before_an_item_is_no_consumer_of_it() {
-    let units = |unit: &str| fault(&format!(r#""reloadUnits":["{unit}"]"#));
+    let units = |unit: &str| invalid(&format!(r#""reloadUnits":["{unit}"]"#));
     for unit in [
         "run-vaultix.d.mount",
         "vaultix.target",
@@ -101,7 +101,7 @@ fn a_unit_that_comes_before_an_item_is_no_consumer_of_it() {
 
 #[test]
 fn a_unit_is_named_as_systemd_names_them() {
-    let units = |unit: &str| fault(&format!(r#""restartUnits":["{unit}"]"#));
+    let units = |unit: &str| invalid(&format!(r#""restartUnits":["{unit}"]"#));
     for unit in ["a.service", "a@b.service", "a:b_c-d.socket", r"a\\x2db.mount", "a@b@c.service"] {
         assert_eq!(units(unit), "", "{unit}");
     }
@@ -124,7 +124,7 @@ fn a_unit_is_named_as_systemd_names_them() {
 fn a_consumer_leaves_room_for_the_folder_of_its_drop_in() {
     let unit = |length: usize| {
         let name = format!("{}.service", "a".repeat(length - ".service".len()));
-        fault(&format!(r#""restartUnits":["{name}"]"#))
+        invalid(&format!(r#""restartUnits":["{name}"]"#))
     };
     assert_eq!(unit(253), "");
     for length in [254, 255, 256] {
@@ -157,14 +157,14 @@ fn a_path_is_one_that_can_be_opened() {
 fn a_name_makes_a_path_that_can_be_opened() {
     let name = |length: usize| {
         let name = "abc/".repeat(1024);
-        fault(&format!(r#""name":"{}""#, name.get(..length).unwrap().trim_end_matches('/')))
+        invalid(&format!(r#""name":"{}""#, name.get(..length).unwrap().trim_end_matches('/')))
     };
     // "/run/vaultix/" stands before it.
     assert_eq!(name(4095 - 13), "");
     assert!(name(4096 - 13).ends_with("is longer than 4095 bytes"), "{}", name(4096 - 13));
     // Where the file is elsewhere, it is a link to there.
     let long = "abc/".repeat(1023);
-    let reason = fault(&format!(r#""path":"/etc/x","name":"{long}x""#));
+    let reason = invalid(&format!(r#""path":"/etc/x","name":"{long}x""#));
     assert_eq!(reason, "secrets.x.name: is longer than 4095 bytes");
 }
 
@@ -214,7 +214,7 @@ fn systemctl_is_a_program_that_a_unit_can_run() {
 
 #[test]
 fn a_component_of_a_name_has_255_bytes_at_most() {
-    let name = |length: usize| fault(&format!(r#""name":"d/{}""#, "n".repeat(length)));
+    let name = |length: usize| invalid(&format!(r#""name":"d/{}""#, "n".repeat(length)));
     assert_eq!(name(255), "");
     assert!(name(256).ends_with("has a component longer than 255 bytes"), "{}", name(256));
 }

@@ -18,7 +18,7 @@ fn profile(host: &str, secrets: &[(&str, Option<&[&str]>)]) -> Profile {
     let secrets = secrets.join(",");
     let settings = format!(r#"{{"hostIdentifier":"{host}","hostPubkey":"k","hostKeys":[]}}"#);
     let text = format!(r#"{{"version":1,"settings":{settings},"secrets":{{{secrets}}}}}"#);
-    Profile::parse(&text, Side::Desk).unwrap()
+    Profile::parse(&text, Side::Workspace).unwrap()
 }
 
 /// Plans, where the files of `present` are there.
@@ -116,7 +116,7 @@ fn hosts_share_a_file_if_they_agree_on_it() {
 fn halves_belong_together() {
     let text = r#"{"version":1,"settings":{"hostIdentifier":"web","hostPubkey":"k","hostKeys":[]},
         "secrets":{"wg":{"file":"wg.age","generator":{"kind":"wireguard"}}}}"#;
-    let web = [Profile::parse(text, Side::Desk).unwrap()];
+    let web = [Profile::parse(text, Side::Workspace).unwrap()];
     let both = planned(&web, &[], &["wg.age", "wg.pub"]).unwrap();
     assert_eq!((both.make.len(), both.publish.len(), both.there), (0, 0, 1));
     let neither = planned(&web, &[], &[]).unwrap();

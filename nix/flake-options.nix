@@ -158,7 +158,7 @@ in
         if config.errors ? ${identifier} then
           throw config.errors.${identifier}
         else
-          (import ./profile.nix).desk hosts.${builtins.head names}.config.vaultix
+          (import ./profile.nix).workspace hosts.${builtins.head names}.config.vaultix
       ) byIdentifier;
       defaultText = literalExpression "<hostIdentifier>.<profile>";
       description = ''

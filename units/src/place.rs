@@ -1,0 +1,269 @@
+//! profile + id → one file in place: what a unit does when it starts, and when it is reloaded.
+
+use std::path::Path;
+
+use vaultix_generator::profile::{Profile, Secret, Settings, Template};
+use vaultix_generator::status::Status;
+use vaultix_generator::unit::{Kind, late_key_unit};
+
+use crate::failure::Failure;
+use crate::generation::{Generation, List};
+use crate::host::{Host, decrypt_all};
+use crate::item::Item;
+use crate::owner::{Accounts, Ownership};
+use crate::path::{self, OwnDirectories, queue};
+use crate::plaintext::Plaintext;
+use crate::ramfs::Ramfs;
+use crate::record::Record;
+use crate::render::{decrypt_and_render, templates_using};
+use crate::systemctl::{self, Job, USERBORN};
+
+/// Decrypts the secret or renders the template `id`, places it, and tells its consumers if it has changed.
+///
+/// `is_current` tells whether `profile` is still the host's, once nobody can switch to another one.
+///
+/// # Errors
+///
+/// The file that was there before still is.
+pub fn place_item(
+    profile: &Profile,
+    kind: Kind,
+    id: &str,
+    is_current: impl Fn() -> bool,
+) -> Result<(), Failure> {
+    let item = Item::find(profile, kind, id)?;
+    match item {
+        Item::Secret(secret) => decrypt_and_place(profile, secret, is_current),
+        Item::Template(template) => render_and_place(profile, template, is_current),
+    }
+}
+
+/// Places a secret.
+fn decrypt_and_place(
+    profile: &Profile,
+    secret: &Secret,
+    is_current: impl Fn() -> bool,
+) -> Result<(), Failure> {
+    let settings = &profile.settings;
+    let host = Host::new(settings);
+    // Before the lock: a ciphertext may be where nobody answers.
+    let made = decrypt_all(&host, &[secret]).pop();
+    let none = || Err(Failure::new(Status::Software, "nothing was decrypted"));
+    let made = made.unwrap_or_else(none);
+    let result = place_in_current_generation(settings, Item::Secret(secret), is_current, made);
+    if result.as_ref().is_err_and(|failure| failure.status == Status::NoPerm) {
+        wait_for_keys(&host, settings);
+    }
+    result?.map_or(Ok(()), |notification| notification.notify(profile, Item::Secret(secret)))
+}
+
+/// Places a template. Its values are decrypted again: nothing opens the files of others.
+fn render_and_place(
+    profile: &Profile,
+    template: &Template,
+    is_current: impl Fn() -> bool,
+) -> Result<(), Failure> {
+    let settings = &profile.settings;
+    let item = Item::Template(template);
+    let host = Host::new(settings);
+    let made = decrypt_and_render(profile, template, &host);
+    let notification = place_in_current_generation(settings, item, is_current, made)?;
+    notification.map_or(Ok(()), |notification| notification.notify(profile, item))
+}
+
+/// Has systemd try again once the keys that `host` missed are there.
+pub(crate) fn wait_for_keys(host: &Host, settings: &Settings) {
+    let units: Vec<String> =
+        host.missing_keys().filter_map(|key| late_key_unit(settings, key)).collect();
+    // Why the item failed matters more than that nobody waits for its key.
+    let _ = systemctl::queue(&settings.systemctl, Job::Start, &units);
+}
+
+/// A plaintext with its inputs, or why there is none.
+type Made = Result<(Plaintext, [u8; 32]), Failure>;
+
+/// A pending notification: a plaintext is in place, and its consumers do not know.
+struct Notification {
+    /// The generation with the journal that says so.
+    generation: Generation,
+    /// The key of the entry.
+    key: String,
+}
+
+impl Notification {
+    /// Notifies them, and clears the entry.
+    fn notify(self, profile: &Profile, item: Item) -> Result<(), Failure> {
+        notify_readers(profile, item).map_err(|failure| Failure {
+            reason: format!(
+                "it is in place, but its consumers could not be notified: {}",
+                failure.reason
+            ),
+            ..failure
+        })?;
+        self.generation.clear(List::NotifyConsumers, &self.key)?;
+        if item.placement().early {
+            self.generation.clear(List::NotifyUnit, USERBORN)?;
+        }
+        Ok(())
+    }
+}
+
+/// Queues the jobs for all who read an item.
+fn notify_readers(profile: &Profile, item: Item) -> Result<(), Failure> {
+    let settings = &profile.settings;
+    if let Item::Secret(secret) = item {
+        let templates: Vec<String> =
+            templates_using(profile, &secret.id).map(|id| Kind::Template.unit(id)).collect();
+        // Not only those that run: one that failed for want of this secret can be rendered now.
+        systemctl::queue(&settings.systemctl, Job::Restart, &templates)?;
+    }
+    if item.placement().early {
+        systemctl::restart_userborn(settings)?;
+    }
+    systemctl::notify_consumers(settings, [item.placement()])
+}
+
+/// Writes down that whoever reads an item has to be notified.
+pub(crate) fn schedule_notification(generation: &Generation, item: Item) -> Result<(), Failure> {
+    if item.placement().early {
+        // Apart, since the first phase of a switch notifies userborn, and the second all others.
+        generation.mark(List::NotifyUnit, USERBORN)?;
+    }
+    generation.mark(List::NotifyConsumers, &item.key())
+}
+
+/// Places what was `made`; returns whether its consumers must be told.
+///
+/// They must when the plaintext is another than before, and when there was none because the item had failed. At boot
+/// there is none before, and nobody to tell.
+fn place_in_current_generation(
+    settings: &Settings,
+    item: Item,
+    is_current: impl Fn() -> bool,
+    made: Made,
+) -> Result<Option<Notification>, Failure> {
+    let key = item.key();
+    let place = item.placement();
+    let ramfs = Ramfs::open(settings)?;
+    if !is_current() {
+        return Err(replaced_meanwhile(&key));
+    }
+    let generation =
+        ramfs.generation(current_number(&ramfs, settings.link_of(place), settings)?)?;
+    let result = write_item(&ramfs, &generation, settings, item, made)
+        .and_then(|job| put_at_path(&ramfs, &generation, settings, item, job));
+    if let Err(failure) = result {
+        // It was never in place, or is not: its consumers run without it.
+        if generation.stat(&place.name)?.is_none() || !generation.has_entry(List::Placed, &key)? {
+            generation.mark(List::NotifyConsumers, &key)?;
+        }
+        return Err(failure);
+    }
+    let is_pending = generation.has_entry(List::NotifyConsumers, &key)?;
+    Ok(is_pending.then_some(Notification { generation, key }))
+}
+
+/// Returns the failure that somebody else has placed the item `key`, or switched, meanwhile.
+fn replaced_meanwhile(key: &str) -> Failure {
+    let reason = "the profile was replaced meanwhile; try again: systemctl restart";
+    Failure::new(Status::Config, format!("{reason} '{key}'"))
+}
+
+/// Does `job` at the path of an item that is in `generation`, without the lock.
+fn put_at_path(
+    ramfs: &Ramfs,
+    generation: &Generation,
+    settings: &Settings,
+    item: Item,
+    job: Option<path::Job>,
+) -> Result<(), Failure> {
+    let Some(job) = job else { return Ok(()) };
+    let key = item.key();
+    let placed = generation.record(&key)?;
+    let done = ramfs.unlocked(|| queue::run(vec![job], &OwnDirectories::new(settings)).pop())?;
+    // What was placed after this may have come to the path before it.
+    let number = current_number(ramfs, settings.link_of(item.placement()), settings)?;
+    if number != generation.number || generation.record(&key)? != placed {
+        return Err(replaced_meanwhile(&key));
+    }
+    if let Some(Err(failure)) = done {
+        // Those who read it there run without it, or with an older one.
+        generation.mark(List::NotifyConsumers, &key)?;
+        return Err(failure);
+    }
+    generation.clear(List::PutAtPath, &key)
+}
+
+/// Places an item in `generation`; returns what is to be done at its path, if it has one of its own.
+fn write_item(
+    ramfs: &Ramfs,
+    generation: &Generation,
+    settings: &Settings,
+    item: Item,
+    made: Made,
+) -> Result<Option<path::Job>, Failure> {
+    let (key, place) = (item.key(), item.placement());
+    let name = &place.name;
+    let ownership = Accounts::default().resolve(place)?;
+    let (plaintext, inputs) = made?;
+    let digest = plaintext.digest();
+    let old = generation.record(&key)?;
+    let is_there = generation.stat(name)?.is_some();
+    let same =
+        is_there && old.as_ref().is_some_and(|old| old.name == *name && old.digest == digest);
+    if !same && (is_there || generation.has_entry(List::NotifyConsumers, &key)?) {
+        // Before the plaintext is there, so that no death in between hides that it has changed or come.
+        schedule_notification(generation, item)?;
+    }
+    if !same || !has_ownership(generation, name, ownership)? {
+        generation.write(name, &plaintext, ownership)?;
+    }
+    for link in links_of(item, settings) {
+        if ramfs.linked_generation(link)?.is_none() {
+            ramfs.set_link(link, generation.number)?;
+        }
+    }
+    let record = Record::new(inputs, digest, item.kind(), item.id(), place, settings);
+    if old.as_ref() != Some(&record) {
+        if let Some(moved) = old.as_ref().filter(|old| old.path != record.path) {
+            generation.write_entry(List::Remove, &key, &moved.to_text())?;
+        }
+        generation.write_entry(List::Placed, &key, &record.to_text())?;
+    }
+    Ok(path::Job::put(place, settings, ownership, digest, Some(plaintext), old.as_ref()))
+}
+
+/// Returns the number of the generation that an item belongs to: the one behind its own link, or the other's, or the
+/// newest, or the first at boot.
+///
+/// A link that leads nowhere, as after a soft reboot, counts for nothing.
+fn current_number(ramfs: &Ramfs, own: &Path, settings: &Settings) -> Result<u32, Failure> {
+    let links = [own, &settings.decrypted_dir, &settings.decrypted_dir_for_user];
+    for link in links {
+        if let Some(number) = ramfs.linked_generation(link)? {
+            return Ok(number);
+        }
+    }
+    Ok(ramfs.generation_numbers()?.last().copied().unwrap_or(1))
+}
+
+/// Returns the links that consumers may find the item under.
+fn links_of<'a>(item: Item, settings: &'a Settings) -> Vec<&'a Path> {
+    if item.placement().early {
+        vec![&settings.decrypted_dir_for_user, &settings.decrypted_dir]
+    } else {
+        vec![&settings.decrypted_dir]
+    }
+}
+
+/// Returns whether the file `name` has its owner, group and mode.
+pub(crate) fn has_ownership(
+    generation: &Generation,
+    name: &str,
+    ownership: Ownership,
+) -> Result<bool, Failure> {
+    Ok(generation.stat(name)?.is_some_and(|stat| {
+        (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777)
+            == (ownership.uid, ownership.gid, ownership.mode)
+    }))
+}
