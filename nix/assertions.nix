@@ -1,7 +1,7 @@
 # a host's configuration → what is wrong with it, as `assertions`.
 #
-# A condition never throws: a configuration with a fault can still be looked at, and all its faults are
-# shown at once. Conditions on single items come from items.nix.
+# A condition never throws: an invalid configuration can still be evaluated, and all failures are shown at
+# once. Conditions on single items are in items.nix.
 {
   config,
   lib,
@@ -9,7 +9,7 @@
 }:
 let
   inherit (builtins) filter;
-  inherit (import ./message.nix) fault list quote;
+  inherit (import ./message.nix) failure list quote;
   inherit (import ./root.nix { inherit lib cfg; }) cacheDirectory recipientKeyType;
   inherit (import ./ciphertext.nix { inherit lib cfg; }) withoutSource withoutEntry;
 
@@ -29,7 +29,7 @@ let
 
   ensure = assertion: what: because: fix: {
     inherit assertion;
-    message = fault { inherit what because fix; };
+    message = failure { inherit what because fix; };
   };
 
   flakePlace = file: lib.removePrefix "${toString cfg.settings.flake}/" (toString file);
@@ -40,10 +40,10 @@ let
       "set vaultix.settings.flake = self, or pass specialArgs = { inherit self; } to nixosSystem"
     )
     (ensure (withoutSource == [ ]) "cannot use ${list withoutSource} of vaultix.secrets on host ${host}"
-      "Nix does not see ${
+      "Nix cannot see ${
         list (map (id: flakePlace cfg.secrets.${id}.file) withoutSource)
-      }; in a flake, it sees what git tracks"
-      "git add them; what does not exist yet is made by: ${
+      }; in a flake, it sees only what git tracks"
+      "git add them; create those that do not exist yet with: ${
         lib.concatStringsSep " and " (
           lib.optional (lib.any isGenerated withoutSource) "vaultix generate"
           ++ map (id: "vaultix edit ${flakePlace cfg.secrets.${id}.file}") (
@@ -53,7 +53,7 @@ let
       }"
     )
     (ensure (!isKeyPublic || withoutEntry == [ ]) "cannot use ${list withoutEntry} of vaultix.secrets on host ${host}"
-      "${cacheDirectory} has nothing for them that fits their files and the key of the host"
+      "${cacheDirectory} has no ciphertexts for them that match their files and the key of the host"
       "vaultix renc && git add ${lib.removeSuffix "/${host}" cacheDirectory}"
     )
   ];
@@ -61,7 +61,7 @@ let
   users = [
     (ensure (!hasItems || config.services.userborn.enable || config.systemd.sysusers.enable)
       "cannot order the secrets of host ${host} and its users"
-      "neither services.userborn.enable nor systemd.sysusers.enable is set, so no unit makes the users"
+      "neither services.userborn.enable nor systemd.sysusers.enable is set, so no unit creates the users"
       "set services.userborn.enable = true"
     )
   ]
@@ -71,18 +71,18 @@ let
         user:
         ensure false
           "cannot use ${quote user.hashedPasswordFile} as users.users.${user.name}.hashedPasswordFile"
-          "it is an item of vaultix that is placed after users are made"
+          "it is a vaultix item that is placed after users are created"
           "add it to vaultix.beforeUserborn"
       )
       (
         filter (user: builtins.elem user.hashedPasswordFile latePaths) (lib.attrValues config.users.users)
       );
-  # Not of both in one set: a secret and a template may have one id.
+  # Not merged into one set: a secret and a template may have the same id.
   latePaths = lib.concatMap (
     items: lib.mapAttrsToList (_: item: item.path) (lib.filterAttrs (id: _: !isEarly id) items)
   ) [ cfg.secrets cfg.templates ];
 
-  # The file systems that have to be there before a path can be read. A single file can be one, too.
+  # The file systems that have to be mounted before a path can be read. A single file can also be one.
   holders =
     path:
     filter (
@@ -111,19 +111,19 @@ let
     map (
       { path, fileSystem }:
       ensure false "cannot use the host key ${path} on host ${host}"
-        "${fileSystem.mountPoint} is a network file system, and the network comes up after secrets"
+        "${fileSystem.mountPoint} is a network file system, and secrets are placed before the network is up"
         "keep the key on a local file system, and set vaultix.settings.hostKeys"
     ) (placesWhere isNetwork)
     ++ map (
       { path, fileSystem }:
       ensure false "cannot use the host key ${path} for vaultix.beforeUserborn on host ${host}"
-        "${fileSystem.mountPoint} is mounted after users are made"
+        "${fileSystem.mountPoint} is mounted after users are created"
         "set fileSystems.${quote fileSystem.mountPoint}.neededForBoot = true"
     ) (lib.optionals (cfg.beforeUserborn != [ ]) (placesWhere (fileSystem: !isNetwork fileSystem)))
     ++ [
       (ensure (!hasItems || !isKeyPublic || fitting != [ ])
         "cannot decrypt the secrets of host ${host}"
-        "vaultix.settings.hostKeys has no key of type ${quote keyType}, which is what hostPubkey is"
+        "vaultix.settings.hostKeys has no key of type ${quote keyType}, the type of hostPubkey"
         "set vaultix.settings.hostKeys = [ { path = \"/PATH/ON/THE/HOST\"; type = ${quote keyType}; } ]"
       )
     ];
@@ -139,7 +139,7 @@ let
     ) cfg.settings.hostKeys;
   keyType = recipientKeyType cfg.settings.hostPubkey;
 
-  # Neither is shown: what lost its beginning on the way here may still be most of a private key.
+  # Neither is shown: a text that has lost its beginning may still be most of a private key.
   key = cfg.settings.hostPubkey;
   isKeyPublic = !isTooLong key && !isPrivate key && isRecipient key;
   publicKeys = [
@@ -148,12 +148,12 @@ let
       message = message "vaultix.settings.hostPubkey of host ${host}" public;
     }
     (ensure (isKeyPublic || isPrivate key) "cannot use vaultix.settings.hostPubkey of host ${host}"
-      "its ${toString (builtins.stringLength key)} bytes, which are not shown, are neither an ssh public key (ed25519 or rsa) nor a recipient of age (age1…)"
-      "set it to what this prints on the host: cat /etc/ssh/ssh_host_ed25519_key.pub"
+      "its ${toString (builtins.stringLength key)} bytes, which are not shown, are neither an ssh public key (ed25519 or rsa) nor an age recipient (age1…)"
+      "set it to the output of this command on the host: cat /etc/ssh/ssh_host_ed25519_key.pub"
     )
     {
       assertion = hasPublicPaths;
-      message = message "vaultix.settings.hostKeys of host ${host}" "set path to the file on the host that holds the key, and make a new key";
+      message = message "vaultix.settings.hostKeys of host ${host}" "set path to the file on the host that contains the key, and make a new key";
     }
   ];
   fitting = filter (key: key.type == keyType) cfg.settings.hostKeys;
@@ -169,13 +169,13 @@ let
         && !overlap decryptedDirForUser decryptedMountPoint
       )
       "cannot use vaultix.settings.decryptedDir, decryptedDirForUser and decryptedMountPoint"
-      "of ${
+      "one of ${
         list [
           decryptedDir
           decryptedDirForUser
           decryptedMountPoint
         ]
-      }, one lies in another"
+      } is inside another"
       "set them to three directories side by side, such as the defaults"
     )
   ];
@@ -184,7 +184,7 @@ let
   early = [
     (ensure (unknown == [ ]) "cannot use vaultix.beforeUserborn"
       "no secret and no template has the id ${list unknown}"
-      "take from it what is not there, or write the id as in vaultix.secrets or vaultix.templates"
+      "remove it, or correct the id to one in vaultix.secrets or vaultix.templates"
     )
   ];
 in

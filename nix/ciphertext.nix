@@ -1,4 +1,4 @@
-# secrets of a host → their ciphertexts for it, and which of them are not there.
+# secrets of a host → their ciphertexts for it, and which of them are missing.
 { lib, cfg }:
 let
   inherit (builtins) pathExists;
@@ -30,8 +30,8 @@ in
   withoutSource = idsWhere (state: !state.hasSource);
   withoutEntry = idsWhere (state: state.hasSource && !state.hasEntry);
 
-  # Each file on its own, under a name that its content decides: nothing else in the flake changes the
-  # profile. A missing one fails an assertion; a profile made all the same says where it would be.
+  # Each file on its own, under a name that depends on its content: nothing else in the flake changes the
+  # profile. A missing one fails an assertion; a profile that is evaluated anyway contains the path where it would be.
   cipher =
     id:
     let

@@ -14,8 +14,8 @@ let
 
   profile = pkgs.writeText "vaultix-profile.json" (builtins.toJSON config.vaultix-debug);
 
-  # The generator that will boot reads it once before: a profile that it refuses cannot be built, nor one
-  # whose units bear other names than `config.vaultix.secrets.<name>.unit` says. Not where this machine
+  # The host's own generator reads it first: a profile that it refuses cannot be built, nor one
+  # whose units do not have the names in `config.vaultix.secrets.<name>.unit`. Skipped if this machine
   # cannot run the host's programs.
   units = map (item: item.unit) (lib.attrValues cfg.secrets ++ lib.attrValues cfg.templates);
   check = pkgs.runCommand "vaultix-profile-check" { } ''
@@ -27,9 +27,9 @@ let
     touch $out
   '';
 
-  # The text is the one that other systems install: units/*.in says why it is as it is. Nothing wants
-  # these at boot, and nothing restarts them: they run at every switch, when
-  # switch-to-configuration restarts sysinit-reactivation.target, and find out what has changed.
+  # The same text that other systems install; units/*.in explains it. Nothing pulls
+  # these in at boot, and nothing restarts them: they run at every switch, when
+  # switch-to-configuration restarts sysinit-reactivation.target, and determine what has changed.
   unit = name: {
     ${name} = {
       text = builtins.replaceStrings [ "@BINDIR@" ] [ "${cfg.package}/bin" ] (
@@ -57,12 +57,12 @@ in
     system = {
       checks = lib.optional (pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform) check;
 
-      # Before anything is touched. `boot` also runs where a host is installed, and there its key may
-      # not be yet.
+      # Before anything is changed. `boot` also runs during installation, when the host's key may
+      # not exist yet.
       preSwitchChecks.vaultix = ''
         if ! ${helper} check --profile ${profile}; then
           [ "''${2-}" = boot ] || exit 1
-          echo "vaultix: going on, since nothing is placed before the next boot" >&2
+          echo "vaultix: continuing, since nothing is placed before the next boot" >&2
         fi
       '';
     };

@@ -23,7 +23,7 @@ let
 
   hex = width: number: fixedWidthString width "0" (toLower (toHexString number));
 
-  # Nix has no way from a byte to its number, but JSON has one from a code point to its UTF-8 bytes.
+  # Nix cannot convert a byte to its number, but JSON can convert a code point to its UTF-8 bytes.
   fromCode = code: fromJSON ''"\u${hex 4 code}"'';
   byte = at: code: substring at 1 (fromCode code);
   entry = name: number: {
@@ -60,7 +60,7 @@ let
       ) (stringToCharacters text)
     );
 
-  # Longest name of a unit that systemd takes, in bytes.
+  # Longest name of a unit that systemd accepts, in bytes.
   maxLength = 255;
 in
 {

@@ -51,8 +51,8 @@ let
       );
     };
 in
-# Not the function itself: what it is has to be known before it asks for flake-parts' arguments, so that
-# an import in the wrong place is told which place is right. `key` lets two modules import it.
+# Not the function itself: an import in the wrong place has to get a message that names the right one before
+# flake-parts' arguments are needed. `key` lets two modules import it.
 {
   _class = "flake";
   _file = ./flake-module.nix;

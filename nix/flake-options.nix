@@ -10,19 +10,19 @@
 { config, lib, ... }:
 let
   inherit (lib) literalExpression mkOption types;
-  inherit (import ./message.nix) fault list;
+  inherit (import ./message.nix) failure list;
   inherit (import ./private.nix { inherit lib; }) isPrivate message public;
   inherit (import ./types.nix { inherit lib; }) belowFlake;
 
-  # A private key in the store is readable by everyone on the machine, and copied to every cache. Nix
-  # cannot look into a file that may be binary, so the name has to say that this one is none.
+  # A private key in the store is readable by everyone on the machine, and copied to every binary cache. Nix
+  # cannot read a file that may be binary, so only its name can show that it is not a private key.
   isPlainInStore =
     identity:
     identity != null
     && lib.hasPrefix "${builtins.storeDir}/" identity
     && !lib.hasSuffix ".pub" identity
     && !lib.hasSuffix ".age" identity;
-  # Hosts without the module have no secrets; a node that is no NixOS host has no such option.
+  # Hosts without the module have no secrets; a node that is not a NixOS host does not have the option.
   hosts = lib.filterAttrs (_: node: node.config.vaultix.active or false) config.nodes;
   byIdentifier = builtins.groupBy (name: hosts.${name}.config.vaultix.settings.hostIdentifier) (
     builtins.attrNames hosts
@@ -37,9 +37,9 @@ in
       defaultText = literalExpression "self.nixosConfigurations";
       example = literalExpression "(colmena.lib.makeHive self.outputs.colmena).nodes";
       description = ''
-        The hosts, as anything that has `.config`.
+        The hosts: attributes with a `.config`.
 
-        Those that do not import the module are passed over.
+        Those that do not import the module are skipped.
       '';
     };
 
@@ -48,9 +48,9 @@ in
       default = null;
       example = "/home/me/identity.txt";
       description = ''
-        File with the master identity, which decrypts every secret at the desk.
+        File with the master identity, which decrypts every secret on your workstation.
 
-        A string, so that it stays out of the Nix store: an absolute path, one after `~/`, or one that is relative to the flake. With `null`, `vaultix` needs `--identity`.
+        A string, so that it stays out of the Nix store: an absolute path, one that begins with `~/`, or one relative to the flake. With `null`, `vaultix` needs `--identity`.
       '';
     };
 
@@ -62,7 +62,7 @@ in
         Recipients that secrets are encrypted to besides the master identity's own.
 
         Each of their identities can decrypt all secrets: a spare key in a safe, a second operator.
-        `vaultix rekey` brings older files up to date.
+        `vaultix rekey` updates existing files.
       '';
     };
 
@@ -80,7 +80,7 @@ in
       type = belowFlake;
       default = "./secrets";
       description = ''
-        Where secrets without a `file` have theirs, relative to the root of the flake.
+        Where the files of secrets without `file` are, relative to the root of the flake.
 
         With it, `vaultix.secrets.wifi = { }` means {file}`secrets/wifi.age`.
       '';
@@ -91,9 +91,9 @@ in
       default = [ ];
       example = literalExpression "[ pkgs.age-plugin-yubikey ]";
       description = ''
-        Packages to have in `PATH`, such as plugins of age.
+        Packages to add to `PATH`, such as age plugins.
 
-        For `nix run`; a `vaultix` of your own finds what is in yours.
+        For `nix run`; an installed `vaultix` uses your own `PATH`.
       '';
     };
 
@@ -104,7 +104,7 @@ in
       description = ''
         Program that asks for passphrases and PINs.
 
-        For `nix run`; with `null` it is the one in `PINENTRY_PROGRAM` or `PATH`, or the terminal.
+        For `nix run`; with `null`, the one in `PINENTRY_PROGRAM` or `PATH`, or else the terminal.
       '';
     };
 
@@ -123,7 +123,7 @@ in
       description = ''
         The commands of `vaultix` as packages, by system.
 
-        `nix run .#vaultix.app.x86_64-linux.renc` needs nothing installed.
+        `nix run .#vaultix.app.x86_64-linux.renc` works without installing anything.
       '';
     };
 
@@ -144,7 +144,7 @@ in
           } config.warnings;
       defaultText = literalExpression "{ identity, extraRecipients, cache, defaultSecretDirectory }";
       description = ''
-        What `vaultix` asks for first; evaluates no host.
+        What `vaultix` evaluates first, without evaluating any host.
 
         Folders are strings, relative to the root of the flake.
       '';
@@ -164,7 +164,7 @@ in
       description = ''
         The profiles of all hosts, for `vaultix renc` and the like.
 
-        `file` of a secret is its place in the copy of the flake that Nix evaluates, below
+        `file` of a secret is its path in the copy of the flake that Nix evaluates, below
         {file}`/nix/store`.
       '';
     };
@@ -178,7 +178,7 @@ in
           message "vaultix.extraRecipients" public
         )
         ++ lib.optional (config.identity != null && isPrivate config.identity) (
-          message "vaultix.identity" "set it to the path of a file outside the flake that holds it: identity = \"/home/me/identity.txt\""
+          message "vaultix.identity" "set it to the path of a file outside the flake that contains it: identity = \"/home/me/identity.txt\""
         );
       description = "Why there are no `settings`.";
     };
@@ -187,12 +187,12 @@ in
       type = types.listOf types.str;
       readOnly = true;
       internal = true;
-      default = lib.optional (isPlainInStore config.identity) (fault {
+      default = lib.optional (isPlainInStore config.identity) (failure {
         what = "vaultix.identity is in the Nix store, where everyone can read it";
         because = "${config.identity} was given as a path of the flake";
         fix = "for a private key, write a string: identity = \"/home/me/${baseNameOf config.identity}\"; for the stub of a hardware key or a file with a passphrase, let its name end in .pub or .age";
       });
-      description = "What `settings` warns of.";
+      description = "Warnings about `settings`.";
     };
 
     errors = mkOption {
@@ -201,9 +201,9 @@ in
       internal = true;
       default = builtins.mapAttrs (
         identifier: names:
-        fault {
-          what = "cannot tell the hosts ${list names} apart";
-          because = "each has \"${identifier}\" as vaultix.settings.hostIdentifier, and so the same cache";
+        failure {
+          what = "cannot distinguish the hosts ${list names}";
+          because = "each has \"${identifier}\" as vaultix.settings.hostIdentifier, and therefore the same cache";
           fix = "set networking.hostName or vaultix.settings.hostIdentifier to another one, or remove one from vaultix.nodes";
         }
       ) twins;

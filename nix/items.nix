@@ -25,7 +25,7 @@ let
   templates = labelled "templates" false cfg.templates;
   items = secrets ++ templates;
 
-  # One assertion for every item that has the fault.
+  # One assertion for every item that fails the test.
   whenever =
     test: texts:
     concatMap (
@@ -54,7 +54,7 @@ let
     }) items
     ++ whenever ({ item, ... }: isInside ".vaultix" item.name) (entry: {
       what = field "name" entry;
-      because = "${quote entry.item.name} is where a generation keeps its own record";
+      because = "${quote entry.item.name} is where a generation keeps its journal";
       fix = "choose a name that does not begin with \".vaultix/\"";
     }) items;
 
@@ -76,8 +76,8 @@ let
     mapAttrsToList (
       name: group:
       ensure false "cannot place ${lib.concatStringsSep " and " (options group)}"
-        "all have the name ${quote name}, and so one file"
-        "set name to another one in all but one of them"
+        "all have the name ${quote name}, and therefore the same file"
+        "set a different name in all but one of them"
     ) (shared "name")
     ++ map (
       {
@@ -87,13 +87,13 @@ let
       }:
       ensure false "cannot place ${
         lib.concatStringsSep " and " (options (at ++ below))
-      }" "${quote name} is a file in one and a directory in another" "set name to another one in either"
+      }" "${quote name} is a file in one and a directory in another" "set a different name in one of them"
     ) (filter (entry: entry.below != [ ]) inside)
     ++ mapAttrsToList (
       path: group:
       ensure false "cannot place ${lib.concatStringsSep " and " (options group)}"
         "all have the path ${quote path}"
-        "set path to another one in all but one of them"
+        "set a different path in all but one of them"
     ) (lib.filterAttrs (_: group: !lib.all isDefault group) (shared "path"));
 
   ours = [
@@ -112,15 +112,15 @@ let
       )
       (entry: {
         what = field "path" entry;
-        because = "${quote entry.item.path} lies in a directory that Vaultix makes, or is one above it";
-        fix = "set name to choose a file in there, or path to a place elsewhere";
+        because = "${quote entry.item.path} is inside a directory that Vaultix makes, or contains one";
+        fix = "set name to choose a file there, or path to one elsewhere";
       })
       items
     ++
       whenever (entry: !entry.isEarly && entry.item.path == "${decryptedDirForUser}/${entry.item.name}")
         (entry: {
           what = field "path" entry;
-          because = "${quote entry.item.path} is for what is needed before users exist, and ${quote entry.id} is not in vaultix.beforeUserborn";
+          because = "${quote entry.item.path} is for items that are needed before users exist, and ${quote entry.id} is not in vaultix.beforeUserborn";
           fix = "leave path out, or add ${quote entry.id} to vaultix.beforeUserborn";
         })
         items;
@@ -151,8 +151,8 @@ let
         ) items
         ++ whenever (entry: earlier entry name != [ ]) (entry: {
           what = field name entry;
-          because = "${list (earlier entry name)} comes before ${quote entry.id}, and cannot wait for it";
-          fix = "name units that read the file once the system is up";
+          because = "${list (earlier entry name)} starts before ${quote entry.id}, and cannot wait for it";
+          fix = "list units that start later";
         }) items
       )
       [
@@ -212,7 +212,7 @@ let
   contents =
     whenever (entry: unknownIn entry != [ ]) (entry: {
       what = field "content" entry;
-      because = "it has placeholders of no secret of this host: ${list (unknownIn entry)}";
+      because = "it has placeholders that belong to no secret of this host: ${list (unknownIn entry)}";
       fix = "write \${config.vaultix.placeholder.<name>} with the name of a secret";
     }) templates
     ++ whenever (entry: entry.isEarly && lateIn entry != [ ]) (entry: {

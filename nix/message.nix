@@ -5,7 +5,7 @@ in
 {
   inherit quote;
 
-  fault =
+  failure =
     {
       what,
       because,
@@ -13,6 +13,6 @@ in
     }:
     "vaultix: ${what}\n  because: ${because}\n  to fix:  ${fix}";
 
-  # An enumeration of values, each in quotes.
+  # A list of values, each in quotes.
   list = texts: builtins.concatStringsSep ", " (map quote texts);
 }

@@ -38,7 +38,7 @@ let
         description = ''
           File on the host, as a string.
 
-          Read by the units, never by Nix: a private key does not belong into the store.
+          Read by the units, never by Nix: a private key does not belong in the store.
         '';
       };
       type = mkOption {
@@ -48,9 +48,9 @@ let
           "age"
         ];
         description = ''
-          What the file holds: an OpenSSH private key of this type, or identities of age.
+          What the file contains: an OpenSSH private key of this type, or age identities.
 
-          Keys whose type does not fit {option}`vaultix.settings.hostPubkey` are not tried.
+          Keys whose type does not match {option}`vaultix.settings.hostPubkey` are not tried.
         '';
       };
     };
@@ -65,7 +65,7 @@ in
       description = ''
         The boot side: the generator and the program that the units run.
 
-        Nothing else of Vaultix becomes part of the host.
+        No other part of Vaultix is installed on the host.
       '';
     };
 
@@ -79,7 +79,7 @@ in
         description = ''
           Public key of the host, as text or as a file of the flake.
 
-          The desk encrypts this host's secrets to it. `ssh-keyscan -t ed25519 HOST` prints it behind the
+          `vaultix renc` encrypts this host's secrets to it. `ssh-keyscan -t ed25519 HOST` prints it after the
           name of the host; on the host it is in {file}`/etc/ssh/ssh_host_ed25519_key.pub`.
         '';
       };
@@ -91,7 +91,7 @@ in
             key: key.type or null == recipientKeyType cfg.settings.hostPubkey
           ) config.services.openssh.hostKeys
         );
-        defaultText = literalMD "those of {option}`services.openssh.hostKeys` that are of the type of `hostPubkey`";
+        defaultText = literalMD "those of {option}`services.openssh.hostKeys` that have the type of `hostPubkey`";
         example = literalExpression ''
           [
             {
@@ -103,7 +103,7 @@ in
         description = ''
           Private keys of the host, in the order in which they are tried.
 
-          Give the real place of a key, not one that is linked or bound to it late in boot.
+          Set the real path of a key, not one that is linked or bind-mounted to it late in boot.
         '';
       };
 
@@ -134,7 +134,7 @@ in
         description = ''
           The same for items in {option}`vaultix.beforeUserborn`.
 
-          A symlink, too.
+          Also a symlink.
         '';
       };
 
@@ -142,11 +142,11 @@ in
         type = absolutePath;
         default = "/run/vaultix.d";
         description = ''
-          Where the file system in memory is shown that holds the plaintexts, read-only.
+          Where the file system in memory with the plaintexts is visible, read-only.
 
-          It is ramfs, which is never swapped out, and is mounted where only root may enter, in `/run/vaultix.private`.
+          It is a ramfs, which is never swapped out; it is mounted below `/run/vaultix.private`, where only root has access.
 
-          Another value takes a reboot: until then the plaintexts of before stay where they were.
+          Changing this takes a reboot: until then the old plaintexts stay where they are.
         '';
       };
 
@@ -154,9 +154,9 @@ in
         type = types.ints.unsigned;
         default = 1;
         description = ''
-          How many generations of plaintexts are kept, the current one counted; 0 keeps all.
+          How many generations of plaintexts are kept, including the current one; 0 keeps all.
 
-          Programs that hold a directory of an older one open need it to stay.
+          Keep more if programs keep a directory of an older one open.
         '';
       };
 
@@ -171,9 +171,9 @@ in
         defaultText = literalMD "`self` or `inputs.self` from `specialArgs` or `_module.args`";
         example = literalExpression "self";
         description = ''
-          The flake that this host belongs to, or the folder that holds the cache.
+          The flake that this host belongs to, or the folder that contains the cache.
 
-          Only looked up at evaluation: it does not become part of the host.
+          Used only during evaluation: it does not become part of the host.
         '';
       };
 
@@ -193,7 +193,7 @@ in
         default = flakeOutput.defaultSecretDirectory or "./secrets";
         defaultText = literalMD "`vaultix.defaultSecretDirectory` of the flake, or `\"./secrets\"`";
         description = ''
-          Where secrets without a `file` have theirs, relative to {option}`vaultix.settings.flake`.
+          Where the files of secrets without `file` are, relative to {option}`vaultix.settings.flake`.
 
           Set it in the flake, for all hosts at once.
         '';
@@ -225,7 +225,7 @@ in
       description = ''
         Secrets of this host, by id.
 
-        Each is decrypted by a unit of its own, {option}`vaultix.secrets.<name>.unit`, into
+        Each is decrypted by its own unit, {option}`vaultix.secrets.<name>.unit`, into
         {option}`vaultix.secrets.<name>.path`.
       '';
     };
@@ -242,9 +242,9 @@ in
         }
       '';
       description = ''
-        Texts into which values of secrets are put, by id.
+        Texts with placeholders for the values of secrets, by id.
 
-        Each is rendered by a unit of its own after the secrets it uses.
+        Each is rendered by its own unit, after the secrets it uses.
       '';
     };
 
@@ -256,7 +256,7 @@ in
       description = ''
         What stands for the value of a secret in the content of a template, by the secret's id.
 
-        Set by the module; read it.
+        Set by the module; use it in templates.
       '';
     };
 
@@ -267,7 +267,7 @@ in
       description = ''
         Ids of secrets and templates that are needed before users exist, such as hashed passwords.
 
-        They are placed below {option}`vaultix.settings.decryptedDirForUser` and belong to `root` or a
+        They are placed below {option}`vaultix.settings.decryptedDirForUser`; their owner must be `root` or a
         number. The host's key must be on a file system with `neededForBoot`.
       '';
     };
@@ -276,11 +276,11 @@ in
       type = types.bool;
       readOnly = true;
       internal = true;
-      # Without secrets, too: the last ones have to be removed from a running host.
+      # Also without secrets: the last ones have to be removed from a running host.
       default =
         options.vaultix.settings.hostPubkey.isDefined || cfg.secrets != { } || cfg.templates != { };
       defaultText = literalMD "whether a key or an item is set";
-      description = "Whether this host takes part.";
+      description = "Whether this host uses Vaultix.";
     };
   };
 
@@ -290,9 +290,9 @@ in
     default = (import ./profile.nix).host (import ./ciphertext.nix { inherit lib cfg; }).cipher cfg;
     defaultText = literalMD "the profile";
     description = ''
-      The profile of this host, as it is put into {file}`/etc/vaultix/profile.json`.
+      The profile of this host, as written to {file}`/etc/vaultix/profile.json`.
 
-      For the day when the flake or the host is broken:
+      For emergencies, when the flake or the host is broken:
       `nix eval --json .#nixosConfigurations.HOST.config.vaultix-debug > profile.json` and, on the host,
       `vaultix -p profile.json deploy`.
     '';

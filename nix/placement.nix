@@ -25,9 +25,9 @@ in
       defaultText = literalExpression "<name>";
       example = "nginx/tls.key";
       description = ''
-        File name below {option}`vaultix.settings.decryptedDir`; may hold directories.
+        File name below {option}`vaultix.settings.decryptedDir`; may contain directories.
 
-        Set it to choose a file name; set `path` only for a place outside that directory.
+        Set it to choose a file name; set `path` only for a file outside that directory.
       '';
     };
 
@@ -41,10 +41,10 @@ in
       defaultText = literalExpression ''"''${config.vaultix.settings.decryptedDir}/''${name}"'';
       example = "/var/lib/app/token";
       description = ''
-        Where the plaintext is found; use it to tell a program.
+        Path of the plaintext; use it in the configuration of programs.
 
-        Any other path than the default gets a symlink to the file in memory, made when the file is placed.
-        Items in {option}`vaultix.beforeUserborn` are found below
+        Any path other than the default becomes a symlink to the file in memory, made when the file is placed.
+        Items in {option}`vaultix.beforeUserborn` are below
         {option}`vaultix.settings.decryptedDirForUser`.
       '';
     };
@@ -67,8 +67,8 @@ in
       description = ''
         User that owns the file, by name or number.
 
-        An unknown user fails the unit of this item. Items in {option}`vaultix.beforeUserborn` are placed
-        before users exist and take `root` or a number.
+        The unit of this item fails if the user does not exist. Items in {option}`vaultix.beforeUserborn` are placed
+        before users exist and need `root` or a number.
       '';
     };
 
@@ -84,7 +84,7 @@ in
       description = ''
         Group of the file, by name or number.
 
-        An unknown group fails the unit of this item.
+        The unit of this item fails if the group does not exist.
       '';
     };
 
@@ -92,9 +92,9 @@ in
       type = types.bool;
       default = true;
       description = ''
-        Whether a `path` of your own is a symlink to the file in memory.
+        Whether a custom `path` is a symlink to the file in memory.
 
-        With `false` the plaintext itself is put there, which is refused where that is a disk.
+        With `false`, the plaintext itself is put there, which is refused if that is on a disk.
       '';
     };
 
@@ -102,8 +102,8 @@ in
       description = ''
         Units to restart when the plaintext has changed, by their full names.
 
-        They also start after this item, if both start. A ciphertext made anew for the same plaintext
-        restarts nothing, and neither does an item that could not be placed.
+        They also start after this item, if both start. Neither a new ciphertext of the same plaintext nor an item that
+        could not be placed restarts anything.
       '';
     };
 
@@ -123,7 +123,7 @@ in
       description = ''
         The unit that places the file, for {option}`systemd.services.<name>.after` and the like.
 
-        It is active while the file is in place. Ordinary services start after it without any of this.
+        It is active while the file is in place. Ordinary services start after it anyway.
       '';
     };
   };

@@ -1,11 +1,11 @@
-# text → whether a private key is in it, or may be: a key that lacks a letter is as private.
+# text → whether it contains a private key, or what may be one: a key that lacks a letter is still private.
 #
-# Simpler than generator/src/private.rs, which all that the programs print passes through: here nothing is shown that is
-# not a public key.
+# Simpler than generator/src/private.rs, which filters everything that the programs print: here, only public keys are
+# shown.
 { lib }:
 let
   inherit (builtins) match stringLength;
-  inherit (import ./message.nix) fault;
+  inherit (import ./message.nix) failure;
 
   # A regular expression recurses for each character, and no key is longer.
   longest = 32768;
@@ -20,7 +20,7 @@ rec {
 
   isTooLong = text: stringLength text > longest;
 
-  # A type that lets private keys pass, so that an assertion may refuse them: a type that does would print them.
+  # A type that accepts private keys, so that an assertion can refuse them: a type that refuses them would print them.
   orPrivate =
     type:
     lib.types.either type (lib.types.addCheck lib.types.str isPrivate)
@@ -28,14 +28,14 @@ rec {
       inherit (type) description descriptionClass;
     };
 
-  # What is said of the option `option`, which has one.
+  # The message about the option `option`, which contains one.
   message =
     option: fix:
-    fault {
+    failure {
       what = "cannot use ${option}";
-      because = "it is a private key, or has one in it; it is not shown here, but may be in the Nix store by now";
+      because = "it is or contains a private key, which is not shown here, but may be in the Nix store now";
       inherit fix;
     };
 
-  public = "set it to the public half, and make a new key: age-keygen -y FILE prints that of an identity, ssh-keygen -y -f FILE that of an ssh key";
+  public = "set it to the public key, and make a new key pair: age-keygen -y FILE prints the public key of an identity, ssh-keygen -y -f FILE that of an ssh key";
 }

@@ -7,10 +7,10 @@ let
   plain = path: lib.removeSuffix "/" (lib.removePrefix "/" (lib.removePrefix "." path));
 in
 rec {
-  # What the flake module or `configure` has set for all hosts.
+  # What the flake module or `configure` sets for all hosts.
   flakeOutput = if builtins.isAttrs flake then flake.vaultix or { } else { };
 
-  # Where nothing is found, said in a form that names the reason: assertions look at `flake` first.
+  # Without a flake, a path that names the reason: assertions check `flake` first.
   below =
     path: if flake == null then "/no-flake/${plain path}" else "${toString flake}/${plain path}";
 

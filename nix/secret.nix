@@ -15,15 +15,15 @@ let
         kind = mkOption {
           type = types.enum kinds;
           description = ''
-            What is made.
+            What is generated.
 
             - `alnum`: `length` letters and digits; 32 by default, 190 bits
-            - `base64`, `hex`: `length` random bytes, written so; 32 by default, 256 bits
-            - `passphrase`: `length` words of a list of 2048; 8 by default, 88 bits
-            - `ssh-ed25519`, `wireguard`, `age`: a private key; its public half is written beside `file`, with
-              `.pub` for `.age`
+            - `base64`, `hex`: `length` random bytes in this encoding; 32 by default, 256 bits
+            - `passphrase`: `length` words from a list of 2048; 8 by default, 88 bits
+            - `ssh-ed25519`, `wireguard`, `age`: a private key; its public key is written next to `file`, with
+              `.pub` instead of `.age`
             - `htpasswd`: a line for web servers with the bcrypt hash of the secret in `dependencies`
-            - `command`: what a program prints
+            - `command`: the output of a program
           '';
         };
 
@@ -32,9 +32,9 @@ let
           default = null;
           example = 64;
           description = ''
-            How much is made, as `kind` says.
+            How much is generated, see `kind`.
 
-            With `null`, the default of the kind.
+            `null` means the default of the kind.
           '';
         };
 
@@ -43,10 +43,10 @@ let
           default = [ ];
           example = [ "admin-password" ];
           description = ''
-            Ids of secrets of this host that the secret is made from.
+            Ids of secrets of this host that this secret is made from.
 
-            Those that do not exist are generated first; those that do are opened with the master identity. A
-            command finds each in a file of its name in the directory `$VAULTIX_DEPENDENCIES`, in memory.
+            Those that do not exist are generated first; existing ones are decrypted with the master identity. A
+            command finds each in a file of that name in the directory `$VAULTIX_DEPENDENCIES`, in memory.
           '';
         };
 
@@ -55,9 +55,9 @@ let
           default = null;
           example = "admin";
           description = ''
-            User whose line `htpasswd` makes.
+            User name in the line that `htpasswd` makes.
 
-            Without a colon.
+            It must not contain a colon.
           '';
         };
 
@@ -70,10 +70,10 @@ let
             "4096"
           ];
           description = ''
-            Program whose output becomes the secret, and its arguments; no shell is in between.
+            Program whose output becomes the secret, and its arguments; no shell is used.
 
-            It runs at the root of the flake, and is found in `PATH`: evaluation builds no package that is named
-            here, but {option}`vaultix.extraPackages` does.
+            It runs in the root of the flake and is searched for in `PATH`: a package that is named here is not built
+            by evaluation, so add it to {option}`vaultix.extraPackages`.
           '';
         };
       };
@@ -99,15 +99,15 @@ let
         description = ''
           Rank of this text among those of one secret.
 
-          The lower one is put in first; equals follow their placeholders' order.
+          Lower ranks are inserted first; equal ones in the order of their placeholders.
         '';
       };
       content = mkOption {
         type = types.str;
         description = ''
-          Text to put in; not a secret, since it is readable by everyone in the Nix store.
+          Text to insert; it is not secret, since everyone can read it in the Nix store.
 
-          Taken as it is: placeholders in it stay what they are.
+          Inserted as it is: placeholders in it are not replaced.
         '';
       };
     };
@@ -129,9 +129,9 @@ types.submodule (
         default = name;
         defaultText = literalExpression "<name>";
         description = ''
-          Name of the secret everywhere but in the file system.
+          Name of the secret everywhere except in the file system.
 
-          It is the instance of the unit and what messages call the secret.
+          It is the instance of the unit and the name in messages.
         '';
       };
 
@@ -143,8 +143,8 @@ types.submodule (
         description = ''
           The encrypted file, readable with the master identity.
 
-          It lies in the repository of the flake, or in an input. Only the desk reads it: a host gets the one made
-          from it by `vaultix renc`.
+          It is in the repository of the flake, or in an input. It is never copied to a host: a host gets the file that
+          `vaultix renc` makes from it.
         '';
       };
 
@@ -153,9 +153,9 @@ types.submodule (
         default = null;
         example = "alnum";
         description = ''
-          How `vaultix generate` makes the secret while its `file` does not exist.
+          How `vaultix generate` makes the secret if its `file` does not exist.
 
-          A host does not get to see it. A string stands for `{ kind = "…"; }`.
+          Not part of a host's profile. A string is short for `{ kind = "…"; }`.
         '';
       };
 
@@ -165,7 +165,7 @@ types.submodule (
         description = ''
           Whether the plaintext may be written to a disk, with `symlink = false`.
 
-          It then outlives the system's running: in backups, in snapshots, on a stolen disk.
+          It then remains after shutdown: in backups, in snapshots, on a stolen disk.
         '';
       };
 
@@ -178,9 +178,9 @@ types.submodule (
           }
         '';
         description = ''
-          Plain text to put into the secret, by the 64 hex digits that stand there as `{{ digits }}`.
+          Plain text to insert into the secret, by the 64 hex digits of its placeholder, `{{ digits }}`.
 
-          Put in on the host, after decryption and before templates use the secret. Make digits with
+          Inserted on the host, after decryption and before templates use the secret. Make digits with
           `openssl rand -hex 32`.
         '';
       };
@@ -189,7 +189,7 @@ types.submodule (
         type = types.bool;
         default = false;
         description = ''
-          Whether placeholders that `insert` has no text for are removed.
+          Whether placeholders without a text in `insert` are removed.
 
           Otherwise they stay in the file as they are.
         '';

@@ -8,12 +8,12 @@ let
 in
 {
   absolutePath = strMatching "(/${component})+" // {
-    description = "absolute path, as a string, without `.`, `..` and slashes to spare";
+    description = "absolute path, as a string, without `.`, `..` and superfluous slashes";
   };
 
   # It has to stay below the directory it is joined to.
   relativePath = strMatching "${component}(/${component})*" // {
-    description = "relative path without `.`, `..` and slashes to spare";
+    description = "relative path without `.`, `..` and superfluous slashes";
   };
 
   belowFlake = strMatching "([.]/)?${component}(/${component})*/?" // {
@@ -24,9 +24,9 @@ in
     description = "name or number of a user or group";
   };
 
-  # Any text: a type that refuses one prints it, and it may be a private key. What it is, an assertion checks.
+  # Any text: a type that refuses a text prints it, and it may be a private key. An assertion checks it.
   recipient = lib.types.str // {
-    description = "ssh public key (ed25519 or rsa) or recipient of age (age1…)";
+    description = "ssh public key (ed25519 or rsa) or age recipient (age1…)";
   };
 
   # A file's text ends with a newline, and a key may be followed by a comment.

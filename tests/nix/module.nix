@@ -65,7 +65,7 @@ let
 
   faults = import ./failures.nix { inherit lib; };
 
-  # name → what a flake says of a fault
+  # name → what a flake says of a failure
   flakeFaults = {
     flake-private =
       let
