@@ -1,5 +1,6 @@
 //! the helper as a library: ciphertext → one file in the ramfs.
 
+mod acl;
 pub mod args;
 pub mod bounded;
 pub mod check;

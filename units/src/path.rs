@@ -27,6 +27,7 @@ use vaultix_generator::escape::hex;
 use vaultix_generator::profile::{Placement, Settings};
 use zeroize::Zeroizing;
 
+use crate::acl;
 use crate::bounded::MAX_CIPHERTEXT;
 use crate::failure::Failure;
 use crate::mounts::is_in_memory;
@@ -296,19 +297,31 @@ impl Destination {
     }
 
     /// Returns the digest of the file that stands there by now, `None` if it has more than `limit` bytes, or is none.
+    fn digest(&self, limit: u64) -> Result<Option<[u8; 32]>, Obstacle> {
+        let Some(file) = self.open_file()? else { return Ok(None) };
+        digest(file, limit).map_err(|error| self.parent.failed("read", error))
+    }
+
+    /// Returns whether the file that stands there by now has this digest, and no access list that lets others in. What cannot
+    /// be read is not.
+    fn holds(&self, expected: &[u8; 32], limit: u64) -> bool {
+        let Ok(Some(file)) = self.open_file() else { return false };
+        !acl::is_there(&file) && digest(file, limit).ok().flatten().as_ref() == Some(expected)
+    }
+
+    /// Opens the file that stands there by now, `None` if there is none.
     ///
     /// Never waits: not for the other end of a FIFO, nor until its owner gives up a lease on it, fcntl(2). If the owner has
     /// put another file there meanwhile, nobody learns more of it than whether it is what was put there.
-    fn digest(&self, limit: u64) -> Result<Option<[u8; 32]>, Obstacle> {
+    fn open_file(&self) -> Result<Option<File>, Obstacle> {
         let flags =
             OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let Parent { node, name, .. } = &self.parent;
-        let digest = match fs::openat(&node.held, name, flags, Mode::empty()) {
-            Ok(file) => digest(File::from(file), limit),
+        match fs::openat(&node.held, name, flags, Mode::empty()) {
+            Ok(file) => Ok(Some(File::from(file))),
             Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => Ok(None),
-            Err(error) => Err(error.into()),
-        };
-        digest.map_err(|error| self.parent.failed("read", error))
+            Err(error) => Err(self.parent.failed("read", error)),
+        }
     }
 
     /// Returns the obstacle that something stands there which is not ours.
@@ -389,10 +402,8 @@ impl Destination {
             }
             Some(node) if node.kind == FileType::RegularFile => {
                 let has = (node.uid, node.gid, node.mode);
-                // What cannot be read is replaced.
                 if has == (ownership.uid, ownership.gid, ownership.mode)
-                    && self.digest(limit(plaintext.as_ref())).ok().flatten().as_ref()
-                        == Some(digest)
+                    && self.holds(digest, limit(plaintext.as_ref()))
                 {
                     return Ok(Outcome::Done);
                 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::acl;
 use crate::bounded;
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
@@ -25,7 +26,8 @@ pub(crate) const DIRECTORY: OFlags =
 /// Writes `plaintext` to the new file `temporary` in `from`, then renames it to `name` in `to`.
 ///
 /// The order is what keeps it safe: the content before the name, so that no reader sees a part of it; the
-/// owner before the mode, so that the mode's bits never apply to another one.
+/// owner before the mode, so that the mode's bits never apply to another one; and before both, the directory's access list
+/// goes, which the mode would put into force.
 pub(crate) fn replace_file(
     from: &OwnedFd,
     temporary: &str,
@@ -41,6 +43,7 @@ pub(crate) fn replace_file(
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let finish = || {
         let mut file = File::from(fs::openat(from, temporary, flags, UNFINISHED)?);
+        acl::take_away(&file)?;
         file.write_all(plaintext.expose())
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         let (uid, gid) = (fs::Uid::from_raw(ownership.uid), fs::Gid::from_raw(ownership.gid));

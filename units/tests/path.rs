@@ -4,7 +4,9 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -586,5 +588,55 @@ fn items_of_one_owner_do_not_get_into_each_others_way() {
         });
         assert_eq!(fs::read_dir(home.join(".a/b/c/d")).unwrap().count(), 4);
         assert_eq!(fs::read_dir(&home).unwrap().count(), 1, "nothing else is left");
+    }
+}
+
+/// Returns an access list, acl(5), that lets [`STRANGER`] read and write, in the form of xattr(7).
+fn list() -> Vec<u8> {
+    let nobody = u32::MAX;
+    // The owner, a user, the group, the mask, all others; see linux/posix_acl.h.
+    let entries: [(u16, u16, u32); 5] =
+        [(1, 7, nobody), (2, 7, STRANGER), (4, 5, nobody), (0x10, 7, nobody), (0x20, 5, nobody)];
+    let entry = |(tag, rights, id): (u16, u16, u32)| {
+        [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    [2_u32.to_le_bytes().to_vec(), entries.into_iter().flat_map(entry).collect()].concat()
+}
+
+/// Returns whether [`STRANGER`] can read the file `path`.
+fn can_read(path: &Path) -> bool {
+    let mut cat = Command::new("cat");
+    cat.arg(path).uid(STRANGER).gid(STRANGER).stderr(Stdio::null()).stdout(Stdio::null());
+    cat.status().unwrap().success()
+}
+
+#[test]
+fn a_list_that_a_directory_hands_down_opens_nothing() {
+    for (parent, fields) in [
+        ("/dev/shm", r#","symlink":false"#),
+        (env!("CARGO_TARGET_TMPDIR"), r#","symlink":false,"allowDisk":true"#),
+    ] {
+        let Some(directory) = directory(parent, "list") else { return };
+        let set = |path: &Path, name: &str| {
+            let set = rustix::fs::setxattr(path, name, &list(), rustix::fs::XattrFlags::empty());
+            set.unwrap_or_else(|error| panic!("{parent} has no access lists: {error}"));
+        };
+        set(&directory, "system.posix_acl_default");
+        let file = directory.join("below/file");
+        try_put(&file, fields, "v1").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o440);
+        assert!(!can_read(&file), "it is only for its owner and group");
+        // As an earlier release has left it.
+        set(&file, "system.posix_acl_access");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o440)).unwrap();
+        assert!(can_read(&file), "the control: for all that its mode says, it is not");
+        try_put(&file, fields, "v1").unwrap();
+        assert!(!can_read(&file), "what has one is made anew");
+        // The control: owner and mode alone leave the list as it is.
+        let other = directory.join("below/other");
+        fs::write(&other, "v1").unwrap();
+        chown(&other, Some(OWNER), Some(OWNER)).unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o440)).unwrap();
+        assert!(can_read(&other));
     }
 }
