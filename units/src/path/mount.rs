@@ -1,14 +1,19 @@
 //! the id of a mount → whether its file system answers, and whose it is.
 
-use std::io;
-use std::path::Path;
-
-use crate::bounded;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, PoisonError};
 
 /// Where the kernel lists the mounts of this process, proc(5), `mountinfo`. Reading it asks no file system anything.
 const TABLE: &str = "/proc/self/mountinfo";
-/// Largest table that is read, in bytes: that of a host with some 100,000 mounts.
-const MAX_TABLE: u64 = 16 << 20;
+/// Most of the table that is read, in bytes (1 GiB). A user may mount a thousand file systems of their own, fusermount3(1), at
+/// some 40 kB a line: as long as a path and a source can be, each byte escaped. Only one line is kept.
+const MAX_TABLE: u64 = 1 << 30;
+/// Longest line of it, in bytes (1 MiB).
+const MAX_LINE: u64 = 1 << 20;
+/// Most mounts that are remembered.
+const MAX_SEEN: usize = 256;
 
 /// File systems that have nobody to wait for but the kernel and a disk.
 const LOCAL: [&str; 20] = [
@@ -29,26 +34,50 @@ pub(super) enum Mount {
     OfUser(u32),
 }
 
-/// Tells what is mounted as `id`.
+/// Mounts that were looked up, each with a descriptor on it: while that is open, no other mount gets the number.
+static SEEN: Mutex<Vec<(u64, Mount, OwnedFd)>> = Mutex::new(Vec::new());
+
+/// Tells what is mounted as `id`, which `held` is on. The table is read once for each mount, however many paths lead there: a
+/// user can make it long.
 ///
 /// # Errors
 ///
 /// The table cannot be read, or `id` is not in it any more.
-pub(super) fn kind(id: u64) -> io::Result<Mount> {
-    let table = bounded::read(Path::new(TABLE), MAX_TABLE)?;
+pub(super) fn kind(id: u64, held: &OwnedFd) -> io::Result<Mount> {
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, mount, _)) = seen.iter().find(|(seen, ..)| *seen == id) {
+        return Ok(*mount);
+    }
+    let table = BufReader::with_capacity(64 << 10, File::open(TABLE)?.take(MAX_TABLE));
     let unknown =
         || io::Error::new(io::ErrorKind::NotFound, "its file system was unmounted meanwhile");
-    find(&table, id).ok_or_else(unknown)
+    let mount = find(table, id)?.ok_or_else(unknown)?;
+    if seen.len() < MAX_SEEN {
+        seen.push((id, mount, held.try_clone()?));
+    }
+    Ok(mount)
 }
 
 /// Finds the mount `id` in the table.
+fn find(mut table: impl BufRead, id: u64) -> io::Result<Option<Mount>> {
+    let wanted = format!("{id} ");
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if (&mut table).take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+            return Ok(None);
+        }
+        if line.starts_with(wanted.as_bytes()) {
+            return Ok(read(&String::from_utf8_lossy(&line)));
+        }
+    }
+}
+
+/// Reads one line of the table.
 ///
 /// Blanks in paths and names are escaped there, so that a hyphen between two blanks is the separator.
-fn find(table: &[u8], id: u64) -> Option<Mount> {
-    let table = String::from_utf8_lossy(table);
-    let wanted = format!("{id} ");
-    let line = table.lines().find(|line| line.starts_with(&wanted))?;
-    let (_, line) = line.split_once(" - ")?;
+fn read(line: &str) -> Option<Mount> {
+    let (_, line) = line.trim_end().split_once(" - ")?;
     let mut fields = line.split(' ');
     let kind = fields.next()?;
     let is_fuse = matches!(kind.split('.').next(), Some("fuse" | "fuseblk"));
@@ -93,19 +122,37 @@ mod tests {
             (2, None),
             (29, None),
         ] {
-            assert_eq!(find(TABLE, id), kind, "{id}");
+            assert_eq!(find(TABLE, id).expect("readable"), kind, "{id}");
         }
     }
 
     #[test]
+    fn a_table_that_a_user_has_made_long_is_read_to_its_end() {
+        let (path, source) = ("\\040".repeat(4000), "\\012".repeat(4000));
+        let mut table = String::new();
+        for id in 1000..2000 {
+            let path = format!("{id} 22 0:{id} / /home/a/{path} rw");
+            let line = [&path, " - fuse.x ", &source, " rw,user_id=1000,group_id=100\n"];
+            table.extend(line);
+        }
+        table += "7 22 0:28 / /run rw - tmpfs tmpfs rw\n";
+        assert!(table.len() > 30 << 20, "more than all of a table was once");
+        assert_eq!(find(table.as_bytes(), 7).expect("readable"), Some(Mount::Local));
+        assert_eq!(find(table.as_bytes(), 1999).expect("readable"), Some(Mount::OfUser(1000)));
+    }
+
+    #[test]
     fn the_root_directory_is_mounted() {
+        let root = std::fs::File::open("/").expect("there is one").into();
         let stat = rustix::fs::statx(
-            rustix::fs::CWD,
-            "/",
-            rustix::fs::AtFlags::empty(),
+            &root,
+            "",
+            rustix::fs::AtFlags::EMPTY_PATH,
             rustix::fs::StatxFlags::MNT_ID,
         );
-        assert!(super::kind(stat.expect("statx").stx_mnt_id).is_ok());
-        assert!(super::kind(u64::MAX).is_err());
+        let id = stat.expect("statx").stx_mnt_id;
+        let mount = super::kind(id, &root).expect("it is in the table");
+        assert_eq!(super::kind(id, &root).expect("it is remembered"), mount);
+        assert!(super::kind(u64::MAX, &root).is_err());
     }
 }

@@ -145,7 +145,7 @@ impl Node {
             node.is_local = self.is_local;
             if node.mount != self.mount {
                 // What one may wait for is not asked anything before it is known what it is.
-                match mount::kind(node.mount).map_err(LookupError::System)? {
+                match mount::kind(node.mount, &node.held).map_err(LookupError::System)? {
                     Mount::OfUser(user) => return Err(LookupError::OfUser(user)),
                     Mount::Local => node.is_local = true,
                     Mount::Automount | Mount::Remote if reach == Reach::RootOnly => {
