@@ -1,4 +1,4 @@
-# Made from src/cli.rs by the test of desk/docs.rs.
+# Made from src/cli.rs by the test in tests/desk/docs.rs.
 _vaultix() {
   local word verb='' words
   local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}

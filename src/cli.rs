@@ -1,36 +1,46 @@
 //! argv → what the user wants.
 
+/// Arguments of any bytes.
+mod argument;
+/// What `--help` prints.
+mod help;
+/// What is wrong with a command line.
+mod usage;
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use argh::{ArgsInfo, EarlyExit, FromArgs};
+use argh::{ArgsInfo, FromArgs};
 
-/// keep secrets in git, encrypted for you, and re-encrypt them for each host
+pub use help::wrap;
+
+/// keep secrets in git, encrypted to you, and re-encrypt them for each host
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
-    example = "Change a secret, then bring every host's copy up to date:\n\n  {command_name} edit secrets/wifi.age\n  {command_name} renc\n",
-    note = "Without --profile, the profiles come from the flake around the working directory, if that belongs to you or to root. What it names has to be below the top of its repository, or in an input that flake.lock has.",
+    example = "Change a secret, then update the copies for all hosts:\n\n  {command_name} edit secrets/wifi.age\n  {command_name} renc\n",
+    note = "Without --profile, the profiles come from the flake around the working directory, if you or root own it. The files that it names must be inside its repository, or in an input that is listed in flake.lock.",
     error_code(0, "done"),
-    error_code(1, "some items failed, each of them is named"),
-    error_code(64, "the command line makes no sense"),
+    error_code(1, "some items failed; each of them is named"),
+    error_code(64, "usage error"),
     error_code(65, "a ciphertext is damaged"),
     error_code(66, "a ciphertext does not exist"),
     error_code(67, "an owner or a group is unknown"),
-    error_code(70, "it is a defect of vaultix itself"),
+    error_code(70, "a bug in vaultix"),
     error_code(73, "something cannot be written"),
-    error_code(77, "no identity opens it"),
+    error_code(77, "no identity can decrypt it"),
     error_code(78, "a profile, a setting or a recipient is wrong")
 )]
 pub struct Cli {
-    /// read the profile of a host from this file; repeat for several hosts
-    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    /// read a host's profile from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
     pub profiles: Vec<PathBuf>,
 
-    /// take the flake in this directory, whosever it is; default the one around the working directory
-    #[argh(option, short = 'f', arg_name = "dir")]
+    /// use the flake in this directory, whoever owns it; by default, the one around the working directory
+    #[argh(option, short = 'f', arg_name = "dir", from_str_fn(argument::path))]
     pub flake: Option<PathBuf>,
 
-    /// tell each step: what is read, run, opened and made
+    /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,
 
@@ -77,187 +87,205 @@ pub enum Verb {
     subcommand,
     name = "renc",
     example = "{command_name} --identity ~/.config/age/me.txt",
-    note = "Does only what changed since the last time, and asks for nothing if nothing did.",
+    note = "Does only what has changed since the last run, and asks for nothing if nothing has.",
     error_code(0, "every host has every secret"),
-    error_code(1, "some secrets failed, each of them is named")
+    error_code(1, "some secrets failed; each of them is named")
 )]
 pub struct Renc {
-    /// read the profile of a host from this file; repeat for several hosts
-    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    /// read a host's profile from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
     pub profiles: Vec<PathBuf>,
 
-    /// open secrets with the identities in this file; repeat for several files
-    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    /// decrypt secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file", from_str_fn(argument::path))]
     pub identities: Vec<PathBuf>,
 
-    /// where copies for hosts are; default secrets/cache
-    #[argh(option, arg_name = "dir")]
+    /// directory of the copies for hosts; default secrets/cache
+    #[argh(option, arg_name = "dir", from_str_fn(argument::path))]
     pub cache: Option<PathBuf>,
 
-    /// re-encrypt for this host only; repeat for several
-    #[argh(option, long = "host", arg_name = "name")]
+    /// re-encrypt only for this host; repeat for several
+    #[argh(option, long = "host", arg_name = "name", from_str_fn(argument::text))]
     pub hosts: Vec<String>,
 
-    /// re-encrypt this secret only; repeat for several
-    #[argh(option, long = "secret", arg_name = "id")]
+    /// re-encrypt only this secret; repeat for several
+    #[argh(option, long = "secret", arg_name = "id", from_str_fn(argument::text))]
     pub secrets: Vec<String>,
 
-    /// show what would be done, and do nothing
+    /// print what would be done, but do nothing
     #[argh(switch)]
     pub dry_run: bool,
 
-    /// say only what failed, and the count
+    /// print only failures and a summary
     #[argh(switch, short = 'q')]
     pub quiet: bool,
 
-    /// tell each step: what is read, run, opened and made
+    /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,
 }
 
-/// change a secret in your editor, or make a new one
+/// change a secret in your editor, or create a new one
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "edit",
     example = "{command_name} secrets/wifi.age\n{command_name} secrets/key.age --from key.pem\nopenssl rand -hex 32 | {command_name} secrets/token.age",
-    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on a disk. A text may have up to 64 MiB. It starts only if all recipients are well-formed and their plugins are there. Where the secret changes meanwhile, it stays as it then is, and what was typed is put beside it, encrypted; where encrypting fails, the same for the recipients that need no plugin, or the editor opens again. A pipe or a file on standard input is taken for the new text; in a loop that reads from one, add </dev/tty. Without a file, on a terminal, all secrets are listed: arrow keys choose, letters filter, Enter edits, Esc leaves.",
+    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on disk, of up to 64 MiB. It starts only if all recipients are valid and their plugins are installed.",
+    note = "If the secret changes while you edit it, that change stays, and your text is saved next to it, encrypted. If encryption fails, your text is saved in the same way, for the recipients that need no plugin, or the editor opens again.",
+    note = "If standard input is a pipe or a file, the new text is read from it. In a loop that reads from one, add </dev/tty.",
+    note = "Without a file, on a terminal, all secrets are listed: arrow keys move, letters filter, Enter edits, Esc quits.",
     error_code(0, "the secret is saved, or was not changed"),
-    error_code(77, "no identity opens the secret")
+    error_code(77, "no identity can decrypt the secret")
 )]
 pub struct Edit {
-    /// the secret's file; made if it does not exist, picked from a list if it is left out
-    #[argh(positional, arg_name = "file")]
+    /// the secret's file; created if it does not exist, chosen from a list if it is left out
+    #[argh(positional, arg_name = "file", from_str_fn(argument::path))]
     pub file: Option<PathBuf>,
 
-    /// read the profile of a host from this file, for that list; repeat for several hosts
-    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    /// read a host's profile from this file, for that list; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
     pub profiles: Vec<PathBuf>,
 
-    /// open secrets with the identities in this file; repeat for several files
-    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    /// decrypt secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file", from_str_fn(argument::path))]
     pub identities: Vec<PathBuf>,
 
-    /// encrypt to this recipient, too; repeat for several
-    #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]
+    /// also encrypt to this recipient; repeat for several
+    #[argh(
+        option,
+        short = 'r',
+        long = "recipient",
+        arg_name = "recipient",
+        from_str_fn(argument::text)
+    )]
     pub recipients: Vec<String>,
 
-    /// take the new text from standard input, even if that is a terminal
+    /// read the new text from standard input, even if it is a terminal
     #[argh(switch)]
     pub stdin: bool,
 
-    /// take the new text from this file
-    #[argh(option, arg_name = "file")]
+    /// read the new text from this file
+    #[argh(option, arg_name = "file", from_str_fn(argument::path))]
     pub from: Option<PathBuf>,
 
-    /// tell each step: what is read, run, opened and made
+    /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,
 }
 
-/// make an identity, a first secret, and what a flake needs
+/// create an identity, a first secret, and what a flake needs
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "init",
     example = "{command_name}\n{command_name} --passphrase\n{command_name} ~/infrastructure --identity ~/keys/me.txt",
-    note = "Replaces nothing. Where there is no flake, it makes one; where there is, it prints what to put into it.",
+    note = "Replaces nothing. If there is no flake, it creates one; if there is, it prints what to add to it.",
     error_code(0, "all of it exists"),
     error_code(73, "something cannot be written")
 )]
 pub struct Init {
-    /// where to begin; default the flake around the working directory, or that directory
-    #[argh(positional, arg_name = "dir")]
+    /// where to create them; by default, the flake around the working directory, or else the working directory
+    #[argh(positional, arg_name = "dir", from_str_fn(argument::path))]
     pub directory: Option<PathBuf>,
 
     /// the identity's file; default ~/.config/vaultix/identity.txt
-    #[argh(option, short = 'i', arg_name = "file")]
+    #[argh(option, short = 'i', arg_name = "file", from_str_fn(argument::path))]
     pub identity: Option<PathBuf>,
 
-    /// lock a new identity with a passphrase, which is asked for
+    /// ask for a passphrase, and protect a new identity with it
     #[argh(switch)]
     pub passphrase: bool,
 
-    /// tell each step: what is read, run, opened and made
+    /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,
 }
 
-/// make the secrets that have a generator and do not exist yet
+/// create the secrets that have a generator and do not exist yet
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "generate",
     example = "{command_name} --dry-run\n{command_name} --secret wireguard",
-    note = "Replaces nothing. To have a secret made anew, remove its file, and the one of its public half.",
+    note = "Replaces nothing. To generate a secret again, first remove its file, and the file of its public key.",
     error_code(0, "every secret that has a generator exists"),
-    error_code(1, "some secrets failed, each of them is named")
+    error_code(1, "some secrets failed; each of them is named")
 )]
 pub struct Generate {
-    /// read the profile of a host from this file; repeat for several hosts
-    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    /// read a host's profile from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
     pub profiles: Vec<PathBuf>,
 
-    /// encrypt to the identities in this file, and open with them what secrets are made from; repeat for several files
-    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    /// encrypt to the identities in this file, and decrypt dependencies with them; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file", from_str_fn(argument::path))]
     pub identities: Vec<PathBuf>,
 
-    /// encrypt to this recipient, too; repeat for several
-    #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]
+    /// also encrypt to this recipient; repeat for several
+    #[argh(
+        option,
+        short = 'r',
+        long = "recipient",
+        arg_name = "recipient",
+        from_str_fn(argument::text)
+    )]
     pub recipients: Vec<String>,
 
-    /// make this secret only, and what it is made from; repeat for several
-    #[argh(option, long = "secret", arg_name = "id")]
+    /// create only this secret and its dependencies; repeat for several
+    #[argh(option, long = "secret", arg_name = "id", from_str_fn(argument::text))]
     pub secrets: Vec<String>,
 
-    /// show what would be made, and make nothing
+    /// print what would be created, but create nothing
     #[argh(switch)]
     pub dry_run: bool,
 
-    /// say only what failed, and the count
+    /// print only failures and a summary
     #[argh(switch, short = 'q')]
     pub quiet: bool,
 
-    /// tell each step: what is read, run, opened and made
+    /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,
 }
 
-/// encrypt every secret of the profiles anew, to the present identities and recipients
+/// re-encrypt all secrets of the profiles to the current identities and recipients
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "rekey",
     example = "{command_name} --old ~/old.txt --identity ~/new.txt\n{command_name} --old ~/old.txt --identity ~/new.txt secrets/unused.age",
-    note = "Changes all secrets or none; none, too, where one of them changes meanwhile. Secrets in the same folders that no profile names stay as they are, and are named: do not delete the old identity before they are encrypted anew, too. Whoever could open an old version still can: git keeps it.",
-    error_code(
-        0,
-        "every secret of the profiles, and every file that was given, is encrypted anew"
-    ),
-    error_code(77, "no identity opens one of them, and none was changed")
+    note = "Changes all secrets or none; if one of them changes in the meantime, none. Secrets in the same directories that are in no profile stay as they are, and are listed: rekey them as well before you delete the old identity. Anyone who could decrypt an old version still can: git keeps it.",
+    error_code(0, "every secret of the profiles, and every file that was given, is rekeyed"),
+    error_code(77, "no identity can decrypt one of them, and none was changed")
 )]
 pub struct Rekey {
-    /// a secret that no profile names, to be encrypted anew, too; several may be given
-    #[argh(positional, arg_name = "file")]
+    /// also rekey this secret, which is in no profile; several can be given
+    #[argh(positional, arg_name = "file", from_str_fn(argument::path))]
     pub files: Vec<PathBuf>,
 
-    /// read the profile of a host from this file; repeat for several hosts
-    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    /// read a host's profile from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
     pub profiles: Vec<PathBuf>,
 
-    /// open secrets with the identities in this file, and encrypt to them; repeat for several files
-    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    /// decrypt secrets with the identities in this file, and encrypt to them; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file", from_str_fn(argument::path))]
     pub identities: Vec<PathBuf>,
 
-    /// open secrets with the identities in this file, but do not encrypt to them; repeat for several files
-    #[argh(option, long = "old", arg_name = "file")]
+    /// decrypt secrets with the identities in this file, but do not encrypt to them; repeat for several files
+    #[argh(option, long = "old", arg_name = "file", from_str_fn(argument::path))]
     pub old: Vec<PathBuf>,
 
-    /// encrypt to this recipient, too; repeat for several
-    #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]
+    /// also encrypt to this recipient; repeat for several
+    #[argh(
+        option,
+        short = 'r',
+        long = "recipient",
+        arg_name = "recipient",
+        from_str_fn(argument::text)
+    )]
     pub recipients: Vec<String>,
 
-    /// tell each step: what is read, run, opened and made
+    /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,
 }
@@ -268,77 +296,77 @@ pub struct Rekey {
     subcommand,
     name = "deploy",
     example = "vaultix -p /etc/vaultix/profile.json deploy",
-    note = "Reads what the host itself would read, and mounts the ramfs if it is not there.",
+    note = "Reads what the host would read, and mounts the ramfs if it is not mounted.",
     error_code(0, "every secret is in place"),
-    error_code(1, "some are not, each of them is named")
+    error_code(1, "some are not; each of them is named")
 )]
 pub struct Deploy {
-    /// read the profile of this machine from this file
-    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    /// read this machine's profile from this file
+    #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
     pub profiles: Vec<PathBuf>,
 
-    /// only what is needed before users exist
+    /// only the secrets that are needed before users exist
     #[argh(switch)]
     pub early: bool,
 
-    /// tell each step: what is read, run, opened and made
+    /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,
 }
 
-/// tell whether every host has every secret, without any key
+/// check that every host has every secret, without any key
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "check",
     example = "{command_name} --json",
-    note = "Finds copies that are missing, damaged, stale, foreign, or made for another key, and secrets that are damaged, or not encrypted to everybody whom the flake names.",
+    note = "Finds copies that are missing, damaged, stale, foreign, or made for another key, and secrets that are damaged, or not encrypted to everyone whom the flake names.",
     error_code(0, "every host has every secret"),
-    error_code(1, "several things are wrong, each of them is named"),
+    error_code(1, "there are several problems; each of them is named"),
     error_code(65, "a copy is damaged, or made for another key"),
     error_code(66, "a copy is missing")
 )]
 pub struct Check {
-    /// read the profile of a host from this file; repeat for several hosts
-    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    /// read a host's profile from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
     pub profiles: Vec<PathBuf>,
 
-    /// where copies for hosts are; default secrets/cache
-    #[argh(option, arg_name = "dir")]
+    /// directory of the copies for hosts; default secrets/cache
+    #[argh(option, arg_name = "dir", from_str_fn(argument::path))]
     pub cache: Option<PathBuf>,
 
-    /// print what is wrong as JSON
+    /// print the problems as JSON
     #[argh(switch)]
     pub json: bool,
 
-    /// tell each step: what is read, run, opened and made
+    /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,
 }
 
-/// show every secret, who opens it, and on which hosts it is ready
+/// show every secret, who can decrypt it, and on which hosts it is ready
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "status",
     example = "{command_name}\n{command_name} --json | jq -r '.[].file'",
-    note = "Needs no key: it tells what headers tell.",
-    error_code(0, "all could be told")
+    note = "Needs no key: it reads only the headers of files.",
+    error_code(0, "the state of every secret is known")
 )]
 pub struct Status {
-    /// read the profile of a host from this file; repeat for several hosts
-    #[argh(option, short = 'p', long = "profile", arg_name = "file")]
+    /// read a host's profile from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
     pub profiles: Vec<PathBuf>,
 
-    /// where copies for hosts are; default secrets/cache
-    #[argh(option, arg_name = "dir")]
+    /// directory of the copies for hosts; default secrets/cache
+    #[argh(option, arg_name = "dir", from_str_fn(argument::path))]
     pub cache: Option<PathBuf>,
 
     /// print it as JSON
     #[argh(switch)]
     pub json: bool,
 
-    /// tell each step: what is read, run, opened and made
+    /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,
 }
@@ -349,20 +377,20 @@ pub struct Status {
     subcommand,
     name = "view",
     example = "{command_name} secrets/wifi.age | wl-copy",
-    note = "On a terminal, a text that does not fit goes through $PAGER, or less.",
+    note = "On a terminal, a text that does not fit is shown in $PAGER, or in less.",
     error_code(0, "the secret is printed"),
-    error_code(77, "no identity opens the secret")
+    error_code(77, "no identity can decrypt the secret")
 )]
 pub struct View {
     /// the secret's file
-    #[argh(positional, arg_name = "file")]
+    #[argh(positional, arg_name = "file", from_str_fn(argument::path))]
     pub file: PathBuf,
 
-    /// open secrets with the identities in this file; repeat for several files
-    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    /// decrypt secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file", from_str_fn(argument::path))]
     pub identities: Vec<PathBuf>,
 
-    /// tell each step: what is read, run, opened and made
+    /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,
 }
@@ -374,61 +402,67 @@ pub struct View {
     name = "textconv",
     example = "echo '*.age diff=vaultix' >>.gitattributes
 git config diff.vaultix.textconv '{command_name}'",
-    note = "Where a secret cannot be opened, git compares digests; so it does while diff.vaultix.cachetextconv is set, since git would keep the text in its objects, below refs/notes/textconv.",
+    note = "If a secret cannot be decrypted, a digest is printed instead. The same is done while diff.vaultix.cachetextconv is set, because git would keep the text in its objects, below refs/notes/textconv.",
     error_code(0, "something is printed for git to compare")
 )]
 pub struct Textconv {
     /// the secret's file
-    #[argh(positional, arg_name = "file")]
+    #[argh(positional, arg_name = "file", from_str_fn(argument::path))]
     pub file: PathBuf,
 
-    /// open secrets with the identities in this file; repeat for several files
-    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    /// decrypt secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file", from_str_fn(argument::path))]
     pub identities: Vec<PathBuf>,
 }
 
-/// bring over the secrets of an older scheme
+/// import the secrets of an older scheme
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "import",
     example = "{command_name} agenix secrets/secrets.nix -i ~/.ssh/id_ed25519 --into vaultix\n{command_name} agenix-rekey secrets --into vaultix\n{command_name} sops secrets.yaml -i ~/.config/sops/age/keys.txt\n{command_name} pass >>secrets.nix",
-    note = "Prints what to paste into the hosts' configuration. The old files stay, and so does every secret that is there already.",
+    note = "Prints what to paste into the hosts' configuration. The old files stay, and secrets that already exist are not replaced.",
     error_code(0, "everything is imported"),
-    error_code(1, "some secrets are not, each of them is named"),
-    error_code(77, "no identity opens what is not imported")
+    error_code(1, "some secrets are not; each of them is named"),
+    error_code(77, "no identity can decrypt what is not imported")
 )]
 pub struct Import {
     /// agenix, agenix-rekey, sops, pass or gopass
     #[argh(positional, arg_name = "scheme")]
     pub scheme: Scheme,
 
-    /// where its secrets are: secrets.nix of agenix, a file or a directory; for pass and gopass, by default their
-    /// store
-    #[argh(positional, arg_name = "source")]
+    /// where its secrets are: the secrets.nix of agenix, a file or a directory; for pass and gopass, by default,
+    /// their store
+    #[argh(positional, arg_name = "source", from_str_fn(argument::path))]
     pub source: Option<PathBuf>,
 
-    /// open the old files with the identities in this file; repeat for several files
-    #[argh(option, short = 'i', long = "identity", arg_name = "file")]
+    /// decrypt the old files with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file", from_str_fn(argument::path))]
     pub identities: Vec<PathBuf>,
 
-    /// encrypt to this recipient, too; repeat for several
-    #[argh(option, short = 'r', long = "recipient", arg_name = "recipient")]
+    /// also encrypt to this recipient; repeat for several
+    #[argh(
+        option,
+        short = 'r',
+        long = "recipient",
+        arg_name = "recipient",
+        from_str_fn(argument::text)
+    )]
     pub recipients: Vec<String>,
 
-    /// where the secrets go; default secrets
-    #[argh(option, arg_name = "dir")]
+    /// directory for the secrets; default secrets
+    #[argh(option, arg_name = "dir", from_str_fn(argument::path))]
     pub into: Option<PathBuf>,
 
-    /// show what would be made, and make nothing
+    /// print what would be created, but create nothing
     #[argh(switch)]
     pub dry_run: bool,
 
-    /// say only what failed, and the count
+    /// print only failures and a summary
     #[argh(switch, short = 'q')]
     pub quiet: bool,
 
-    /// tell each step: what is read, run, opened and made
+    /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,
 }
@@ -469,18 +503,36 @@ impl FromStr for Scheme {
     }
 }
 
+/// Why a command line runs nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It asks for this text.
+    Help(String),
+    /// It cannot be understood.
+    Usage {
+        /// What is wrong with it.
+        reason: String,
+        /// The command whose help says more.
+        help: String,
+    },
+}
+
 impl Cli {
     /// Reads the command line `args`, the program's name left out.
     ///
     /// # Errors
     ///
-    /// Help, or what is wrong: text to print, and which of the two it is.
-    pub fn parse(args: &[String]) -> Result<Self, EarlyExit> {
-        let args = split_values(args);
+    /// When it asks for help, or cannot be understood.
+    pub fn parse(args: &[OsString]) -> Result<Self, Stop> {
+        let args: Vec<String> = args.iter().map(|arg| argument::encode(arg)).collect();
+        let args = split_values(&args);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let mut cli = Self::from_args(&["vaultix"], &args)?;
+        let mut cli = Self::from_args(&["vaultix"], &args).map_err(|exit| match exit.status {
+            Ok(()) => Stop::Help(exit.output),
+            Err(()) => usage::explain(&args, &exit.output),
+        })?;
         let Self { verb, profiles, verbose, .. } = &mut cli;
-        let (more, tells) = match verb {
+        let (more, is_verbose) = match verb {
             Some(Verb::Renc(renc)) => (Some(&mut renc.profiles), renc.verbose),
             Some(Verb::Edit(edit)) => (Some(&mut edit.profiles), edit.verbose),
             Some(Verb::Init(init)) => (None, init.verbose),
@@ -494,7 +546,7 @@ impl Cli {
             Some(Verb::Textconv(_)) | None => (None, false),
         };
         profiles.extend(more.into_iter().flat_map(std::mem::take));
-        *verbose |= tells;
+        *verbose |= is_verbose;
         Ok(cli)
     }
 }
@@ -514,11 +566,16 @@ fn split_values(args: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use argh::{FlagInfoKind, SubCommandInfo};
+
     use super::*;
 
     /// Reads `line`, words separated by spaces.
     fn parse(line: &str) -> Cli {
-        Cli::parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()).unwrap()
+        Cli::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>()).unwrap()
     }
 
     #[test]
@@ -536,5 +593,35 @@ mod tests {
         };
         assert_eq!(edit.recipients, ["age1=x"]);
         assert_eq!(edit.file, Some(PathBuf::from("--from=y")));
+    }
+
+    #[test]
+    fn every_path_may_be_of_any_bytes() {
+        let odd = OsStr::from_bytes(b"a\xff");
+        let mut paths = 0;
+        for verb in Cli::get_args_info().commands {
+            let SubCommandInfo { name, command } = verb;
+            let rest = command.positionals.iter();
+            let rest: Vec<OsString> = rest
+                .map(|one| if one.name == "scheme" { "pass".into() } else { odd.to_owned() })
+                .collect();
+            let files = rest.iter().filter(|arg| *arg == odd).count();
+            for flag in command.flags.iter().chain(Cli::get_args_info().flags) {
+                let FlagInfoKind::Option { arg_name } = flag.kind else { continue };
+                let mut line = vec![flag.long.into(), odd.to_owned(), name.into()];
+                if command.flags.contains(flag) {
+                    line.rotate_left(2);
+                }
+                line.extend(rest.iter().cloned());
+                let outcome = format!("{:?}", Cli::parse(&line));
+                let is_path = matches!(arg_name, "file" | "dir");
+                let found = outcome.matches("a\\xFF").count();
+                assert_eq!(found, if is_path { files + 1 } else { 0 }, "{line:?}: {outcome}");
+                assert_eq!(outcome.contains("is not UTF-8"), !is_path, "{line:?}: {outcome}");
+                assert!(!outcome.contains("\\0"), "{line:?}: {outcome}");
+                paths += usize::from(is_path);
+            }
+        }
+        assert!(paths > 20, "{paths}");
     }
 }

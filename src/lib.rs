@@ -15,11 +15,12 @@ mod terminal;
 
 pub use cache::plan;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use vaultix_generator::private;
 
-use crate::cli::{Cli, Verb};
+use crate::cli::{Cli, Stop, Verb};
 use crate::commands::{check, deploy, edit, generate, import, init, rekey, renc, status, view};
 use crate::error::{Error, Exit, Result};
 use crate::flake::nix;
@@ -64,14 +65,10 @@ fn harden() -> Result<()> {
 
 /// Reads the command line and runs its verb.
 fn run() -> Result<Exit> {
-    let usage = |reason: &str| {
-        let words: Vec<&str> = reason.split_whitespace().collect();
-        Error::new(Exit::Usage, words.join(" ")).fix("see vaultix --help")
+    let usage = |reason: &str, help: String| {
+        Error::new(Exit::Usage, format!("usage error: {reason}")).fix(help)
     };
-    let args = std::env::args_os()
-        .skip(1)
-        .map(|arg| arg.into_string().map_err(|arg| usage(&format!("not UTF-8: {}", arg.display()))))
-        .collect::<Result<Vec<_>>>()?;
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     // Not for people: `deploy` starts this program again for what stands at paths of their own.
     if let [verb] = &args[..]
         && verb == vaultix_units::path::queue::VERB
@@ -84,8 +81,8 @@ fn run() -> Result<Exit> {
     ensure_public(&args)?;
     let cli = match Cli::parse(&args) {
         Ok(cli) => cli,
-        Err(exit) if exit.status.is_ok() => return print(&format!("{}\n", exit.output.trim_end())),
-        Err(exit) => return Err(usage(&exit.output)),
+        Err(Stop::Help(text)) => return print(&cli::wrap(text.trim_end(), report::columns())),
+        Err(Stop::Usage { reason, help }) => return Err(usage(&reason, help)),
     };
     if cli.version {
         return print(concat!("vaultix ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -109,13 +106,13 @@ fn run() -> Result<Exit> {
         Some(Verb::View(args)) => view::run(args),
         Some(Verb::Textconv(args)) => view::textconv(args),
         Some(Verb::Import(args)) => import::run(args),
-        None => Err(usage("no command given")),
+        None => Err(usage("missing command", "vaultix --help".to_owned())),
     }
 }
 
 /// Checks that no argument is a private key, wherever it may belong: each is shown to whoever lists processes.
-fn ensure_public(args: &[String]) -> Result<()> {
-    match args.iter().position(|arg| private::is_private(arg)) {
+fn ensure_public(args: &[OsString]) -> Result<()> {
+    match args.iter().position(|arg| private::is_private(&arg.to_string_lossy())) {
         None => Ok(()),
         Some(at) => Err(Error::new(Exit::Usage, "cannot take a private key as an argument")
             .because(format!(

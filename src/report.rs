@@ -180,6 +180,14 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Returns how wide an answer may be: as the terminal that it goes to, 80 columns elsewhere.
+pub fn columns() -> usize {
+    match rustix::termios::tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => 80,
+    }
+}
+
 /// Writes one line to standard error, whatever is in it.
 fn write_line(line: impl Display) {
     write_lines(format_args!("{}", escape::message(&line.to_string())));

@@ -3,7 +3,7 @@
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use vaultix_generator::profile::Profile;
@@ -132,7 +132,7 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
             kind: "missing",
             host: Some(target.entry.host.clone()),
             secret: Some(target.secret.clone()),
-            file: Some(path(root, &target.entry)),
+            file: Some(path(root, &target.entry).display().to_string()),
             problem: format!(
                 "host {} has no copy of secret \"{}\" as it is in {}",
                 target.entry.host,
@@ -146,8 +146,8 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
         kind,
         host: Some(entry.host.clone()),
         secret: None,
-        file: Some(path(root, entry)),
-        problem: format!("{} {problem}", path(root, entry)),
+        file: Some(path(root, entry).display().to_string()),
+        problem: format!("{} {problem}", path(root, entry).display()),
         fix: fix.map(str::to_owned),
     };
     let stale = plan
@@ -159,9 +159,9 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
     missing.chain(stale).chain(foreign).collect()
 }
 
-/// Returns the path of `entry` as the user would type it.
-fn path(root: &Path, entry: &Entry) -> String {
-    root.join(&entry.host).join(&entry.name).display().to_string()
+/// Returns the path of `entry`.
+fn path(root: &Path, entry: &Entry) -> PathBuf {
+    root.join(&entry.host).join(&entry.name)
 }
 
 /// Returns files that are there, but that their host cannot open.
@@ -185,17 +185,19 @@ fn unfit_findings(
         .filter_map(|(entry, wanted)| {
             let file = path(root, entry);
             let key = keys.get(entry.host.as_str())?;
-            let problem = problem(Path::new(&file), key)?;
+            let problem = problem(&file, key)?;
             Some(Finding {
                 kind: "unfit",
                 host: Some(entry.host.clone()),
                 secret: Some(wanted.secret.clone()),
                 problem: format!(
-                    "host {} cannot open {file}, its copy of secret \"{}\": {problem}",
-                    entry.host, wanted.secret
+                    "host {} cannot decrypt {}, its copy of secret \"{}\": {problem}",
+                    entry.host,
+                    file.display(),
+                    wanted.secret
                 ),
                 fix: Some(format!("rm {} && {RENC}", escape::shell_path(&file))),
-                file: Some(file),
+                file: Some(file.display().to_string()),
             })
         })
         .collect()

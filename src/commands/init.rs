@@ -45,6 +45,14 @@ pub fn run(args: &Init) -> Result<Exit> {
         nix::fence_repository(&directory, Extent::Whole)?;
     }
     let identity = args.identity.clone().map_or_else(default_identity, Ok)?;
+    // A flake with the nearest name that is UTF-8 would lead to another file.
+    if identity.to_str().is_none() {
+        return Err(Error::new(
+            Exit::Usage,
+            format!("cannot name identity {} in a flake", identity.display()),
+        )
+        .because("its path is not UTF-8"));
+    }
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
 

@@ -69,7 +69,7 @@ fn a_copy_that_its_host_cannot_open_is_found_without_a_key() {
         workspace.sh(&damage.replace("FILE", &format!("secrets/cache/{file}"))).exits(0);
         let done = workspace.vaultix("-p web1.json check").exits(65);
         let said =
-            format!("host web1 cannot open secrets/cache/{file}, its copy of secret \"wifi\"");
+            format!("host web1 cannot decrypt secrets/cache/{file}, its copy of secret \"wifi\"");
         assert!(done.stderr.contains(&said), "{what}: {}", done.stderr);
         assert!(done.stderr.contains("0 up to date, 1 to mend"), "{what}: {}", done.stderr);
     }

@@ -16,7 +16,7 @@ fn check(path: &str, now: &str) {
         fs::write(&whole, now).unwrap();
     }
     let text = fs::read_to_string(whole).unwrap_or_default();
-    assert_eq!(text, now, "{path}; BLESS=1 cargo test writes it anew");
+    assert_eq!(text, now, "{path}; BLESS=1 cargo test rewrites it");
 }
 
 /// A verb's name and description.
@@ -85,7 +85,7 @@ fn examples(name: &str, examples: &[&str]) -> String {
 fn manual() -> String {
     let all = cli::Cli::get_args_info();
     let mut page = format!(
-        ".\\\" Made from src/cli.rs by the test of desk/docs.rs.\n.TH VAULTIX 1 \"\" \"Vaultix {}\" \
+        ".\\\" Made from src/cli.rs by the test in tests/desk/docs.rs.\n.TH VAULTIX 1 \"\" \"Vaultix {}\" \
          \"Vaultix at the desk\"\n.SH NAME\nvaultix \\- {}\n.SH SYNOPSIS\n\\fBvaultix\\fR [\\fIOPTION\\fR...] \
          \\fICOMMAND\\fR [\\fIARGUMENT\\fR...]\n.SH DESCRIPTION\n{}\n.PP\nSecrets are age files in a git \
          repository. Each host has a copy of each of its secrets, encrypted to its own key.\n{}.\n",
@@ -116,29 +116,28 @@ fn manual() -> String {
     for code in all.error_codes {
         writeln!(page, ".TP\n{}\n{}.", code.code, sentence(code.description)).unwrap();
     }
-    page += ".PP\nOf several failures with one cause, the status is that of the cause.\n";
+    page +=
+        ".PP\nIf there are several failures with one cause, the status is the one of that cause.\n";
     page += ".SH ENVIRONMENT\n";
     for (name, text) in [
-        ("VISUAL\\fR, \\fBEDITOR", "The editor, as a line for the shell. Without both it is vi."),
+        ("VISUAL\\fR, \\fBEDITOR", "The editor, as a shell command. If neither is set, it is vi."),
         (
             "PINENTRY_PROGRAM",
-            "The program that asks for passphrases and PINs. Where it is not set, pinentry from PATH is \
-             taken; where it is set but empty, or there is none, the terminal.",
+            "The program that asks for passphrases and PINs. If it is not set, pinentry from PATH is used. \
+             If it is set but empty, or there is no pinentry, Vaultix asks on the terminal.",
         ),
         (
             "XDG_RUNTIME_DIR",
-            "Where plaintexts for the editor and for commands are put, if that is a tmpfs of the user\\(aqs own, in which \
-             nobody else may write; else \\fI/run/user/UID\\fR, \\fI/dev/shm\\fR or \\fI/run\\fR. That of another \
-             user, as \\fBsu\\fR and \\fBsudo \\-E\\fR leave it behind, is not taken.",
+            "The directory for plaintexts of the editor and of commands, if it is a tmpfs that belongs to the user \
+             and that nobody else can write to. Otherwise \\fI/run/user/UID\\fR, \\fI/dev/shm\\fR or \
+             \\fI/run\\fR is used. The directory of another user, as \\fBsu\\fR and \\fBsudo \\-E\\fR \
+             leave it in the environment, is not used.",
         ),
-        (
-            "VAULTIX_FLAKE",
-            "The directory of the flake, where \\fB\\-\\-flake\\fR does not name it.",
-        ),
+        ("VAULTIX_FLAKE", "The directory of the flake, if \\fB\\-\\-flake\\fR is not given."),
         (
             "VAULTIX_DEPENDENCIES",
-            "Set for commands that generate a secret: a directory in memory, with the plaintext of each \
-             dependency in a file of its id.",
+            "Set for commands that generate a secret: a directory in memory that contains the plaintext of each \
+             dependency, in a file named after its id.",
         ),
         ("NO_COLOR", "Turns colours off."),
     ] {
@@ -152,18 +151,19 @@ fn manual() -> String {
     page
 }
 
-/// What is said about signals, and about each editor.
+/// Returns the text about signals and about each editor.
 fn signals_and_editors() -> String {
-    let mut page = ".SH SIGNALS\nSIGINT, SIGTERM, SIGHUP and SIGQUIT end a run in order. A second one ends it at once: \
-                    plaintexts for other programs are wiped, terminals are as they were. While an editor or a pager \
-                    runs, Ctrl\\-C is its own. What a killed run has left in memory is wiped by the next, whatever it is \
-                    for.\n.SH EDITORS\nA file in memory does not help where an editor keeps copies elsewhere: backups, \
-                    undo and swap files, histories of what was cut or searched for. Those that are known are told to keep \
-                    none; any word of \\fBVISUAL\\fR or \\fBEDITOR\\fR may be the editor, as in \\fBenv X=1 vim\\fR. \
-                    For another one there is a warning: Vaultix cannot tell what it keeps. A script that starts an editor \
-                    is another one. What plugins of an editor keep, and a clipboard, nobody can turn off from outside. \
-                    \\(dqTried\\(dq means: where its settings keep copies, a secret was changed and saved, and no file had any \
-                    of it; a script of its name without these options left copies.\n"
+    let mut page = ".SH SIGNALS\nSIGINT, SIGTERM, SIGHUP and SIGQUIT end a run in an orderly way. A second signal ends it at \
+                    once: plaintexts for other programs are still wiped, and the terminal is restored. While an editor or \
+                    a pager runs, it handles Ctrl\\-C itself. Anything that a killed run left in memory is wiped by the next \
+                    run of any command.\n.SH EDITORS\nA file in memory does not help if the editor keeps copies \
+                    elsewhere: backups, undo and swap files, or histories of cut text and searches. Vaultix starts the \
+                    editors that it knows with options that turn these off. The editor can be any word of \\fBVISUAL\\fR or \
+                    \\fBEDITOR\\fR, as in \\fBenv X=1 vim\\fR. For any other editor, Vaultix prints a warning, because it \
+                    does not know what that editor keeps. A script that starts an editor counts as another editor. Nothing \
+                    can turn off from outside what the plugins of an editor or a clipboard keep. \\(dqTried\\(dq means: in the \
+                    places where its settings keep copies, a secret was changed and saved, and no file contained any of \
+                    it; the same editor, run by a script without these options, left copies.\n"
         .to_owned();
     for (name, text) in [
         (
@@ -173,7 +173,7 @@ fn signals_and_editors() -> String {
         (
             "emacs",
             "No backups, auto\\-save and lock files; savehist, recentf, save\\-place, desktop and undo\\-tree are off. \
-             Tried: 28.2. Not \\fBemacsclient\\fR: the text goes to a server, which keeps what its settings say.",
+             Tried: 28.2. Not \\fBemacsclient\\fR: it sends the text to a server, whose settings decide what is kept.",
         ),
         ("nano", "\\-\\-restricted: no backups and no histories. Tried: 7.2."),
         ("micro", "No backups, undo files, histories and cursor positions. Tried: 2.0.11."),
@@ -181,22 +181,22 @@ fn signals_and_editors() -> String {
             "joe, jmacs, jstar, jpico",
             "No backups, no DEADJOE, no \\(ti/.joe_state. Tried: joe 4.6.",
         ),
-        (
-            "mg",
-            "\\-n: no backups. Tried: 20221112, by hand where it would keep them in \\(ti/.mg.d.",
-        ),
+        ("mg", "\\-n: no backups. Tried: 20221112; by hand with backups in \\(ti/.mg.d."),
         (
             "kak, jed, vile, zile",
-            "Need no options: what they keep is beside the file. Tried with their own settings: Kakoune 2022.10.31, jed \
+            "Need no options: they keep everything next to the file. Tried with their own settings: Kakoune 2022.10.31, jed \
              0.99.20; by hand, vile 9.8y and zile 2.6.2.",
         ),
-        ("hx, busybox vi", "Need no options, as their manuals say. Not tried."),
+        ("hx, busybox vi", "Need no options, according to their manuals. Not tried."),
         (
             "code, codium",
             "\\-\\-wait \\-\\-new\\-window \\-\\-disable\\-extensions, with a \\-\\-user\\-data\\-dir in memory: \
-             local history and what is not saved go there, as the manual says. Not tried.",
+             local history and unsaved text go there, according to the manual. Not tried.",
         ),
-        ("others", "A warning. Look for their backups, undo files, histories, and recovery files."),
+        (
+            "others",
+            "Vaultix prints a warning. Look for their backups, undo files, histories, and recovery files.",
+        ),
     ] {
         writeln!(page, ".TP\n\\fB{name}\\fR\n{text}").unwrap();
     }
@@ -267,7 +267,7 @@ fn bash() -> String {
     }
     let names = verbs().iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
     format!(
-        "# Made from src/cli.rs by the test of desk/docs.rs.\n_vaultix() {{\n  local word verb='' words\n  \
+        "# Made from src/cli.rs by the test in tests/desk/docs.rs.\n_vaultix() {{\n  local word verb='' words\n  \
          local current=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}\n  COMPREPLY=()\n  \
          case $before in\n    {taken}) mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); return ;;\n    \
          {dirs}) mapfile -t COMPREPLY < <(compgen -d -- \"$current\"); return ;;\n    \
@@ -293,7 +293,8 @@ fn quoted(text: &str) -> String {
 fn fish() -> String {
     let all = cli::Cli::get_args_info();
     let mut text =
-        "# Made from src/cli.rs by the test of desk/docs.rs.\ncomplete -c vaultix -f\n".to_owned();
+        "# Made from src/cli.rs by the test in tests/desk/docs.rs.\ncomplete -c vaultix -f\n"
+            .to_owned();
     let line = |text: &mut String, condition: &str, flag: &FlagInfo<'static>| {
         let short = flag.short.map(|short| format!(" -s {short}")).unwrap_or_default();
         let takes = match value(flag) {
@@ -361,7 +362,7 @@ fn zsh() -> String {
         writeln!(cases, "  {name}) _arguments \\\n{}{file} ;;", block(verb.flags)).unwrap();
     }
     format!(
-        "#compdef vaultix\n# Made from src/cli.rs by the test of desk/docs.rs.\nlocal context state line\n\
+        "#compdef vaultix\n# Made from src/cli.rs by the test in tests/desk/docs.rs.\nlocal context state line\n\
          local -a verbs\nverbs=(\n{names})\n_arguments -C \\\n{} \\\n    '1:command:->verb' '*::argument:->rest'\n\
          case $state in\nverb) _describe command verbs ;;\nrest) case $line[1] in\n{cases}  esac ;;\nesac\n",
         block(all.flags)

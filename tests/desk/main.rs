@@ -26,6 +26,9 @@ mod docs;
 /// What somebody else has committed.
 mod branch;
 
+/// File names that are not UTF-8.
+mod bytes;
+
 /// Changing a secret.
 mod edit;
 
