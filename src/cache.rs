@@ -1,4 +1,4 @@
-//! what hosts need ↔ the copies of secrets that the repository has for them.
+//! What hosts should have, and the copies of secrets that the repository has for them.
 
 pub mod desired;
 pub mod plan;

@@ -1,4 +1,4 @@
-//! argv → what one verb does. No command imports another; what two of them need is further down.
+//! One file for each verb. No command imports another; what two of them need is further down.
 
 pub mod check;
 pub mod deploy;

@@ -1,4 +1,4 @@
-//! what failed, on which thing, why, what to do → the words for it, and an exit status.
+//! Errors of four facts (what failed, on which thing, why, how to fix it), and exit statuses.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ pub enum Exit {
     Done,
     /// Some items failed, for different reasons.
     SomeFailed,
-    /// The command line makes no sense.
+    /// Usage error.
     Usage,
     /// A ciphertext is damaged.
     Data,
@@ -22,15 +22,15 @@ pub enum Exit {
     NoInput,
     /// There is no such user or group.
     NoUser,
-    /// It is a defect of this program.
+    /// A defect of this program.
     Software,
     /// Something cannot be written.
     CantCreate,
-    /// No identity opens it.
+    /// No identity can decrypt it.
     NoPermission,
     /// A profile, a setting or a recipient is wrong.
     Config,
-    /// A signal ended it, this one.
+    /// A signal ended the run: its number.
     Signal(u8),
 }
 
@@ -73,7 +73,7 @@ pub struct Error {
     pub exit: Exit,
 }
 
-/// What a step of the desk gives back.
+/// Result of a step.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -89,7 +89,6 @@ impl Error {
         self
     }
 
-    /// Says how to fix it.
     #[must_use]
     pub fn fix(mut self, fix: impl Into<String>) -> Self {
         self.fix = Some(fix.into());
@@ -132,7 +131,6 @@ pub fn common_exit(failures: &[Error]) -> Exit {
 mod tests {
     use super::*;
 
-    /// An error with all facts.
     fn error() -> Error {
         Error::new(Exit::Data, "cannot open secret \"wifi\"")
             .because("wifi.age is damaged")

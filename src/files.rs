@@ -1,4 +1,4 @@
-//! one secret file ↔ its text: found, read, encrypted, replaced.
+//! One secret file: found, read, decrypted, encrypted, replaced.
 
 pub mod replace;
 pub mod secret;

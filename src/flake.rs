@@ -1,4 +1,4 @@
-//! the user's repository → what its flake says, what git knows of it, and the workspace of both.
+//! the user's repository → settings and profiles of its flake, what git tracks, and the workspace of commands.
 
 pub mod git;
 pub mod nix;

@@ -1,4 +1,4 @@
-//! files and strings of keys → identities that open, and recipients to encrypt to.
+//! text of keys → identities that decrypt, and recipients to encrypt to.
 
 pub mod armor;
 pub mod identity;

@@ -30,7 +30,7 @@ use crate::system::memory;
 /// Runs the verb, and says what failed.
 #[must_use]
 pub fn main() -> ExitCode {
-    // What a panic says may quote any text, that of a secret, too.
+    // The message of a panic may quote any text, even a secret.
     std::panic::set_hook(Box::new(|_| {
         let error = Error::new(Exit::Software, "internal error: this is a defect of vaultix");
         Report::new(Verbosity::Normal).error(&error);
@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Keeps secrets out of core dumps, those of the editor and other programs of ours, too, and away from debuggers.
+/// Keeps secrets out of core dumps, also those of the editor and other programs that we run, and away from debuggers.
 ///
 /// A limit of 1 byte, and not of 0: that does not hold for a core dump that goes through a pipe, as to
 /// systemd-coredump; see core(5).
@@ -126,7 +126,6 @@ fn ensure_public(args: &[OsString]) -> Result<()> {
     }
 }
 
-/// Prints an answer.
 fn print(text: &str) -> Result<Exit> {
     report::answer(text.as_bytes()).map(|()| Exit::Done)
 }

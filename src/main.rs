@@ -1,4 +1,4 @@
-//! argv → exit code, by the library of the same name.
+//! The program `vaultix`: its allocator, around the library of the same name.
 
 use std::alloc::System;
 use std::process::ExitCode;
@@ -9,7 +9,6 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
-/// Runs the command.
 fn main() -> ExitCode {
     vaultix::main()
 }

@@ -1,4 +1,4 @@
-//! what happens → lines for whoever watches.
+//! Lines for people on standard error, answers for programs on standard output.
 
 use std::env;
 use std::fmt::{Display, Write as _};
@@ -12,7 +12,7 @@ use vaultix_generator::{escape, private};
 
 use crate::error::{self, Error, Exit, Result};
 
-/// How much is said.
+/// How much is printed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Verbosity {
     /// A line for each thing done.
@@ -58,7 +58,6 @@ impl Report {
         Self { quiet: verbosity == Verbosity::Quiet, reader }
     }
 
-    /// Returns whether a person watches.
     fn is_watched(&self) -> bool {
         matches!(self.reader, Reader::Colour | Reader::Plain)
     }
@@ -92,7 +91,6 @@ impl Report {
         }
     }
 
-    /// Says all that failed.
     pub fn errors(&self, errors: &[Error]) {
         for error in errors {
             self.error(error);
@@ -125,7 +123,7 @@ impl Report {
 /// When the program began to tell each step; not set where it does not.
 static SINCE: OnceLock<Instant> = OnceLock::new();
 
-/// Has [`detail`] say what it is told, from now on.
+/// Turns [`detail`] on.
 pub fn enable_details() {
     SINCE.get_or_init(Instant::now);
 }
@@ -193,7 +191,6 @@ fn write_line(line: impl Display) {
     write_lines(format_args!("{}", escape::message(&line.to_string())));
 }
 
-/// Writes lines to standard error.
 fn write_lines(line: std::fmt::Arguments) {
     let mut text = String::new();
     let _ = writeln!(text, "{line}"); // Writing to a String cannot fail.
@@ -214,22 +211,19 @@ const INTERVAL_MILLIS: u64 = 100;
 
 /// A line that counts while work goes on, in however many threads.
 pub struct Progress {
-    /// What is being done.
     what: &'static str,
     /// How often it will be done.
     total: usize,
-    /// Whether anybody sees it.
+    /// Whether it is printed at all.
     shown: bool,
     /// How often it was done.
     done: AtomicUsize,
-    /// When it began.
     started: Instant,
     /// When the line was last written, in milliseconds from then.
     last: AtomicU64,
 }
 
 impl Progress {
-    /// Counts one more.
     pub fn step(&self) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         if !self.shown {

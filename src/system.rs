@@ -1,4 +1,4 @@
-//! the kernel's side ↔ signals, descriptors, memory, programs, random bytes.
+//! What the kernel offers: signals, descriptors, memory, programs, random bytes.
 
 pub mod fence;
 pub mod input;

@@ -1,4 +1,4 @@
-//! questions, lists and texts ↔ what the user answers, chooses and types.
+//! Questions, lists, editors and pagers on the user's terminal.
 
 pub mod editor;
 pub mod menu;

@@ -1,4 +1,4 @@
-//! profiles + cache → what their hosts need, what is to be done for it, and what cannot be told. Needs no key.
+//! profiles + cache → what hosts should have, what is missing or stale, and what failed. Needs no key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,13 +14,11 @@ use crate::files::source;
 use crate::keys::recipient::{self, SharedRecipient};
 use crate::report;
 
-/// How things are.
+/// What some hosts should have, compared with what the cache holds.
 pub struct Comparison {
-    /// What the hosts need.
     pub desired: Desired,
-    /// What is to be done.
     pub plan: Plan,
-    /// What cannot be told.
+    /// What is not known of single secrets and hosts.
     pub failures: Failures,
 }
 
@@ -53,7 +51,6 @@ impl Comparison {
 /// What failed so far, while the rest goes on.
 #[derive(Default)]
 pub struct Failures {
-    /// For the user.
     pub errors: Vec<Error>,
     /// Hosts that did not get all they need.
     pub hosts: BTreeSet<String>,
@@ -66,18 +63,17 @@ impl Failures {
         self.hosts.extend(targets.iter().map(|target| target.entry.host.clone()));
     }
 
-    /// Adds `error`, because of which `target` is not made.
     pub fn add_one(&mut self, error: Error, target: &Target) {
         let targets = std::slice::from_ref(target);
         self.add(cannot_reencrypt(error, targets), targets);
     }
 }
 
-/// What the hosts need.
+/// What the cache should hold for some hosts.
 pub struct Desired {
     /// Recipients by host, of all hosts that were chosen; `None` where it cannot be used.
     pub hosts: BTreeMap<String, Option<SharedRecipient>>,
-    /// The files of the cache that they need.
+    /// The files of the cache that the hosts need, with what each is made from.
     pub wanted: BTreeMap<Entry, Wanted>,
     /// SHA-256 of each source.
     pub digests: BTreeMap<PathBuf, String>,
@@ -87,7 +83,7 @@ pub struct Desired {
 
 impl Desired {
     /// Works out what the hosts of `profiles` need of the secrets `ids`, or of all if none is named, and adds to
-    /// `failures` what cannot be told.
+    /// `failures` what is wrong with single secrets or hosts.
     pub fn new(profiles: &[Profile], ids: &[String], failures: &mut Failures) -> Self {
         let sources: BTreeSet<&PathBuf> = profiles
             .iter()
@@ -215,7 +211,7 @@ fn name(users: &BTreeSet<(&str, &str)>) -> String {
     )
 }
 
-/// Puts the targets that `error` concerns into it.
+/// error + the targets that it concerns → error that names them.
 pub fn cannot_reencrypt(error: Error, targets: &[Target]) -> Error {
     let users =
         targets.iter().map(|target| (target.secret.as_str(), target.entry.host.as_str())).collect();

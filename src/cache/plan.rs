@@ -37,7 +37,7 @@ pub struct Plan {
     pub foreign: Vec<Entry>,
 }
 
-/// One file to make.
+/// One file of the cache that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Where.

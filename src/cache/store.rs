@@ -33,7 +33,6 @@ const FIRST_LINE: &[u8] = b"age-encryption.org/v1\n";
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// How a file is.
 const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK)
@@ -91,7 +90,7 @@ fn open_existing(root: &Path) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Returns the error of a cache that one cannot `verb`.
+/// The error of a cache that we cannot `verb`.
 fn cannot_use(verb: &str, root: &Path, error: &io::Error) -> Error {
     let error = fence::explain(
         Exit::CantCreate,
@@ -105,7 +104,7 @@ fn cannot_use(verb: &str, root: &Path, error: &io::Error) -> Error {
 }
 
 /// Moves from the files that `plan` removes to those that stay what is no age file, whatever its name: 64 hex digits are
-/// what other programs call their files, too. Returns what cannot be told of some of them; these stay as well.
+/// also what other programs call their files. Returns an error for each file that cannot be read; it stays as well.
 ///
 /// # Errors
 ///
@@ -138,12 +137,11 @@ pub fn keep_foreign(root: &Path, plan: &mut Plan) -> Result<Vec<Error>> {
     Ok(failures)
 }
 
-/// How much of the first line has to be there.
+/// How much of an age file's first line a file has to begin with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FirstLine {
-    /// All of it.
     Whole,
-    /// As much as the file has.
+    /// As much as the file has: a killed run may have cut it.
     Partial,
 }
 
@@ -219,9 +217,8 @@ fn is_leftover(name: &str) -> bool {
 
 /// A cache that is being changed, by nobody else at the same time.
 pub struct Cache {
-    /// Its directory.
     root: PathBuf,
-    /// The same, open and locked.
+    /// The cache's directory, open and locked.
     directory: OwnedFd,
     /// The directories of hosts, open.
     hosts: Mutex<BTreeMap<String, Arc<OwnedFd>>>,
@@ -364,36 +361,29 @@ impl Cache {
         Ok(Some(path))
     }
 
-    /// Returns the path of `entry`, as the user knows it.
     pub fn path(&self, entry: &Entry) -> PathBuf {
         self.root.join(&entry.host).join(&entry.name)
     }
 }
 
-/// Returns the error of a file that cannot be removed.
 fn cannot_remove(path: &Path) -> Error {
     Error::new(Exit::CantCreate, format!("cannot remove {}", path.display()))
 }
 
-/// Returns the error of a file that cannot be written.
 fn cannot_write(path: &Path, error: io::Error) -> Error {
     Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(error)
 }
 
 /// A file that is written, but does not have its name yet. Removed when dropped.
 pub struct Staged {
-    /// Where it is.
     directory: Arc<OwnedFd>,
-    /// What it is called there.
     temporary_name: OsString,
-    /// What it will be called.
     name: OsString,
-    /// Where it will be, as the user knows it.
+    /// The path that it will have, as the user knows it.
     path: PathBuf,
 }
 
 impl Staged {
-    /// Gives the file its name.
     fn persist(self) -> Result<()> {
         renameat(&self.directory, &self.temporary_name, &self.directory, &self.name)
             .map_err(|error| cannot_write(&self.path, error.into()))
@@ -417,7 +407,6 @@ mod tests {
         assert_eq!(name(digest, "age1xyz"), NAME);
     }
 
-    /// What that command prints.
     const NAME: &str = "ac041395a2eb47115f23239676b2e82f24d7e34038de642277a5359568c8491a";
 
     #[test]

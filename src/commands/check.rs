@@ -1,4 +1,4 @@
-//! VERB profiles + cache → does every host have every secret, made for its key? No identity needed.
+//! `vaultix check`: profiles + cache → is each host's copy of each secret there, and made for its key? No identity needed.
 
 mod sources;
 
@@ -23,7 +23,7 @@ use sources::ExpectedRecipients;
 /// What brings copies up to date.
 const RENC: &str = "vaultix renc";
 
-/// Something that `check` found.
+/// One thing that is wrong.
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 struct Finding {
     /// `missing`, `unfit`, `stale`, `foreign`, `secret` or `failure`.
@@ -36,7 +36,6 @@ struct Finding {
     file: Option<String>,
     /// What is wrong, as a sentence without its end.
     problem: String,
-    /// What to do about it.
     fix: Option<String>,
 }
 
@@ -50,15 +49,13 @@ impl Finding {
     }
 }
 
-/// All findings, for programs.
+/// The answer to `check --json`.
 #[derive(Serialize)]
 struct Answer<'a> {
-    /// Whether there are none.
     ok: bool,
     /// How many files of the cache are as they should be.
     #[serde(rename = "upToDate")]
     up_to_date: usize,
-    /// What is not.
     findings: &'a [Finding],
 }
 
@@ -66,7 +63,7 @@ struct Answer<'a> {
 ///
 /// # Errors
 ///
-/// When it cannot be told. What is wrong is said, and counts in the outcome.
+/// When there are no profiles or no cache to read. What is wrong is printed, and counts in the exit status.
 pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
@@ -101,7 +98,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     Ok(error::common_exit(&exits.chain(failures.errors.iter().cloned()).collect::<Vec<_>>()))
 }
 
-/// Says a finding as an error.
+/// finding → error with its exit status.
 fn as_error(finding: &Finding) -> Error {
     let exit = match finding.kind {
         "missing" => Exit::NoInput,
@@ -115,7 +112,6 @@ fn as_error(finding: &Finding) -> Error {
     }
 }
 
-/// Returns what is wrong with the secrets themselves.
 fn source_findings(desired: &Desired, expected: &ExpectedRecipients) -> Vec<Finding> {
     let problems = desired.digests.keys().filter_map(|file| {
         let (problem, fix) = expected.problem(file)?;
@@ -125,7 +121,6 @@ fn source_findings(desired: &Desired, expected: &ExpectedRecipients) -> Vec<Find
     problems.collect()
 }
 
-/// Returns what a plan would change.
 fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
     let missing = plan.encrypt.iter().flat_map(|(source, targets)| {
         targets.iter().map(move |target| Finding {
@@ -159,14 +154,13 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
     missing.chain(stale).chain(foreign).collect()
 }
 
-/// Returns the path of `entry`.
 fn path(root: &Path, entry: &Entry) -> PathBuf {
     root.join(&entry.host).join(&entry.name)
 }
 
 /// Returns files that are there, but that their host cannot open.
 ///
-/// An ssh stanza names its key; of others only the kind can be told.
+/// An ssh stanza names its key; of others only the kind is known.
 fn unfit_findings(
     root: &Path,
     desired: &Desired,
@@ -203,7 +197,7 @@ fn unfit_findings(
         .collect()
 }
 
-/// Returns why the host with the public key `key` cannot open `file`, if that can be told from outside.
+/// Returns why the host with the public key `key` cannot decrypt `file`, as far as that shows from outside.
 fn problem(file: &Path, key: &str) -> Option<String> {
     /// Bytes of a payload at least: a nonce, and the tag of one chunk.
     const LEAST: usize = 16 + 16;

@@ -1,4 +1,4 @@
-//! VERB one profile → its secrets in place on this machine, without systemd.
+//! `vaultix deploy`: one profile → its secrets in place on this machine, without systemd.
 
 use vaultix_generator::profile::Side;
 use vaultix_units::failure::Failure;
@@ -14,7 +14,7 @@ use crate::report::{self, Report, Verbosity};
 ///
 /// # Errors
 ///
-/// When nothing could be done at all. What failed of single items is said, and counts in the outcome.
+/// When nothing could be done at all. Failures of single items are printed, and count in the exit status.
 pub fn run(args: &Deploy, cli: &Cli) -> Result<Exit> {
     let [path] = &cli.profiles[..] else {
         return Err(Error::new(Exit::Usage, "cannot deploy without exactly one profile")
@@ -47,7 +47,7 @@ pub fn run(args: &Deploy, cli: &Cli) -> Result<Exit> {
     Ok(error::common_exit(&failures))
 }
 
-/// Says a failure of the boot side in our words.
+/// failure of the boot side → error with the same exit status.
 fn as_error(what: String, failure: &Failure) -> Error {
     let exit = match failure.status as u8 {
         65 => Exit::Data,

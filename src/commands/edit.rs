@@ -1,4 +1,4 @@
-//! VERB secret file → editor, standard input or another file → secret file.
+//! `vaultix edit`: secret file → editor, standard input or another file → secret file.
 
 mod input;
 mod pick;
@@ -49,7 +49,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     let count = recipients.len();
     let recipients = Recipients::new(recipients, path, &prompt)?;
     let old = match (old, &before) {
-        // Only to see what is unchanged: nobody shall type a PIN for that.
+        // Only to see what is unchanged: the user should not have to type a PIN for that.
         (None, Some(before)) if !identities.is_empty() => {
             before.open_without_prompt(path, &master)?
         }
@@ -58,7 +58,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     // Made before the editor starts: what the user then types must not be lost because there is no place.
     let mut replacement = Replacement::new(path)?;
     let mut new = input.read(old.as_ref(), path, &report, &interrupt)?;
-    // Who names a recipient wants it to be one, whatever the text is.
+    // A user who names a recipient wants it to be one, even where the text is the same.
     let is_unchanged = old.is_some_and(|old| old.expose() == new.expose());
     if is_unchanged && args.recipients.is_empty() {
         report::summary(format_args!("{}: unchanged", path.display()));
@@ -90,7 +90,7 @@ fn report_saved(
 ) {
     let to = if count == 1 { "1 recipient".to_owned() } else { format!("{count} recipients") };
     let done = if before.is_some() { "changed" } else { "made" };
-    // Who did not mean to pass anything there, shall see it.
+    // A user who did not mean to pass anything there should see it.
     let from = if *input == Input::Stdin { " from standard input" } else { "" };
     report::summary(format_args!("{}: {done}{from}, encrypted to {to}", path.display()));
     let lost = before.map_or(0, |before| before.recipients.saturating_sub(count));

@@ -1,4 +1,4 @@
-//! VERB profiles → secrets that have a generator and do not exist yet.
+//! `vaultix generate`: profiles → secrets that have a generator and do not exist yet.
 
 mod command;
 mod make;
@@ -31,7 +31,7 @@ use run::{Outcome, Run};
 ///
 /// # Errors
 ///
-/// When nothing at all can be made. What fails for one secret is said, and counts in the outcome.
+/// When nothing at all can be made. Failures of single secrets are printed, and count in the exit status.
 pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
     let report = Report::new(if args.quiet { Verbosity::Quiet } else { Verbosity::Normal });
     let workspace = Workspace::open(&cli.profiles, &args.identities, None)?;
@@ -56,7 +56,6 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
     Ok(report.finish(&failures, &line))
 }
 
-/// Checks that all of `ids` are secrets with a generator.
 fn ensure_known(ids: &[String], profiles: &[Profile]) -> Result<()> {
     for id in ids {
         let error = |reason| Err(cannot_generate(Exit::Usage, id).because(reason));
@@ -73,7 +72,6 @@ fn ensure_known(ids: &[String], profiles: &[Profile]) -> Result<()> {
     Ok(())
 }
 
-/// Prints a plan.
 fn show(plan: &Plan) -> Result<()> {
     let made = plan.make.iter().map(|recipe| {
         let ids: Vec<&str> = recipe.inputs.iter().map(|input| input.id.as_str()).collect();
@@ -126,7 +124,7 @@ fn work(
     Run { context, recipients, inputs: inputs.collect(), known, report }.work(plan, done)
 }
 
-/// Returns whom new secrets are encrypted to: the same as `edit` would.
+/// Returns the recipients of new secrets, the same as with `edit`.
 fn recipients<'a>(
     args: &Generate,
     workspace: &Workspace,

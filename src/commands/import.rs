@@ -1,4 +1,4 @@
-//! VERB secrets of an older scheme → secret files, and Nix that declares them.
+//! `vaultix import`: secrets of an older scheme → secret files, and Nix that declares them.
 
 mod agenix;
 mod destination;
@@ -37,7 +37,7 @@ use snippet::{Fields, snippet};
 ///
 /// # Errors
 ///
-/// When nothing at all can be done. What fails for one file or secret is said, and counts in the outcome.
+/// When nothing at all can be done. Failures of single files or secrets are printed, and count in the exit status.
 pub fn run(args: &Import) -> Result<Exit> {
     let report = Report::new(if args.quiet { Verbosity::Quiet } else { Verbosity::Normal });
     let (root, settings) =
@@ -87,7 +87,7 @@ fn carry_out(
     Ok((run.made, run.failures))
 }
 
-/// Returns where the old secrets are.
+/// The place that was named, or the usual one of the scheme.
 fn source(args: &Import) -> Result<PathBuf> {
     args.source.clone().or_else(|| pass::store(args.scheme)).ok_or_else(|| {
         Error::new(Exit::Usage, "cannot import from nowhere")
@@ -96,19 +96,13 @@ fn source(args: &Import) -> Result<PathBuf> {
     })
 }
 
-/// One run.
 struct Run<'a> {
-    /// To whom secrets are encrypted.
     recipients: Vec<Box<dyn age::Recipient + 'a>>,
-    /// Where they go.
     directory: &'a Path,
-    /// Who watches.
     report: &'a Report,
-    /// Whether to stop.
     interrupt: &'a Interrupt,
     /// The secrets that are made, by their ids.
     made: BTreeMap<String, Fields>,
-    /// What failed.
     failures: Vec<Error>,
 }
 
@@ -151,7 +145,6 @@ impl Run<'_> {
         }
     }
 
-    /// Makes the secret `path` with this `text`.
     fn make(&self, path: &Path, text: &Plaintext) -> Result<()> {
         let ciphertext =
             secret::encrypt(text, &self.recipients, &Format::Binary).map_err(|reason| {

@@ -1,4 +1,4 @@
-//! VERB nothing → an identity, a first secret and a flake to begin with; what is there already stays.
+//! `vaultix init`: an identity, a first secret and a flake to begin with; what exists already stays.
 
 mod identity;
 mod snippet;
@@ -99,14 +99,13 @@ fn default_identity() -> Result<PathBuf> {
     })
 }
 
-/// Returns whether `path` is below `directory`.
 fn is_inside(path: &Path, directory: &Path) -> bool {
     let directory = if directory == Path::new("") { Path::new(".") } else { directory };
     let whole = |path: &Path| fs::canonicalize(path).ok();
     whole(path).zip(whole(directory)).is_some_and(|(path, directory)| path.starts_with(directory))
 }
 
-/// Whose flake there is.
+/// Whose `flake.nix` there is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flake {
     /// The user's, which is not touched.
@@ -115,9 +114,8 @@ enum Flake {
     Ours,
 }
 
-/// What a beginning consists of.
+/// What `init` has made so far.
 struct Scaffold<'a> {
-    /// Who watches.
     report: &'a Report,
     /// Files that were made, or got a line.
     new: Vec<PathBuf>,
@@ -142,7 +140,6 @@ impl Scaffold<'_> {
         self.new.push(path.to_owned());
     }
 
-    /// Writes the new file `path`.
     fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
         let mut replacement = Replacement::new(path)?;
         replacement.write(bytes)?;

@@ -1,4 +1,4 @@
-//! VERB every secret file of the profiles, and others → the same, encrypted to the present identities and recipients; or none of them.
+//! `vaultix rekey`: all secrets of the profiles → the same, encrypted to the present recipients; or none of them.
 
 mod remaining;
 
@@ -27,7 +27,7 @@ use crate::terminal::prompt::Prompt;
 /// What to do where a secret was changed meanwhile.
 const AGAIN: &str = "vaultix rekey";
 
-/// Encrypts all secrets anew.
+/// Rekeys all secrets.
 ///
 /// All are opened and written beside before the first is replaced: what fails until then leaves every file as
 /// it was.

@@ -1,4 +1,4 @@
-//! VERB profiles → plan → file keys → ciphertexts per host → cache.
+//! `vaultix renc`: profiles → plan → file keys → ciphertexts per host → cache.
 
 mod run;
 
@@ -22,7 +22,7 @@ use run::{Counts, Run};
 ///
 /// # Errors
 ///
-/// When nothing at all can be done. What fails for one secret or host is said, and counts in the outcome.
+/// When nothing at all can be done. Failures of single secrets or hosts are printed, and count in the exit status.
 pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let report = Report::new(if args.quiet { Verbosity::Quiet } else { Verbosity::Normal });
     let workspace = Workspace::open(&cli.profiles, &args.identities, args.cache.as_ref())?;
@@ -81,7 +81,6 @@ fn count(plan: &Plan) -> String {
     format!("{new} to re-encrypt, {} up to date, {stale} to remove", plan.up_to_date)
 }
 
-/// Prints a plan.
 fn show(root: &Path, plan: &Plan) -> Result<()> {
     let made = plan.encrypt.iter().flat_map(|(source, targets)| {
         targets.iter().map(move |target| {
@@ -92,7 +91,6 @@ fn show(root: &Path, plan: &Plan) -> Result<()> {
     report::answer_lines(made.chain(removed))
 }
 
-/// Returns the path of `entry` as the user would type it.
 fn at(root: &Path, entry: &Entry) -> String {
     root.join(&entry.host).join(&entry.name).display().to_string()
 }

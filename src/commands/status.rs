@@ -1,4 +1,4 @@
-//! VERB profiles + cache → a table: which secret, from which file, is ready on which host.
+//! `vaultix status`: profiles + cache → a table with the columns file, recipients and hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,20 +21,17 @@ const MAX_SHOWN: usize = 32;
 /// One source, and the hosts that use it.
 #[derive(Serialize, Default)]
 struct Row {
-    /// The file.
     file: String,
     /// What opens it, as its header says; empty where there is no header to read.
     recipients: Vec<String>,
-    /// Ids of the secret, by host.
+    /// The hosts that use it.
     hosts: BTreeMap<String, Use>,
 }
 
 /// How one host uses a source.
 #[derive(Serialize)]
 struct Use {
-    /// The secret's id there.
     secret: String,
-    /// Whether the host's copy is there.
     cached: bool,
 }
 
@@ -42,7 +39,7 @@ struct Use {
 ///
 /// # Errors
 ///
-/// When it cannot be told. What cannot be told of single secrets is said, and counts in the outcome.
+/// When there are no profiles or no cache to read. Failures of single secrets are printed, and count in the exit status.
 pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;

@@ -1,4 +1,4 @@
-//! VERB secret file → its text on standard output.
+//! `vaultix view` and `textconv`: secret file → its text on standard output.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -100,7 +100,6 @@ fn cached_driver(settings: &str) -> Option<&str> {
     cached.into_iter().find(|driver| ours.contains(driver))
 }
 
-/// Decrypts the file `path`.
 fn open(path: &Path, identities: &[PathBuf], prompt: &Prompt) -> Result<Plaintext> {
     let Some(secret) = Secret::read(path)? else {
         return Err(Error::new(Exit::NoInput, format!("cannot open {}", path.display()))

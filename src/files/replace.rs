@@ -25,13 +25,11 @@ pub struct Replacement {
     user_path: PathBuf,
     /// The file, links followed.
     path: PathBuf,
-    /// Its folder, open.
     folder: OwnedFd,
-    /// What it is called there.
     file_name: OsString,
-    /// What its successor is called there.
+    /// The name of its successor there.
     temporary_name: OsString,
-    /// The same, open, so that nobody removes it.
+    /// Its successor, open and locked, so that no other run removes it.
     file: File,
 }
 
@@ -45,7 +43,7 @@ impl Replacement {
         Self::with_mode(path, 0o666)
     }
 
-    /// The same, for a file that only the user may read, if it is new.
+    /// As [`Replacement::new`], for a file that only the user may read, if it is new.
     ///
     /// # Errors
     ///
@@ -59,7 +57,6 @@ impl Replacement {
         Self::create(path, mode).map_err(|error| cannot_write(path, &error))
     }
 
-    /// Does that.
     fn create(user_path: &Path, new_mode: u32) -> io::Result<Self> {
         let path = fs::canonicalize(user_path).unwrap_or_else(|_| user_path.to_owned());
         let file_name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
@@ -179,7 +176,6 @@ impl Replacement {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Gives the successor the file's name.
     fn rename(&self) -> Result<()> {
         renameat(&self.folder, &self.temporary_name, &self.folder, &self.file_name)
             .map_err(|error| cannot_write(&self.path, &error.into()))
@@ -204,7 +200,6 @@ impl Drop for Replacement {
     }
 }
 
-/// Returns the error of a file that cannot be written.
 fn cannot_write(path: &Path, error: &io::Error) -> Error {
     fence::explain(Exit::CantCreate, format!("cannot write {}", path.display()), error)
 }

@@ -22,7 +22,6 @@ use crate::terminal::prompt::Prompt;
 pub struct Secret {
     /// The SHA-256 of the file as it was read: who changes it, makes sure that it still is the same.
     pub digest: String,
-    /// Its binary ciphertext.
     pub ciphertext: Vec<u8>,
     /// What the file was: it stays that.
     pub format: Format,
@@ -49,7 +48,6 @@ impl Secret {
         Ok(Some(Self { digest, ciphertext, format, recipients: stanzas.len() }))
     }
 
-    /// Decrypts it.
     pub fn open(&self, path: &Path, master: &mut Master, prompt: &Prompt) -> Result<Plaintext> {
         let stanzas = decrypt::stanzas(&self.ciphertext)
             .map_err(|error| source::cannot_open(path, &error, &[]))?;
@@ -131,7 +129,6 @@ pub fn encrypt(
     armor().map_err(|error: io::Error| error.to_string())
 }
 
-/// Copies a format, which has no `Copy` of its own.
 fn copy(format: &Format) -> Format {
     match format {
         Format::Binary => Format::Binary,

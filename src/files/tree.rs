@@ -94,7 +94,6 @@ impl Walk {
     }
 }
 
-/// Returns whether `name` in `folder` is a directory.
 fn is_directory(folder: &OwnedFd, name: &OsStr) -> bool {
     let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
     stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)

@@ -1,4 +1,4 @@
-//! new files in a work tree → files that git, and so a flake, knows of.
+//! new files in a work tree → files that git, and so a flake, knows; and git without the programs that a repository names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -17,9 +17,9 @@ use crate::system::program::{self, MAX_ANSWER, Output};
 
 /// Whether a flake sees the files.
 pub enum Tracked {
-    /// It does, or this is no work tree of git.
+    /// It sees them, or this is no work tree of git.
     Yes,
-    /// It does not: git ignores them.
+    /// It does not see them: git ignores them.
     Ignored,
 }
 
@@ -85,7 +85,6 @@ pub fn warn_ignored(directory: &Path, report: &Report) {
     report.warning(format_args!("git ignores files in {directory}, so a flake will not find them"));
 }
 
-/// Returns whether `directory` is in a work tree of git.
 fn is_work_tree(directory: &Path) -> io::Result<bool> {
     Ok(directory.try_exists()? && top(directory)?.is_some())
 }
@@ -222,9 +221,9 @@ pub fn own_paths(key: &str) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// What tells git of another repository than that of the directory where it runs; in hooks, it is that of the commit.
+/// Variables that name another repository than that of the directory where git runs; in hooks, that of the commit.
 ///
-/// The list of `git rev-parse --local-env-vars` without settings, which git hands on to submodules, too.
+/// The list of `git rev-parse --local-env-vars` without settings, which git also hands on to submodules.
 const LOCAL: [&str; 12] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -275,7 +274,6 @@ fn commit_index(mut git: Command, index: &Path) -> Option<PathBuf> {
     (index.parent() == Some(&repository.canonicalize().ok()?)).then_some(index)
 }
 
-/// Runs git in `directory` with `input`.
 fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
     let what = || {
         Error::new(

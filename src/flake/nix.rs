@@ -1,4 +1,4 @@
-//! directory of a flake → its settings, and the profiles of its hosts. The only file that runs nix.
+//! directory of a flake → the options that it sets, and the profiles of its hosts. The only file that runs nix.
 
 mod find;
 mod input;
@@ -29,7 +29,6 @@ use input::{DeclaredInputs, Lock, Metadata};
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Settings {
-    /// The file with the master identity.
     pub identity: Option<String>,
     /// Recipients that secrets are encrypted to besides the identity's own.
     pub extra_recipients: Vec<String>,
@@ -216,7 +215,6 @@ fn flake_copy(root: &Path) -> Result<&'static FlakeCopy> {
 /// Largest `flake.lock` that is read, in bytes (16 MiB).
 const MAX_LOCK: u64 = 16 << 20;
 
-/// Returns the error of a `flake.lock` that cannot be read.
 fn cannot_lock(root: &Path) -> Error {
     Error::new(Exit::Config, format!("cannot read {}/flake.lock", root.display()))
 }
@@ -239,7 +237,7 @@ pub fn fence_repository(root: &Path, extent: Extent) -> Result<PathBuf> {
     })
 }
 
-/// Prepares to have the inputs of the flake at `root` told as they are written, with nothing fetched or copied.
+/// Prepares to read the inputs of the flake at `root` as they are written, with nothing fetched or copied.
 fn inputs(root: &Path) -> Command {
     /// All inputs, and those of inputs, as a list.
     const EXPRESSION: &str = "{ file }: let
@@ -330,14 +328,14 @@ pub type Attributes = BTreeMap<String, Value>;
 
 /// Why nix gives no answer.
 enum NixFailure {
-    /// It cannot be run.
+    /// Nix cannot be run.
     NotRun(String),
-    /// It says so.
+    /// Nix ran, and failed.
     Failed(String),
 }
 
 impl NixFailure {
-    /// Says it as the reason of `what`.
+    /// Makes it the reason of `what`.
     fn into_error(self, what: Error) -> Error {
         match self {
             Self::NotRun(reason) => {

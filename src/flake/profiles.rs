@@ -34,7 +34,7 @@ pub fn read(path: &Path, side: Side) -> Result<Profile> {
 /// # Errors
 ///
 /// As [`read`]; and when two of them are of one host but do not agree on its key: which of its copies is
-/// stale could not be told.
+/// stale would be unknown.
 pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Profile>> {
     let profiles =
         paths.iter().map(|path| read(path, Side::Workspace)).collect::<Result<Vec<_>>>()?;

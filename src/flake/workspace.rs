@@ -1,4 +1,4 @@
-//! what was named + flake → profiles, identities, recipients and the cache to work with.
+//! options + flake → the profiles, identities, recipients and cache that a command works with.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,6 @@ const DEFAULT_CACHE: &str = "secrets/cache";
 pub struct Workspace {
     /// Where the flake is; empty without one.
     pub root: PathBuf,
-    /// The hosts.
     pub profiles: Vec<Profile>,
     /// Files with identities.
     pub identities: Vec<PathBuf>,
@@ -73,7 +72,7 @@ impl Workspace {
 /// Returns where copies are, as nobody says otherwise than the flake at `root`.
 fn cache_directory(root: Option<&Path>, settings: &Settings) -> Result<PathBuf> {
     let Some(root) = root else { return Ok(DEFAULT_CACHE.into()) };
-    // Where profiles were named, too: a link there is somebody else's word.
+    // Also where profiles were named: a link there is not the user's word.
     nix::fence_repository(root, Extent::Named)?;
     if let Some(cache) = settings.cache(root)? {
         return Ok(cache);

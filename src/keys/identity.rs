@@ -1,4 +1,4 @@
-//! text of an identity file → keys; nothing → the text of a new one.
+//! text of an identity file → its keys, of every kind; and new identities.
 
 use age::plugin;
 use age::ssh;
@@ -16,19 +16,17 @@ pub enum Key {
     Native(x25519::Identity),
     /// A post-quantum identity of age.
     PostQuantum(Box<pq::Identity>),
-    /// An ssh private key.
     Ssh(Box<ssh::Identity>),
     /// An ssh private key under a passphrase, and its public key.
     LockedSsh(Box<ssh::EncryptedKey>, Box<ssh::Recipient>),
-    /// An age file under a passphrase that holds identities; binary.
+    /// An age file under a passphrase, with identities in it; binary.
     LockedFile(Zeroizing<Vec<u8>>),
     /// An identity that a plugin understands.
     Plugin(plugin::Identity),
 }
 
-/// What an identity file holds.
+/// What an identity file contains.
 pub struct Identities {
-    /// Its keys, in order.
     pub keys: Vec<Key>,
     /// Recipients named in comments, as the programs that make such files write them there.
     pub recipients: Vec<String>,

@@ -27,7 +27,6 @@ pub use session::Session;
 use unlock::unlock;
 pub use unwrapped::Unwrapped;
 
-/// The operator's identities.
 pub struct Master {
     /// Their keys, in the order in which they were given.
     entries: Vec<LoadedKey>,
@@ -37,11 +36,8 @@ pub struct Master {
     old: BTreeSet<PathBuf>,
 }
 
-/// One key.
 struct LoadedKey {
-    /// The file it stands in.
     path: PathBuf,
-    /// The key.
     key: Key,
 }
 
@@ -50,14 +46,14 @@ impl Master {
     ///
     /// # Errors
     ///
-    /// Names the first file that cannot be read, or holds something else.
+    /// Names the first file that cannot be read, or contains something else.
     pub fn read(paths: &[PathBuf], interrupt: &Interrupt) -> Result<Self> {
         let mut master = Self { entries: Vec::new(), comments: Vec::new(), old: BTreeSet::new() };
         master.read_more(paths, interrupt)?;
         Ok(master)
     }
 
-    /// Reads the identity files `paths`, too, which open secrets and are no recipients any more.
+    /// Also reads the identity files `paths`, which open secrets but are no longer recipients.
     ///
     /// # Errors
     ///
@@ -67,7 +63,6 @@ impl Master {
         self.read_more(paths, interrupt)
     }
 
-    /// Reads files.
     fn read_more(&mut self, paths: &[PathBuf], interrupt: &Interrupt) -> Result<()> {
         for path in paths {
             ensure_path(path)?;
@@ -92,7 +87,7 @@ impl Master {
         Ok(())
     }
 
-    /// Puts what the file `path` holds in front of entry `at`.
+    /// Puts the keys from the file `path` in front of entry `at`.
     fn add(&mut self, path: &Path, found: identity::Identities, at: usize) {
         let entries = found.keys.into_iter().map(|key| LoadedKey { path: path.to_owned(), key });
         self.entries.splice(at..at, entries);

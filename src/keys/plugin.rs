@@ -27,7 +27,7 @@ use connection::Connection;
 /// A file that is to be opened: where it stands in the caller's list, and its header.
 pub type ClosedFile<'a> = (usize, &'a [Stanza]);
 
-/// What a session gave.
+/// What one session with a plugin gave.
 #[derive(Default)]
 pub struct Opened {
     /// File keys, with the place of their file.
@@ -113,15 +113,12 @@ fn cannot_use(name: &str) -> Error {
     Error::new(Exit::NoPermission, format!("cannot use the plugin {name}"))
 }
 
-/// A running plugin.
 struct Plugin<'a> {
     /// Its name, without `age-plugin-`.
     name: &'a str,
     /// Both directions to it. Before the process, so that they are closed when that is waited for.
     connection: Connection<BufReader<ChildStdout>, BufWriter<ChildStdin>>,
-    /// The process.
     _process: Process<'a>,
-    /// The way to the user.
     prompt: &'a Prompt<'a>,
 }
 
@@ -228,7 +225,6 @@ impl<'a> Plugin<'a> {
         self.connection.receive()
     }
 
-    /// Sends a reply.
     fn reply(&mut self, word: &str, args: &[&str], body: &[u8]) -> io::Result<()> {
         self.connection.send(word, args, body)?;
         self.connection.flush()
@@ -329,7 +325,6 @@ impl<'a> Plugin<'a> {
 
 /// The process of a plugin. Waited for when dropped, after the pipes to it are closed.
 struct Process<'a> {
-    /// The process.
     child: Child,
     /// Whether the user wants all of this to end.
     interrupt: &'a Interrupt,
@@ -356,13 +351,11 @@ fn file_key(body: &[u8]) -> Option<FileKey> {
 
 /// All recipients of one plugin.
 pub struct Recipient<'a> {
-    /// The plugin's name.
     pub name: String,
     /// Recipients as they were given.
     pub recipients: Vec<String>,
     /// Identities of which the plugin knows the recipient.
     pub identities: Vec<String>,
-    /// The way to the user.
     pub prompt: &'a Prompt<'a>,
 }
 

@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 pub use identity::Identity;
 pub use recipient::Recipient;
 
-/// The first word of a stanza, and how the key encapsulation is told what it is for.
+/// The first word of a stanza, and the label of the key encapsulation.
 const TAG: &str = "mlkem768x25519";
 
-/// What HPKE is told it is for.
+/// The `info` of HPKE.
 const INFO: &[u8] = b"age-encryption.org/mlkem768x25519";
 
 /// Returns the bytes that `text` holds after `prefix`; or what is wrong with it, as a clause.

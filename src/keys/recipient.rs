@@ -27,7 +27,7 @@ pub fn canonical(recipient: &str) -> String {
     }
 }
 
-/// Refuses a private key, which may stand in the comment of a public one, too.
+/// Refuses a private key, which may also stand in the comment of a public one.
 ///
 /// # Errors
 ///
@@ -90,11 +90,10 @@ fn ssh(text: &str) -> Result<SharedRecipient, String> {
     }
 }
 
-/// A recipient of the desk.
+/// Any recipient that a secret, as opposed to a copy for a host, may be encrypted to.
 pub enum ParsedRecipient {
     /// One that this program encrypts to, and its text.
     BuiltIn(SharedRecipient, String),
-    /// One of a plugin.
     Plugin(age::plugin::Recipient),
     /// The one of this identity, which only its plugin knows.
     PluginIdentity(age::plugin::Identity),

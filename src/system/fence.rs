@@ -1,4 +1,4 @@
-//! a path, and whether a flake has named it → what lies there, opened; of what is a flake's, nothing outside of it.
+//! path → what is there, opened; where a flake has named the path, nothing outside of the flake.
 //!
 //! Whoever commits to a repository chooses what its flake names, and what its links lead to. What the user types is
 //! their own word. So a path is *fenced* if the flake has named it, or if it stands below the flake's root; it then has to
@@ -55,9 +55,8 @@ struct Fence {
 
 /// The top of what Nix copies.
 struct Root {
-    /// Its path, without links.
     path: PathBuf,
-    /// The same, held open.
+    /// The directory at that path, held open.
     directory: OwnedFd,
     /// Whether all below it is fenced, or only what was named.
     whole: bool,
@@ -231,7 +230,6 @@ pub fn ensure_writable(called: &Path, found: &Path) -> io::Result<()> {
 }
 
 impl Fence {
-    /// Returns whether `path` is fenced.
     fn is_fenced(&self, path: &Path) -> io::Result<bool> {
         if self.roots.is_empty() {
             return Ok(false);
@@ -248,7 +246,7 @@ impl Fence {
             if let Ok(below) = real.strip_prefix(&root.path)
                 && !is_git(below)
             {
-                // Opened anew: a lock on a copy of the descriptor would be one on all of them.
+                // Opened again: a lock on a copy of the descriptor would be one on all of them.
                 let base = openat(&root.directory, ".", DIRECTORY, Mode::empty())?;
                 return Ok((base, below.to_owned()));
             }
@@ -269,7 +267,7 @@ fn is_git(below: &Path) -> bool {
     below.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git"))
 }
 
-/// Goes from `base` down to `below`, and makes what is missing on the way if it shall.
+/// Goes from `base` down to `below`, and creates what is missing on the way where `make` is set.
 fn open_below(base: OwnedFd, below: &Path, make: bool) -> io::Result<OwnedFd> {
     let mut at = base;
     for part in below.components() {

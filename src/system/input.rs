@@ -1,4 +1,4 @@
-//! path or standard input → its bytes, of which there may not be too many.
+//! path or standard input → its bytes, up to a limit.
 //!
 //! A pipe is as good as a file, as shells make one for `<(command)`. Ctrl-C works while its other end is silent.
 
@@ -42,7 +42,7 @@ pub fn file(
 
 /// Reads standard input to its end, up to `limit` bytes.
 ///
-/// A terminal is opened anew, so that reading it never blocks: Ctrl-C drops a line that was there a moment before,
+/// A terminal is opened again, so that reading it never blocks: Ctrl-C drops a line that was there a moment before,
 /// when somebody waited for it, and whoever reads then would wait for another one.
 ///
 /// # Errors
@@ -81,11 +81,10 @@ fn whole(reader: InterruptibleReader, size: u64, limit: u64) -> io::Result<Zeroi
     Ok(bytes)
 }
 
-/// Something that is read while Ctrl-C still works.
+/// A file or pipe whose reader Ctrl-C interrupts, however long there is nothing to read.
 struct InterruptibleReader<'a> {
-    /// What is read.
+    /// What to read from.
     file: OwnedFd,
-    /// Lets Ctrl-C through.
     interrupt: Option<&'a Interrupt>,
 }
 

@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM, SIGHUP, SIGQUIT → a flag that work looks at between two steps; a second one → the end, at once.
+//! SIGINT, SIGTERM, SIGHUP, SIGQUIT → a flag that work looks at between two steps; a second one ends the program at once.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -24,25 +24,20 @@ use parent::Parent;
 /// What our directories are called: this, a process and a number.
 const PREFIX: &str = "vaultix-";
 
-/// How a directory is opened.
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A directory in memory; gone with all in it when dropped.
 pub struct Directory {
-    /// Where it is.
     pub path: PathBuf,
-    /// The same, and what we made in it.
+    /// The directory, open, and what we made in it.
     open: Arc<OpenDirectory>,
     /// Wipes and removes it.
     _undo: Undo,
 }
 
-/// A directory of ours.
 struct OpenDirectory {
-    /// Where it is.
     parent: Parent,
-    /// What it is called there.
     name: String,
     /// The directory, locked as long as its process lives. Not in the hands of the program, which may live longer.
     directory: OwnedFd,
@@ -72,7 +67,7 @@ impl Directory {
         Err(format!("none of these is a tmpfs that we may write: {}", refusals.join(", ")))
     }
 
-    /// Has `open` removed in the end.
+    /// Takes over a directory that is open, to remove it when dropped.
     fn from_open(open: OpenDirectory) -> Self {
         let open = Arc::new(open);
         let path = open.parent.path.join(&open.name);

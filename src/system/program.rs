@@ -1,4 +1,4 @@
-//! name of a program → its path; a program → what it says, of which there may not be too much, or how it ended at the
+//! name of a program → its path; a program → its output, up to a limit, or how it ended at the
 //! user's terminal.
 
 use std::env;
@@ -37,11 +37,9 @@ pub const MAX_ANSWER: u64 = 256 << 20;
 /// How much is kept of what a program says beside its answer, in bytes (64 KiB): its last lines.
 const TAIL: usize = 64 << 10;
 
-/// What a program left.
+/// What a program printed, and how it ended.
 pub struct Output {
-    /// How it ended.
     pub status: ExitStatus,
-    /// What it answered.
     pub stdout: Vec<u8>,
     /// The end of what it said beside that.
     pub stderr: Vec<u8>,

@@ -1,4 +1,4 @@
-//! the kernel → random bytes, and choices among equals.
+//! the kernel → random bytes, and fair choices.
 
 use std::io;
 

@@ -1,9 +1,9 @@
-//! what must not be left behind → undone once: when it is dropped, or where a second signal ends the program at once.
+//! Steps that undo what must not be left behind: run when dropped, or where a second signal ends the program at once.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How something is undone.
+/// A function that undoes something.
 type Step = Box<dyn FnOnce() + Send>;
 
 /// All that is not undone yet, in the order in which it was done.

@@ -41,11 +41,8 @@ pub fn ask(lines: Vec<String>, labels: Labels, interrupt: &Interrupt) -> io::Res
 
 /// What the screen shows, and what follows from keys; does no I/O.
 struct Menu {
-    /// What it says of itself.
     labels: Labels,
-    /// All lines.
     lines: Vec<String>,
-    /// What the user has typed.
     filter: String,
     /// Numbers of the lines that fit it, the best first.
     fitting: Vec<usize>,
@@ -55,14 +52,14 @@ struct Menu {
     page: usize,
 }
 
-/// What follows from a key.
+/// What to do after a key.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     /// The menu is to be shown again.
     Shown,
     /// The line of this number was picked.
     Picked(usize),
-    /// None was.
+    /// The user left without picking.
     Cancelled,
 }
 
@@ -73,7 +70,6 @@ impl Menu {
         Self { labels, lines, filter: String::new(), fitting, at: 0, page: 1 }
     }
 
-    /// Does what `key` means.
     fn press(&mut self, key: Key) -> Step {
         let last = self.fitting.len().saturating_sub(1);
         match key {
@@ -99,7 +95,6 @@ impl Menu {
         Step::Shown
     }
 
-    /// Changes the filter, and finds what fits it.
     fn set_filter(&mut self, change: impl FnOnce(&mut String)) {
         change(&mut self.filter);
         let ranked = self.lines.iter().enumerate();
@@ -167,10 +162,8 @@ fn span(line: &[char], word: &[char]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// What it says.
     const LABELS: Labels = Labels { filter: "Edit: ", help: "Enter edits" };
 
-    /// A menu with three lines.
     fn menu() -> Menu {
         Menu::new(
             ["secrets/wifi.age", "secrets/web/mail.age", "secrets/WebFile.age"]
@@ -180,7 +173,6 @@ mod tests {
         )
     }
 
-    /// Types `text`.
     fn typed(text: &str) -> Menu {
         let mut menu = menu();
         for character in text.chars() {

@@ -18,7 +18,6 @@ use tty::Terminal;
 /// What the user types, wiped when dropped.
 pub type Answer = Zeroizing<String>;
 
-/// A question.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
     /// What is asked for, like `passphrase of keys/me.txt`.
@@ -29,20 +28,17 @@ pub struct Question<'a> {
     pub complaint: Option<&'a str>,
 }
 
-/// What kind of answer is wanted.
 #[derive(Clone, Copy)]
 enum Kind<'a> {
-    /// One that nobody may see.
+    /// Typed without echo.
     Secret,
-    /// One that may be seen.
+    /// Typed with echo.
     Public,
     /// A choice between these two words; without the second, only a sign that the user has read it.
     Choice(&'a str, Option<&'a str>),
 }
 
-/// The ways to a user.
 pub struct Prompt<'a> {
-    /// Lets Ctrl-C through.
     pub interrupt: &'a Interrupt,
     /// Where messages go.
     report: &'a Report,
@@ -137,16 +133,13 @@ pub fn has_user() -> bool {
     matches!(pinentry(), Ok(Some(_))) || Terminal::open().is_ok()
 }
 
-/// Returns the error of a question that nobody can be asked.
 fn cannot_ask(question: &Question) -> Error {
     Error::new(Exit::NoPermission, format!("cannot ask for the {}", question.what))
 }
 
-/// A pinentry.
 struct Pinentry {
-    /// Where it is.
     path: PathBuf,
-    /// Who says so.
+    /// Whether the user chose it.
     chosen: Chosen,
 }
 
@@ -155,7 +148,6 @@ struct Pinentry {
 enum Chosen {
     /// The user, who will want to know that it does not work.
     ByUser,
-    /// Its name.
     ByDefault,
 }
 

@@ -1,4 +1,4 @@
-//! Profiles, and what their hosts need as far as that can be told.
+//! Profiles, and what their hosts need as far as that is known.
 
 use pretty_assertions::assert_eq;
 use vaultix_generator::profile::Side;
@@ -37,7 +37,6 @@ fn desired(profiles: &[Profile], asked: &[&str], read: &[&str]) -> (Desired, Vec
     (desired, errors)
 }
 
-/// Returns the ids of what is wanted.
 fn ids(desired: &Desired) -> Vec<&str> {
     let mut ids: Vec<&str> = desired.wanted.values().map(|wanted| wanted.secret.as_str()).collect();
     ids.sort_unstable();

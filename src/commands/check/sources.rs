@@ -1,4 +1,4 @@
-//! secrets' files + recipients that are configured → which of them not everybody opens, as far as headers tell.
+//! secrets + configured recipients → the secrets that some of these cannot decrypt, as far as headers tell.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::keys::recipient::canonical;
 use crate::keys::{armor, identity};
 use crate::system::input;
 
-/// What every header has to hold.
+/// The recipients that the header of each secret has to hold.
 pub struct ExpectedRecipients(Vec<Recipient>);
 
 impl ExpectedRecipients {
@@ -27,7 +27,7 @@ impl ExpectedRecipients {
         Self(texts.iter().filter_map(|text| stanza(text)).collect())
     }
 
-    /// Returns what is wrong with the secret `file`, and how to mend it.
+    /// Returns what is wrong with the secret `file`, and how to fix it.
     pub fn problem(&self, file: &Path) -> Option<(String, String)> {
         let shown = file.display();
         let damaged = |reason| {
@@ -38,7 +38,7 @@ impl ExpectedRecipients {
                 format!("git checkout -- {word} # or: rm {word} && vaultix edit {word}"),
             ))
         };
-        // What cannot be read is a fault that is told elsewhere.
+        // What cannot be read is reported elsewhere.
         let bytes = match armor::dearmor(source::read(file).ok()?) {
             Ok(bytes) => bytes,
             Err(reason) => return damaged(reason),
@@ -72,7 +72,7 @@ fn without(wanted: &[Recipient], found: &[Recipient]) -> Vec<Recipient> {
     missing
 }
 
-/// Returns the public keys of the keys in an identity file, as far as they can be told without asking.
+/// Returns the public keys of an identity file, as far as they are known without asking.
 fn public_keys(path: &Path) -> Vec<String> {
     let text = input::file(path, bounded::MAX_IDENTITY, None).ok();
     let found = text.and_then(|text| identity::parse(&text).ok());
@@ -99,7 +99,6 @@ fn stanza(recipient: &str) -> Option<Recipient> {
 mod tests {
     use super::*;
 
-    /// A stanza.
     fn of(kind: &str, tag: Option<&str>) -> Recipient {
         Recipient { kind: kind.to_owned(), tag: tag.map(str::to_owned) }
     }

@@ -17,12 +17,10 @@ use crate::system::input;
 use crate::system::interrupt::Interrupt;
 use crate::terminal::editor;
 
-/// Where the new text comes from.
 #[derive(PartialEq, Eq)]
 pub(super) enum Input {
     /// The user's editor, which needs the old text.
     Editor,
-    /// Standard input.
     Stdin,
     /// A file, or a pipe that has a name.
     File(PathBuf),
@@ -103,7 +101,7 @@ fn cannot_edit(args: &Edit) -> String {
 /// Largest new text, in bytes: encrypted and in armor, it still is a file that we read.
 const MAX_TEXT: u64 = bounded::MAX_CIPHERTEXT / 2;
 
-/// Makes a text of what was read from `source`.
+/// bytes that were read from `source` → plaintext.
 fn text(
     read: io::Result<Zeroizing<Vec<u8>>>,
     source: impl Display,

@@ -17,7 +17,6 @@ use crate::terminal::menu::{self, Labels};
 /// Where secrets are, unless the flake says otherwise; relative to the flake.
 const DEFAULT_DIRECTORY: &str = "secrets";
 
-/// What the list says.
 const LABELS: Labels = Labels { filter: "Edit: ", help: "type to filter, Enter edits, Esc leaves" };
 
 /// Secrets by file, with the ids that profiles give them.
@@ -95,7 +94,6 @@ fn secrets(named: &[PathBuf], report: &Report) -> Result<Secrets> {
     Ok(found.into_iter().map(|path| (path, BTreeSet::new())).collect())
 }
 
-/// Returns the secrets of `profiles`.
 fn from_profiles(profiles: &[Profile]) -> Secrets {
     let mut found = Secrets::new();
     for (id, secret) in profiles.iter().flat_map(|profile| &profile.secrets) {

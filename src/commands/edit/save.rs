@@ -1,4 +1,4 @@
-//! the new text + recipients → the secret's file; or else what was typed beside it, or in the editor again. Never lost.
+//! the new text + recipients → the secret's file; or else a copy beside it, or the editor again. Never lost.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub(super) struct Recipients<'a> {
 }
 
 impl<'a> Recipients<'a> {
-    /// Takes `parsed`, and makes sure that the secret `path` can be encrypted to them, as far as that can be told without
+    /// Takes `parsed`, and makes sure that the secret `path` can be encrypted to them, as far as that is known without
     /// asking for a device: what somebody types after this is not typed for nothing.
     pub(super) fn new(
         parsed: Vec<ParsedRecipient>,
@@ -56,31 +56,25 @@ impl<'a> Recipients<'a> {
         Ok(Self { all, ours })
     }
 
-    /// Returns those that need no plugin.
     fn ours(&self) -> &[Box<dyn Recipient + 'a>] {
         self.all.get(..self.ours).unwrap_or_default()
     }
 }
 
-/// Why a text is not in its file.
+/// Where a text is that could not be saved.
 pub(super) enum Unsaved {
-    /// It is beside it.
+    /// In a file beside the secret's.
     Kept(Error),
-    /// It is nowhere.
+    /// Nowhere but here.
     InMemory(Error),
 }
 
-/// How a text is saved.
+/// All that it takes to save a text.
 pub(super) struct Save<'a> {
-    /// The secret's file.
     pub path: &'a Path,
-    /// What it was.
     pub before: Option<&'a Secret>,
-    /// Whom it is encrypted to.
     pub recipients: Recipients<'a>,
-    /// Where the text comes from.
     pub input: &'a Input,
-    /// The way to the user.
     pub prompt: &'a Prompt<'a>,
 }
 

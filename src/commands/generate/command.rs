@@ -27,11 +27,10 @@ const TAIL: usize = 4096;
 /// A dependency: its id, and its plaintext.
 pub type Input<'a> = (&'a str, &'a Plaintext);
 
-/// Where programs run, and how they are stopped.
+/// What a program is run with.
 pub struct RunContext<'a> {
     /// Their working directory; empty for that of this process.
     pub root: &'a Path,
-    /// Lets Ctrl-C through.
     pub interrupt: &'a Interrupt,
 }
 
@@ -81,7 +80,6 @@ pub fn run(argv: &[String], inputs: &[Input], context: &RunContext) -> Result<Pl
     Ok(done.printed)
 }
 
-/// Starts a program.
 fn spawn(argv: &[String], dependencies: &Path, root: &Path) -> io::Result<Child> {
     let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
@@ -92,11 +90,8 @@ fn spawn(argv: &[String], dependencies: &Path, root: &Path) -> io::Result<Child>
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
-/// What a program did.
 struct Finished {
-    /// How it ended.
     status: ExitStatus,
-    /// What it printed.
     printed: Plaintext,
     /// The last line of what it said.
     last_words: Option<String>,

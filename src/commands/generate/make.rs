@@ -57,12 +57,10 @@ pub fn make(
     made.map_err(|error| Error::new(Exit::CantCreate, "cannot get random bytes").because(error))
 }
 
-/// Takes over `text`.
 fn text(text: String) -> Plaintext {
     Plaintext::new(text.into_bytes())
 }
 
-/// Makes `length` letters and digits.
 fn characters(length: usize) -> io::Result<Plaintext> {
     let mut made = Zeroizing::new(Vec::with_capacity(length));
     for _ in 0..length {
@@ -71,7 +69,6 @@ fn characters(length: usize) -> io::Result<Plaintext> {
     Ok(Plaintext::new(std::mem::take(&mut *made)))
 }
 
-/// Makes `count` words, with a hyphen between them.
 fn words(count: usize) -> io::Result<Plaintext> {
     let words: Vec<&str> = WORDS.lines().collect();
     // Pointers to the words, which the allocator wipes.

@@ -13,22 +13,16 @@ use crate::system::fence;
 /// How one secret is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
-    /// The secret's id.
     pub id: String,
-    /// Its file.
     pub path: PathBuf,
-    /// What makes it.
     pub generator: Generator,
-    /// What it is made from.
     pub inputs: Vec<Input>,
 }
 
 /// A secret that another one is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// Its id.
     pub id: String,
-    /// Its file.
     pub path: PathBuf,
 }
 
@@ -41,7 +35,6 @@ pub struct Plan {
     pub publish: Vec<Recipe>,
     /// How many are there already.
     pub there: usize,
-    /// What cannot be made.
     pub failures: Vec<Error>,
 }
 
@@ -85,12 +78,11 @@ pub fn plan(
     Ok(planner.plan)
 }
 
-/// Returns the error of the secret `id`.
 pub fn cannot_generate(exit: Exit, id: &str) -> Error {
     Error::new(exit, format!("cannot generate secret \"{id}\""))
 }
 
-/// Returns how files are made, by file: hosts may share one. Adds to `failures` what cannot be told.
+/// Returns how files are made, by file: hosts may share one. Adds to `failures` what is wrong with single secrets.
 fn recipes(
     profiles: &[Profile],
     is_asked: &dyn Fn(&String) -> bool,
@@ -184,11 +176,9 @@ fn ensure_no_circle(recipes: &BTreeMap<PathBuf, Recipe>) -> Result<()> {
 struct Planner<'a> {
     /// How files are made; none of them from itself.
     recipes: &'a BTreeMap<PathBuf, Recipe>,
-    /// Whether a file is there.
     is_there: &'a dyn Fn(&Path) -> bool,
     /// Whether a file that is missing can be made, for those that were looked at.
     outcomes: BTreeMap<&'a Path, bool>,
-    /// What was found so far.
     plan: Plan,
 }
 

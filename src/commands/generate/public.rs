@@ -1,4 +1,4 @@
-//! private key → its public key, as it stands beside the secret.
+//! private key → its public key, as it is kept beside the secret.
 
 use std::path::{Path, PathBuf};
 

@@ -16,28 +16,21 @@ use crate::files::replace::Replacement;
 use crate::files::secret;
 use crate::report::Report;
 
-/// What was done.
 #[derive(Default)]
 pub struct Outcome {
-    /// How many secrets were made.
     pub count: usize,
-    /// The files that are new.
     pub files: BTreeSet<PathBuf>,
-    /// What failed.
     pub failures: Vec<Error>,
 }
 
-/// Where secrets are made.
+/// One run of `generate`.
 pub struct Run<'a> {
-    /// Where commands run.
     pub context: RunContext<'a>,
-    /// Whom secrets are encrypted to.
     pub recipients: Vec<Box<dyn Recipient + 'a>>,
     /// Files that others are made from.
     pub inputs: BTreeSet<&'a Path>,
-    /// What these hold, as far as it is known.
+    /// Their plaintexts, as far as they could be opened.
     pub known: BTreeMap<PathBuf, Plaintext>,
-    /// Who watches.
     pub report: &'a Report,
 }
 
@@ -59,7 +52,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Notes a failure, and ends the work on Ctrl-C.
+    /// Keeps a failure for the end, unless the user wants to end at once.
     fn collect(&self, recipe: &Recipe, outcome: Result<()>, done: &mut Outcome) -> Result<()> {
         let Err(error) = outcome else { return Ok(()) };
         if self.context.interrupt.is_set() {
@@ -69,7 +62,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Makes one secret.
     fn make(&mut self, recipe: &Recipe, done: &mut Outcome) -> Result<()> {
         let plaintext = self.plaintext(recipe)?;
         let cannot_encrypt =
@@ -95,7 +87,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Makes the plaintext of one secret.
     fn plaintext(&self, recipe: &Recipe) -> Result<Plaintext> {
         if self.context.interrupt.is_set() {
             return Err(self.context.interrupt.error());
@@ -120,7 +111,6 @@ impl Run<'_> {
         self.persist(replacement, &path, "written", done)
     }
 
-    /// Gives a new file its name.
     fn persist(
         &self,
         replacement: Replacement,

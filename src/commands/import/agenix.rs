@@ -47,7 +47,6 @@ pub fn list(source: &Path) -> Result<Listing> {
     Ok(paths.iter().zip(fields).map(read).collect())
 }
 
-/// Returns the texts in `rule`.
 fn texts(rule: Attributes) -> Fields {
     let text = |(name, value): (String, Value)| Some((name, value.as_str()?.to_owned()));
     rule.into_iter().filter_map(text).collect()

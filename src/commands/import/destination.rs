@@ -10,9 +10,8 @@ const DEFAULT_DIRECTORY: &str = "secrets";
 
 /// Where new secrets go.
 pub struct Destination {
-    /// The directory.
     pub directory: PathBuf,
-    /// The same from the flake, if a declaration has to say so.
+    /// The directory as seen from the flake, if a declaration has to name it.
     pub declared: Option<PathBuf>,
 }
 

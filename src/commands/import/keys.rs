@@ -1,4 +1,4 @@
-//! command line + flake → who opens the old files, and to whom the new ones are encrypted.
+//! command line + flake → identities that decrypt the legacy files, and recipients of the new secrets.
 
 use std::path::Path;
 
@@ -11,9 +11,9 @@ use crate::keys::recipient::ParsedRecipient;
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
 
-/// Who opens the old files, and who shall be able to open the new ones.
+/// Identities that decrypt the legacy files, and recipients of the new secrets.
 pub struct Keys {
-    /// Identities that open.
+    /// Identities that decrypt the legacy files.
     pub decrypting: Master,
     /// Identities whose recipients are encrypted to, if they are other ones.
     encrypting: Option<Master>,
@@ -22,7 +22,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads the identities to open with, and those of the flake: what only served to open the old files has no
+    /// Reads the identities to open with, and those of the flake: what was only needed for the legacy files has no
     /// part in the new ones. Where the flake has none, it is the former.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! a file of an older scheme → its secrets, and what each of them will be.
+//! file of an older scheme → the secrets in it, decrypted.
 
 use std::path::{Path, PathBuf};
 
@@ -17,23 +17,19 @@ use crate::report;
 
 /// A file of an older scheme.
 pub struct LegacyFile {
-    /// Where it is.
     pub path: PathBuf,
-    /// The secrets in it.
     pub ids: Vec<String>,
-    /// What is known of how they are placed on a host.
+    /// What the older scheme says of owner, mode and path.
     pub fields: Fields,
-    /// How it is closed.
+    /// Its ciphertext.
     sealed: Sealed,
 }
 
-/// How a file is closed.
+/// Ciphertext of a legacy file, and what decrypts it.
 enum Sealed {
-    /// As a binary age file.
+    /// A binary age file.
     Age(Vec<u8>),
-    /// By sops.
     Sops(Document),
-    /// By `gpg`.
     Gpg,
 }
 

@@ -19,7 +19,6 @@ pub fn id(text: &str) -> String {
     components.join("/")
 }
 
-/// Returns `part` as the name of a file.
 fn component(part: &str) -> String {
     if matches!(part, "." | "..") {
         return "_".repeat(part.len());
@@ -27,7 +26,6 @@ fn component(part: &str) -> String {
     part.chars().map(|character| if character.is_control() { '_' } else { character }).collect()
 }
 
-/// Returns the file of the secret `id` in `directory`.
 pub fn file(directory: &Path, id: &str) -> PathBuf {
     directory.join(format!("{id}.age"))
 }

@@ -1,6 +1,6 @@
 //! file of a password store → its text, from `gpg`.
 //!
-//! That is what `pass` and `gopass` would run, too; without them, one way serves both.
+//! That is what `pass` and `gopass` would also run; without them, one way serves both.
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ use crate::commands::import::legacy::{LegacyFile, Listing};
 use crate::commands::import::name;
 use crate::error::{Error, Exit};
 
-/// What is about to be done.
+/// What `import` is about to do.
 pub struct Plan {
     /// Files from which something will be made.
     pub files: Vec<File>,
@@ -20,7 +20,6 @@ pub struct Plan {
 
 /// A file of the older scheme.
 pub struct File {
-    /// The file.
     pub legacy: LegacyFile,
     /// Which of its secrets will be made, by their places in its list.
     pub wanted: BTreeSet<usize>,
@@ -58,7 +57,6 @@ impl Plan {
         Self { files: files.filter(|file| !file.wanted.is_empty()).collect(), failures }
     }
 
-    /// Returns the headers of all files, in order.
     pub fn headers(&self) -> Vec<Vec<Stanza>> {
         self.files.iter().map(|file| file.legacy.stanzas()).collect()
     }
@@ -113,7 +111,6 @@ mod tests {
     struct Folder(PathBuf);
 
     impl Folder {
-        /// Makes it.
         fn new(test: &str, names: &[&str]) -> Self {
             let folder = format!("vaultix-import-{test}-{}", std::process::id());
             let folder = Self(std::env::temp_dir().join(folder));

@@ -1,4 +1,4 @@
-//! place of an older scheme's secrets → its files, still closed.
+//! agenix, agenix-rekey, sops, pass or gopass: a directory or a file → the files of secrets in it, still encrypted.
 
 use std::path::{Path, PathBuf};
 

@@ -51,7 +51,6 @@ fn free_name(id: &str, secrets: &BTreeMap<String, Fields>) -> Option<String> {
     Some(name)
 }
 
-/// Returns `text` as the name of an attribute.
 fn attribute(text: &str) -> String {
     let starts = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-'".contains(letter);
@@ -62,7 +61,6 @@ fn attribute(text: &str) -> String {
     }
 }
 
-/// Returns `text` as a string.
 fn string(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${");
     format!("\"{escaped}\"")
@@ -86,7 +84,6 @@ fn path(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    /// Returns the snippet of `ids`.
     fn of(ids: &[&str], directory: Option<&str>) -> String {
         let secrets = ids.iter().map(|id| ((*id).to_owned(), Fields::new())).collect();
         snippet(&secrets, directory.map(Path::new))

@@ -1,4 +1,4 @@
-//! file of sops → its values, once the data key is opened.
+//! sops file → its values, once the data key is decrypted.
 //!
 //! sops itself is not needed: what a master identity opens, it opens in the same session as everything else.
 
@@ -23,13 +23,13 @@ use header::{Header, Unusable};
 use lines::{Lines, Syntax};
 use value::{Bytes, DataKey};
 
-/// A value of a file.
+/// One value of a sops file.
 struct Leaf {
     /// The names above it and its own, each with a colon after it; part of what it is encrypted with.
     aad: String,
-    /// The same for people.
+    /// The names above it and its own, with slashes between them.
     id: String,
-    /// It, as it stands there.
+    /// The value as the file has it, encrypted or in clear.
     text: String,
     /// What it counts as in the file's code, if it stands there in clear.
     clear: String,
@@ -46,7 +46,7 @@ const MAX_NAMES: usize = 64 << 20;
 struct Names(usize);
 
 impl Names {
-    /// Adds the name of one more value, or the part of it that others have, too.
+    /// Adds the name of one more value, or the part of it that it shares with others.
     fn add(&mut self, name: &str) {
         self.0 = self.0.saturating_add(name.len());
     }
@@ -62,17 +62,16 @@ impl Names {
     }
 }
 
-/// A file of sops, closed.
+/// A sops file, before its values are decrypted.
 pub struct Document {
-    /// Its values.
     leaves: Vec<Leaf>,
-    /// What opens them.
+    /// What sops says of the file: whom it is encrypted to, and the code over all values.
     header: Header,
-    /// What becomes of them.
+    /// How the values become secrets.
     shape: Shape,
 }
 
-/// What becomes of the values of a file. The same as with sops-nix.
+/// How the values of a file become secrets. The same as with sops-nix.
 enum Shape {
     /// Each is a secret.
     Each,
@@ -108,7 +107,6 @@ impl Document {
         Ok(Some(Self { leaves, header, shape }))
     }
 
-    /// Returns the ids of its secrets; `path` is where it is.
     pub fn ids(&self, path: &Path) -> Vec<String> {
         match self.shape {
             Shape::Each => self.leaves.iter().map(|leaf| name::id(&leaf.id)).collect(),
@@ -119,7 +117,6 @@ impl Document {
         }
     }
 
-    /// Returns the stanzas of its recipients.
     pub fn stanzas(&self) -> Vec<Stanza> {
         self.header.stanzas()
     }
@@ -140,7 +137,6 @@ impl Document {
         Ok(self.secrets(values, &key))
     }
 
-    /// Returns the bytes of all values.
     fn values(&self, key: &DataKey) -> std::result::Result<Vec<Bytes>, String> {
         let open = |leaf: &Leaf| {
             if leaf.is_sealed() {
@@ -194,7 +190,6 @@ impl Document {
 }
 
 impl Leaf {
-    /// Returns whether it is encrypted.
     fn is_sealed(&self) -> bool {
         value::is_sealed(&self.text)
     }
@@ -212,7 +207,7 @@ impl Leaf {
     }
 }
 
-/// What a file was read as.
+/// What is read from a file: how its values become secrets, the values, and sops' metadata.
 type Parsed = (Shape, Vec<Leaf>, header::Metadata);
 
 /// Reads `text` in the format that `path` ends with, as sops chooses it.

@@ -1,4 +1,4 @@
-//! where it goes + perhaps a passphrase → a new identity in a file of its own.
+//! path + perhaps a passphrase → a new identity in a file of its own.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;

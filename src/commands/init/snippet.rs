@@ -11,7 +11,7 @@ use crate::report::Report;
 /// A host to begin with; the template of this repository's flake.
 pub const HOST: &str = include_str!("../../../nix/template/example.nix");
 
-/// The flake around it, from there, too.
+/// The flake around that host, also from the template.
 const FLAKE: &str = include_str!("../../../nix/template/flake.nix");
 
 /// What stands there for the path of the identity.

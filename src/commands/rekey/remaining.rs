@@ -1,4 +1,4 @@
-//! folders of secrets → the secrets there that were not encrypted anew, for the user to know.
+//! folders of secrets → a warning about the secrets there that were not rekeyed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -26,38 +26,28 @@ use crate::terminal::prompt::Prompt;
 /// Each sync costs the same for many files as for few; a run that is killed loses this much work.
 const BATCH: usize = 1024;
 
-/// What was done.
 #[derive(Default)]
 pub(super) struct Counts {
-    /// How many files were made.
     pub(super) encrypted: usize,
-    /// How many were removed.
     pub(super) removed: usize,
 }
 
-/// What the steps of one run share.
+/// One run of `renc`.
 pub(super) struct Run<'a> {
-    /// What the hosts need.
     pub(super) desired: &'a Desired,
-    /// Where it goes.
     pub(super) cache: &'a Cache,
-    /// Who watches.
     pub(super) report: &'a Report,
-    /// Whether to stop.
     pub(super) interrupt: Interrupt,
 }
 
 /// A source with its file key, and what is to be made from it.
 struct Job<'a> {
-    /// Where the source is.
     path: &'a Path,
-    /// Its key.
     key: &'a Unwrapped,
-    /// Where copies go.
     targets: &'a [Target],
 }
 
-/// What came of one target.
+/// A target, and its file, written but not yet named.
 type Outcome<'a> = (&'a Target, Result<Staged>);
 
 impl Run<'_> {
@@ -100,12 +90,11 @@ impl Run<'_> {
             .try_for_each(|batch| self.batch(batch, &session, &progress, done, failures))
     }
 
-    /// Reads the stanzas of a source.
     fn header(&self, path: &Path) -> Result<Vec<Stanza>> {
         decrypt::stanzas(&self.read(path)?).map_err(|error| source::cannot_open(path, &error, &[]))
     }
 
-    /// Makes everything of one batch.
+    /// Decrypts each source of one batch, encrypts it for its hosts, and gives the copies their names.
     fn batch(
         &self,
         jobs: &[Job],
@@ -173,7 +162,6 @@ impl Run<'_> {
         })
     }
 
-    /// Decrypts a source.
     fn decrypt(&self, job: &Job, session: &Session) -> Result<Plaintext> {
         if self.interrupt.is_set() {
             return Err(self.interrupt.error());
@@ -184,7 +172,6 @@ impl Run<'_> {
             .map_err(|error| source::cannot_open(job.path, &error, &session.skipped))
     }
 
-    /// Encrypts `plaintext` for one host.
     fn target(&self, target: &Target, plaintext: &Plaintext) -> Result<Staged> {
         if self.interrupt.is_set() {
             return Err(self.interrupt.error());

@@ -13,7 +13,6 @@ use vaultix_generator::escape;
 
 use crate::system::random;
 
-/// How many random bytes a name has.
 const BYTES: usize = 4;
 
 /// Makes a file with `mode` in `folder`, beside `name` there. It is in use until it is closed.

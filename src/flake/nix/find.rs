@@ -1,6 +1,6 @@
-//! working directory, or what the user named → the directory of a flake that may be trusted as far as that.
+//! working directory, or what the user named → the directory of a flake whose owner is trusted.
 //!
-//! A flake decides whom secrets are encrypted to. In a directory where everybody may make files, it may be anybody's.
+//! A flake decides whom secrets are encrypted to. In a directory where everybody may make files, that flake may be anybody's.
 
 use std::env;
 use std::io;
@@ -22,7 +22,7 @@ const SUDO: &str = "SUDO_UID";
 /// The flake that the user named on the command line.
 static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
 
-/// Takes `directory` for that of the flake, whosever it is.
+/// Uses the flake in `directory`, whoever owns it.
 pub fn use_flake(directory: &Path) {
     let _ = CHOSEN.set(directory.to_owned()); // Once for a run.
 }
@@ -79,7 +79,6 @@ pub fn root_if_ours() -> Result<Option<PathBuf>> {
 /// The file that makes a directory one of a flake.
 const FILE: &str = "flake.nix";
 
-/// Returns the directory that the user named.
 fn named() -> Option<PathBuf> {
     let variable = || env::var_os(VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
     CHOSEN.get().cloned().or_else(variable)
@@ -95,7 +94,7 @@ fn find_upwards() -> Option<PathBuf> {
         .map(Path::to_owned)
 }
 
-/// Returns what of the flake in `root` belongs to somebody else than `ours`, and to whom: the directory, what makes it a
+/// Returns a path of the flake in `root` that belongs to somebody else than `ours`, and its owner: the directory, what makes it a
 /// flake, or the repository around it, which decides what Nix sees of it.
 fn find_foreign_owner(root: &Path, ours: &[Option<u32>]) -> io::Result<Option<(PathBuf, u32)>> {
     let top = git::top(root)?;

@@ -24,7 +24,6 @@ pub(super) struct Metadata {
     pub(super) locks: Lock,
 }
 
-/// The file `flake.lock`.
 #[derive(Deserialize, Default)]
 pub(super) struct Lock {
     /// Inputs, and inputs of those.
@@ -47,7 +46,6 @@ struct Node {
     /// What is fetched.
     #[serde(default)]
     locked: Value,
-    /// What it is made from.
     #[serde(default)]
     original: Value,
 }
@@ -58,18 +56,16 @@ impl Lock {
         let paths = |node| {
             let Node { locked, original, parent, .. }: &Node = node;
             let paths = [locked, original].into_iter().filter_map(local_path);
-            // What is relative to another input, Nix looks for in the store. Whoever commits names the parent, too.
+            // What is relative to another input, Nix looks for in the store. Whoever commits also names the parent.
             paths.filter(|path| parent.is_empty() || path.is_absolute()).collect::<Vec<_>>()
         };
         self.nodes.values().flat_map(paths)
     }
 
-    /// Returns whether the flake's own input `name` is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.nodes.get(&self.root).is_some_and(|root| root.inputs.contains_key(name))
     }
 
-    /// Returns where inputs are in the store.
     pub(super) fn store_paths(&self) -> impl Iterator<Item = PathBuf> {
         self.nodes.values().filter_map(|node| store_path(node.locked.get("narHash")?.as_str()?))
     }
@@ -81,7 +77,6 @@ const SUBST: &str = "$Format:";
 /// What a flake says of its inputs.
 #[derive(Deserialize)]
 pub(super) struct DeclaredInputs {
-    /// Their names.
     pub(super) names: Vec<String>,
     /// They and their own inputs, as attributes.
     pub(super) references: Vec<Value>,

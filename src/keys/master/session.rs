@@ -1,4 +1,4 @@
-//! headers of files + identities → the file keys that these open, for all that is still closed.
+//! headers of files + identities → the file keys that these unwrap, for all files that are still closed.
 
 use std::fmt::Display;
 

@@ -1,4 +1,4 @@
-//! a key under a passphrase + whoever knows that → the key.
+//! a key under a passphrase + a prompt for it → the key.
 
 use std::iter::once;
 
@@ -43,7 +43,6 @@ pub(super) fn unlock(
     Err(locked(entry).because("the passphrase is wrong"))
 }
 
-/// Returns the error of a key that cannot be unlocked.
 fn locked(entry: &LoadedKey) -> Error {
     Error::new(
         Exit::NoPermission,
@@ -53,14 +52,12 @@ fn locked(entry: &LoadedKey) -> Error {
 
 /// Why a key stays locked.
 enum UnlockError {
-    /// The passphrase is wrong.
     Wrong,
     /// No passphrase would help.
     Unusable(String),
 }
 
 impl Key {
-    /// Unlocks the key.
     fn unlock(
         &self,
         passphrase: &Answer,

@@ -20,9 +20,8 @@ const MAX_BODY: usize = 1 << 20;
 
 /// Both directions to a plugin.
 pub(super) struct Connection<R, W> {
-    /// What it says.
     pub(super) input: R,
-    /// What it hears.
+    /// What we write to it.
     pub(super) output: W,
 }
 

@@ -21,11 +21,9 @@ const PREFIX: Hrp = Hrp::parse_unchecked("age-secret-key-pq-");
 /// Bytes of a body: a file key and what shows that it is whole.
 const BODY: usize = 16 + 16;
 
-/// The private key.
 pub struct Identity(PrivateKey);
 
 impl Identity {
-    /// Returns its public key.
     pub fn to_public(&self) -> Recipient {
         Recipient(XWing::sk_to_pk(&self.0))
     }

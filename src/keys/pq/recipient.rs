@@ -23,7 +23,6 @@ const PREFIX: Hrp = Hrp::parse_unchecked("age1pq");
 /// What age puts on such recipients: they share a file with none that bears another label, or none.
 const LABEL: &str = "postquantum";
 
-/// A public key.
 #[derive(Clone)]
 pub struct Recipient(pub(super) PublicKey);
 

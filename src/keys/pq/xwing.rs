@@ -1,4 +1,4 @@
-//! ML-KEM-768 and X25519 together → a key encapsulation that holds as long as one of the two does.
+//! X-Wing: ML-KEM-768 and X25519 together, secure as long as one of them is.
 //!
 //! Specification: draft-connolly-cfrg-xwing-kem, "X-Wing: general-purpose hybrid post-quantum KEM".
 
@@ -33,23 +33,18 @@ pub(super) struct XWing;
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct PrivateKey(Zeroizing<[u8; 32]>);
 
-/// A public key.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PublicKey {
-    /// ML-KEM's.
     lattice: EncapsulationKey,
-    /// X25519's.
     point: Point,
 }
 
 impl Eq for PublicKey {}
 
-/// What is sent.
+/// An encapsulated key: what the sender sends along.
 #[derive(Clone)]
 pub(super) struct Encapsulated {
-    /// ML-KEM's.
     lattice: Ciphertext<MlKem768>,
-    /// X25519's.
     point: Point,
 }
 

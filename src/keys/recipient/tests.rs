@@ -11,16 +11,12 @@ const SSH: &str =
 /// The public key of another.
 const AGE: &str = "age1pdl2sdxshcxxus82xq28kf8netg772gpu5ca78tl2hz9vrqmd4qqq8tkz5";
 
-/// A tagged recipient.
 const TAGGED: &str = "age1tag1qt8lw0ual6avlwmwatk888yqnmdamm7xfd0wak53ut6elz5c4swx2yqdj4e";
 
-/// A recipient of a plugin.
 const CARD: &str = "age1card1qpzry9xgwa3fsc";
 
-/// A recipient of another plugin.
 const OTHER: &str = "age1yubi1qqqqqqqqky6qv3";
 
-/// An identity of a plugin.
 const IDENTITY: &str = "AGE-PLUGIN-CARD-188EE7T";
 
 /// A throw-away post-quantum identity.

@@ -1,4 +1,4 @@
-//! paths → directories in memory, open, in whose place nobody else can put another one.
+//! paths → directories on a tmpfs or ramfs, open, that nobody else can exchange for others.
 
 use std::env;
 use std::fs;
@@ -12,14 +12,12 @@ use super::DIRECTORY;
 /// Type of a tmpfs, from linux/magic.h.
 const TMPFS: u64 = 0x0102_1994;
 
-/// Type of a ramfs, from there, too.
+/// Type of a ramfs, also from linux/magic.h.
 const RAMFS: u64 = 0x8584_58f6;
 
-/// A directory in memory.
+/// A directory on a tmpfs or ramfs, in whose place nobody else can put another one.
 pub(super) struct Parent {
-    /// Its path, without links.
     pub path: PathBuf,
-    /// The same, open.
     pub directory: OwnedFd,
 }
 

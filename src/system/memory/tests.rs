@@ -76,7 +76,7 @@ fn links_lead_to_nothing_that_is_wiped() {
     symlink(&theirs, directory.path.join("soft")).unwrap();
     symlink(&outside, directory.path.join("folder")).unwrap();
     fs::hard_link(&theirs, directory.path.join("hard")).unwrap();
-    // An editor that saves to a new file: the old one is wiped, too, though it has no name any more.
+    // An editor that saves to a new file: the old one is wiped as well, though it has no name any more.
     let old = fs::File::open(directory.path.join("wifi")).unwrap();
     let new = directory.path.join("new");
     fs::write(&new, "new").unwrap();

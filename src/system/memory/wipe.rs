@@ -1,4 +1,4 @@
-//! a directory of ours → nothing, and zeros where the texts were. By descriptors, and never through a link.
+//! Wipes and removes directories of ours, by descriptors and never through a link.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -52,7 +52,7 @@ fn clear_to(directory: &OwnedFd, depth: usize) {
     }
 }
 
-/// Opens the file `name` in `directory` to write, if it is ours and nowhere else, too.
+/// Opens the file `name` in `directory` to write, if it is ours and has no other name elsewhere.
 fn own(directory: &OwnedFd, name: &std::ffi::CStr) -> Option<File> {
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = rustix::fs::openat(directory, name, flags | OFlags::CLOEXEC, Mode::empty()).ok()?;

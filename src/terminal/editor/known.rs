@@ -1,4 +1,4 @@
-//! the line that starts an editor → what keeps that editor from leaving copies of the text elsewhere.
+//! the line that starts an editor → options that keep it from leaving copies of the text elsewhere.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 struct Family {
     /// How the names of their programs begin, and whether that is all of the name.
     names: &'static [(&'static str, Match)],
-    /// What they are told.
+    /// Put before the file.
     options: &'static [&'static str],
 }
 
-/// How a name fits.
+/// How a name has to match.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Match {
-    /// It is this one.
+    /// The name is this one.
     Whole,
-    /// It begins like this: a version or a variant follows.
+    /// The name begins like this: a version or a variant follows.
     Beginning,
 }
 
@@ -90,7 +90,7 @@ const FAMILIES: &[Family] = &[
     },
 ];
 
-/// Programs that only pass a file on to an editor, which may be told anything by then: no word after one of them is the
+/// Programs that only pass a file on to an editor, which may already be running with any settings: no word after one of them is the
 /// editor.
 const CLIENTS: &[&str] = &["emacsclient"];
 
@@ -119,7 +119,6 @@ pub(super) fn options(
 }
 
 impl Family {
-    /// Returns whether the program `name` is one of these.
     fn has(&self, name: &str) -> bool {
         self.names.iter().any(|(one, fit)| match fit {
             Whole => name == *one,

@@ -5,27 +5,20 @@
 /// What the user pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
-    /// A character.
     Char(char),
-    /// One line up.
     Up,
-    /// One line down.
     Down,
-    /// A page up.
     PageUp,
-    /// A page down.
     PageDown,
-    /// This one.
+    /// Pick the chosen line.
     Enter,
-    /// Take the last character back.
     Erase,
-    /// Take the last word back.
     EraseWord,
-    /// Take all back.
+    /// Clear the filter.
     EraseAll,
-    /// Away from here.
+    /// Leave without picking.
     Leave,
-    /// Nothing of ours.
+    /// Any other key.
     Other,
 }
 
@@ -80,7 +73,6 @@ fn sequence(bytes: &[u8]) -> Option<(Key, usize)> {
     Some((key, 2 + end + 1))
 }
 
-/// Returns the character that `bytes` begin with.
 fn character(bytes: &[u8]) -> Option<(Key, usize)> {
     let (valid, broken) = match str::from_utf8(bytes) {
         Ok(text) => (text, None),

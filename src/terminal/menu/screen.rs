@@ -1,4 +1,4 @@
-//! what is shown → the terminal's other screen; its bytes → keys. All as before when dropped.
+//! The terminal's alternate screen, and keys from its bytes. All is as before when dropped.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -24,7 +24,6 @@ const ENTER: &[u8] = b"\x1b[?1049h\x1b[?7l";
 /// Back to the first one.
 const LEAVE: &[u8] = b"\x1b[?7h\x1b[?1049l";
 
-/// The terminal, while a program draws on it.
 pub(super) struct Screen<'a> {
     /// For what is shown.
     output: File,
@@ -36,7 +35,6 @@ pub(super) struct Screen<'a> {
     resized: UnixStream,
     /// The signal behind that.
     signal: SigId,
-    /// Lets signals through.
     interrupt: &'a Interrupt,
     /// What was typed, and is no whole key yet.
     bytes: Vec<u8>,

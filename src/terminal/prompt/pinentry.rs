@@ -20,13 +20,13 @@ use crate::system::interrupt::Interrupt;
 /// The error code for "the user does not want to", from gpg-error.h: the low 16 bits.
 const CANCELED: u32 = 99;
 
-/// The error code for "the user says no", from there, too.
+/// The error code for "the user says no", also from gpg-error.h.
 const NOT_CONFIRMED: u32 = 114;
 
 /// Longest line, and longest answer, that one may reply with, in bytes.
 const MAX_REPLY: u64 = 1 << 16;
 
-/// How long one may take to leave the terminal in order, once it was told to end, in nanoseconds (0.3 s).
+/// How long one may take to leave the terminal in order, once it was asked to end, in nanoseconds (0.3 s).
 const LEAVE_NANOS: i64 = 300_000_000;
 
 /// Asks through the program `path`; `None` if the user does not want to answer, or the choice is no.
@@ -59,15 +59,12 @@ pub(super) fn ask(
     Ok(session.ask("GETPIN")?.filter(|answer| !answer.is_empty()))
 }
 
-/// A running pinentry.
 struct Session<'a> {
-    /// The program.
     child: Child,
     /// Where commands go.
     commands: ChildStdin,
     /// Where replies come from. Its buffer holds what was typed, and is wiped with all other memory.
     replies: BufReader<ChildStdout>,
-    /// Lets Ctrl-C through.
     interrupt: &'a Interrupt,
     /// The terminal that it may draw on; as before once the program is gone.
     _terminal: Option<SavedTerminal>,
@@ -137,7 +134,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits for a reply.
     fn reply(&mut self) -> io::Result<Reply> {
         let mut answer = Answer::default();
         loop {
@@ -189,11 +185,11 @@ impl Drop for Session<'_> {
     }
 }
 
-/// What a pinentry says.
+/// A reply of pinentry.
 enum Reply {
-    /// It did as asked; what the user typed.
+    /// What the user typed; empty for a command without an answer.
     Ok(Answer),
-    /// The user does not want to.
+    /// The user cancelled.
     No,
 }
 

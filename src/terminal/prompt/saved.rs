@@ -1,4 +1,4 @@
-//! a terminal that another program is given → as it was, once this is dropped.
+//! A terminal's settings, restored once another program has had it.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,7 +8,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::system::undo::Undo;
 
-/// A terminal that is put back.
+/// A terminal's settings, restored when this is dropped.
 pub(super) struct SavedTerminal(#[expect(dead_code, reason = "kept until then")] Undo);
 
 impl SavedTerminal {

@@ -27,12 +27,10 @@ fn planned(profiles: &[Profile], asked: &[&str], present: &[&str]) -> Result<Pla
     plan(profiles, &asked, &|path| present.iter().any(|name| path == Path::new(name)))
 }
 
-/// Returns the ids of what is to be made.
 fn ids(plan: &Plan) -> Vec<&str> {
     plan.make.iter().map(|recipe| recipe.id.as_str()).collect()
 }
 
-/// Returns what cannot be made.
 fn failures(plan: &Plan) -> Vec<String> {
     plan.failures.iter().map(|error| format!("{error:#}")).collect()
 }

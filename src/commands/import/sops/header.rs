@@ -1,4 +1,4 @@
-//! what sops notes in a file of itself → the data key's ciphertexts, and the code over all values.
+//! sops' metadata → the data key's ciphertexts, and the code over all values.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub const ONLY_ENCRYPTED: [u8; 32] = [
 /// Other ways to encrypt the data key, by the names of their notes.
 const FOREIGN: [&str; 6] = ["pgp", "kms", "gcp_kms", "azure_kv", "hc_vault", "hckms"];
 
-/// What is noted in a file.
+/// What sops says of a file: whom it is encrypted to, and the code over all values.
 pub struct Header {
     /// The data key, encrypted to each recipient.
     keys: Vec<Wrapped>,
@@ -37,9 +37,7 @@ pub struct Header {
 
 /// A data key, encrypted to one recipient of age.
 struct Wrapped {
-    /// The recipient.
     recipient: String,
-    /// The binary age file.
     ciphertext: Vec<u8>,
 }
 
@@ -116,7 +114,6 @@ impl Header {
     }
 }
 
-/// Returns the error of `reason`.
 fn other(reason: &str) -> Unusable {
     Unusable::Other(reason.to_owned())
 }
@@ -125,7 +122,7 @@ fn other(reason: &str) -> Unusable {
 mod tests {
     use super::*;
 
-    /// Reads notes, and returns why they are unusable.
+    /// Why `metadata` is refused.
     fn refused(metadata: &[(&str, &str)]) -> Unusable {
         let metadata = metadata.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
         Header::read(&metadata.collect()).err().unwrap()

@@ -1,4 +1,4 @@
-//! dotenv or INI → its values in order, the lines around them, and what sops notes in it of itself.
+//! dotenv or INI → its values in order, the lines around them, and sops' metadata.
 //!
 //! A service reads such a file whole, so it stays whole: what is encrypted is opened where it stands.
 
@@ -11,23 +11,19 @@ use crate::commands::import::sops::{Leaf, Names};
 /// How a file of lines is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Syntax {
-    /// `NAME=value`.
     Dotenv,
     /// `name = value` in sections.
     Ini,
 }
 
-/// A file of lines.
 pub struct Lines {
-    /// How it is written.
     syntax: Syntax,
-    /// Its lines, without the notes.
+    /// Its lines, without the metadata.
     lines: Vec<Line>,
 }
 
-/// A line.
 enum Line {
-    /// One that stays.
+    /// A line that stays as it is.
     Text(String),
     /// One that ends with the next value; what stands before that.
     Value(String),
@@ -38,7 +34,7 @@ enum Line {
 /// The section of lines before the first one.
 const DEFAULT: &str = "DEFAULT";
 
-/// The section of sops' notes.
+/// The section with sops' metadata.
 const METADATA: &str = "sops";
 
 /// What stands before the name of a note, where there are no sections.
@@ -93,23 +89,18 @@ fn headers<'a>(lines: &[&'a str]) -> Vec<Option<&'a str>> {
     headers
 }
 
-/// Returns the name of the section that `line` begins.
 fn header(line: &str) -> Option<&str> {
     line.trim().strip_prefix('[')?.strip_suffix(']')
 }
 
-/// Returns whether `line` is a comment in an INI file.
 fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with([';', '#'])
 }
 
 /// A file that is being read.
 struct File {
-    /// Its values.
     leaves: Vec<Leaf>,
-    /// Its notes.
     metadata: Metadata,
-    /// Its lines.
     lines: Vec<Line>,
     /// What the names in it amount to.
     names: Names,
@@ -263,7 +254,6 @@ mod tests {
         assert_eq!(places.collect::<Vec<_>>(), [("x", "a:"), ("y", "a:"), ("z", "d:")]);
     }
 
-    /// An encrypted value.
     const SEALED: &str = "ENC[AES256_GCM,data:x]";
 
     /// Returns what the file `text` is with `value` in the place of the encrypted one.

@@ -1,4 +1,4 @@
-//! YAML or JSON → its leaves in order, and what sops notes in it of itself.
+//! YAML or JSON → its values in order, and sops' metadata.
 //!
 //! JSON is read as the YAML that it is.
 
@@ -9,7 +9,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 use crate::commands::import::sops::header::Metadata;
 use crate::commands::import::sops::{Leaf, Names};
 
-/// The key under which sops writes its notes.
+/// The key under which sops writes its metadata.
 const METADATA: &str = "sops";
 
 /// How deep a document may be (64): it is read by functions that call themselves.
@@ -19,11 +19,9 @@ const MAX_DEPTH: usize = 64;
 enum Node {
     /// Parts with names, in order.
     Mapping(Vec<(String, Node)>),
-    /// Parts without.
+    /// Parts without names.
     List(Vec<Node>),
-    /// A value.
     Scalar {
-        /// Its text.
         text: String,
         /// Whether it has no quotes, so that `1` is a number.
         is_plain: bool,
@@ -137,14 +135,11 @@ fn resolve(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Reads documents from what a parser finds.
 struct Reader<'a> {
-    /// The parser.
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
 }
 
 impl<'a> Reader<'a> {
-    /// Returns all documents.
     fn documents(&mut self) -> Result<Vec<Node>, String> {
         let mut documents = Vec::new();
         let mut event = self.next()?;
@@ -158,7 +153,6 @@ impl<'a> Reader<'a> {
         Ok(documents)
     }
 
-    /// Returns what comes next.
     fn next(&mut self) -> Result<Event<'a>, String> {
         match self.parser.next() {
             Some(Ok((event, _))) => Ok(event),
@@ -184,7 +178,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the list that has begun.
     fn list(&mut self, depth: usize) -> Result<Node, String> {
         let mut nodes = Vec::new();
         loop {
@@ -195,7 +188,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the mapping that has begun.
     fn mapping(&mut self, depth: usize) -> Result<Node, String> {
         let mut entries = Vec::new();
         loop {

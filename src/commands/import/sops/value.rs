@@ -16,7 +16,6 @@ type Cipher = AesGcm<Aes256, U32>;
 /// Bytes of a value, wiped when dropped.
 pub type Bytes = Zeroizing<Vec<u8>>;
 
-/// What opens the values of one file.
 pub struct DataKey(Cipher);
 
 impl DataKey {
@@ -55,16 +54,13 @@ pub fn kind(text: &str) -> Option<&str> {
 /// How an encrypted value begins.
 pub const START: &str = "ENC[AES256_GCM,data:";
 
-/// An encrypted value.
 struct Sealed {
     /// Its ciphertext, and the code of that.
     ciphertext: Vec<u8>,
-    /// Its nonce.
     nonce: Vec<u8>,
 }
 
 impl Sealed {
-    /// Reads the value `text`, `None` if it is malformed.
     fn parse(text: &str) -> Option<Self> {
         let (data, rest) = text.strip_prefix(START)?.split_once(",iv:")?;
         let (nonce, rest) = rest.split_once(",tag:")?;
