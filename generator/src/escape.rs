@@ -1,4 +1,4 @@
-//! ids and paths → the spelling that systemd wants for them.
+//! ids and paths → their escaped forms for systemd, shells and messages.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
@@ -39,9 +39,9 @@ pub fn instance(id: &str) -> String {
 
 /// Returns the name of the unit that the template `prefix` (`vaultix-secret@`) has for `id`.
 ///
-/// Where the escaped id makes it longer than systemd allows, or is empty, which would be the template itself, the
-/// instance is `sha256-` and the first 32 hex digits of the id's SHA-256. The description of the unit carries the
-/// id then.
+/// If the name would be longer than systemd allows, or the id is empty, which would be the template itself, the
+/// instance is `sha256-` and the first 32 hex digits of the id's SHA-256. The description of the unit then contains
+/// the id.
 ///
 /// ```
 /// use vaultix_generator::escape::unit_name;
@@ -74,9 +74,9 @@ pub fn path_unit(path: &str, suffix: &str) -> String {
     format!("{escaped}.{suffix}")
 }
 
-/// Returns `path` as the program that `ExecStart=` runs, to be taken to the letter.
+/// Returns `path` as the literal program of `ExecStart=`.
 ///
-/// As [`argument`], but a dollar sign stands for itself: systemd puts no variables in here.
+/// As [`argument`], but a dollar sign is not escaped: systemd expands no variables here.
 ///
 /// ```
 /// use vaultix_generator::escape::program;
@@ -87,7 +87,7 @@ pub fn program(path: &str) -> String {
     quoted(path, "$")
 }
 
-/// Returns `text` as one quoted argument of `ExecStart=`, to be taken to the letter.
+/// Returns `text` as one literal, quoted argument of `ExecStart=`.
 ///
 /// Rule: systemd.service(5), "Command lines", and systemd.syntax(7), "Quoting".
 ///
@@ -110,7 +110,7 @@ fn quoted(text: &str, dollar: &str) -> String {
             '"' => quoted.push_str("\\\""),
             '%' => quoted.push_str("%%"),
             '$' => quoted.push_str(dollar),
-            // systemd takes C escapes for bytes, and refuses lines in which these stand bare.
+            // systemd accepts C escapes for bytes, and refuses lines that contain these characters unescaped.
             refused if is_refused(refused) => {
                 let mut bytes = [0; 4];
                 refused
@@ -141,15 +141,15 @@ pub fn value(text: &str) -> String {
             other => escaped.push(other),
         }
     }
-    // A backslash at the end of a line joins the next one to it.
+    // A backslash at the end of a line continues it on the next one.
     if escaped.ends_with('\\') {
         escaped.push(' ');
     }
     escaped
 }
 
-/// Returns `text` as one line for people, in a journal or on a terminal: characters that are not seen, or change how
-/// others are seen, as Rust writes them, and no private key, see [`crate::private`].
+/// Returns `text` as one line for a journal or a terminal: characters that are invisible, or change how others look,
+/// are escaped as in Rust, and private keys are hidden, see [`crate::private`].
 ///
 /// ```
 /// use vaultix_generator::escape::line;
@@ -168,12 +168,11 @@ pub fn line(text: &str) -> String {
     line
 }
 
-/// Returns whether a terminal does not show this character as such: a control character, or one of those that have no
-/// width, end a line, or turn the direction of others.
+/// Returns whether a terminal does not show this character itself: a control character, or one that has no
+/// width, ends a line, or changes the direction of others.
 ///
-/// Rule: general categories Cc, Cf, Zl and Zp of Unicode 16, and what is ignored where it is not known
-/// (`Default_Ignorable_Code_Point`). The joiners U+200C and U+200D are among them: a name that needs one is still told from
-/// all others.
+/// Rule: general categories Cc, Cf, Zl and Zp of Unicode 16, and `Default_Ignorable_Code_Point`. The joiners U+200C and
+/// U+200D are also included: a name that needs one can still be distinguished from all others.
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
@@ -186,10 +185,10 @@ pub fn is_hidden(character: char) -> bool {
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Returns `text` as one word for a shell, to be pasted: as it is where it can be, else in quotes.
+/// Returns `text` as one word for a shell, for pasting: quoted only if necessary.
 ///
-/// What [`line()`] would write out is written as `\n` or bytes in octal, in the quotes `$'…'` of bash, zsh, ksh and, since 2024, of
-/// POSIX. A word that begins with a dash is still an option; see [`shell_path`].
+/// Characters that [`line()`] would escape are written as `\n` or bytes in octal, in the quotes `$'…'` of bash, zsh, ksh and,
+/// since 2024, of POSIX. A word that begins with a dash is still an option; see [`shell_path`].
 ///
 /// ```
 /// use vaultix_generator::escape::shell;
@@ -208,7 +207,7 @@ pub fn shell(text: impl AsRef<OsStr>) -> String {
     }
 }
 
-/// Returns `path` as one word for a shell that no program takes for an option.
+/// Returns `path` as one word for a shell that no program mistakes for an option.
 ///
 /// ```
 /// use vaultix_generator::escape::shell_path;
@@ -225,7 +224,7 @@ pub fn shell_path(path: impl AsRef<OsStr>) -> String {
     shell(path)
 }
 
-/// Returns whether no shell does anything with this byte, wherever it stands in a word.
+/// Returns whether this byte has no special meaning to any shell, anywhere in a word.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"%+,-./:@_".contains(&byte)
 }
@@ -250,18 +249,18 @@ fn with_escapes(bytes: &[u8]) -> String {
     word
 }
 
-/// Appends `bytes` as `\NNN`, in octal: of hex digits, shells take more than two.
+/// Appends `bytes` as `\NNN`, in octal: some shells read more than two hex digits.
 fn push_octal(word: &mut String, bytes: &[u8]) {
     for byte in bytes {
         let _ = write!(word, "\\{byte:03o}"); // Writing to a String cannot fail.
     }
 }
 
-/// Longest part of a message, in bytes (4 KiB): more of it helps nobody, and a file that somebody else made may hold a
-/// megabyte of what a message repeats.
+/// Longest part of a message, in bytes (4 KiB): more is not helpful, and a message may quote a megabyte from a file that
+/// someone else made.
 const MAX_MESSAGE: usize = 4096;
 
-/// Returns `text` as [`line()`] does, cut off where it is too long for a message.
+/// Returns `text` as [`line()`] does, truncated if it is too long for a message.
 ///
 /// ```
 /// use vaultix_generator::escape::message;
@@ -277,7 +276,7 @@ pub fn message(text: &str) -> String {
     if start == text.len() && message.len() <= MAX_MESSAGE {
         return message;
     }
-    // What was written out is longer than it was.
+    // Escaped characters take more bytes than before.
     let end = message.char_indices().take_while(fits).last();
     message.truncate(end.map_or(0, |(at, character)| at + character.len_utf8()));
     message.push('\u{2026}');

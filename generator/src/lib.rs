@@ -1,4 +1,4 @@
-//! the generator as a library: profile → units, and what the other sides need of it.
+//! the generator as a library: profile → units, and what the other packages use of it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -18,18 +18,18 @@ use unit::Programs;
 
 /// Generates the units of the host with the profile `profile` into `directory`.
 ///
-/// Without a profile there is nothing to do. With one that cannot be used, one unit is made that fails with the
-/// reason: what a generator prints, nobody sees.
+/// Without a profile there is nothing to do. For an invalid one, a single unit is made that fails with the
+/// reason: the output of a generator is lost.
 ///
 /// # Errors
 ///
-/// The status to exit with and a line for somebody who runs the generator by hand.
+/// The exit status, and a line for people who run the generator by hand.
 pub fn generate(profile: &Path, helper: &Path, directory: &Path) -> Result<(), (Status, String)> {
     let read = match read_profile(profile, Side::Host) {
         Ok(None) => return Ok(()),
         Ok(Some(read)) => read,
         Err(reason) => {
-            // What is wrong with it may be anything, and the journal has a record for each line.
+            // The reason may contain anything, and the journal has an entry for each line.
             let reason = format!("cannot use the profile {}: {reason}", profile.display());
             let reason = escape::message(&reason);
             write(directory, &unit::render_bad_profile(&reason, profile))?;
@@ -43,11 +43,11 @@ pub fn generate(profile: &Path, helper: &Path, directory: &Path) -> Result<(), (
 ///
 /// # Errors
 ///
-/// What is wrong with it, without its path.
+/// Why it cannot be used, without its path.
 pub fn read_profile(path: &Path, side: Side) -> Result<Option<Profile>, String> {
     let text = match read_text(path) {
         Ok(text) => text,
-        // A link to nowhere is not the absence of a profile.
+        // A dangling link is not the same as no profile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return match fs::symlink_metadata(path) {
                 Ok(_) => Err("it is a link to a file that does not exist".to_owned()),
@@ -61,7 +61,7 @@ pub fn read_profile(path: &Path, side: Side) -> Result<Option<Profile>, String> 
 
 /// Reads the regular file `path`, up to the limit of a profile.
 fn read_text(path: &Path) -> io::Result<String> {
-    // Looked at before it is opened, which would wait for the other end of a FIFO.
+    // Checked before it is opened, since opening a FIFO would block.
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));

@@ -1,4 +1,4 @@
-//! argv → unit files in the directory that systemd names, and an exit status; never a signal.
+//! argv → unit files in systemd's directory, and an exit status; never a signal.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,36 +10,36 @@ use dlmalloc::GlobalDlmalloc;
 use vaultix_generator::profile::DEFAULT_PATH;
 use vaultix_generator::status::Status;
 
-/// What to say to a wrong command line.
+/// What is printed for a wrong command line.
 const USAGE: &str = "usage: vaultix-generator [--profile FILE] NORMAL_DIR [EARLY_DIR LATE_DIR]";
 
-/// Spares the kernel the many small requests of musl's own.
+/// Makes fewer system calls than musl's own allocator.
 #[global_allocator]
 static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
 
 fn main() -> ExitCode {
-    // A generator that dies by a signal makes systemd stop the other generators, fstab's among them. What
-    // should never happen ends in an exit status, even so.
+    // If a generator dies from a signal, systemd stops the other generators, including fstab's. So even what
+    // should never happen ends in an exit status.
     std::panic::set_hook(Box::new(|_| std::process::exit(Status::Software as i32)));
 
     let result = run(std::env::args_os().skip(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err((status, message)) => {
-            // Nobody may be there to read it.
+            // There may be no reader.
             let _ = writeln!(std::io::stderr(), "vaultix-generator: {message}");
             status.into()
         }
     }
 }
 
-/// Does what the command line says.
+/// Runs the generator for this command line.
 fn run(args: impl Iterator<Item = OsString>) -> Result<(), (Status, String)> {
     let (profile, directory) = parse(args).ok_or((Status::Usage, USAGE.to_owned()))?;
     if is_initrd() || is_off(&kernel_command_line()) {
         return Ok(());
     }
-    let helper = helper().ok_or((Status::Software, "cannot tell where it runs from".to_owned()))?;
+    let helper = helper().ok_or((Status::Software, "cannot find its own path".to_owned()))?;
     vaultix_generator::generate(&profile, &helper, &directory)
 }
 
@@ -49,7 +49,7 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Option<(PathBuf, PathBuf)>
     let mut directories = Vec::new();
     while let Some(arg) = args.next() {
         if arg == "--profile" {
-            // It goes into units, which have no working directory.
+            // It is written to units, which have another working directory.
             profile = std::path::absolute(args.next()?).ok()?;
         } else if arg.as_encoded_bytes().starts_with(b"-") {
             return None;
@@ -63,19 +63,19 @@ fn parse(mut args: impl Iterator<Item = OsString>) -> Option<(PathBuf, PathBuf)>
     }
 }
 
-/// Returns the helper that was installed with this program: `../../../bin/vaultix-decrypt` from its own real
-/// place, so that a link to it from `/etc/systemd/system-generators` works.
+/// Returns the helper that was installed with this program: `../../../bin/vaultix-decrypt` relative to its own
+/// real path, so that a link to it from `/etc/systemd/system-generators` works.
 fn helper() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     Some(own.ancestors().nth(4)?.join("bin/vaultix-decrypt"))
 }
 
-/// Returns whether it is the initrd's systemd that asks: no secret is decrypted there.
+/// Returns whether it runs in the initrd: no secret is decrypted there.
 fn is_initrd() -> bool {
     std::env::var_os("SYSTEMD_IN_INITRD").is_some_and(|value| value == "1")
 }
 
-/// Returns whether `vaultix=off` stands on the kernel's command line; the last `vaultix=` counts.
+/// Returns whether `vaultix=off` is on the kernel's command line; the last `vaultix=` counts.
 fn is_off(command_line: &str) -> bool {
     command_line
         .split([' ', '\t', '\n', '\0'])

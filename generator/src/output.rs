@@ -1,4 +1,4 @@
-//! unit files → files and links in the directory that systemd gave; the only place that writes.
+//! unit files → files and links in systemd's directory; the only code here that writes.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use crate::unit::{Content, UnitFile};
 
-/// Writes `files` below `directory`, which exists and is empty as far as we are concerned.
+/// Writes `files` below `directory`, which exists and contains none of them.
 ///
 /// A file that cannot be written does not stop the others.
 ///
 /// # Errors
 ///
-/// Every failure with the path it concerns; all other files are in place then.
+/// Every failure with its path; all other files have been written.
 pub fn write(directory: &Path, files: &[UnitFile]) -> Result<(), Vec<(PathBuf, io::Error)>> {
     let mut failures = Vec::new();
     let mut made: BTreeSet<&str> = BTreeSet::new();
@@ -34,7 +34,7 @@ pub fn write(directory: &Path, files: &[UnitFile]) -> Result<(), Vec<(PathBuf, i
     if failures.is_empty() { Ok(()) } else { Err(failures) }
 }
 
-/// Writes one file, which must not exist: another generator's unit is not ours to overwrite.
+/// Writes one file, which must not exist: another generator's unit must not be overwritten.
 fn write_one(path: &Path, content: &Content) -> io::Result<()> {
     match content {
         Content::Link(target) => symlink(target, path),

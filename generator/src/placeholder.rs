@@ -1,15 +1,15 @@
-//! text with `{{ <64 hex digits> }}` in it → what stands where.
+//! text with `{{ <64 hex digits> }}` in it → placeholders and the text between them.
 
 /// One piece of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Bytes to be taken as they are.
+    /// Bytes that stay as they are.
     Text(&'a [u8]),
-    /// A placeholder: the 64 hex digits between its braces, and the whole of it.
+    /// A placeholder: the 64 hex digits between its braces, and all of it.
     Placeholder {
         /// 64 lower-case hex digits.
         hash: &'a str,
-        /// The placeholder with its braces, as it stands in the text.
+        /// The placeholder with its braces, as it is written in the text.
         whole: &'a [u8],
     },
 }
@@ -17,17 +17,17 @@ pub enum Piece<'a> {
 /// Digits of a placeholder's hash.
 const HASH_LENGTH: usize = 64;
 
-/// Splits `text` into placeholders and what stands between them.
+/// Splits `text` into placeholders and the text between them.
 ///
-/// A placeholder is `{{`, 64 lower-case hex digits and `}}`; spaces and tabs inside the braces do not count.
-/// Whatever else stands in double braces is text, since other programs' templates use them, too. The pieces
-/// put together are `text`.
+/// A placeholder is `{{`, 64 lower-case hex digits and `}}`; spaces and tabs inside the braces are ignored.
+/// Anything else in double braces is plain text, since the templates of other programs also use them. The
+/// concatenation of all pieces is `text`.
 #[must_use]
 pub fn split(text: &[u8]) -> Vec<Piece<'_>> {
     let plain = |from, to| text.get(from..to).filter(|bytes| !bytes.is_empty()).map(Piece::Text);
     let mut pieces = Vec::new();
     let mut taken = 0;
-    // Also of the second brace: `{{{ hash }}` holds a placeholder behind its first one. Inside of one, none begins.
+    // Also at the second brace: `{{{ hash }}` contains a placeholder after its first one. No placeholder begins inside another.
     let braces = text.windows(2).enumerate().filter(|(_, pair)| pair == b"{{");
     for (start, _) in braces {
         if let Some((hash, whole)) = text.get(start..).and_then(placeholder) {
@@ -53,7 +53,7 @@ pub fn is_hash(text: &str) -> bool {
     text.len() == HASH_LENGTH && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Reads the placeholder that `text` begins with: its hash, and the whole of it.
+/// Reads the placeholder that `text` begins with: its hash, and all of it.
 fn placeholder(text: &[u8]) -> Option<(&str, &[u8])> {
     let inside = skip_blanks(text.strip_prefix(b"{{")?);
     let (hash, behind) = inside.split_at_checked(HASH_LENGTH)?;

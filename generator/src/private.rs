@@ -1,19 +1,19 @@
-//! text for people → the same without the private keys in it.
+//! text for people → the same text without private keys.
 //!
-//! A private key that was pasted where a public one, a path or a name belongs would be printed with what is wrong there:
-//! into a terminal, the log of a build, a journal. All that is printed passes through here.
+//! A private key that was pasted in place of a public key, a path or a name would otherwise be printed in an error: on a
+//! terminal, in the log of a build, in a journal. Everything that is printed passes through here.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What stands where a private key stood.
+/// What a private key is replaced with.
 pub const HIDDEN: &str = "[a private key, not shown]";
 
-/// Where the public half of a private key comes from.
+/// How to print the public key of a private key.
 pub const PUBLIC_KEY_HINT: &str =
     "age-keygen -y FILE prints that of an identity, ssh-keygen -y -f FILE that of an ssh key";
 
-/// Returns whether there is a private key in `text`, or what may have been one: a key that lacks a letter is as private.
+/// Returns whether `text` contains a private key, or what may have been one: a key that lacks a letter is still private.
 ///
 /// ```
 /// use vaultix_generator::private::is_private;
@@ -26,7 +26,7 @@ pub fn is_private(text: &str) -> bool {
     matches!(hide(text), Cow::Owned(_))
 }
 
-/// Returns `text` with [`HIDDEN`] in the place of each private key.
+/// Returns `text` with [`HIDDEN`] in place of each private key.
 ///
 /// ```
 /// use vaultix_generator::private::hide;
@@ -35,7 +35,7 @@ pub fn is_private(text: &str) -> bool {
 /// ```
 #[must_use]
 pub fn hide(text: &str) -> Cow<'_, str> {
-    // Upper case has the same places: only ASCII letters change.
+    // Upper case keeps all offsets: only ASCII letters change.
     let upper = text.to_ascii_uppercase();
     let mut shown = String::with_capacity(text.len());
     let mut hidden = false;
@@ -50,8 +50,8 @@ pub fn hide(text: &str) -> Cow<'_, str> {
     if hidden { Cow::Owned(shown) } else { Cow::Borrowed(text) }
 }
 
-/// Returns `text`, which should have been a public key, as a message may have it: in quotes if it is short or begins like
-/// one, and else only its length. What has lost its beginning cannot be told from anything.
+/// Returns `text`, which should have been a public key, in a form that is safe in a message: in quotes if it is short or
+/// begins like one, otherwise only its length. A key that has lost its beginning cannot be recognized.
 ///
 /// ```
 /// use vaultix_generator::private::shown;
@@ -73,7 +73,7 @@ pub fn shown(text: &str) -> String {
     }
 }
 
-/// Returns what `error` says, without the value that was of another type than it should be: whose it is, is not known.
+/// Returns the message of `error` without a value of the wrong type in it, which may be a secret.
 ///
 /// ```
 /// use vaultix_generator::private::reason;
@@ -93,7 +93,7 @@ pub fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-/// Returns where the first private key of several lines stands in `upper`, a text in upper case, from `at` on.
+/// Returns where the first private key of several lines is in `upper`, a text in upper case, from `at` on.
 fn block(upper: &str, at: usize) -> Option<Range<usize>> {
     /// How they begin that have an end.
     const PEM: [&[u8]; 3] = [

@@ -1,4 +1,4 @@
-//! text of profile.json → [`Profile`], checked.
+//! text of profile.json → a checked [`Profile`]: every field of a secret and a template is here.
 
 mod check;
 mod clash;
@@ -22,30 +22,30 @@ use item::{Context, items, placeholders, secret, template};
 pub use settings::fitting_keys;
 use settings::settings;
 
-/// Where the boot side looks for the profile unless told otherwise.
+/// The default path of the profile.
 pub const DEFAULT_PATH: &str = "/etc/vaultix/profile.json";
 
 /// Largest profile we read, in bytes (16 MiB): some forty thousand secrets.
 pub const MAX_BYTES: u64 = 16 << 20;
 
-/// First component that no item's `name` may have: a generation keeps its own record there.
+/// First component that no item's `name` may have: a generation keeps its journal there.
 pub const RESERVED_NAME: &str = ".vaultix";
 
-/// The directory that the ramfs is mounted in. Only root may enter it, so nobody else can write where plaintexts are.
+/// The directory that the ramfs is mounted in. Only root can access it, so nobody else can write to plaintexts.
 pub const PRIVATE_DIR: &str = "/run/vaultix.private";
 
-/// Where the ramfs is mounted: in [`PRIVATE_DIR`]. What users see of it is at [`Settings::decrypted_mount_point`].
+/// Where the ramfs is mounted, in [`PRIVATE_DIR`]. Users see it at [`Settings::decrypted_mount_point`].
 pub const RAMFS_PATH: &str = "/run/vaultix.private/ramfs";
 
-/// The field of a profile that holds the secrets.
+/// The field of a profile with the secrets.
 const SECRETS: &str = "secrets";
-/// The field of a profile that holds the templates.
+/// The field of a profile with the templates.
 const TEMPLATES: &str = "templates";
 
-/// Units that make users. Those that do not exist count for nothing in an ordering.
+/// Units that make users. In an ordering, those that do not exist are ignored.
 pub const USERS: [&str; 2] = ["systemd-sysusers.service", "userborn.service"];
 
-/// Who reads a profile. Each side needs another ciphertext of a secret.
+/// Who reads a profile. Each side needs a different ciphertext of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The host: `cipher` must be there and absolute.
@@ -56,13 +56,13 @@ pub enum Side {
 
 /// Everything one host needs to know about its secrets, as `nix/profile.nix` wrote it.
 ///
-/// Holds no secret bytes. An item that is wrong is kept as what is wrong with it, so that the others live;
-/// code that holds a [`Secret`] or [`Template`] need not check it again.
+/// Contains no secret bytes. An invalid item is kept as the reason why it is invalid, so that the others can be used;
+/// code that has a [`Secret`] or [`Template`] need not check it again.
 #[derive(Debug)]
 pub struct Profile {
-    /// What holds for the whole host.
+    /// Settings of the whole host.
     pub settings: Settings,
-    /// Secrets by id. A `BTreeMap`, so that units come out in the same order every time.
+    /// Secrets by id. A `BTreeMap`, so that units are generated in the same order every time.
     pub secrets: BTreeMap<String, Result<Secret, Invalid>>,
     /// Templates by id.
     pub templates: BTreeMap<String, Result<Template, Invalid>>,
@@ -72,22 +72,22 @@ pub struct Profile {
     pub early: BTreeSet<String>,
 }
 
-/// What holds for the whole host.
+/// Settings of the whole host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The link under which services find their secrets, absolute; default `/run/vaultix`.
     pub decrypted_dir: PathBuf,
     /// The same for early items; default `/run/vaultix-for-user`.
     pub decrypted_dir_for_user: PathBuf,
-    /// Where the ramfs that holds the generations is shown, read-only; default `/run/vaultix.d`.
+    /// The read-only view of the ramfs with the generations; default `/run/vaultix.d`.
     pub decrypted_mount_point: PathBuf,
     /// The host's directory in the cache: one path component.
     pub host_identifier: String,
-    /// The recipient that the cache is encrypted to: an ssh public key or a recipient of age.
+    /// The recipient that the cache is encrypted to: an ssh public key or an age recipient.
     pub host_pubkey: String,
     /// Identities of the host, in the order in which they are tried.
     pub host_keys: Vec<HostKey>,
-    /// How many generations are kept, the current one counted; 0 keeps all. Default 1.
+    /// How many generations are kept, including the current one; 0 keeps all. Default 1.
     pub keep_generations: usize,
     /// The program `systemctl`; by default found through `PATH`.
     pub systemctl: PathBuf,
@@ -106,31 +106,31 @@ impl Settings {
 pub struct HostKey {
     /// Its path, absolute.
     pub path: PathBuf,
-    /// What it holds.
+    /// What it contains.
     pub kind: HostKeyKind,
 }
 
-/// What a host key file holds.
+/// What a host key file contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostKeyKind {
     /// An OpenSSH private key for ssh-ed25519.
     Ed25519,
     /// An OpenSSH private key for ssh-rsa.
     Rsa,
-    /// Native age identities, one a line.
+    /// Native age identities, one per line.
     Age,
 }
 
 /// One secret: a ciphertext, and where its plaintext goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
-    /// Its name everywhere but in the file system; the instance of its unit.
+    /// Its name everywhere except in the file system; the instance of its unit.
     pub id: String,
-    /// The ciphertext that this side reads: `cipher` on the host, `file` at the desk.
+    /// The ciphertext that this side reads: `cipher` on the host, `file` on a workstation.
     pub ciphertext: PathBuf,
-    /// How the desk makes it if it does not exist; a host has no use for it, and never one here.
+    /// How `vaultix generate` makes it if it does not exist; always `None` on a host.
     pub generator: Option<Generator>,
-    /// Plain text put in for placeholders of these hashes.
+    /// Plain text that replaces placeholders with these hashes.
     pub insert: BTreeMap<String, String>,
     /// Whether placeholders that `insert` does not name are removed.
     pub clean_placeholder: bool,
@@ -138,14 +138,14 @@ pub struct Secret {
     pub placement: Placement,
 }
 
-/// One template: a text, and where it goes once the values of secrets are put in.
+/// One template: a text with placeholders for secrets, and where the result goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
-    /// Its name everywhere but in the file system; the instance of its unit.
+    /// Its name everywhere except in the file system; the instance of its unit.
     pub id: String,
     /// The text, with a placeholder for each value.
     pub content: String,
-    /// Whether white space around each value is dropped. Default true.
+    /// Whether white space around each value is removed. Default true.
     pub trim: bool,
     /// Where the text goes.
     pub placement: Placement,
@@ -164,9 +164,9 @@ pub struct Placement {
     pub owner: String,
     /// The file's group: a group's name or number.
     pub group: String,
-    /// Whether a custom `path` is a link to the file on ramfs (or the plaintext itself). Default true.
+    /// Whether a custom `path` is a link to the file on the ramfs, and not the plaintext itself. Default true.
     pub symlink: bool,
-    /// Whether the plaintext may be put on a disk; only with `symlink` off. Default false.
+    /// Whether the plaintext may be put on a disk; only without `symlink`. Default false.
     pub allow_disk: bool,
     /// Units restarted when the plaintext has changed.
     pub restart_units: Vec<String>,
@@ -187,7 +187,7 @@ impl Mode {
         self.0
     }
 
-    /// Reads three octal digits, with or without a zero before them.
+    /// Reads three octal digits, with or without a leading zero.
     fn parse(text: &str) -> Result<Self, Invalid> {
         let octal = |digits: &str| {
             digits.bytes().all(|byte| matches!(byte, b'0'..=b'7')).then_some(())?;
@@ -198,7 +198,7 @@ impl Mode {
             return Ok(Self(bits));
         }
         let problem = if text.len() == 4 && octal(text).is_some() {
-            "has a set-user-ID, set-group-ID or sticky bit, which a secret has no use for"
+            "has a set-user-ID, set-group-ID or sticky bit, which makes no sense for a secret"
         } else {
             "is not three or four octal digits"
         };
@@ -206,17 +206,17 @@ impl Mode {
     }
 }
 
-/// Why a profile as a whole cannot be used.
+/// Why a profile as a whole is invalid.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// The text is empty.
     Empty,
-    /// The text is not JSON; the parser's own words, with line and column.
+    /// The text is not JSON; the parser's message, with line and column.
     NotJson(String),
-    /// It is of another version: the value found there.
+    /// It has another version: the value found there.
     Version(String),
-    /// Something outside the items is wrong.
+    /// Something outside the items is invalid.
     Invalid(Invalid),
 }
 
@@ -227,8 +227,8 @@ impl fmt::Display for Error {
             Self::NotJson(reason) => write!(f, "not JSON: {reason}"),
             Self::Version(found) => write!(
                 f,
-                "version: the profile is of version {found}, this program reads version {}; \
-                 take both from one vaultix package",
+                "version: the profile has version {found}, but this program reads version {}; \
+                 use both from the same vaultix package",
                 Profile::VERSION
             ),
             Self::Invalid(invalid) => invalid.fmt(f),
@@ -252,8 +252,8 @@ impl Profile {
     ///
     /// # Errors
     ///
-    /// Fails when the text is no JSON, of another version, or wrong outside the items. A invalid inside an
-    /// item, or between two of them, is kept in its place in [`Profile::secrets`] or
+    /// The text is not JSON, has another version, or is invalid outside the items. What is invalid in an
+    /// item, or between two of them, is kept instead of the item in [`Profile::secrets`] or
     /// [`Profile::templates`].
     pub fn parse(text: &str, side: Side) -> Result<Self, Error> {
         if text.trim().is_empty() {
@@ -307,9 +307,9 @@ fn ensure_version(version: &serde_json::Number) -> Result<(), Error> {
 }
 
 impl Template {
-    /// Returns the ids of the secrets whose placeholders stand in the text, sorted, each once.
+    /// Returns the ids of the secrets whose placeholders are in the text, sorted, each once.
     ///
-    /// A placeholder of no known secret is not among them: rendering reports it.
+    /// Placeholders of unknown secrets are ignored here: rendering reports them.
     #[must_use]
     pub fn secrets<'a>(&self, placeholders: &'a BTreeMap<String, String>) -> BTreeSet<&'a str> {
         placeholder::split(self.content.as_bytes())

@@ -1,4 +1,4 @@
-//! what went wrong → the exit status that `systemctl status` shows with its name.
+//! exit statuses, which `systemctl status` shows by name.
 
 /// Exit status of a boot-side program.
 ///
@@ -10,19 +10,19 @@ pub enum Status {
     SomeFailed = 1,
     /// The command line is wrong.
     Usage = 64,
-    /// A ciphertext is damaged, or a placeholder is of no known secret.
+    /// A ciphertext is damaged, or a placeholder belongs to no known secret.
     DataErr = 65,
     /// A ciphertext does not exist.
     NoInput = 66,
     /// An owner or group is unknown.
     NoUser = 67,
-    /// The program itself is at fault.
+    /// Internal error: a bug in the program.
     Software = 70,
-    /// Something cannot be written where it belongs.
+    /// Something cannot be written.
     CantCreat = 73,
     /// No identity decrypts it, or none can be read.
     NoPerm = 77,
-    /// The profile is missing or wrong.
+    /// The profile is missing or invalid.
     Config = 78,
 }
 

@@ -1,6 +1,6 @@
 //! [`Profile`] → unit files, pure; every decision about ordering is made here.
 //!
-//! The texts stand in `units/*.in`, beside the reasons for their lines.
+//! The texts are in `units/*.in`, next to the reasons for their lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,17 +12,17 @@ use crate::profile::{self, Placement, Profile, RAMFS_PATH, Settings, USERS};
 const ITEM: &str = include_str!("../../units/vaultix-item@.service.in");
 /// Text of the target.
 const TARGET: &str = include_str!("../../units/vaultix.target.in");
-/// Text of the mount that only root may enter.
+/// Text of the mount that only root can access.
 const RAMFS: &str = include_str!("../../units/vaultix-ramfs.mount.in");
-/// Text of the mount that shows it to everybody, read-only.
+/// Text of its read-only view for everyone.
 const VIEW: &str = include_str!("../../units/vaultix-view.mount.in");
 /// Text of the unit that hides the ramfs of an earlier release.
 const CONVERT: &str = include_str!("../../units/vaultix-convert.service.in");
-/// Text of the unit that fails for a profile.
+/// Text of the unit that fails for an invalid profile.
 const BAD_PROFILE: &str = include_str!("../../units/vaultix-profile.service.in");
 /// Text of the unit that waits for a key.
 const LATE_KEY_PATH: &str = include_str!("../../units/vaultix-late-key.path.in");
-/// Text of the unit that tries again with it.
+/// Text of the unit that tries again with the key.
 const LATE_KEY_SERVICE: &str = include_str!("../../units/vaultix-late-key.service.in");
 /// Text of a consumer's drop-in.
 const CONSUMER: &str = include_str!("../../units/consumer.conf.in");
@@ -32,19 +32,19 @@ const SWITCH: &str = include_str!("../../units/switch.conf.in");
 
 /// Name of the target that every item is part of.
 pub const TARGET_UNIT: &str = "vaultix.target";
-/// Name of the unit that fails for a profile.
+/// Name of the unit that fails for an invalid profile.
 pub const PROFILE_UNIT: &str = "vaultix-profile.service";
 /// Name of the unit that hides the ramfs of an earlier release.
 const CONVERT_UNIT: &str = "vaultix-convert.service";
-/// Name of the unit that tries again with a host key that came late.
+/// Name of the unit that tries again with a late host key.
 const LATE_KEY_SERVICE_UNIT: &str = "vaultix-late-key.service";
 
-/// One thing to be put into the generator's directory.
+/// One file or link for the generator's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitFile {
-    /// Where, relative to the directory: a name, or a name in a `.wants` or `.d` directory.
+    /// Its path in that directory: a name, or a name in a `.wants` or `.d` directory.
     pub path: String,
-    /// What.
+    /// What it is.
     pub content: Content,
 }
 
@@ -83,7 +83,7 @@ impl Kind {
     }
 }
 
-/// What is needed to write units besides the profile.
+/// The paths that units contain, besides those in the profile.
 pub struct Programs<'a> {
     /// The helper, absolute.
     pub helper: &'a Path,
@@ -93,7 +93,7 @@ pub struct Programs<'a> {
 
 /// Renders the units of `profile`, the same bytes for the same profile.
 ///
-/// An item that is wrong gets a unit, too: the helper fails there with what is wrong. Without it, a service
+/// An invalid item also gets a unit, in which the helper fails with the reason. Without it, a service
 /// that waits for the item would only report that a unit does not exist.
 #[must_use]
 pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
@@ -135,7 +135,7 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
         files.push(UnitFile { path: unit.clone(), content });
         files.push(wants_link(TARGET_UNIT, &unit));
         if item.early {
-            // Wants=, since userborn makes the other users all the same when a secret of one fails.
+            // Wants=, since userborn must still make the other users when the secret of one fails.
             files.extend(USERS.map(|users| wants_link(users, &unit)));
         }
         consumers.add(&unit, item.place);
@@ -144,11 +144,11 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     files
 }
 
-/// Renders the two mounts, `view` being the name of the second, and the unit that makes them out of the one mount of an
+/// Renders the two mounts, `view` being the name of the second, and the unit that makes them from the single mount of an
 /// earlier release.
 ///
-/// Whoever needs the mounts wants that unit, too, and not only by way of them: systemd drops the job of a mount that is active,
-/// and all that only this job has pulled in.
+/// Units that need the mounts also want that unit directly: systemd drops the job of a mount that is already active, and
+/// everything that only this job has pulled in.
 fn mount(view: &str, settings: &Settings, programs: &Programs) -> [UnitFile; 3] {
     let ramfs = escape::path_unit(RAMFS_PATH, "mount");
     let exec = format!("{} convert{}", helper(programs), profile_option(programs));
@@ -164,7 +164,7 @@ fn mount(view: &str, settings: &Settings, programs: &Programs) -> [UnitFile; 3] 
         .map(|(unit, template)| unit_file(unit, template, &fields))
 }
 
-/// Renders the one unit of a profile that cannot be used: it fails with `reason`.
+/// Renders the only unit of an invalid profile: it fails with `reason`.
 #[must_use]
 pub fn render_bad_profile(reason: &str, profile: &Path) -> Vec<UnitFile> {
     let fields = [
@@ -181,7 +181,7 @@ pub fn render_bad_profile(reason: &str, profile: &Path) -> Vec<UnitFile> {
     ]
 }
 
-/// An item, as far as its unit is concerned.
+/// What the unit of an item depends on.
 struct ItemUnit<'a> {
     /// Whether it is a secret or a template.
     kind: Kind,
@@ -189,9 +189,9 @@ struct ItemUnit<'a> {
     id: &'a str,
     /// Whether it is needed before users exist.
     early: bool,
-    /// Ids of the secrets it puts in, for templates.
+    /// For a template, the ids of the secrets that it uses.
     values: BTreeSet<&'a str>,
-    /// Where it goes; `None` when it is wrong.
+    /// Where it is placed; `None` when it is invalid.
     place: Option<&'a Placement>,
 }
 
@@ -217,11 +217,11 @@ fn items(profile: &Profile) -> impl Iterator<Item = ItemUnit<'_>> {
     secrets.chain(templates)
 }
 
-/// Returns the names of the mounts that may hold a host key.
+/// Returns the names of the mounts that may contain a host key.
 ///
-/// Every directory on the way to a key may be a mount point, and so may the key itself, hence one name for each; names
-/// that do not exist count for nothing. This is what `WantsMountsFor=` does since systemd 256. `RequiresMountsFor=` is not: an
-/// item whose mount failed would not run, and not show up as failed.
+/// Every directory on the way to a key may be a mount point, and so may the key itself, so there is one name for each; names
+/// that do not exist are ignored. `WantsMountsFor=` does the same since systemd 256. `RequiresMountsFor=` does not: an
+/// item whose mount failed would not run, and would not be shown as failed.
 fn key_mounts(settings: &Settings) -> String {
     let mut mounts = BTreeSet::new();
     for key in &settings.host_keys {
@@ -230,7 +230,7 @@ fn key_mounts(settings: &Settings) -> String {
                 .ancestors()
                 .filter(|path| *path != Path::new("/"))
                 .map(|path| escape::path_unit(&path.to_string_lossy(), "mount"))
-                // systemd has no unit of a longer name, and warns of it.
+                // systemd has no units with longer names, and warns about them.
                 .filter(|name| name.len() <= escape::MAX_UNIT_NAME),
         );
     }
@@ -239,7 +239,7 @@ fn key_mounts(settings: &Settings) -> String {
 
 /// Returns the ordering of an item that is not early: after users, and after the mounts of the host keys.
 ///
-/// Early items get none of this: ordered after a mount, they would make a cycle through userborn and
+/// Early items do not have it: ordered after a mount, they would form a cycle through userborn and
 /// local-fs-pre.target, at boot or at shutdown.
 fn normal_order(key_mounts: &str) -> String {
     let users = USERS.join(" ");
@@ -250,7 +250,7 @@ fn normal_order(key_mounts: &str) -> String {
     }
 }
 
-/// Renders drop-ins for the two static units. The early one waits for no key, as early items do not.
+/// Renders drop-ins for the two static units. The early one does not wait for keys, like early items.
 fn switch(mounts: &str, key_mounts: &str) -> [UnitFile; 2] {
     let all = format!("{mounts} {key_mounts}");
     [("vaultix-switch-early", mounts), ("vaultix-switch", all.trim_end())].map(|(unit, mounts)| {
@@ -258,10 +258,10 @@ fn switch(mounts: &str, key_mounts: &str) -> [UnitFile; 2] {
     })
 }
 
-/// Returns the name of the unit that waits for the host key `path`, `None` if it could open nothing.
+/// Returns the name of the unit that waits for the host key `path`, `None` if that could decrypt nothing.
 ///
-/// One unit for each key, so that a helper can wait for the one that is missing: a unit that waits for several is
-/// content with the one that exists, and would try again without end.
+/// One unit for each key, so that a helper can wait for the one that is missing: a unit that waits for several would be
+/// triggered by one that exists, and would try again forever.
 #[must_use]
 pub fn late_key_unit(settings: &Settings, path: &Path) -> Option<String> {
     let at = profile::fitting_keys(settings).position(|key| key.path == path)?;
@@ -274,7 +274,7 @@ pub fn late_key_unit(settings: &Settings, path: &Path) -> Option<String> {
 
 /// Renders the units that try again when a host key comes late.
 fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
-    // By name, since a key that is listed twice has one unit.
+    // By name, since a key that is listed twice has only one unit.
     let waiting: BTreeMap<String, String> = profile::fitting_keys(settings)
         .filter_map(|key| {
             let path = escape::value(&key.path.to_string_lossy());
@@ -308,7 +308,7 @@ fn helper(programs: &Programs) -> String {
     escape::program(&programs.helper.to_string_lossy())
 }
 
-/// Returns the words that name the profile to the helper, a space before each; none where it is the one that it takes anyway.
+/// Returns the helper's option for the profile, with leading spaces; nothing for the default profile.
 fn profile_option(programs: &Programs) -> String {
     if programs.profile == Path::new(profile::DEFAULT_PATH) {
         String::new()
@@ -317,7 +317,7 @@ fn profile_option(programs: &Programs) -> String {
     }
 }
 
-/// Returns what makes the command line of an item's unit.
+/// Returns a function that makes the command line of an item's unit.
 fn command(programs: &Programs) -> impl Fn(Kind, &str) -> String {
     let (helper, profile) = (helper(programs), profile_option(programs));
     move |kind, id| format!("{helper} {}{profile} -- {}", kind.name(), escape::argument(id))
@@ -328,7 +328,7 @@ fn command(programs: &Programs) -> impl Fn(Kind, &str) -> String {
 struct Consumers(BTreeMap<String, BTreeSet<String>>);
 
 impl Consumers {
-    /// Notes who reads the item with the unit `unit`.
+    /// Adds the consumers of the item with the unit `unit`.
     fn add(&mut self, unit: &str, place: Option<&Placement>) {
         let Some(place) = place else { return };
         for consumer in place.restart_units.iter().chain(&place.reload_units) {
@@ -361,7 +361,7 @@ fn unit_file(path: impl Into<String>, template: &str, fields: &[(&str, &str)]) -
     UnitFile { path: path.into(), content: Content::Text(fill(&parts, fields)) }
 }
 
-/// Returns `template` as it is written out: without comments, and with a blank line before each section only.
+/// Returns `template` as it is written: without comments, and with a blank line only before each section.
 fn without_comments(template: &str) -> String {
     let mut bare = "# Made by vaultix-generator.\n".to_owned();
     for line in template.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
@@ -374,8 +374,8 @@ fn without_comments(template: &str) -> String {
     bare
 }
 
-/// Joins `parts`, a template that was split at each `@`, with the value of each field where its name stood; an `@` of no
-/// field stays.
+/// Joins `parts`, a template that was split at each `@`, with the values of the fields in place of their names; other
+/// `@` signs stay.
 fn fill(parts: &[&str], fields: &[(&str, &str)]) -> String {
     let lengths = parts.iter().chain(fields.iter().map(|(_, value)| value)).map(|it| it.len() + 1);
     let mut filled = String::with_capacity(lengths.sum());

@@ -226,7 +226,7 @@ pub fn a_profile_that_was_replaced_meanwhile(system: System) {
     );
     let unit = secret_unit("token");
     assert_eq!(boot.unit_at("replaced", &unit)["ExecMainStatus"], "78");
-    boot.assert_error(&unit, &["the profile was replaced meanwhile", "systemctl restart"]);
+    boot.assert_error(&unit, &["the profile was replaced in the meantime", "systemctl restart"]);
     assert_eq!((boot.text("kept"), boot.text("new")), ("v1".into(), "v2".into()));
     assert_eq!(boot.status("again"), 0);
 }

@@ -166,7 +166,7 @@ pub fn a_switch_loses_nothing(system: System) {
     let warned = boot
         .journal_of("vaultix-convert.service")
         .into_iter()
-        .any(|line| line.priority == 4 && line.message.contains("open to be written to"));
+        .any(|line| line.priority == 4 && line.message.contains("open for writing"));
     assert!(warned, "who has a file open is named");
     assert_eq!(boot.text("stopped"), "none", "all mounts are gone");
     boot.assert_no_cycle();

@@ -280,7 +280,7 @@ fn a_malformed_identity_is_refused() {
         ("there-is-none", "it does not exist"),
         ("directory", "is a directory"),
         ("/dev/zero", "neither a file nor a pipe"),
-        ("empty", "it holds no identity"),
+        ("empty", "it contains no identity"),
         ("password", "line 1 is not an identity"),
         ("keys/ssh-rsa.pub", "line 1 is a public key"),
         ("keys/ssh-ecdsa", "age cannot use: of type ecdsa-sha2-nistp256"),

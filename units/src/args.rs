@@ -1,4 +1,4 @@
-//! argv → what the helper is to do.
+//! argv → the verb of the helper.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use vaultix_generator::unit::Kind;
 use crate::path::queue::VERB;
 use crate::switch::Phase;
 
-/// What to say to a wrong command line.
+/// What is printed for a wrong command line.
 pub const USAGE: &str = "\
 usage: vaultix-decrypt secret [--profile FILE] -- ID
        vaultix-decrypt template [--profile FILE] -- ID
@@ -17,7 +17,7 @@ usage: vaultix-decrypt secret [--profile FILE] -- ID
        vaultix-decrypt check [--profile FILE]
 The units run it; by hand: systemctl restart vaultix-secret@ID. See vaultix-decrypt(8).";
 
-/// What the helper is to do.
+/// What the helper should do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verb {
     /// Place one item.
@@ -27,11 +27,11 @@ pub enum Verb {
         /// Whose turn it is.
         phase: Phase,
     },
-    /// Tell whether every item would decrypt, and write nothing.
+    /// Check that every item can be decrypted, and write nothing.
     Check,
     /// Hide the ramfs of an earlier release.
     Convert,
-    /// Do what is handed over on standard input, see [`crate::path::queue`]. For this program alone.
+    /// Do the jobs on standard input, see [`crate::path::queue`]. Used only by this program itself.
     PathJobs,
     /// Print the usage.
     Help,

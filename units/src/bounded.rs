@@ -1,4 +1,4 @@
-//! path → its bytes, of which there may not be too many.
+//! path → its bytes, up to a limit.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,21 +9,21 @@ use zeroize::Zeroizing;
 
 /// Largest ciphertext we read, in bytes (128 MiB).
 ///
-/// A ramfs has no limit of its own: without one here, a hostile cache file could take all memory at boot. It is the limit
-/// of what is read back as well: the owner of a plaintext can make its file as large as he likes.
+/// A ramfs has no size limit: without one here, a hostile cache file could use up all memory at boot. The same limit applies
+/// to files that are read back: the owner of a plaintext can make its file as large as they like.
 pub const MAX_CIPHERTEXT: u64 = 128 << 20;
 
 /// Largest file with identities, in bytes (1 MiB).
 pub const MAX_IDENTITY: u64 = 1 << 20;
 
-/// Reads the regular file `path`, which may hold up to `limit` bytes. The bytes are wiped when dropped.
+/// Reads the regular file `path`, which may contain up to `limit` bytes. The bytes are wiped when dropped.
 ///
 /// Never blocks on a FIFO or a device.
 ///
 /// # Errors
 ///
 /// The system's own; [`io::ErrorKind::InvalidInput`] when it is not a regular file, and
-/// [`io::ErrorKind::FileTooLarge`], with size and limit, when it holds more.
+/// [`io::ErrorKind::FileTooLarge`], with size and limit, when it contains more.
 pub fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     read_file(File::from(rustix::fs::open(path, flags, Mode::empty())?), limit)
@@ -50,7 +50,7 @@ pub fn read_file(file: File, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     if size > limit {
         return Err(too_large(size));
     }
-    // One byte over, so that the last read finds the end without growing: growth leaves copies behind.
+    // One byte over, so that the last read finds the end without growing the vector, which would leave copies behind.
     let capacity = usize::try_from(size).map_err(|_| too_large(size))?.saturating_add(1);
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     file.take(limit + 1).read_to_end(&mut bytes)?;

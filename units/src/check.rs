@@ -1,4 +1,4 @@
-//! profile → would every item decrypt on this host? Writes nothing.
+//! profile → the items that cannot be decrypted or rendered on this host. Writes nothing.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,9 @@ use crate::host::{Host, decrypt_all};
 use crate::item::describe_task;
 use crate::render::unknown_placeholder;
 
-/// Decrypts every secret, looks up every placeholder, and returns what fails, each with what it is.
+/// Decrypts every secret, looks up every placeholder, and returns each failure with what was tried.
 ///
-/// Owners are not looked up: users of a profile to come may not exist yet.
+/// Owners are not looked up: users of a future profile may not exist yet.
 #[must_use]
 pub fn check(profile: &Profile) -> Vec<(String, Failure)> {
     let mut failures = Vec::new();
@@ -54,7 +54,7 @@ fn check_template(
             return Err(unknown_placeholder(hash, secret.map(String::as_str)));
         };
         if missing.contains(id.as_str()) {
-            let reason = format!("it uses the secret \"{id}\", which does not decrypt");
+            let reason = format!("it uses the secret \"{id}\", which cannot be decrypted");
             return Err(Failure::new(Status::NoInput, reason));
         }
     }

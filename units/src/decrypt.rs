@@ -1,4 +1,4 @@
-//! ciphertext + identities → [`Plaintext`], whole or not at all; without any key, the stanzas of its header.
+//! ciphertext + identities → [`Plaintext`], complete or not at all; without any key, the stanzas of its header.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,7 +19,7 @@ const MAGIC: &[u8] = b"age-encryption.org/";
 
 /// Largest header, in bytes (1 MiB).
 ///
-/// All of it is read, and kept several times over, before anything in it is verified.
+/// All of it is read, and copied several times, before anything in it is verified.
 pub const MAX_HEADER: usize = 1 << 20;
 
 /// How many stanzas a header may have, grease included (4096).
@@ -33,7 +33,7 @@ pub const MAX_STANZAS: usize = 4096;
 pub enum Error {
     /// No identity fits; the recipients that its header names.
     NoMatch(Vec<Recipient>),
-    /// It is no whole age file; what is wrong with it.
+    /// It is not a complete age file; what is wrong with it.
     Damaged(String),
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    /// Says in our words why `age` did not open `ciphertext`.
+    /// Explains why `age` did not decrypt `ciphertext`.
     fn new(ciphertext: &[u8], error: &DecryptError) -> Self {
         let reason = match error {
             DecryptError::NoMatchingKeys => {
@@ -63,11 +63,11 @@ impl Error {
             }
             _ if !ciphertext.starts_with(MAGIC) => "the file is not an age file".to_owned(),
             DecryptError::UnknownFormat => {
-                "the file is of an age format that this program does not know".to_owned()
+                "the file has an age format that this program does not support".to_owned()
             }
             DecryptError::InvalidMac => "the file is damaged: its header was altered".to_owned(),
             DecryptError::DecryptionFailed => {
-                "the file is damaged: the key in its header does not open".to_owned()
+                "the file is damaged: the key in its header cannot be decrypted".to_owned()
             }
             DecryptError::InvalidHeader => {
                 "the file is damaged: its header is malformed".to_owned()
@@ -84,9 +84,9 @@ impl Error {
                 )
             }
             DecryptError::Io(error) => format!("the file cannot be read: {error}"),
-            // Passphrases and plugins, which the identities here have nothing to do with. Not in age's own words:
-            // they bring a translation machinery of 400 kB into the helper.
-            _ => "the file does not open with this kind of key".to_owned(),
+            // Passphrases and plugins, which do not concern the identities here. Not in age's own words:
+            // they would add 400 kB of translation code to the helper.
+            _ => "the file cannot be decrypted with this kind of key".to_owned(),
         };
         Self::Damaged(reason)
     }
@@ -94,8 +94,8 @@ impl Error {
 
 /// Decrypts the binary age file `ciphertext` with the first of `identities` that fits.
 ///
-/// Reads to the end before it returns. age proves a file complete only at its last chunk, so bytes seen
-/// earlier may belong to a truncated file and must not be used.
+/// Reads to the end before it returns. age authenticates the end of a file only in its last chunk, so earlier bytes
+/// may belong to a truncated file and must not be used.
 ///
 /// # Errors
 ///
@@ -117,7 +117,7 @@ fn read<'a>(
 ) -> Result<Plaintext, Error> {
     let mut reader =
         open(ciphertext, identities).map_err(|error| Error::new(ciphertext, &error))?;
-    // The plaintext is shorter than the ciphertext: the vector never grows and leaves no copies behind.
+    // The plaintext is shorter than the ciphertext: the vector never grows, which would leave copies behind.
     let mut bytes = Vec::with_capacity(ciphertext.len());
     let read = reader.read_to_end(&mut bytes);
     let plaintext = Plaintext::new(bytes);
@@ -132,16 +132,16 @@ fn read<'a>(
     }
 }
 
-/// Returns the recipient stanzas of `ciphertext`, grease left out.
+/// Returns the recipient stanzas of `ciphertext`, without grease.
 ///
 /// # Errors
 ///
-/// As [`decrypt`], as far as the header alone can tell.
+/// As [`decrypt`], as far as the header alone shows.
 pub fn recipients(ciphertext: &[u8]) -> Result<Vec<Recipient>, Error> {
     collect(ciphertext, Recipient::new)
 }
 
-/// Returns all stanzas of `ciphertext` as they stand in its header, grease included.
+/// Returns all stanzas in the header of `ciphertext`, including grease.
 ///
 /// # Errors
 ///
@@ -163,7 +163,7 @@ fn collect<T>(ciphertext: &[u8], select: fn(&Stanza) -> Option<T>) -> Result<Vec
     match open(ciphertext, std::iter::once(&collector as &dyn Identity)) {
         Err(DecryptError::NoMatchingKeys) => Ok(collector.collected.into_inner()),
         Err(error) => Err(Error::new(ciphertext, &error)),
-        Ok(_) => Ok(Vec::new()), // A collector opens nothing.
+        Ok(_) => Ok(Vec::new()), // A collector decrypts nothing.
     }
 }
 
@@ -175,7 +175,7 @@ fn open<'a, 'b>(
     Decryptor::new_buffered(HeaderAtOnce::new(ciphertext)?)?.decrypt(identities)
 }
 
-/// An identity that opens nothing and remembers what it was shown.
+/// An identity that decrypts nothing and remembers the stanzas that it was given.
 struct StanzaCollector<T> {
     /// What is to be remembered of a stanza.
     select: fn(&Stanza) -> Option<T>,
@@ -190,7 +190,7 @@ impl<T> Identity for StanzaCollector<T> {
     }
 }
 
-/// A file whose header is read as if it were one line: age asks for a line, then parses all that it has so far again, so
+/// A file whose header is read as if it were one line: age reads a line, then parses everything so far again, so
 /// that n lines would take n² steps.
 struct HeaderAtOnce<'a> {
     /// The header, until it is read.
@@ -200,9 +200,9 @@ struct HeaderAtOnce<'a> {
 }
 
 impl<'a> HeaderAtOnce<'a> {
-    /// Takes the file `bytes` apart.
+    /// Splits the file `bytes`.
     ///
-    /// Where no header ends, all of it is the header: age knows best what is wrong with it.
+    /// If no end of the header is found, all of it is the header: age knows best what is wrong with it.
     fn new(bytes: &'a [u8]) -> Result<Self, DecryptError> {
         let head = bytes.get(..MAX_HEADER).unwrap_or(bytes);
         let end = end_of_header(head);
@@ -217,7 +217,7 @@ impl<'a> HeaderAtOnce<'a> {
     }
 }
 
-/// Returns where the header in `head` ends: behind the first line that begins with `---`, which no line of a stanza does.
+/// Returns where the header in `head` ends: after the first line that begins with `---`, which no line of a stanza does.
 ///
 /// Format: <https://age-encryption.org/v1>, "Header".
 fn end_of_header(head: &[u8]) -> Option<usize> {

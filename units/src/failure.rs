@@ -1,4 +1,4 @@
-//! what went wrong with an item → one line on stderr and an exit status.
+//! why an item failed → one line on stderr and an exit status.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -7,10 +7,10 @@ use vaultix_generator::escape;
 use vaultix_generator::profile::Invalid;
 use vaultix_generator::status::Status;
 
-/// Why an item is not in place: the text follows `cannot …: `.
+/// Why an item could not be placed: the text follows `cannot …: `.
 #[derive(Debug)]
 pub struct Failure {
-    /// The exit status when it is the only item.
+    /// The exit status if it is the only failure.
     pub status: Status,
     /// What is wrong, on which file, and what to do; one line.
     pub reason: String,
@@ -44,12 +44,12 @@ impl From<&Invalid> for Failure {
     }
 }
 
-/// How much a line matters, as the journal counts it.
+/// How important a line is, as a level of the journal.
 #[derive(Clone, Copy, Debug)]
 pub enum Level {
     /// Something failed.
     Error,
-    /// Something is odd, and was dealt with.
+    /// Something is unusual, but was handled.
     Warning,
     /// Something worth knowing.
     Info,
@@ -57,7 +57,7 @@ pub enum Level {
 
 /// Writes `text` to stderr as one line, with its level in front when stderr is the journal.
 ///
-/// A line that cannot be written is lost: there is no other place to say so.
+/// A line that cannot be written is lost: there is nowhere else to report it.
 pub fn log(level: Level, text: &str) {
     let mut line = String::new();
     if is_journal() {

@@ -10,8 +10,8 @@
 //! /run/vaultix.d/2/.vaultix/remove/UNIT            what an earlier profile put elsewhere, to be removed
 //! ```
 //!
-//! Nothing here opens a plaintext again: its owner can take a lease on it, and hold up whoever opens it, fcntl(2). What was placed
-//! is known by its record; whoever needs the text decrypts it again.
+//! Nothing here opens a plaintext again: its owner can take a lease on it and block whoever opens it, see fcntl(2). What was
+//! placed is known from its record; code that needs the text decrypts it again.
 //!
 //! Work that a switch or an item still has to do is written to the journal before its plaintext is there, and cleared once it
 //! is done: a program that is killed on the way leaves it to the next one.
@@ -33,12 +33,12 @@ use crate::record::Record;
 use crate::replace::{ensure_directory, make_directory, replace_file};
 pub use journal::List;
 
-/// Mode of the directories of a generation: everyone may pass through, nobody but root may list.
+/// Mode of the directories of a generation: everyone may pass through, only root may list.
 const PASSABLE: Mode = Mode::from_raw_mode(0o711);
 /// Mode of the journal's directories.
 const PRIVATE: Mode = Mode::from_raw_mode(0o700);
 
-/// A file on its way into a generation: only who has the lock makes one.
+/// A file on its way into a generation; only the holder of the lock makes one.
 const NEW: &str = ".new";
 /// An entry of the journal on its way.
 const NEW_ENTRY: &str = ".entry";
@@ -56,8 +56,8 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Opens the generation `number` in the ramfs `root`, which is mounted at `point`, and makes it where it is missing.
-    /// Makes what is missing of it, so that one that a killed program left is as good as new.
+    /// Opens the generation `number` in the ramfs `root`, which is mounted at `point`, and makes what is missing of it, so that
+    /// one that a killed program left behind can be used.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Generation {
         };
         let (root, record) = make().map_err(|error: Errno| Failure::write(&path, error))?;
         for unfinished in [NEW, NEW_ENTRY] {
-            // Of a program that was killed. What cannot be removed now is replaced or goes with the generation.
+            // Left by a program that was killed. What cannot be removed now is replaced or removed with the generation.
             let _ = fs::unlinkat(&record, unfinished, AtFlags::empty());
         }
         let generation = Self { number, path, root, record };
@@ -85,11 +85,11 @@ impl Generation {
         self.path.join(name)
     }
 
-    /// Returns what stands at `name`, if anything does.
+    /// Returns the metadata of `name`, if it exists.
     ///
     /// # Errors
     ///
-    /// [`Status::CantCreat`] when that cannot be told.
+    /// [`Status::CantCreat`] when that cannot be determined.
     pub fn stat(&self, name: &str) -> Result<Option<Stat>, Failure> {
         match fs::statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -109,19 +109,19 @@ impl Generation {
         Ok(self.entry(List::Placed, key)?.as_ref().and_then(Record::parse))
     }
 
-    /// Writes the file `name`, which has its owner, group and mode from the moment it is there. One that was
-    /// there before is replaced in the same moment, or left as it is.
+    /// Writes the file `name`, which has its owner, group and mode as soon as it exists. An existing one
+    /// is replaced in the same step, or left as it is.
     ///
     /// # Errors
     ///
-    /// [`Status::CantCreat`], with the path; nothing has changed then.
+    /// [`Status::CantCreat`], with the path; nothing has changed in that case.
     pub fn write(
         &self,
         name: &str,
         plaintext: &Plaintext,
         ownership: Ownership,
     ) -> Result<(), Failure> {
-        // In a directory that only root may enter: nobody sees the file before it has its owner.
+        // In a directory that only root can access: nobody sees the file before it has its owner.
         let write = || {
             self.make_parents(name)?;
             replace_file(&self.record, NEW, &self.root, name, plaintext, ownership)
@@ -129,7 +129,7 @@ impl Generation {
         write().map_err(|error: Errno| Failure::write(self.path_of(name), error))
     }
 
-    /// Takes over the file `old` of the generation `from` as `name`. Both have the same file then.
+    /// Takes over the file `old` of the generation `from` as `name`, as a hard link.
     ///
     /// # Errors
     ///
@@ -140,7 +140,7 @@ impl Generation {
             .map_err(|error| Failure::write(self.path_of(name), error))
     }
 
-    /// Makes the directories that the file `name` stands in.
+    /// Makes the parent directories of the file `name`.
     fn make_parents(&self, name: &str) -> Result<(), Errno> {
         let at = name.match_indices('/').filter_map(|(at, _)| name.get(..at));
         for parent in at {

@@ -1,4 +1,4 @@
-//! a host's identities and a ciphertext → its plaintext, or the one line that ends the search for why not.
+//! a host's identities and a ciphertext → its plaintext, or one line that explains why there is none.
 
 use std::fs;
 use std::io;
@@ -23,11 +23,11 @@ use crate::record::secret_inputs;
 use crate::stanza::{self, Recipient};
 use crate::template::{Value, fill};
 
-/// How long decrypting may take: 50 milliseconds until others need not wait for an item, 10 seconds for each item, a minute
+/// How long decryption may take: 50 milliseconds until others no longer wait for an item, 10 seconds for each item, a minute
 /// for all of them.
 ///
-/// The largest ciphertext takes a second, and most take less than a millisecond. A thousand that do not end are begun
-/// within the minute on a single processor, so that those that end come in time; the units that decrypt have 90 seconds,
+/// The largest ciphertext takes a second, and most take less than a millisecond. A thousand that never finish are all started
+/// within the minute on a single processor, so that the others finish in time; the units that decrypt have 90 seconds,
 /// or three minutes for twice as much.
 const LIMITS: Limits = Limits {
     slow: Duration::from_millis(50),
@@ -38,7 +38,7 @@ const LIMITS: Limits = Limits {
 /// Decrypts for one host. Its keys are read when they are first needed, and once.
 pub struct Host(Arc<Keys>);
 
-/// What threads that are left behind may go on to use.
+/// What threads that are left behind may continue to use.
 struct Keys {
     /// Settings of the host.
     settings: Settings,
@@ -48,7 +48,7 @@ struct Keys {
     budget: AtomicU64,
 }
 
-/// Largest sum of all ciphertexts that one run reads, in bytes (1 GiB). What is decrypted stays in memory until it is placed,
+/// Largest sum of all ciphertexts that one run reads, in bytes (1 GiB). Plaintexts stay in memory until they are placed,
 /// and a profile may name one large file for each of a thousand secrets.
 const MAX_TOTAL_CIPHERTEXTS: u64 = 1 << 30;
 
@@ -63,20 +63,20 @@ impl Host {
         }))
     }
 
-    /// Returns the plaintext of `secret`, with what it inserts.
+    /// Returns the plaintext of `secret`, with the texts of `insert` in place.
     ///
     /// # Errors
     ///
     /// [`Status::NoInput`] without a ciphertext, or when it takes too long; [`Status::DataErr`] for a damaged one,
-    /// [`Status::NoPerm`] when no key of the host opens it.
+    /// [`Status::NoPerm`] when no key of the host can decrypt it.
     pub fn decrypt(&self, secret: &Secret) -> Result<Plaintext, Failure> {
         let only = decrypt_all(self, &[secret]).pop();
         only.unwrap_or_else(|| Err(no_time_left(secret))).map(|(plaintext, _)| plaintext)
     }
 
-    /// Returns the keys that could open the host's secrets and do not exist.
+    /// Returns the keys that could decrypt the host's secrets but do not exist.
     ///
-    /// They may come later: on a mount, or made by sshd's key generation.
+    /// They may appear later: on a mount, or made by sshd's key generation.
     pub fn missing_keys(&self) -> impl Iterator<Item = &Path> {
         let failures =
             self.0.identities.get().into_iter().flat_map(|identities| &identities.failures);
@@ -91,13 +91,13 @@ impl Keys {
         let size = fs::metadata(path).map_err(failed)?.len();
         let mut limit = bounded::MAX_CIPHERTEXT;
         if size <= limit {
-            // What has become larger since is refused.
+            // A file that has grown since is refused.
             limit = size;
             let left = |left: u64| left.checked_sub(size);
             if self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_err() {
                 let reason = format!(
-                    "the ciphertexts of this host have more than {} MiB together, with the {size} bytes of {}; keep what \
-                     is large elsewhere, and its key here",
+                    "with the {size} bytes of {1}, the ciphertexts of this host are larger than {0} MiB together; keep \
+                     large data elsewhere, and only its key here",
                     MAX_TOTAL_CIPHERTEXTS >> 20,
                     path.display()
                 );
@@ -107,7 +107,7 @@ impl Keys {
         bounded::read(path, limit).map_err(failed)
     }
 
-    /// Returns the plaintext of `secret`, with what it inserts.
+    /// Returns the plaintext of `secret`, with the texts of `insert` in place.
     fn decrypt(&self, secret: &Secret) -> Result<Plaintext, Failure> {
         let path = &secret.ciphertext;
         let ciphertext = self.read(path)?;
@@ -121,7 +121,7 @@ impl Keys {
                 let path = path.display();
                 return Err(Failure::new(
                     Status::DataErr,
-                    format!("{path}: {reason}; make it anew: vaultix renc"),
+                    format!("{path}: {reason}; make it again: vaultix renc"),
                 ));
             }
         };
@@ -138,7 +138,7 @@ impl Keys {
         fill(plaintext.expose(), value)
     }
 
-    /// Returns the host's identities, and names those that could not be read while others could.
+    /// Returns the host's identities, and warns about those that could not be read if others could.
     fn identities(&self) -> &HostIdentities {
         self.identities.get_or_init(|| {
             let identities = HostIdentities::read(&self.settings);
@@ -151,7 +151,7 @@ impl Keys {
         })
     }
 
-    /// Says why no identity opens the ciphertext of `secret`, which is encrypted to `recipients`.
+    /// Explains why no identity can decrypt the ciphertext of `secret`, which is encrypted to `recipients`.
     fn no_match(
         &self,
         secret: &Secret,
@@ -162,7 +162,7 @@ impl Keys {
         if identities.tried.is_empty() {
             let is_missing = identities.failures.iter().any(|failure| is_missing(&failure.reason));
             let early = if secret.placement.early && is_missing {
-                "; what is needed before users exist needs the key on a file system with neededForBoot = true"
+                "; items that are needed before users exist require the key on a file system with neededForBoot = true"
             } else {
                 ""
             };
@@ -178,7 +178,7 @@ impl Keys {
                     stanza::describe(std::slice::from_ref(recipient))
                 )
             }
-            None => format!("{} holds others", path.display()),
+            None => format!("{} contains other keys", path.display()),
         });
         let keys: Vec<String> =
             tried.chain(identities.failures.iter().map(ToString::to_string)).collect();
@@ -186,8 +186,8 @@ impl Keys {
         let (path, recipients) = (secret.ciphertext.display(), stanza::describe(recipients));
         refused(match ours {
             Some(_) => format!(
-                "{path} is for the key in settings.hostPubkey ({recipients}), but no key on this host is that \
-                 one: {keys}; put the right key there, or set hostPubkey to this host's and run: vaultix renc"
+                "{path} is encrypted to the key in settings.hostPubkey ({recipients}), but this host has other keys: \
+                 {keys}; install the right key, or set hostPubkey to this host's and run: vaultix renc"
             ),
             None => format!(
                 "{path} is encrypted to another key: {recipients}, but {keys}; set hostPubkey to this host's and run: \
@@ -196,26 +196,26 @@ impl Keys {
         })
     }
 
-    /// Names all host keys of the profile.
+    /// Lists all host keys of the profile.
     fn key_paths(&self) -> String {
         let keys = &self.settings.host_keys;
         let paths: Vec<String> = keys.iter().map(|key| key.path.display().to_string()).collect();
         if paths.is_empty() { "there are none".to_owned() } else { paths.join(", ") }
     }
 
-    /// Says why there is no identity at all.
+    /// Explains why there is no identity at all.
     fn no_key(&self, identities: &HostIdentities) -> String {
         let public = &self.settings.host_pubkey;
         if private::is_private(public) {
             let hint = private::PUBLIC_KEY_HINT;
             return format!(
-                "settings.hostPubkey is a private key, or has one in it, which is not shown; set it to the public half: {hint}"
+                "settings.hostPubkey is or contains a private key, which is not shown; set it to the public key: {hint}"
             );
         }
         let kind = public.split_ascii_whitespace().next().unwrap_or_default();
         if identities.failures.is_empty() {
             return format!(
-                "none of settings.hostKeys ({}) is of the type of settings.hostPubkey, {}; list the key that \
+                "none of settings.hostKeys ({}) has the type of settings.hostPubkey, {}; add the key that \
                  belongs to it",
                 self.key_paths(),
                 private::shown(kind)
@@ -226,7 +226,7 @@ impl Keys {
     }
 }
 
-/// Says why a host key cannot be read, and where to look.
+/// Explains why a host key cannot be read, and where to look.
 fn explain(failure: &identity::Failure) -> String {
     match unmounted(&failure.path) {
         Some((directory, unit)) if is_missing(&failure.reason) => format!(
@@ -237,14 +237,14 @@ fn explain(failure: &identity::Failure) -> String {
     }
 }
 
-/// Returns whether the file is not there.
+/// Returns whether the file does not exist.
 fn is_missing(reason: &Reason) -> bool {
     matches!(reason, Reason::Read(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
 }
 
-/// Returns `path`, or the directory above it, that should be a mount point and is none, with its unit.
+/// Returns `path`, or the directory above it, that should be a mount point but is not one, with its unit.
 ///
-/// What should be mounted is what fstab(5) names and what the units in systemd's directories mount.
+/// Mount points are those in fstab(5) and in the units in systemd's directories.
 fn unmounted(path: &Path) -> Option<(PathBuf, String)> {
     let mounted = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points: Vec<&str> = mounted.lines().filter_map(|line| line.split(' ').nth(4)).collect();
@@ -261,7 +261,7 @@ fn unmounted(path: &Path) -> Option<(PathBuf, String)> {
     })
 }
 
-/// Says why the ciphertext `path` cannot be read.
+/// Explains why the ciphertext `path` cannot be read.
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let shown = path.display();
     match error.kind() {
@@ -270,7 +270,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
             format!("the ciphertext {shown} does not exist; make it: vaultix renc"),
         ),
         io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => {
-            Failure::new(Status::DataErr, format!("the ciphertext {shown} is of no use: {error}"))
+            Failure::new(Status::DataErr, format!("cannot use the ciphertext {shown}: {error}"))
         }
         _ => Failure::path(Status::NoInput, "read", path, error),
     }
@@ -286,13 +286,13 @@ pub fn plaintexts<'a>(secrets: &[&'a Secret], decrypted: &'a [Decrypted]) -> Pla
     pairs.filter_map(|(secret, made)| Some((&*secret.id, &made.as_ref().ok()?.0))).collect()
 }
 
-/// Decrypts `secrets` on all processors; the results stand in the same order.
+/// Decrypts `secrets` on all processors; the results are in the same order.
 ///
-/// One that takes too long, of itself or because the file system of its ciphertext does not answer, fails alone.
+/// One that takes too long, by itself or because the file system of its ciphertext does not respond, fails alone.
 #[must_use]
 pub fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
     if !secrets.is_empty() {
-        // First: a key that does not answer is no fault of any item.
+        // First: a key on a file system that does not respond must not count as the failure of an item.
         host.0.identities();
     }
     let keys = Arc::clone(&host.0);
@@ -311,7 +311,7 @@ pub fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
     secrets.iter().zip(outcomes).map(result).collect()
 }
 
-/// Returns the inputs of `secrets`, in the same order: what stat(2) says of a ciphertext may take as long as to read it.
+/// Returns the inputs of `secrets`, in the same order: stat(2) of a ciphertext may take as long as reading it.
 #[must_use]
 pub fn inputs_of_secrets(secrets: &[&Secret]) -> Vec<Result<[u8; 32], Failure>> {
     let owned: Vec<Secret> = secrets.iter().map(|&secret| secret.clone()).collect();
@@ -329,7 +329,7 @@ pub fn inputs_of_secrets(secrets: &[&Secret]) -> Vec<Result<[u8; 32], Failure>> 
 fn too_slow(secret: &Secret) -> Failure {
     let (path, limit) = (secret.ciphertext.display(), LIMITS.each.as_secs());
     let reason = format!(
-        "{path} was not read and decrypted within {limit} seconds; see whether its file system answers: stat '{path}'"
+        "{path} was not read and decrypted within {limit} seconds; check that its file system responds: stat '{path}'"
     );
     Failure::new(Status::NoInput, reason)
 }
@@ -338,7 +338,7 @@ fn too_slow(secret: &Secret) -> Failure {
 fn no_time_left(secret: &Secret) -> Failure {
     let limit = LIMITS.all.as_secs();
     let reason = format!(
-        "there was no time for it: others took all of the {limit} seconds for decrypting; try again: systemctl restart \
+        "no time was left for it: others took all of the {limit} seconds for decryption; try again: systemctl restart \
          '{}'",
         Kind::Secret.unit(&secret.id)
     );

@@ -13,8 +13,8 @@ use crate::parallel::{self, Limits, Outcome};
 use crate::stack;
 use crate::stanza::{self, Recipient};
 
-/// How long reading a key may take: 5 seconds, and no longer for all of them. The file system of one that takes longer does
-/// not answer.
+/// How long reading a key may take: 5 seconds, and no longer for all keys. If one takes longer, its file system does not
+/// respond.
 const LIMITS: Limits = Limits {
     slow: Duration::from_millis(50),
     each: Duration::from_secs(5),
@@ -23,15 +23,15 @@ const LIMITS: Limits = Limits {
 
 /// The host's identities that could be read, and why others could not.
 pub struct HostIdentities {
-    /// Those that could, in the order of the profile.
+    /// Those that could be read, in the order of the profile.
     identities: Vec<Box<dyn Identity + Send + Sync>>,
-    /// The files they came from, with the stanza that names the key where it is an ssh key.
+    /// Their files, with the stanza that identifies the key if it is an ssh key.
     pub tried: Vec<(PathBuf, Option<Recipient>)>,
-    /// Those that could not.
+    /// Those that could not be read.
     pub failures: Vec<Failure>,
 }
 
-/// Why a file with an identity of the host is of no use.
+/// Why a file with an identity of the host cannot be used.
 #[derive(Debug)]
 pub struct Failure {
     /// The file.
@@ -40,25 +40,25 @@ pub struct Failure {
     pub reason: Reason,
 }
 
-/// What is wrong with a file that should hold an identity.
+/// What is wrong with a file that should contain an identity.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reason {
     /// It cannot be read.
     Read(io::Error),
-    /// It was not there in time.
+    /// It was not read in time.
     TimedOut,
-    /// It is an ssh key with a passphrase, which nobody can type at boot.
+    /// It is an ssh key with a passphrase, which cannot be entered at boot.
     Passphrase,
-    /// It is an ssh key of a type that age has no use for.
+    /// It is an ssh key of a type that age does not support.
     Unsupported,
-    /// It is no private key of the stated type; what that type is called.
+    /// It is not a private key of the stated type; the name of that type.
     NotAKey(&'static str),
     /// It is an ssh key, but of the other type; the stated one.
     WrongType(&'static str),
-    /// A line of it is no identity of age; its number, from 1.
+    /// A line of it is not an age identity; its number, from 1.
     Line(usize),
-    /// It holds no identity.
+    /// It contains no identity.
     Empty,
 }
 
@@ -71,21 +71,21 @@ impl fmt::Display for Failure {
                 write!(f, "not read within {} seconds", LIMITS.each.as_secs())
             }
             Reason::Passphrase => {
-                f.write_str("protected by a passphrase, which nobody can type at boot")
+                f.write_str("protected by a passphrase, which cannot be entered at boot")
             }
             Reason::Unsupported => f.write_str("an ssh key of a type that age does not support"),
             Reason::NotAKey(kind) => write!(f, "not an OpenSSH private key of type {kind}"),
             Reason::WrongType(kind) => write!(f, "an ssh key, but not of type {kind}"),
             Reason::Line(number) => write!(f, "line {number} is not an age identity"),
-            Reason::Empty => f.write_str("holds no identity"),
+            Reason::Empty => f.write_str("contains no identity"),
         }
     }
 }
 
 impl HostIdentities {
-    /// Reads every host key of `settings` whose type fits the host's recipient.
+    /// Reads every host key of `settings` whose type matches the host's recipient.
     ///
-    /// Never fails as a whole: what could not be read stands in [`HostIdentities::failures`].
+    /// Never fails as a whole: keys that could not be read are in [`HostIdentities::failures`].
     #[must_use]
     pub fn read(settings: &Settings) -> Self {
         let mut all = Self { identities: Vec::new(), tried: Vec::new(), failures: Vec::new() };
@@ -113,7 +113,7 @@ impl HostIdentities {
     }
 }
 
-/// Identities of one file, and the stanza that names the key where it is an ssh key.
+/// Identities of one file, and the stanza that identifies the key if it is an ssh key.
 type Identities = (Vec<Box<dyn Identity + Send + Sync>>, Option<Recipient>);
 
 /// Reads one file.
@@ -133,7 +133,7 @@ fn ssh(kind: &'static str, text: &[u8]) -> Result<Identities, Reason> {
         Ok(Identity::Encrypted(_)) => Err(Reason::Passphrase),
         Ok(Identity::Unsupported(_)) => Err(Reason::Unsupported),
         Ok(identity) => {
-            // A key tells its type and its public half only as a recipient.
+            // The type and the public key are available only as a recipient.
             let public = age::ssh::Recipient::try_from(identity.clone()).ok();
             match public.and_then(|public| stanza::parse_ssh_key(&public.to_string())) {
                 Some(recipient) if recipient.kind == kind => {
@@ -150,13 +150,13 @@ fn ssh(kind: &'static str, text: &[u8]) -> Result<Identities, Reason> {
 ///
 /// # Errors
 ///
-/// It is none, or is cut off.
+/// It is not one, or is truncated.
 pub fn parse_ssh(text: &[u8]) -> io::Result<age::ssh::Identity> {
     age::ssh::Identity::from_buffer(AtOnce(text), None)
 }
 
-/// A text that is read as if it were one line: age parses all that it has so far again after each line, and decodes each
-/// character of base64 apart to tell whether it is one. That was an eighth of the instructions of a whole helper.
+/// A text that is read as if it were one line: age parses everything so far again after each line, and decodes each
+/// character of base64 separately to check it. That took an eighth of all instructions of the helper.
 struct AtOnce<'a>(&'a [u8]);
 
 impl Read for AtOnce<'_> {
@@ -179,7 +179,7 @@ impl BufRead for AtOnce<'_> {
     }
 }
 
-/// Reads native age identities, one a line; empty lines and comments do not count.
+/// Reads native age identities, one per line; empty lines and comments are ignored.
 fn native(text: &[u8]) -> Result<Identities, Reason> {
     let mut identities: Vec<Box<dyn Identity + Send + Sync>> = Vec::new();
     for (i, line) in text.split(|byte| *byte == b'\n').enumerate() {

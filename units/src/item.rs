@@ -1,4 +1,4 @@
-//! profile → the secret or template of an id, and what both have in common.
+//! profile + id → a secret or a template, and what both have in common.
 
 use vaultix_generator::profile::{Placement, Profile, Secret, Template};
 use vaultix_generator::status::Status;
@@ -20,7 +20,7 @@ impl<'a> Item<'a> {
     ///
     /// # Errors
     ///
-    /// [`Status::Config`]: there is none, or it is wrong in the profile.
+    /// [`Status::Config`]: it does not exist, or is invalid in the profile.
     pub fn find(profile: &'a Profile, kind: Kind, id: &str) -> Result<Self, Failure> {
         let found = match kind {
             Kind::Secret => profile.secrets.get(id).map(|item| item.as_ref().map(Self::Secret)),
@@ -31,7 +31,7 @@ impl<'a> Item<'a> {
         let kind = kind.name();
         let missing = || {
             let reason = format!(
-                "the profile has no {kind} of this id; see which there are: systemctl list-units \"vaultix-{kind}@*\""
+                "the profile has no {kind} with this id; to list them: systemctl list-units \"vaultix-{kind}@*\""
             );
             Failure::new(Status::Config, reason)
         };
@@ -65,14 +65,14 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Returns the name of its notes: that of its unit, which is short enough for a file.
+    /// Returns its key in the journal: the name of its unit, which is short enough for a file name.
     #[must_use]
     pub fn key(self) -> String {
         self.kind().unit(self.id())
     }
 }
 
-/// Names what a program does to an item in an error: `decrypt secret "wifi"`.
+/// Describes what a program does with an item, for an error: `decrypt secret "wifi"`.
 #[must_use]
 pub fn describe_task(kind: Kind, id: &str) -> String {
     match kind {

@@ -1,4 +1,4 @@
-//! argv → one item placed, or an exit status that says why not.
+//! argv → one placed item or a switch, and an exit status.
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -19,15 +19,15 @@ use vaultix_units::place;
 use vaultix_units::switch::{Jobs, switch};
 use zeroizing_alloc::ZeroAlloc;
 
-/// Wipes whatever is freed: age leaves a copy of the plaintext and of the key's text on the heap.
+/// Wipes all freed memory: age leaves copies of the plaintext and of the key's text on the heap.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<GlobalDlmalloc> = ZeroAlloc(GlobalDlmalloc);
 
 fn main() -> ExitCode {
     harden();
-    // A panic's text could hold anything; what should never happen ends in an exit status.
+    // The text of a panic could contain anything; what should never happen ends in an exit status.
     std::panic::set_hook(Box::new(|_| {
-        log(Level::Error, "internal error: this is a defect of vaultix-decrypt");
+        log(Level::Error, "internal error: this is a bug in vaultix-decrypt");
         std::process::exit(Status::Software as i32);
     }));
     let Some((verb, profile)) = args::parse(std::env::args_os().skip(1)) else {
@@ -45,13 +45,13 @@ fn main() -> ExitCode {
 /// keeps the parents of custom paths at 0755, whatever the unit's is.
 fn harden() {
     let none = Rlimit { current: Some(1), maximum: Some(1) };
-    // Neither can fail with these arguments, and the unit sets a limit, too.
+    // Neither can fail with these arguments, and the unit also sets a limit.
     let _ = rustix::process::setrlimit(Resource::Core, none);
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
 }
 
-/// Does what the command line says, and reports each failure.
+/// Runs the verb, and reports each failure.
 fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
     match verb {
         Verb::Help => {
@@ -82,7 +82,7 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             if outcome.made > 0 || outcome.removed > 0 {
                 log(Level::Info, &outcome.to_string());
             }
-            // Whoever replaces the profile while this runs starts no other switch: systemd makes one job of the two.
+            // If the profile is replaced while this runs, no other switch is started: systemd merges the two jobs.
             if stamp(path) == before {
                 return report(&outcome.failures);
             }
@@ -92,7 +92,7 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             failure.status
         }),
         Verb::Check => report(&check(&read(path)?)),
-        // Whoever has started it says what it did not do.
+        // The parent process reports what was not done.
         Verb::PathJobs => {
             queue::serve(std::io::stdin(), std::io::stdout()).map_err(|_| Status::Software)
         }
@@ -107,18 +107,18 @@ fn report(failures: &[(String, Failure)]) -> Result<(), Status> {
     if failures.is_empty() { Ok(()) } else { Err(Status::SomeFailed) }
 }
 
-/// Prints an answer. A reader that has gone away is no failure of ours.
+/// Prints an answer. A closed pipe is not a failure.
 fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// Returns what tells a file from what it was before.
+/// Returns what distinguishes versions of a file.
 fn stamp(path: &Path) -> Option<(u64, i64, i64)> {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
-/// Reads the profile, and reports what is wrong with it.
+/// Reads the profile, and reports why it cannot be used.
 fn read(path: &Path) -> Result<Profile, Status> {
     let reason = match vaultix_generator::read_profile(path, Side::Host) {
         Ok(Some(profile)) => return Ok(profile),

@@ -1,13 +1,13 @@
-//! a machine → the ramfs where only root may enter, and the read-only view of it that everybody uses.
+//! settings → the ramfs that only root can access, and the read-only view of it that everything else uses.
 //!
 //! ```text
-//! /run/vaultix.private          mode 0700; also holds the lock
-//! /run/vaultix.private/ramfs    the ramfs: only here it can be written to
+//! /run/vaultix.private          mode 0700; the lock is taken on it
+//! /run/vaultix.private/ramfs    the ramfs: it can be written to only here
 //! /run/vaultix.d                a bind mount of it, read-only
 //! ```
 //!
-//! Whoever owns a file may change its mode, write to it, and make it larger than all memory, whatever its mode is; but not
-//! through a mount that is read-only.
+//! The owner of a file can change its mode, write to it, and make it larger than all memory, whatever its mode is; but not
+//! through a read-only mount.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -24,35 +24,35 @@ use crate::replace::DIRECTORY;
 
 /// What statfs(2) calls a ramfs, from linux/magic.h.
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
-/// What statfs(2) calls a tmpfs, from there, too.
+/// What statfs(2) calls a tmpfs, from linux/magic.h.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// Mode of the directory around the ramfs.
 const PRIVATE: Mode = Mode::from_raw_mode(0o700);
-/// Mode of the root of the ramfs: everybody may pass through, and nobody but root may list or lock it.
+/// Mode of the root of the ramfs: everyone may pass through, and only root may list or lock it.
 const PASSABLE: Mode = Mode::from_raw_mode(0o711);
 
-/// How both mounts are mounted.
+/// Flags of both mounts.
 const SAFE_FLAGS: MountFlags =
     MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 /// The mounted ramfs.
 pub struct Mounts {
-    /// The directory around it, which nobody else can open.
+    /// The directory around it, which only root can open.
     pub private: OwnedFd,
-    /// Its root directory, by the way that can be written to.
+    /// Its root directory, through the mount that can be written to.
     pub root: OwnedFd,
 }
 
 impl Mounts {
     /// Opens both mounts of `settings`, and makes sure that they are what they should be.
     ///
-    /// What is held by descriptor was looked at. It lies in `/run`, where nobody but root can exchange anything.
+    /// The checks are made on the descriptors that are returned. They are in `/run`, where only root can exchange anything.
     ///
     /// # Errors
     ///
-    /// [`Status::CantCreat`]: the ramfs is not mounted, or something else is: the plaintext could be swapped out there or
-    /// written to a disk. Or its view is not one: users would see nothing, or could write.
+    /// [`Status::CantCreat`]: the ramfs is not mounted, or another file system is: the plaintext could be swapped out there or
+    /// written to a disk. Or the view is not a read-only view of it: users would see nothing, or could write.
     pub fn open(settings: &Settings) -> Result<Self, Failure> {
         let view = &settings.decrypted_mount_point;
         let unit = escape::path_unit(&view.to_string_lossy(), "mount");
@@ -75,7 +75,7 @@ impl Mounts {
                  CAP_SYS_ADMIN: see \"In a container\" in docs/troubleshooting.md)",
             ));
         }
-        let hidden = || wrong(&format!("does not show the ramfs that belongs at {RAMFS_PATH}"));
+        let hidden = || wrong(&format!("is not a view of the ramfs at {RAMFS_PATH}"));
         let open = |path: &str| fs::open(path, DIRECTORY, Mode::empty()).map_err(|_| hidden());
         let private = open(PRIVATE_DIR)?;
         keep_private(&private)?;
@@ -94,7 +94,7 @@ impl Mounts {
     }
 }
 
-/// Mounts what is missing of both mounts, without systemd. A ramfs that an earlier release has mounted at the place of the
+/// Mounts both where they are missing, without systemd. A ramfs that an earlier release mounted at the path of the
 /// view is kept, with all files.
 ///
 /// # Errors
@@ -115,12 +115,12 @@ pub fn mount(settings: &Settings) -> Result<(), Failure> {
     mount_view(view).map_err(|error| failed(view, error))
 }
 
-/// Makes a ramfs that everybody can enter, as an earlier release mounted it at the place of the view, the one that only
-/// root may enter. All files stay. Does nothing where that has been done, or where there is none.
+/// Turns a ramfs that everyone can access, as an earlier release mounted it at the path of the view, into the one that only
+/// root can access. All files stay. Does nothing if that has been done, or if there is none.
 ///
 /// # Errors
 ///
-/// [`Status::CantCreat`], with the path. A run after that does the rest.
+/// [`Status::CantCreat`], with the path. The next run does the rest.
 pub fn convert(settings: &Settings) -> Result<(), Failure> {
     let view = &settings.decrypted_mount_point;
     let ramfs = Path::new(RAMFS_PATH);
@@ -139,14 +139,14 @@ pub fn convert(settings: &Settings) -> Result<(), Failure> {
         return Ok(());
     }
     match mount::mount_remount(view, MountFlags::BIND | MountFlags::RDONLY | SAFE_FLAGS, c"") {
-        // Somebody has a file there open to be written to. A second view comes on top of the first, which stays as it is for
-        // those who have it open.
+        // A process has a file there open for writing. A second view is mounted on top of the first, which stays as it is for
+        // the processes that use it.
         Err(Errno::BUSY) => {
             log(
                 Level::Warning,
                 &format!(
-                    "somebody has a file of {} open to be written to, and can write there until the next boot; to see \
-                     who: fuser --verbose --mount {RAMFS_PATH}",
+                    "a process has a file in {} open for writing, and can write there until the next boot; to find \
+                     it: fuser --verbose --mount {RAMFS_PATH}",
                     view.display()
                 ),
             );
@@ -163,7 +163,7 @@ fn mount_view(view: &Path) -> Result<(), Errno> {
     mount::mount_remount(view, MountFlags::BIND | MountFlags::RDONLY | SAFE_FLAGS, c"")
 }
 
-/// Makes the directories that are mounted on.
+/// Makes the mount points.
 fn make_directories(view: &Path) -> Result<(), Failure> {
     let failed = |path: &Path, error: Errno| Failure::write(path, error);
     std::fs::create_dir_all(view).map_err(|error| Failure::write(view, error))?;
@@ -178,7 +178,7 @@ fn make_directories(view: &Path) -> Result<(), Failure> {
     keep_private(&opened.map_err(|error| failed(private, error))?)
 }
 
-/// Makes sure that nobody but root may enter the directory around the ramfs.
+/// Makes sure that only root can access the directory around the ramfs.
 fn keep_private(private: &OwnedFd) -> Result<(), Failure> {
     let failed = |why: String| Err(Failure::write(PRIVATE_DIR, why));
     let stat = match fs::fstat(private) {
@@ -186,12 +186,12 @@ fn keep_private(private: &OwnedFd) -> Result<(), Failure> {
         Err(error) => return failed(error.to_string()),
     };
     if stat.st_uid != 0 {
-        return failed(format!("it belongs to user {}, who could enter", stat.st_uid));
+        return failed(format!("it belongs to user {}, who could access it", stat.st_uid));
     }
     if Mode::from_raw_mode(stat.st_mode) == PRIVATE {
         return Ok(());
     }
-    // A container's manager that mounts the ramfs from outside makes it with another mode.
+    // A container manager that mounts the ramfs from outside makes it with another mode.
     fs::fchmod(private, PRIVATE).or_else(|error| failed(error.to_string()))
 }
 

@@ -1,7 +1,7 @@
 //! names of users and groups → their numbers, from /etc/passwd and /etc/group.
 //!
-//! The helper is linked statically, so there is no name service switch to ask. Accounts of a directory service
-//! do not exist when secrets are placed anyhow.
+//! The helper is linked statically, so it cannot use the name service switch. Accounts of a directory service
+//! do not exist yet when secrets are placed anyway.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use vaultix_generator::status::Status;
 
 use crate::failure::Failure;
 
-/// Who owns a file, and who may read it.
+/// Owner, group and mode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ownership {
     /// The user's number.
@@ -21,7 +21,7 @@ pub struct Ownership {
     pub mode: u32,
 }
 
-/// The accounts of this host; each file is read when it is first needed, and once.
+/// The accounts of this host; each file is read once, when it is first needed.
 #[derive(Default)]
 pub struct Accounts {
     /// Text of /etc/passwd.
@@ -71,8 +71,8 @@ fn number(
 
 /// Finds the number of `name` in the text of passwd(5) or group(5): in both, the third field.
 ///
-/// It counts only where another field follows, as one does in both: a number at the end of the text may be the
-/// start of a longer one, which somebody is just writing.
+/// The number must be followed by another field, as in both formats: a number at the end of the text may be the
+/// start of a longer one that is just being written.
 fn find(text: &[u8], name: &str) -> Option<u32> {
     text.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.split(|byte| *byte == b':');
@@ -88,8 +88,8 @@ fn unknown(kind: &str, name: &str, database: &str) -> Failure {
     Failure::new(
         Status::NoUser,
         format!(
-            "there is no {kind} \"{name}\" in {database}; declare it, or see whether the service that makes \
-             users ran: systemctl status userborn.service systemd-sysusers.service"
+            "there is no {kind} \"{name}\" in {database}; declare it, or check that the service that creates \
+             users has run: systemctl status userborn.service systemd-sysusers.service"
         ),
     )
 }

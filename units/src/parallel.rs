@@ -1,7 +1,7 @@
-//! jobs → their outcomes, on all processors; one that is slow or never ends is left behind, and costs the others nothing.
+//! jobs → their outcomes, on all processors; one that is slow or never ends is left behind and does not delay the others.
 //!
-//! A thread that waits for a file system that does not answer cannot be ended. It is left where it is, another one takes
-//! its place, and it ends with the process. So jobs own what they work on.
+//! A thread that waits for a file system that does not respond cannot be stopped. It is left behind, another one takes
+//! its place, and it ends with the process. That is why jobs own their data.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 /// How long jobs may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// After this time a job is on its own: another thread does what comes next.
+    /// After this time, another thread continues with the next jobs.
     pub slow: Duration,
-    /// After this time a job is given up.
+    /// After this time, a job is abandoned.
     pub each: Duration,
-    /// After this time all that are left are given up.
+    /// After this time, all jobs that are left are abandoned.
     pub all: Duration,
 }
 
-/// How many slow jobs may be under way beside the others (256).
+/// How many slow jobs may run besides the others (256).
 const MAX_SLOW: usize = 256;
 
 /// What became of a job.
@@ -32,9 +32,9 @@ pub enum Outcome<T> {
     Late,
 }
 
-/// Does `work` for each number below `count`, and returns what became of each, in order.
+/// Does `work` for each number below `count`, and returns the outcomes in order.
 ///
-/// Returns in time whatever `work` does, unless the system refuses even the first thread: then it is done by the caller.
+/// Returns in time whatever `work` does, unless not even one thread can be started: then the caller does the work.
 pub fn each<T: Send + 'static>(
     count: usize,
     limits: Limits,
@@ -44,7 +44,7 @@ pub fn each<T: Send + 'static>(
     let state = Mutex::new(State { jobs, next: 0, left: count });
     let pool = Arc::new(Pool { state, all_done: Condvar::new(), work: Box::new(work) });
     let workers = thread::available_parallelism().map_or(1, usize::from).min(count);
-    // One that cannot be made leaves its share to the others.
+    // If one cannot be started, the others do its share.
     if (0..workers).filter(|_| pool.add_worker()).count() == 0 {
         pool.work();
     }
@@ -61,7 +61,7 @@ struct Job<T> {
     outcome: Option<Outcome<T>>,
 }
 
-/// How far the jobs are.
+/// The progress of all jobs.
 struct State<T> {
     /// All of them.
     jobs: Vec<Job<T>>,
@@ -75,7 +75,7 @@ struct State<T> {
 struct Pool<T> {
     /// How far they are.
     state: Mutex<State<T>>,
-    /// Told when there is nothing left.
+    /// Notified when nothing is left.
     all_done: Condvar,
     /// What they do.
     work: Box<dyn Fn(usize) -> T + Send + Sync>,
@@ -98,7 +98,7 @@ impl<T: Send + 'static> Pool<T> {
         }
     }
 
-    /// Begins the next job.
+    /// Starts the next job.
     fn begin(&self) -> Option<usize> {
         let mut state = self.state();
         let at = state.next;
@@ -107,7 +107,7 @@ impl<T: Send + 'static> Pool<T> {
         Some(at)
     }
 
-    /// Ends a job, and returns whether the thread that did it was replaced meanwhile.
+    /// Ends a job, and returns whether the thread that did it was replaced in the meantime.
     fn end(&self, at: usize, result: T) -> bool {
         let mut state = self.state();
         let Some(job) = state.jobs.get_mut(at) else { return true };
@@ -122,7 +122,7 @@ impl<T: Send + 'static> Pool<T> {
         replaced
     }
 
-    /// Waits until all jobs are done or given up, and returns what became of them.
+    /// Waits until all jobs are done or abandoned, and returns their outcomes.
     fn wait(self: &Arc<Self>, limits: Limits) -> Vec<Outcome<T>> {
         let end = Instant::now() + limits.all;
         let mut state = self.state();
@@ -135,7 +135,7 @@ impl<T: Send + 'static> Pool<T> {
         let outcomes = state.jobs.iter_mut().map(|job| {
             let is_slow = job.takes(now).is_some_and(|time| time >= limits.each);
             let given_up = if is_slow { Outcome::Slow } else { Outcome::Late };
-            // Whoever is still at work on it finds that it has an outcome.
+            // A thread that is still working on it finds that it has an outcome.
             job.outcome.replace(Outcome::Late).unwrap_or(given_up)
         });
         let outcomes = outcomes.collect();
@@ -143,7 +143,7 @@ impl<T: Send + 'static> Pool<T> {
         outcomes
     }
 
-    /// Replaces the threads of slow jobs, and gives up those that are too slow.
+    /// Replaces the threads of slow jobs, and abandons jobs that are too slow.
     fn supervise(self: &Arc<Self>, state: &mut State<T>, limits: Limits) {
         let now = Instant::now();
         let State { jobs, next, left } = state;
@@ -165,13 +165,13 @@ impl<T: Send + 'static> Pool<T> {
 
     /// Returns how far the jobs are.
     fn state(&self) -> MutexGuard<'_, State<T>> {
-        // Nothing panics while it holds this.
+        // No thread panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T> Job<T> {
-    /// Returns how long the job has been under way, if it still is.
+    /// Returns how long the job has been running, if it still is.
     fn takes(&self, now: Instant) -> Option<Duration> {
         let since = self.since.filter(|_| self.outcome.is_none())?;
         Some(now.saturating_duration_since(since))

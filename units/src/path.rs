@@ -1,12 +1,12 @@
-//! an item with a path of its own → a link there, or the plaintext itself.
+//! an item with a custom path → a link there, or the plaintext itself.
 //!
-//! Files that decide nothing about a path: `mount` tells what file system a directory is on, `walk` opens the directory
-//! that a path stands in, `queue` keeps who does not answer from holding up anybody else.
+//! `mount` determines the kind of file system that a directory is on, `walk` opens the parent directory of a path, and
+//! `queue` makes sure that a file system that does not respond delays only its owner.
 //!
-//! In the directory at the end of the way, three things use a name twice. None can be exchanged in between to any avail:
-//! in a directory of root's only root exchanges names; in a sticky one nobody else can exchange what is root's or the
-//! owner's, and nothing else is accepted there; in one of the owner's they can, but only for something that they may put
-//! there, and take away, by themselves.
+//! In the parent directory, three operations use a name twice. Exchanging it in between is useless for an attacker:
+//! in a directory of root, only root can exchange names; in a sticky one, nobody else can exchange files of root or of the
+//! owner, and no others are accepted; in a directory of the owner, the owner can, but only for files that they could put
+//! there, or remove, anyway.
 
 mod codec;
 mod mount;
@@ -38,32 +38,32 @@ use crate::replace::replace_file;
 pub(crate) use walk::Missing;
 use walk::{Node, Obstacle, Parent, Reach, open_parent};
 
-/// Largest file that is read to find out that it is still what was put there, in bytes (1 MiB). Its owner can make it as
-/// large as they like; of a larger one the plaintext is compared, which costs no more than to decrypt it.
+/// Largest file that is read to check that it is still what was put there, in bytes (1 MiB). Its owner can make it as
+/// large as they like; a larger one is compared with the plaintext, which costs no more than decrypting it.
 const MAX_COMPARED: u64 = 1 << 20;
 
-/// What is to be done at a path of its own.
+/// What has to be done at a custom path.
 pub struct Job {
     /// The path.
     pub path: PathBuf,
-    /// What.
+    /// What to do.
     pub task: Task,
 }
 
-/// What is to be done.
+/// What to do at a path.
 pub enum Task {
-    /// A link is to be there.
+    /// Put a link there.
     Link {
-        /// Whose item it is: who may own directories on the way.
+        /// The item's owner, who may also own directories on the way.
         owner: u32,
         /// Where it leads.
         target: PathBuf,
         /// What was put there before, and may be replaced.
         before: Option<PathContent>,
     },
-    /// The plaintext itself is to be there.
+    /// Put the plaintext itself there.
     File {
-        /// Whose it is.
+        /// Its owner, group and mode.
         ownership: Ownership,
         /// Whether it may be on a disk.
         allow_disk: bool,
@@ -74,7 +74,7 @@ pub enum Task {
         /// What was put there before, and may be replaced.
         before: Option<PathContent>,
     },
-    /// What was put there is to go, if it is still that.
+    /// Remove what was put there, if it is unchanged.
     Remove(PathContent),
 }
 
@@ -87,27 +87,27 @@ pub enum PathContent {
     File([u8; 32]),
 }
 
-/// What has become of a [`Job`] that did not fail.
+/// The outcome of a [`Job`] that did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// What is to be there is there, what is to go is gone.
+    /// The link or file is there, or has been removed.
     Done,
-    /// The plaintext is not there as it should be, and was not known: the same job again, with it.
+    /// The file is missing or different, and the job came without the plaintext: repeat the job with it.
     NeedsPlaintext,
-    /// It was not taken away, and is not to be tried again, for this reason: nothing of ours is left, or a link, which holds
-    /// no secret.
+    /// It was not removed, and will not be tried again, for this reason: only a link may be left, or a file that is not
+    /// what was put there.
     Abandoned(String),
-    /// The file was not taken away for this reason: somebody without rights stands behind it. It may hold the secret: to
-    /// be said, and tried again with the next switch; but no failure of that, which they could make fail for good.
+    /// The file was not removed for this reason, which an unprivileged user may have caused. It may contain the secret: the
+    /// switch warns, and the next one tries again; but it does not fail, or the user could make every switch fail.
     Remains(String),
 }
 
-/// Directories that links of ours lead into.
+/// The directories of Vaultix that links at custom paths lead into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnDirectories(Vec<PathBuf>);
 
 impl OwnDirectories {
-    /// Returns those of a host with these settings.
+    /// Returns the directories in `settings`.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         let ours = [
@@ -133,8 +133,8 @@ impl PathContent {
 }
 
 impl Job {
-    /// Returns the job to put an item at its path, `None` if it has none of its own. `digest` is that of its plaintext,
-    /// which may be left out where it is unchanged; what was put there `before` is ours to replace.
+    /// Returns the job to put an item at its path, `None` if it has no custom one. `digest` is that of its plaintext,
+    /// which may be omitted if it is unchanged; what was put there `before` may be replaced.
     #[must_use]
     pub fn put(
         place: &Placement,
@@ -158,7 +158,7 @@ impl Job {
         Some(Self { path, task })
     }
 
-    /// Returns the job to take away what an earlier profile put at the path of `record`, `None` if it had none of its own.
+    /// Returns the job to remove what an earlier profile put at the path of `record`, `None` if it had no custom one.
     #[must_use]
     pub fn remove(record: &Record, settings: &Settings) -> Option<Self> {
         is_custom_path(&record.path, &record.name, settings).then(|| Self {
@@ -182,7 +182,7 @@ impl Job {
             }
             Task::Remove(content) => match remove_content(&self.path, content, reach) {
                 Err(Obstacle::Missing(_)) => Ok(Outcome::Done),
-                // No secret is left of a link. What the system refuses where only root has a say, is tried again.
+                // A link contains no secret. What the system refuses in directories of root is tried again.
                 Err(Obstacle::Untrusted(failure)) if matches!(content, PathContent::Link(_)) => {
                     Ok(Outcome::Abandoned(failure.reason))
                 }
@@ -206,9 +206,9 @@ fn is_custom_path(path: &Path, name: &str, settings: &Settings) -> bool {
         .all(|link| link.join(name) != path)
 }
 
-/// Takes away what was put at `path`, if it is still that.
+/// Removes what was put at `path`, if it is unchanged.
 fn remove_content(path: &Path, content: &PathContent, reach: Reach) -> Result<Outcome, Obstacle> {
-    // Whoever owns the directories on the way by now: nothing but what is ours is removed.
+    // The directories on the way may have any owner now: only what Vaultix put there is removed.
     let destination = Destination::open(path, None, Missing::Fail, reach)?;
     if matches!(content, PathContent::File(_)) {
         destination.remove_leftover()?;
@@ -218,7 +218,7 @@ fn remove_content(path: &Path, content: &PathContent, reach: Reach) -> Result<Ou
         (FileType::Symlink, PathContent::Link(target)) => destination.target(&node)? == *target,
         (FileType::RegularFile, PathContent::File(digest)) => {
             match (destination.digest(MAX_CIPHERTEXT), node.uid) {
-                // A lease on it, for one, which they may hold for as long as they like.
+                // For example because of a lease, which they can hold as long as they like.
                 (Err(Obstacle::Failed(failure)), 1..) => return Err(Obstacle::Untrusted(failure)),
                 (found, _) => found? == Some(*digest),
             }
@@ -226,7 +226,7 @@ fn remove_content(path: &Path, content: &PathContent, reach: Reach) -> Result<Ou
         _ => false,
     };
     if is_ours {
-        // By name: see above. What the owner has put in its place meanwhile was theirs to remove.
+        // By name: see above. If the owner has put another file there in between, they could have removed it themselves.
         return match fs::unlinkat(
             &destination.parent.node.held,
             &destination.parent.name,
@@ -239,13 +239,13 @@ fn remove_content(path: &Path, content: &PathContent, reach: Reach) -> Result<Ou
     Ok(match content {
         PathContent::Link(_) => Outcome::Done,
         PathContent::File(_) => Outcome::Abandoned(format!(
-            "{} is not what was put there, and stays; see whether it holds a secret",
+            "{} is not what was put there, so it was not removed; check whether it contains a secret",
             path.display()
         )),
     })
 }
 
-/// A place in the file system where something of ours is put.
+/// A custom path, opened.
 struct Destination {
     /// The directory, and the name in it.
     parent: Parent,
@@ -262,20 +262,20 @@ impl Destination {
         Ok(Self { parent: open_parent(path, owner, missing, reach)? })
     }
 
-    /// Returns what stands there, which in a directory of all has to belong to root or the owner: whoever else put it there
-    /// could exchange it at any moment.
+    /// Returns what is there. In a directory that others can write to, it has to belong to root or to the owner: anyone else
+    /// could exchange it at any time.
     fn entry(&self) -> Result<Option<Node>, Obstacle> {
         let node = self.parent.entry()?;
         let strangers = node.as_ref().filter(|node| {
             self.parent.node.is_shared() && node.uid != 0 && self.parent.owner != Some(node.uid)
         });
         match strangers {
-            Some(node) => Err(self.taken(&format!("something of user {}", node.uid))),
+            Some(node) => Err(self.taken(&format!("a file of user {}", node.uid))),
             None => Ok(node),
         }
     }
 
-    /// Removes what a program that was killed has not given its name yet: it may hold the whole plaintext.
+    /// Removes the temporary file of a program that was killed: it may contain the whole plaintext.
     fn remove_leftover(&self) -> Result<(), Obstacle> {
         let (held, name) = (&self.parent.node.held, self.temporary());
         let stat = fs::statat(held, &name, AtFlags::SYMLINK_NOFOLLOW);
@@ -284,10 +284,10 @@ impl Destination {
         if !is_file {
             return Ok(());
         }
-        // By name: see above. The name is one that nobody but us gives.
+        // By name: see above. Only Vaultix uses this name.
         match fs::unlinkat(held, &name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(self.parent.failed("remove what was left beside", error)),
+            Err(error) => Err(self.parent.failed("remove the temporary file of", error)),
         }
     }
 
@@ -324,13 +324,13 @@ impl Destination {
         }
     }
 
-    /// Returns the obstacle that something stands there which is not ours.
+    /// Returns the obstacle that something is in the way.
     fn taken(&self, what: &str) -> Obstacle {
-        let reason = format!("{what} stands there; move it away, or set another path");
+        let reason = format!("{what} is in the way; move it away, or set another path");
         self.parent.failed("write", reason)
     }
 
-    /// Returns a name for a file beside it that is not finished: short enough for any name.
+    /// Returns the name of the temporary file next to it, which is never too long.
     fn temporary(&self) -> String {
         let digest = Sha256::digest(self.parent.name.as_bytes());
         format!(".vaultix-{}", hex(digest.get(..8).unwrap_or_default()))
@@ -353,19 +353,19 @@ impl Destination {
                 self.ensure_replaceable(&old, ours, before)?;
             }
             Some(node) if node.kind == FileType::RegularFile => {
-                // Not looked into where none was put: it may be anything.
+                // Not read if no file was put there: it may be anything.
                 let Some(PathContent::File(digest)) = before else {
-                    return Err(self.taken("a file that is not ours"));
+                    return Err(self.taken("a file that Vaultix did not put there"));
                 };
                 if self.digest(MAX_CIPHERTEXT)?.as_ref() != Some(digest) {
-                    return Err(self.taken("a file that is not ours"));
+                    return Err(self.taken("a file that Vaultix did not put there"));
                 }
             }
             Some(_) => return Err(self.taken("something that is neither a file nor a link")),
         }
         let (directory, name, fresh) =
             (&self.parent.node.held, &self.parent.name, self.temporary());
-        // By name: see above. An owner who exchanges the link before it has its name gets there what they have put there.
+        // By name: see above. An owner who exchanges the link before it is renamed gets what they have put there.
         let make = || {
             match fs::unlinkat(directory, &fresh, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
@@ -375,19 +375,19 @@ impl Destination {
             fs::renameat(directory, &fresh, directory, name)
         };
         make().map_err(|error| {
-            let _ = fs::unlinkat(directory, &fresh, AtFlags::empty()); // A link holds no secret.
+            let _ = fs::unlinkat(directory, &fresh, AtFlags::empty()); // A link contains no secret.
             self.parent.failed("write", error)
         })?;
         Ok(Outcome::Done)
     }
 
-    /// Puts the plaintext itself there. A file that stands there is replaced, whatever it holds: on a disk, nothing
-    /// remembers what was put there before the last boot.
+    /// Puts the plaintext itself there. An existing file is replaced, whatever it contains: on a disk, no record
+    /// remains of what was put there before the last boot.
     fn put_file(&self, task: &Task, ours: &OwnDirectories) -> Result<Outcome, Obstacle> {
         let Task::File { ownership, allow_disk, digest, plaintext, before } = task else {
             return Ok(Outcome::Done);
         };
-        // Of the directory that it is written into, by the same descriptor.
+        // Checked on the descriptor of the directory that it is written to.
         if !allow_disk && !is_in_memory(&self.parent.node.held) {
             return Err(self.parent.failed(
                 "write",
@@ -413,14 +413,14 @@ impl Destination {
         let Some(plaintext) = plaintext else { return Ok(Outcome::NeedsPlaintext) };
         let (directory, name, fresh) =
             (&self.parent.node.held, &self.parent.name, self.temporary());
-        // Owner, mode and content go to the file that was made, by its descriptor; only the name is given by name, see above.
-        // An owner who exchanges the file before that gets there what they have put there, and the plaintext is theirs.
+        // Owner, mode and content are set on the descriptor of the new file; only the rename uses names, see above.
+        // An owner who exchanges the file before that gets what they have put there, and may read the plaintext anyway.
         replace_file(directory, &fresh, directory, name, plaintext, *ownership)
             .map_err(|error| self.parent.failed("write", error))?;
         Ok(Outcome::Done)
     }
 
-    /// Makes sure that a link to `old` is ours to replace.
+    /// Makes sure that a link to `old` may be replaced.
     fn ensure_replaceable(
         &self,
         old: &Path,
@@ -431,16 +431,16 @@ impl Destination {
         if was_put || ours.contains(old) {
             return Ok(());
         }
-        Err(self.taken("a link that leads elsewhere"))
+        Err(self.taken("a link that Vaultix did not put there"))
     }
 }
 
-/// Returns how much of a file is read that may hold `plaintext`.
+/// Returns how many bytes are read of a file that may contain `plaintext`.
 fn limit(plaintext: Option<&Plaintext>) -> u64 {
     plaintext.map_or(MAX_COMPARED, |plaintext| plaintext.expose().len() as u64)
 }
 
-/// Returns the digest of `file`, `None` if it has more than `limit` bytes, or is no regular file.
+/// Returns the digest of `file`, `None` if it has more than `limit` bytes, or is not a regular file.
 fn digest(file: File, limit: u64) -> io::Result<Option<[u8; 32]>> {
     let metadata = file.metadata()?;
     if !metadata.is_file() || metadata.len() > limit {
@@ -458,8 +458,8 @@ fn digest(file: File, limit: u64) -> io::Result<Option<[u8; 32]>> {
     Ok((size <= limit).then(|| hash.finalize().into()))
 }
 
-/// Opens the directory that `path` stands in, by a way that nobody but root may lead, and returns it with the last component.
-/// It can be used to look up names, and not to be read.
+/// Opens the parent directory of `path`, if only root controls the way to it, and returns it with the last component.
+/// The descriptor can be used to look up names, but not to list the directory.
 pub(crate) fn open_trusted_parent(
     path: &Path,
     missing: Missing,

@@ -1,4 +1,4 @@
-//! profile + id → one file in place: what a unit does when it starts, and when it is reloaded.
+//! profile + id → one placed file: what a unit does when it starts, and when it is reloaded.
 
 use std::path::Path;
 
@@ -18,13 +18,13 @@ use crate::record::Record;
 use crate::render::{decrypt_and_render, templates_using};
 use crate::systemctl::{self, Job, USERBORN};
 
-/// Decrypts the secret or renders the template `id`, places it, and tells its consumers if it has changed.
+/// Decrypts the secret or renders the template `id`, places it, and notifies its consumers if it has changed.
 ///
-/// `is_current` tells whether `profile` is still the host's, once nobody can switch to another one.
+/// `is_current` returns whether `profile` is still the host's; it is called when nothing else can switch.
 ///
 /// # Errors
 ///
-/// The file that was there before still is.
+/// An existing file is still there, unchanged.
 pub fn place_item(
     profile: &Profile,
     kind: Kind,
@@ -46,7 +46,7 @@ fn decrypt_and_place(
 ) -> Result<(), Failure> {
     let settings = &profile.settings;
     let host = Host::new(settings);
-    // Before the lock: a ciphertext may be where nobody answers.
+    // Before the lock: a ciphertext may be on a file system that does not respond.
     let made = decrypt_all(&host, &[secret]).pop();
     let none = || Err(Failure::new(Status::Software, "nothing was decrypted"));
     let made = made.unwrap_or_else(none);
@@ -57,7 +57,7 @@ fn decrypt_and_place(
     result?.map_or(Ok(()), |notification| notification.notify(profile, Item::Secret(secret)))
 }
 
-/// Places a template. Its values are decrypted again: nothing opens the files of others.
+/// Places a template. Its values are decrypted again: files that belong to others are never opened.
 fn render_and_place(
     profile: &Profile,
     template: &Template,
@@ -71,11 +71,11 @@ fn render_and_place(
     notification.map_or(Ok(()), |notification| notification.notify(profile, item))
 }
 
-/// Has systemd try again once the keys that `host` missed are there.
+/// Makes systemd try again once the missing keys of `host` exist.
 pub(crate) fn wait_for_keys(host: &Host, settings: &Settings) {
     let units: Vec<String> =
         host.missing_keys().filter_map(|key| late_key_unit(settings, key)).collect();
-    // Why the item failed matters more than that nobody waits for its key.
+    // Why the item failed matters more than a failure to wait for its key.
     let _ = systemctl::queue(&settings.systemctl, Job::Start, &units);
 }
 
@@ -108,13 +108,13 @@ impl Notification {
     }
 }
 
-/// Queues the jobs for all who read an item.
+/// Queues the jobs for everything that reads an item.
 fn notify_readers(profile: &Profile, item: Item) -> Result<(), Failure> {
     let settings = &profile.settings;
     if let Item::Secret(secret) = item {
         let templates: Vec<String> =
             templates_using(profile, &secret.id).map(|id| Kind::Template.unit(id)).collect();
-        // Not only those that run: one that failed for want of this secret can be rendered now.
+        // Not only active ones: a template that failed because of this secret can be rendered now.
         systemctl::queue(&settings.systemctl, Job::Restart, &templates)?;
     }
     if item.placement().early {
@@ -123,7 +123,7 @@ fn notify_readers(profile: &Profile, item: Item) -> Result<(), Failure> {
     systemctl::notify_consumers(settings, [item.placement()])
 }
 
-/// Writes down that whoever reads an item has to be notified.
+/// Writes down that the readers of an item have to be notified.
 pub(crate) fn schedule_notification(generation: &Generation, item: Item) -> Result<(), Failure> {
     if item.placement().early {
         // Apart, since the first phase of a switch notifies userborn, and the second all others.
@@ -132,10 +132,10 @@ pub(crate) fn schedule_notification(generation: &Generation, item: Item) -> Resu
     generation.mark(List::NotifyConsumers, &item.key())
 }
 
-/// Places what was `made`; returns whether its consumers must be told.
+/// Places what was `made`, in the generation that is current under the lock; returns the pending notification, if any.
 ///
-/// They must when the plaintext is another than before, and when there was none because the item had failed. At boot
-/// there is none before, and nobody to tell.
+/// Consumers are notified when the plaintext is different, and when there was none because the item had failed. At boot
+/// there was none before, and nothing to notify.
 fn place_in_current_generation(
     settings: &Settings,
     item: Item,
@@ -153,7 +153,7 @@ fn place_in_current_generation(
     let result = write_item(&ramfs, &generation, settings, item, made)
         .and_then(|job| put_at_path(&ramfs, &generation, settings, item, job));
     if let Err(failure) = result {
-        // It was never in place, or is not: its consumers run without it.
+        // It is not in place: its consumers run without it.
         if generation.stat(&place.name)?.is_none() || !generation.has_entry(List::Placed, &key)? {
             generation.mark(List::NotifyConsumers, &key)?;
         }
@@ -163,9 +163,9 @@ fn place_in_current_generation(
     Ok(is_pending.then_some(Notification { generation, key }))
 }
 
-/// Returns the failure that somebody else has placed the item `key`, or switched, meanwhile.
+/// Returns the failure that another run has placed the item `key`, or switched, in the meantime.
 fn replaced_meanwhile(key: &str) -> Failure {
-    let reason = "the profile was replaced meanwhile; try again: systemctl restart";
+    let reason = "the profile was replaced in the meantime; try again: systemctl restart";
     Failure::new(Status::Config, format!("{reason} '{key}'"))
 }
 
@@ -181,20 +181,20 @@ fn put_at_path(
     let key = item.key();
     let placed = generation.record(&key)?;
     let done = ramfs.unlocked(|| queue::run(vec![job], &OwnDirectories::new(settings)).pop())?;
-    // What was placed after this may have come to the path before it.
+    // A newer plaintext may have been put at the path before this one.
     let number = current_number(ramfs, settings.link_of(item.placement()), settings)?;
     if number != generation.number || generation.record(&key)? != placed {
         return Err(replaced_meanwhile(&key));
     }
     if let Some(Err(failure)) = done {
-        // Those who read it there run without it, or with an older one.
+        // Its readers run without it, or with an older one.
         generation.mark(List::NotifyConsumers, &key)?;
         return Err(failure);
     }
     generation.clear(List::PutAtPath, &key)
 }
 
-/// Places an item in `generation`; returns what is to be done at its path, if it has one of its own.
+/// Writes an item into `generation`; returns the job for its path, if it has a custom one.
 fn write_item(
     ramfs: &Ramfs,
     generation: &Generation,
@@ -212,7 +212,7 @@ fn write_item(
     let same =
         is_there && old.as_ref().is_some_and(|old| old.name == *name && old.digest == digest);
     if !same && (is_there || generation.has_entry(List::NotifyConsumers, &key)?) {
-        // Before the plaintext is there, so that no death in between hides that it has changed or come.
+        // Before the plaintext is there, so that a crash in between does not hide that it is new or has changed.
         schedule_notification(generation, item)?;
     }
     if !same || !has_ownership(generation, name, ownership)? {
@@ -233,10 +233,10 @@ fn write_item(
     Ok(path::Job::put(place, settings, ownership, digest, Some(plaintext), old.as_ref()))
 }
 
-/// Returns the number of the generation that an item belongs to: the one behind its own link, or the other's, or the
+/// Returns the number of the generation that an item belongs to: the one that its own link leads to, or the other link, or the
 /// newest, or the first at boot.
 ///
-/// A link that leads nowhere, as after a soft reboot, counts for nothing.
+/// A dangling link, as after a soft reboot, is ignored.
 fn current_number(ramfs: &Ramfs, own: &Path, settings: &Settings) -> Result<u32, Failure> {
     let links = [own, &settings.decrypted_dir, &settings.decrypted_dir_for_user];
     for link in links {
@@ -247,7 +247,7 @@ fn current_number(ramfs: &Ramfs, own: &Path, settings: &Settings) -> Result<u32,
     Ok(ramfs.generation_numbers()?.last().copied().unwrap_or(1))
 }
 
-/// Returns the links that consumers may find the item under.
+/// Returns the links through which consumers may find the item.
 fn links_of<'a>(item: Item, settings: &'a Settings) -> Vec<&'a Path> {
     if item.placement().early {
         vec![&settings.decrypted_dir_for_user, &settings.decrypted_dir]

@@ -1,4 +1,4 @@
-//! decrypted bytes → bytes that are wiped when they are no longer needed.
+//! decrypted bytes → bytes that are wiped when they are dropped.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,13 @@ pub struct Plaintext(Zeroizing<Vec<u8>>);
 pub type Plaintexts<'a> = BTreeMap<&'a str, &'a Plaintext>;
 
 impl Plaintext {
-    /// Takes over `bytes`, which are wiped with it.
+    /// Takes over `bytes`, which are wiped when it is dropped.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// Returns the bytes. Whoever copies them wipes the copy.
+    /// Returns the bytes. Callers that copy them wipe the copy.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0

@@ -19,16 +19,16 @@ use crate::replace::{DIRECTORY, replace_link};
 
 /// The mounted ramfs.
 pub struct Ramfs {
-    /// Its root directory, by the way that can be written to.
+    /// Its root directory, through the mount that can be written to.
     root: OwnedFd,
-    /// The directory around it, whose lock keeps all others out: nobody but root can open it, and so hold the lock.
+    /// The directory around it, whose lock keeps all other runs out: only root can open it, and therefore hold the lock.
     lock: OwnedFd,
-    /// Where users see it, read-only.
+    /// Where users see the ramfs, read-only.
     view: PathBuf,
 }
 
 impl Ramfs {
-    /// Opens the ramfs of `settings` and takes its lock: nobody else places or switches until it is dropped.
+    /// Opens the ramfs of `settings` and takes its lock: no other run places or switches until it is dropped.
     ///
     /// # Errors
     ///
@@ -40,12 +40,12 @@ impl Ramfs {
         Ok(Self { root, lock: private, view: settings.decrypted_mount_point.clone() })
     }
 
-    /// Does `work` without the lock, and takes it again: what may wait for a file system of a user's holds up nobody who
-    /// places a file here. Others may have placed and switched meanwhile.
+    /// Does `work` without the lock, and takes it again: work that may wait for a user's file system does not block other
+    /// runs. These may have placed items and switched in the meantime.
     ///
     /// # Errors
     ///
-    /// [`Status::CantCreat`] when the lock cannot be given back or taken.
+    /// [`Status::CantCreat`] when the lock cannot be released or taken.
     pub fn unlocked<T>(&self, work: impl FnOnce() -> T) -> Result<T, Failure> {
         let lock = |operation| {
             fs::flock(&self.lock, operation)
@@ -57,18 +57,18 @@ impl Ramfs {
         Ok(result)
     }
 
-    /// Returns the number of the generation that `link` leads to, if it does and that exists.
+    /// Returns the number of the existing generation that `link` leads to, if any.
     ///
     /// # Errors
     ///
-    /// [`Status::CantCreat`] when that cannot be told.
+    /// [`Status::CantCreat`] when that cannot be determined.
     pub fn linked_generation(&self, link: &Path) -> Result<Option<u32>, Failure> {
         let failed = |error: &dyn std::fmt::Display| {
             Failure::path(Status::CantCreat, "read the link", link, error)
         };
         let target = match std::fs::read_link(link) {
             Ok(target) => target,
-            // What is no link is in the way of ours, and said to be when that is made.
+            // Something else is in the way of the link, which is reported when the link is made.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -90,7 +90,7 @@ impl Ramfs {
         }
     }
 
-    /// Returns the numbers of all generations, sorted. What is no number does not count.
+    /// Returns the numbers of all generations, sorted. Other names are ignored.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Ramfs {
         Ok(numbers)
     }
 
-    /// Opens the generation `number`, and makes it where it is missing.
+    /// Opens the generation `number`, and makes it if it is missing.
     ///
     /// # Errors
     ///
@@ -115,22 +115,22 @@ impl Ramfs {
         Generation::open(&self.root, &self.view, number)
     }
 
-    /// Makes `link` lead to the generation `number`, in a single step: who reads it meanwhile sees the old
-    /// generation or the new one. Does nothing when it does already.
+    /// Makes `link` lead to the generation `number`, in a single step: readers see either the old
+    /// generation or the new one. Does nothing if it already does.
     ///
     /// # Errors
     ///
-    /// [`Status::CantCreat`]: something that is no link is in the way, or the system's own reason. `link` is
-    /// as it was then.
+    /// [`Status::CantCreat`]: something that is not a link is in the way, or the system's own reason. `link` is
+    /// unchanged in that case.
     pub fn set_link(&self, link: &Path, number: u32) -> Result<(), Failure> {
         let target = self.view.join(number.to_string());
-        // The directory is held, and nobody but root can write to it or to one on the way: its names are not exchanged.
+        // The directory is held open, and only root can write to it or to one on the way: its names cannot be exchanged.
         let (parent, name) = open_trusted_parent(link, Missing::Make)?;
         match fs::readlinkat(&parent, &name, Vec::new()) {
             Ok(old) if old.to_bytes() == target.as_os_str().as_bytes() => return Ok(()),
             Ok(_) | Err(Errno::NOENT) => {}
             Err(Errno::INVAL) => {
-                let why = "something that is not a link stands there; move it away";
+                let why = "something that is not a link is there; move it away";
                 return Err(Failure::write(link, why));
             }
             Err(error) => return Err(Failure::write(link, error)),
@@ -144,7 +144,7 @@ impl Ramfs {
     ///
     /// [`Status::CantCreat`], with the path.
     pub fn remove_link(&self, link: &Path) -> Result<(), Failure> {
-        // As in `point`. Where there is no such directory, there is no such link.
+        // As in `set_link`. Without the directory there is no such link.
         let Ok((parent, name)) = open_trusted_parent(link, Missing::Fail) else { return Ok(()) };
         let target = fs::readlinkat(&parent, &name, Vec::new());
         let ours = target.is_ok_and(|target| {
@@ -157,12 +157,12 @@ impl Ramfs {
             .map_err(|error| Failure::path(Status::CantCreat, "remove", link, error))
     }
 
-    /// Removes all generations but `current` and the newest before it, of which `keep` are kept with it; 0 keeps all.
-    /// What is newer than `current`, and what is in `unfinished`, was never a whole generation, and goes too.
+    /// Removes old generations, so that `keep` are left including `current`; 0 keeps all.
+    /// Those newer than `current`, and `unfinished`, were never complete, and are also removed.
     ///
     /// # Errors
     ///
-    /// The first that could not be removed; the others are gone.
+    /// The first that could not be removed; the others are removed.
     pub fn prune(&self, current: u32, keep: usize, unfinished: Option<u32>) -> Result<(), Failure> {
         let (older, newer): (Vec<u32>, Vec<u32>) = self
             .generation_numbers()?
@@ -188,7 +188,7 @@ fn parse_number(name: &str) -> Option<u32> {
     plain.then(|| name.parse().ok()).flatten()
 }
 
-/// Removes `name` in `parent`, with all that is in it. Follows no link.
+/// Removes `name` in `parent`, with everything in it. Follows no link.
 fn remove_tree(parent: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     let directory = match fs::openat(parent, name, DIRECTORY, Mode::empty()) {
         Ok(directory) => directory,

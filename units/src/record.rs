@@ -1,4 +1,4 @@
-//! what a plaintext was made from → a few bytes beside it, for the next switch to compare.
+//! what a plaintext was made from → a few bytes next to it, for the next switch to compare.
 
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,7 @@ impl Record {
         !self.symlink && self.digest == content.digest()
     }
 
-    /// Returns the text of the record: its fields, none of which can hold a NUL, each followed by one.
+    /// Returns the text of the record: its fields, none of which can contain a NUL, each followed by one.
     #[must_use]
     pub fn to_text(&self) -> Plaintext {
         let shape = if self.symlink { "link" } else { "file" };
@@ -90,7 +90,7 @@ impl Record {
         Plaintext::new(fields.iter().flat_map(|field| [*field, b"\0"].concat()).collect())
     }
 
-    /// Reads the text of a record; `None` when it is none of ours, as after an update of this program.
+    /// Reads the text of a record; `None` when it has another format, as after an update of this program.
     #[must_use]
     pub fn parse(text: &Plaintext) -> Option<Self> {
         let text = str::from_utf8(text.expose().strip_suffix(b"\0")?).ok()?;
@@ -123,11 +123,11 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 
 /// Returns the inputs of a secret.
 ///
-/// The ciphertext counts by its path and by what stat(2) says of it: one that was replaced or written to has
-/// another inode or time. A difference costs one decryption and no more.
+/// The ciphertext is represented by its path and by its stat(2): one that was replaced or written to has
+/// another inode or time. A difference costs one decryption and nothing else.
 #[must_use]
 pub fn secret_inputs(secret: &Secret) -> [u8; 32] {
-    // By name: a new field that decides on the plaintext is not forgotten, which would keep the old one.
+    // By name, so that a new field that affects the plaintext is not forgotten; a switch would keep the old plaintext.
     let Secret { ciphertext, insert, clean_placeholder, id: _, generator: _, placement: _ } =
         secret;
     let mut inputs = Inputs::new();
@@ -141,8 +141,8 @@ pub fn secret_inputs(secret: &Secret) -> [u8; 32] {
     inputs.finish()
 }
 
-/// Returns the inputs of a template, with the digest of each value by the hash of its placeholder; `None` where the plaintext
-/// is not known.
+/// Returns the inputs of a template, with the digest of each value by the hash of its placeholder; `None` for an unknown
+/// plaintext.
 #[must_use]
 pub fn template_inputs<'a>(
     template: &Template,
@@ -162,8 +162,8 @@ pub fn template_inputs<'a>(
 /// A hash over fields, each with its length before it, so that they cannot run into one another.
 struct Inputs(Sha256);
 
-/// What all inputs begin with. Another word than before makes every file anew at the first switch of a new release: with the
-/// first release, owners could have files open to be written to.
+/// What all inputs begin with. A change of it makes every file again at the first switch of a new release: with the
+/// first release, owners could have files open for writing.
 const FORMAT: &[u8] = b"vaultix-inputs-2";
 
 impl Inputs {
@@ -186,7 +186,7 @@ impl Inputs {
     }
 }
 
-/// Returns what tells the file `path` from what it was before, device, inode, size and times; empty when it does not exist.
+/// Returns what distinguishes versions of the file `path`: device, inode, size and times; empty when it does not exist.
 fn stamp_of(path: &Path) -> Vec<u8> {
     let Ok(stat) = rustix::fs::stat(path) else { return Vec::new() };
     format!(

@@ -22,7 +22,7 @@ pub fn templates_using<'a>(profile: &'a Profile, secret: &str) -> impl Iterator<
     })
 }
 
-/// Returns the values of `template`: the hash of each, and the secret it stands for.
+/// Returns the values that `template` uses: the hash of each placeholder, and its secret.
 #[must_use]
 pub fn values<'a>(profile: &'a Profile, template: &Template) -> Vec<(&'a str, &'a Secret)> {
     let used = template.secrets(&profile.placeholders);
@@ -34,11 +34,11 @@ pub fn values<'a>(profile: &'a Profile, template: &Template) -> Vec<(&'a str, &'
         .collect()
 }
 
-/// Renders `template` with the plaintexts of secrets, by id. Returns its inputs as well.
+/// Renders `template` with the plaintexts of secrets, by id. Also returns its inputs.
 ///
 /// # Errors
 ///
-/// [`Status::DataErr`] for a placeholder of no secret, [`Status::NoInput`] for a secret whose plaintext is not there.
+/// [`Status::DataErr`] for a placeholder of no secret, [`Status::NoInput`] for a secret without a plaintext.
 pub fn render(
     profile: &Profile,
     template: &Template,
@@ -51,7 +51,7 @@ pub fn render(
             return Err(unknown_placeholder(hash, Some(id)));
         }
         let plaintext = *plaintexts.get(id.as_str()).ok_or_else(|| missing(id))?;
-        // Once for each value, however many placeholders there are of it.
+        // Once for each value, however many placeholders it has.
         let bytes = plaintext.expose();
         let bytes = if template.trim { bytes.trim_ascii() } else { bytes };
         values.insert(hash.as_str(), (plaintext, bytes));
@@ -64,7 +64,7 @@ pub fn render(
     Ok((rendered, template_inputs(template, digests)))
 }
 
-/// Decrypts the values of `template`, and renders it with them.
+/// Decrypts the secrets that `template` uses, and renders it with them.
 ///
 /// # Errors
 ///
@@ -80,19 +80,20 @@ pub fn decrypt_and_render(
     render(profile, template, &plaintexts(&secrets, &decrypted))
 }
 
-/// Returns the failure for a placeholder of no secret of this host; `id` is what the profile says it is of.
+/// Returns the failure for a placeholder of no secret of this host; `id` is its secret according to the profile.
 pub(crate) fn unknown_placeholder(hash: &str, id: Option<&str>) -> Failure {
     let of = match id {
-        Some(id) => format!("of \"{id}\", which is no secret of this host"),
-        None => "of no secret of this host; see placeholder in the profile".to_owned(),
+        Some(id) => format!("belongs to \"{id}\", which is not a secret of this host"),
+        None => "belongs to no secret of this host; see placeholder in the profile".to_owned(),
     };
-    let reason = format!("the placeholder {{{{ {hash} }}}} in its content is {of}");
+    let reason = format!("the placeholder {{{{ {hash} }}}} in its content {of}");
     Failure::new(Status::DataErr, reason)
 }
 
-/// Returns the failure for a value that is not there.
+/// Returns the failure for a secret without a plaintext.
 fn missing(id: &str) -> Failure {
     let unit = Kind::Secret.unit(id);
-    let reason = format!("the secret \"{id}\" does not decrypt; see: systemctl status '{unit}'");
+    let reason =
+        format!("the secret \"{id}\" cannot be decrypted; see: systemctl status '{unit}'");
     Failure::new(Status::NoInput, reason)
 }

@@ -1,4 +1,4 @@
-//! bytes, or a target → a file or a link under its name, whole from the moment it is there.
+//! bytes, or a target → a file or a link under its name, complete as soon as it exists.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -53,7 +53,7 @@ pub(crate) fn replace_file(
     };
     let result = finish();
     if result.is_err() {
-        // Nobody can enter its directory; what cannot be removed is replaced by the next run.
+        // Only root can access its directory; what cannot be removed is replaced by the next run.
         let _ = fs::unlinkat(from, temporary, AtFlags::empty());
     }
     result
@@ -68,14 +68,14 @@ pub(crate) fn replace_link(parent: &OwnedFd, name: &OsStr, target: &Path) -> Res
     fs::symlinkat(target, parent, NEW_LINK)?;
     let result = fs::renameat(parent, NEW_LINK, parent, name);
     if result.is_err() {
-        let _ = fs::unlinkat(parent, NEW_LINK, AtFlags::empty()); // A link holds no secret.
+        let _ = fs::unlinkat(parent, NEW_LINK, AtFlags::empty()); // A link contains no secret.
     }
     result
 }
 
 /// Reads the file `name` in `folder`.
 ///
-/// Never waits: not for the other end of a FIFO, nor until its owner gives up a lease on it, fcntl(2).
+/// Never blocks: neither on a FIFO, nor until its owner gives up a lease on it, see fcntl(2).
 pub(crate) fn read_file(folder: &OwnedFd, name: impl rustix::path::Arg) -> io::Result<Plaintext> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(fs::openat(folder, name, flags, Mode::empty())?);

@@ -1,4 +1,4 @@
-//! recipient stanza ↔ what it says of who can open the file, in a few words.
+//! recipient stanza → a short description of who can decrypt the file.
 
 use age_core::format::Stanza;
 use base64::Engine;
@@ -6,17 +6,17 @@ use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape;
 
-/// One recipient stanza: what a header says of who can open the file.
+/// One recipient stanza: what a header reveals about who can decrypt the file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Recipient {
     /// The stanza's type, `ssh-ed25519`, `X25519`, `scrypt`, ….
     pub kind: String,
-    /// For ssh keys, the four bytes that name the key: the start of its SHA-256, in base64.
+    /// For ssh keys, the four bytes that identify the key: the start of its SHA-256, in base64.
     pub tag: Option<String>,
 }
 
 impl Recipient {
-    /// Returns what `stanza` says, `None` for grease.
+    /// Returns the recipient of `stanza`, `None` for grease.
     #[must_use]
     pub fn new(stanza: &Stanza) -> Option<Self> {
         let kind = stanza.tag.clone();
@@ -24,7 +24,7 @@ impl Recipient {
         (!kind.ends_with("-grease")).then_some(Self { kind, tag })
     }
 
-    /// Names it: `ssh-ed25519 (tag z0HZwQ)`.
+    /// Returns it as text: `ssh-ed25519 (tag z0HZwQ)`.
     fn name(&self) -> String {
         match &self.tag {
             Some(tag) => format!("{} (tag {})", shown(&self.kind), shown(tag)),
@@ -33,7 +33,7 @@ impl Recipient {
     }
 }
 
-/// Returns the stanza that a file has for the ssh public key `recipient`, `None` if it is none.
+/// Returns the stanza that a file has for the ssh public key `recipient`, `None` if that is not an ssh public key.
 ///
 /// ```
 /// let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJKFAtszmoMMh2IBHZkmST/rxao9WDWCaShoXWZTOnKT me";
@@ -49,15 +49,15 @@ pub fn parse_ssh_key(recipient: &str) -> Option<Recipient> {
     Some(Recipient { kind: kind.to_owned(), tag: Some(tag) })
 }
 
-/// How many recipients are named (5).
+/// How many recipients are listed (5).
 const MAX_NAMED: usize = 5;
 
 /// How much of a word of a header is shown, in characters (64).
 const MAX_WORD: usize = 64;
 
-/// Writes `recipients` for an error: `ssh-ed25519 (tag z0HZwQ) and X25519`.
+/// Lists `recipients` for an error: `ssh-ed25519 (tag z0HZwQ) and X25519`.
 ///
-/// Whoever made the file chose these words, and how many they are: the first few are named, and the beginning of each.
+/// The author of the file chose these words and their number: only the first few are listed, and only the beginning of each.
 #[must_use]
 pub fn describe(recipients: &[Recipient]) -> String {
     let mut names: Vec<String> = recipients.iter().take(MAX_NAMED).map(Recipient::name).collect();

@@ -1,8 +1,8 @@
-//! the current generation + a profile → the next generation, and whoever has to know told.
+//! the current generation + a profile → the next generation, and notified consumers.
 //!
-//! One process for each of two phases: the early items before users are made, the others after. Each makes a fresh
-//! generation beside the current one, which stays as it is; the rename of a link makes it current. What is left to do
-//! after that is noted in the new generation before, so that the next switch does what a killed one could not.
+//! One process for each of two phases: the early items before users are made, the others after. Each makes a new
+//! generation next to the current one, which stays as it is; the rename of a link makes it current. Work that is left
+//! after that is first written to the journal of the new generation, so that the next switch does what a killed one did not.
 
 mod build;
 mod finish;
@@ -24,36 +24,36 @@ use crate::record::Record;
 pub use outcome::Outcome;
 use plan::{State, decrypt};
 
-/// Which items a switch brings up to date.
+/// Which items a switch updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Those needed before users exist.
     Early,
-    /// All others. Ends the switch: takes away what is no longer wanted, and tells everyone.
+    /// All others. Completes the switch: removes what is no longer wanted, and notifies all consumers.
     Normal,
 }
 
-/// Whether systemd is told what changed.
+/// Whether jobs are queued for what changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jobs {
     /// Queue them.
     Queue,
-    /// There is no systemd to tell.
+    /// Queue none: systemd is not running.
     Skip,
 }
 
-/// Brings the generation to `profile`, as far as `phase` goes.
+/// Makes the items of `phase` what `profile` says.
 ///
-/// An item that fails keeps its previous file; the others are brought up to date.
+/// An item that fails keeps its previous file; the others are updated.
 ///
 /// # Errors
 ///
-/// When there is no next generation: the current one is as it was. Whatever else failed stands in the [`Outcome`].
+/// When no next generation could be made: the current one is unchanged. All other failures are in the [`Outcome`].
 pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Failure> {
     if phase == Phase::Early && profile.early.is_empty() {
         return Ok(Outcome::default());
     }
-    // Before the lock, which nobody holds while a file system is asked that may not answer.
+    // Before the lock, which must not be held while waiting for a file system that may not respond.
     let inputs = plan::inputs(profile, phase);
     let ramfs = Ramfs::open(&profile.settings)?;
     let secrets = profile.secrets.keys().map(|id| Kind::Secret.unit(id));
@@ -100,17 +100,15 @@ struct Switch<'a> {
     profile: &'a Profile,
     /// Its settings.
     settings: &'a Settings,
-    /// Whose turn it is.
     phase: Phase,
-    /// Whether systemd is told.
     jobs: Jobs,
-    /// Where the generations are; nobody else works on them.
+    /// Where the generations are; the lock on it is held.
     ramfs: Ramfs,
-    /// Keys of all items of the profile, right and wrong.
+    /// Keys of all items of the profile, valid and invalid.
     wanted: BTreeSet<String>,
 }
 
-/// Where a switch starts from.
+/// The state before a switch.
 struct Current {
     /// The generation that the items of this phase are in.
     old: Option<Generation>,
@@ -121,7 +119,7 @@ struct Current {
 }
 
 impl Current {
-    /// Returns the record of an item in `generation`, if its file is there, too.
+    /// Returns the record of an item in `generation`, if its file also exists.
     fn record(generation: Option<&Generation>, key: &str) -> Result<Option<Record>, Failure> {
         let Some(generation) = generation else { return Ok(None) };
         let Some(record) = generation.record(key)? else { return Ok(None) };
@@ -130,7 +128,7 @@ impl Current {
 }
 
 impl<'a> Switch<'a> {
-    /// Finds out where the switch starts from.
+    /// Determines the state before the switch.
     fn current(&self) -> Result<Current, Failure> {
         let numbers = self.ramfs.generation_numbers()?;
         let newest = numbers.last().copied();
@@ -140,7 +138,7 @@ impl<'a> Switch<'a> {
             Phase::Early => early.or(normal).or(newest),
             Phase::Normal => match (normal, early) {
                 (Some(normal), _) => Some(normal),
-                // Nothing has arrived, but there may be notes of what failed.
+                // Nothing was placed, but its journal may list what failed.
                 (None, None) => newest,
                 (None, Some(_)) => self.newest_with_normal_items(&numbers)?,
             },
@@ -154,8 +152,8 @@ impl<'a> Switch<'a> {
         })
     }
 
-    /// Returns the newest of the generations `numbers` that has more than the first phase puts into one: the current one,
-    /// where `decryptedDir` is another directory now and leads nowhere.
+    /// Returns the newest of the generations `numbers` that contains more than the first phase puts into one. It is the current
+    /// one if `decryptedDir` has been changed to another directory, which does not lead to a generation yet.
     fn newest_with_normal_items(&self, numbers: &[u32]) -> Result<Option<u32>, Failure> {
         for &number in numbers.iter().rev() {
             let generation = self.ramfs.generation(number)?;
@@ -168,7 +166,7 @@ impl<'a> Switch<'a> {
         Ok(None)
     }
 
-    /// Returns the items of the profile that are right, of both phases.
+    /// Returns the valid items of the profile, of both phases.
     fn items(&self) -> impl Iterator<Item = Item<'a>> {
         let secrets = self.profile.secrets.values().flatten().map(Item::Secret);
         let templates = self.profile.templates.values().flatten().map(Item::Template);

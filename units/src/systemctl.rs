@@ -1,4 +1,4 @@
-//! units to be told of a change → jobs in systemd's queue.
+//! units to notify of a change → jobs in systemd's queue.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,9 +18,9 @@ pub enum Job {
     Stop,
     /// Restarts, and starts what is stopped.
     Restart,
-    /// Restarts what is running.
+    /// Restarts if it is running.
     TryRestart,
-    /// Reloads what is running, or restarts what cannot be reloaded.
+    /// Reloads if it is running, or restarts if it cannot be reloaded.
     TryReload,
 }
 
@@ -42,8 +42,8 @@ pub const USERBORN: &str = "userborn.service";
 
 /// Queues `job` for each of `units` with the program `systemctl`.
 ///
-/// Never waits for a job: one that is ordered behind the unit we run in would wait for us in turn. A job that systemd
-/// refuses, most often for a unit that does not exist, is a warning: there is nobody to be told.
+/// Never waits for a job: one that is ordered after the unit that runs this program would wait for it in turn. A job that
+/// systemd refuses, most often because the unit does not exist, is only a warning: there is nothing to notify.
 ///
 /// # Errors
 ///
@@ -58,7 +58,7 @@ pub fn queue(systemctl: &Path, job: Job, units: &[String]) -> Result<(), Failure
     Ok(())
 }
 
-/// Tells the consumers of items that have changed, each once: who is to be restarted is not reloaded, too.
+/// Notifies the consumers of items that have changed, each once: a unit that is restarted is not reloaded as well.
 ///
 /// # Errors
 ///
@@ -78,8 +78,8 @@ pub fn notify_consumers<'a>(
     queue(&settings.systemctl, Job::TryReload, &reload)
 }
 
-/// Has userborn read its files again: an early item may hold a password. A host that makes its users otherwise has no
-/// such unit, and nothing to do.
+/// Makes userborn read its files again: an early item may be a password. A host that creates its users in another way has no
+/// such unit, and nothing is done.
 ///
 /// # Errors
 ///
@@ -88,7 +88,7 @@ pub fn restart_userborn(settings: &Settings) -> Result<(), Failure> {
     request(&settings.systemctl, Job::TryRestart, &[USERBORN.to_owned()]).map(drop)
 }
 
-/// Asks systemd to queue `job` for each of `units`; returns why it refused one, if it did.
+/// Requests `job` for each of `units` from systemd; returns why one was refused, if one was.
 fn request(systemctl: &Path, job: Job, units: &[String]) -> Result<Option<String>, Failure> {
     let args = ["--no-block", "--no-ask-password", job.verb(), "--"];
     let output = run(systemctl, args.into_iter().chain(units.iter().map(String::as_str)))?;
@@ -103,8 +103,8 @@ fn request(systemctl: &Path, job: Job, units: &[String]) -> Result<Option<String
     Err(Failure::new(Status::Software, refusal))
 }
 
-/// Returns whether systemd answers. The exit status of a job that was not queued does not tell: it is 1 both for a unit
-/// that is masked and where there is no systemd to ask.
+/// Returns whether systemd responds. The exit status of a job that was not queued does not show that: it is 1 both for a unit
+/// that is masked and if systemd is not running.
 fn is_reachable(systemctl: &Path) -> Result<bool, Failure> {
     let output = run(systemctl, ["show", "--property=Version"])?;
     Ok(output.status.success())

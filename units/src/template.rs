@@ -10,7 +10,7 @@ use crate::bounded::MAX_CIPHERTEXT;
 use crate::failure::Failure;
 use crate::plaintext::Plaintext;
 
-/// A text that would become larger than anything that is read, with its size in bytes.
+/// A text that would be larger than anything that is read, with its size in bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLarge(pub usize);
 
@@ -37,7 +37,7 @@ impl From<TooLarge> for Failure {
     }
 }
 
-/// What is put in for a placeholder.
+/// What a placeholder is replaced with.
 pub enum Value<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
@@ -45,14 +45,14 @@ pub enum Value<'a> {
     Itself,
 }
 
-/// Puts values into `text`, by the hash of each placeholder.
+/// Replaces the placeholders in `text` with values, by the hash of each.
 ///
-/// A value is not searched for placeholders, so no secret can pull another one in.
+/// A value is not searched for placeholders, so no secret can include another one.
 ///
 /// # Errors
 ///
-/// The first error of `value`, or [`TooLarge`]: a few placeholders of a large value make a text that no memory holds.
-/// Nothing is left in memory then.
+/// The first error of `value`, or [`TooLarge`]: a few placeholders of a large value make a text that does not fit into memory.
+/// Nothing is left in memory in that case.
 pub fn fill<'a, E: From<TooLarge>>(
     text: &[u8],
     mut value: impl FnMut(&str) -> Result<Value<'a>, E>,
@@ -67,7 +67,7 @@ pub fn fill<'a, E: From<TooLarge>>(
             },
         });
     }
-    // Sized beforehand: a vector that grows leaves copies behind.
+    // Allocated at its full size: a growing vector leaves copies behind.
     let size = parts.iter().fold(0_usize, |size, part| size.saturating_add(part.len()));
     if size as u64 > MAX_CIPHERTEXT {
         return Err(TooLarge(size).into());

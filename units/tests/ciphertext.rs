@@ -122,7 +122,7 @@ fn files_that_are_not_age_are_described() {
         ),
         (
             b"age-encryption.org/v9\n-> x\n\n--- AAAA\n",
-            "the file is of an age format that this program does not know",
+            "the file has an age format that this program does not support",
         ),
     ] {
         assert_eq!(open(ciphertext, &identity).unwrap_err(), words);

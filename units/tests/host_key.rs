@@ -102,7 +102,7 @@ fn an_unusable_key_is_explained() {
                 "absent: No such file or directory (os error 2)",
                 "wrong: is a directory",
                 "fifo: not a regular file",
-                "ed25519-10: protected by a passphrase, which nobody can type at boot",
+                "ed25519-10: protected by a passphrase, which cannot be entered at boot",
                 "rsa-0: an ssh key, but not of type ssh-ed25519",
                 "garbage: not an OpenSSH private key of type ssh-ed25519",
                 "empty: not an OpenSSH private key of type ssh-ed25519",
@@ -128,7 +128,7 @@ fn a_line_that_is_no_identity_is_named_by_its_number() {
             0,
             vec![
                 "bad: line 2 is not an age identity".to_owned(),
-                "empty: holds no identity".to_owned()
+                "empty: contains no identity".to_owned()
             ]
         )
     );

@@ -112,7 +112,7 @@ fn all_ciphertexts_together_have_a_limit() {
     let all: Vec<&Secret> = secrets.iter().collect();
     let reasons: Vec<String> =
         decrypt_all(&host, &all).into_iter().filter_map(|made| Some(made.err()?.reason)).collect();
-    let over = |reason: &&String| reason.contains("have more than 1024 MiB together");
+    let over = |reason: &&String| reason.contains("are larger than 1024 MiB together");
     assert_eq!(reasons.iter().filter(over).count(), 1, "{reasons:#?}");
     assert_eq!(reasons.iter().filter(|it| it.contains("not an age file")).count(), 8);
     fs::remove_file(&path).unwrap();

@@ -136,7 +136,7 @@ fn foreign_files_and_links_stay() {
     fs::write(&path, "precious").unwrap();
     assert_eq!(
         try_put(&path, "", "v1").unwrap_err(),
-        "cannot write DIR/file: a file that is not ours stands there; move it away, or set another path"
+        "cannot write DIR/file: a file that Vaultix did not put there is in the way; move it away, or set another path"
     );
     assert_eq!(fs::read(&path).unwrap(), b"precious");
     let path = directory.join("link");
@@ -260,11 +260,11 @@ fn in_a_directory_of_all_only_roots_and_the_owners_counts() {
     // A link that leads where ours does: the stranger would exchange it later.
     link("/run/vaultix/x", &tmp.join("secret"), STRANGER);
     let refusal = try_put(&tmp.join("secret"), "", "v1").unwrap_err();
-    assert!(refusal.contains("something of user 12345 stands there"), "{refusal}");
+    assert!(refusal.contains("a file of user 12345 is in the way"), "{refusal}");
     fs::write(tmp.join("file"), "v1").unwrap();
     chown(tmp.join("file"), Some(STRANGER), Some(STRANGER)).unwrap();
     let refusal = try_put(&tmp.join("file"), r#","symlink":false"#, "v1").unwrap_err();
-    assert!(refusal.contains("something of user 12345 stands there"), "{refusal}");
+    assert!(refusal.contains("a file of user 12345 is in the way"), "{refusal}");
     make(&tmp.join("theirs"), STRANGER, 0o755);
     assert!(try_put(&tmp.join("theirs/secret"), "", "v1").is_err());
     // A hard link to a link of root's, which anybody can make where protected_hardlinks is off.

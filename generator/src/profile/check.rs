@@ -1,4 +1,4 @@
-//! a value of a profile → nothing, or what is wrong with it.
+//! a value of a profile → nothing, or why it is invalid.
 
 use std::path::Path;
 
@@ -20,13 +20,13 @@ pub(super) fn ensure_id(id: &str) -> Result<(), Invalid> {
     if id.is_empty() {
         Err(Invalid::here("is empty"))
     } else if id.contains('\0') {
-        Err(Invalid::here("holds a NUL character"))
+        Err(Invalid::here("contains a NUL character"))
     } else {
         Ok(())
     }
 }
 
-/// Checks that `name` can be an account's, which for an early item has to be known before accounts are.
+/// Checks that `name` can be the name of an account; for an early item it has to be known before accounts exist.
 pub(super) fn ensure_account(name: &str, early: bool) -> Result<(), Invalid> {
     if name.is_empty() || name.contains([':', '\n', '\0']) {
         return Err(Invalid::here(format!("\"{name}\" cannot be the name of an account")));
@@ -52,13 +52,13 @@ pub(super) fn ensure_consumer(unit: &str, early: bool, settings: &Settings) -> R
     }
     if is_before(unit, early, settings) {
         return Err(Invalid::here(format!(
-            "\"{unit}\" comes before this item, so that it cannot wait for it; systemd would drop one of the two"
+            "\"{unit}\" is ordered before this item and cannot wait for it; systemd would drop one of the two"
         )));
     }
     Ok(())
 }
 
-/// Returns whether items are ordered after `unit`, which would make a cycle of a consumer's ordering.
+/// Returns whether items are ordered after `unit`, so that ordering it after an item would be a cycle.
 fn is_before(unit: &str, early: bool, settings: &Settings) -> bool {
     unit == mount_unit(&settings.decrypted_mount_point)
         || unit == mount_unit(Path::new(RAMFS_PATH))
@@ -67,7 +67,7 @@ fn is_before(unit: &str, early: bool, settings: &Settings) -> bool {
         || (!early && USERS.contains(&unit))
 }
 
-/// Returns whether `name`, which is not too long, is one that systemd accepts, and one that a job can be queued for.
+/// Returns whether systemd accepts `name`, which is not too long, and can queue jobs for it.
 ///
 /// Rule: systemd.unit(5), "Unit File Load Path" and "String Escaping for Inclusion in Unit Names".
 fn is_unit_name(name: &str) -> bool {
@@ -100,7 +100,7 @@ pub(super) fn ensure_name(name: &str) -> Result<(), Invalid> {
         return Err(Invalid::here("is empty"));
     }
     if name.contains('\0') {
-        return invalid("holds a NUL character");
+        return invalid("contains a NUL character");
     }
     if name.starts_with('/') {
         return invalid("is absolute; set path to place the file elsewhere");
@@ -116,19 +116,19 @@ pub(super) fn ensure_name(name: &str) -> Result<(), Invalid> {
         }
     }
     if name.split('/').next() == Some(RESERVED_NAME) {
-        return invalid("is reserved for the generation's own record");
+        return invalid("is reserved for the generation's journal");
     }
     Ok(())
 }
 
-/// Checks that `path` is absolute, and written in the one way that can be compared.
+/// Checks that `path` is absolute, and normalized so that it can be compared.
 pub(super) fn ensure_absolute(path: &Path) -> Result<(), Invalid> {
     let text = path.to_string_lossy();
     let Some(inside) = text.strip_prefix('/') else {
         return Err(Invalid::here(format!("\"{text}\" is not an absolute path")));
     };
     if text.contains('\0') {
-        return Err(Invalid::here("holds a NUL character"));
+        return Err(Invalid::here("contains a NUL character"));
     }
     if !inside.is_empty() && inside.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err(Invalid::here(format!(
@@ -152,15 +152,15 @@ fn ensure_length(path: &str) -> Result<(), Invalid> {
 
 /// Checks that a unit can run `program`, an absolute path or the bare name of what is in `PATH`.
 ///
-/// Rule: systemd.service(5), "Command lines", for what may stand before a program; systemd's own check of it for the
-/// characters, which no quoting gets past.
+/// Rule: systemd.service(5), "Command lines", for prefixes of a program; systemd's own check for the characters, which
+/// quoting does not change.
 pub(super) fn ensure_program(program: &Path) -> Result<(), Invalid> {
     let text = program.to_string_lossy();
     if text.is_empty() {
         return Err(Invalid::here("is empty"));
     }
     if text.contains(|one: char| one.is_ascii_control() || "\"'\\".contains(one)) {
-        let reason = "holds a quote, a backslash or a control character, which no unit can run";
+        let reason = "contains a quote, a backslash or a control character, which a unit cannot run";
         return Err(Invalid::here(format!("{text:?} {reason}")));
     }
     let is_absolute = text.starts_with('/') && !text.ends_with('/');
@@ -180,19 +180,19 @@ pub(super) fn mount_unit(path: &Path) -> String {
     escape::path_unit(&path.to_string_lossy(), "mount")
 }
 
-/// Checks that a unit can name the absolute `path`: systemd takes white space at the end of a value away, and has
-/// no spelling for control characters in one.
+/// Checks that a unit can contain the absolute `path`: systemd strips white space at the end of a value, and has
+/// no escape for control characters in one.
 pub(super) fn ensure_unit_path(path: &Path) -> Result<(), Invalid> {
     ensure_absolute(path)?;
     let text = path.to_string_lossy();
     if text.ends_with(' ') || escape::value(&text).trim_end() != text.replace('%', "%%") {
-        let reason = "ends in a space, or holds a character, that no unit file can name";
+        let reason = "ends in a space or contains a character that cannot be written in a unit file";
         return Err(Invalid::here(format!("{text:?} {reason}")));
     }
     Ok(())
 }
 
-/// Checks a `path` that was given: what lies in our directories is made by us and found by `name`.
+/// Checks a `path` that was set: files in the directories of Vaultix are chosen by `name`.
 pub(super) fn ensure_path(
     path: &Path,
     name: &str,
@@ -206,7 +206,7 @@ pub(super) fn ensure_path(
     if path == settings.decrypted_dir_for_user.join(name) {
         let shown = path.display();
         let reason =
-            format!("\"{shown}\" is for what is needed before users exist (beforeUserborn)");
+            format!("\"{shown}\" is for items that are needed before users exist (beforeUserborn)");
         let fix = "leave path out, or add the item to beforeUserborn";
         return if early { Ok(()) } else { Err(Invalid::here(reason).fix(fix)) };
     }
@@ -219,7 +219,7 @@ pub(super) fn ensure_path(
     match ours.into_iter().find(|ours| path.starts_with(ours) || ours.starts_with(path)) {
         Some(ours) => {
             Err(Invalid::here(format!("\"{}\" overlaps \"{}\"", path.display(), ours.display()))
-                .fix("set name to choose a file in there, or a path elsewhere"))
+                .fix("set name to choose a file there, or path to one elsewhere"))
         }
         None => Ok(()),
     }

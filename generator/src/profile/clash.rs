@@ -1,4 +1,4 @@
-//! items that are right by themselves → failures of those that are in each other's way.
+//! items that are valid by themselves → failures of those that conflict with each other.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -7,7 +7,7 @@ use super::fields::{Invalid, join};
 use super::item::Identified;
 use super::{Placement, SECRETS, Secret, TEMPLATES, Template};
 
-/// Turns early templates that use a value which is not there so early into failures.
+/// Refuses early templates that use a secret which is not early.
 pub(super) fn refuse_late_values(
     templates: &mut BTreeMap<String, Result<Template, Invalid>>,
     placeholders: &BTreeMap<String, String>,
@@ -32,10 +32,9 @@ pub(super) fn refuse_late_values(
     }
 }
 
-/// Turns items into failures that would be written to one file, or one into a directory of another's name.
+/// Refuses items that would be written to the same file, or one to a directory with another's name.
 ///
-/// Both of the two are refused: which one was meant cannot be known, and a reader of the file would get
-/// either.
+/// Both are refused: it is unknown which one was meant, and a reader of the file would get either.
 pub(super) fn refuse_clashes(
     secrets: &mut BTreeMap<String, Result<Secret, Invalid>>,
     templates: &mut BTreeMap<String, Result<Template, Invalid>>,
@@ -54,7 +53,7 @@ pub(super) fn refuse_clashes(
 /// An item, by its field of the profile and its id.
 type ItemKey<'a> = (&'static str, &'a str);
 
-/// Returns where the items that are right go.
+/// Returns the placements of the valid items.
 fn placed<'a, T: Identified>(
     kind: &'static str,
     items: &'a BTreeMap<String, Result<T, Invalid>>,
@@ -64,7 +63,7 @@ fn placed<'a, T: Identified>(
         .filter_map(move |(id, item)| Some(((kind, id.as_str()), item.as_ref().ok()?.placement())))
 }
 
-/// Finds the items that are in each other's way.
+/// Finds the items that conflict with each other.
 fn clashes(places: &[(ItemKey, &Placement)]) -> BTreeMap<(&'static str, String), Invalid> {
     // By hash: paths have long beginnings in common.
     let mut names: HashMap<&str, ItemKey> = HashMap::new();
@@ -76,13 +75,13 @@ fn clashes(places: &[(ItemKey, &Placement)]) -> BTreeMap<(&'static str, String),
                 let rival = join(rival.0, rival.1);
                 Invalid::new(
                     join(&join(kind, id), field),
-                    format!("\"{value}\" is taken by {rival}, too"),
+                    format!("\"{value}\" is also used by {rival}"),
                 )
             });
         }
     };
     for (item, place) in places {
-        // As text, which is written in one way only.
+        // As text: `ensure_absolute` accepts only one spelling of each path.
         let path = place.path.as_os_str();
         if let Some(other) = names.insert(&place.name, *item) {
             clash("name", &place.name, *item, other);
@@ -90,7 +89,7 @@ fn clashes(places: &[(ItemKey, &Placement)]) -> BTreeMap<(&'static str, String),
             clash("path", &path.to_string_lossy(), *item, other);
         }
     }
-    // Sorted so that a directory comes right before all that is in it: names are long, and each has many directories.
+    // Sorted so that a directory comes right before everything in it: names are long, and each has many directories.
     let mut sorted: Vec<(&str, ItemKey)> =
         places.iter().map(|(item, place)| (place.name.as_str(), *item)).collect();
     sorted.sort_by(|(one, _), (other, _)| sort_key(one).cmp(sort_key(other)));
@@ -109,7 +108,7 @@ fn is_inside(name: &str, parent: &str) -> bool {
     name.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Returns what orders the names of files by their components: no name has a NUL.
+/// Returns a key that sorts names of files by their components: no name contains a NUL.
 fn sort_key(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().map(|byte| if byte == b'/' { 0 } else { byte })
 }

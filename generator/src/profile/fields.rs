@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 
 use crate::private;
 
-/// A invalid in a profile: where it stands, what is wrong, and, where we know it, what to write instead.
+/// Why a value of a profile is invalid: where it is, what is wrong, and, if known, what to write instead.
 ///
 /// Displays as `secrets.wifi.mode: "0400zzz" is not three or four octal digits; write it like "0400"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
-    /// Path of the faulty value from the top of the profile, fields joined by dots.
+    /// Path of the invalid value from the top of the profile, fields joined by dots.
     pub location: String,
     /// What is wrong with it, as a clause that follows the location.
     pub problem: String,
@@ -22,12 +22,12 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// Returns the invalid `problem` at `location`, without advice.
+    /// Returns the failure `problem` at `location`, without advice.
     pub fn new(location: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { location: location.into(), problem: problem.into(), fix: None }
     }
 
-    /// Returns the invalid `problem` of a value whose location the caller knows, see [`Fields::check`].
+    /// Returns the failure `problem` of a value whose location the caller knows, see [`Fields::check`].
     pub(super) fn here(problem: impl Into<String>) -> Self {
         Self::new("", problem)
     }
@@ -54,8 +54,8 @@ impl std::error::Error for Invalid {}
 
 /// The entries of a JSON object in the order of the text, values not yet read.
 ///
-/// This is the first stage of reading: a invalid inside one value is found only when that value is read, so
-/// that it stays that entry's own.
+/// This is the first stage of reading: a value is checked only when it is read itself, so that an invalid one
+/// affects only its own entry.
 pub(super) struct Entries<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
@@ -88,8 +88,8 @@ impl<'a> Entries<'a> {
     ///
     /// # Errors
     ///
-    /// Names `location` when the value there is no object, and the key when one stands there twice: of two
-    /// values, a reader cannot know which was meant.
+    /// Names `location` when the value there is not an object, and the key when one appears twice: it is unknown
+    /// which of two values was meant.
     pub(super) fn read(location: &str, text: &'a RawValue) -> Result<Self, Invalid> {
         let entries: Self = serde_json::from_str(text.get())
             .map_err(|error| Invalid::new(location, without_position(&error)))?;
@@ -99,7 +99,7 @@ impl<'a> Entries<'a> {
             [first, second] if first == second => Some(*first),
             _ => None,
         }) {
-            Some(twice) => Err(Invalid::new(join(location, twice), "stands here twice")),
+            Some(twice) => Err(Invalid::new(join(location, twice), "appears twice")),
             None => Ok(entries),
         }
     }
@@ -107,7 +107,7 @@ impl<'a> Entries<'a> {
 
 /// The fields of one object that have not been taken yet.
 pub(super) struct Fields<'a> {
-    /// Where the object stands, empty for the profile itself.
+    /// Where the object is, empty for the profile itself.
     location: String,
     /// What is left of it.
     entries: Vec<(String, &'a RawValue)>,
@@ -130,12 +130,12 @@ impl<'a> Fields<'a> {
         join(&self.location, name)
     }
 
-    /// Gives a invalid that was found in the field `name` its location.
+    /// Adds the location of the field `name` to a failure that was found there.
     pub(super) fn check<T>(&self, name: &str, found: Result<T, Invalid>) -> Result<T, Invalid> {
         found.map_err(|invalid| Invalid { location: self.location_of(name), ..invalid })
     }
 
-    /// Takes the field `name` as it stands in the text, `None` if it is missing.
+    /// Takes the field `name` as unparsed text, `None` if it is missing.
     pub(super) fn raw(&mut self, name: &str) -> Option<&'a RawValue> {
         let at = self.entries.iter().position(|(key, _)| key == name)?;
         Some(self.entries.swap_remove(at).1)
@@ -171,8 +171,8 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     ///
-    /// Names the first field that nobody took: a misspelt `mode` must not pass, or the default would apply
-    /// in its stead.
+    /// Names the first field that was not taken: if a misspelt `mode` were accepted, the default would apply
+    /// instead.
     pub(super) fn finish(self) -> Result<(), Invalid> {
         match self.entries.iter().map(|(key, _)| key).min() {
             Some(unknown) => Err(Invalid::new(self.location_of(unknown), "unknown field")),
@@ -186,8 +186,8 @@ pub(super) fn join(location: &str, name: &str) -> String {
     if location.is_empty() { name.to_owned() } else { [location, ".", name].concat() }
 }
 
-/// Returns `error` without the line and column that `serde_json` adds: they count from the start of one value,
-/// and the location says more.
+/// Returns `error` without the line and column that `serde_json` adds: they are relative to the start of one value,
+/// and the location is more useful.
 fn without_position(error: &serde_json::Error) -> String {
     let text = private::reason(error);
     match text.rfind(" at line ") {

@@ -1,47 +1,47 @@
-//! `generator` of a secret → [`Generator`], checked.
+//! `generator` of a secret → a checked [`Generator`].
 
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, Invalid};
 
-/// Largest length of what is generated (65536), in whatever it is counted in.
+/// Largest length of what is generated (65536), in the unit of its kind.
 const MAX_LENGTH: usize = 1 << 16;
 
-/// How the desk makes a secret whose file does not exist yet.
+/// How `vaultix generate` makes a secret whose file does not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Generator {
-    /// So many letters and digits; default 32.
+    /// This many letters and digits; default 32.
     Alnum(usize),
-    /// So many random bytes, in base64; default 32.
+    /// This many random bytes, in base64; default 32.
     Base64(usize),
-    /// So many random bytes, in lower-case hex; default 32.
+    /// This many random bytes, in lower-case hex; default 32.
     Hex(usize),
-    /// So many words; default 8.
+    /// This many words; default 8.
     Passphrase(usize),
-    /// A private key of OpenSSH.
+    /// An OpenSSH private key.
     SshEd25519,
-    /// A private key of `WireGuard`.
+    /// A `WireGuard` private key.
     Wireguard,
-    /// An identity of age.
+    /// An age identity.
     Age,
-    /// A line for web servers: a user's name, and the hash of what another secret holds.
+    /// A line for web servers: a user's name, and the hash of another secret.
     Htpasswd {
         /// The user.
         user: String,
-        /// Id of the secret that holds the password.
+        /// Id of the secret with the password.
         password: String,
     },
-    /// What a program prints.
+    /// The output of a program.
     Command {
         /// The program and its arguments; never empty.
         argv: Vec<String>,
-        /// Ids of the secrets that it gets to read.
+        /// Ids of the secrets that it can read.
         dependencies: Vec<String>,
     },
 }
 
 impl Generator {
-    /// Returns the ids of the secrets that must be there before, each once.
+    /// Returns the ids of the secrets that must exist first, each once.
     #[must_use]
     pub fn dependencies(&self) -> &[String] {
         match self {
@@ -67,13 +67,13 @@ impl Generator {
         }
     }
 
-    /// Returns whether a public half is kept beside the secret.
+    /// Returns whether a public key is kept next to the secret.
     #[must_use]
     pub fn has_public_key(&self) -> bool {
         matches!(self, Self::SshEd25519 | Self::Wireguard | Self::Age)
     }
 
-    /// Reads the object `text`, which stands at `location`.
+    /// Reads the object `text` at `location`.
     pub(super) fn parse(location: String, text: &RawValue) -> Result<Self, Invalid> {
         let mut fields = Fields::read(location, text)?;
         let kind: String = fields.required("kind")?;
@@ -94,13 +94,13 @@ impl Generator {
             },
             other => {
                 let problem = format!(
-                    "\"{other}\" is none of \"alnum\", \"base64\", \"hex\", \"passphrase\", \
+                    "\"{other}\" is not one of \"alnum\", \"base64\", \"hex\", \"passphrase\", \
                      \"ssh-ed25519\", \"wireguard\", \"age\", \"htpasswd\", \"command\""
                 );
                 return Err(Invalid::new(fields.location_of("kind"), problem));
             }
         };
-        // Many a field is known elsewhere, and only of no use here.
+        // The field may be valid for other kinds.
         let problem = format!("a generator of kind \"{kind}\" has no such field");
         fields.finish().map_err(|invalid| Invalid::new(invalid.location, problem))?;
         Ok(generator)
@@ -117,23 +117,23 @@ fn length(fields: &mut Fields, default: usize) -> Result<usize, Invalid> {
     fields.check("length", found)
 }
 
-/// Reads `user`, which stands before a colon on a line.
+/// Reads `user`, which is followed by a colon on a line.
 fn user(fields: &mut Fields) -> Result<String, Invalid> {
     let user: String = fields.required("user")?;
     let found = if user.is_empty() || user.contains(':') || user.contains(char::is_control) {
-        Err(Invalid::here("is empty, or holds a colon or a control character"))
+        Err(Invalid::here("is empty, or contains a colon or a control character"))
     } else {
         Ok(user)
     };
     fields.check("user", found)
 }
 
-/// Reads the one dependency of a generator that hashes a password.
+/// Reads the only dependency of a generator that hashes a password.
 fn password(fields: &mut Fields) -> Result<String, Invalid> {
     let mut ids = dependencies(fields)?.into_iter();
     let found = match (ids.next(), ids.next()) {
         (Some(id), None) => Ok(id),
-        _ => Err(Invalid::here("is not the id of one secret, the one that holds the password")),
+        _ => Err(Invalid::here("is not the id of exactly one secret, the one with the password")),
     };
     fields.check("dependencies", found)
 }
@@ -148,13 +148,13 @@ fn command(fields: &mut Fields) -> Result<Vec<String>, Invalid> {
     fields.check("command", found)
 }
 
-/// Reads `dependencies`. Programs find each in a file of its name.
+/// Reads `dependencies`. Programs find each in a file with its name.
 fn dependencies(fields: &mut Fields) -> Result<Vec<String>, Invalid> {
     let ids: Vec<String> = fields.optional("dependencies")?.unwrap_or_default();
     for (i, id) in ids.iter().enumerate() {
         let is_twice = ids.iter().take(i).any(|other| other == id);
         let found = if is_twice {
-            Err(Invalid::here(format!("\"{id}\" stands here twice")))
+            Err(Invalid::here(format!("\"{id}\" is listed twice")))
         } else {
             super::check::ensure_name(id)
         };
@@ -235,7 +235,7 @@ mod tests {
             ("{}", ".kind: is missing"),
             (
                 r#"{"kind":"alnun"}"#,
-                ".kind: \"alnun\" is none of \"alnum\", \"base64\", \"hex\", \"passphrase\", \"ssh-ed25519\", \
+                ".kind: \"alnun\" is not one of \"alnum\", \"base64\", \"hex\", \"passphrase\", \"ssh-ed25519\", \
                  \"wireguard\", \"age\", \"htpasswd\", \"command\"",
             ),
             (
@@ -254,11 +254,11 @@ mod tests {
             (r#"{"kind":"htpasswd","dependencies":["a"]}"#, ".user: is missing"),
             (
                 r#"{"kind":"htpasswd","user":"a:b","dependencies":["a"]}"#,
-                ".user: is empty, or holds a colon or a control character",
+                ".user: is empty, or contains a colon or a control character",
             ),
             (
                 r#"{"kind":"htpasswd","user":"me","dependencies":["a","b"]}"#,
-                ".dependencies: is not the id of one secret, the one that holds the password",
+                ".dependencies: is not the id of exactly one secret, the one with the password",
             ),
             (r#"{"kind":"command"}"#, ".command: is missing"),
             (r#"{"kind":"command","command":[]}"#, ".command: names no program"),
@@ -269,7 +269,7 @@ mod tests {
             ),
             (
                 r#"{"kind":"command","command":["x"],"dependencies":["a","a"]}"#,
-                ".dependencies: \"a\" stands here twice",
+                ".dependencies: \"a\" is listed twice",
             ),
         ] {
             let expected = Err(format!("secrets.x.generator{reason}"));

@@ -1,4 +1,4 @@
-//! one secret or template of profile.json → [`Secret`] or [`Template`], checked by itself.
+//! one secret or template of profile.json → a [`Secret`] or [`Template`], checked by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::fields::{Entries, Fields, Invalid, join};
 use super::{Generator, Mode, Placement, Secret, Settings, Side, Template};
 use crate::placeholder;
 
-/// What is needed to read an item.
+/// What reading an item depends on.
 pub(super) struct Context<'a> {
     /// Settings of the host.
     pub(super) settings: &'a Settings,
@@ -22,7 +22,7 @@ pub(super) struct Context<'a> {
     pub(super) side: Side,
 }
 
-/// Reads `placeholder` and turns it round: hash → id.
+/// Reads `placeholder`, as a map from hash to id.
 pub(super) fn placeholders(text: Option<&RawValue>) -> Result<BTreeMap<String, String>, Invalid> {
     let mut ids = BTreeMap::new();
     let Some(text) = text else { return Ok(ids) };
@@ -33,7 +33,7 @@ pub(super) fn placeholders(text: Option<&RawValue>) -> Result<BTreeMap<String, S
             return Err(Invalid::new(location, "is not \"{{ <64 lower-case hex digits> }}\""));
         };
         if let Some(other) = ids.insert(hash.to_owned(), id) {
-            return Err(Invalid::new(location, format!("is the placeholder of \"{other}\", too")));
+            return Err(Invalid::new(location, format!("is also the placeholder of \"{other}\"")));
         }
     }
     Ok(ids)
@@ -51,28 +51,28 @@ pub(super) fn items<T: Identified>(
         let item = item(join(kind, &key), &key, text);
         let id = match &item {
             Ok(item) => item.id().to_owned(),
-            // What is wrong elsewhere has its id all the same, and its unit the name that others wait for.
+            // An item that is invalid elsewhere still has its id, so that its unit has the name that others wait for.
             Err(_) => stated_id(text).unwrap_or_else(|| key.clone()),
         };
         let invalid = items.contains_key(&id).then(|| {
-            Invalid::new(join(kind, &key), format!("another one has the id \"{id}\", too"))
+            Invalid::new(join(kind, &key), format!("another one also has the id \"{id}\""))
         });
         items.insert(id, invalid.map_or(item, Err));
     }
     Ok(items)
 }
 
-/// Returns the `id` that an item states, if it states one that can be used.
+/// Returns the `id` field of an item, if it is there and valid.
 fn stated_id(text: &RawValue) -> Option<String> {
     let id: String = Fields::read("", text).ok()?.optional("id").ok()??;
     ensure_id(&id).ok().map(|()| id)
 }
 
-/// An item that bears its id.
+/// A secret or a template.
 pub(super) trait Identified {
     /// Returns the item's id.
     fn id(&self) -> &str;
-    /// Returns where its plaintext goes.
+    /// Returns where its plaintext is placed.
     fn placement(&self) -> &Placement;
 }
 
@@ -153,8 +153,8 @@ fn id(fields: &mut Fields, key: &str) -> Result<String, Invalid> {
 
 /// Reads a secret's `insert`: hash → text.
 ///
-/// `order` is checked and then of no further use: each placeholder has one text, and a text that is put in is
-/// not searched for placeholders again, so that every order gives the same bytes.
+/// `order` is checked but not used: each placeholder has one text, and an inserted text is not searched for
+/// placeholders again, so every order gives the same bytes.
 fn insert(location: &str, text: Option<&RawValue>) -> Result<BTreeMap<String, String>, Invalid> {
     let mut texts = BTreeMap::new();
     let Some(text) = text else { return Ok(texts) };
@@ -170,7 +170,7 @@ fn insert(location: &str, text: Option<&RawValue>) -> Result<BTreeMap<String, St
     Ok(texts)
 }
 
-/// Reads what secrets and templates have in common, and ends the reading.
+/// Reads the fields that secrets and templates have in common, and finishes reading.
 fn placement(
     mut fields: Fields,
     id: &str,
@@ -203,7 +203,7 @@ fn placement(
     })
 }
 
-/// Reads `path`, or makes it of `name`.
+/// Reads `path`, or derives it from `name`.
 fn path(
     fields: &mut Fields,
     name: &str,
@@ -212,7 +212,7 @@ fn path(
 ) -> Result<PathBuf, Invalid> {
     let ours = if early { &settings.decrypted_dir_for_user } else { &settings.decrypted_dir };
     let default = ours.join(name);
-    // The name is the one part of it that the item has a say in, and a link elsewhere leads to it.
+    // The item decides only on the name in it, and a link at a custom path leads to it.
     fields.check("name", ensure_absolute(&default))?;
     let Some(path) = fields.optional::<PathBuf>("path")? else { return Ok(default) };
     fields.check("path", ensure_path(&path, name, early, settings))?;

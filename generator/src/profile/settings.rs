@@ -1,4 +1,4 @@
-//! `settings` of profile.json → [`Settings`], checked.
+//! `settings` of profile.json → checked [`Settings`].
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
     let decrypted_dir_for_user = directory("decryptedDirForUser", "/run/vaultix-for-user")?;
     let decrypted_mount_point = directory("decryptedMountPoint", "/run/vaultix.d")?;
     if mount_unit(&decrypted_mount_point).len() > escape::MAX_UNIT_NAME {
-        let reason = "is too long: no unit can have its name";
+        let reason = "is too long for the name of a mount unit";
         return Err(Invalid::new("settings.decryptedMountPoint", reason));
     }
     for (name, link) in
@@ -105,7 +105,7 @@ fn host_keys(location: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Inv
                 other => {
                     return Err(Invalid::new(
                         fields.location_of("type"),
-                        format!("\"{other}\" is none of \"ed25519\", \"rsa\", \"age\""),
+                        format!("\"{other}\" is not one of \"ed25519\", \"rsa\", \"age\""),
                     ));
                 }
             };
@@ -115,7 +115,7 @@ fn host_keys(location: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Inv
         .collect()
 }
 
-/// Returns the host keys whose type can open what is encrypted to the host's recipient.
+/// Returns the host keys whose type matches the host's recipient.
 pub fn fitting_keys(settings: &Settings) -> impl Iterator<Item = &HostKey> {
     let word = settings.host_pubkey.split_ascii_whitespace().next().unwrap_or_default();
     let kind = match word {

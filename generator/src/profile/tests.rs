@@ -65,7 +65,7 @@ fn text_that_is_no_profile_is_refused() {
         ("{}", "version: is missing"),
         (
             r#"{"version":2,"new":1}"#,
-            "version: the profile is of version 2, this program reads version 1; take both from one vaultix package",
+            "version: the profile has version 2, but this program reads version 1; use both from the same vaultix package",
         ),
         (r#"{"version":"1"}"#, "version: invalid type: string, expected a JSON number"),
         (r#"{"version":1}"#, "settings: is missing"),
@@ -98,7 +98,7 @@ fn errors_outside_the_items_refuse_the_profile() {
             "settings.decryptedDir: \"/run/vaultix.d/x\" overlaps decryptedMountPoint",
         ),
         (with_setting(r#""decryptedMountPoint":"/""#), "settings.decryptedMountPoint: is the root directory"),
-        (with_setting(r#""hostIdentifier":"a""#), "settings.hostIdentifier: stands here twice"),
+        (with_setting(r#""hostIdentifier":"a""#), "settings.hostIdentifier: appears twice"),
         (
             format!(r#"{{"version":1,"settings":{SETTINGS},"secretz":{{}}}}"#),
             "secretz: unknown field",
@@ -118,7 +118,7 @@ fn errors_outside_the_items_refuse_the_profile() {
         (
             r#"{"version":1,"settings":{"hostIdentifier":"a","hostPubkey":"k","hostKeys":[{"path":"/k","type":"dsa"}]}}"#
                 .to_owned(),
-            "settings.hostKeys.0.type: \"dsa\" is none of \"ed25519\", \"rsa\", \"age\"",
+            "settings.hostKeys.0.type: \"dsa\" is not one of \"ed25519\", \"rsa\", \"age\"",
         ),
         (
             r#"{"version":1,"settings":{"hostIdentifier":"a","hostPubkey":"k","hostKeys":[{"path":"/k","type":"age","mode":1}]}}"#
@@ -166,7 +166,7 @@ fn errors_in_a_secret_are_named() {
         ),
         (
             r#""name":".vaultix/x""#,
-            "secrets.x.name: \".vaultix/x\" is reserved for the generation's own record",
+            "secrets.x.name: \".vaultix/x\" is reserved for the generation's journal",
         ),
         (
             &format!(r#""name":"a/{}""#, "x".repeat(256)),
@@ -175,7 +175,7 @@ fn errors_in_a_secret_are_named() {
                 "x".repeat(256)
             ),
         ),
-        (r#""name":"a\u0000b""#, "secrets.x.name: \"a\0b\" holds a NUL character"),
+        (r#""name":"a\u0000b""#, "secrets.x.name: \"a\0b\" contains a NUL character"),
         (r#""path":"etc/x""#, "secrets.x.path: \"etc/x\" is not an absolute path"),
         (
             r#""path":"/run/vaultix/y""#,
@@ -192,7 +192,7 @@ fn errors_in_a_secret_are_named() {
             "secrets.x.path: \"/run/vaultix-for-user/x\" is for what is needed before users exist \
              (beforeUserborn); leave path out, or add the item to beforeUserborn",
         ),
-        (r#""path":"/a\u0000b""#, "secrets.x.path: holds a NUL character"),
+        (r#""path":"/a\u0000b""#, "secrets.x.path: contains a NUL character"),
         (
             r#""restartUnits":["userborn.service"]"#,
             "secrets.x.restartUnits: \"userborn.service\" comes before this item, so that it cannot wait for it; \
@@ -288,22 +288,22 @@ fn two_items_with_one_place_are_both_refused() {
         (
             r#"{"a":{"cipher":"/a","path":"/etc/x"},"b":{"cipher":"/b","path":"/etc/x"},"c":{"cipher":"/c"}}"#,
             [
-                "secrets.a.path: \"/etc/x\" is taken by secrets.b, too",
-                "secrets.b.path: \"/etc/x\" is taken by secrets.a, too",
+                "secrets.a.path: \"/etc/x\" is also used by secrets.b",
+                "secrets.b.path: \"/etc/x\" is also used by secrets.a",
             ],
         ),
         (
             r#"{"a":{"cipher":"/a","name":"b"},"b":{"cipher":"/b"}}"#,
             [
-                "secrets.a.name: \"b\" is taken by secrets.b, too",
-                "secrets.b.name: \"b\" is taken by secrets.a, too",
+                "secrets.a.name: \"b\" is also used by secrets.b",
+                "secrets.b.name: \"b\" is also used by secrets.a",
             ],
         ),
         (
             r#"{"a":{"cipher":"/a"},"a/b/c":{"cipher":"/b"}}"#,
             [
-                "secrets.a.name: \"a\" is taken by secrets.a/b/c, too",
-                "secrets.a/b/c.name: \"a\" is taken by secrets.a, too",
+                "secrets.a.name: \"a\" is also used by secrets.a/b/c",
+                "secrets.a/b/c.name: \"a\" is also used by secrets.a",
             ],
         ),
     ] {
@@ -311,7 +311,7 @@ fn two_items_with_one_place_are_both_refused() {
     }
     assert_eq!(
         faults(&with_secrets(r#"{"a":{"cipher":"/a","id":"b"},"b":{"cipher":"/b"}}"#)),
-        ["secrets.b: another one has the id \"b\", too"]
+        ["secrets.b: another one also has the id \"b\""]
     );
 }
 

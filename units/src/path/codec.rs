@@ -1,4 +1,4 @@
-//! a list of byte strings ↔ bytes on a pipe between two processes of one program.
+//! a list of byte strings ↔ bytes on a pipe between two processes of this program.
 
 use std::io::{self, Read, Write};
 
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 /// Most fields of one record.
 const MAX_FIELDS: usize = 16;
 
-/// Writes `fields` as one record: each with its length before it, in one piece that is wiped.
+/// Writes `fields` as one record, each after its length, in a single write from wiped memory.
 pub(super) fn write(to: &mut impl Write, fields: &[&[u8]]) -> io::Result<()> {
     let size = fields.iter().map(|field| field.len() + 8).sum::<usize>() + 8;
     let mut record = Zeroizing::new(Vec::with_capacity(size));

@@ -1,11 +1,11 @@
-//! the id of a mount → whether its file system answers, and whose it is.
+//! the id of a mount → whether its file system always responds, and who controls it.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, PoisonError};
 
-/// Where the kernel lists the mounts of this process, proc(5), `mountinfo`. Reading it asks no file system anything.
+/// Where the kernel lists the mounts of this process, proc(5), `mountinfo`. Reading it does not access any of them.
 const TABLE: &str = "/proc/self/mountinfo";
 /// Most of the table that is read, in bytes (1 GiB). A user may mount a thousand file systems of their own, fusermount3(1), at
 /// some 40 kB a line: as long as a path and a source can be, each byte escaped. Only one line is kept.
@@ -15,7 +15,7 @@ const MAX_LINE: u64 = 1 << 20;
 /// Most mounts that are remembered.
 const MAX_SEEN: usize = 256;
 
-/// File systems that have nobody to wait for but the kernel and a disk.
+/// File systems that depend only on the kernel and a disk.
 const LOCAL: [&str; 20] = [
     "bcachefs", "btrfs", "devtmpfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs",
     "ntfs3", "overlay", "ramfs", "reiserfs", "rootfs", "squashfs", "tmpfs", "vfat", "xfs", "zfs",
@@ -26,11 +26,11 @@ const LOCAL: [&str; 20] = [
 pub(super) enum Mount {
     /// A file system of this kernel alone.
     Local,
-    /// Nothing yet: whoever enters it waits for what comes.
+    /// Nothing yet: whoever enters it waits for the mount.
     Automount,
-    /// One that may not answer: of a network, of a program, or unknown.
+    /// One that may not respond: on a network, of a program, or unknown.
     Remote,
-    /// One whose answers a user's program makes up as it likes, owners of files among them.
+    /// One whose contents a user's program controls, including the owners of files.
     OfUser(u32),
 }
 
@@ -50,7 +50,7 @@ pub(super) fn kind(id: u64, held: &OwnedFd) -> io::Result<Mount> {
     }
     let table = BufReader::with_capacity(64 << 10, File::open(TABLE)?.take(MAX_TABLE));
     let unknown =
-        || io::Error::new(io::ErrorKind::NotFound, "its file system was unmounted meanwhile");
+        || io::Error::new(io::ErrorKind::NotFound, "its file system was unmounted in the meantime");
     let mount = find(table, id)?.ok_or_else(unknown)?;
     if seen.len() < MAX_SEEN {
         seen.push((id, mount, held.try_clone()?));

@@ -1,14 +1,13 @@
-//! jobs at paths of their own → what has become of each, after a few seconds at the most.
+//! jobs at custom paths → the result of each, after a few seconds at most.
 //!
-//! What belongs to root on a file system of this kernel is done by this process. All else is left to children, one for
-//! each owner and all at once: a file system of a network or of a program may never answer, and an owner has more than one
-//! way to make root wait. A process that waits for such an answer cannot be ended, not even by SIGKILL, before it comes;
-//! with a thread that does, this process could not end either (fs/fuse/dev.c, `request_wait_answer`). So a child that is
-//! late is killed and left behind. It holds no lock, and it has nothing of any other owner.
+//! Paths of root on local file systems are handled by this process. All others are handled by children, one for
+//! each owner and all at once: a network or FUSE file system may never respond, and an owner has several ways to make
+//! root wait. A process that waits for such a response cannot be killed, not even by SIGKILL, until it comes;
+//! if a thread waited, this process could not exit either (fs/fuse/dev.c, `request_wait_answer`). So a child that is
+//! late is killed and left behind. It holds no lock, and it has no data of any other owner.
 //!
-//! A child is this same program, started again as `vaultix-decrypt path-jobs`. Jobs go to its standard input, plaintexts
-//! among them, and nothing to its arguments or its environment; what has become of them comes back from its standard
-//! output.
+//! A child is this same program, started as `vaultix-decrypt path-jobs`. It reads its jobs, including plaintexts, from
+//! standard input, and nothing from its arguments or its environment; it writes the results to standard output.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -34,35 +33,34 @@ use crate::plaintext::Plaintext;
 pub const VERB: &str = "path-jobs";
 /// How long all children together may take.
 pub const LIMIT: Duration = Duration::from_secs(5);
-/// This program, whatever has become of its file.
+/// This program, even if its file has been replaced.
 const PROGRAM: &str = "/proc/self/exe";
-/// Longest reason in it, in bytes.
+/// Longest reason in an answer, in bytes.
 const MAX_REASON: usize = 4 << 10;
-/// Longest answer of a child, in bytes for each field.
+/// Longest field in a child's answer, in bytes.
 const MAX_ANSWER: u64 = 64 << 10;
 
-/// What has become of a job.
+/// The result of a job.
 pub type JobResult = Result<Outcome, Failure>;
 
-/// Whose queue a job is in.
+/// The queue of a job: each is handled by one child.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Queue {
-    /// That of an owner.
+    /// Jobs of an owner.
     Owner(u32),
-    /// What is to go from this directory: whose it was, nobody knows.
+    /// Removals from this directory: the owner of what was put there is unknown.
     Directory(PathBuf),
 }
 
-/// Does `jobs`, and returns what has become of each, in their order. Takes [`LIMIT`] at the most, besides what the file
-/// systems of this kernel take.
+/// Does `jobs`, and returns the results in the same order. Takes at most [`LIMIT`], not counting local file systems.
 ///
-/// Of one owner the jobs are done in their order; no order is kept between owners.
+/// Jobs of one owner are done in order; there is no order between owners.
 #[must_use]
 pub fn run(jobs: Vec<Job>, ours: &OwnDirectories) -> Vec<JobResult> {
     run_as(Path::new(PROGRAM), jobs, ours)
 }
 
-/// Does it, with another program for the children.
+/// As [`run`], with another program for the children.
 #[doc(hidden)]
 #[must_use]
 pub fn run_as(program: &Path, jobs: Vec<Job>, ours: &OwnDirectories) -> Vec<JobResult> {
@@ -86,7 +84,7 @@ pub fn run_as(program: &Path, jobs: Vec<Job>, ours: &OwnDirectories) -> Vec<JobR
     done.into_values().collect()
 }
 
-/// What is remembered of a job that is handed over.
+/// What is remembered of a job that is sent to a child.
 struct HandedOver {
     /// Its path.
     path: PathBuf,
@@ -102,7 +100,7 @@ impl HandedOver {
         Self { path: job.path.clone(), removal }
     }
 
-    /// Returns what becomes of it where what it is on did not answer.
+    /// Returns its result if the child did not answer.
     fn unanswered(&self, reason: &str) -> JobResult {
         let failure = Failure::path(Status::CantCreat, "reach", &self.path, reason);
         match self.removal {
@@ -134,8 +132,8 @@ enum Incomplete {
     Ended(String),
 }
 
-/// Has each of `queues` done by a child, until all have ended or the time is up; returns why each did not come to its end,
-/// if it did not.
+/// Runs a child for each of `queues`, until all have ended or the time is up; returns why each queue is incomplete, if it
+/// is.
 fn run_children(
     program: &Path,
     queues: BTreeMap<Queue, Vec<(usize, Job)>>,
@@ -166,7 +164,7 @@ fn run_children(
     children.into_iter().map(why).collect()
 }
 
-/// Ends `child`, which has nothing to do any more if all `is_over`; returns why it has not done what is not done.
+/// Ends `child`, which has nothing left to do if all `is_over`; returns why its queue is incomplete, if it is.
 fn end(mut child: Child, is_over: bool) -> Incomplete {
     let ended = if is_over { child.wait().map(Some) } else { child.try_wait() };
     match ended {
@@ -175,14 +173,14 @@ fn end(mut child: Child, is_over: bool) -> Incomplete {
         }
         Err(error) => Incomplete::Ended(error.to_string()),
         Ok(None) => {
-            // Not waited for: while it waits for an answer itself, it does not even hear of this.
+            // Not waited for: while it waits for a file system, it cannot even be killed.
             let _ = child.kill();
             Incomplete::Late
         }
     }
 }
 
-/// Starts a child, and a thread that hands it `queue` and what it answers to `answers`.
+/// Starts a child, and a thread that sends it `queue` and passes its answers to `answers`.
 fn start(
     program: &Path,
     queue: Vec<(usize, Job)>,
@@ -200,12 +198,12 @@ fn start(
     thread::Builder::new().spawn(move || {
         let Some((mut stdin, mut stdout)) = stdin.zip(stdout) else { return };
         let numbers: Vec<usize> = queue.iter().map(|(at, _)| *at).collect();
-        // What it does not take is not answered.
+        // Jobs that it does not read stay unanswered.
         let _ = send_queue(&mut stdin, &queue, &ours);
         drop((stdin, queue)); // Wipes the plaintexts, however long the answer takes.
         for at in numbers {
             let Ok(Some(answer)) = codec::read(&mut stdout, MAX_ANSWER) else { return };
-            // Nobody hears it who has stopped waiting.
+            // The receiver is closed once the time is up.
             let _ = answers.send((at, decode(&answer)));
         }
     })?;
@@ -223,7 +221,7 @@ fn send_queue(
     queue.iter().try_for_each(|(_, job)| job.write(to))
 }
 
-/// Says why the jobs `members` of one queue were not done, those that were not.
+/// Explains why those jobs of `members`, a queue, that were not done were not done.
 fn explain(
     members: &[usize],
     asked: &[HandedOver],
@@ -237,10 +235,10 @@ fn explain(
         let answer = match (why, first) {
             (Incomplete::Ended(reason), _) => job.unanswered(reason),
             (Incomplete::Late, None) => job.unanswered(&format!(
-                "its file system did not answer within {limit} s; see which one that is: findmnt --list"
+                "its file system did not answer within {limit} s; to find it: findmnt --list"
             )),
             (Incomplete::Late, Some(first)) => job.unanswered(&format!(
-                "it was not tried within {limit} s, since {}, of the same owner, did not answer",
+                "it was not tried within {limit} s, because {}, of the same owner, did not answer",
                 first.display()
             )),
         };
@@ -249,16 +247,16 @@ fn explain(
     }
 }
 
-/// Does what a child does: reads a queue from standard input, and writes what becomes of each job to standard output.
+/// Runs as a child: reads a queue from standard input, and writes the result of each job to standard output.
 ///
 /// # Errors
 ///
-/// The queue is not whole, or nobody wants to know.
+/// The queue is incomplete, or the parent process is gone.
 pub fn serve(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
     let ours = codec::read(&mut from, MAX_ANSWER)?.unwrap_or_default();
     let ours = OwnDirectories(ours.iter().map(|path| path_of(path)).collect());
     let mut jobs = Vec::new();
-    // All of it before anything that one might wait for: who hands it over does not wait.
+    // All of it before anything that may block: the parent process must not block while it writes.
     while let Some(fields) = codec::read(&mut from, MAX_CIPHERTEXT)? {
         jobs.push(Job::read(&fields).ok_or(io::ErrorKind::InvalidData)?);
     }
@@ -272,7 +270,7 @@ pub fn serve(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the word for what has become of a job, and the reason that goes with it.
+/// Returns the word for the result of a job, and its reason.
 fn encode(done: &JobResult) -> (&[u8], &[u8]) {
     match done {
         Ok(Outcome::Done) => (b"done", b""),
@@ -283,13 +281,13 @@ fn encode(done: &JobResult) -> (&[u8], &[u8]) {
     }
 }
 
-/// Returns as much of `reason` as is read: it names paths, which an owner can make as long as they like.
+/// Shortens `reason` to what is read: it contains paths, which an owner can make as long as they like.
 fn short(reason: &str) -> &[u8] {
     let end = (0..=reason.len().min(MAX_REASON)).rev().find(|at| reason.is_char_boundary(*at));
     reason.as_bytes().get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
-/// Reads it again.
+/// Reads the result of a job.
 fn decode(answer: &[Zeroizing<Vec<u8>>]) -> JobResult {
     let mut fields = answer.iter().map(|field| field.as_slice());
     let word = fields.next().unwrap_or_default();
@@ -313,7 +311,7 @@ impl PathContent {
         }
     }
 
-    /// Reads them again.
+    /// Reads it from these fields.
     fn read(word: &[u8], bytes: &[u8]) -> Option<Self> {
         match word {
             b"link" => Some(Self::Link(path_of(bytes))),
@@ -353,7 +351,7 @@ impl Job {
         }
     }
 
-    /// Reads it again, `None` if it is none.
+    /// Reads it from these fields, `None` if they are not a job.
     fn read(fields: &[Zeroizing<Vec<u8>>]) -> Option<Self> {
         let fields: Vec<&[u8]> = fields.iter().map(|field| field.as_slice()).collect();
         let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_le_bytes);

@@ -1,7 +1,7 @@
-//! path → the directory that it stands in, by a way that nobody else could have laid.
+//! path → its parent directory, if the way to it is safe.
 //!
-//! Each component is looked up once. What was found is held by a descriptor, and all that is asked, is asked of that:
-//! whoever exchanges a name afterwards exchanges one that is not used again.
+//! Each component is looked up once. The result is held by a descriptor, and everything else uses that descriptor:
+//! exchanging a name afterwards has no effect, since it is not used again.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -18,18 +18,18 @@ use super::mount::{self, Mount};
 use crate::failure::Failure;
 use crate::replace::DIRECTORY;
 
-/// How often a directory is tried to be made that others make as well.
+/// How often to try to make a directory that other processes also make.
 const MAX_TRIES: u32 = 50;
 
-/// Links followed on the way to one path, as in the kernel.
+/// Most links that are followed on the way to one path, as in the kernel.
 const MAX_LINKS: u32 = 40;
 /// Mode of directories made on the way.
 const PARENT: Mode = Mode::from_raw_mode(0o755);
-/// A directory that only root may enter, beside one that is made for an owner.
+/// A directory that only root can access, in which a directory for an owner is made.
 const STAGING: &str = ".vaultix-new";
-/// Who may write besides the owner.
+/// Permission bits that let others than the owner write.
 const SHARED: u32 = 0o022;
-/// How a component is held: without being opened, which asks no file system and no holder of a lease.
+/// How a component is held: without opening it, which involves neither the file system nor the holder of a lease.
 const HOLD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// What to do when a directory on the way does not exist.
@@ -44,9 +44,9 @@ pub(crate) enum Missing {
 /// How far this process goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// To what belongs to root on a file system of this kernel: nobody without rights can make it wait there.
+    /// To paths of root on local file systems: no unprivileged user can make it wait there.
     RootOnly,
-    /// Everywhere: it can be given up.
+    /// Everywhere: it can be abandoned.
     Everywhere,
 }
 
@@ -54,18 +54,18 @@ pub(super) enum Reach {
 pub(super) enum Obstacle {
     /// It leads beyond [`Reach::RootOnly`].
     OutOfReach,
-    /// A directory on the way does not exist, or is none.
+    /// A directory on the way does not exist, or is not a directory.
     Missing(Failure),
-    /// Somebody without rights may have laid it.
+    /// An unprivileged user may have made it.
     Untrusted(Failure),
-    /// The system's own reason, in directories of root's.
+    /// The system's own reason, in directories of root.
     Failed(Failure),
 }
 
 impl From<Obstacle> for Failure {
     fn from(obstacle: Obstacle) -> Self {
         match obstacle {
-            Obstacle::OutOfReach => Self::new(Status::Software, "it was not looked at"),
+            Obstacle::OutOfReach => Self::new(Status::Software, "it was not tried"),
             Obstacle::Missing(failure)
             | Obstacle::Untrusted(failure)
             | Obstacle::Failed(failure) => failure,
@@ -73,7 +73,7 @@ impl From<Obstacle> for Failure {
     }
 }
 
-/// What a name stood for when it was looked up.
+/// The file that a name referred to when it was looked up.
 pub(super) struct Node {
     /// Holds it.
     pub(super) held: OwnedFd,
@@ -113,7 +113,7 @@ impl Node {
         Self::from_descriptor(fs::open("/", HOLD | OFlags::DIRECTORY, Mode::empty())?)
     }
 
-    /// Returns what `held` is, as far as the kernel knows without asking a file system.
+    /// Returns the metadata of `held` that the kernel knows without accessing the file system.
     fn from_descriptor(held: OwnedFd) -> Result<Self, Errno> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let stat = fs::statx(&held, "", flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
@@ -144,7 +144,7 @@ impl Node {
             let mut node = Self::from_descriptor(held)?;
             node.is_local = self.is_local;
             if node.mount != self.mount {
-                // What one may wait for is not asked anything before it is known what it is.
+                // A file system that may block is not accessed before its kind is known.
                 match mount::kind(node.mount, &node.held).map_err(LookupError::System)? {
                     Mount::OfUser(user) => return Err(LookupError::OfUser(user)),
                     Mount::Local => node.is_local = true,
@@ -152,7 +152,7 @@ impl Node {
                         return Err(LookupError::OutOfReach);
                     }
                     Mount::Automount if !flags.contains(OFlags::DIRECTORY) => {
-                        // With this, what is to come is waited for, and then looked up.
+                        // With this flag, the lookup waits for the mount.
                         flags |= OFlags::DIRECTORY;
                         continue;
                     }
@@ -175,12 +175,12 @@ impl Node {
         }
     }
 
-    /// Returns whether others than its owner may make something in this directory.
+    /// Returns whether others than its owner can make files in this directory.
     pub(super) fn is_shared(&self) -> bool {
         self.mode & SHARED != 0
     }
 
-    /// Returns whether others may also exchange what is not theirs in it.
+    /// Returns whether others can also exchange files in it that are not theirs.
     fn is_writable_by_others(&self) -> bool {
         self.is_shared() && self.mode & 0o1000 == 0
     }
@@ -192,15 +192,15 @@ impl Node {
     }
 }
 
-/// The directory that a path stands in.
+/// The parent directory of a path.
 pub(super) struct Parent {
     /// It.
     pub(super) node: Node,
     /// The last component of the path.
     pub(super) name: OsString,
-    /// Whether somebody without rights may have laid the way.
+    /// Whether an unprivileged user may have made the way.
     pub(super) is_untrusted: bool,
-    /// Whose way it is besides root's; `None` if it is root's alone.
+    /// Who may own parts of the way besides root; `None` if only root does.
     pub(super) owner: Option<u32>,
     /// The path, for errors.
     path: PathBuf,
@@ -209,7 +209,7 @@ pub(super) struct Parent {
 }
 
 impl Parent {
-    /// Returns what stands at the path, `None` if there is nothing.
+    /// Returns what is at the path, `None` if it does not exist.
     pub(super) fn entry(&self) -> Result<Option<Node>, Obstacle> {
         let found = self.node.find(&self.name, self.reach);
         found.map_err(|error| obstacle(error, &self.path, &self.path, self.is_untrusted))
@@ -228,8 +228,8 @@ fn obstacle(error: LookupError, path: &Path, at: &Path, is_untrusted: bool) -> O
         LookupError::OutOfReach => return Obstacle::OutOfReach,
         LookupError::OfUser(user) => {
             let reason = format!(
-                "unsafe path transition: {} is on a file system that user {user} has mounted (FUSE), who could lead \
-                 the secret elsewhere; unmount it, or set another path",
+                "unsafe path transition: {} is on a file system that user {user} has mounted (FUSE), who could redirect \
+                 the secret; unmount it, or set another path",
                 at.display()
             );
             return Obstacle::Untrusted(Failure::write(path, reason));
@@ -239,13 +239,13 @@ fn obstacle(error: LookupError, path: &Path, at: &Path, is_untrusted: bool) -> O
     if is_untrusted { Obstacle::Untrusted(failure) } else { Obstacle::Failed(failure) }
 }
 
-/// Opens the directory that `path` stands in.
+/// Opens the parent directory of `path`.
 ///
 /// Each directory and link on the way must belong to root or to `owner`, who may read the plaintext anyway: anyone else
-/// could have planted it and be shown the plaintext, or have root write where they may not. For the same reason a link
-/// of `owner`'s may lead only to what is `owner`'s, too, and no directory may be one in which somebody else could
-/// exchange what is next. systemd-tmpfiles(8) calls the rest unsafe path transitions. Where nothing is put, `owner` may
-/// be left open: then it is the first who is not root.
+/// could have planted it to see the plaintext, or to make root write where they cannot. For the same reason, a link of
+/// `owner` may lead only to what also belongs to `owner`, and nobody else may be able to exchange the next component in any
+/// directory. systemd-tmpfiles(8) calls the rest unsafe path transitions. If nothing is put there, `owner` may be `None`:
+/// it is then the first owner other than root.
 pub(super) fn open_parent(
     path: &Path,
     owner: Option<u32>,
@@ -273,9 +273,9 @@ pub(super) fn open_parent(
 
 /// A walk from the root directory, one component at a time.
 struct Walk<'a> {
-    /// Where it shall end, for errors.
+    /// The path, for errors.
     path: &'a Path,
-    /// Whose way it may be besides root's.
+    /// Who may own parts of the way besides root.
     owner: Option<u32>,
     /// How far this process goes.
     reach: Reach,
@@ -283,10 +283,10 @@ struct Walk<'a> {
     here: Node,
     /// The path of that.
     shown: PathBuf,
-    /// Whether it has been in a directory of the owner's. What stands there may be root's by its inode and still stand
-    /// there by the owner's will, who can rename it, or make a hard link to a link.
+    /// Whether it has been in a directory of the owner. A file there may belong to root and still have been put there by the
+    /// owner, who can rename it, or make a hard link to a link.
     is_untrusted: bool,
-    /// Whether a link was followed there, or one of the owner's: the rest must be the owner's.
+    /// Whether it has followed a link there, or a link of the owner: everything after that must belong to the owner.
     is_confined: bool,
     /// How many links were followed.
     links: u32,
@@ -329,7 +329,7 @@ impl<'a> Walk<'a> {
         self.ensure_not_writable_by_others()
     }
 
-    /// Looks up `component`, and makes it where it is missing; unless a link of the owner's has led here.
+    /// Looks up `component`, and makes it if it is missing, unless a link of the owner has led here.
     fn find_or_make(&mut self, component: &OsStr, missing: Missing) -> Result<Node, Obstacle> {
         let mut node = self.find(component)?;
         if node.is_none() && missing == Missing::Make && !self.is_confined {
@@ -349,7 +349,7 @@ impl<'a> Walk<'a> {
         found.map_err(|error| obstacle(error, self.path, &at(), self.is_untrusted))
     }
 
-    /// Makes sure that what `component` stands for is root's or the owner's.
+    /// Makes sure that `component` belongs to root or to the owner.
     fn ensure_trusted_owner(&mut self, component: &OsStr, node: &Node) -> Result<(), Obstacle> {
         if self.owner.is_none() && node.uid != 0 {
             self.owner = Some(node.uid);
@@ -361,14 +361,14 @@ impl<'a> Walk<'a> {
         Err(self.unsafe_at(
             component,
             &format!(
-                "belongs to user {}, who could lead the secret elsewhere; it must belong to {}",
+                "belongs to user {}, who could redirect the secret; it must belong to {}",
                 node.uid,
                 if self.is_confined { "the secret's owner" } else { "root or the secret's owner" },
             ),
         ))
     }
 
-    /// Makes sure that nobody but root and its owner can exchange what is in the directory where it is.
+    /// Makes sure that only root and its owner can exchange files in the current directory.
     fn ensure_not_writable_by_others(&self) -> Result<(), Obstacle> {
         if !self.here.is_writable_by_others() {
             return Ok(());
@@ -377,7 +377,7 @@ impl<'a> Walk<'a> {
         Err(self.unsafe_at(
             OsStr::new("."),
             &format!(
-                "can be written to by its group or by all, who could lead the secret elsewhere; forbid that: chmod \
+                "is writable by its group or by everyone, who could redirect the secret; to forbid that: chmod \
                  go-w {here}"
             ),
         ))
@@ -385,8 +385,8 @@ impl<'a> Walk<'a> {
 
     /// Makes the directory `component`.
     ///
-    /// In a directory of root's nobody else can exchange it before it is looked up; in a sticky one of all, somebody may
-    /// have made it before, to whom it belongs then.
+    /// In a directory of root, nobody else can exchange it before it is looked up; in a sticky one, another user may
+    /// have made it first, and then it belongs to that user.
     fn make(&self, component: &OsStr) -> Result<(), Obstacle> {
         let made = match self.owner.filter(|_| self.is_untrusted) {
             Some(owner) => self.make_with_retries(component, owner),
@@ -404,7 +404,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Makes the directory `component` of `owner`. Others do the same for other items, and take the stage away from one another.
+    /// Makes the directory `component` of `owner`. Other processes do the same for other items, and may remove each other's
+    /// staging directory.
     fn make_with_retries(&self, component: &OsStr, owner: u32) -> Result<(), LookupError> {
         let mut result = self.make_owned_by(component, owner);
         for _ in 0..MAX_TRIES {
@@ -426,10 +427,10 @@ impl<'a> Walk<'a> {
         result
     }
 
-    /// Makes the directory `component` of `owner`, who may exchange all names in the directory where it is.
+    /// Makes the directory `component` of `owner`, who can exchange all names in the current directory.
     ///
-    /// So it is given away while it is where only root may enter, and what is given away is what root has made there: if
-    /// the owner has put another directory of root's in the place of the stage, that has nothing of this name, or it is
+    /// So its owner is changed while it is in a directory that only root can access, and only if root has made it there: if
+    /// the owner has replaced the staging directory with another directory of root, that has no entry of this name, or it is
     /// left alone.
     fn make_owned_by(&self, component: &OsStr, owner: u32) -> Result<(), LookupError> {
         let here = &self.here.held;
@@ -441,36 +442,36 @@ impl<'a> Walk<'a> {
         let stage = stage
             .filter(|it| it.kind == FileType::Directory && (it.uid, it.mode & 0o077) == (0, 0));
         let Some(stage) = stage.map(|stage| stage.held) else {
-            let reason = format!("{STAGING} stands beside it, and is not ours");
+            let reason = format!("{STAGING} in the same directory was not made by Vaultix");
             return Err(LookupError::System(io::Error::other(reason)));
         };
         let made = || {
-            // Of a program that was killed. One with something in it is none of ours.
+            // Left by a program that was killed. One that is not empty was made by someone else.
             let _ = fs::unlinkat(&stage, STAGING, AtFlags::REMOVEDIR);
             fs::mkdirat(&stage, STAGING, PARENT)?;
             let fresh = fs::openat(&stage, STAGING, DIRECTORY, Mode::empty())?;
             fs::fchown(&fresh, Some(Uid::from_raw(owner)), Some(Gid::from_raw(self.here.gid)))?;
-            // Over an empty directory at the most, which the owner has made meanwhile.
+            // This can replace only an empty directory that the owner has made in the meantime.
             fs::renameat(&stage, STAGING, here, component)
         };
         let result = made();
-        // The last is what the owner has put there meanwhile, if that is empty; they could do so themselves.
+        // The last one may be an empty directory of the owner, who could remove it as well.
         let _ = fs::unlinkat(&stage, STAGING, AtFlags::REMOVEDIR);
         let _ = fs::unlinkat(here, STAGING, AtFlags::REMOVEDIR);
         Ok(result?)
     }
 
-    /// Follows the link `component`, which is `node`: returns where it leads, from the directory where the walk is then.
+    /// Follows the link `component`, which is `node`: returns where it leads, relative to the current directory after that.
     fn follow(&mut self, component: &OsStr, node: &Node) -> Result<PathBuf, Obstacle> {
         self.links += 1;
         if self.links > MAX_LINKS {
             return Err(self.fail(Failure::write(self.path, Errno::LOOP)));
         }
-        // Not only by renaming can one stand here: without protected_hardlinks, proc_sys_fs(5), by a hard link, too.
+        // It need not have been renamed to here: without protected_hardlinks, proc_sys_fs(5), it can also be a hard link.
         if self.here.is_shared() {
             return Err(self.unsafe_at(
                 component,
-                "is a link in a directory that all can write to, who could lead the secret elsewhere; set another path",
+                "is a link in a directory that everyone can write to, who could redirect the secret; set another path",
             ));
         }
         self.is_confined |= self.is_untrusted || node.uid != 0;
@@ -490,9 +491,9 @@ impl<'a> Walk<'a> {
         self.ensure_not_writable_by_others()
     }
 
-    /// Ends where it is.
+    /// Ends the walk in the current directory.
     fn end(self, name: OsString) -> Result<Parent, Obstacle> {
-        // `..` and `/` at the end of a link lead somewhere that was not looked at.
+        // `..` and `/` at the end of a link lead to a directory that was not checked.
         if self.is_confined && self.owner != Some(self.here.uid) {
             return Err(Obstacle::Untrusted(Failure::write(
                 self.path,
@@ -513,7 +514,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Returns the obstacle that `component` is not safe, because of `why`.
+    /// Returns the obstacle that `component` is not safe, for the reason `why`.
     fn unsafe_at(&self, component: &OsStr, why: &str) -> Obstacle {
         let at = if component == "." { self.shown.clone() } else { self.shown.join(component) };
         let reason = format!("unsafe path transition: {} {why}", at.display());

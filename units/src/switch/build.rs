@@ -1,4 +1,4 @@
-//! what is to be done about each item → the next generation, beside the current one.
+//! what has to be done for each item → the next generation, next to the current one.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ impl Switch<'_> {
             }
             carry_over_removals(old, &next)?;
         }
-        // What the first phase has written down, and does not remove.
+        // Removals that the first phase has scheduled but does not do.
         if let Some(early) = &current.early {
             carry_over_removals(early, &next)?;
         }
@@ -57,8 +57,8 @@ impl Switch<'_> {
         Ok(next)
     }
 
-    /// Writes down which units have to be notified themselves: those that earlier runs could not notify, and at the end of a switch
-    /// the target, which starts the units of what has come.
+    /// Writes down which units have to be notified themselves: those that earlier runs could not notify, and at the end of a
+    /// switch the target, which starts the units of new items.
     fn schedule_unit_notifications(
         &self,
         current: &Current,
@@ -66,7 +66,7 @@ impl Switch<'_> {
     ) -> Result<(), Failure> {
         let before = match self.phase {
             Phase::Early => &current.old,
-            // The first phase has taken over what there was, and cleared what it did.
+            // The first phase has taken over these entries, and cleared those that it did.
             Phase::Normal => &current.early,
         };
         if let Some(before) = before {
@@ -80,7 +80,7 @@ impl Switch<'_> {
         }
     }
 
-    /// Returns the names of all files that the profile wants, each with the key of its item.
+    /// Returns the names of all files of the profile, each with the key of its item.
     fn file_names(&self) -> BTreeMap<String, String> {
         self.items().map(|item| (item.placement().name.clone(), item.key())).collect()
     }
@@ -98,7 +98,7 @@ impl Switch<'_> {
             secrets.chain(templates).filter(|(_, id)| self.profile.early.contains(*id))
         {
             let key = kind.unit(id);
-            // One that has become early and failed is where it was before.
+            // An item that has become early and failed is still where it was before.
             let mut from = current.early.as_ref();
             let mut record = Current::record(from, &key)?;
             if record.is_none() {
@@ -154,14 +154,14 @@ impl Switch<'_> {
     }
 }
 
-/// What a plaintext is to those who know the one before.
+/// How a plaintext differs from the previous one.
 #[derive(PartialEq, Eq)]
 enum Change {
-    /// The same.
+    /// Not at all.
     Same,
-    /// Another one.
+    /// It is a different one.
     Other,
-    /// There was none.
+    /// There was no previous one.
     First,
 }
 
@@ -241,7 +241,7 @@ fn schedule_removal(record: &Record, next: &Generation) -> Result<(), Failure> {
     next.write_entry(List::Remove, &record.kind.unit(&record.id), &record.to_text())
 }
 
-/// Takes over what an earlier switch could not take away.
+/// Takes over the removals that an earlier switch could not do.
 fn carry_over_removals(old: &Generation, next: &Generation) -> Result<(), Failure> {
     for key in old.entries(List::Remove)? {
         if let Some(text) = old.entry(List::Remove, &key)? {

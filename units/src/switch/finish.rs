@@ -1,4 +1,4 @@
-//! a generation that is whole → what leads to it, what stands elsewhere, and whoever has to know told.
+//! a complete generation → the links to it, files at custom paths, and notified consumers.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,7 +29,7 @@ enum Purpose<'t, 'a> {
 }
 
 impl Switch<'_> {
-    /// Makes the links lead to the generation `number`. Does nothing where they do.
+    /// Makes the links lead to the generation `number`. Does nothing if they already do.
     pub(super) fn make_current(&self, number: u32) -> Result<(), Failure> {
         let (normal, early) = (&self.settings.decrypted_dir, &self.settings.decrypted_dir_for_user);
         match self.phase {
@@ -45,9 +45,9 @@ impl Switch<'_> {
         }
     }
 
-    /// Does what is left once `generation` is current: older generations, links and files elsewhere, consumers.
+    /// Does what is left once `generation` is current: old generations, custom paths, consumers.
     ///
-    /// What fails here stays noted.
+    /// What fails here stays in the journal.
     pub(super) fn finish(
         &self,
         generation: &Generation,
@@ -67,13 +67,13 @@ impl Switch<'_> {
             outcome.add("remove old generations", pruned);
         }
         let finished = match self.update_paths(generation, tasks, host, outcome) {
-            // Whoever has switched meanwhile has taken over what is left to do.
+            // Another switch has run in the meantime, and has taken over what is left.
             Ok(None) => return,
             Ok(Some(finished)) => Ok(finished),
             Err(failure) => Err(failure),
         };
         if self.jobs == Jobs::Queue {
-            // In the second phase, too: the first may have been killed.
+            // Also in the second phase: the first may have been killed.
             let notified = self.notify_userborn(generation).and_then(|()| match self.phase {
                 Phase::Early => finished.map(drop),
                 Phase::Normal => finished.and_then(|gone| self.notify(generation, tasks, &gone)),
@@ -82,8 +82,8 @@ impl Switch<'_> {
         }
     }
 
-    /// Takes away what earlier profiles put elsewhere, and puts items where their paths say, all without the lock. Returns the
-    /// keys of what is taken away, or is not to be tried again; `None` if another switch was faster.
+    /// Removes what earlier profiles put at custom paths, and puts items at theirs, all without the lock. Returns the
+    /// keys of removals that are done or abandoned; `None` if another switch was faster.
     fn update_paths(
         &self,
         generation: &Generation,
@@ -127,7 +127,7 @@ impl Switch<'_> {
                         finished.push(key);
                     }
                     Ok(PathOutcome::Remains(reason)) => {
-                        let left = "the secret may be there still; remove it there";
+                        let left = "the secret may still be there; remove it";
                         log(Level::Warning, &format!("cannot {what}: {reason}; {left}"));
                     }
                     Err(failure) => outcome.failures.push((what, failure)),
@@ -137,7 +137,7 @@ impl Switch<'_> {
         Ok(is_current.then_some(finished))
     }
 
-    /// Does what is to be done at paths. What an item needs that is known by its record alone, is made again.
+    /// Does the jobs at custom paths. A plaintext that is needed but known only by its record is made again.
     fn run_jobs<'t, 'a>(
         &self,
         path_jobs: PathJobs<'t, 'a>,
@@ -145,7 +145,7 @@ impl Switch<'_> {
         host: &Host,
     ) -> Vec<(Purpose<'t, 'a>, path::queue::JobResult)> {
         let ours = OwnDirectories::new(self.settings);
-        // First what is to go, to its end: the path of an item may be another name of the place that it has left.
+        // All removals first: the new path of an item may be another name of its old one.
         let (gone, put): (PathJobs, PathJobs) =
             path_jobs.into_iter().partition(|(purpose, _)| matches!(purpose, Purpose::Remove(..)));
         let (mut purposes, jobs): (Vec<_>, Vec<_>) = gone.into_iter().unzip();
@@ -174,7 +174,7 @@ impl Switch<'_> {
         purposes.into_iter().zip(done).collect()
     }
 
-    /// Returns what earlier profiles put elsewhere: the keys of what needs nothing to be done, and what is to be taken away.
+    /// Returns what earlier profiles put at custom paths: the keys of removals that need no work, and the jobs for the others.
     fn removals<'t, 'a>(
         &self,
         generation: &Generation,
@@ -184,7 +184,7 @@ impl Switch<'_> {
         for key in generation.entries(List::Remove)? {
             let entry = generation.entry(List::Remove, &key)?;
             let Some(record) = entry.as_ref().and_then(Record::parse) else { continue };
-            // What another item has at this path by now is put there next, over what is ours.
+            // If another item has this path now, it replaces what is there.
             let job =
                 Job::remove(&record, self.settings).filter(|_| !claimed.contains(&*record.path));
             let Some(job) = job else {
@@ -197,7 +197,7 @@ impl Switch<'_> {
         Ok((finished, path_jobs))
     }
 
-    /// Returns what is to be done at the path of an item, if it has one of its own. Its plaintext may have been made `again`.
+    /// Returns the job for the path of an item, if it has a custom one. Its plaintext may have been made `again`.
     fn path_job(
         &self,
         task: &Task,
@@ -218,13 +218,13 @@ impl Switch<'_> {
             _ => None,
         };
         let digest = known.as_ref().map_or(record.digest, Plaintext::digest);
-        // Another item may have left something of ours there.
+        // Another item may have been there before.
         let other = leftover_at(&place.path, generation)?;
         let before = other.as_ref().or(task.record.as_ref());
         Ok(Job::put(place, self.settings, ownership, digest, known, before))
     }
 
-    /// Returns it again, with the plaintext.
+    /// Returns the same job with the plaintext.
     fn path_job_with_plaintext(
         &self,
         task: &Task,
@@ -235,7 +235,7 @@ impl Switch<'_> {
         self.path_job(task, generation, Some(self.remake_plaintext(item, host)?))
     }
 
-    /// Makes the plaintext of an item again whose file was taken over: that file may be its owner's to open.
+    /// Makes the plaintext of an item again whose file was kept: a file that belongs to its owner is never opened.
     fn remake_plaintext(&self, item: Item, host: &Host) -> Result<Plaintext, Failure> {
         match item {
             Item::Secret(secret) => host.decrypt(secret),
@@ -243,7 +243,7 @@ impl Switch<'_> {
         }
     }
 
-    /// Has users made again where an early item has come or changed. Its consumers are told in the second phase, with
+    /// Restarts userborn if an early item is new or has changed. Its consumers are notified in the second phase, with
     /// those of the other items.
     fn notify_userborn(&self, generation: &Generation) -> Result<(), Failure> {
         if generation.has_entry(List::NotifyUnit, USERBORN)? {
@@ -253,8 +253,8 @@ impl Switch<'_> {
         Ok(())
     }
 
-    /// Stops the units of what is gone, starts those of what has come, tells the consumers of what has changed, and
-    /// strikes out the notes.
+    /// Stops the units of removed items, starts those of new ones, notifies the consumers of changed ones, and
+    /// clears the entries.
     fn notify(
         &self,
         generation: &Generation,
@@ -265,7 +265,7 @@ impl Switch<'_> {
         let stopped: Vec<String> =
             gone.iter().filter(|key| !self.wanted.contains(*key)).cloned().collect();
         queue(systemctl, systemctl::Job::Stop, &stopped)?;
-        // Units of items that were added, and of those that had failed; also of those that fail still, to be seen.
+        // Units of new items, and of those that had failed; also of those that still fail, so that the failure is visible.
         if generation.has_entry(List::NotifyUnit, TARGET_UNIT)?
             || tasks.iter().any(Task::has_failed)
         {
@@ -297,7 +297,7 @@ impl Switch<'_> {
     }
 }
 
-/// Notes whether an item is where its path says: those who read it there are told once it is.
+/// Writes down whether an item is at its path: its consumers are notified once it is.
 fn record_path_result(task: &Task, generation: &Generation, is_there: bool) -> Result<(), Failure> {
     if is_there {
         return generation.clear(List::PutAtPath, &task.key);
@@ -306,8 +306,8 @@ fn record_path_result(task: &Task, generation: &Generation, is_there: bool) -> R
     generation.mark(List::NotifyConsumers, &task.key)
 }
 
-/// Makes sure that nobody has placed an item again while its path was served: the older plaintext may have come there
-/// last. `None` where that does not matter.
+/// Makes sure that no other run has placed an item while its path was updated: the older plaintext may have been put there
+/// last. `None` if that does not matter.
 fn ensure_unchanged(task: &Task, generation: &Generation) -> Option<Result<(), Failure>> {
     let place = task.item?.0.placement();
     let State::Made(plaintext, _) = &task.state else { return None };
@@ -317,7 +317,7 @@ fn ensure_unchanged(task: &Task, generation: &Generation) -> Option<Result<(), F
     };
     (!place.symlink && !is_same).then(|| {
         let reason =
-            format!("it was placed again meanwhile; to fix: systemctl restart '{}'", task.key);
+            format!("it was placed again in the meantime; to fix: systemctl restart '{}'", task.key);
         Err(Failure::write(&place.path, reason))
     })
 }

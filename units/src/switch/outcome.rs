@@ -1,4 +1,4 @@
-//! what became of each item → numbers, and what failed.
+//! the outcome of each item → counts and failures.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub struct Outcome {
     pub kept: usize,
     /// How many were removed.
     pub removed: usize,
-    /// What failed: what was tried (`decrypt secret "wifi"`), and why it did not work.
+    /// What was tried (`decrypt secret "wifi"`), and why it failed.
     pub failures: Vec<(String, Failure)>,
 }
 
@@ -46,7 +46,7 @@ impl Outcome {
         }
     }
 
-    /// Notes a failure of `what`.
+    /// Adds the failure of `what`, if it failed.
     pub(super) fn add(&mut self, what: impl Into<String>, result: Result<(), Failure>) {
         self.failures.extend(result.err().map(|failure| (what.into(), failure)));
     }

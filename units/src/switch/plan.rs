@@ -1,4 +1,4 @@
-//! a profile + the current generation → what is to be done about each item. Writes nothing.
+//! a profile + the current generation → what has to be done for each item. Writes nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,32 +23,32 @@ pub(super) struct Task<'a> {
     pub(super) kind: Kind,
     /// Its id.
     pub(super) id: &'a str,
-    /// The key of its notes.
+    /// Its key in the journal.
     pub(super) key: String,
-    /// What it is and who will own its file, unless the profile is wrong there.
+    /// The item and the owner of its file, unless it is invalid.
     pub(super) item: Option<(Item<'a>, Ownership)>,
-    /// What there is of it already.
+    /// The record of its current file.
     pub(super) record: Option<Record>,
     /// What is to be done.
     pub(super) state: State,
-    /// Whether its file, if it is taken over, gets another name or path.
+    /// Whether its file, if it is kept, gets another name or path.
     moves: bool,
 }
 
-/// What is to be done about an item.
+/// What has to be done for an item.
 pub(super) enum State {
     /// Its file is taken over.
     Keep,
-    /// It is to be decrypted or rendered.
+    /// It has to be decrypted or rendered.
     Make,
-    /// Its plaintext is there, and for a secret what it was made from.
+    /// Its plaintext, and the hash of its inputs.
     Made(Plaintext, [u8; 32]),
     /// It failed; its previous file stays.
     Failed(Failure),
 }
 
 impl<'a> Task<'a> {
-    /// Returns it, if it is a template that is to be rendered.
+    /// Returns it, if it is a template that has to be rendered.
     fn template_to_make(&self) -> Option<&'a Template> {
         match (&self.state, self.item) {
             (State::Make, Some((Item::Template(template), _))) => Some(template),
@@ -88,7 +88,7 @@ impl<'a> Switch<'a> {
             .collect()
     }
 
-    /// Plans the templates, once it is known which of `secrets` change.
+    /// Plans the templates, once it is known which `secrets` change.
     pub(super) fn plan_templates(
         &self,
         current: &Current,
@@ -132,7 +132,7 @@ impl<'a> Switch<'a> {
         let (item, state) = match resolved {
             Err(failure) => (None, State::Failed(failure)),
             Ok((item, ownership)) => {
-                // The plaintext is what it was, if what it is made from is.
+                // If the inputs are the same, so is the plaintext.
                 let digest = record.as_ref().map_or([0; 32], |record| record.digest);
                 let wanted = Record::new(inputs, digest, kind, id, item.placement(), self.settings);
                 let state = state(&wanted, ownership, record.as_ref(), current)?;
@@ -143,8 +143,8 @@ impl<'a> Switch<'a> {
         Ok(Task { kind, id, key, item, record, state, moves })
     }
 
-    /// Renders the `templates` that are to be made. Values that are taken over are decrypted again; those of `secrets` that
-    /// failed are not there.
+    /// Renders the `templates` that have to be made. Secrets that are kept are decrypted again; `secrets` that
+    /// failed are missing.
     pub(super) fn render(&self, host: &Host, secrets: &[Task], templates: &mut [Task]) {
         let mut again: BTreeMap<&str, &Secret> = BTreeMap::new();
         for template in templates.iter().filter_map(Task::template_to_make) {
@@ -170,7 +170,7 @@ impl<'a> Switch<'a> {
         }
     }
 
-    /// Returns the records of what is in no profile any more, at the end of the switch.
+    /// Returns the records of items that are no longer in the profile, in the second phase.
     pub(super) fn removed_items(&self, current: &Current) -> Result<Vec<Record>, Failure> {
         let Some(old) = current.old.as_ref().filter(|_| self.phase == Phase::Normal) else {
             return Ok(Vec::new());
@@ -184,7 +184,7 @@ impl<'a> Switch<'a> {
         Ok(removed)
     }
 
-    /// Returns whether `old` is all that is wanted, as far as that can be had.
+    /// Returns whether `old` already is what is wanted, apart from items that fail.
     pub(super) fn is_up_to_date(&self, old: &Generation, tasks: &[Task]) -> Result<bool, Failure> {
         let links: &[&Path] = match self.phase {
             Phase::Early => &[&self.settings.decrypted_dir_for_user],
@@ -199,7 +199,7 @@ impl<'a> Switch<'a> {
         for task in tasks {
             let idle = match task.state {
                 State::Keep => !task.moves,
-                // One without a file is noted, so that it is told when it comes.
+                // One without a file is in the journal, so that consumers are notified once it is placed.
                 State::Failed(_) => {
                     task.record.is_some() || old.has_entry(List::NotifyConsumers, &task.key)?
                 }
@@ -213,7 +213,7 @@ impl<'a> Switch<'a> {
     }
 }
 
-/// Returns the items of a phase, right and wrong.
+/// Returns the items of a phase, valid and invalid.
 fn items_of_phase<'a, T>(
     profile: &'a Profile,
     phase: Phase,
@@ -225,7 +225,7 @@ fn items_of_phase<'a, T>(
         .map(|(id, item)| (id.as_str(), item))
 }
 
-/// Returns the inputs of the secrets of a phase that are right, by id.
+/// Returns the inputs of the valid secrets of a phase, by id.
 pub(super) fn inputs(profile: &Profile, phase: Phase) -> BTreeMap<&str, Result<[u8; 32], Failure>> {
     let (ids, secrets): (Vec<&str>, Vec<&Secret>) =
         items_of_phase(profile, phase, &profile.secrets)
@@ -234,7 +234,7 @@ pub(super) fn inputs(profile: &Profile, phase: Phase) -> BTreeMap<&str, Result<[
     ids.into_iter().zip(inputs_of_secrets(&secrets)).collect()
 }
 
-/// Returns what is to be done about an item for which `wanted` would be recorded.
+/// Returns what has to be done for an item that would have the record `wanted`.
 fn state(
     wanted: &Record,
     ownership: Ownership,
@@ -245,12 +245,12 @@ fn state(
     if record.inputs != wanted.inputs {
         return Ok(State::Make);
     }
-    // Under another name, or with another path, it is the same file.
+    // With another name or path, it is still the same file.
     let same = has_ownership(old, &record.name, ownership)?;
     Ok(if same { State::Keep } else { State::Make })
 }
 
-/// Returns the digest of the plaintext that `secret` will have in the next generation; `None` where it will have none.
+/// Returns the digest of the plaintext that `secret` will have in the next generation; `None` if it will have none.
 fn digest_of(
     secret: &Secret,
     current: &Current,
@@ -268,7 +268,7 @@ fn digest_of(
     }
 }
 
-/// Decrypts the secrets that are to be made, on all processors.
+/// Decrypts the secrets that have to be made, on all processors.
 pub(super) fn decrypt(host: &Host, tasks: &mut [Task]) {
     let todo: Vec<(usize, &Secret)> = tasks
         .iter()

@@ -47,8 +47,8 @@ fn a_secret_and_a_template_with_one_place_are_both_refused() {
     assert_eq!(
         faults(&text),
         [
-            "secrets.s.name: \"x\" is taken by templates.t, too",
-            "templates.t.name: \"x\" is taken by secrets.s, too"
+            "secrets.s.name: \"x\" is also used by templates.t",
+            "templates.t.name: \"x\" is also used by secrets.s"
         ]
     );
 }
