@@ -167,7 +167,8 @@ pub fn a_silent_file_system_waits_alone(system: System) {
     boot.assert_no_cycle();
 }
 
-/// A ciphertext on a file system that does not answer fails its item, and holds neither the others nor the lock.
+/// A ciphertext and a host key on a file system that does not answer: the switch ends while it is as silent as ever, names
+/// what hangs, and brings all else; so does what is made again for a path.
 pub fn a_silent_ciphertext_waits_alone(system: System) {
     let mut host = Scenario::new(system, "silentcipher");
     host.nspawn("--bind=/dev/fuse");
@@ -175,9 +176,13 @@ pub fn a_silent_ciphertext_waits_alone(system: System) {
     host.file("/etc/users", "");
     host.file("/etc/silent.pl", include_str!("owner/silent.pl"));
     host.secret("bob", "bob-v1");
+    host.secret_with("file", "file-v1", json!({ "path": "/run/file", "symlink": false }));
+    host.keeps(&["/run/file"]);
     let mut profile = host.profile().clone();
     profile["secrets"]["hung"] = json!({ "cipher": "/mnt/silent/hung" });
     profile["secrets"]["third"] = json!({ "cipher": host.store("third", "third-v1") });
+    let keys = profile["settings"]["hostKeys"].as_array_mut().unwrap();
+    keys.insert(0, json!({ "path": "/mnt/silent/key", "type": "ed25519" }));
     host.next("two", &profile);
     let boot = host.run(
         r"
@@ -185,19 +190,27 @@ pub fn a_silent_ciphertext_waits_alone(system: System) {
         mkdir /mnt/silent
         perl /etc/silent.pl /mnt/silent 0 /run/tries/silent 2>/out/silent.said &
         await /run/tries/silent
-        cp /next/two/profile.json /etc/vaultix/profile.json
-        systemctl daemon-reload
-        systemctl --no-block start vaultix-switch.service
-        await /run/vaultix/third
-        # What hangs can be ended by nobody, before its file system is; it holds nothing meanwhile.
-        note bob timeout 30 systemctl restart vaultix-secret@bob.service
-        note text cat /run/vaultix/third
-        kill %1
+        rm /run/file
+        note two switch_to two
         settle
+        snapshot two
+        note bob systemctl restart vaultix-secret@bob.service
+        note text tail -n 1 /run/vaultix/third /run/file
+        note left grep -lsz path-jobs /proc/[0-9]*/cmdline
+        kill -0 %1 && touch /out/silent.still
         ",
     );
+    assert_eq!(boot.status("two"), 4, "{}", boot.text("two"));
+    let switch = "vaultix-switch.service";
+    assert_eq!(boot.unit_at("two", switch)["ExecMainStatus"], "1", "it came to its end");
+    assert_eq!(boot.unit_at("two", switch)["Result"], "exit-code");
     assert_eq!(boot.status("bob"), 0, "{}", boot.text("bob"));
-    assert_eq!(boot.text("text"), "third-v1");
+    let text = boot.text("text");
+    assert!(text.contains("third-v1") && text.contains("file-v1"), "{text}");
     let reason = "/mnt/silent/hung was not read and decrypted within 10 seconds";
-    boot.assert_error("vaultix-switch.service", &["cannot decrypt secret \"hung\"", reason]);
+    boot.assert_error(switch, &["cannot decrypt secret \"hung\"", reason]);
+    let key = "cannot use the host key /mnt/silent/key: not read within 5 seconds";
+    assert!(boot.journal_of(switch).iter().any(|line| line.message.contains(key)));
+    assert_eq!(boot.status("left"), 0, "what asked is left behind: {}", boot.text("left"));
+    assert!(boot.has("silent.still"), "nobody has ended the file system meanwhile");
 }

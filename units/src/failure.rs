@@ -8,7 +8,7 @@ use vaultix_generator::profile::Invalid;
 use vaultix_generator::status::Status;
 
 /// Why an item could not be placed: the text follows `cannot …: `.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     /// The exit status if it is the only failure.
     pub status: Status,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vaultix_generator::profile::{Secret, Settings};
 use vaultix_generator::status::Status;
@@ -18,6 +18,7 @@ use crate::decrypt::{self, decrypt};
 use crate::failure::{Failure, Level, log};
 use crate::identity::{self, HostIdentities, Reason};
 use crate::parallel::{self, Limits, Outcome};
+use crate::path::FarFile;
 use crate::plaintext::{Plaintext, Plaintexts};
 use crate::record::secret_inputs;
 use crate::stanza::{self, Recipient};
@@ -35,6 +36,10 @@ const LIMITS: Limits = Limits {
     all: Duration::from_secs(60),
 };
 
+/// How long is left for the next of several rounds, whatever those before it took (5 seconds). A switch has four: it looks at
+/// all, decrypts, renders, and makes again what an owner has taken away.
+const LEAST: Duration = Duration::from_secs(5);
+
 /// Decrypts for one host. Its keys are read when they are first needed, and once.
 pub struct Host(Arc<Keys>);
 
@@ -46,6 +51,8 @@ struct Keys {
     identities: OnceLock<HostIdentities>,
     /// How many bytes of ciphertexts may still be read.
     budget: AtomicU64,
+    /// When the first of them was asked for.
+    since: OnceLock<Instant>,
 }
 
 /// Largest sum of all ciphertexts that one run reads, in bytes (1 GiB). Plaintexts stay in memory until they are placed,
@@ -60,6 +67,7 @@ impl Host {
             settings: settings.clone(),
             identities: OnceLock::new(),
             budget: AtomicU64::new(MAX_TOTAL_CIPHERTEXTS),
+            since: OnceLock::new(),
         }))
     }
 
@@ -85,10 +93,17 @@ impl Host {
 }
 
 impl Keys {
+    /// Returns how long decrypting may take from now on.
+    fn limits(&self) -> Limits {
+        let gone = self.since.get_or_init(Instant::now).elapsed();
+        Limits { all: LIMITS.all.saturating_sub(gone).max(LEAST), ..LIMITS }
+    }
+
     /// Reads the ciphertext `path`, if all that are read stay within [`MAX_TOTAL_CIPHERTEXTS`].
     fn read(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let failed = |error| unreadable(path, &error);
-        let size = fs::metadata(path).map_err(failed)?.len();
+        let file = FarFile::new(path);
+        let size = file.look().map_err(failed)?.size;
         let mut limit = bounded::MAX_CIPHERTEXT;
         if size <= limit {
             // A file that has grown since is refused.
@@ -104,7 +119,7 @@ impl Keys {
                 return Err(Failure::new(Status::DataErr, reason));
             }
         }
-        bounded::read(path, limit).map_err(failed)
+        file.read(limit).map_err(failed)
     }
 
     /// Returns the plaintext of `secret`, with the texts of `insert` in place.
@@ -302,7 +317,7 @@ pub fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
         let inputs = secret_inputs(secret);
         Some(keys.decrypt(secret).map(|plaintext| (plaintext, inputs)))
     };
-    let outcomes = parallel::each(secrets.len(), LIMITS, one);
+    let outcomes = parallel::each(secrets.len(), host.0.limits(), one);
     let result = |(secret, outcome): (&&Secret, Outcome<Option<Decrypted>>)| match outcome {
         Outcome::Done(Some(result)) => result,
         Outcome::Slow => Err(too_slow(secret)),
@@ -313,10 +328,10 @@ pub fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
 
 /// Returns the inputs of `secrets`, in the same order: stat(2) of a ciphertext may take as long as reading it.
 #[must_use]
-pub fn inputs_of_secrets(secrets: &[&Secret]) -> Vec<Result<[u8; 32], Failure>> {
+pub fn inputs_of_secrets(host: &Host, secrets: &[&Secret]) -> Vec<Result<[u8; 32], Failure>> {
     let owned: Vec<Secret> = secrets.iter().map(|&secret| secret.clone()).collect();
     let outcomes =
-        parallel::each(secrets.len(), LIMITS, move |at| owned.get(at).map(secret_inputs));
+        parallel::each(secrets.len(), host.0.limits(), move |at| owned.get(at).map(secret_inputs));
     let result = |(secret, outcome): (&&Secret, Outcome<Option<[u8; 32]>>)| match outcome {
         Outcome::Done(Some(inputs)) => Ok(inputs),
         Outcome::Slow => Err(too_slow(secret)),

@@ -10,6 +10,7 @@ use vaultix_generator::profile::{HostKey, HostKeyKind, Settings, fitting_keys};
 
 use crate::bounded;
 use crate::parallel::{self, Limits, Outcome};
+use crate::path::FarFile;
 use crate::stack;
 use crate::stanza::{self, Recipient};
 
@@ -118,7 +119,7 @@ type Identities = (Vec<Box<dyn Identity + Send + Sync>>, Option<Recipient>);
 
 /// Reads one file.
 fn read(key: &HostKey) -> Result<Identities, Reason> {
-    let text = bounded::read(&key.path, bounded::MAX_IDENTITY).map_err(Reason::Read)?;
+    let text = FarFile::new(&key.path).read(bounded::MAX_IDENTITY).map_err(Reason::Read)?;
     stack::wiped(|| match key.kind {
         HostKeyKind::Ed25519 => ssh("ssh-ed25519", &text),
         HostKeyKind::Rsa => ssh("ssh-rsa", &text),

@@ -1,14 +1,16 @@
-//! an item with a custom path → a link there, or the plaintext itself.
+//! an item with a path of its own → a link there, or the plaintext itself.
 //!
-//! `mount` determines the kind of file system that a directory is on, `walk` opens the parent directory of a path, and
-//! `queue` makes sure that a file system that does not respond delays only its owner.
+//! Files that decide nothing about a path: `mount` tells what file system a directory is on, `walk` opens the directory
+//! that a path stands in, `queue` keeps who does not answer from holding up anybody else, and `far` reads
+//! ciphertexts and keys in the same way.
 //!
-//! In the parent directory, three operations use a name twice. Exchanging it in between is useless for an attacker:
-//! in a directory of root, only root can exchange names; in a sticky one, nobody else can exchange files of root or of the
-//! owner, and no others are accepted; in a directory of the owner, the owner can, but only for files that they could put
-//! there, or remove, anyway.
+//! In the directory at the end of the way, three things use a name twice. None can be exchanged in between to any avail:
+//! in a directory of root's only root exchanges names; in a sticky one nobody else can exchange what is root's or the
+//! owner's, and nothing else is accepted there; in one of the owner's they can, but only for something that they may put
+//! there, and take away, by themselves.
 
 mod codec;
+mod far;
 mod mount;
 pub mod queue;
 mod walk;
@@ -35,6 +37,7 @@ use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
 use crate::record::Record;
 use crate::replace::replace_file;
+pub(crate) use far::FarFile;
 pub(crate) use walk::Missing;
 use walk::{Node, Obstacle, Parent, Reach, open_parent};
 

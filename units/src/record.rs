@@ -7,6 +7,7 @@ use vaultix_generator::escape::hex;
 use vaultix_generator::profile::{Placement, Secret, Settings, Template};
 use vaultix_generator::unit::Kind;
 
+use crate::path::FarFile;
 use crate::plaintext::Plaintext;
 
 /// What an item was made from, and where it was put.
@@ -188,12 +189,7 @@ impl Inputs {
 
 /// Returns what distinguishes versions of the file `path`: device, inode, size and times; empty when it does not exist.
 fn stamp_of(path: &Path) -> Vec<u8> {
-    let Ok(stat) = rustix::fs::stat(path) else { return Vec::new() };
-    format!(
-        "{}:{}:{}:{}.{}:{}",
-        stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime
-    )
-    .into_bytes()
+    FarFile::new(path).look().map(|look| look.stamp).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -54,14 +54,14 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
         return Ok(Outcome::default());
     }
     // Before the lock, which must not be held while waiting for a file system that may not respond.
-    let inputs = plan::inputs(profile, phase);
+    let host = Host::new(&profile.settings);
+    let inputs = plan::inputs(profile, phase, &host);
     let ramfs = Ramfs::open(&profile.settings)?;
     let secrets = profile.secrets.keys().map(|id| Kind::Secret.unit(id));
     let templates = profile.templates.keys().map(|id| Kind::Template.unit(id));
     let wanted = secrets.chain(templates).collect();
     let switch = Switch { profile, settings: &profile.settings, phase, jobs, ramfs, wanted };
     let current = switch.current()?;
-    let host = Host::new(&profile.settings);
     let mut tasks = switch.plan_secrets(&current, inputs)?;
     decrypt(&host, &mut tasks);
     let mut templates = switch.plan_templates(&current, &tasks)?;

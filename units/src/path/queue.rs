@@ -23,7 +23,7 @@ use vaultix_generator::status::Status;
 use zeroize::Zeroizing;
 
 use super::walk::{Obstacle, Reach};
-use super::{Job, Outcome, OwnDirectories, PathContent, Task, codec};
+use super::{Job, Outcome, OwnDirectories, PathContent, Task, codec, far};
 use crate::bounded::MAX_CIPHERTEXT;
 use crate::failure::Failure;
 use crate::owner::Ownership;
@@ -34,7 +34,7 @@ pub const VERB: &str = "path-jobs";
 /// How long all children together may take.
 pub const LIMIT: Duration = Duration::from_secs(5);
 /// This program, even if its file has been replaced.
-const PROGRAM: &str = "/proc/self/exe";
+pub(super) const PROGRAM: &str = "/proc/self/exe";
 /// Longest reason in an answer, in bytes.
 const MAX_REASON: usize = 4 << 10;
 /// Longest field in a child's answer, in bytes.
@@ -180,6 +180,17 @@ fn end(mut child: Child, is_over: bool) -> Incomplete {
     }
 }
 
+/// Starts a child.
+pub(super) fn child(program: &Path) -> io::Result<Child> {
+    Command::new(program)
+        .arg(VERB)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+}
+
 /// Starts a child, and a thread that sends it `queue` and passes its answers to `answers`.
 fn start(
     program: &Path,
@@ -187,13 +198,7 @@ fn start(
     ours: OwnDirectories,
     answers: Sender<(usize, JobResult)>,
 ) -> io::Result<Child> {
-    let mut child = Command::new(program)
-        .arg(VERB)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut child = child(program)?;
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     thread::Builder::new().spawn(move || {
         let Some((mut stdin, mut stdout)) = stdin.zip(stdout) else { return };
@@ -258,7 +263,9 @@ pub fn serve(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
     let mut jobs = Vec::new();
     // All of it before anything that may block: the parent process must not block while it writes.
     while let Some(fields) = codec::read(&mut from, MAX_CIPHERTEXT)? {
-        jobs.push(Job::read(&fields).ok_or(io::ErrorKind::InvalidData)?);
+        if !far::answer(&fields, &mut to)? {
+            jobs.push(Job::read(&fields).ok_or(io::ErrorKind::InvalidData)?);
+        }
     }
     for job in jobs {
         let done = job.perform(&ours, Reach::Everywhere).map_err(Failure::from);
@@ -376,6 +383,6 @@ impl Job {
 }
 
 /// Returns these bytes as a path.
-fn path_of(bytes: &[u8]) -> PathBuf {
+pub(super) fn path_of(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }

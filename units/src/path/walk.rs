@@ -46,6 +46,8 @@ pub(crate) enum Missing {
 pub(super) enum Reach {
     /// To paths of root on local file systems: no unprivileged user can make it wait there.
     RootOnly,
+    /// To whatever is on a file system of this kernel.
+    Near,
     /// Everywhere: it can be abandoned.
     Everywhere,
 }
@@ -148,7 +150,7 @@ impl Node {
                 match mount::kind(node.mount, &node.held).map_err(LookupError::System)? {
                     Mount::OfUser(user) => return Err(LookupError::OfUser(user)),
                     Mount::Local => node.is_local = true,
-                    Mount::Automount | Mount::Remote if reach == Reach::RootOnly => {
+                    Mount::Automount | Mount::Remote if reach != Reach::Everywhere => {
                         return Err(LookupError::OutOfReach);
                     }
                     Mount::Automount if !flags.contains(OFlags::DIRECTORY) => {
@@ -269,6 +271,38 @@ pub(super) fn open_parent(
         }
     }
     walk.end(name)
+}
+
+/// Returns whether all of the way to `path` is on file systems of this kernel, whoever laid it: then reading it waits for
+/// nobody. What is not there is near.
+pub(super) fn is_near(path: &Path) -> bool {
+    let Ok(path) = std::path::absolute(path) else { return false };
+    let Ok(mut here) = Node::root() else { return false };
+    let (mut rest, mut links) = (components(&path), 0);
+    while let Some(component) = rest.pop() {
+        let node = match here.find(&component, Reach::Near) {
+            Ok(Some(node)) => node,
+            Ok(None) => return true,
+            Err(_) => return false,
+        };
+        match node.kind {
+            FileType::Directory => here = node,
+            FileType::Symlink => {
+                let Ok(target) = node.target() else { return false };
+                links += 1;
+                if links > MAX_LINKS {
+                    return false;
+                }
+                rest.extend(components(&target));
+                if target.is_absolute() {
+                    let Ok(root) = Node::root() else { return false };
+                    here = root;
+                }
+            }
+            _ => return true,
+        }
+    }
+    true
 }
 
 /// A walk from the root directory, one component at a time.

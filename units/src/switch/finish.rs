@@ -1,20 +1,22 @@
 //! a complete generation → the links to it, files at custom paths, and notified consumers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use vaultix_generator::profile::Secret;
+use vaultix_generator::status::Status;
 use vaultix_generator::unit::TARGET_UNIT;
 
 use super::plan::{State, Task};
 use super::{Current, Jobs, Outcome, Phase, Switch};
 use crate::failure::{Failure, Level, log};
 use crate::generation::{Generation, List};
-use crate::host::Host;
+use crate::host::{Decrypted, Host, decrypt_all, plaintexts};
 use crate::item::Item;
 use crate::path::{self, Job, Outcome as PathOutcome, OwnDirectories};
 use crate::plaintext::Plaintext;
 use crate::record::Record;
-use crate::render::decrypt_and_render;
+use crate::render::{render, values};
 use crate::systemctl::{self, USERBORN, queue};
 
 /// Jobs at paths, each with what it is for.
@@ -153,12 +155,20 @@ impl Switch<'_> {
         let (put, jobs): (Vec<_>, Vec<_>) = put.into_iter().unzip();
         purposes.extend(put);
         done.extend(path::queue::run(jobs, &ours));
+        let subjects: Vec<Item> = (path_jobs.iter().zip(&done))
+            .filter_map(|(purpose, done)| match (purpose, done) {
+                (Purpose::Put(task), Ok(PathOutcome::NeedsPlaintext)) => Some(task.item?.0),
+                _ => None,
+            })
+            .collect();
+        let mut made = self.remake_plaintext(&subjects, host).into_iter();
         let (mut again, mut jobs) = (Vec::new(), Vec::new());
         for (at, (purpose, done)) in purposes.iter().zip(&mut done).enumerate() {
             let (Purpose::Put(task), Ok(PathOutcome::NeedsPlaintext)) = (purpose, &done) else {
                 continue;
             };
-            match self.path_job_with_plaintext(task, generation, host) {
+            let Some(made) = task.item.and_then(|_| made.next()) else { continue };
+            match made.and_then(|plaintext| self.path_job(task, generation, Some(plaintext))) {
                 Ok(job) => {
                     again.extend(job.as_ref().map(|_| at));
                     jobs.extend(job);
@@ -224,23 +234,30 @@ impl Switch<'_> {
         Ok(Job::put(place, self.settings, ownership, digest, known, before))
     }
 
-    /// Returns the same job with the plaintext.
-    fn path_job_with_plaintext(
-        &self,
-        task: &Task,
-        generation: &Generation,
-        host: &Host,
-    ) -> Result<Option<Job>, Failure> {
-        let Some((item, _)) = task.item else { return Ok(None) };
-        self.path_job(task, generation, Some(self.remake_plaintext(item, host)?))
-    }
-
-    /// Makes the plaintext of an item again whose file was kept: a file that belongs to its owner is never opened.
-    fn remake_plaintext(&self, item: Item, host: &Host) -> Result<Plaintext, Failure> {
-        match item {
-            Item::Secret(secret) => host.decrypt(secret),
-            Item::Template(template) => Ok(decrypt_and_render(self.profile, template, host)?.0),
+    /// Makes the plaintexts of items again whose files were taken over: those files may be their owners' to open. All at once,
+    /// so that one that does not answer costs the others nothing.
+    fn remake_plaintext(&self, subjects: &[Item], host: &Host) -> Vec<Result<Plaintext, Failure>> {
+        let mut needed: BTreeMap<&str, &Secret> = BTreeMap::new();
+        for item in subjects {
+            match *item {
+                Item::Secret(secret) => drop(needed.insert(&secret.id, secret)),
+                Item::Template(template) => {
+                    let values = values(self.profile, template).into_iter();
+                    needed.extend(values.map(|(_, secret)| (&*secret.id, secret)));
+                }
+            }
         }
+        let secrets: Vec<&Secret> = needed.into_values().collect();
+        let decrypted = decrypt_all(host, &secrets);
+        let known = plaintexts(&secrets, &decrypted);
+        let make = |item: &Item| match *item {
+            Item::Template(template) => Ok(render(self.profile, template, &known)?.0),
+            Item::Secret(secret) => match known.get(&*secret.id) {
+                Some(plaintext) => Ok(Plaintext::new(plaintext.expose().to_vec())),
+                None => Err(why_not(secret, &secrets, &decrypted)),
+            },
+        };
+        subjects.iter().map(make).collect()
     }
 
     /// Restarts userborn if an early item is new or has changed. Its consumers are notified in the second phase, with
@@ -294,6 +311,15 @@ impl Switch<'_> {
             generation.clear(List::Remove, key)?;
         }
         Ok(())
+    }
+}
+
+/// Returns why `secret` is none of those of `secrets` that were `decrypted`.
+fn why_not(secret: &Secret, secrets: &[&Secret], decrypted: &[Decrypted]) -> Failure {
+    let mut pairs = secrets.iter().zip(decrypted);
+    match pairs.find(|(other, _)| other.id == secret.id) {
+        Some((_, Err(failure))) => failure.clone(),
+        _ => Failure::new(Status::Software, "it was not decrypted"),
     }
 }
 

@@ -226,12 +226,16 @@ fn items_of_phase<'a, T>(
 }
 
 /// Returns the inputs of the valid secrets of a phase, by id.
-pub(super) fn inputs(profile: &Profile, phase: Phase) -> BTreeMap<&str, Result<[u8; 32], Failure>> {
+pub(super) fn inputs<'a>(
+    profile: &'a Profile,
+    phase: Phase,
+    host: &Host,
+) -> BTreeMap<&'a str, Result<[u8; 32], Failure>> {
     let (ids, secrets): (Vec<&str>, Vec<&Secret>) =
         items_of_phase(profile, phase, &profile.secrets)
             .filter_map(|(id, secret)| Some((id, secret.as_ref().ok()?)))
             .unzip();
-    ids.into_iter().zip(inputs_of_secrets(&secrets)).collect()
+    ids.into_iter().zip(inputs_of_secrets(host, &secrets)).collect()
 }
 
 /// Returns what has to be done for an item that would have the record `wanted`.
