@@ -22,6 +22,9 @@ mod arrival;
 /// What is needed before there are users.
 mod early;
 
+/// How much each unit may do.
+mod exposure;
+
 /// What fails, how it says so, and what does not fail with it.
 mod failure;
 
@@ -147,6 +150,7 @@ on_both! {
     load::two_switches_at_once,
     load::accounts_are_being_written,
     load::a_clock_that_went_back,
+    exposure::each_unit_may_do_less_than_before,
     upgrade::a_switch_loses_nothing,
     upgrade::a_restart_loses_nothing,
     ;
