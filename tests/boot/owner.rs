@@ -65,6 +65,32 @@ pub fn exchanged_links_led_to_root(system: System) {
     assert!(boot.has("leaked"), "the attack does not work: {}", boot.text("exchange"));
 }
 
+/// `silent PLACE`: root's file system there, of a real libfuse, that takes requests and does not answer. It shows what lies on
+/// another one, whose program is stopped: so a request has been read, and whoever waits for it cannot be ended.
+/// `users PLACE`: the same, stopped itself, mounted by the owner with the help of fusermount.
+const FUSE: &str = r#"
+# The one of the machine is only for root.
+umount /dev/fuse && rm /dev/fuse && mknod -m 0666 /dev/fuse c 10 229
+echo user_allow_other >/etc/fuse.conf
+echo 'alice:x:4242:4242::/home/alice:/bin/sh' >>/etc/passwd
+echo 'alice:x:4242:' >>/etc/group
+mounted() {
+    systemd-run --quiet --unit="$1" --service-type=forking "${@:2}" && findmnt --noheadings --output=SOURCE,FSTYPE,OPTIONS --target "${@: -1}" >>/out/mounted
+}
+silent() {
+    mkdir -p /srv/empty /srv/behind "$1"
+    mounted behind bindfs -o allow_other /srv/empty /srv/behind
+    mounted silent bindfs -o allow_other /srv/behind "$1"
+    systemctl kill --kill-whom=all --signal=STOP behind.service
+}
+users() {
+    mkdir -p /srv/theirs "$1"
+    chown 4242:4242 "$1"
+    mounted users --uid=4242 --gid=4242 bindfs -o allow_other /srv/theirs "$1"
+    systemctl kill --kill-whom=all --signal=STOP users.service
+}
+"#;
+
 /// The number of items on a file system that does not answer.
 const SILENT: usize = 10;
 
@@ -98,7 +124,9 @@ pub fn a_silent_file_system_waits_alone(system: System) {
     host.nspawn("--bind=/dev/fuse");
     host.nixos();
     host.file("/etc/users", "");
-    host.file("/etc/silent.pl", include_str!("owner/silent.pl"));
+    host.takes("bindfs");
+    host.takes("fusermount3");
+    host.takes("fusermount");
     host.secret_with("plain", "plain-v1", json!({ "restartUnits": ["user.service"] }));
     host.consumer("user", "/run/vaultix/plain");
     host.secret_with("bob", "bob-v1", json!({ "path": "/home/bob/before", "owner": "5353" }));
@@ -109,14 +137,10 @@ pub fn a_silent_file_system_waits_alone(system: System) {
     host.next("three", &profile);
     elsewhere(&host, &mut profile);
     host.next("two", &profile);
-    let boot = host.run(
-        r"
-        mkdir -m 0777 /run/tries
-        mkdir /mnt/silent /mnt/users
-        perl /etc/silent.pl /mnt/silent 0 /run/tries/silent 2>/out/silent.said &
-        perl /etc/silent.pl /mnt/users 4242 /run/tries/users 2>/out/users.said &
-        await /run/tries/silent
-        await /run/tries/users
+    let boot = host.run(&format!(
+        "{FUSE}
+        silent /mnt/silent
+        users /mnt/users
         readlink /home/alice/dir/former >/out/former
         chown 4242:4242 /home/alice /home/alice/dir
         chown -R 5353:5353 /home/bob
@@ -136,8 +160,10 @@ pub fn a_silent_file_system_waits_alone(system: System) {
         settle
         note noted find /run/vaultix.private/ramfs -path '*/remove/*'
         note four switch_to three
-        ",
-    );
+        "
+    ));
+    let mounted = boot.text("mounted");
+    assert!(mounted.contains("user_id=0") && mounted.contains("user_id=4242"), "{mounted}");
     assert_eq!(boot.text("former"), "/run/vaultix/former");
     assert_eq!(boot.status("two"), 4, "{}", boot.text("two"));
     assert_eq!(boot.text("two.text"), "plain-v2silent-v1users-v1");
@@ -174,7 +200,9 @@ pub fn a_silent_ciphertext_waits_alone(system: System) {
     host.nspawn("--bind=/dev/fuse");
     host.nixos();
     host.file("/etc/users", "");
-    host.file("/etc/silent.pl", include_str!("owner/silent.pl"));
+    host.takes("bindfs");
+    host.takes("fusermount3");
+    host.takes("fusermount");
     host.secret("bob", "bob-v1");
     host.secret_with("file", "file-v1", json!({ "path": "/run/file", "symlink": false }));
     host.keeps(&["/run/file"]);
@@ -184,12 +212,9 @@ pub fn a_silent_ciphertext_waits_alone(system: System) {
     let keys = profile["settings"]["hostKeys"].as_array_mut().unwrap();
     keys.insert(0, json!({ "path": "/mnt/silent/key", "type": "ed25519" }));
     host.next("two", &profile);
-    let boot = host.run(
-        r"
-        mkdir -m 0777 /run/tries
-        mkdir /mnt/silent
-        perl /etc/silent.pl /mnt/silent 0 /run/tries/silent 2>/out/silent.said &
-        await /run/tries/silent
+    let boot = host.run(&format!(
+        "{FUSE}
+        silent /mnt/silent
         rm /run/file
         note two switch_to two
         settle
@@ -197,9 +222,11 @@ pub fn a_silent_ciphertext_waits_alone(system: System) {
         note bob systemctl restart vaultix-secret@bob.service
         note text tail -n 1 /run/vaultix/third /run/file
         note left grep -lsz path-jobs /proc/[0-9]*/cmdline
-        kill -0 %1 && touch /out/silent.still
-        ",
-    );
+        # The control: whose request was read, hears nothing of being killed.
+        for pid in $(cut -d / -f 3 /out/left); do kill -KILL $pid; done
+        note waits grep -hs State: $(sed 's/cmdline/status/' /out/left)
+        "
+    ));
     assert_eq!(boot.status("two"), 4, "{}", boot.text("two"));
     let switch = "vaultix-switch.service";
     assert_eq!(boot.unit_at("two", switch)["ExecMainStatus"], "1", "it came to its end");
@@ -212,5 +239,6 @@ pub fn a_silent_ciphertext_waits_alone(system: System) {
     let key = "cannot use the host key /mnt/silent/key: not read within 5 seconds";
     assert!(boot.journal_of(switch).iter().any(|line| line.message.contains(key)));
     assert_eq!(boot.status("left"), 0, "what asked is left behind: {}", boot.text("left"));
-    assert!(boot.has("silent.still"), "nobody has ended the file system meanwhile");
+    assert!(boot.text("mounted").contains("/srv/behind fuse"), "{}", boot.text("mounted"));
+    assert!(boot.text("waits").contains("D (disk sleep)"), "{}", boot.text("waits"));
 }

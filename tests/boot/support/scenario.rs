@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -183,6 +184,26 @@ impl Scenario {
         self.file(path, text);
         let mode = fs::Permissions::from_mode(0o755);
         fs::set_permissions(self.container.layer(path), mode).unwrap();
+    }
+
+    /// Takes over the `program` of this machine, setuid as it may be, with its library of FUSE: the root directory of another
+    /// system has none.
+    pub fn takes(&self, program: &str) {
+        let found = Command::new("which").arg(program).output().unwrap();
+        let place = String::from_utf8(found.stdout).unwrap().trim().to_owned();
+        let needs = Command::new("ldd").arg(&place).output().unwrap();
+        let needs = String::from_utf8(needs.stdout).unwrap();
+        let libraries =
+            needs.split_whitespace().filter(|it| it.starts_with("/lib") && it.contains("libfuse"));
+        for path in libraries.chain([place.as_str()]) {
+            let (folder, name) = path.rsplit_once('/').unwrap();
+            // `/lib` is a link, and stays one.
+            let folder = fs::canonicalize(folder).unwrap();
+            let inside = format!("{}/{name}", folder.display());
+            self.file(&inside, fs::read(path).unwrap());
+            let mode = fs::metadata(path).unwrap().permissions();
+            fs::set_permissions(self.container.layer(&inside), mode).unwrap();
+        }
     }
 
     /// Puts a symbolic link to `target` at the absolute `path`.

@@ -19,6 +19,8 @@ pub const BOOT: &[Program] = &[
     ("ssh-keygen", "openssh-client"),
     ("unshare", "util-linux"),
     ("strace", "strace"),
+    ("bindfs", "bindfs"),
+    ("fusermount3", "fuse3"),
 ];
 
 /// What measuring needs beyond that.
