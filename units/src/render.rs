@@ -93,7 +93,6 @@ pub(crate) fn unknown_placeholder(hash: &str, id: Option<&str>) -> Failure {
 /// Returns the failure for a secret without a plaintext.
 fn missing(id: &str) -> Failure {
     let unit = Kind::Secret.unit(id);
-    let reason =
-        format!("the secret \"{id}\" cannot be decrypted; see: systemctl status '{unit}'");
+    let reason = format!("the secret \"{id}\" cannot be decrypted; see: systemctl status '{unit}'");
     Failure::new(Status::NoInput, reason)
 }

@@ -160,7 +160,8 @@ pub(super) fn ensure_program(program: &Path) -> Result<(), Invalid> {
         return Err(Invalid::here("is empty"));
     }
     if text.contains(|one: char| one.is_ascii_control() || "\"'\\".contains(one)) {
-        let reason = "contains a quote, a backslash or a control character, which a unit cannot run";
+        let reason =
+            "contains a quote, a backslash or a control character, which a unit cannot run";
         return Err(Invalid::here(format!("{text:?} {reason}")));
     }
     let is_absolute = text.starts_with('/') && !text.ends_with('/');
@@ -186,7 +187,8 @@ pub(super) fn ensure_unit_path(path: &Path) -> Result<(), Invalid> {
     ensure_absolute(path)?;
     let text = path.to_string_lossy();
     if text.ends_with(' ') || escape::value(&text).trim_end() != text.replace('%', "%%") {
-        let reason = "ends in a space or contains a character that cannot be written in a unit file";
+        let reason =
+            "ends in a space or contains a character that cannot be written in a unit file";
         return Err(Invalid::here(format!("{text:?} {reason}")));
     }
     Ok(())

@@ -155,13 +155,13 @@ impl Switch<'_> {
         let (put, jobs): (Vec<_>, Vec<_>) = put.into_iter().unzip();
         purposes.extend(put);
         done.extend(path::queue::run(jobs, &ours));
-        let subjects: Vec<Item> = (path_jobs.iter().zip(&done))
+        let items: Vec<Item> = (purposes.iter().zip(&done))
             .filter_map(|(purpose, done)| match (purpose, done) {
                 (Purpose::Put(task), Ok(PathOutcome::NeedsPlaintext)) => Some(task.item?.0),
                 _ => None,
             })
             .collect();
-        let mut made = self.remake_plaintext(&subjects, host).into_iter();
+        let mut made = self.remake_plaintexts(&items, host).into_iter();
         let (mut again, mut jobs) = (Vec::new(), Vec::new());
         for (at, (purpose, done)) in purposes.iter().zip(&mut done).enumerate() {
             let (Purpose::Put(task), Ok(PathOutcome::NeedsPlaintext)) = (purpose, &done) else {
@@ -236,9 +236,9 @@ impl Switch<'_> {
 
     /// Makes the plaintexts of items again whose files were taken over: those files may be their owners' to open. All at once,
     /// so that one that does not answer costs the others nothing.
-    fn remake_plaintext(&self, subjects: &[Item], host: &Host) -> Vec<Result<Plaintext, Failure>> {
+    fn remake_plaintexts(&self, items: &[Item], host: &Host) -> Vec<Result<Plaintext, Failure>> {
         let mut needed: BTreeMap<&str, &Secret> = BTreeMap::new();
-        for item in subjects {
+        for item in items {
             match *item {
                 Item::Secret(secret) => drop(needed.insert(&secret.id, secret)),
                 Item::Template(template) => {
@@ -257,7 +257,7 @@ impl Switch<'_> {
                 None => Err(why_not(secret, &secrets, &decrypted)),
             },
         };
-        subjects.iter().map(make).collect()
+        items.iter().map(make).collect()
     }
 
     /// Restarts userborn if an early item is new or has changed. Its consumers are notified in the second phase, with
@@ -342,8 +342,10 @@ fn ensure_unchanged(task: &Task, generation: &Generation) -> Option<Result<(), F
         Err(failure) => return Some(Err(failure)),
     };
     (!place.symlink && !is_same).then(|| {
-        let reason =
-            format!("it was placed again in the meantime; to fix: systemctl restart '{}'", task.key);
+        let reason = format!(
+            "it was placed again in the meantime; to fix: systemctl restart '{}'",
+            task.key
+        );
         Err(Failure::write(&place.path, reason))
     })
 }
