@@ -25,9 +25,9 @@ pub(crate) const DIRECTORY: OFlags =
 
 /// Writes `plaintext` to the new file `temporary` in `from`, then renames it to `name` in `to`.
 ///
-/// The order is what keeps it safe: the content before the name, so that no reader sees a part of it; the
-/// owner before the mode, so that the mode's bits never apply to another one; and before both, the directory's access list
-/// goes, which the mode would put into force.
+/// The order makes it safe: the content before the name, so that no reader sees a part of it; the
+/// owner before the mode, so that the mode's bits never apply to another owner; and before both, the access list that is
+/// inherited from the directory is removed, which the mode would activate.
 pub(crate) fn replace_file(
     from: &OwnedFd,
     temporary: &str,

@@ -142,13 +142,13 @@ fn foreign_files_and_links_stay() {
     let path = directory.join("link");
     symlink("/etc/passwd", &path).unwrap();
     for fields in ["", r#","symlink":false"#] {
-        assert!(try_put(&path, fields, "v1").unwrap_err().contains("stands there"));
+        assert!(try_put(&path, fields, "v1").unwrap_err().contains("is in the way"));
     }
     assert_eq!(fs::read_link(&path).unwrap(), Path::new("/etc/passwd"));
     let path = directory.join("directory");
     fs::create_dir(&path).unwrap();
     for fields in ["", r#","symlink":false"#] {
-        assert!(try_put(&path, fields, "v1").unwrap_err().contains("stands there"));
+        assert!(try_put(&path, fields, "v1").unwrap_err().contains("is in the way"));
     }
 }
 
@@ -186,8 +186,8 @@ fn paths_planted_by_others_are_refused() {
     let refusal = try_put(&theirs.join("secret"), "", "v1").unwrap_err();
     assert_eq!(
         refusal,
-        "cannot write DIR/secret: unsafe path transition: DIR belongs to user 12345, who could lead the secret \
-         elsewhere; it must belong to root or the secret's owner"
+        "cannot write DIR/secret: unsafe path transition: DIR belongs to user 12345, who could redirect the \
+         secret; it must belong to root or the secret's owner"
     );
     assert!(try_put(&theirs.join("deeper/secret"), "", "v1").is_err());
     assert_eq!(fs::read_dir(&theirs).unwrap().count(), 0, "nothing was made there");

@@ -181,8 +181,9 @@ fn a_silent_file_system_delays_only_its_owner() {
         ))
     );
     for late in &done[1..=10] {
-        let why =
-            format!("it was not tried within 5 s, since {path}, of the same owner, did not answer");
+        let why = format!(
+            "it was not tried within 5 s, because {path}, of the same owner, did not answer"
+        );
         assert!(reason(late).ends_with(&why), "{}", reason(late));
     }
     for in_time in &done[11..=13] {

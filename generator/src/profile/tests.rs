@@ -46,7 +46,7 @@ fn a_path_that_no_unit_can_name_is_refused() {
     for path in ["/run/x ", "/run/x\\n", "/run/\\u0085x", "/run/\\uffff"] {
         let reason = refusal(&with_setting(&format!(r#""decryptedMountPoint":"{path}""#)));
         assert!(reason.starts_with("settings.decryptedMountPoint: "), "{path}: {reason}");
-        assert!(reason.ends_with("that no unit file can name"), "{path}: {reason}");
+        assert!(reason.ends_with("that cannot be written in a unit file"), "{path}: {reason}");
     }
     for path in ["/run/x y", "/run/100%", "/run/a\\\\", "/run/\u{fc}"] {
         let text = with_setting(&format!(r#""decryptedMountPoint":"{path}""#));
@@ -151,8 +151,8 @@ fn errors_in_a_secret_are_named() {
         ),
         (
             r#""mode":"4755""#,
-            "secrets.x.mode: \"4755\" has a set-user-ID, set-group-ID or sticky bit, which a secret has no use \
-             for; write it like \"0400\"",
+            "secrets.x.mode: \"4755\" has a set-user-ID, set-group-ID or sticky bit, which makes no sense for \
+             a secret; write it like \"0400\"",
         ),
         (r#""mode":256"#, "secrets.x.mode: invalid type: integer `256`, expected a string"),
         (r#""name":"../x""#, "secrets.x.name: \"../x\" has a component \".\" or \"..\""),
@@ -195,12 +195,12 @@ fn errors_in_a_secret_are_named() {
         (r#""path":"/a\u0000b""#, "secrets.x.path: contains a NUL character"),
         (
             r#""restartUnits":["userborn.service"]"#,
-            "secrets.x.restartUnits: \"userborn.service\" comes before this item, so that it cannot wait for it; \
+            "secrets.x.restartUnits: \"userborn.service\" is ordered before this item and cannot wait for it; \
              systemd would drop one of the two",
         ),
         (
             r#""reloadUnits":["run-vaultix.d.mount"]"#,
-            "secrets.x.reloadUnits: \"run-vaultix.d.mount\" comes before this item, so that it cannot wait for it; \
+            "secrets.x.reloadUnits: \"run-vaultix.d.mount\" is ordered before this item and cannot wait for it; \
              systemd would drop one of the two",
         ),
         (r#""owner":"""#, "secrets.x.owner: \"\" cannot be the name of an account"),

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// Where the kernel lists the mounts of this process, proc(5), `mountinfo`. Reading it does not access any of them.
 const TABLE: &str = "/proc/self/mountinfo";
-/// Most of the table that is read, in bytes (1 GiB). A user may mount a thousand file systems of their own, fusermount3(1), at
-/// some 40 kB a line: as long as a path and a source can be, each byte escaped. Only one line is kept.
+/// Most of the table that is read, in bytes (1 GiB). A user may mount a thousand file systems, fusermount3(1), with about
+/// 40 kB per line: the longest path and source, each byte escaped. Only one line is kept.
 const MAX_TABLE: u64 = 1 << 30;
 /// Longest line of it, in bytes (1 MiB).
 const MAX_LINE: u64 = 1 << 20;
@@ -34,10 +34,10 @@ pub(super) enum Mount {
     OfUser(u32),
 }
 
-/// Mounts that were looked up, each with a descriptor on it: while that is open, no other mount gets the number.
+/// Mounts that were looked up, each with a descriptor on it: while that is open, the number is not reused.
 static SEEN: Mutex<Vec<(u64, Mount, OwnedFd)>> = Mutex::new(Vec::new());
 
-/// Tells what is mounted as `id`, which `held` is on. The table is read once for each mount, however many paths lead there: a
+/// Returns what is mounted as `id`, which `held` is on. The table is read once for each mount, however many paths lead there: a
 /// user can make it long.
 ///
 /// # Errors
