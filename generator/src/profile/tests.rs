@@ -179,8 +179,8 @@ fn errors_in_a_secret_are_named() {
         (r#""path":"etc/x""#, "secrets.x.path: \"etc/x\" is not an absolute path"),
         (
             r#""path":"/run/vaultix/y""#,
-            "secrets.x.path: \"/run/vaultix/y\" overlaps \"/run/vaultix\"; set name to choose a file in there, or \
-             a path elsewhere",
+            "secrets.x.path: \"/run/vaultix/y\" overlaps \"/run/vaultix\"; set name to choose a file there, or \
+             path to one elsewhere",
         ),
         (
             r#""path":"/run/vaultix.d/1/x""#,
