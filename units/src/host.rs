@@ -1,6 +1,5 @@
 //! a host's identities and a ciphertext → its plaintext, or one line that explains why there is none.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -257,11 +256,16 @@ fn is_missing(reason: &Reason) -> bool {
     matches!(reason, Reason::Read(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
 }
 
+/// Most of the table of mounts that is looked at for the words of a message, in bytes (64 MiB).
+const MAX_TABLE: u64 = 64 << 20;
+
 /// Returns `path`, or the directory above it, that should be a mount point but is not one, with its unit.
 ///
 /// Mount points are those in fstab(5) and in the units in systemd's directories.
 fn unmounted(path: &Path) -> Option<(PathBuf, String)> {
-    let mounted = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mounted = bounded::read(Path::new("/proc/self/mountinfo"), MAX_TABLE).unwrap_or_default();
+    // A user may have mounted something at a path that is not UTF-8.
+    let mounted = String::from_utf8_lossy(&mounted);
     let points: Vec<&str> = mounted.lines().filter_map(|line| line.split(' ').nth(4)).collect();
     path.ancestors().find_map(|directory| {
         let text = directory.to_str()?;

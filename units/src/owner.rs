@@ -3,11 +3,12 @@
 //! The helper is linked statically, so it cannot use the name service switch. Accounts of a directory service
 //! do not exist yet when secrets are placed anyway.
 
-use std::fs;
+use std::path::Path;
 
 use vaultix_generator::profile::Placement;
 use vaultix_generator::status::Status;
 
+use crate::bounded;
 use crate::failure::Failure;
 
 /// Owner, group and mode of a file.
@@ -30,7 +31,16 @@ pub struct Accounts {
     groups: Option<Vec<u8>>,
 }
 
+/// Longest text of them, in bytes (64 MiB): that of half a million accounts.
+const MAX_ACCOUNTS: u64 = 64 << 20;
+
 impl Accounts {
+    /// Returns those of the texts of passwd(5) and group(5).
+    #[must_use]
+    pub fn of(users: Vec<u8>, groups: Vec<u8>) -> Self {
+        Self { users: Some(users), groups: Some(groups) }
+    }
+
     /// Returns the numbers of the owner and group of `place`, with its mode.
     ///
     /// # Errors
@@ -62,9 +72,9 @@ fn number(
         return if number == u32::MAX { Err(unknown(kind, name, database)) } else { Ok(number) };
     }
     if text.is_none() {
-        let read = fs::read(database)
+        let mut read = bounded::read(Path::new(database), MAX_ACCOUNTS)
             .map_err(|error| Failure::path(Status::NoUser, "read", database, error))?;
-        *text = Some(read);
+        *text = Some(std::mem::take(&mut *read));
     }
     find(text.as_deref().unwrap_or_default(), name).ok_or_else(|| unknown(kind, name, database))
 }
@@ -79,7 +89,8 @@ fn find(text: &[u8], name: &str) -> Option<u32> {
         (fields.next()? == name.as_bytes()).then_some(())?;
         let number = fields.nth(1)?;
         fields.next()?;
-        str::from_utf8(number).ok()?.parse().ok()
+        // chown(2) takes the largest for "leave it as it is".
+        str::from_utf8(number).ok()?.parse().ok().filter(|number| *number != u32::MAX)
     })
 }
 
@@ -105,6 +116,7 @@ mod tests {
         assert_eq!(find(text, "root"), Some(0));
         assert_eq!(find(text, "web2"), Some(12));
         assert_eq!(find(text, "web"), None, "a number that is none");
+        assert_eq!(find(b"all:x:4294967295:0::/:\n", "all"), None, "nobody's number");
         assert_eq!(find(text, "broken"), None, "a line that is too short");
         assert_eq!(find(text, "we"), None, "a part of a name");
         assert_eq!(find(b"", "root"), None);

@@ -138,6 +138,10 @@ mod tests {
         table += "7 22 0:28 / /run rw - tmpfs tmpfs rw\n";
         assert!(table.len() > 30 << 20, "more than all of a table was once");
         assert_eq!(find(table.as_bytes(), 7).expect("readable"), Some(Mount::Local));
+        // Each byte is taken once.
+        let mut rest = table.as_bytes();
+        assert_eq!(find(&mut rest, 8).expect("readable"), None);
+        assert!(rest.is_empty());
         assert_eq!(find(table.as_bytes(), 1999).expect("readable"), Some(Mount::OfUser(1000)));
     }
 
