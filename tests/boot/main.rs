@@ -22,6 +22,9 @@ mod arrival;
 /// What is needed before there are users.
 mod early;
 
+/// What a user tries by other ways.
+mod again;
+
 /// How much each unit may do.
 mod exposure;
 
@@ -150,6 +153,7 @@ on_both! {
     load::two_switches_at_once,
     load::accounts_are_being_written,
     load::a_clock_that_went_back,
+    again::nothing_else_works,
     exposure::each_unit_may_do_less_than_before,
     upgrade::a_switch_loses_nothing,
     upgrade::a_restart_loses_nothing,

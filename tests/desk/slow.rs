@@ -461,6 +461,40 @@ fn a_host_reads_what_is_bad_once() {
     linear(&workspace, &HEADERS, "c", &command);
 }
 
+#[test]
+fn a_host_reads_its_keys_once() {
+    let desk = Desk::new("slow-host-keys");
+    desk.secret_with("c", "c", &["-R", "keys/host-web1.pub"]);
+    let command = check_of_host(&desk, &["c"]);
+    let key = [
+        Case { name: "a key and lines after it", make: |size| fill("AAAA\n", size).into() },
+        Case {
+            name: "a key that does not end",
+            make: |size| {
+                let line = format!("{}\n", "A".repeat(70));
+                format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{}", fill(&line, size)).into()
+            },
+        },
+        Case {
+            name: "a key of one line",
+            make: |size| format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{}", fill("A", size)).into(),
+        },
+    ];
+    linear(&desk, &key, "keys/host-web1", &command);
+    let text = fs::read_to_string(desk.path("profile.json")).unwrap();
+    desk.write("profile.json", text.replace("ed25519\"", "age\"").replace("ssh-ed25519", "age1"));
+    let identities = [
+        Case { name: "comments", make: |size| fill("#\n", size).into() },
+        Case { name: "empty lines", make: |size| fill("\n", size).into() },
+        Case { name: "a long line", make: |size| fill(" ", size).into() },
+        Case {
+            name: "an identity that does not end",
+            make: |size| format!("AGE-SECRET-KEY-1{}", fill("Q", size)).into(),
+        },
+    ];
+    linear(&desk, &identities, "keys/host-web1", &command);
+}
+
 /// How long opening a file takes that is on no file system that answers: longer than any limit for it.
 const SILENCE: &str = "inject=open,openat:delay_enter=20s";
 
