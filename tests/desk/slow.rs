@@ -463,9 +463,9 @@ fn a_host_reads_what_is_bad_once() {
 
 #[test]
 fn a_host_reads_its_keys_once() {
-    let desk = Desk::new("slow-host-keys");
-    desk.secret_with("c", "c", &["-R", "keys/host-web1.pub"]);
-    let command = check_of_host(&desk, &["c"]);
+    let workspace = Workspace::new("slow-host-keys");
+    workspace.secret_with("c", "c", &["-R", "keys/host-web1.pub"]);
+    let command = check_of_host(&workspace, &["c"]);
     let key = [
         Case { name: "a key and lines after it", make: |size| fill("AAAA\n", size).into() },
         Case {
@@ -480,9 +480,9 @@ fn a_host_reads_its_keys_once() {
             make: |size| format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{}", fill("A", size)).into(),
         },
     ];
-    linear(&desk, &key, "keys/host-web1", &command);
-    let text = fs::read_to_string(desk.path("profile.json")).unwrap();
-    desk.write("profile.json", text.replace("ed25519\"", "age\"").replace("ssh-ed25519", "age1"));
+    linear(&workspace, &key, "keys/host-web1", &command);
+    let text = fs::read_to_string(workspace.path("profile.json")).unwrap();
+    workspace.write("profile.json", text.replace("ed25519\"", "age\"").replace("ssh-ed25519", "age1"));
     let identities = [
         Case { name: "comments", make: |size| fill("#\n", size).into() },
         Case { name: "empty lines", make: |size| fill("\n", size).into() },
@@ -492,7 +492,7 @@ fn a_host_reads_its_keys_once() {
             make: |size| format!("AGE-SECRET-KEY-1{}", fill("Q", size)).into(),
         },
     ];
-    linear(&desk, &identities, "keys/host-web1", &command);
+    linear(&workspace, &identities, "keys/host-web1", &command);
 }
 
 /// How long opening a file takes that is on no file system that answers: longer than any limit for it.
