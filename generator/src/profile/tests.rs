@@ -184,12 +184,12 @@ fn errors_in_a_secret_are_named() {
         ),
         (
             r#""path":"/run/vaultix.d/1/x""#,
-            "secrets.x.path: \"/run/vaultix.d/1/x\" overlaps \"/run/vaultix.d\"; set name to choose a file in \
-             there, or a path elsewhere",
+            "secrets.x.path: \"/run/vaultix.d/1/x\" overlaps \"/run/vaultix.d\"; set name to choose a file there, \
+             or path to one elsewhere",
         ),
         (
             r#""path":"/run/vaultix-for-user/x""#,
-            "secrets.x.path: \"/run/vaultix-for-user/x\" is for what is needed before users exist \
+            "secrets.x.path: \"/run/vaultix-for-user/x\" is for items that are needed before users exist \
              (beforeUserborn); leave path out, or add the item to beforeUserborn",
         ),
         (r#""path":"/a\u0000b""#, "secrets.x.path: contains a NUL character"),
