@@ -1,4 +1,6 @@
 # secrets and templates → what is wrong with them, as `assertions`.
+#
+# The generator checks the same again; generator/tests/nix.rs makes sure that it refuses what is refused here.
 {
   lib,
   cfg,

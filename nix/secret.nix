@@ -79,6 +79,7 @@ let
       };
     }
   );
+  # The same as in generator/src/profile/generator.rs, which generator/tests/nix.rs checks.
   kinds = [
     "alnum"
     "base64"

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-use crate::{placeholder, private};
+use crate::{escape, placeholder, private};
 use clash::{refuse_clashes, refuse_late_values};
 use fields::Fields;
 pub use fields::Invalid;
@@ -37,13 +37,45 @@ pub const PRIVATE_DIR: &str = "/run/vaultix.private";
 /// Where the ramfs is mounted, in [`PRIVATE_DIR`]. Users see it at [`Settings::decrypted_mount_point`].
 pub const RAMFS_PATH: &str = "/run/vaultix.private/ramfs";
 
-/// The field of a profile with the secrets.
-const SECRETS: &str = "secrets";
-/// The field of a profile with the templates.
-const TEMPLATES: &str = "templates";
+/// The two kinds of items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A secret.
+    Secret,
+    /// A template.
+    Template,
+}
+
+impl Kind {
+    /// Returns its name: the helper's verb, and a part of the unit's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Template => "template",
+        }
+    }
+
+    /// Returns the field of a profile with all items of this kind.
+    pub(crate) fn field(self) -> &'static str {
+        match self {
+            Self::Secret => "secrets",
+            Self::Template => "templates",
+        }
+    }
+
+    /// Returns the name of the unit of the item `id`.
+    #[must_use]
+    pub fn unit(self, id: &str) -> String {
+        escape::unit_name(&format!("vaultix-{}@", self.name()), id)
+    }
+}
 
 /// Units that make users. In an ordering, those that do not exist are ignored.
-pub const USERS: [&str; 2] = ["systemd-sysusers.service", "userborn.service"];
+pub const USERS: [&str; 2] = ["systemd-sysusers.service", USERBORN];
+
+/// The unit that makes users on NixOS.
+pub const USERBORN: &str = "userborn.service";
 
 /// Who reads a profile. Each side needs a different ciphertext of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,10 +305,10 @@ impl Profile {
             .collect();
         let placeholders = placeholders(fields.raw("placeholder"))?;
         let context = Context { settings: &settings, early: &early, side };
-        let mut secrets = items(fields.raw(SECRETS), SECRETS, |location, key, text| {
+        let mut secrets = items(&mut fields, Kind::Secret, |location, key, text| {
             secret(location, key, text, &context)
         })?;
-        let mut templates = items(fields.raw(TEMPLATES), TEMPLATES, |location, key, text| {
+        let mut templates = items(&mut fields, Kind::Template, |location, key, text| {
             template(location, key, text, &context)
         })?;
         fields.finish()?;

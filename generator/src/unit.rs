@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::escape;
+pub use crate::profile::Kind;
 use crate::profile::{self, Placement, Profile, RAMFS_PATH, Settings, USERS};
 
 /// Text of an item's unit.
@@ -55,32 +56,6 @@ pub enum Content {
     Text(String),
     /// A link to this path.
     Link(String),
-}
-
-/// The two kinds of items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// A secret.
-    Secret,
-    /// A template.
-    Template,
-}
-
-impl Kind {
-    /// Returns its name: the helper's verb, and a part of the unit's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Secret => "secret",
-            Self::Template => "template",
-        }
-    }
-
-    /// Returns the name of the unit of the item `id`.
-    #[must_use]
-    pub fn unit(self, id: &str) -> String {
-        escape::unit_name(&format!("vaultix-{}@", self.name()), id)
-    }
 }
 
 /// The paths that units contain, besides those in the profile.

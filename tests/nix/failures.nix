@@ -1,6 +1,6 @@
-# name → a module that puts one fault into ./good.nix, or what a flake says of a fault.
+# name → a module that makes ./good.nix invalid in one way.
 #
-# The messages are in messages/NAME.txt.
+# The messages are in messages/NAME.txt. generator/tests/nix.rs runs the profiles through the generator.
 { lib }:
 let
   # A throw-away identity, from the documentation of the age crate.

@@ -1,4 +1,4 @@
-# a host without a fault, from which the others deviate.
+# a valid host, which the others change.
 { config, ... }:
 {
   services.userborn.enable = true;

@@ -63,10 +63,10 @@ let
     };
   };
 
-  faults = import ./failures.nix { inherit lib; };
+  failures = import ./failures.nix { inherit lib; };
 
-  # name → what a flake says of a failure
-  flakeFaults = {
+  # name → the message of a flake
+  flakeFailures = {
     flake-private =
       let
         inherit
@@ -100,7 +100,7 @@ let
 
   # name → whether it holds
   holds = {
-    "a host without a fault has no failed assertion" = failed good == [ ];
+    "a valid host has no failed assertion" = failed good == [ ];
     "a host without key and secrets is left alone" =
       fleet.idle.config.environment.etc == { } && fleet.idle.config.assertions == [ ];
     "a host with a key and no secrets still has a profile, so that a switch removes the last ones" =
@@ -160,7 +160,7 @@ let
           }).profiles
           true
       )).success;
-    "a missing file is no fault of the desk's profile" =
+    "a missing file does not fail the workspace's profile" =
       (desk {
         nodes.x = node (host [ { vaultix.secrets.wifi = { }; } ]);
       }).profiles.machine.secrets.wifi.file == "${toString ./flake}/secrets/wifi.age";
@@ -382,9 +382,20 @@ in
     lib.mapAttrsToList (statement: ok: "${if ok then "holds" else "broken"}: ${statement}") holds
   );
 
-  # Names of faults, one a line; all messages of a host that has one.
-  faults = lib.concatStringsSep "\n" (lib.attrNames (faults // flakeFaults));
-  messages = builtins.mapAttrs (_: module: messages (host [ module ])) faults // flakeFaults;
+  # Names of invalid configurations, one per line; all messages of a host that has one.
+  failures = lib.concatStringsSep "\n" (lib.attrNames (failures // flakeFailures));
+  messages = builtins.mapAttrs (_: module: messages (host [ module ])) failures // flakeFailures;
+
+  # The profile that each would give, one per line after its name: generator/tests/nix.rs reads them.
+  profiles = lib.concatStrings (
+    lib.mapAttrsToList (
+      name: module:
+      let
+        profile = (import ../../nix/profile.nix).host (id: "/cache/${id}.age") (host [ module ]).vaultix;
+      in
+      "${name} ${builtins.unsafeDiscardStringContext (builtins.toJSON profile)}\n"
+    ) (removeAttrs failures [ "key-long" ])
+  );
 
   options = (import ../../nix/docs.nix { inherit lib; }).markdown;
 }

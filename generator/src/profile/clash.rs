@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 
 use super::fields::{Invalid, join};
 use super::item::Identified;
-use super::{Placement, SECRETS, Secret, TEMPLATES, Template};
+use super::{Kind, Placement, Secret, Template};
 
 /// Refuses early templates that use a secret which is not early.
 pub(super) fn refuse_late_values(
@@ -22,7 +22,7 @@ pub(super) fn refuse_late_values(
             template.secrets(placeholders).into_iter().find(|secret| !early.contains(*secret));
         if let Some(secret) = late {
             *entry = Err(Invalid::new(
-                join(TEMPLATES, id),
+                join(Kind::Template.field(), id),
                 format!(
                     "is needed before users exist, but uses the secret \"{secret}\", which is not"
                 ),
@@ -39,23 +39,23 @@ pub(super) fn refuse_clashes(
     secrets: &mut BTreeMap<String, Result<Secret, Invalid>>,
     templates: &mut BTreeMap<String, Result<Template, Invalid>>,
 ) {
-    let failures =
-        clashes(&placed(SECRETS, secrets).chain(placed(TEMPLATES, templates)).collect::<Vec<_>>());
+    let failures = clashes(
+        &placed(Kind::Secret, secrets).chain(placed(Kind::Template, templates)).collect::<Vec<_>>(),
+    );
     for ((kind, id), failure) in failures {
-        if kind == SECRETS {
-            secrets.insert(id, Err(failure));
-        } else {
-            templates.insert(id, Err(failure));
+        match kind {
+            Kind::Secret => drop(secrets.insert(id, Err(failure))),
+            Kind::Template => drop(templates.insert(id, Err(failure))),
         }
     }
 }
 
-/// An item, by its field of the profile and its id.
-type ItemKey<'a> = (&'static str, &'a str);
+/// An item, by its kind and id.
+type ItemKey<'a> = (Kind, &'a str);
 
 /// Returns the placements of the valid items.
 fn placed<'a, T: Identified>(
-    kind: &'static str,
+    kind: Kind,
     items: &'a BTreeMap<String, Result<T, Invalid>>,
 ) -> impl Iterator<Item = (ItemKey<'a>, &'a Placement)> {
     items
@@ -64,7 +64,7 @@ fn placed<'a, T: Identified>(
 }
 
 /// Finds the items that conflict with each other.
-fn clashes(places: &[(ItemKey, &Placement)]) -> BTreeMap<(&'static str, String), Invalid> {
+fn clashes(places: &[(ItemKey, &Placement)]) -> BTreeMap<(Kind, String), Invalid> {
     // By hash: paths have long beginnings in common.
     let mut names: HashMap<&str, ItemKey> = HashMap::new();
     let mut paths: HashMap<&OsStr, ItemKey> = HashMap::new();
@@ -72,9 +72,9 @@ fn clashes(places: &[(ItemKey, &Placement)]) -> BTreeMap<(&'static str, String),
     let mut clash = |field: &str, value: &str, one: ItemKey, other: ItemKey| {
         for ((kind, id), rival) in [(one, other), (other, one)] {
             failures.entry((kind, id.to_owned())).or_insert_with(|| {
-                let rival = join(rival.0, rival.1);
+                let rival = join(rival.0.field(), rival.1);
                 Invalid::new(
-                    join(&join(kind, id), field),
+                    join(&join(kind.field(), id), field),
                     format!("\"{value}\" is also used by {rival}"),
                 )
             });

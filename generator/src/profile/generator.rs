@@ -7,6 +7,17 @@ use super::fields::{Fields, Invalid};
 /// Largest length of what is generated (65536), in the unit of its kind.
 const MAX_LENGTH: usize = 1 << 16;
 
+// Each kind's name in a profile; `nix/secret.nix` has the same list.
+const ALNUM: &str = "alnum";
+const BASE64: &str = "base64";
+const HEX: &str = "hex";
+const PASSPHRASE: &str = "passphrase";
+const SSH_ED25519: &str = "ssh-ed25519";
+const WIREGUARD: &str = "wireguard";
+const AGE: &str = "age";
+const HTPASSWD: &str = "htpasswd";
+const COMMAND: &str = "command";
+
 /// How `vaultix generate` makes a secret whose file does not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Generator {
@@ -41,6 +52,10 @@ pub enum Generator {
 }
 
 impl Generator {
+    /// The names of all kinds.
+    pub const KINDS: [&str; 9] =
+        [ALNUM, BASE64, HEX, PASSPHRASE, SSH_ED25519, WIREGUARD, AGE, HTPASSWD, COMMAND];
+
     /// Returns the ids of the secrets that must exist first, each once.
     #[must_use]
     pub fn dependencies(&self) -> &[String] {
@@ -55,15 +70,15 @@ impl Generator {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Alnum(_) => "alnum",
-            Self::Base64(_) => "base64",
-            Self::Hex(_) => "hex",
-            Self::Passphrase(_) => "passphrase",
-            Self::SshEd25519 => "ssh-ed25519",
-            Self::Wireguard => "wireguard",
-            Self::Age => "age",
-            Self::Htpasswd { .. } => "htpasswd",
-            Self::Command { .. } => "command",
+            Self::Alnum(_) => ALNUM,
+            Self::Base64(_) => BASE64,
+            Self::Hex(_) => HEX,
+            Self::Passphrase(_) => PASSPHRASE,
+            Self::SshEd25519 => SSH_ED25519,
+            Self::Wireguard => WIREGUARD,
+            Self::Age => AGE,
+            Self::Htpasswd { .. } => HTPASSWD,
+            Self::Command { .. } => COMMAND,
         }
     }
 
@@ -78,25 +93,23 @@ impl Generator {
         let mut fields = Fields::read(location, text)?;
         let kind: String = fields.required("kind")?;
         let generator = match kind.as_str() {
-            "alnum" => Self::Alnum(length(&mut fields, 32)?),
-            "base64" => Self::Base64(length(&mut fields, 32)?),
-            "hex" => Self::Hex(length(&mut fields, 32)?),
-            "passphrase" => Self::Passphrase(length(&mut fields, 8)?),
-            "ssh-ed25519" => Self::SshEd25519,
-            "wireguard" => Self::Wireguard,
-            "age" => Self::Age,
-            "htpasswd" => {
+            ALNUM => Self::Alnum(length(&mut fields, 32)?),
+            BASE64 => Self::Base64(length(&mut fields, 32)?),
+            HEX => Self::Hex(length(&mut fields, 32)?),
+            PASSPHRASE => Self::Passphrase(length(&mut fields, 8)?),
+            SSH_ED25519 => Self::SshEd25519,
+            WIREGUARD => Self::Wireguard,
+            AGE => Self::Age,
+            HTPASSWD => {
                 Self::Htpasswd { user: user(&mut fields)?, password: password(&mut fields)? }
             }
-            "command" => Self::Command {
+            COMMAND => Self::Command {
                 argv: command(&mut fields)?,
                 dependencies: dependencies(&mut fields)?,
             },
             other => {
-                let problem = format!(
-                    "\"{other}\" is not one of \"alnum\", \"base64\", \"hex\", \"passphrase\", \
-                     \"ssh-ed25519\", \"wireguard\", \"age\", \"htpasswd\", \"command\""
-                );
+                let kinds = Self::KINDS.map(|kind| format!("\"{kind}\"")).join(", ");
+                let problem = format!("\"{other}\" is not one of {kinds}");
                 return Err(Invalid::new(fields.location_of("kind"), problem));
             }
         };

@@ -9,7 +9,7 @@ use super::check::{
     ensure_absolute, ensure_account, ensure_consumer, ensure_id, ensure_name, ensure_path,
 };
 use super::fields::{Entries, Fields, Invalid, join};
-use super::{Generator, Mode, Placement, Secret, Settings, Side, Template};
+use super::{Generator, Kind, Mode, Placement, Secret, Settings, Side, Template};
 use crate::placeholder;
 
 /// What reading an item depends on.
@@ -41,12 +41,13 @@ pub(super) fn placeholders(text: Option<&RawValue>) -> Result<BTreeMap<String, S
 
 /// Reads a map of items with `item`, each on its own.
 pub(super) fn items<T: Identified>(
-    text: Option<&RawValue>,
-    kind: &str,
+    fields: &mut Fields,
+    kind: Kind,
     item: impl Fn(String, &str, &RawValue) -> Result<T, Invalid>,
 ) -> Result<BTreeMap<String, Result<T, Invalid>>, Invalid> {
+    let kind = kind.field();
     let mut items = BTreeMap::new();
-    let Some(text) = text else { return Ok(items) };
+    let Some(text) = fields.raw(kind) else { return Ok(items) };
     for (key, text) in Entries::read(kind, text)?.0 {
         let item = item(join(kind, &key), &key, text);
         let id = match &item {

@@ -1,0 +1,86 @@
+//! what the NixOS module refuses, and the kinds that it knows → the same here.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use pretty_assertions::assert_eq;
+use vaultix_generator::escape;
+use vaultix_generator::profile::{Generator, Profile, Side};
+
+/// Invalid configurations whose profile is valid: what is wrong with them cannot be seen in a profile.
+const ONLY_NIX: [(&str, &str); 20] = [
+    ("cache-missing", "the cache"),
+    ("cache-stale", "the cache"),
+    ("flake-unknown", "the flake"),
+    ("key-bound", "file systems"),
+    ("key-late", "file systems"),
+    ("key-network", "file systems"),
+    ("key-nonsense", "no key can be decrypted for, which the helper reports"),
+    ("key-private", "the helper hides and reports it"),
+    ("key-private-block", "the helper hides and reports it"),
+    ("key-private-comment", "comments are left out of a profile"),
+    ("key-private-plugin", "the helper hides and reports it"),
+    ("key-private-spoilt", "the helper hides and reports it"),
+    ("key-type", "no key fits, which the helper reports"),
+    ("password-late", "users"),
+    ("password-late-twin", "users"),
+    ("placeholder-unknown", "rendering reports it"),
+    ("source-missing", "sources"),
+    ("source-missing-generated", "sources"),
+    ("source-missing-some-generated", "sources"),
+    ("users-without-unit", "users"),
+];
+
+/// Reads a file of the repository.
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
+}
+
+/// Returns why `profile` is invalid, as a whole or in some items; empty if it is valid.
+fn refusal(profile: &str) -> String {
+    match Profile::parse(profile, Side::Host) {
+        Err(error) => error.to_string(),
+        Ok(profile) => {
+            let secrets = profile.secrets.into_values().filter_map(Result::err);
+            let templates = profile.templates.into_values().filter_map(Result::err);
+            let reasons: Vec<String> =
+                secrets.chain(templates).map(|reason| reason.to_string()).collect();
+            reasons.join("\n")
+        }
+    }
+}
+
+#[test]
+fn profiles_of_invalid_configurations_are_refused() {
+    let (mut found, mut accepted) = (String::new(), Vec::new());
+    for line in read("tests/nix/profile/failures.txt").lines().filter(|line| !line.is_empty()) {
+        let (name, profile) = line.split_once(' ').unwrap();
+        let reason = refusal(profile);
+        if reason.is_empty() {
+            accepted.push(name.to_owned());
+        } else {
+            let reason: String = reason
+                .lines()
+                .fold(String::new(), |text, line| text + "  " + &escape::line(line) + "\n");
+            write!(found, "{name}\n{reason}").unwrap();
+        }
+    }
+    let path = "tests/nix/profile/refused.txt";
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path), &found).unwrap();
+    }
+    assert_eq!(found, read(path));
+    assert_eq!(accepted, ONLY_NIX.map(|(name, _)| name.to_owned()));
+}
+
+#[test]
+fn generator_kinds_are_those_of_the_module() {
+    let text = read("nix/secret.nix");
+    let (_, list) = text.split_once("\n  kinds = [\n").unwrap();
+    let (list, _) = list.split_once("];").unwrap();
+    let kinds: Vec<&str> = list.lines().map(|line| line.trim().trim_matches('"')).collect();
+    assert_eq!(kinds[..kinds.len() - 1], Generator::KINDS);
+}
