@@ -4,49 +4,30 @@ use std::fmt;
 use std::process::ExitCode;
 
 use vaultix_generator::escape;
+pub use vaultix_generator::status::Status;
 
-/// How a run ends, as the number that the shell sees.
-///
-/// Those from 65 up bear the names that systemd shows for them, see systemd.exec(5), "Process Exit Codes".
+/// How a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// All was done.
+    /// Everything was done.
     Done,
-    /// Some items failed, for different reasons.
-    SomeFailed,
-    /// Usage error.
-    Usage,
-    /// A ciphertext is damaged.
-    Data,
-    /// A ciphertext does not exist.
-    NoInput,
-    /// There is no such user or group.
-    NoUser,
-    /// A defect of this program.
-    Software,
-    /// Something cannot be written.
-    CantCreate,
-    /// No identity can decrypt it.
-    NoPermission,
-    /// A profile, a setting or a recipient is wrong.
-    Config,
-    /// A signal ended the run: its number.
+    /// Something failed, for this reason; or several things, for different ones.
+    Failed(Status),
+    /// A signal ended it, this one.
     Signal(u8),
+}
+
+impl From<Status> for Exit {
+    fn from(status: Status) -> Self {
+        Self::Failed(status)
+    }
 }
 
 impl From<Exit> for u8 {
     fn from(exit: Exit) -> Self {
         match exit {
             Exit::Done => 0,
-            Exit::SomeFailed => 1,
-            Exit::Usage => 64,
-            Exit::Data => 65,
-            Exit::NoInput => 66,
-            Exit::NoUser => 67,
-            Exit::Software => 70,
-            Exit::CantCreate => 73,
-            Exit::NoPermission => 77,
-            Exit::Config => 78,
+            Exit::Failed(status) => status as u8,
             Exit::Signal(number) => 128_u8.wrapping_add(number), // As shells do.
         }
     }
@@ -78,8 +59,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// Returns the error `what`, without a reason yet.
-    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { what: what.into(), because: Vec::new(), fix: None, exit }
+    pub fn new(exit: impl Into<Exit>, what: impl Into<String>) -> Self {
+        Self { what: what.into(), because: Vec::new(), fix: None, exit: exit.into() }
     }
 
     /// Adds a reason, the cause of those given before.
@@ -123,7 +104,7 @@ pub fn common_exit(failures: &[Error]) -> Exit {
     if signal.is_some() || failures.iter().all(|failure| failure.exit == first.exit) {
         first.exit
     } else {
-        Exit::SomeFailed
+        Exit::Failed(Status::SomeFailed)
     }
 }
 
@@ -132,7 +113,7 @@ mod tests {
     use super::*;
 
     fn error() -> Error {
-        Error::new(Exit::Data, "cannot open secret \"wifi\"")
+        Error::new(Status::DataErr, "cannot open secret \"wifi\"")
             .because("wifi.age is damaged")
             .because("its header was altered")
             .fix("git checkout wifi.age")
@@ -159,7 +140,7 @@ mod tests {
     #[test]
     fn a_name_begins_no_line() {
         let error =
-            Error::new(Exit::Data, "cannot open a\nb").because("c\x1b[1m").fix("rm \u{9b}d");
+            Error::new(Status::DataErr, "cannot open a\nb").because("c\x1b[1m").fix("rm \u{9b}d");
         assert_eq!(
             error.to_string(),
             "cannot open a\\nb\n  because: c\\u{1b}[1m\n  to fix:  rm \\u{9b}d"
@@ -168,19 +149,25 @@ mod tests {
 
     #[test]
     fn a_run_ends_with_what_its_failures_have_in_common() {
-        let other = Error::new(Exit::NoInput, "");
+        let other = Error::new(Status::NoInput, "");
         assert_eq!(common_exit(&[]), Exit::Done);
-        assert_eq!(common_exit(&[error(), error()]), Exit::Data);
-        assert_eq!(common_exit(&[error(), other.clone()]), Exit::SomeFailed);
+        assert_eq!(common_exit(&[error(), error()]), Exit::Failed(Status::DataErr));
+        assert_eq!(common_exit(&[error(), other.clone()]), Exit::Failed(Status::SomeFailed));
         assert_eq!(common_exit(&[other, Error::new(Exit::Signal(2), "")]), Exit::Signal(2));
     }
 
     #[test]
     fn systemd_has_names_for_the_numbers() {
-        let numbers = [Exit::Usage, Exit::Data, Exit::NoInput, Exit::NoUser, Exit::CantCreate]
-            .into_iter()
-            .chain([Exit::NoPermission, Exit::Config, Exit::Signal(2)])
-            .map(u8::from);
+        let numbers = [
+            Exit::Failed(Status::Usage),
+            Exit::Failed(Status::DataErr),
+            Exit::Failed(Status::NoInput),
+            Exit::Failed(Status::NoUser),
+            Exit::Failed(Status::CantCreat),
+        ]
+        .into_iter()
+        .chain([Exit::Failed(Status::NoPerm), Exit::Failed(Status::Config), Exit::Signal(2)])
+        .map(u8::from);
         assert!(numbers.eq([64, 65, 66, 67, 73, 77, 78, 130]));
     }
 }

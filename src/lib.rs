@@ -19,10 +19,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use vaultix_generator::private;
+use vaultix_units::harden::harden;
 
 use crate::cli::{Cli, Stop, Verb};
 use crate::commands::{check, deploy, edit, generate, import, init, rekey, renc, status, view};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::flake::nix;
 use crate::report::{Report, Verbosity};
 use crate::system::memory;
@@ -32,11 +33,13 @@ use crate::system::memory;
 pub fn main() -> ExitCode {
     // The message of a panic may quote any text, even a secret.
     std::panic::set_hook(Box::new(|_| {
-        let error = Error::new(Exit::Software, "internal error: this is a defect of vaultix");
+        let error = Error::new(Status::Software, "internal error: this is a defect of vaultix");
         Report::new(Verbosity::Normal).error(&error);
-        std::process::exit(u8::from(Exit::Software).into());
+        std::process::exit(u8::from(Exit::Failed(Status::Software)).into());
     }));
-    let outcome = harden().and_then(|()| run());
+    let outcome = harden()
+        .map_err(|error| Error::new(Status::CantCreat, "cannot turn core dumps off").because(error))
+        .and_then(|()| run());
     let exit = outcome.unwrap_or_else(|error| {
         Report::new(Verbosity::Normal).error(&error);
         error.exit
@@ -44,29 +47,10 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// Keeps secrets out of core dumps, also those of the editor and other programs that we run, and away from debuggers.
-///
-/// A limit of 1 byte, and not of 0: that does not hold for a core dump that goes through a pipe, as to
-/// systemd-coredump; see core(5).
-fn harden() -> Result<()> {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    let limit = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
-    setrlimit(Resource::Core, limit(1))
-        // Who has a limit of 0 cannot raise it.
-        .or_else(|_| setrlimit(Resource::Core, limit(0)))
-        .and_then(|()| {
-            // No memory is in a core dump then, whatever the limit; programs that we run take this over. The file is
-            // there unless the kernel was built without core dumps.
-            let _ = std::fs::write("/proc/self/coredump_filter", "0");
-            set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        })
-        .map_err(|error| Error::new(Exit::CantCreate, "cannot turn core dumps off").because(error))
-}
-
 /// Reads the command line and runs its verb.
 fn run() -> Result<Exit> {
     let usage = |reason: &str, help: String| {
-        Error::new(Exit::Usage, format!("usage error: {reason}")).fix(help)
+        Error::new(Status::Usage, format!("usage error: {reason}")).fix(help)
     };
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     // Not for people: `deploy` starts this program again for what stands at paths of their own.
@@ -76,7 +60,7 @@ fn run() -> Result<Exit> {
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022)); // As that of `deploy`.
         return vaultix_units::path::queue::serve(std::io::stdin(), std::io::stdout())
             .map(|()| Exit::Done)
-            .map_err(|error| Error::new(Exit::CantCreate, "cannot serve paths").because(error));
+            .map_err(|error| Error::new(Status::CantCreat, "cannot serve paths").because(error));
     }
     ensure_public(&args)?;
     let cli = match Cli::parse(&args) {
@@ -114,7 +98,7 @@ fn run() -> Result<Exit> {
 fn ensure_public(args: &[OsString]) -> Result<()> {
     match args.iter().position(|arg| private::is_private(&arg.to_string_lossy())) {
         None => Ok(()),
-        Some(at) => Err(Error::new(Exit::Usage, "cannot take a private key as an argument")
+        Some(at) => Err(Error::new(Status::Usage, "cannot take a private key as an argument")
             .because(format!(
                 "argument {} is one; it is not shown here, but the shell may remember it",
                 at + 1

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use vaultix_generator::{escape, private};
+use vaultix_units::failure::is_journal;
 
-use crate::error::{self, Error, Exit, Result};
+use crate::error::{self, Error, Exit, Result, Status};
 
 /// How much is printed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -153,7 +154,7 @@ pub fn answer(text: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new(Exit::CantCreate, "cannot print").because(error))
+            Err(Error::new(Status::CantCreat, "cannot print").because(error))
         }
         _ => Ok(()),
     }
@@ -197,13 +198,6 @@ fn write_lines(line: std::fmt::Arguments) {
     // In one piece, so that lines of other programs do not get in between. If nobody reads them, there is
     // nobody to tell.
     let _ = io::stderr().write_all(text.as_bytes());
-}
-
-/// Returns whether standard error is the journal, as systemd.exec(5) says under `$JOURNAL_STREAM`.
-fn is_journal() -> bool {
-    let Some(stream) = env::var("JOURNAL_STREAM").ok() else { return false };
-    rustix::fs::fstat(io::stderr())
-        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// Milliseconds between two looks of a progress line.

@@ -9,7 +9,7 @@ use vaultix_generator::{escape, private};
 
 use crate::cache::plan::{Entry, Plan, Target, Wanted, plan};
 use crate::cache::store;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::files::source;
 use crate::keys::recipient::{self, SharedRecipient};
 use crate::report;
@@ -133,7 +133,7 @@ impl Desired {
                 public.to_owned()
             };
             failures.errors.push(
-                Error::new(Exit::Config, format!("cannot use the hostPubkey of host {host}"))
+                Error::new(Status::Config, format!("cannot use the hostPubkey of host {host}"))
                     .because(reason)
                     .fix(fix),
             );
@@ -146,7 +146,7 @@ impl Desired {
                 Err(invalid) => {
                     complete = false;
                     let what = format!("cannot use secret \"{id}\" for host {host}");
-                    failures.errors.push(Error::new(Exit::Config, what).because(invalid));
+                    failures.errors.push(Error::new(Status::Config, what).because(invalid));
                     continue;
                 }
             };
@@ -179,8 +179,10 @@ pub fn with_fix(error: Error, profiles: &[Profile], source: &Path) -> Error {
     let mut secrets = profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
     let is_made = secrets.any(|secret| secret.ciphertext == source && secret.generator.is_some());
     match error.exit {
-        Exit::NoInput if is_made => error.fix("vaultix generate"),
-        Exit::NoInput => error.fix(format!("vaultix edit {}", escape::shell_path(source))),
+        Exit::Failed(Status::NoInput) if is_made => error.fix("vaultix generate"),
+        Exit::Failed(Status::NoInput) => {
+            error.fix(format!("vaultix edit {}", escape::shell_path(source)))
+        }
         _ => error,
     }
 }

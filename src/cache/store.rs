@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use vaultix_generator::escape;
 
 use crate::cache::plan::{Entry, Listing, Plan, is_cache_name};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::report;
 use crate::system::fence;
 
@@ -93,11 +93,11 @@ fn open_existing(root: &Path) -> Result<Option<OwnedFd>> {
 /// The error of a cache that we cannot `verb`.
 fn cannot_use(verb: &str, root: &Path, error: &io::Error) -> Error {
     let error = fence::explain(
-        Exit::CantCreate,
+        Status::CantCreat,
         format!("cannot {verb} the cache {}", root.display()),
         error,
     );
-    if error.exit == Exit::Config {
+    if error.exit == Exit::Failed(Status::Config) {
         return error.fix("set vaultix.cache to a directory of the flake, or pass --cache DIR");
     }
     error
@@ -130,7 +130,7 @@ pub fn keep_foreign(root: &Path, plan: &mut Plan) -> Result<Vec<Error>> {
             Err(error) => {
                 let path = root.join(&entry.host).join(&entry.name);
                 let what = format!("cannot tell whether {} is of the cache", path.display());
-                failures.push(Error::new(Exit::CantCreate, what).because(error));
+                failures.push(Error::new(Status::CantCreat, what).because(error));
             }
         }
     }
@@ -178,7 +178,7 @@ type Files = Vec<(String, u64)>;
 fn list_host(cache: BorrowedFd, root: &Path, host: &str) -> Result<Option<(OwnedFd, Files)>> {
     let path = root.join(host);
     let shown = path.display();
-    let what = || Error::new(Exit::CantCreate, format!("cannot list the cache {shown}"));
+    let what = || Error::new(Status::CantCreat, format!("cannot list the cache {shown}"));
     match open_host(cache, host) {
         Ok(directory) => {
             let files = files(&directory).map_err(|error| what().because(error))?;
@@ -234,7 +234,7 @@ impl Cache {
         let directory =
             fence::make_directory(root).map_err(|error| cannot_use("write", root, &error))?;
         let what =
-            || Error::new(Exit::CantCreate, format!("cannot write the cache {}", root.display()));
+            || Error::new(Status::CantCreat, format!("cannot write the cache {}", root.display()));
         match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { root: root.to_owned(), directory, hosts: Mutex::default() }),
             Err(Errno::WOULDBLOCK) => Err(what().because("another vaultix is at work in it")),
@@ -367,11 +367,11 @@ impl Cache {
 }
 
 fn cannot_remove(path: &Path) -> Error {
-    Error::new(Exit::CantCreate, format!("cannot remove {}", path.display()))
+    Error::new(Status::CantCreat, format!("cannot remove {}", path.display()))
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> Error {
-    Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(error)
+    Error::new(Status::CantCreat, format!("cannot write {}", path.display())).because(error)
 }
 
 /// A file that is written, but does not have its name yet. Removed when dropped.

@@ -14,7 +14,7 @@ use vaultix_units::stanza::{self, Recipient};
 use crate::cache::desired::{Comparison, Desired};
 use crate::cache::plan::{Entry, Plan};
 use crate::cli::{Check, Cli};
-use crate::error::{self, Error, Exit, Result};
+use crate::error::{self, Error, Exit, Result, Status};
 use crate::files::source;
 use crate::flake::workspace::Workspace;
 use crate::report::{self, Report, Verbosity};
@@ -101,9 +101,9 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
 /// finding → error with its exit status.
 fn as_error(finding: &Finding) -> Error {
     let exit = match finding.kind {
-        "missing" => Exit::NoInput,
-        "unfit" | "secret" => Exit::Data,
-        _ => Exit::SomeFailed,
+        "missing" => Exit::Failed(Status::NoInput),
+        "unfit" | "secret" => Exit::Failed(Status::DataErr),
+        _ => Exit::Failed(Status::SomeFailed),
     };
     let error = Error::new(exit, finding.problem.clone());
     match &finding.fix {

@@ -6,7 +6,7 @@ use vaultix_units::mounts;
 use vaultix_units::switch::{Jobs, Phase, switch};
 
 use crate::cli::{Cli, Deploy};
-use crate::error::{self, Error, Exit, Result};
+use crate::error::{self, Error, Exit, Result, Status};
 use crate::flake::profiles;
 use crate::report::{self, Report, Verbosity};
 
@@ -17,7 +17,7 @@ use crate::report::{self, Report, Verbosity};
 /// When nothing could be done at all. Failures of single items are printed, and count in the exit status.
 pub fn run(args: &Deploy, cli: &Cli) -> Result<Exit> {
     let [path] = &cli.profiles[..] else {
-        return Err(Error::new(Exit::Usage, "cannot deploy without exactly one profile")
+        return Err(Error::new(Status::Usage, "cannot deploy without exactly one profile")
             .fix("vaultix -p /etc/vaultix/profile.json deploy"));
     };
     let report = Report::new(Verbosity::Normal);
@@ -49,14 +49,5 @@ pub fn run(args: &Deploy, cli: &Cli) -> Result<Exit> {
 
 /// failure of the boot side → error with the same exit status.
 fn as_error(what: String, failure: &Failure) -> Error {
-    let exit = match failure.status as u8 {
-        65 => Exit::Data,
-        66 => Exit::NoInput,
-        67 => Exit::NoUser,
-        73 => Exit::CantCreate,
-        77 => Exit::NoPermission,
-        78 => Exit::Config,
-        _ => Exit::SomeFailed,
-    };
-    Error::new(exit, what).because(&failure.reason)
+    Error::new(failure.status, what).because(&failure.reason)
 }

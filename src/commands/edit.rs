@@ -76,7 +76,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
 }
 
 /// Returns the error of a secret that cannot be encrypted as it was asked for.
-fn cannot_encrypt(exit: Exit, path: &Path) -> Error {
+fn cannot_encrypt(exit: impl Into<Exit>, path: &Path) -> Error {
     Error::new(exit, format!("cannot encrypt {}", path.display()))
 }
 

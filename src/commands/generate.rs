@@ -14,7 +14,7 @@ use vaultix_generator::escape;
 use vaultix_generator::profile::{Generator, Profile, Secret};
 
 use crate::cli::{Cli, Generate};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::files::secret;
 use crate::flake::git;
 use crate::flake::workspace::{self, Workspace};
@@ -58,7 +58,7 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
 
 fn ensure_known(ids: &[String], profiles: &[Profile]) -> Result<()> {
     for id in ids {
-        let error = |reason| Err(cannot_generate(Exit::Usage, id).because(reason));
+        let error = |reason| Err(cannot_generate(Status::Usage, id).because(reason));
         let mut secrets = profiles.iter().filter_map(|profile| profile.secrets.get(id)).peekable();
         if secrets.peek().is_none() {
             return error("no host has one of this name");
@@ -135,7 +135,7 @@ fn recipients<'a>(
         workspace::parse_recipients(&[&workspace.recipients[..], &args.recipients[..]].concat())?;
     let recipients = master.recipients(extra, prompt)?;
     if recipients.is_empty() {
-        return Err(Error::new(Exit::Usage, "cannot encrypt to nobody")
+        return Err(Error::new(Status::Usage, "cannot encrypt to nobody")
             .fix("pass --identity FILE, or set vaultix.identity in the flake"));
     }
     Ok(recipient::group_by_plugin(recipients, prompt))

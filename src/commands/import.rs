@@ -18,7 +18,7 @@ use age::armor::Format;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::Import;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret;
 use crate::flake::{git, workspace};
@@ -90,7 +90,7 @@ fn carry_out(
 /// The place that was named, or the usual one of the scheme.
 fn source(args: &Import) -> Result<PathBuf> {
     args.source.clone().or_else(|| pass::store(args.scheme)).ok_or_else(|| {
-        Error::new(Exit::Usage, "cannot import from nowhere")
+        Error::new(Status::Usage, "cannot import from nowhere")
             .because("no source is given")
             .fix("name it after the scheme: secrets.nix of agenix, a file or a directory")
     })
@@ -148,7 +148,7 @@ impl Run<'_> {
     fn make(&self, path: &Path, text: &Plaintext) -> Result<()> {
         let ciphertext =
             secret::encrypt(text, &self.recipients, &Format::Binary).map_err(|reason| {
-                Error::new(Exit::Config, format!("cannot encrypt {}", path.display()))
+                Error::new(Status::Config, format!("cannot encrypt {}", path.display()))
                     .because(reason)
             })?;
         let mut replacement = Replacement::new(path)?;

@@ -14,7 +14,7 @@ use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::Init;
-use crate::error::{self, Error, Exit, Result};
+use crate::error::{self, Error, Exit, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret;
 use crate::flake::{git, nix};
@@ -48,7 +48,7 @@ pub fn run(args: &Init) -> Result<Exit> {
     // A flake with the nearest name that is UTF-8 would lead to another file.
     if identity.to_str().is_none() {
         return Err(Error::new(
-            Exit::Usage,
+            Status::Usage,
             format!("cannot name identity {} in a flake", identity.display()),
         )
         .because("its path is not UTF-8"));
@@ -93,7 +93,7 @@ fn default_identity() -> Result<PathBuf> {
         |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let settings = folder("XDG_CONFIG_HOME").or_else(|| Some(folder("HOME")?.join(".config")));
     settings.map(|folder| folder.join("vaultix/identity.txt")).ok_or_else(|| {
-        Error::new(Exit::Usage, "cannot tell where the identity should be")
+        Error::new(Status::Usage, "cannot tell where the identity should be")
             .because("neither HOME nor XDG_CONFIG_HOME is set")
             .fix("vaultix init --identity FILE")
     })
@@ -187,7 +187,7 @@ impl Scaffold<'_> {
         let ciphertext =
             secret::encrypt(&Plaintext::new(text.into_bytes()), &recipients, &Format::Binary);
         let ciphertext = ciphertext.map_err(|reason| {
-            Error::new(Exit::Config, format!("cannot encrypt {}", path.display())).because(reason)
+            Error::new(Status::Config, format!("cannot encrypt {}", path.display())).because(reason)
         })?;
         self.write(path, &ciphertext)
     }
@@ -201,7 +201,7 @@ impl Scaffold<'_> {
             }
             Err(error) => {
                 let what = format!("cannot read {}", path.display());
-                return Err(fence::explain(Exit::NoPermission, what, &error));
+                return Err(fence::explain(Status::NoPerm, what, &error));
             }
         };
         let line = ATTRIBUTE.as_bytes();
@@ -225,7 +225,7 @@ impl Scaffold<'_> {
     fn flake(&mut self, directory: &Path, identity: &Path) -> Result<Flake> {
         let ours = directory.join("flake.nix");
         let whole = std::path::absolute(&ours).map_err(|error| {
-            Error::new(Exit::CantCreate, format!("cannot write {}", ours.display())).because(error)
+            Error::new(Status::CantCreat, format!("cannot write {}", ours.display())).because(error)
         })?;
         let mut folders = whole.ancestors().skip(1).map(|folder| folder.join("flake.nix"));
         if let Some(flake) = folders.find(|flake| flake.symlink_metadata().is_ok()) {

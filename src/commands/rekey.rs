@@ -13,7 +13,7 @@ use vaultix_units::decrypt;
 
 use crate::cache::desired;
 use crate::cli::{Cli, Rekey};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret::{self, Secret};
 use crate::files::source;
@@ -60,7 +60,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let session = master.open(&headers.collect::<Vec<_>>(), &prompt)?;
     let recipients = master.recipients(extra, &prompt)?;
     if recipients.is_empty() {
-        return Err(Error::new(Exit::Usage, "cannot encrypt to nobody")
+        return Err(Error::new(Status::Usage, "cannot encrypt to nobody")
             .fix("pass --identity FILE, or set vaultix.identity in the flake"));
     }
     let recipients = recipient::group_by_plugin(recipients, &prompt);
@@ -82,7 +82,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
         let written = text.and_then(|text| {
             let ciphertext =
                 secret::encrypt(&text, &recipients, &secret.format).map_err(|reason| {
-                    Error::new(Exit::Config, format!("cannot encrypt {}", path.display()))
+                    Error::new(Status::Config, format!("cannot encrypt {}", path.display()))
                         .because(reason)
                 })?;
             let mut replacement = Replacement::new(path)?;
@@ -140,7 +140,7 @@ fn whole(path: &Path) -> PathBuf {
 /// Reads a secret that has to be there.
 fn read(path: &Path) -> Result<Secret> {
     let missing = || {
-        Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+        Error::new(Status::NoInput, format!("cannot open {}", path.display()))
             .because("it does not exist")
     };
     Secret::read(path)?.ok_or_else(missing)

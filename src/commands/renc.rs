@@ -11,7 +11,7 @@ use crate::cache::desired::Comparison;
 use crate::cache::plan::{Entry, Plan, Target};
 use crate::cache::store::Cache;
 use crate::cli::{Cli, Renc};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::flake::git::{self, Tracked};
 use crate::flake::workspace::Workspace;
 use crate::report::{self, Report, Verbosity};
@@ -101,7 +101,7 @@ fn choose(profiles: Vec<Profile>, args: &Renc) -> Result<Vec<Profile>> {
         profiles.iter().map(|profile| profile.settings.host_identifier.as_str()).collect();
     let list = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join(", ");
     if let Some(unknown) = args.hosts.iter().find(|host| !names.contains(host.as_str())) {
-        return Err(Error::new(Exit::Usage, format!("cannot find host \"{unknown}\""))
+        return Err(Error::new(Status::Usage, format!("cannot find host \"{unknown}\""))
             .because(format!("the profiles are of {}", list(names))));
     }
     let chosen: Vec<Profile> = profiles
@@ -112,8 +112,10 @@ fn choose(profiles: Vec<Profile>, args: &Renc) -> Result<Vec<Profile>> {
         .collect();
     let has = |id: &String| chosen.iter().any(|profile| profile.secrets.contains_key(id));
     match args.secrets.iter().find(|id| !has(id)) {
-        Some(unknown) => Err(Error::new(Exit::Usage, format!("cannot find secret \"{unknown}\""))
-            .because("no chosen host has one of this name")),
+        Some(unknown) => {
+            Err(Error::new(Status::Usage, format!("cannot find secret \"{unknown}\""))
+                .because("no chosen host has one of this name"))
+        }
         None => Ok(chosen),
     }
 }

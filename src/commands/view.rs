@@ -8,7 +8,7 @@ use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::{Textconv, View};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::files::secret::Secret;
 use crate::files::source;
 use crate::flake::workspace;
@@ -71,7 +71,7 @@ fn ensure_not_cached() -> Result<()> {
     let Some(driver) = cached_driver(&settings) else { return Ok(()) };
     let cached = format!("diff.{driver}.cachetextconv");
     let kept = format!("refs/notes/textconv/{driver}");
-    Err(Error::new(Exit::Config, "cannot show a secret to git")
+    Err(Error::new(Status::Config, "cannot show a secret to git")
         .because(format!("{cached} is set: git would keep the text in its objects, in {kept}"))
         .fix(format!(
             "git config --unset-all {}; git update-ref -d {}; git gc --prune=now",
@@ -102,11 +102,11 @@ fn cached_driver(settings: &str) -> Option<&str> {
 
 fn open(path: &Path, identities: &[PathBuf], prompt: &Prompt) -> Result<Plaintext> {
     let Some(secret) = Secret::read(path)? else {
-        return Err(Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+        return Err(Error::new(Status::NoInput, format!("cannot open {}", path.display()))
             .because("it does not exist"));
     };
     if identities.is_empty() {
-        return Err(Error::new(Exit::Usage, format!("cannot open {}", path.display()))
+        return Err(Error::new(Status::Usage, format!("cannot open {}", path.display()))
             .because("there is no identity")
             .fix(format!("vaultix view {} --identity FILE", escape::shell_path(path))));
     }

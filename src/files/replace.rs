@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::fs::{flock, fsync, linkat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::files::source;
 use crate::report;
 use crate::system::fence;
@@ -138,7 +138,7 @@ impl Replacement {
     pub fn ensure_same(&self, before: Option<&str>, fix: &str) -> Result<()> {
         let now = match source::digest(&self.path) {
             Ok(digest) => Some(digest),
-            Err(error) if error.exit == Exit::NoInput => None,
+            Err(error) if error.exit == Exit::Failed(Status::NoInput) => None,
             Err(error) => return Err(error),
         };
         if now.as_deref() == before {
@@ -149,7 +149,7 @@ impl Replacement {
             (_, None) => "removed",
             _ => "changed",
         };
-        Err(Error::new(Exit::Data, format!("cannot save {}", self.user_path.display()))
+        Err(Error::new(Status::DataErr, format!("cannot save {}", self.user_path.display()))
             .because(format!("it was {done} meanwhile"))
             .fix(fix))
     }
@@ -201,7 +201,7 @@ impl Drop for Replacement {
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Error {
-    fence::explain(Exit::CantCreate, format!("cannot write {}", path.display()), error)
+    fence::explain(Status::CantCreat, format!("cannot write {}", path.display()), error)
 }
 
 /// Returns the `i`th name for what could not be put in the place of `file_name`.

@@ -11,7 +11,7 @@ use vaultix_generator::escape;
 use vaultix_units::decrypt;
 use vaultix_units::plaintext::Plaintext;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::files::source;
 use crate::keys::master::{Master, Session};
 use crate::keys::{armor, recipient};
@@ -40,7 +40,7 @@ impl Secret {
         let digest = escape::hex(&Sha256::digest(&bytes));
         let format = if armor::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
         let damaged = |reason: String| {
-            Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
+            Error::new(Status::DataErr, format!("cannot open {}", path.display())).because(reason)
         };
         let ciphertext = armor::dearmor(bytes).map_err(damaged)?;
         let stanzas =
@@ -85,7 +85,7 @@ pub fn open_all(
     for &path in paths {
         let read = Secret::read(path).and_then(|secret| {
             let missing = || {
-                Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+                Error::new(Status::NoInput, format!("cannot open {}", path.display()))
                     .because("it does not exist")
             };
             let Secret { ciphertext, .. } = secret.ok_or_else(missing)?;

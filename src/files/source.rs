@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use vaultix_generator::escape;
 use vaultix_units::{bounded, decrypt, stanza};
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::system::fence;
 
 /// Returns the SHA-256 of the file's bytes, in lower-case hex.
@@ -27,9 +27,9 @@ pub fn digest(path: &Path) -> Result<String> {
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = fence::read(path, bounded::MAX_CIPHERTEXT).map_err(|error| {
         let exit = match error.kind() {
-            io::ErrorKind::NotFound => Exit::NoInput,
-            io::ErrorKind::FileTooLarge => Exit::Data,
-            _ => Exit::NoPermission,
+            io::ErrorKind::NotFound => Exit::Failed(Status::NoInput),
+            io::ErrorKind::FileTooLarge => Exit::Failed(Status::DataErr),
+            _ => Exit::Failed(Status::NoPerm),
         };
         fence::explain(exit, format!("cannot read {}", path.display()), &error)
     })?;
@@ -45,7 +45,7 @@ pub fn cannot_open(path: &Path, error: &decrypt::Error, skipped: &[Error]) -> Er
         decrypt::Error::NoMatch(recipients) => {
             no_match(what, &stanza::describe(recipients), skipped)
         }
-        other => Error::new(Exit::Data, what).because(other),
+        other => Error::new(Status::DataErr, what).because(other),
     }
 }
 
@@ -54,7 +54,7 @@ pub fn cannot_open(path: &Path, error: &decrypt::Error, skipped: &[Error]) -> Er
 /// `skipped` say why some identities were not tried.
 pub fn no_match(what: String, recipients: &str, skipped: &[Error]) -> Error {
     let reason = format!("no identity fits: it is encrypted to {recipients}");
-    let error = Error::new(Exit::NoPermission, what).because(reason);
+    let error = Error::new(Status::NoPerm, what).because(reason);
     if skipped.is_empty() {
         return error.fix("pass the identity that it was made for with --identity FILE");
     }
@@ -88,11 +88,11 @@ mod tests {
     fn the_exit_status_says_why_a_file_cannot_be_read() {
         let exit = |path: &Path| read(path).unwrap_err().exit;
         let path = place("large");
-        assert_eq!(exit(&path), Exit::NoInput);
-        assert_eq!(exit(&env::temp_dir()), Exit::NoPermission);
+        assert_eq!(exit(&path), Exit::Failed(Status::NoInput));
+        assert_eq!(exit(&env::temp_dir()), Exit::Failed(Status::NoPerm));
         // It takes no room: nothing is written.
         fs::File::create(&path).unwrap().set_len(bounded::MAX_CIPHERTEXT + 1).unwrap();
-        assert_eq!(exit(&path), Exit::Data);
+        assert_eq!(exit(&path), Exit::Failed(Status::DataErr));
         fs::remove_file(path).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::system::fence;
 
 /// Returns all `*.age` below `directory`. A directory that cannot be listed counts as empty.
@@ -31,8 +31,8 @@ pub fn files(root: &Path, skipped: &Path) -> Result<Vec<PathBuf>> {
     if let Some((directory, error)) = failures.into_iter().next() {
         let directory: PathBuf = root.join(directory).components().collect();
         let exit = match error.kind() {
-            io::ErrorKind::NotFound => Exit::NoInput,
-            _ => Exit::NoPermission,
+            io::ErrorKind::NotFound => Exit::Failed(Status::NoInput),
+            _ => Exit::Failed(Status::NoPerm),
         };
         let what = format!("cannot list {}", directory.display());
         return Err(Error::new(exit, what).because(error));
@@ -150,7 +150,7 @@ mod tests {
     fn a_missing_directory_is_named_or_empty() {
         let path = Path::new("/nonexistent/secrets");
         let error = files(path, path).unwrap_err();
-        assert_eq!(error.exit, Exit::NoInput);
+        assert_eq!(error.exit, Exit::Failed(Status::NoInput));
         assert!(error.to_string().starts_with("cannot list /nonexistent/secrets"), "{error}");
         assert!(secrets(path).is_empty());
     }

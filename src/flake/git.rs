@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use vaultix_generator::escape;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::report::{self, Report};
 use crate::system::program::{self, MAX_ANSWER, Output};
 
@@ -33,7 +33,7 @@ pub enum Tracked {
 pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
     let found = is_work_tree(directory).map_err(|error| {
         Error::new(
-            Exit::CantCreate,
+            Status::CantCreat,
             format!("cannot tell whether {} is in git", directory.display()),
         )
         .because(error)
@@ -277,7 +277,7 @@ fn commit_index(mut git: Command, index: &Path) -> Option<PathBuf> {
 fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
     let what = || {
         Error::new(
-            Exit::CantCreate,
+            Status::CantCreat,
             format!("cannot make git aware of the new files in {}", directory.display()),
         )
         .fix(format!("git add --intent-to-add {}", escape::shell_path(directory)))

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use vaultix_generator::profile::{Profile, Side};
 use vaultix_generator::{escape, private};
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::flake::git;
 use crate::report;
 use crate::system::fence::{self, Extent};
@@ -75,7 +75,7 @@ fn below(root: &Path, option: &str, text: &str, fix: &str) -> Result<PathBuf> {
     let is_plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     if !Path::new(text).components().all(is_plain) {
         let what = format!("cannot use vaultix.{option} of {}/flake.nix", root.display());
-        return Err(Error::new(Exit::Config, what)
+        return Err(Error::new(Status::Config, what)
             .because(format!("\"{text}\" is not below the flake"))
             .fix(fix));
     }
@@ -107,7 +107,7 @@ pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
     let copy = flake_copy(root)?;
     let read = |(host, text): (String, Box<RawValue>)| {
         let mut profile = Profile::parse(text.get(), Side::Workspace).map_err(|error| {
-            Error::new(Exit::Config, format!("cannot use the profile of host {host}"))
+            Error::new(Status::Config, format!("cannot use the profile of host {host}"))
                 .because(error)
         })?;
         for secret in profile.secrets.values_mut().flatten() {
@@ -132,7 +132,7 @@ fn in_work_tree(copy: &FlakeCopy, path: &Path) -> Option<PathBuf> {
 fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
     let what = || {
         Error::new(
-            Exit::Config,
+            Status::Config,
             format!("cannot evaluate {output} of {}/flake.nix", root.display()),
         )
     };
@@ -178,7 +178,7 @@ fn flake_copy(root: &Path) -> Result<&'static FlakeCopy> {
         return Ok(copy);
     }
     let what = |verb: &str| {
-        Error::new(Exit::Config, format!("cannot {verb} {}/flake.nix", root.display()))
+        Error::new(Status::Config, format!("cannot {verb} {}/flake.nix", root.display()))
     };
     let top = fence_repository(root, Extent::Whole)?;
     // Before anything is copied: as it is written, without what only flakes know.
@@ -216,7 +216,7 @@ fn flake_copy(root: &Path) -> Result<&'static FlakeCopy> {
 const MAX_LOCK: u64 = 16 << 20;
 
 fn cannot_lock(root: &Path) -> Error {
-    Error::new(Exit::Config, format!("cannot read {}/flake.lock", root.display()))
+    Error::new(Status::Config, format!("cannot read {}/flake.lock", root.display()))
 }
 
 /// Fences what the flake at `root` names, or all that it holds, and returns the top of what Nix copies of it.
@@ -233,7 +233,7 @@ pub fn fence_repository(root: &Path, extent: Extent) -> Result<PathBuf> {
     };
     fence_repository().map_err(|error: io::Error| {
         let what = format!("cannot look into {}", root.display());
-        Error::new(Exit::NoPermission, what).because(error)
+        Error::new(Status::NoPerm, what).because(error)
     })
 }
 
@@ -310,7 +310,7 @@ pub fn attributes(
     top: &Path,
     fields: &[&str],
 ) -> Result<BTreeMap<String, Attributes>> {
-    let what = || Error::new(Exit::Config, format!("cannot evaluate {}", path.display()));
+    let what = || Error::new(Status::Config, format!("cannot evaluate {}", path.display()));
     let whole = std::path::absolute(path).map_err(|error| what().because(error))?;
     let mut nix = Command::new("nix-instantiate");
     restrict(&mut nix, top);

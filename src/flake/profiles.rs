@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vaultix_generator::profile::{self, Profile, Side};
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::report;
 use crate::system::input;
 
@@ -15,7 +15,7 @@ use crate::system::input;
 ///
 /// When it is missing, or no profile of this version.
 pub fn read(path: &Path, side: Side) -> Result<Profile> {
-    let what = || Error::new(Exit::Config, format!("cannot read the profile {}", path.display()));
+    let what = || Error::new(Status::Config, format!("cannot read the profile {}", path.display()));
     let bytes =
         input::file(path, profile::MAX_BYTES, None).map_err(|error| what().because(error))?;
     let text = str::from_utf8(&bytes).map_err(|error| what().because(error))?;
@@ -50,7 +50,7 @@ pub fn ensure_distinct(profiles: &[Profile]) -> Result<()> {
         let key = crate::keys::recipient::canonical(&profile.settings.host_pubkey);
         if keys.insert(host, key.clone()).is_some_and(|other| other != key) {
             return Err(Error::new(
-                Exit::Config,
+                Status::Config,
                 format!("cannot tell two hosts called \"{host}\" apart"),
             )
             .because("two profiles have this hostIdentifier, but not the same hostPubkey")

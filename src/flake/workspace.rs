@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use vaultix_generator::private;
 use vaultix_generator::profile::Profile;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::flake::nix::{self, Settings};
 use crate::flake::profiles;
 use crate::keys::recipient::{self, ParsedRecipient};
@@ -52,7 +52,7 @@ impl Workspace {
                 (profiles, nix::settings(root)?)
             }
             None => {
-                return Err(Error::new(Exit::Config, "cannot find any profile")
+                return Err(Error::new(Status::Config, "cannot find any profile")
                     .because("there is no flake.nix in this directory or above it")
                     .fix("pass the profiles with --profile FILE"));
             }
@@ -140,7 +140,7 @@ pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<V
     let is_key = private::is_private(&path.to_string_lossy());
     if !is_key && path.metadata().is_ok_and(|found| !found.is_file()) {
         let what = format!("cannot use the identity file {}", path.display());
-        return Err(Error::new(Exit::NoPermission, what)
+        return Err(Error::new(Status::NoPerm, what)
             .because("the flake names it, and it is not a regular file")
             .fix("pass an identity with --identity FILE"));
     }
@@ -155,7 +155,7 @@ pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<V
 pub fn parse_recipients(texts: &[String]) -> Result<Vec<ParsedRecipient>> {
     let read = |text: &String| {
         recipient::parse(text).map_err(|reason| {
-            let error = Error::new(Exit::Config, "cannot encrypt to a recipient that was given");
+            let error = Error::new(Status::Config, "cannot encrypt to a recipient that was given");
             let error = error.because(reason);
             if private::is_private(text) {
                 error.fix(format!("give the public half: {}", private::PUBLIC_KEY_HINT))

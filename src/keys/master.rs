@@ -16,7 +16,7 @@ use age_core::format::Stanza;
 use vaultix_generator::private;
 use vaultix_units::{bounded, stack};
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::keys::identity::{self, Key};
 use crate::keys::recipient::{self, ParsedRecipient};
 use crate::report;
@@ -68,7 +68,7 @@ impl Master {
             ensure_path(path)?;
             let what = || {
                 Error::new(
-                    Exit::NoPermission,
+                    Status::NoPerm,
                     format!("cannot use the identity file {}", path.display()),
                 )
             };
@@ -219,7 +219,7 @@ fn ensure_path(path: &Path) -> Result<()> {
     if !private::is_private(&path.to_string_lossy()) {
         return Ok(());
     }
-    Err(Error::new(Exit::Config, "cannot use a private key as the path of an identity file")
+    Err(Error::new(Status::Config, "cannot use a private key as the path of an identity file")
         .because("the key itself was given, which is not shown")
         .fix("put it into a file that only you can read, and set vaultix.identity to its path"))
 }

@@ -17,7 +17,7 @@ use age_core::secrecy::ExposeSecret;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::report;
 use crate::system::interrupt::Interrupt;
 use crate::system::program;
@@ -110,7 +110,7 @@ fn binary(name: &str) -> String {
 
 /// Returns the error of the plugin `name`, which cannot be used.
 fn cannot_use(name: &str) -> Error {
-    Error::new(Exit::NoPermission, format!("cannot use the plugin {name}"))
+    Error::new(Status::NoPerm, format!("cannot use the plugin {name}"))
 }
 
 struct Plugin<'a> {

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use vaultix_units::bounded;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, Status};
 
 /// Where Nix keeps what it evaluates.
 pub const STORE: &str = "/nix/store";
@@ -103,14 +103,14 @@ impl From<Refusal> for io::Error {
 }
 
 /// Returns the error `what` because of `error`; where it is one of this file, with what to do, and the exit status.
-pub fn explain(exit: Exit, what: String, error: &io::Error) -> Error {
+pub fn explain(exit: impl Into<Exit>, what: String, error: &io::Error) -> Error {
     let refusal = error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>());
     match refusal {
         None => Error::new(exit, what).because(error),
-        Some(refusal @ Refusal::Outside(..)) => Error::new(Exit::Config, what)
+        Some(refusal @ Refusal::Outside(..)) => Error::new(Status::Config, what)
             .because(refusal)
             .fix("put it below the flake, or pass the profile with --profile FILE if it is one of yours"),
-        Some(Refusal::Store) => Error::new(Exit::CantCreate, what)
+        Some(Refusal::Store) => Error::new(Status::CantCreat, what)
             .because(&Refusal::Store)
             .fix("change it in the repository that it comes from, and update the input"),
     }

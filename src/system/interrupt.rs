@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::system::undo;
 
 /// The signals that ask the program to end, and their numbers as the shell sees them.
@@ -38,7 +38,7 @@ impl Interrupt {
     /// Only where the system has no file descriptors left.
     pub fn new() -> Result<Self> {
         Self::register().map_err(|error| {
-            Error::new(Exit::CantCreate, "cannot prepare for interruptions").because(error)
+            Error::new(Status::CantCreat, "cannot prepare for interruptions").because(error)
         })
     }
 

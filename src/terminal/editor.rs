@@ -11,7 +11,7 @@ use std::process::ExitStatus;
 use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::report::{self, Report};
 use crate::system::interrupt::Interrupt;
 use crate::system::memory::Directory;
@@ -32,19 +32,19 @@ pub fn edit(
     interrupt: &Interrupt,
 ) -> Result<Plaintext> {
     let directory = Directory::new().map_err(|reason| {
-        Error::new(Exit::CantCreate, "cannot open an editor without putting the secret on a disk")
+        Error::new(Status::CantCreat, "cannot open an editor without putting the secret on a disk")
             .because(reason)
             .fix("set XDG_RUNTIME_DIR to a directory on a tmpfs, or pass the text with --stdin")
     })?;
     let path = directory.write(name.as_ref(), text).map_err(|error| {
         let what = format!("cannot write {}", directory.path.join(name).display());
-        Error::new(Exit::CantCreate, what).because(error)
+        Error::new(Status::CantCreat, what).because(error)
     })?;
 
     let command = command();
     report::detail(format_args!("starting the editor {} on {}", command.display(), path.display()));
     let what =
-        || Error::new(Exit::SomeFailed, format!("cannot edit with \"{}\"", command.display()));
+        || Error::new(Status::SomeFailed, format!("cannot edit with \"{}\"", command.display()));
     let status = run(&command, &path, report, interrupt).map_err(|error| what().because(error))?;
     match interrupt.signal() {
         Some(2) => interrupt.forget(), // Ctrl-C was for the editor, which stayed or failed.

@@ -8,7 +8,7 @@ use std::thread;
 
 use vaultix_units::plaintext::Plaintext;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::report;
 use crate::system::interrupt::Interrupt;
 use crate::system::program;
@@ -37,7 +37,7 @@ pub fn command_line() -> Option<OsString> {
 pub fn show(text: &Plaintext, line: &OsString, interrupt: &Interrupt) -> Result<()> {
     report::detail(format_args!("starting the pager {}", line.display()));
     let what =
-        || Error::new(Exit::SomeFailed, format!("cannot show it with \"{}\"", line.display()));
+        || Error::new(Status::SomeFailed, format!("cannot show it with \"{}\"", line.display()));
     let status = run(text, line, interrupt).map_err(|error| what().because(error))?;
     if interrupt.is_set() {
         return Err(interrupt.error());

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::report::{self, Report};
 use crate::system::interrupt::Interrupt;
 use crate::system::program;
@@ -134,7 +134,7 @@ pub fn has_user() -> bool {
 }
 
 fn cannot_ask(question: &Question) -> Error {
-    Error::new(Exit::NoPermission, format!("cannot ask for the {}", question.what))
+    Error::new(Status::NoPerm, format!("cannot ask for the {}", question.what))
 }
 
 struct Pinentry {
@@ -163,7 +163,7 @@ fn pinentry() -> Result<Option<Pinentry>> {
     match program::find(&name) {
         Some(path) => Ok(Some(Pinentry { path, chosen: Chosen::ByUser })),
         None => Err(Error::new(
-            Exit::NoPermission,
+            Status::NoPerm,
             format!("cannot find the pinentry \"{}\"", name.display()),
         )
         .because("PINENTRY_PROGRAM names it, but there is no such program")

@@ -76,7 +76,8 @@ pub fn log(level: Level, text: &str) {
 /// Returns whether stderr is connected to the journal.
 ///
 /// Rule: systemd.exec(5), `JOURNAL_STREAM`: device and inode of the stream, in decimal, joined by a colon.
-fn is_journal() -> bool {
+#[must_use]
+pub fn is_journal() -> bool {
     let Some(stream) = std::env::var("JOURNAL_STREAM").ok() else { return false };
     rustix::fs::fstat(std::io::stderr())
         .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))

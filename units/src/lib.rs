@@ -7,6 +7,7 @@ pub mod check;
 pub mod decrypt;
 pub mod failure;
 pub mod generation;
+pub mod harden;
 pub mod host;
 pub mod identity;
 pub mod item;

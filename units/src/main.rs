@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use dlmalloc::GlobalDlmalloc;
-use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use vaultix_generator::profile::{Profile, Side};
 use vaultix_generator::status::Status;
 use vaultix_units::args::{self, Verb};
 use vaultix_units::check::check;
 use vaultix_units::failure::{Failure, Level, log};
+use vaultix_units::harden::harden;
 use vaultix_units::item::describe_task;
 use vaultix_units::mounts;
 use vaultix_units::path::queue;
@@ -24,7 +24,10 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<GlobalDlmalloc> = ZeroAlloc(GlobalDlmalloc);
 
 fn main() -> ExitCode {
-    harden();
+    // Cannot fail with the unit's limits, which forbid core dumps as well.
+    let _ = harden();
+    // Every file is made with a mode of its own; this only gives the parents of custom paths mode 0755 in any unit.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // The text of a panic could contain anything; what should never happen ends in an exit status.
     std::panic::set_hook(Box::new(|_| {
         log(Level::Error, "internal error: this is a bug in vaultix-decrypt");
@@ -38,17 +41,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(status) => status.into(),
     }
-}
-
-/// Keeps what is in memory there: no core dump, no debugger. A limit of 0 bytes, and not of 1, would not hold for a core
-/// dump that goes through a pipe, see core(5). Every file is made with a mode of its own; the mask only
-/// keeps the parents of custom paths at 0755, whatever the unit's is.
-fn harden() {
-    let none = Rlimit { current: Some(1), maximum: Some(1) };
-    // Neither can fail with these arguments, and the unit also sets a limit.
-    let _ = rustix::process::setrlimit(Resource::Core, none);
-    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
 }
 
 /// Runs the verb, and reports each failure.

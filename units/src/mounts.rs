@@ -202,7 +202,8 @@ pub fn is_ramfs(path: &Path) -> bool {
 }
 
 /// Returns whether `directory` is on a file system that keeps its files in memory.
-pub(crate) fn is_in_memory(directory: &OwnedFd) -> bool {
+#[must_use]
+pub fn is_in_memory(directory: &OwnedFd) -> bool {
     is_magic(directory, &[RAMFS_MAGIC, TMPFS_MAGIC])
 }
 

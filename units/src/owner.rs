@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use vaultix_generator::profile::Placement;
+use vaultix_generator::profile::{Placement, USERS};
 use vaultix_generator::status::Status;
 
 use crate::bounded;
@@ -100,7 +100,8 @@ fn unknown(kind: &str, name: &str, database: &str) -> Failure {
         Status::NoUser,
         format!(
             "there is no {kind} \"{name}\" in {database}; declare it, or check that the service that creates \
-             users has run: systemctl status userborn.service systemd-sysusers.service"
+             users has run: systemctl status {}",
+            USERS.join(" ")
         ),
     )
 }

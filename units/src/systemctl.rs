@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+pub use vaultix_generator::profile::USERBORN;
 use vaultix_generator::profile::{Placement, Settings};
 use vaultix_generator::status::Status;
 
@@ -36,9 +37,6 @@ impl Job {
         }
     }
 }
-
-/// The unit that makes users on NixOS.
-pub const USERBORN: &str = "userborn.service";
 
 /// Queues `job` for each of `units` with the program `systemctl`.
 ///

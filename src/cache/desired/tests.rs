@@ -91,9 +91,9 @@ fn a_file_that_is_missing_can_be_made() {
         let error = with_fix(Error::new(exit, "x"), &web, Path::new(file));
         error.to_string().split_once("to fix:  ").map(|(_, fix)| fix.to_owned())
     };
-    assert_eq!(fixed(Exit::NoInput, "wifi.age").as_deref(), Some("vaultix generate"));
-    assert_eq!(fixed(Exit::NoInput, "mail.age").as_deref(), Some("vaultix edit mail.age"));
-    assert_eq!(fixed(Exit::NoPermission, "wifi.age"), None);
+    assert_eq!(fixed(Status::NoInput, "wifi.age").as_deref(), Some("vaultix generate"));
+    assert_eq!(fixed(Status::NoInput, "mail.age").as_deref(), Some("vaultix edit mail.age"));
+    assert_eq!(fixed(Status::NoPerm, "wifi.age"), None);
 }
 
 #[test]
@@ -112,12 +112,12 @@ fn a_failure_names_its_host() {
         Target { entry, secret: "wifi".to_owned() }
     };
     let mut failures = Failures::default();
-    failures.add_one(Error::new(Exit::Data, "cannot open wifi.age"), &target("web"));
+    failures.add_one(Error::new(Status::DataErr, "cannot open wifi.age"), &target("web"));
     assert_eq!(
         format!("{:#}", failures.errors[0]),
         "cannot re-encrypt secret \"wifi\" for host web: cannot open wifi.age"
     );
-    failures.add(Error::new(Exit::Data, "x"), &[target("db"), target("old")]);
+    failures.add(Error::new(Status::DataErr, "x"), &[target("db"), target("old")]);
     assert_eq!(failures.hosts, ["db", "old", "web"].map(str::to_owned).into());
     assert_eq!(failures.errors.len(), 2);
 }

@@ -11,7 +11,7 @@ use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
 
 use crate::cli::Edit;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::report::Report;
 use crate::system::input;
 use crate::system::interrupt::Interrupt;
@@ -33,14 +33,14 @@ impl Input {
     /// new text unless asked for.
     pub(super) fn choose(args: &Edit) -> Result<Self> {
         match (&args.from, args.stdin) {
-            (Some(_), true) => Err(Error::new(Exit::Usage, "cannot read two new texts")
+            (Some(_), true) => Err(Error::new(Status::Usage, "cannot read two new texts")
                 .because("both --stdin and --from are given")),
             (Some(path), false) => Ok(Self::File(path.clone())),
             (None, true) => Ok(Self::Stdin),
             (None, false) => match stdin() {
                 FileType::Fifo | FileType::Socket => Ok(Self::Stdin),
                 FileType::RegularFile if rustix::fs::tell(io::stdin()) == Ok(0) => Ok(Self::Stdin),
-                FileType::RegularFile => Err(Error::new(Exit::Usage, cannot_edit(args))
+                FileType::RegularFile => Err(Error::new(Status::Usage, cannot_edit(args))
                     .because("standard input is a file that somebody has begun to read")
                     .fix(
                         "pass --stdin to save what is left of it, or add </dev/tty for the editor",
@@ -76,7 +76,7 @@ impl Input {
         }?;
         if new.expose().is_empty() {
             let from = if *self == Self::Stdin { ", from standard input," } else { "" };
-            return Err(Error::new(Exit::Data, format!("cannot save {}", path.display()))
+            return Err(Error::new(Status::DataErr, format!("cannot save {}", path.display()))
                 .because(format!("the new text{from} is empty")));
         }
         Ok(new)
@@ -111,7 +111,7 @@ fn text(
         Ok(mut bytes) => Ok(Plaintext::new(std::mem::take(&mut *bytes))),
         Err(_) if interrupt.is_set() => Err(interrupt.error()),
         Err(error) => {
-            Err(Error::new(Exit::NoInput, format!("cannot read {source}")).because(error))
+            Err(Error::new(Status::NoInput, format!("cannot read {source}")).because(error))
         }
     }
 }

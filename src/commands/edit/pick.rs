@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use vaultix_generator::profile::Profile;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::files::tree;
 use crate::flake::{nix, profiles};
 use crate::report::{self, Report};
@@ -34,7 +34,7 @@ impl List {
     pub fn read(profiles: &[PathBuf], report: &Report) -> Result<Self> {
         let dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         if dumb || !io::stdin().is_terminal() {
-            return Err(Error::new(Exit::Usage, "cannot tell which secret to edit")
+            return Err(Error::new(Status::Usage, "cannot tell which secret to edit")
                 .because("no FILE is given, and there is no terminal to pick one on")
                 .fix("vaultix edit FILE"));
         }
@@ -49,7 +49,7 @@ impl List {
     pub fn pick(self, interrupt: &Interrupt) -> Result<PathBuf> {
         let lines = self.0.iter().map(|(_, text)| text.clone()).collect();
         let picked = menu::ask(lines, LABELS, interrupt).map_err(|error| {
-            Error::new(Exit::CantCreate, "cannot use the terminal").because(error)
+            Error::new(Status::CantCreat, "cannot use the terminal").because(error)
         })?;
         let path = picked.and_then(|at| self.0.into_iter().nth(at)).map(|(path, _)| path);
         path.ok_or_else(|| interrupt.error())
@@ -87,7 +87,7 @@ fn secrets(named: &[PathBuf], report: &Report) -> Result<Secrets> {
     let directory = directory.unwrap_or_else(|| report::relative(&root.join(DEFAULT_DIRECTORY)));
     let found = tree::secrets(&directory);
     if found.is_empty() {
-        return Err(Error::new(Exit::NoInput, "cannot find any secret")
+        return Err(Error::new(Status::NoInput, "cannot find any secret")
             .because(format!("there is no *.age below {}", directory.display()))
             .fix("vaultix edit FILE"));
     }

@@ -10,7 +10,7 @@ use vaultix_units::plaintext::Plaintext;
 
 use super::cannot_encrypt;
 use super::input::Input;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret::{self, Secret};
 use crate::keys::plugin;
@@ -35,7 +35,7 @@ impl<'a> Recipients<'a> {
         prompt: &'a Prompt,
     ) -> Result<Self> {
         if parsed.is_empty() {
-            return Err(cannot_encrypt(Exit::Usage, path)
+            return Err(cannot_encrypt(Status::Usage, path)
                 .because("there is neither an identity nor a recipient")
                 .fix(format!("vaultix edit {} --identity FILE", escape::shell_path(path))));
         }
@@ -50,7 +50,7 @@ impl<'a> Recipients<'a> {
         if ours > 0 {
             let nothing = Plaintext::new(Vec::new());
             secret::encrypt(&nothing, &all, &Format::Binary)
-                .map_err(|reason| cannot_encrypt(Exit::Config, path).because(reason))?;
+                .map_err(|reason| cannot_encrypt(Status::Config, path).because(reason))?;
         }
         all.extend(recipient::group_by_plugin(plugins, prompt));
         Ok(Self { all, ours })
@@ -106,7 +106,7 @@ impl Save<'_> {
     ) -> Result<()> {
         let format = self.before.map_or(&Format::Binary, |before| &before.format);
         let ciphertext = secret::encrypt(new, recipients, format)
-            .map_err(|reason| cannot_encrypt(Exit::Config, self.path).because(reason));
+            .map_err(|reason| cannot_encrypt(Status::Config, self.path).because(reason));
         if self.prompt.interrupt.is_set() {
             return Err(self.prompt.interrupt.error());
         }
@@ -159,7 +159,7 @@ impl Save<'_> {
         let mut replacement = Replacement::new(self.path)?;
         self.encrypt(new, self.recipients.ours(), &mut replacement)?;
         let failed =
-            |error| Error::new(Exit::CantCreate, "cannot keep what was typed").because(error);
+            |error| Error::new(Status::CantCreat, "cannot keep what was typed").because(error);
         replacement.keep().map(Some).map_err(failed)
     }
 }

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal};
 use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::report;
 use crate::system::interrupt::Interrupt;
 use crate::system::memory::Directory;
@@ -43,18 +43,18 @@ pub struct RunContext<'a> {
 /// When the program cannot be run, fails, or prints nothing or too much.
 pub fn run(argv: &[String], inputs: &[Input], context: &RunContext) -> Result<Plaintext> {
     let directory = Directory::new().map_err(|reason| {
-        Error::new(Exit::CantCreate, "cannot give a command its secrets without a disk")
+        Error::new(Status::CantCreat, "cannot give a command its secrets without a disk")
             .because(reason)
             .fix("set XDG_RUNTIME_DIR to a directory on a tmpfs")
     })?;
     for (id, plaintext) in inputs {
         directory.write(Path::new(id), plaintext).map_err(|error| {
             let what = format!("cannot give secret \"{id}\" to a command");
-            Error::new(Exit::CantCreate, what).because(error)
+            Error::new(Status::CantCreat, what).because(error)
         })?;
     }
     let name = argv.first().map(String::as_str).unwrap_or_default();
-    let failed = |why: &str| Error::new(Exit::SomeFailed, format!("\"{name}\" {why}"));
+    let failed = |why: &str| Error::new(Status::SomeFailed, format!("\"{name}\" {why}"));
     report::detail(format_args!("running {name}"));
     let child = spawn(argv, &directory.path, context.root).map_err(|error| {
         let error = failed("cannot be run").because(error);
@@ -66,7 +66,7 @@ pub fn run(argv: &[String], inputs: &[Input], context: &RunContext) -> Result<Pl
     }
     let done = done.map_err(|error| {
         let what = format!("what \"{name}\" prints cannot be used");
-        Error::new(Exit::SomeFailed, what).because(error)
+        Error::new(Status::SomeFailed, what).because(error)
     })?;
     if !done.status.success() {
         let error = failed(&format!("failed: {}", done.status));

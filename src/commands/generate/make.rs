@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::command::{self, Input, RunContext};
 use super::{public, ssh};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::keys::identity;
 use crate::system::random;
 
@@ -54,7 +54,7 @@ pub fn make(
         Generator::Htpasswd { user, .. } => return htpasswd(user, inputs),
         Generator::Command { argv, .. } => return command::run(argv, inputs, context),
     };
-    made.map_err(|error| Error::new(Exit::CantCreate, "cannot get random bytes").because(error))
+    made.map_err(|error| Error::new(Status::CantCreat, "cannot get random bytes").because(error))
 }
 
 fn text(text: String) -> Plaintext {
@@ -85,8 +85,9 @@ fn wireguard() -> io::Result<Plaintext> {
 
 /// Makes a line of a password file of web servers.
 fn htpasswd(user: &str, inputs: &[Input]) -> Result<Plaintext> {
-    let refused =
-        |reason: String| Error::new(Exit::Data, "bcrypt cannot hash the password").because(reason);
+    let refused = |reason: String| {
+        Error::new(Status::DataErr, "bcrypt cannot hash the password").because(reason)
+    };
     let Some((id, password)) = inputs.first() else {
         return Err(refused("there is none".to_owned()));
     };
@@ -102,7 +103,7 @@ fn htpasswd(user: &str, inputs: &[Input]) -> Result<Plaintext> {
         )));
     }
     let salt = random::array()
-        .map_err(|error| Error::new(Exit::CantCreate, "cannot get random bytes").because(error))?;
+        .map_err(|error| Error::new(Status::CantCreat, "cannot get random bytes").because(error))?;
     let password = Zeroizing::new([password, &[0]].concat());
     let hash = bcrypt::bcrypt(COST, *salt, &password);
     // The 24th byte is no part of the format.

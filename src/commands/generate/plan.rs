@@ -7,7 +7,7 @@ use vaultix_generator::escape;
 use vaultix_generator::profile::{Generator, Profile, Secret};
 
 use super::public;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Exit, Result, Status};
 use crate::system::fence;
 
 /// How one secret is made.
@@ -78,7 +78,7 @@ pub fn plan(
     Ok(planner.plan)
 }
 
-pub fn cannot_generate(exit: Exit, id: &str) -> Error {
+pub fn cannot_generate(exit: impl Into<Exit>, id: &str) -> Error {
     Error::new(exit, format!("cannot generate secret \"{id}\""))
 }
 
@@ -94,7 +94,7 @@ fn recipes(
         for (id, secret) in &profile.secrets {
             let recipe = match secret {
                 Ok(secret) => recipe(profile, secret),
-                Err(failure) => Err(cannot_generate(Exit::Config, id).because(failure)),
+                Err(failure) => Err(cannot_generate(Status::Config, id).because(failure)),
             };
             let new = match recipe {
                 Ok(Some(recipe)) => recipe,
@@ -115,7 +115,7 @@ fn recipes(
     }
     for path in conflicting {
         let id = recipes.remove(&path).map(|recipe| recipe.id).unwrap_or_default();
-        let error = cannot_generate(Exit::Config, &id)
+        let error = cannot_generate(Status::Config, &id)
             .because(format!("{} is to be made in two ways", path.display()))
             .fix(format!("set the same vaultix.secrets.{id}.generator on all hosts"));
         failures.extend(is_asked(&id).then_some(error));
@@ -128,12 +128,12 @@ fn recipe(profile: &Profile, secret: &Secret) -> Result<Option<Recipe>> {
     let Some(generator) = &secret.generator else { return Ok(None) };
     let input = |id: &String| match profile.secrets.get(id) {
         Some(Ok(input)) => Ok(Input { id: id.clone(), path: input.ciphertext.clone() }),
-        Some(Err(failure)) => Err(cannot_generate(Exit::Config, &secret.id).because(failure)),
+        Some(Err(failure)) => Err(cannot_generate(Status::Config, &secret.id).because(failure)),
         None => {
             let host = &profile.settings.host_identifier;
             let reason = format!("it depends on \"{id}\", and host {host} has no such secret");
             let fix = format!("mend vaultix.secrets.{}.generator.dependencies", secret.id);
-            Err(cannot_generate(Exit::Config, &secret.id).because(reason).fix(fix))
+            Err(cannot_generate(Status::Config, &secret.id).because(reason).fix(fix))
         }
     };
     let inputs = generator.dependencies().iter().map(input).collect::<Result<_>>()?;
@@ -156,7 +156,7 @@ fn ensure_no_circle(recipes: &BTreeMap<PathBuf, Recipe>) -> Result<()> {
         if let Some(start) = trail.iter().position(|before| before.path == path) {
             let circle = trail.iter().skip(start).copied().chain([recipe]);
             let circle: Vec<String> = circle.map(|one| format!("\"{}\"", one.id)).collect();
-            return Err(cannot_generate(Exit::Config, &recipe.id)
+            return Err(cannot_generate(Status::Config, &recipe.id)
                 .because(format!("it is made from itself: {}", circle.join(" from ")))
                 .fix("take one of them out of the other's generator.dependencies"));
         }
@@ -201,7 +201,7 @@ impl<'a> Planner<'a> {
 
     /// Returns why `recipe` cannot be followed; plans to make what it needs.
     fn obstacle(&mut self, recipe: &'a Recipe) -> Option<Error> {
-        let error = |reason: String| cannot_generate(Exit::NoInput, &recipe.id).because(reason);
+        let error = |reason: String| cannot_generate(Status::NoInput, &recipe.id).because(reason);
         if recipe.path.starts_with(fence::STORE) {
             let reason = format!("{} is in the Nix store", recipe.path.display());
             let fix = format!("set vaultix.secrets.{}.file to a path of this flake", recipe.id);

@@ -11,7 +11,7 @@ use super::command::{Input, RunContext};
 use super::make;
 use super::plan::{self, Plan, Recipe};
 use super::public;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret;
 use crate::report::Report;
@@ -65,7 +65,7 @@ impl Run<'_> {
     fn make(&mut self, recipe: &Recipe, done: &mut Outcome) -> Result<()> {
         let plaintext = self.plaintext(recipe)?;
         let cannot_encrypt =
-            |reason: String| Error::new(Exit::Config, "cannot encrypt it").because(reason);
+            |reason: String| Error::new(Status::Config, "cannot encrypt it").because(reason);
         let ciphertext = secret::encrypt(&plaintext, &self.recipients, &Format::Binary)
             .map_err(cannot_encrypt)?;
         let public_key = recipe.generator.has_public_key().then(|| public_key(recipe, &plaintext));
@@ -94,7 +94,7 @@ impl Run<'_> {
         let input = |input: &plan::Input| {
             let what =
                 || format!("it is made from \"{}\", which could not be made or opened", input.id);
-            self.known.get(&input.path).ok_or_else(|| Error::new(Exit::SomeFailed, what()))
+            self.known.get(&input.path).ok_or_else(|| Error::new(Status::SomeFailed, what()))
         };
         let plaintexts = recipe.inputs.iter().map(input).collect::<Result<Vec<_>>>()?;
         let ids = recipe.inputs.iter().map(|input| input.id.as_str());
@@ -132,7 +132,8 @@ fn public_key(recipe: &Recipe, private: &Plaintext) -> Result<(PathBuf, String)>
         Ok(text) => Ok((path, text)),
         Err(reason) => {
             let what = format!("cannot write {}", path.display());
-            Err(Error::new(Exit::Data, what).because(format!("secret \"{}\": {reason}", recipe.id)))
+            Err(Error::new(Status::DataErr, what)
+                .because(format!("secret \"{}\": {reason}", recipe.id)))
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::commands::import::legacy::{LegacyFile, Listing};
 use crate::commands::import::name;
 use crate::commands::import::snippet::Fields;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::flake::nix::{self, Attributes};
 use crate::system::fence::{self, Extent};
 
@@ -26,7 +26,7 @@ const FIELDS: [&str; 4] = ["owner", "group", "mode", "path"];
 pub fn list(source: &Path) -> Result<Listing> {
     let rules = if source.is_dir() { source.join(RULES) } else { source.to_owned() };
     rules.metadata().map_err(|error| {
-        Error::new(Exit::NoInput, format!("cannot read {}", rules.display())).because(error)
+        Error::new(Status::NoInput, format!("cannot read {}", rules.display())).because(error)
     })?;
     // They are as little the user's word as what a flake says.
     let directory = rules.parent().unwrap_or(Path::new(""));
@@ -84,6 +84,7 @@ pub fn is_for_a_host(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Exit;
 
     #[test]
     fn a_directory_of_all_is_no_part_of_a_name() {
@@ -111,7 +112,7 @@ mod tests {
     #[test]
     fn missing_rules_are_named() {
         let Err(error) = list(Path::new("/nonexistent/secrets.nix")) else { panic!("listed") };
-        assert_eq!(error.exit, Exit::NoInput);
+        assert_eq!(error.exit, Exit::Failed(Status::NoInput));
     }
 
     #[test]

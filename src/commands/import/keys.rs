@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::Import;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::flake::nix::Settings;
 use crate::flake::workspace;
 use crate::keys::master::Master;
@@ -38,7 +38,7 @@ impl Keys {
         let encrypting = workspace::given_or(&[], settings, root)?;
         let extra = [&settings.extra_recipients[..], &args.recipients[..]].concat();
         if decrypting.is_empty() && extra.is_empty() {
-            return Err(Error::new(Exit::Usage, "cannot encrypt to nobody").fix(
+            return Err(Error::new(Status::Usage, "cannot encrypt to nobody").fix(
                 "pass --identity FILE or --recipient RECIPIENT, or set vaultix.identity in the flake",
             ));
         }

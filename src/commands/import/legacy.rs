@@ -9,7 +9,7 @@ use vaultix_units::plaintext::Plaintext;
 use crate::commands::import::pass;
 use crate::commands::import::snippet::Fields;
 use crate::commands::import::sops::Document;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::files::secret::Secret;
 use crate::files::source;
 use crate::keys::master::Unwrapped;
@@ -50,7 +50,7 @@ impl LegacyFile {
     pub fn age(path: &Path, id: String) -> Result<Self> {
         let path = report::relative(path);
         let missing = || {
-            Error::new(Exit::NoInput, format!("cannot open {}", path.display()))
+            Error::new(Status::NoInput, format!("cannot open {}", path.display()))
                 .because("it does not exist")
         };
         let ciphertext = Secret::read(&path)?.ok_or_else(missing)?.ciphertext;

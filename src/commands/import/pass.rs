@@ -10,7 +10,7 @@ use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::Scheme;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::system::{fence, program};
 
 /// Returns where the store of `scheme` is, if nobody says otherwise; `None` for one that has no such place.
@@ -36,9 +36,9 @@ pub fn store(scheme: Scheme) -> Option<PathBuf> {
 ///
 /// Its own, with the file's name.
 pub fn open(path: &Path) -> Result<Plaintext> {
-    let what = || Error::new(Exit::NoPermission, format!("cannot open {}", path.display()));
+    let what = || Error::new(Status::NoPerm, format!("cannot open {}", path.display()));
     fence::ensure_readable(path).map_err(|error| {
-        fence::explain(Exit::NoPermission, format!("cannot open {}", path.display()), &error)
+        fence::explain(Status::NoPerm, format!("cannot open {}", path.display()), &error)
     })?;
     let mut gpg = Command::new("gpg");
     gpg.args(["--quiet", "--decrypt", "--"]).arg(path);

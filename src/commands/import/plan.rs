@@ -8,7 +8,7 @@ use age_core::format::Stanza;
 
 use crate::commands::import::legacy::{LegacyFile, Listing};
 use crate::commands::import::name;
-use crate::error::{Error, Exit};
+use crate::error::{Error, Status};
 
 /// What `import` is about to do.
 pub struct Plan {
@@ -87,14 +87,14 @@ fn refuse(id: &str, owners: &[String], directory: &Path) -> Option<Error> {
     if let Some(other) = others.first() {
         let other = if other == first { "the same file" } else { other };
         return Some(
-            what(Exit::SomeFailed)
+            what(Status::SomeFailed)
                 .because(format!("{other} holds another secret of this name"))
                 .fix("import one of them by itself, or rename it"),
         );
     }
     let path = name::file(directory, id);
     path.symlink_metadata().is_ok().then(|| {
-        what(Exit::SomeFailed)
+        what(Status::SomeFailed)
             .because(format!("{} is there already", path.display()))
             .fix("choose another place with --into DIR")
     })
@@ -172,7 +172,7 @@ mod tests {
         let folder = Folder::new("refused", &["a", "b", "there.age"]);
         let listing = vec![
             Ok(folder.legacy("a", &["wifi", "mail", "twice", "twice"])),
-            Err(Error::new(Exit::NoInput, "cannot open c")),
+            Err(Error::new(Status::NoInput, "cannot open c")),
             Ok(folder.legacy("b", &["there", "mail"])),
         ];
         let plan = Plan::new(listing, &folder.0);

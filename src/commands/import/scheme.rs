@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::Scheme;
 use crate::commands::import::legacy::{LegacyFile, Listing};
 use crate::commands::import::{agenix, name};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::files::tree;
 use crate::flake::nix;
 use crate::system::fence::Extent;
@@ -40,7 +40,7 @@ pub fn list(scheme: Scheme, source: &Path, new: &Path) -> Result<Listing> {
         }
         Scheme::Sops => {
             let none = || {
-                Error::new(Exit::Data, format!("cannot import {}", source.display()))
+                Error::new(Status::DataErr, format!("cannot import {}", source.display()))
                     .because("it is no file that sops encrypted")
             };
             LegacyFile::sops(source).map(|legacy| vec![legacy.ok_or_else(none)])

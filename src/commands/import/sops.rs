@@ -16,7 +16,7 @@ use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::commands::import::name;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::files::source;
 use crate::keys::master::Unwrapped;
 use header::{Header, Unusable};
@@ -94,10 +94,10 @@ impl Document {
             return Ok(None);
         }
         let (shape, leaves, metadata) =
-            parse(path, &text).map_err(|reason| what(Exit::Data).because(reason))?;
+            parse(path, &text).map_err(|reason| what(Status::DataErr).because(reason))?;
         let header = Header::read(&metadata).map_err(|unusable| match unusable {
-            Unusable::Other(reason) => what(Exit::Data).because(reason),
-            Unusable::Foreign(kinds) => what(Exit::NoPermission)
+            Unusable::Other(reason) => what(Status::DataErr).because(reason),
+            Unusable::Foreign(kinds) => what(Status::NoPerm)
                 .because(format!("it is encrypted to {kinds}, and to no recipient of age"))
                 .fix(format!(
                     "sops rotate --in-place --add-age age1… {}",
@@ -131,7 +131,7 @@ impl Document {
         let Some(key) = self.header.open(key) else {
             return Err(source::no_match(what, &self.header.recipients(), skipped));
         };
-        let damaged = |reason: String| Error::new(Exit::Data, &what).because(reason);
+        let damaged = |reason: String| Error::new(Status::DataErr, &what).because(reason);
         let values = self.values(&key).map_err(damaged)?;
         self.verify(&values, &key).map_err(damaged)?;
         Ok(self.secrets(values, &key))

@@ -9,7 +9,7 @@ use age::{scrypt, x25519};
 use age_core::secrecy::SecretString;
 use vaultix_units::plaintext::Plaintext;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret;
 use crate::keys::identity;
@@ -32,7 +32,7 @@ pub fn make(path: &Path, locked: bool, prompt: &Prompt) -> Result<x25519::Recipi
     let (text, recipient) = identity::generate();
     let locked = if locked { Some(lock(&text, path, prompt)?) } else { None };
     let cannot = |reason: String| {
-        Error::new(Exit::CantCreate, format!("cannot write {}", path.display())).because(reason)
+        Error::new(Status::CantCreat, format!("cannot write {}", path.display())).because(reason)
     };
     if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("")) {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -50,14 +50,14 @@ fn lock(text: &Plaintext, path: &Path, prompt: &Prompt) -> Result<Vec<u8>> {
     let mut recipient = scrypt::Recipient::new(SecretString::from(passphrase.as_str()));
     recipient.set_work_factor(WORK_FACTOR);
     secret::encrypt(text, &[Box::new(recipient)], &Format::AsciiArmor)
-        .map_err(|reason| Error::new(Exit::Config, "cannot encrypt the identity").because(reason))
+        .map_err(|reason| Error::new(Status::Config, "cannot encrypt the identity").because(reason))
 }
 
 /// Asks for a new passphrase, twice: nobody sees what is typed.
 fn ask(path: &Path, prompt: &Prompt) -> Result<Answer> {
     let what = format!("new passphrase of {}", path.display());
     let none = |reason: &str| {
-        Error::new(Exit::NoPermission, "cannot make an identity under a passphrase")
+        Error::new(Status::NoPerm, "cannot make an identity under a passphrase")
             .because(reason)
             .fix("vaultix init, without --passphrase")
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::whole;
-use crate::error::Exit;
+use crate::error::{Exit, Status};
 use crate::files::secret::Secret;
 use crate::files::tree;
 use crate::flake::workspace::Workspace;
@@ -61,10 +61,10 @@ fn find(workspace: &Workspace, done: &BTreeSet<&PathBuf>, master: &Master) -> Ve
 fn may_be_ours(path: &Path, master: &Master) -> bool {
     match Secret::read(path) {
         // One for others is not ours to keep, and what is no secret, or damaged, opens with no key.
-        Ok(Some(secret)) => !secret
-            .open_without_prompt(path, master)
-            .is_err_and(|error| matches!(error.exit, Exit::NoPermission | Exit::Data)),
+        Ok(Some(secret)) => !secret.open_without_prompt(path, master).is_err_and(|error| {
+            matches!(error.exit, Exit::Failed(Status::NoPerm) | Exit::Failed(Status::DataErr))
+        }),
         Ok(None) => false,
-        Err(error) => error.exit != Exit::Data,
+        Err(error) => error.exit != Exit::Failed(Status::DataErr),
     }
 }

@@ -13,7 +13,7 @@ use vaultix_units::plaintext::Plaintext;
 use crate::cache::desired::{Desired, Failures, cannot_reencrypt};
 use crate::cache::plan::{Entry, Plan, Target};
 use crate::cache::store::{Cache, Staged};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::files::source;
 use crate::keys::master::{Master, Session, Unwrapped};
 use crate::keys::{armor, recipient};
@@ -63,7 +63,7 @@ impl Run<'_> {
             return Ok(());
         }
         if identities.is_empty() {
-            return Err(Error::new(Exit::Usage, "cannot re-encrypt without an identity")
+            return Err(Error::new(Status::Usage, "cannot re-encrypt without an identity")
                 .fix("pass --identity FILE, or set vaultix.identity in the flake"));
         }
         let mut master = Master::read(identities, &self.interrupt)?;
@@ -153,12 +153,12 @@ impl Run<'_> {
         let bytes = source::read(path)?;
         let digest = escape::hex(&Sha256::digest(&bytes));
         if self.desired.digests.get(path) != Some(&digest) {
-            return Err(Error::new(Exit::Data, format!("cannot use {}", path.display()))
+            return Err(Error::new(Status::DataErr, format!("cannot use {}", path.display()))
                 .because("it was changed meanwhile")
                 .fix("vaultix renc"));
         }
         armor::dearmor(bytes).map_err(|reason| {
-            Error::new(Exit::Data, format!("cannot open {}", path.display())).because(reason)
+            Error::new(Status::DataErr, format!("cannot open {}", path.display())).because(reason)
         })
     }
 
@@ -176,7 +176,7 @@ impl Run<'_> {
         if self.interrupt.is_set() {
             return Err(self.interrupt.error());
         }
-        let failed = |reason: &str| Error::new(Exit::Config, "cannot encrypt").because(reason);
+        let failed = |reason: &str| Error::new(Status::Config, "cannot encrypt").because(reason);
         let recipient = self.desired.hosts.get(&target.entry.host).and_then(Option::as_ref);
         let recipient = recipient.ok_or_else(|| failed("the host has no recipient"))?;
         let ciphertext =

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use vaultix_generator::escape;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::flake::git;
 
 /// Names the flake, where `--flake` does not.
@@ -34,8 +34,9 @@ pub fn use_flake(directory: &Path) {
 /// When there is none where one was named, or that which was found is somebody else's.
 pub fn root() -> Result<Option<PathBuf>> {
     if let Some(directory) = named() {
-        let what =
-            || Error::new(Exit::Config, format!("cannot use the flake in {}", directory.display()));
+        let what = || {
+            Error::new(Status::Config, format!("cannot use the flake in {}", directory.display()))
+        };
         let whole = directory.canonicalize().map_err(|error| what().because(error))?;
         if whole.join(FILE).is_file() {
             return Ok(Some(whole));
@@ -51,13 +52,13 @@ pub fn root() -> Result<Option<PathBuf>> {
         Ok(None) => Ok(Some(root)),
         Ok(Some((path, owner))) => {
             let directory = root.display();
-            Err(Error::new(Exit::NoPermission, format!("cannot use {directory}/{FILE}"))
+            Err(Error::new(Status::NoPerm, format!("cannot use {directory}/{FILE}"))
                 .because(format!("{} belongs to {}", path.display(), user_name(owner)))
                 .because("you have not named it")
                 .fix(format!("export {VARIABLE}={}", escape::shell(&root))))
         }
         Err(error) => Err(Error::new(
-            Exit::NoPermission,
+            Status::NoPerm,
             format!("cannot tell whose {} is", root.join(FILE).display()),
         )
         .because(error)),

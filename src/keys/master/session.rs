@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use vaultix_units::stanza::{self, Recipient};
 
 use super::Unwrapped;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::keys::plugin;
 use crate::report;
 use crate::terminal::prompt::Prompt;
@@ -78,7 +78,7 @@ impl Session {
         words.sort_unstable();
         words.dedup();
         let failures = words.into_iter().map(|words| {
-            Error::new(Exit::NoPermission, format!("cannot use the plugin {name}")).because(words)
+            Error::new(Status::NoPerm, format!("cannot use the plugin {name}")).because(words)
         });
         self.skipped.extend(failures.chain(opened.session_failure));
         Ok(())

@@ -8,7 +8,7 @@ use vaultix_generator::escape;
 use vaultix_units::{decrypt, stack};
 
 use super::{LoadedKey, Unwrapped};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result, Status};
 use crate::keys::identity::{self, Key};
 use crate::terminal::prompt::{Answer, Prompt, Question};
 
@@ -44,10 +44,7 @@ pub(super) fn unlock(
 }
 
 fn locked(entry: &LoadedKey) -> Error {
-    Error::new(
-        Exit::NoPermission,
-        format!("cannot unlock the identity file {}", entry.path.display()),
-    )
+    Error::new(Status::NoPerm, format!("cannot unlock the identity file {}", entry.path.display()))
 }
 
 /// Why a key stays locked.

@@ -6,14 +6,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, Stat, fstat};
+use vaultix_units::mounts::is_in_memory;
 
 use super::DIRECTORY;
-
-/// Type of a tmpfs, from linux/magic.h.
-const TMPFS: u64 = 0x0102_1994;
-
-/// Type of a ramfs, also from linux/magic.h.
-const RAMFS: u64 = 0x8584_58f6;
 
 /// A directory on a tmpfs or ramfs, in whose place nobody else can put another one.
 pub(super) struct Parent {
@@ -43,9 +38,7 @@ impl Parent {
         // The links are gone from here on: one that is put there now is refused.
         let real = fs::canonicalize(path).map_err(|error| format!("{shown}: {error}"))?;
         let directory = walk(&real)?;
-        let system =
-            rustix::fs::fstatfs(&directory).map_err(|error| format!("{shown}: {error}"))?;
-        if matches!(u64::try_from(system.f_type), Ok(TMPFS | RAMFS)) {
+        if is_in_memory(&directory) {
             Ok(Self { path: real, directory })
         } else {
             Err(format!("{shown} is not in memory"))
