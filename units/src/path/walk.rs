@@ -472,12 +472,16 @@ impl<'a> Walk<'a> {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
-        let stage = self.here.find(OsStr::new(STAGING), self.reach)?;
-        let stage = stage
-            .filter(|it| it.kind == FileType::Directory && (it.uid, it.mode & 0o077) == (0, 0));
-        let Some(stage) = stage.map(|stage| stage.held) else {
-            let reason = format!("{STAGING} in the same directory was not made by Vaultix");
-            return Err(LookupError::System(io::Error::other(reason)));
+        let stage = match self.here.find(OsStr::new(STAGING), self.reach)? {
+            // Another process has removed it, and the next try makes it again.
+            None => return Err(LookupError::System(io::ErrorKind::NotFound.into())),
+            Some(it) if it.kind == FileType::Directory && (it.uid, it.mode & 0o077) == (0, 0) => {
+                it.held
+            }
+            Some(_) => {
+                let reason = format!("{STAGING} in the same directory was not made by Vaultix");
+                return Err(LookupError::System(io::Error::other(reason)));
+            }
         };
         let made = || {
             // Left by a program that was killed. One that is not empty was made by someone else.
