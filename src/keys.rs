@@ -6,3 +6,4 @@ pub mod master;
 pub mod plugin;
 pub mod pq;
 pub mod recipient;
+pub mod unwrapped;

@@ -1,7 +1,7 @@
 //! what hosts need + what the cache holds → what is to be done; pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file of the cache that some host needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,14 @@ pub struct Entry {
     pub host: String,
     /// The file's name.
     pub name: String,
+}
+
+impl Entry {
+    /// Returns the file's path in the cache `root`.
+    #[must_use]
+    pub fn path(&self, root: &Path) -> PathBuf {
+        root.join(&self.host).join(&self.name)
+    }
 }
 
 /// What the cache holds: sizes in bytes by name, by host.

@@ -128,7 +128,7 @@ pub fn keep_foreign(root: &Path, plan: &mut Plan) -> Result<Vec<Error>> {
             Ok(true) => plan.stale.push(entry),
             Ok(false) => plan.foreign.push(entry),
             Err(error) => {
-                let path = root.join(&entry.host).join(&entry.name);
+                let path = entry.path(root);
                 let what = format!("cannot tell whether {} is of the cache", path.display());
                 failures.push(Error::new(Status::CantCreat, what).because(error));
             }
@@ -362,7 +362,7 @@ impl Cache {
     }
 
     pub fn path(&self, entry: &Entry) -> PathBuf {
-        self.root.join(&entry.host).join(&entry.name)
+        entry.path(&self.root)
     }
 }
 

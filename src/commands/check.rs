@@ -3,7 +3,7 @@
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use vaultix_generator::profile::Profile;
@@ -127,7 +127,7 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
             kind: "missing",
             host: Some(target.entry.host.clone()),
             secret: Some(target.secret.clone()),
-            file: Some(path(root, &target.entry).display().to_string()),
+            file: Some(target.entry.path(root).display().to_string()),
             problem: format!(
                 "host {} has no copy of secret \"{}\" as it is in {}",
                 target.entry.host,
@@ -141,8 +141,8 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
         kind,
         host: Some(entry.host.clone()),
         secret: None,
-        file: Some(path(root, entry).display().to_string()),
-        problem: format!("{} {problem}", path(root, entry).display()),
+        file: Some(entry.path(root).display().to_string()),
+        problem: format!("{} {problem}", entry.path(root).display()),
         fix: fix.map(str::to_owned),
     };
     let stale = plan
@@ -152,10 +152,6 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
     let foreign =
         plan.foreign.iter().map(|entry| other("foreign", entry, "is not of the cache", None));
     missing.chain(stale).chain(foreign).collect()
-}
-
-fn path(root: &Path, entry: &Entry) -> PathBuf {
-    root.join(&entry.host).join(&entry.name)
 }
 
 /// Returns files that are there, but that their host cannot open.
@@ -177,7 +173,7 @@ fn unfit_findings(
     let there = desired.wanted.iter().filter(|(entry, _)| !missing.contains(entry));
     there
         .filter_map(|(entry, wanted)| {
-            let file = path(root, entry);
+            let file = entry.path(root);
             let key = keys.get(entry.host.as_str())?;
             let problem = problem(&file, key)?;
             Some(Finding {

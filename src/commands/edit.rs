@@ -7,7 +7,7 @@ mod save;
 use std::path::Path;
 
 use crate::cli::{Cli, Edit};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Exit, Result};
 use crate::files::replace::Replacement;
 use crate::files::secret::Secret;
 use crate::flake::workspace;
@@ -73,11 +73,6 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     }
     report_saved(&report, path, &input, before.as_ref(), count);
     Ok(Exit::Done)
-}
-
-/// Returns the error of a secret that cannot be encrypted as it was asked for.
-fn cannot_encrypt(exit: impl Into<Exit>, path: &Path) -> Error {
-    Error::new(exit, format!("cannot encrypt {}", path.display()))
 }
 
 /// Says what was done: `path` has its text from `input`, and is encrypted to `count` recipients.

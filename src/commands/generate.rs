@@ -14,12 +14,11 @@ use vaultix_generator::escape;
 use vaultix_generator::profile::{Generator, Profile, Secret};
 
 use crate::cli::{Cli, Generate};
-use crate::error::{Error, Exit, Result, Status};
+use crate::error::{Exit, Result, Status};
 use crate::files::secret;
 use crate::flake::git;
 use crate::flake::workspace::{self, Workspace};
 use crate::keys::master::Master;
-use crate::keys::recipient;
 use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
@@ -133,10 +132,5 @@ fn recipients<'a>(
 ) -> Result<Vec<Box<dyn Recipient + 'a>>> {
     let extra =
         workspace::parse_recipients(&[&workspace.recipients[..], &args.recipients[..]].concat())?;
-    let recipients = master.recipients(extra, prompt)?;
-    if recipients.is_empty() {
-        return Err(Error::new(Status::Usage, "cannot encrypt to nobody")
-            .fix("pass --identity FILE, or set vaultix.identity in the flake"));
-    }
-    Ok(recipient::group_by_plugin(recipients, prompt))
+    workspace::recipients(master, extra, prompt)
 }

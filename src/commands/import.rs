@@ -146,11 +146,7 @@ impl Run<'_> {
     }
 
     fn make(&self, path: &Path, text: &Plaintext) -> Result<()> {
-        let ciphertext =
-            secret::encrypt(text, &self.recipients, &Format::Binary).map_err(|reason| {
-                Error::new(Status::Config, format!("cannot encrypt {}", path.display()))
-                    .because(reason)
-            })?;
+        let ciphertext = secret::encrypt(path, text, &self.recipients, &Format::Binary)?;
         let mut replacement = Replacement::new(path)?;
         replacement.write(&ciphertext)?;
         replacement.persist_noclobber()

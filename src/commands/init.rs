@@ -184,11 +184,8 @@ impl Scaffold<'_> {
         let text =
             format!("This is a secret. To change it: vaultix edit {}\n", escape::shell_path(path));
         let recipients = recipient::group_by_plugin(recipients, prompt);
-        let ciphertext =
-            secret::encrypt(&Plaintext::new(text.into_bytes()), &recipients, &Format::Binary);
-        let ciphertext = ciphertext.map_err(|reason| {
-            Error::new(Status::Config, format!("cannot encrypt {}", path.display())).because(reason)
-        })?;
+        let text = Plaintext::new(text.into_bytes());
+        let ciphertext = secret::encrypt(path, &text, &recipients, &Format::Binary)?;
         self.write(path, &ciphertext)
     }
 

@@ -13,13 +13,12 @@ use vaultix_units::decrypt;
 
 use crate::cache::desired;
 use crate::cli::{Cli, Rekey};
-use crate::error::{Error, Exit, Result, Status};
+use crate::error::{Exit, Result};
 use crate::files::replace::Replacement;
 use crate::files::secret::{self, Secret};
 use crate::files::source;
 use crate::flake::workspace::{self, Workspace};
 use crate::keys::master::Master;
-use crate::keys::recipient;
 use crate::report::{Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
@@ -50,7 +49,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let mut failures = Vec::new();
     let mut secrets = Vec::new();
     for &path in paths.values() {
-        match read(path) {
+        match Secret::read_existing(path) {
             Ok(secret) => secrets.push((path, secret)),
             Err(error) => failures.push(desired::with_fix(error, &workspace.profiles, path)),
         }
@@ -58,12 +57,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let headers =
         secrets.iter().filter_map(|(_, secret)| decrypt::stanzas(&secret.ciphertext).ok());
     let session = master.open(&headers.collect::<Vec<_>>(), &prompt)?;
-    let recipients = master.recipients(extra, &prompt)?;
-    if recipients.is_empty() {
-        return Err(Error::new(Status::Usage, "cannot encrypt to nobody")
-            .fix("pass --identity FILE, or set vaultix.identity in the flake"));
-    }
-    let recipients = recipient::group_by_plugin(recipients, &prompt);
+    let recipients = workspace::recipients(&mut master, extra, &prompt)?;
 
     let opened: Vec<_> = secrets
         .par_iter()
@@ -80,11 +74,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
             return Err(interrupt.error());
         }
         let written = text.and_then(|text| {
-            let ciphertext =
-                secret::encrypt(&text, &recipients, &secret.format).map_err(|reason| {
-                    Error::new(Status::Config, format!("cannot encrypt {}", path.display()))
-                        .because(reason)
-                })?;
+            let ciphertext = secret::encrypt(path, &text, &recipients, &secret.format)?;
             let mut replacement = Replacement::new(path)?;
             replacement.write(&ciphertext)?;
             Ok(replacement)
@@ -135,13 +125,4 @@ fn paths<'a>(workspace: &'a Workspace, files: &'a [PathBuf]) -> BTreeMap<PathBuf
 /// Returns `path` with links followed, as far as it exists.
 fn whole(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// Reads a secret that has to be there.
-fn read(path: &Path) -> Result<Secret> {
-    let missing = || {
-        Error::new(Status::NoInput, format!("cannot open {}", path.display()))
-            .because("it does not exist")
-    };
-    Secret::read(path)?.ok_or_else(missing)
 }

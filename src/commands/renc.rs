@@ -8,7 +8,7 @@ use std::path::Path;
 use vaultix_generator::profile::Profile;
 
 use crate::cache::desired::Comparison;
-use crate::cache::plan::{Entry, Plan, Target};
+use crate::cache::plan::{Plan, Target};
 use crate::cache::store::Cache;
 use crate::cli::{Cli, Renc};
 use crate::error::{Error, Exit, Result, Status};
@@ -31,7 +31,10 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let Comparison { desired, plan, mut failures } =
         Comparison::new(&profiles, &args.secrets, &root)?;
     for entry in &plan.foreign {
-        report.warning(format_args!("{} is not of the cache, and stays", at(&root, entry)));
+        report.warning(format_args!(
+            "{} is not of the cache, and stays",
+            entry.path(&root).display()
+        ));
     }
     if args.dry_run {
         show(&root, &plan)?;
@@ -87,12 +90,8 @@ fn show(root: &Path, plan: &Plan) -> Result<()> {
             format!("{}/{}: re-encrypt {}", target.entry.host, target.secret, source.display())
         })
     });
-    let removed = plan.stale.iter().map(|entry| format!("{}: remove", at(root, entry)));
+    let removed = plan.stale.iter().map(|entry| format!("{}: remove", entry.path(root).display()));
     report::answer_lines(made.chain(removed))
-}
-
-fn at(root: &Path, entry: &Entry) -> String {
-    root.join(&entry.host).join(&entry.name).display().to_string()
 }
 
 /// Keeps the profiles of the hosts that the user wants.

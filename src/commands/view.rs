@@ -101,10 +101,7 @@ fn cached_driver(settings: &str) -> Option<&str> {
 }
 
 fn open(path: &Path, identities: &[PathBuf], prompt: &Prompt) -> Result<Plaintext> {
-    let Some(secret) = Secret::read(path)? else {
-        return Err(Error::new(Status::NoInput, format!("cannot open {}", path.display()))
-            .because("it does not exist"));
-    };
+    let secret = Secret::read_existing(path)?;
     if identities.is_empty() {
         return Err(Error::new(Status::Usage, format!("cannot open {}", path.display()))
             .because("there is no identity")

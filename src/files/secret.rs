@@ -11,7 +11,7 @@ use vaultix_generator::escape;
 use vaultix_units::decrypt;
 use vaultix_units::plaintext::Plaintext;
 
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Exit, Result, Status};
 use crate::files::source;
 use crate::keys::master::{Master, Session};
 use crate::keys::{armor, recipient};
@@ -30,6 +30,18 @@ pub struct Secret {
 }
 
 impl Secret {
+    /// Reads the secret `path`, which has to exist.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or is no age file.
+    pub fn read_existing(path: &Path) -> Result<Self> {
+        Self::read(path)?.ok_or_else(|| {
+            Error::new(Status::NoInput, format!("cannot open {}", path.display()))
+                .because("it does not exist")
+        })
+    }
+
     /// Reads the secret `path`, `None` if there is none.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -83,12 +95,8 @@ pub fn open_all(
     let mut outcomes = BTreeMap::new();
     let (mut headers, mut files) = (Vec::new(), Vec::new());
     for &path in paths {
-        let read = Secret::read(path).and_then(|secret| {
-            let missing = || {
-                Error::new(Status::NoInput, format!("cannot open {}", path.display()))
-                    .because("it does not exist")
-            };
-            let Secret { ciphertext, .. } = secret.ok_or_else(missing)?;
+        let read = Secret::read_existing(path).and_then(|secret| {
+            let Secret { ciphertext, .. } = secret;
             let stanzas = decrypt::stanzas(&ciphertext)
                 .map_err(|error| source::cannot_open(path, &error, &[]))?;
             headers.push(stanzas);
@@ -108,25 +116,32 @@ pub fn open_all(
     Ok(outcomes)
 }
 
-/// Encrypts `text` in `format`.
+/// Encrypts `text` in `format`, for the file `path`.
 ///
 /// # Errors
 ///
 /// Why it cannot be encrypted to the recipients.
 pub fn encrypt(
+    path: &Path,
     text: &Plaintext,
     recipients: &[Box<dyn age::Recipient + '_>],
     format: &Format,
-) -> std::result::Result<Vec<u8>, String> {
+) -> Result<Vec<u8>> {
+    let failed = |reason: String| cannot_encrypt(Status::Config, path).because(reason);
     let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
-    let binary =
-        recipient::encrypt(text, recipients).map_err(|error| recipient::describe_error(&error))?;
+    let binary = recipient::encrypt(text, recipients)
+        .map_err(|error| failed(recipient::describe_error(&error)))?;
     let armor = || {
         let mut writer = ArmoredWriter::wrap_output(Vec::new(), copy(format))?;
         writer.write_all(&binary)?;
         writer.finish()
     };
-    armor().map_err(|error: io::Error| error.to_string())
+    armor().map_err(|error: io::Error| failed(error.to_string()))
+}
+
+/// Returns the error of the file `path`, which cannot be encrypted.
+pub fn cannot_encrypt(exit: Exit, path: &Path) -> Error {
+    Error::new(exit, format!("cannot encrypt {}", path.display()))
 }
 
 fn copy(format: &Format) -> Format {

@@ -2,18 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
+use age::Recipient;
 use vaultix_generator::private;
 use vaultix_generator::profile::Profile;
 
 use crate::error::{Error, Result, Status};
 use crate::flake::nix::{self, Settings};
 use crate::flake::profiles;
+use crate::keys::master::Master;
 use crate::keys::recipient::{self, ParsedRecipient};
 use crate::report::{self, Report};
 use crate::system::fence::{self, Extent};
+use crate::terminal::prompt::Prompt;
 
 /// Where copies for hosts are, unless the flake or the user says otherwise; relative to the flake.
 const DEFAULT_CACHE: &str = "secrets/cache";
+
+/// Where secrets are, unless the flake or the user says otherwise; relative to the flake.
+pub const DEFAULT_SECRETS: &str = "secrets";
 
 /// What verbs about all hosts work with.
 pub struct Workspace {
@@ -165,4 +171,22 @@ pub fn parse_recipients(texts: &[String]) -> Result<Vec<ParsedRecipient>> {
         })
     };
     texts.iter().map(read).collect()
+}
+
+/// Returns the recipients that belong to the identities of `master`, and `extra`, to encrypt to.
+///
+/// # Errors
+///
+/// When there are none, or an identity stays locked whose recipient is not known.
+pub fn recipients<'a>(
+    master: &mut Master,
+    extra: Vec<ParsedRecipient>,
+    prompt: &'a Prompt,
+) -> Result<Vec<Box<dyn Recipient + 'a>>> {
+    let recipients = master.recipients(extra, prompt)?;
+    if recipients.is_empty() {
+        return Err(Error::new(Status::Usage, "cannot encrypt to nobody")
+            .fix("pass --identity FILE, or set vaultix.identity in the flake"));
+    }
+    Ok(recipient::group_by_plugin(recipients, prompt))
 }

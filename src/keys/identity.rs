@@ -1,13 +1,16 @@
 //! text of an identity file → its keys, of every kind; and new identities.
 
-use age::plugin;
-use age::ssh;
-use age::x25519;
-use age_core::secrecy::ExposeSecret;
+use std::iter::once;
+
+use age::{DecryptError, Identity, plugin, ssh, x25519};
+use age_core::secrecy::{ExposeSecret, SecretString};
 use vaultix_units::identity::parse_ssh;
 use vaultix_units::plaintext::Plaintext;
+use vaultix_units::{decrypt, stack};
 use zeroize::Zeroizing;
 
+use crate::keys::recipient::ParsedRecipient;
+use crate::keys::unwrapped::Unwrapped;
 use crate::keys::{armor, pq};
 
 /// One identity, as it stands in a file.
@@ -23,6 +26,93 @@ pub enum Key {
     LockedFile(Zeroizing<Vec<u8>>),
     /// An identity that a plugin understands.
     Plugin(plugin::Identity),
+}
+
+/// Why a key stays locked.
+pub(super) enum UnlockError {
+    /// The passphrase is wrong.
+    Wrong,
+    /// No passphrase would help.
+    Unusable(String),
+}
+
+/// How much work, as a power of two, a file under a passphrase may demand (20).
+///
+/// That takes a GiB of memory and some seconds; age and rage write 18 or so. A flake may name the file, so it is not
+/// the user's word. The `age` crate would measure this machine instead, and then refuse on a busy day what it accepts on
+/// another.
+const MAX_WORK_FACTOR: u8 = 20;
+
+impl Key {
+    /// Returns the key, if it opens files as it is.
+    pub(super) fn as_unlocked(&self) -> Option<&(dyn Identity + Sync)> {
+        match self {
+            Self::Native(key) => Some(key),
+            Self::PostQuantum(key) => Some(&**key),
+            Self::Ssh(key) => Some(&**key),
+            Self::LockedSsh(..) | Self::LockedFile(_) | Self::Plugin(_) => None,
+        }
+    }
+
+    /// Returns the recipient that belongs to the key, if it is known without asking.
+    pub fn recipient(&self) -> Option<ParsedRecipient> {
+        match self {
+            Self::Native(key) => Some(built_in(key.to_public())),
+            Self::PostQuantum(key) => Some(built_in(key.to_public())),
+            Self::Ssh(key) => ssh::Recipient::try_from((**key).clone()).ok().map(built_in),
+            Self::LockedSsh(_, public) => Some(built_in((**public).clone())),
+            Self::LockedFile(_) | Self::Plugin(_) => None,
+        }
+    }
+
+    /// Unlocks the key.
+    ///
+    /// # Errors
+    ///
+    /// Whether another passphrase may help.
+    pub(super) fn unlock(&self, passphrase: &str) -> Result<Identities, UnlockError> {
+        let passphrase = SecretString::from(passphrase);
+        match self {
+            Self::LockedSsh(key, _) => match key.decrypt(passphrase) {
+                Ok(key) => Ok(Identities {
+                    keys: vec![Self::Ssh(Box::new(key.into()))],
+                    recipients: Vec::new(),
+                }),
+                Err(_) => Err(UnlockError::Wrong),
+            },
+            Self::LockedFile(ciphertext) => unlock_file(ciphertext, passphrase),
+            _ => Err(UnlockError::Unusable("it is not locked".to_owned())),
+        }
+    }
+}
+
+/// Returns `recipient`, of which the text is known.
+fn built_in(recipient: impl age::Recipient + ToString + Send + Sync + 'static) -> ParsedRecipient {
+    let text = recipient.to_string();
+    ParsedRecipient::BuiltIn(Box::new(recipient), text)
+}
+
+/// Decrypts an identity file under a passphrase.
+fn unlock_file(ciphertext: &[u8], passphrase: SecretString) -> Result<Identities, UnlockError> {
+    let unusable = |error: decrypt::Error| UnlockError::Unusable(error.to_string());
+    let mut identity = age::scrypt::Identity::new(passphrase);
+    identity.set_max_work_factor(MAX_WORK_FACTOR);
+    let stanzas = decrypt::stanzas(ciphertext).map_err(unusable)?;
+    let mut key = Unwrapped::default();
+    match identity.unwrap_stanzas(&stanzas) {
+        Some(Err(DecryptError::KeyDecryptionFailed | DecryptError::DecryptionFailed)) => {
+            return Err(UnlockError::Wrong);
+        }
+        Some(Err(DecryptError::ExcessiveWork { required, .. })) => {
+            return Err(UnlockError::Unusable(format!(
+                "it demands work of 2^{required}, the limit is 2^{MAX_WORK_FACTOR}"
+            )));
+        }
+        outcome => key.set(outcome),
+    }
+    let text = decrypt::decrypt(ciphertext, once(&key as &dyn Identity)).map_err(unusable)?;
+    stack::wiped(|| parse(text.expose()))
+        .map_err(|reason| UnlockError::Unusable(format!("what it holds: {reason}")))
 }
 
 /// What an identity file contains.
@@ -142,8 +232,7 @@ fn private_key(block: &str, number: usize) -> Result<Key, String> {
 /// Checks that the binary age file `bytes` is under a passphrase.
 fn locked(bytes: Vec<u8>) -> Result<Key, String> {
     let bytes = Zeroizing::new(bytes);
-    let recipients =
-        vaultix_units::decrypt::recipients(&bytes).map_err(|error| error.to_string())?;
+    let recipients = decrypt::recipients(&bytes).map_err(|error| error.to_string())?;
     if recipients.iter().all(|recipient| recipient.kind == "scrypt") {
         Ok(Key::LockedFile(bytes))
     } else {

@@ -5,13 +5,12 @@
 
 mod session;
 mod unlock;
-mod unwrapped;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use age::{Identity, ssh};
+use age::Identity;
 use age_core::format::Stanza;
 use vaultix_generator::private;
 use vaultix_units::{bounded, stack};
@@ -25,7 +24,6 @@ use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
 pub use session::Session;
 use unlock::unlock;
-pub use unwrapped::Unwrapped;
 
 pub struct Master {
     /// Their keys, in the order in which they were given.
@@ -222,39 +220,4 @@ fn ensure_path(path: &Path) -> Result<()> {
     Err(Error::new(Status::Config, "cannot use a private key as the path of an identity file")
         .because("the key itself was given, which is not shown")
         .fix("put it into a file that only you can read, and set vaultix.identity to its path"))
-}
-
-impl Key {
-    /// Returns the key, if it opens files as it is.
-    fn as_unlocked(&self) -> Option<&(dyn Identity + Sync)> {
-        match self {
-            Self::Native(key) => Some(key),
-            Self::PostQuantum(key) => Some(&**key),
-            Self::Ssh(key) => Some(&**key),
-            Self::LockedSsh(..) | Self::LockedFile(_) | Self::Plugin(_) => None,
-        }
-    }
-
-    /// Returns the key's public key, if it is known here.
-    pub fn recipient(&self) -> Option<ParsedRecipient> {
-        let ssh = |key: ssh::Recipient| {
-            let text = key.to_string();
-            ParsedRecipient::BuiltIn(Box::new(key), text)
-        };
-        match self {
-            Self::Native(key) => {
-                let public = key.to_public();
-                let text = public.to_string();
-                Some(ParsedRecipient::BuiltIn(Box::new(public), text))
-            }
-            Self::PostQuantum(key) => {
-                let public = key.to_public();
-                let text = public.to_string();
-                Some(ParsedRecipient::BuiltIn(Box::new(public), text))
-            }
-            Self::Ssh(key) => ssh::Recipient::try_from((**key).clone()).ok().map(ssh),
-            Self::LockedSsh(_, public) => Some(ssh((**public).clone())),
-            Self::LockedFile(_) | Self::Plugin(_) => None,
-        }
-    }
 }

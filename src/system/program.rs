@@ -62,7 +62,7 @@ pub fn output(command: &mut Command, input: Option<&[u8]>, limit: u64) -> io::Re
             // A program that fails early does not read all of it, and says why.
             let _ = stdin.zip(input).map(|(mut stdin, input)| stdin.write_all(input));
         });
-        let listener = scope.spawn(|| stderr.map(tail).unwrap_or_default());
+        let listener = scope.spawn(|| stderr.map(|stderr| tail(stderr, TAIL)).unwrap_or_default());
         let mut answer = Vec::new();
         let read = stdout.map(|stdout| stdout.take(limit + 1).read_to_end(&mut answer));
         if answer.len() as u64 > limit || matches!(read, Some(Err(_))) {
@@ -80,13 +80,13 @@ pub fn output(command: &mut Command, input: Option<&[u8]>, limit: u64) -> io::Re
     Ok(Output { status, stdout: answer, stderr: said })
 }
 
-/// Reads all of `from`, and returns the end of it.
-fn tail(mut from: impl Read) -> Vec<u8> {
+/// Reads all of `from`, and returns up to `limit` bytes from its end.
+pub fn tail(mut from: impl Read, limit: usize) -> Vec<u8> {
     let mut tail = Vec::new();
     let mut part = [0; 4096];
     while let Ok(length @ 1..) = from.read(&mut part) {
         tail.extend_from_slice(part.get(..length).unwrap_or_default());
-        tail.drain(..tail.len().saturating_sub(TAIL));
+        tail.drain(..tail.len().saturating_sub(limit));
     }
     tail
 }

@@ -9,13 +9,11 @@ use vaultix_generator::profile::Profile;
 
 use crate::error::{Error, Result, Status};
 use crate::files::tree;
+use crate::flake::workspace::DEFAULT_SECRETS;
 use crate::flake::{nix, profiles};
 use crate::report::{self, Report};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::menu::{self, Labels};
-
-/// Where secrets are, unless the flake says otherwise; relative to the flake.
-const DEFAULT_DIRECTORY: &str = "secrets";
 
 const LABELS: Labels = Labels { filter: "Edit: ", help: "type to filter, Enter edits, Esc leaves" };
 
@@ -84,7 +82,7 @@ fn secrets(named: &[PathBuf], report: &Report) -> Result<Secrets> {
     let root = root.unwrap_or_default();
     let settings = if root == Path::new("") { None } else { nix::settings(&root).ok() };
     let directory = settings.unwrap_or_default().secrets(&root)?;
-    let directory = directory.unwrap_or_else(|| report::relative(&root.join(DEFAULT_DIRECTORY)));
+    let directory = directory.unwrap_or_else(|| report::relative(&root.join(DEFAULT_SECRETS)));
     let found = tree::secrets(&directory);
     if found.is_empty() {
         return Err(Error::new(Status::NoInput, "cannot find any secret")

@@ -8,11 +8,10 @@ use age::armor::Format;
 use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 
-use super::cannot_encrypt;
 use super::input::Input;
 use crate::error::{Error, Result, Status};
 use crate::files::replace::Replacement;
-use crate::files::secret::{self, Secret};
+use crate::files::secret::{self, Secret, cannot_encrypt};
 use crate::keys::plugin;
 use crate::keys::recipient::{self, ParsedRecipient};
 use crate::report::{self, Report};
@@ -49,8 +48,7 @@ impl<'a> Recipients<'a> {
         let ours = all.len();
         if ours > 0 {
             let nothing = Plaintext::new(Vec::new());
-            secret::encrypt(&nothing, &all, &Format::Binary)
-                .map_err(|reason| cannot_encrypt(Status::Config, path).because(reason))?;
+            secret::encrypt(path, &nothing, &all, &Format::Binary)?;
         }
         all.extend(recipient::group_by_plugin(plugins, prompt));
         Ok(Self { all, ours })
@@ -105,8 +103,7 @@ impl Save<'_> {
         replacement: &mut Replacement,
     ) -> Result<()> {
         let format = self.before.map_or(&Format::Binary, |before| &before.format);
-        let ciphertext = secret::encrypt(new, recipients, format)
-            .map_err(|reason| cannot_encrypt(Status::Config, self.path).because(reason));
+        let ciphertext = secret::encrypt(self.path, new, recipients, format);
         if self.prompt.interrupt.is_set() {
             return Err(self.prompt.interrupt.error());
         }

@@ -128,14 +128,8 @@ fn without<'a>(words: String, secrets: impl Iterator<Item = &'a Plaintext>) -> S
 }
 
 /// Reads all of `from`, and returns the last line that is not empty, if it can be shown.
-fn last_words(mut from: impl Read) -> Option<String> {
-    let mut tail = Vec::new();
-    let mut part = [0; TAIL];
-    while let Ok(length @ 1..) = from.read(&mut part) {
-        tail.extend_from_slice(part.get(..length)?);
-        tail.drain(..tail.len().saturating_sub(TAIL));
-    }
-    let text = String::from_utf8_lossy(&tail).into_owned();
+fn last_words(from: impl Read) -> Option<String> {
+    let text = String::from_utf8_lossy(&program::tail(from, TAIL)).into_owned();
     let line = text.lines().rfind(|line| !line.trim().is_empty())?;
     Some(report::printable(line))
 }

@@ -54,7 +54,11 @@ pub fn make(
         Generator::Htpasswd { user, .. } => return htpasswd(user, inputs),
         Generator::Command { argv, .. } => return command::run(argv, inputs, context),
     };
-    made.map_err(|error| Error::new(Status::CantCreat, "cannot get random bytes").because(error))
+    made.map_err(|error| no_randomness(&error))
+}
+
+fn no_randomness(error: &io::Error) -> Error {
+    Error::new(Status::CantCreat, "cannot get random bytes").because(error)
 }
 
 fn text(text: String) -> Plaintext {
@@ -102,8 +106,7 @@ fn htpasswd(user: &str, inputs: &[Input]) -> Result<Plaintext> {
             password.len()
         )));
     }
-    let salt = random::array()
-        .map_err(|error| Error::new(Status::CantCreat, "cannot get random bytes").because(error))?;
+    let salt = random::array().map_err(|error| no_randomness(&error))?;
     let password = Zeroizing::new([password, &[0]].concat());
     let hash = bcrypt::bcrypt(COST, *salt, &password);
     // The 24th byte is no part of the format.

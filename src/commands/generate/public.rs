@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use age::ssh;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use curve25519_dalek::MontgomeryPoint;
@@ -10,7 +9,7 @@ use vaultix_generator::profile::Generator;
 use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
 
-use crate::keys::identity::{self, Key};
+use crate::keys::identity;
 
 /// Returns where the public key of the secret `path` is kept: `wg.pub` beside `wg.age`.
 pub fn path(path: &Path) -> PathBuf {
@@ -45,13 +44,8 @@ pub fn comment(id: &str) -> String {
 
 /// Returns the public key of what age and ssh call a private key.
 fn identity_public_key(private: &Plaintext) -> Result<String, String> {
-    let public_key = identity::parse(private.expose())?.keys.first().and_then(|key| match key {
-        Key::Native(key) => Some(key.to_public().to_string()),
-        Key::PostQuantum(key) => Some(key.to_public().to_string()),
-        Key::Ssh(key) => Some(ssh::Recipient::try_from((**key).clone()).ok()?.to_string()),
-        Key::LockedSsh(_, public) => Some(public.to_string()),
-        _ => None,
-    });
+    let keys = identity::parse(private.expose())?.keys;
+    let public_key = keys.first().and_then(|key| Some(key.recipient()?.text()));
     public_key.ok_or_else(|| "it holds no key whose public half is known".to_owned())
 }
 

@@ -64,10 +64,8 @@ impl Run<'_> {
 
     fn make(&mut self, recipe: &Recipe, done: &mut Outcome) -> Result<()> {
         let plaintext = self.plaintext(recipe)?;
-        let cannot_encrypt =
-            |reason: String| Error::new(Status::Config, "cannot encrypt it").because(reason);
-        let ciphertext = secret::encrypt(&plaintext, &self.recipients, &Format::Binary)
-            .map_err(cannot_encrypt)?;
+        let ciphertext =
+            secret::encrypt(&recipe.path, &plaintext, &self.recipients, &Format::Binary)?;
         let public_key = recipe.generator.has_public_key().then(|| public_key(recipe, &plaintext));
         let public_key = public_key.transpose()?;
 

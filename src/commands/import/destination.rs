@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::Import;
+use crate::flake::workspace::DEFAULT_SECRETS;
 use crate::report;
-
-/// Where secrets go, unless the flake or the user says otherwise; relative to the flake.
-const DEFAULT_DIRECTORY: &str = "secrets";
 
 /// Where new secrets go.
 pub struct Destination {
@@ -18,7 +16,7 @@ pub struct Destination {
 impl Destination {
     /// Chooses: what was asked for, or what the flake at `root` says, or the default.
     pub fn new(args: &Import, root: &Path, default: Option<PathBuf>) -> Self {
-        let default = default.unwrap_or_else(|| root.join(DEFAULT_DIRECTORY));
+        let default = default.unwrap_or_else(|| root.join(DEFAULT_SECRETS));
         let Some(directory) = &args.into else {
             return Self { directory: report::relative(&default), declared: None };
         };

@@ -9,10 +9,10 @@ use vaultix_units::plaintext::Plaintext;
 use crate::commands::import::pass;
 use crate::commands::import::snippet::Fields;
 use crate::commands::import::sops::Document;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 use crate::files::secret::Secret;
 use crate::files::source;
-use crate::keys::master::Unwrapped;
+use crate::keys::unwrapped::Unwrapped;
 use crate::report;
 
 /// A file of an older scheme.
@@ -49,11 +49,7 @@ impl LegacyFile {
     /// Names the file, and why it cannot be read.
     pub fn age(path: &Path, id: String) -> Result<Self> {
         let path = report::relative(path);
-        let missing = || {
-            Error::new(Status::NoInput, format!("cannot open {}", path.display()))
-                .because("it does not exist")
-        };
-        let ciphertext = Secret::read(&path)?.ok_or_else(missing)?.ciphertext;
+        let ciphertext = Secret::read_existing(&path)?.ciphertext;
         Ok(Self::new(path, vec![id], Sealed::Age(ciphertext)))
     }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::commands::import::name;
+use crate::flake::literal::string;
 
 /// Words that cannot stand for themselves as the name of an attribute.
 const KEYWORDS: [&str; 10] =
@@ -59,11 +60,6 @@ fn attribute(text: &str) -> String {
     } else {
         string(text)
     }
-}
-
-fn string(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${");
-    format!("\"{escaped}\"")
 }
 
 /// Returns `path` as a path that Nix resolves from the file that it stands in.

@@ -18,7 +18,7 @@ use vaultix_units::plaintext::Plaintext;
 use crate::commands::import::name;
 use crate::error::{Error, Result, Status};
 use crate::files::source;
-use crate::keys::master::Unwrapped;
+use crate::keys::unwrapped::Unwrapped;
 use header::{Header, Unusable};
 use lines::{Lines, Syntax};
 use value::{Bytes, DataKey};

@@ -49,8 +49,7 @@ fn lock(text: &Plaintext, path: &Path, prompt: &Prompt) -> Result<Vec<u8>> {
     let passphrase = ask(path, prompt)?;
     let mut recipient = scrypt::Recipient::new(SecretString::from(passphrase.as_str()));
     recipient.set_work_factor(WORK_FACTOR);
-    secret::encrypt(text, &[Box::new(recipient)], &Format::AsciiArmor)
-        .map_err(|reason| Error::new(Status::Config, "cannot encrypt the identity").because(reason))
+    secret::encrypt(path, text, &[Box::new(recipient)], &Format::AsciiArmor)
 }
 
 /// Asks for a new passphrase, twice: nobody sees what is typed.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use vaultix_generator::escape;
 
 use super::Flake;
+use crate::flake::literal;
 use crate::report::Report;
 
 /// A host to begin with; the template of this repository's flake.
@@ -72,8 +73,7 @@ fn nix_string(path: &Path) -> String {
         Some(below) => Path::new("~").join(below),
         None => whole,
     };
-    let text = text.display().to_string();
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${"))
+    literal::string(&text.display().to_string())
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use age_core::format::Stanza;
 use rayon::prelude::*;
 use vaultix_units::stanza::{self, Recipient};
 
-use super::Unwrapped;
 use crate::error::{Error, Result, Status};
 use crate::keys::plugin;
+use crate::keys::unwrapped::Unwrapped;
 use crate::report;
 use crate::terminal::prompt::Prompt;
 

@@ -8,7 +8,7 @@ use vaultix_units::{decrypt, stanza};
 
 use crate::commands::import::sops::value::DataKey;
 use crate::keys::armor;
-use crate::keys::master::Unwrapped;
+use crate::keys::unwrapped::Unwrapped;
 
 /// sops' own notes, as flat as it writes them where there are no lists and mappings: names like
 /// `age__list_0__map_enc`.
