@@ -1,23 +1,24 @@
-//! the kernel → random bytes, and fair choices.
+//! Random bytes from the kernel, and fair choices.
 
 use std::io;
 
-use rustix::io::Errno;
-use rustix::rand::{GetRandomFlags, getrandom};
+use rand::RngCore;
+use rand::rngs::OsRng;
+use rand::seq::SliceRandom;
 use zeroize::Zeroizing;
 
 /// Returns `count` random bytes, wiped when dropped.
 ///
 /// # Errors
 ///
-/// The system's own; only a kernel without getrandom(2) has one.
+/// Where the system has none, which no supported kernel does.
 pub fn bytes(count: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; count]);
     fill(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The same, for a length that is known.
+/// Returns an array of random bytes, wiped when dropped.
 ///
 /// # Errors
 ///
@@ -34,56 +35,33 @@ pub fn array<const N: usize>() -> io::Result<Zeroizing<[u8; N]>> {
 ///
 /// As [`bytes`]; or there are none.
 pub fn choose<T>(items: &[T]) -> io::Result<&T> {
-    if items.is_empty() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    loop {
-        let draw = u16::from_ne_bytes(*array()?);
-        if let Some(item) = index(draw, items.len()).and_then(|index| items.get(index)) {
-            return Ok(item);
-        }
-    }
+    array::<1>()?; // What follows has no way to say that there is no randomness.
+    items.choose(&mut OsRng).ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
-/// Returns which of `count` equals a draw stands for; `None` for the last draws, which would favour the first
-/// of them.
-fn index(draw: u16, count: usize) -> Option<usize> {
-    /// How many draws there are.
-    const DRAWS: usize = 1 << 16;
-    let draw = usize::from(draw);
-    (draw < DRAWS - DRAWS % count).then_some(draw % count)
-}
-
-/// Fills `bytes`. The kernel may give less than it is asked for, and waits only right after boot.
-fn fill(mut bytes: &mut [u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match getrandom(&mut *bytes, GetRandomFlags::empty()) {
-            Ok(count) => bytes = bytes.get_mut(count..).unwrap_or_default(),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
+fn fill(bytes: &mut [u8]) -> io::Result<()> {
+    OsRng.try_fill_bytes(bytes).map_err(|error| io::Error::other(error.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
-    fn as_many_draws_stand_for_each() {
-        for count in [1, 2, 3, 62, 1000, 2048, 65536] {
-            let mut hits = vec![0; count];
-            (0..=u16::MAX).filter_map(|draw| index(draw, count)).for_each(|one| hits[one] += 1);
-            assert!(hits.iter().all(|hit| *hit == 65536 / count), "{count}");
-        }
-    }
-
-    #[test]
-    fn all_of_it_is_filled() {
+    fn bytes_are_filled_to_the_last() {
         let bytes = bytes(100_000).unwrap();
         assert!(bytes.chunks(1000).all(|part| part.iter().any(|byte| *byte != 0)));
         assert_ne!(*array::<32>().unwrap(), *array::<32>().unwrap());
+    }
+
+    #[test]
+    fn choices_leave_nothing_out() {
+        let items: Vec<u8> = (0..62).collect();
+        // That one is never drawn: 62 in e^160.
+        let drawn: BTreeSet<u8> = (0..10_000).map(|_| *choose(&items).unwrap()).collect();
+        assert!(drawn.into_iter().eq(items));
         assert!(choose::<u8>(&[]).is_err());
     }
 }
