@@ -23,11 +23,39 @@ use sources::ExpectedRecipients;
 /// What brings copies up to date.
 const RENC: &str = "vaultix renc";
 
+/// What kind of thing is wrong; answers list kinds in this order.
+#[derive(Clone, Copy, Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    /// Something that could not be read or used.
+    #[serde(rename = "fault")]
+    Failure,
+    /// A file that does not belong into the cache.
+    Foreign,
+    /// A copy that should be there and is not.
+    Missing,
+    /// A secret that is damaged, or not encrypted to all recipients.
+    Secret,
+    /// A copy that no host needs.
+    Stale,
+    /// A copy that its host cannot decrypt.
+    Unfit,
+}
+
+impl Kind {
+    fn exit(self) -> Exit {
+        match self {
+            Self::Missing => Exit::Failed(Status::NoInput),
+            Self::Unfit | Self::Secret => Exit::Failed(Status::DataErr),
+            Self::Failure | Self::Foreign | Self::Stale => Exit::Failed(Status::SomeFailed),
+        }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
 struct Finding {
-    /// `missing`, `unfit`, `stale`, `foreign`, `secret` or `failure`.
-    kind: &'static str,
+    kind: Kind,
     /// The host, if it is about one.
     host: Option<String>,
     /// The secret's id, if it is about one.
@@ -74,7 +102,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     findings.extend(unfit_findings(&workspace.cache, &desired, &plan, &workspace.profiles));
     findings.extend(source_findings(&desired, &ExpectedRecipients::from_workspace(&workspace)));
     findings.extend(failures.errors.iter().map(|error| Finding {
-        kind: "fault",
+        kind: Kind::Failure,
         host: None,
         secret: None,
         file: None,
@@ -83,29 +111,24 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     }));
     findings.iter_mut().for_each(Finding::hide);
     findings.sort();
-    let bad = findings.iter().filter(|finding| finding.kind == "unfit").count();
+    let bad = findings.iter().filter(|finding| finding.kind == Kind::Unfit).count();
     let up_to_date = plan.up_to_date - bad;
     if args.json {
         let answer = Answer { ok: findings.is_empty(), up_to_date, findings: &findings };
         let text = serde_json::to_string(&answer).unwrap_or_default() + "\n";
         report::answer(text.as_bytes())?;
     } else {
-        let errors = findings.iter().filter(|finding| finding.kind != "fault").map(as_error);
+        let errors = findings.iter().filter(|finding| finding.kind != Kind::Failure).map(as_error);
         report.errors(&errors.chain(failures.errors.iter().cloned()).collect::<Vec<_>>());
         report::summary(format_args!("{up_to_date} up to date, {} to mend", findings.len()));
     }
-    let exits = findings.iter().filter(|one| one.kind != "fault").map(as_error);
+    let exits = findings.iter().filter(|one| one.kind != Kind::Failure).map(as_error);
     Ok(error::common_exit(&exits.chain(failures.errors.iter().cloned()).collect::<Vec<_>>()))
 }
 
 /// finding → error with its exit status.
 fn as_error(finding: &Finding) -> Error {
-    let exit = match finding.kind {
-        "missing" => Exit::Failed(Status::NoInput),
-        "unfit" | "secret" => Exit::Failed(Status::DataErr),
-        _ => Exit::Failed(Status::SomeFailed),
-    };
-    let error = Error::new(exit, finding.problem.clone());
+    let error = Error::new(finding.kind.exit(), finding.problem.clone());
     match &finding.fix {
         Some(fix) => error.fix(fix),
         None => error,
@@ -116,7 +139,14 @@ fn source_findings(desired: &Desired, expected: &ExpectedRecipients) -> Vec<Find
     let problems = desired.digests.keys().filter_map(|file| {
         let (problem, fix) = expected.problem(file)?;
         let file = Some(file.display().to_string());
-        Some(Finding { kind: "secret", host: None, secret: None, file, problem, fix: Some(fix) })
+        Some(Finding {
+            kind: Kind::Secret,
+            host: None,
+            secret: None,
+            file,
+            problem,
+            fix: Some(fix),
+        })
     });
     problems.collect()
 }
@@ -124,7 +154,7 @@ fn source_findings(desired: &Desired, expected: &ExpectedRecipients) -> Vec<Find
 fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
     let missing = plan.encrypt.iter().flat_map(|(source, targets)| {
         targets.iter().map(move |target| Finding {
-            kind: "missing",
+            kind: Kind::Missing,
             host: Some(target.entry.host.clone()),
             secret: Some(target.secret.clone()),
             file: Some(target.entry.path(root).display().to_string()),
@@ -137,7 +167,7 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
             fix: Some(RENC.to_owned()),
         })
     });
-    let other = |kind, entry: &Entry, problem: &str, fix: Option<&str>| Finding {
+    let other = |kind: Kind, entry: &Entry, problem: &str, fix: Option<&str>| Finding {
         kind,
         host: Some(entry.host.clone()),
         secret: None,
@@ -148,9 +178,9 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
     let stale = plan
         .stale
         .iter()
-        .map(|entry| other("stale", entry, "is of no use to its host", Some(RENC)));
+        .map(|entry| other(Kind::Stale, entry, "is of no use to its host", Some(RENC)));
     let foreign =
-        plan.foreign.iter().map(|entry| other("foreign", entry, "is not of the cache", None));
+        plan.foreign.iter().map(|entry| other(Kind::Foreign, entry, "is not of the cache", None));
     missing.chain(stale).chain(foreign).collect()
 }
 
@@ -177,7 +207,7 @@ fn unfit_findings(
             let key = keys.get(entry.host.as_str())?;
             let problem = problem(&file, key)?;
             Some(Finding {
-                kind: "unfit",
+                kind: Kind::Unfit,
                 host: Some(entry.host.clone()),
                 secret: Some(wanted.secret.clone()),
                 problem: format!(

@@ -79,7 +79,7 @@ fn session(
     prompt: &Prompt,
 ) -> Result<Opened> {
     let mut opened = Opened::default();
-    let outcome = Plugin::start(name, "identity-v1", prompt)
+    let outcome = Plugin::start(name, Job::Decrypt, prompt)
         .and_then(|mut plugin| plugin.unwrap(identities, files, &mut opened));
     match outcome {
         Ok(()) => {}
@@ -113,6 +113,23 @@ fn cannot_use(name: &str) -> Error {
     Error::new(Status::NoPerm, format!("cannot use the plugin {name}"))
 }
 
+/// What a plugin is started for.
+#[derive(Clone, Copy)]
+enum Job {
+    Decrypt,
+    Encrypt,
+}
+
+impl Job {
+    /// Returns the protocol's name for it.
+    fn state_machine(self) -> &'static str {
+        match self {
+            Self::Decrypt => "identity-v1",
+            Self::Encrypt => "recipient-v1",
+        }
+    }
+}
+
 struct Plugin<'a> {
     /// Its name, without `age-plugin-`.
     name: &'a str,
@@ -124,8 +141,8 @@ struct Plugin<'a> {
 
 impl<'a> Plugin<'a> {
     /// Starts the plugin `name` for one of its two jobs.
-    fn start(name: &'a str, job: &str, prompt: &'a Prompt<'a>) -> Result<Self> {
-        let path = find(name)?;
+    fn start(name: &'a str, job: Job, prompt: &'a Prompt<'a>) -> Result<Self> {
+        let (path, job) = (find(name)?, job.state_machine());
         report::detail(format_args!("starting {} for {job}", path.display()));
         let start = || {
             let mut child = Command::new(path)
@@ -364,7 +381,7 @@ impl age::Recipient for Recipient<'_> {
         &self,
         key: &FileKey,
     ) -> std::result::Result<(Vec<Stanza>, HashSet<String>), EncryptError> {
-        Plugin::start(&self.name, "recipient-v1", self.prompt)
+        Plugin::start(&self.name, Job::Encrypt, self.prompt)
             .and_then(|mut plugin| plugin.wrap(&self.recipients, &self.identities, key))
             .map_err(|error| EncryptError::Io(io::Error::other(format!("{error:#}"))))
     }

@@ -71,6 +71,13 @@ pub enum Extent {
     Named,
 }
 
+/// What a path is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
 /// Why something is neither read nor written.
 #[derive(Debug)]
 enum Refusal {
@@ -157,10 +164,10 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
         return bounded::read(path, limit);
     }
     let real = path.canonicalize()?;
-    let (base, below) = fence.find_base(&real, true)?;
+    let (base, below) = fence.find_base(&real, Access::Read)?;
     let parent = below.parent().unwrap_or(Path::new(""));
     let name = below.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-    let folder = open_below(base, parent, false)?;
+    let folder = open_below(base, parent, Access::Read)?;
     bounded::read_file(File::from(openat(&folder, name, FILE, Mode::empty())?), limit)
 }
 
@@ -176,8 +183,8 @@ pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     if !fence.is_fenced(path)? {
         return Ok(rustix::fs::open(&real, DIRECTORY, Mode::empty())?);
     }
-    let (base, below) = fence.find_base(&real, true)?;
-    open_below(base, &below, false)
+    let (base, below) = fence.find_base(&real, Access::Read)?;
+    open_below(base, &below, Access::Read)
 }
 
 /// Opens the directory `path`, to change what is in it, and makes it and those above it where they are missing.
@@ -196,8 +203,8 @@ pub fn make_directory(path: &Path) -> io::Result<OwnedFd> {
         fs::create_dir_all(&real)?;
         return Ok(rustix::fs::open(&real, DIRECTORY, Mode::empty())?);
     }
-    let (base, below) = fence.find_base(&real, false)?;
-    open_below(base, &below, true)
+    let (base, below) = fence.find_base(&real, Access::Write)?;
+    open_below(base, &below, Access::Write)
 }
 
 /// Makes sure that `path`, which another program is to read, leads nowhere outside where it is fenced.
@@ -208,7 +215,7 @@ pub fn make_directory(path: &Path) -> io::Result<OwnedFd> {
 pub fn ensure_readable(path: &Path) -> io::Result<()> {
     let fence = FENCE.read().unwrap_or_else(PoisonError::into_inner);
     if fence.is_fenced(path)? {
-        fence.find_base(&path.canonicalize()?, true).map(drop)
+        fence.find_base(&path.canonicalize()?, Access::Read).map(drop)
     } else {
         Ok(())
     }
@@ -226,7 +233,7 @@ pub fn ensure_writable(called: &Path, found: &Path) -> io::Result<()> {
         return Err(Refusal::Store.into());
     }
     let fence = FENCE.read().unwrap_or_else(PoisonError::into_inner);
-    if fence.is_fenced(called)? { fence.find_base(&real, false).map(drop) } else { Ok(()) }
+    if fence.is_fenced(called)? { fence.find_base(&real, Access::Write).map(drop) } else { Ok(()) }
 }
 
 impl Fence {
@@ -239,9 +246,9 @@ impl Fence {
         Ok(self.roots.iter().any(below) || path.ancestors().any(|one| self.named.contains(one)))
     }
 
-    /// Returns the root, or the input where it is only `to_read`, that the path `real`, without links, is below; and how
+    /// Returns the root, or the input where it is only read, that the path `real`, without links, is below; and how
     /// to go on from there.
-    fn find_base(&self, real: &Path, to_read: bool) -> io::Result<(OwnedFd, PathBuf)> {
+    fn find_base(&self, real: &Path, access: Access) -> io::Result<(OwnedFd, PathBuf)> {
         for root in &self.roots {
             if let Ok(below) = real.strip_prefix(&root.path)
                 && !is_git(below)
@@ -251,7 +258,8 @@ impl Fence {
                 return Ok((base, below.to_owned()));
             }
         }
-        let input = self.inputs.iter().find(|input| to_read && real.starts_with(input));
+        let input =
+            self.inputs.iter().find(|input| access == Access::Read && real.starts_with(input));
         if let Some(input) = input {
             let below = real.strip_prefix(input).map_err(io::Error::other)?;
             let base = rustix::fs::open(input, DIRECTORY, Mode::empty())?;
@@ -267,13 +275,13 @@ fn is_git(below: &Path) -> bool {
     below.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git"))
 }
 
-/// Goes from `base` down to `below`, and creates what is missing on the way where `make` is set.
-fn open_below(base: OwnedFd, below: &Path, make: bool) -> io::Result<OwnedFd> {
+/// Goes from `base` down to `below`, and creates what is missing on the way, to write.
+fn open_below(base: OwnedFd, below: &Path, access: Access) -> io::Result<OwnedFd> {
     let mut at = base;
     for part in below.components() {
         let Component::Normal(name) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
         at = match openat(&at, name, DIRECTORY, Mode::empty()) {
-            Err(Errno::NOENT) if make => {
+            Err(Errno::NOENT) if access == Access::Write => {
                 match mkdirat(&at, name, Mode::from_raw_mode(0o777)) {
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(error) => return Err(error.into()),
