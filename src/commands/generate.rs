@@ -62,7 +62,7 @@ fn ensure_known(ids: &[String], profiles: &[Profile]) -> Result<()> {
         if secrets.peek().is_none() {
             return error("no host has one of this name");
         }
-        // What is wrong with it is said where all faults are.
+        // A failure in it is reported with all others.
         let has_generator = |secret: &Secret| secret.generator.is_some();
         if !secrets.any(|secret| secret.as_ref().map_or(true, has_generator)) {
             return error("it has no generator");

@@ -30,7 +30,6 @@ pub enum Key {
 
 /// Why a key stays locked.
 pub(super) enum UnlockError {
-    /// The passphrase is wrong.
     Wrong,
     /// No passphrase would help.
     Unusable(String),

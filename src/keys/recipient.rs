@@ -152,7 +152,7 @@ pub fn group_by_plugin<'a>(
     ours.into_iter().chain(plugins).collect()
 }
 
-/// Reads a recipient of the desk: that of a host, or a tagged one, or one of a plugin.
+/// Reads any recipient: that of a host, or a tagged one, or one of a plugin.
 ///
 /// # Errors
 ///

@@ -467,7 +467,7 @@ fn a_passphrase_is_asked_for_once() {
     assert_eq!((exit, shown.matches("Passphrase").count()), (0, 1), "{shown}");
     assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "new text\n");
 
-    // The public half of an ssh key is known without one.
+    // The public key of an ssh identity is known without one.
     let line = "edit secrets/new.age -i keys/ssh-ed25519-passphrase";
     feed(&mut workspace.vaultix_command(line), b"x").exits(0);
 }

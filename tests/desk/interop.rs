@@ -9,7 +9,7 @@ use xtask::canary::{marked, marker, plain};
 use crate::pty::Pty;
 use crate::support::{Workspace, feed, feed_as_is, run};
 
-/// Kinds of keys: the file with the private half, and the options that name the public one to any client.
+/// Kinds of keys: the file with the private key, and the options that name the public one to any client.
 const KINDS: [(&str, [&str; 2]); 4] = [
     ("me.txt", ["-r", "age1pdl2sdxshcxxus82xq28kf8netg772gpu5ca78tl2hz9vrqmd4qqq8tkz5"]),
     ("ssh-ed25519", ["-R", "keys/ssh-ed25519.pub"]),

@@ -191,7 +191,7 @@ fn armor_is_taken_off_once() {
     linear(&workspace, &cases, "x.age", &vaultix("view x.age -i keys/me.txt"));
 }
 
-/// What sops notes of itself in an INI file, with a key that is whole.
+/// sops' metadata in an INI file, with a key that is whole.
 const NOTES: &str = "\n[sops]\nage__list_0__map_recipient = age1a\nage__list_0__map_enc = \
     -----BEGIN AGE ENCRYPTED FILE-----\\nAAAA\\n-----END AGE ENCRYPTED FILE-----\\n\nlastmodified = 2\nmac = \
     ENC[AES256_GCM,data:AAAA,iv:AAAA,tag:AAAA,type:str]\n";

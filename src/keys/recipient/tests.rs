@@ -1,4 +1,4 @@
-//! Recipients of hosts and of the desk, and what is encrypted to them.
+//! Recipients of hosts and of secrets, and what is encrypted to them.
 
 use super::*;
 use crate::report::{Report, Verbosity};

@@ -10,7 +10,7 @@ use crate::commands::import::sops::value::DataKey;
 use crate::keys::armor;
 use crate::keys::unwrapped::Unwrapped;
 
-/// sops' own notes, as flat as it writes them where there are no lists and mappings: names like
+/// sops' metadata, as flat as it writes them where there are no lists and mappings: names like
 /// `age__list_0__map_enc`.
 pub type Metadata = BTreeMap<String, String>;
 
@@ -20,7 +20,7 @@ pub const ONLY_ENCRYPTED: [u8; 32] = [
     0x0b, 0x97, 0x5b, 0x3b, 0xf4, 0x4f, 0x72, 0xc6, 0xfd, 0xad, 0xec, 0x81, 0x76, 0xf2, 0x7d, 0x69,
 ];
 
-/// Other ways to encrypt the data key, by the names of their notes.
+/// Other ways to encrypt the data key, by the names of their fields.
 const FOREIGN: [&str; 6] = ["pgp", "kms", "gcp_kms", "azure_kv", "hc_vault", "hckms"];
 
 /// What sops says of a file: whom it is encrypted to, and the code over all values.

@@ -69,7 +69,7 @@ pub fn read(text: &str, syntax: Syntax) -> Result<(Lines, Vec<Leaf>, Metadata), 
         file.names.ensure_bounded()?;
     }
     let File { leaves, metadata, mut lines, .. } = file;
-    // What stood between the last section and the notes.
+    // What stood between the last section and the metadata.
     let is_empty = |line: &mut Line| matches!(line, Line::Text(text) if text.is_empty());
     while lines.pop_if(is_empty).is_some() {}
     Ok((Lines { syntax, lines }, leaves, metadata))
