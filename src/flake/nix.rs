@@ -273,7 +273,7 @@ fn ensure_allowed(
     let real = |path: &Path| path.canonicalize().ok();
     // The kernel follows a link before the `..` behind it, and Nix takes both out of the text: both readings count.
     let is_below = |path: &Path, top: &Path| {
-        [path, &input::without_parents(path)]
+        [path, &fence::without_parents(path)]
             .iter()
             .all(|path| real(path).is_some_and(|path| path.starts_with(top)))
     };

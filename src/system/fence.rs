@@ -307,14 +307,19 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
 
 /// Returns the whole of `path`, whose dots are resolved by what is written alone.
 fn normalize(path: &Path) -> io::Result<PathBuf> {
+    std::path::absolute(or_current(path)).map(|path| without_parents(&path))
+}
+
+/// Returns `path` with each `..` and what stands before it taken out.
+pub fn without_parents(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
-    for part in std::path::absolute(or_current(path))?.components() {
-        match part {
+    for component in path.components() {
+        match component {
             Component::ParentDir => drop(plain.pop()),
-            part => plain.push(part),
+            other => plain.push(other),
         }
     }
-    Ok(plain)
+    plain
 }
 
 /// Returns `path`, or that of the working directory where it is empty.

@@ -4,7 +4,7 @@
 //! everybody reads it, and the flake can name its files.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -105,18 +105,6 @@ pub(super) fn local_path(reference: &Value) -> Option<PathBuf> {
 pub(super) fn resolve(root: &Path, path: PathBuf) -> PathBuf {
     let is_unknown = path.to_string_lossy().contains(SUBST);
     if is_unknown { path } else { root.join(path) }
-}
-
-/// Returns `path` with each `..` and what stands before it taken out.
-pub(super) fn without_parents(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::ParentDir => drop(plain.pop()),
-            other => plain.push(other),
-        }
-    }
-    plain
 }
 
 /// Returns the path on this machine that `url` is about: `path:/x`, `git+file:///x?rev=y`, `/x`.
