@@ -35,7 +35,7 @@ fn look_up(users: Vec<u8>, groups: Vec<u8>) {
     let text = r#"{"version":1,"settings":{"hostIdentifier":"h","hostPubkey":"k","hostKeys":[]},
         "secrets":{"x":{"cipher":"/c","owner":"nobody-here","group":"none-here"}}}"#;
     let profile = Profile::parse(text, Side::Host).unwrap();
-    let place = &profile.secrets.get("x").unwrap().as_ref().unwrap().place;
+    let place = &profile.secrets.get("x").unwrap().as_ref().unwrap().placement;
     assert!(Accounts::of(users, groups).resolve(place).is_err());
 }
 
