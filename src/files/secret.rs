@@ -140,7 +140,7 @@ pub fn encrypt(
 }
 
 /// Returns the error of the file `path`, which cannot be encrypted.
-pub fn cannot_encrypt(exit: Exit, path: &Path) -> Error {
+pub fn cannot_encrypt(exit: impl Into<Exit>, path: &Path) -> Error {
     Error::new(exit, format!("cannot encrypt {}", path.display()))
 }
 

@@ -482,7 +482,8 @@ fn a_host_reads_its_keys_once() {
     ];
     linear(&workspace, &key, "keys/host-web1", &command);
     let text = fs::read_to_string(workspace.path("profile.json")).unwrap();
-    workspace.write("profile.json", text.replace("ed25519\"", "age\"").replace("ssh-ed25519", "age1"));
+    workspace
+        .write("profile.json", text.replace("ed25519\"", "age\"").replace("ssh-ed25519", "age1"));
     let identities = [
         Case { name: "comments", make: |size| fill("#\n", size).into() },
         Case { name: "empty lines", make: |size| fill("\n", size).into() },
