@@ -258,7 +258,11 @@ fn inputs(root: &Path) -> Command {
 fn restrict<'a>(nix: &'a mut Command, root: &Path) -> &'a mut Command {
     let mut place = std::ffi::OsString::from("vaultix=");
     place.push(root);
-    nix.args(["--option", "restrict-eval", "true", "--option", "allowed-uris", "", "-I"]).arg(place)
+    nix.args(["--option", "restrict-eval", "true", "--option", "allowed-uris", ""])
+        // Nor by what is not restricted: fetchTree and getFlake copy any directory, and a derivation runs a program.
+        .args(["--option", "experimental-features", ""])
+        .args(["--option", "allow-import-from-derivation", "false", "-I"])
+        .arg(place)
 }
 
 /// Says which inputs on this machine are allowed though they are outside of the flake.

@@ -383,6 +383,42 @@ fn imported_files_are_part_of_the_old_repository() {
 }
 
 #[test]
+fn what_is_only_read_copies_nothing_into_the_store() {
+    let Some(mut branch) = Branch::new("fetched") else { return };
+    let unique = unique(&branch, "fetched");
+    let private = branch.at("private");
+    // Neither is refused by Nix's restrictions where the user has flakes turned on in nix.conf, as most have.
+    let ways = [
+        format!("(builtins.fetchTree {{ type = \"path\"; path = \"{private}\"; }}).outPath"),
+        format!("toString (builtins.getFlake \"path:{private}\")"),
+    ];
+    branch.workspace.write("private/flake.nix", "{ outputs = _: { }; }");
+    let with_flakes = |branch: &Branch, line: &str| {
+        let config = format!("{NIX_CONFIG}\nexperimental-features = nix-command flakes");
+        run(branch.vaultix(line).env("NIX_CONFIG", config))
+    };
+    branch.workspace.sh("mkdir old && git -C old init -q").exits(0);
+    for way in &ways {
+        branch.workspace.write("old/secrets.nix", format!("{{ x.owner = {way}; }}"));
+        with_flakes(&branch, "import agenix ../old/secrets.nix -i ../keys/me.txt").exits(78);
+        assert!(!branch_store(&unique), "rules: {way}");
+        branch.flake.inputs = format!("x.url = {way};");
+        branch.commit();
+        with_flakes(&branch, "renc").exits(78);
+        assert!(!branch_store(&unique), "inputs: {way}");
+    }
+    // The control: restrictions alone.
+    let line = format!(
+        "nix-instantiate --eval --option restrict-eval true --option allowed-uris '' -E '{}'",
+        ways[0]
+    );
+    let config = "experimental-features = nix-command flakes";
+    run(branch.in_repo(branch.workspace.command("sh").args(["-c", &line])).env("NIX_CONFIG", config))
+        .exits(0);
+    assert!(branch_store(&unique), "the control of what is looked for");
+}
+
+#[test]
 fn the_store_is_not_written_to() {
     let Some(mut branch) = Branch::new("store") else { return };
     branch.workspace.secret("theirs/mail.age", "mail text");
@@ -453,9 +489,7 @@ fn the_store_is_read_for_inputs_only() {
 #[test]
 fn an_input_on_this_machine_takes_a_yes_of_the_users() {
     let Some(mut branch) = Branch::new("input") else { return };
-    // Nobody else's copy of it can be in the store.
-    let unique = format!("unique-{}-{}", std::process::id(), branch.at("private").len());
-    branch.workspace.write(&format!("private/{unique}"), "");
+    let unique = unique(&branch, "input");
     branch.workspace.sh("cd private && git init -q && git config user.name me && git config user.email me@x.org \
          && git add . && git commit -qm first").exits(0);
     let private = branch.at("private");
@@ -533,6 +567,14 @@ fn an_input_on_this_machine_takes_a_yes_of_the_users() {
     run(&mut branch.vaultix("renc")).exits(0).says(&["web1/bank: re-encrypted"]);
     assert_eq!(branch.copies(), ["bank text"]);
     assert!(in_store(), "the control of what is looked for");
+}
+
+/// Puts a file into what is private whose name nothing else has, so that no copy of it can be in the store. Returns the name.
+fn unique(branch: &Branch, test: &str) -> String {
+    let time = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let name = format!("unique-{test}-{}-{time}", std::process::id());
+    branch.workspace.write(&format!("private/{name}"), &name);
+    name
 }
 
 /// Returns whether the store has a source tree with a file of this name.
