@@ -21,6 +21,7 @@ use crate::error::{Error, Result, Status};
 use crate::flake::git;
 use crate::report;
 use crate::system::fence::{self, Extent};
+use crate::system::memory::Directory;
 use crate::system::program::{self, MAX_ANSWER};
 pub use find::{root, root_if_ours, use_flake};
 use input::{DeclaredInputs, Lock, Metadata};
@@ -151,9 +152,10 @@ fn nix(root: &Path, args: &[&str]) -> Command {
     git::without_repository_programs(nix.current_dir(root))
         .env(EVALUATING, "1")
         .args(["--extra-experimental-features", "nix-command flakes"])
-        .args(args)
         // What is not in flake.lock is fetched by nobody: neither from a registry that the flake may name.
-        .args(["--no-update-lock-file", "--option", "use-registries", "false"]);
+        .args(["--option", "use-registries", "false"])
+        .args(args)
+        .arg("--no-update-lock-file");
     nix
 }
 
@@ -203,9 +205,16 @@ fn flake_copy(root: &Path) -> Result<&'static FlakeCopy> {
             .because(format!("flake.lock does not have its input {name}"))
             .fix("nix flake lock"));
     }
-    // And as Nix has it, to whom git gives what is committed, which need not be what is here.
-    let metadata: Metadata = run_json(&mut nix(root, &["flake", "metadata", "--json"]))
+    // And as Nix has it, to whom git gives what is committed, which need not be what is here. If flake.lock does not fit
+    // flake.nix, Nix fetches what changed before it refuses, and also what a flake in there names as an input. So it uses
+    // a store that nobody else can read, and that is removed. If it fits, only the flake itself is copied.
+    let store = Directory::on_disk().map_err(|reason| {
+        what("evaluate").because(reason).fix("set TMPDIR to a directory of your own")
+    })?;
+    let mut nix = nix(root, &["flake", "metadata", "--json"]);
+    let metadata: Metadata = run_json(nix.arg("--store").arg(&store.path))
         .map_err(|failure| failure.into_error(what("evaluate")))?;
+    drop(store);
     let locked = local(&mut metadata.locks.local_paths());
     ensure_allowed(&top, locked.into_iter(), || what("evaluate"))?;
     fence::allow_inputs(metadata.locks.store_paths());

@@ -46,15 +46,36 @@ struct OpenDirectory {
 }
 
 impl Directory {
-    /// Makes one, and removes those whose process was killed.
+    /// Makes one in memory, and removes those whose process was killed.
     ///
     /// # Errors
     ///
     /// Why there is no place for it.
     pub fn new() -> Result<Self, String> {
+        Self::in_one_of(parent::in_memory(), Parent::ensure_in_memory)
+            .map_err(|refusals| format!("none of these is a tmpfs that we may write: {refusals}"))
+    }
+
+    /// Makes one on a disk, for files that may be too large for memory and are no plaintexts. Otherwise the same.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no place for it.
+    pub fn on_disk() -> Result<Self, String> {
+        Self::in_one_of(parent::on_disk(), |_| Ok(())).map_err(|refusals| {
+            format!("others can change what is in each of these directories: {refusals}")
+        })
+    }
+
+    /// Makes one in the first of `paths` that can be used and that `ensure` accepts. The error says what is wrong with each.
+    fn in_one_of(
+        paths: Vec<PathBuf>,
+        ensure: fn(&Parent) -> Result<(), String>,
+    ) -> Result<Self, String> {
         let mut refusals = Vec::new();
-        for path in parent::candidates() {
+        for path in paths {
             let made = Parent::open(&path).and_then(|parent| {
+                ensure(&parent)?;
                 sweep_parent(&parent);
                 let refusal = |error: Errno| format!("{}: {error}", path.display());
                 OpenDirectory::make(parent).map_err(refusal)
@@ -64,7 +85,7 @@ impl Directory {
                 Err(refusal) => refusals.push(refusal),
             }
         }
-        Err(format!("none of these is a tmpfs that we may write: {}", refusals.join(", ")))
+        Err(refusals.join(", "))
     }
 
     /// Takes over a directory that is open, to remove it when dropped.
@@ -161,9 +182,8 @@ fn lock(parent: &Parent, name: &str) -> Option<OwnedFd> {
 
 /// Removes what killed runs left, in all places. Every start does.
 pub fn sweep() {
-    parent::candidates().iter().filter_map(|path| Parent::open(path).ok()).for_each(|parent| {
-        sweep_parent(&parent);
-    });
+    let parents = parent::in_memory().into_iter().chain(parent::on_disk());
+    parents.filter_map(|path| Parent::open(&path).ok()).for_each(|parent| sweep_parent(&parent));
 }
 
 /// Removes what killed processes of ours left in `parent`: their locks are gone with them.

@@ -413,8 +413,10 @@ fn what_is_only_read_copies_nothing_into_the_store() {
         ways[0]
     );
     let config = "experimental-features = nix-command flakes";
-    run(branch.in_repo(branch.workspace.command("sh").args(["-c", &line])).env("NIX_CONFIG", config))
-        .exits(0);
+    run(branch
+        .in_repo(branch.workspace.command("sh").args(["-c", &line]))
+        .env("NIX_CONFIG", config))
+    .exits(0);
     assert!(branch_store(&unique), "the control of what is looked for");
 }
 
@@ -610,6 +612,84 @@ fn an_unlocked_input_is_not_fetched() {
     branch.commit();
     run(&mut branch.vaultix("renc")).exits(78);
     assert!(!branch_store(&unique));
+}
+
+#[test]
+fn what_changed_its_place_reaches_no_store_that_others_read() {
+    let Some(mut branch) = Branch::new("changed") else { return };
+    let unique = unique(&branch, "changed");
+    let private = branch.at("private");
+    branch.workspace.write("repo/sub/flake.nix", "{ outputs = _: { }; }");
+    branch.flake.inputs = "y.url = \"path:./sub\";".to_owned();
+    branch.commit();
+    branch.lock();
+    // Another place for y, inside of the repository; what that names is nowhere in what is looked at before.
+    let other = format!(
+        "{{ inputs.z = {{ url = \"path:{private}\"; flake = false; }}; outputs = _: {{ }}; }}"
+    );
+    branch.workspace.write("repo/other/flake.nix", other);
+    branch.flake.inputs = "y.url = \"path:./other\";".to_owned();
+    branch.commit();
+    branch.workspace.sh("mkdir tmp && chmod 700 tmp").exits(0);
+    for verb in ["renc", "edit secrets/wifi.age --stdin"] {
+        let mut command = branch.vaultix(verb);
+        command.env("TMPDIR", branch.workspace.path("tmp"));
+        feed_as_is(&mut command, b"new")
+            .exits(78)
+            .says(&["requires lock file changes", "to fix: nix flake lock\n"]);
+        assert!(!branch_store(&unique), "{verb}");
+        assert_eq!(branch.workspace.sh("ls -A tmp").stdout, "", "the store of its own is gone");
+    }
+    // One where others could exchange it is not taken.
+    branch
+        .workspace
+        .sh("mkdir -p open/below && chmod 777 open && touch -d 2001-01-01 open/below")
+        .exits(0);
+    let time = || fs::metadata(branch.workspace.path("open/below")).unwrap().modified().unwrap();
+    let before = time();
+    run(branch.vaultix("renc").env("TMPDIR", branch.workspace.path("open/below"))).exits(78);
+    assert_eq!(time(), before);
+    // The control: Nix, by itself.
+    let nix = "nix --extra-experimental-features 'nix-command flakes' flake metadata --no-update-lock-file";
+    run(&mut branch.in_repo(branch.workspace.command("sh").args(["-c", nix]))).exits(1);
+    assert!(branch_store(&unique), "the control of what is looked for");
+    // With what flake.lock has, all is well, and nothing is left.
+    branch.flake.inputs = "y.url = \"path:./sub\";".to_owned();
+    branch.commit();
+    run(branch.vaultix("renc").env("TMPDIR", branch.workspace.path("tmp"))).exits(0);
+    assert_eq!(branch.workspace.sh("ls -A tmp").stdout, "");
+}
+
+/// What Nix makes can be removed by nobody before it is made writable, but by root.
+#[test]
+fn a_store_of_its_own_is_removed_by_whoever_made_it() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: this takes root");
+        return;
+    }
+    let workspace = Workspace::new("branch-own-store");
+    workspace.write("repo/flake.nix", "{ outputs = _: { }; }");
+    workspace.write("bin/nix-instantiate", "#!/bin/sh\necho '{\"names\":[],\"references\":[]}'\n");
+    workspace.write(
+        "bin/nix",
+        "#!/bin/sh\nwhile [ \"$1\" != --store ]; do shift; done
+         mkdir -p \"$2/nix/store/x-source/deep\" && echo x >\"$2/nix/store/x-source/deep/file\"
+         chmod -R a-w \"$2/nix/store/x-source\"; touch \"$2/../made\"; echo 'error: no' >&2; exit 1\n",
+    );
+    let program = crate::prefix::prefix().join("bin/vaultix");
+    workspace
+        .sh(&format!("cp {} vaultix && chmod 755 . vaultix bin bin/*", program.display()))
+        .exits(0);
+    workspace.sh("mkdir tmp && chown -R nobody tmp repo").exits(0);
+    let mut command = workspace.command("setpriv");
+    command.args(["--reuid=nobody", "--clear-groups", "../vaultix", "renc"]);
+    let path = format!("{}:/usr/bin:/bin", workspace.path("bin").display());
+    command
+        .current_dir(workspace.path("repo"))
+        .env("PATH", path)
+        .env("TMPDIR", workspace.path("tmp"));
+    run(command.env("HOME", "/nonexistent")).exits(78);
+    assert_eq!(workspace.sh("ls -A tmp").stdout, "made\n");
 }
 
 #[test]

@@ -133,6 +133,11 @@ fn manual() -> String {
              \\fI/run\\fR is used. The directory of another user, as \\fBsu\\fR and \\fBsudo \\-E\\fR \
              leave it in the environment, is not used.",
         ),
+        (
+            "TMPDIR",
+            "Where Nix gets a temporary store while it reads flake.lock, which contains no plaintext; else \\fI/var/tmp\\fR or \
+             \\fI/tmp\\fR, if others can change what is in TMPDIR.",
+        ),
         ("VAULTIX_FLAKE", "The directory of the flake, if \\fB\\-\\-flake\\fR is not given."),
         (
             "VAULTIX_DEPENDENCIES",

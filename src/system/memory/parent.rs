@@ -1,4 +1,4 @@
-//! paths → directories on a tmpfs or ramfs, open, that nobody else can exchange for others.
+//! paths → directories, on a tmpfs or ramfs or on a disk, open, that nobody else can exchange for others.
 
 use std::env;
 use std::fs;
@@ -10,22 +10,27 @@ use vaultix_units::mounts::is_in_memory;
 
 use super::DIRECTORY;
 
-/// A directory on a tmpfs or ramfs, in whose place nobody else can put another one.
+/// A directory, in whose place nobody else can put another one.
 pub(super) struct Parent {
     pub path: PathBuf,
     pub directory: OwnedFd,
 }
 
 /// Returns where plaintexts may be put, the best first.
-pub(super) fn candidates() -> Vec<PathBuf> {
+pub(super) fn in_memory() -> Vec<PathBuf> {
     let user = rustix::process::geteuid().as_raw();
     let own = format!("/run/user/{user}").into();
     let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     runtime.into_iter().chain([own, "/dev/shm".into(), "/run".into()]).collect()
 }
 
+/// Returns where other files may be put for a while, the best first.
+pub(super) fn on_disk() -> Vec<PathBuf> {
+    vec![env::temp_dir(), "/var/tmp".into(), "/tmp".into()]
+}
+
 impl Parent {
-    /// Opens `path`, if it is in memory, and neither it nor a directory above it can be exchanged by somebody else.
+    /// Opens `path`, if neither it nor a directory above it can be exchanged by somebody else.
     ///
     /// # Errors
     ///
@@ -38,8 +43,18 @@ impl Parent {
         // The links are gone from here on: one that is put there now is refused.
         let real = fs::canonicalize(path).map_err(|error| format!("{shown}: {error}"))?;
         let directory = walk(&real)?;
-        if is_in_memory(&directory) {
-            Ok(Self { path: real, directory })
+        Ok(Self { path: real, directory })
+    }
+
+    /// Makes sure that it is in memory.
+    ///
+    /// # Errors
+    ///
+    /// That it is not, as a clause.
+    pub(super) fn ensure_in_memory(&self) -> Result<(), String> {
+        let shown = self.path.display();
+        if is_in_memory(&self.directory) {
+            Ok(())
         } else {
             Err(format!("{shown} is not in memory"))
         }

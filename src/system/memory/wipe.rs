@@ -10,7 +10,7 @@ use rustix::path::Arg;
 use super::DIRECTORY;
 
 /// How many directories may be in each other; what is below stays.
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 128;
 
 /// Overwrites `file`, so that the memory behind it does not keep what it held.
 pub(super) fn wipe_file(file: &mut File) {
@@ -43,6 +43,8 @@ fn clear_to(directory: &OwnedFd, depth: usize) {
         }
         if let Ok(below) = rustix::fs::openat(directory, name, DIRECTORY, Mode::empty()) {
             if is_on_same(directory, &below) {
+                // Nix makes directories in which nothing can be removed.
+                let _ = rustix::fs::fchmod(&below, Mode::RWXU); // Who may not, removes less.
                 clear_to(&below, depth);
             }
         } else if let Some(mut file) = own(directory, name) {
