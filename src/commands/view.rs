@@ -2,7 +2,6 @@
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
@@ -11,7 +10,7 @@ use crate::cli::{Textconv, View};
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::secret::Secret;
 use crate::files::source;
-use crate::flake::workspace;
+use crate::flake::{git, workspace};
 use crate::keys::master::Master;
 use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
@@ -61,17 +60,14 @@ pub fn textconv(args: &Textconv) -> Result<Exit> {
 /// Makes sure that git, which asks for a text, does not keep it: with `cachetextconv` it puts the text into its objects,
 /// and so on the disk, for good.
 fn ensure_not_cached() -> Result<()> {
-    let settings = Command::new("git")
-        .args(["config", "--null", "--get-regexp", r"^diff\..*\.(cache)?textconv$"])
-        .stderr(Stdio::null())
-        .output();
-    // Without git, nobody keeps anything.
-    let settings = settings.map(|output| output.stdout).unwrap_or_default();
+    let what = || Error::new(Status::Config, "cannot show a secret to git");
+    let settings = git::texts_kept()
+        .map_err(|error| what().because(format!("cannot tell whether it keeps it: {error}")))?;
     let settings = String::from_utf8_lossy(&settings);
     let Some(driver) = cached_driver(&settings) else { return Ok(()) };
     let cached = format!("diff.{driver}.cachetextconv");
     let kept = format!("refs/notes/textconv/{driver}");
-    Err(Error::new(Status::Config, "cannot show a secret to git")
+    Err(what()
         .because(format!("{cached} is set: git would keep the text in its objects, in {kept}"))
         .fix(format!(
             "git config --unset-all {}; git update-ref -d {}; git gc --prune=now",

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use vaultix_generator::escape;
 
@@ -48,9 +49,8 @@ pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
         .filter(|name| files.contains(*name))
         .collect();
     let Some(first) = unknown.first() else { return Ok(Tracked::Yes) };
-    let mut ignored = command(directory);
-    ignored.args(["check-ignore", "--quiet", "--"]).arg(first);
-    if ignored.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+    let check = ["check-ignore".as_ref(), "--quiet".as_ref(), "--".as_ref(), first.as_os_str()];
+    if run(directory, &check, &[]).is_ok_and(|output| output.status.success()) {
         return Ok(Tracked::Ignored);
     }
     let list: Vec<u8> = unknown
@@ -118,13 +118,29 @@ const HARMLESS: [(&str, &str); 3] = [
     ("safe.bareRepository", "explicit"),
 ];
 
+/// How long git may take to tell settings: a file that is included may never end, or be a pipe that nobody writes to.
+const QUICK: Duration = Duration::from_secs(10);
+
+/// How long it may take to look through a work tree.
+const LONG: Duration = Duration::from_secs(300);
+
 /// Has each git that `command` runs in its directory do without programs that the repository there names.
-pub fn without_repository_programs(command: &mut Command) -> &mut Command {
+///
+/// # Errors
+///
+/// When git cannot tell the settings of the repository. Whoever runs git there would wait as well.
+pub fn without_repository_programs(command: &mut Command) -> io::Result<&mut Command> {
     let directory = command.get_current_dir().unwrap_or(Path::new(".")).to_owned();
+    let settings = safe_settings(&directory)?;
+    Ok(configure(command, &settings))
+}
+
+/// Returns the settings that have git in `directory` run nothing that the repository names.
+fn safe_settings(directory: &Path) -> io::Result<Vec<(String, &'static str)>> {
     let mut settings: Vec<(String, &str)> =
         HARMLESS.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
-    settings.extend(overridden(own_keys(&directory)));
-    configure(command, &settings)
+    settings.extend(overridden(own_keys(directory)?));
+    Ok(settings)
 }
 
 /// Has `command` run git with `settings`, after those that are there, which stay.
@@ -173,10 +189,13 @@ fn overridden(keys: Vec<String>) -> Vec<(String, &'static str)> {
 
 /// Returns the keys that the repository of `directory` sets itself, in small letters but for the names in their middle; none
 /// where there is no repository.
-fn own_keys(directory: &Path) -> Vec<String> {
+fn own_keys(directory: &Path) -> io::Result<Vec<String>> {
     let mut git = pinned(directory);
     git.args(["config", "--null", "--show-scope", "--name-only", "--list"]);
-    let Ok(output) = program::output(&mut git, None, MAX_ANSWER) else { return Vec::new() };
+    let output = match program::output_within(QUICK, &mut git, None, MAX_ANSWER) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        output => output?,
+    };
     let mut parts = output.stdout.split(|byte| *byte == 0);
     let mut keys = Vec::new();
     while let (Some(scope), Some(key)) = (parts.next(), parts.next()) {
@@ -184,7 +203,7 @@ fn own_keys(directory: &Path) -> Vec<String> {
             keys.push(String::from_utf8_lossy(key).into_owned());
         }
     }
-    keys
+    Ok(keys)
 }
 
 /// Prepares to run git in `directory`, on the repository whose work tree that is in, by its `.git` at the top: a directory of
@@ -210,7 +229,7 @@ pub fn own_paths(key: &str) -> io::Result<Vec<PathBuf>> {
     let mut git = Command::new("git");
     git.args(["config", "--null", "--show-scope", "--type=path", "--get-all", key]);
     // Outside of any repository.
-    let output = program::output(git.current_dir("/"), None, MAX_ANSWER)?;
+    let output = program::output_within(QUICK, git.current_dir("/"), None, MAX_ANSWER)?;
     let mut parts = output.stdout.split(|byte| *byte == 0);
     let mut paths = Vec::new();
     while let (Some(scope), Some(value)) = (parts.next(), parts.next()) {
@@ -219,6 +238,21 @@ pub fn own_paths(key: &str) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(paths)
+}
+
+/// Returns what git says here of programs that show files as text, and of whether it keeps what they show: keys and values, as
+/// `--null` prints them. Without git, nothing.
+///
+/// # Errors
+///
+/// When it cannot be asked.
+pub fn texts_kept() -> io::Result<Vec<u8>> {
+    let mut git = Command::new("git");
+    git.args(["config", "--null", "--get-regexp", r"^diff\..*\.(cache)?textconv$"]);
+    match program::output_within(QUICK, &mut git, None, MAX_ANSWER) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        output => Ok(output?.stdout),
+    }
 }
 
 /// Variables that name another repository than that of the directory where git runs; in hooks, that of the commit.
@@ -243,10 +277,8 @@ const LOCAL: [&str; 12] = [
 const INDEX: &str = "GIT_INDEX_FILE";
 
 /// Prepares to run git in `directory`, on the repository there.
-fn command(directory: &Path) -> Command {
-    let mut settings: Vec<(String, &str)> =
-        HARMLESS.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
-    settings.extend(overridden(own_keys(directory)));
+fn command(directory: &Path) -> io::Result<Command> {
+    let settings = safe_settings(directory)?;
     let plain = || {
         let mut command = pinned(directory);
         configure(&mut command, &settings);
@@ -260,18 +292,25 @@ fn command(directory: &Path) -> Command {
     {
         command.env(INDEX, index);
     }
-    command
+    Ok(command)
 }
 
 /// Returns the path of `index`, if it is one of the repository in which `git` runs: while a commit is made, what goes
 /// into the ordinary index may be refused.
 fn commit_index(mut git: Command, index: &Path) -> Option<PathBuf> {
     git.args(["rev-parse", "--absolute-git-dir"]).stdin(Stdio::null());
-    let output = program::output(&mut git, None, MAX_ANSWER).ok()?;
+    let output = program::output_within(QUICK, &mut git, None, MAX_ANSWER).ok()?;
     let repository = Path::new(OsStr::from_bytes(output.stdout.trim_ascii_end()));
     // A relative one is that of the top of the work tree; from elsewhere, the ordinary one will do.
     let index = index.canonicalize().ok()?;
     (index.parent() == Some(&repository.canonicalize().ok()?)).then_some(index)
+}
+
+/// Runs git in `directory` with `input`, whatever comes of it.
+fn run(directory: &Path, args: &[&OsStr], input: &[u8]) -> io::Result<Output> {
+    let mut git = command(directory)?;
+    git.arg("--literal-pathspecs").args(args);
+    program::output_within(LONG, &mut git, Some(input), MAX_ANSWER)
 }
 
 fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
@@ -283,10 +322,9 @@ fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
         .fix(format!("git add --intent-to-add {}", escape::shell_path(directory)))
     };
     report::detail(format_args!("running git {} in {}", args.join(" "), directory.display()));
-    let mut git = command(directory);
+    let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
     let output =
-        program::output(git.arg("--literal-pathspecs").args(args), Some(input), MAX_ANSWER)
-            .map_err(|error| what().because(format!("git: {error}")))?;
+        run(directory, &args, input).map_err(|error| what().because(format!("git: {error}")))?;
     if output.status.success() {
         Ok(output)
     } else {

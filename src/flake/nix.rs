@@ -142,21 +142,27 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
     }
     flake_copy(root)?;
     report::detail(format_args!("evaluating {output} of {}/flake.nix", root.display()));
-    let mut nix = nix(root, &["eval", "--json"]);
-    run_json(nix.arg(format!(".#{output}"))).map_err(|failure| failure.into_error(what()))
+    nix(root, &["eval", "--json"])
+        .and_then(|mut nix| run_json(nix.arg(format!(".#{output}"))))
+        .map_err(|failure| failure.into_error(what()))
 }
 
 /// Prepares to run nix in `root`, for a command that takes a flake.
-fn nix(root: &Path, args: &[&str]) -> Command {
+///
+/// # Errors
+///
+/// When git, which Nix runs, would not do.
+fn nix(root: &Path, args: &[&str]) -> std::result::Result<Command, NixFailure> {
     let mut nix = Command::new("nix");
     git::without_repository_programs(nix.current_dir(root))
+        .map_err(|error| NixFailure::Failed(format!("git: {error}")))?
         .env(EVALUATING, "1")
         .args(["--extra-experimental-features", "nix-command flakes"])
         // What is not in flake.lock is fetched by nobody: neither from a registry that the flake may name.
         .args(["--option", "use-registries", "false"])
         .args(args)
         .arg("--no-update-lock-file");
-    nix
+    Ok(nix)
 }
 
 /// A flake, and its copy that Nix evaluates.
@@ -211,8 +217,8 @@ fn flake_copy(root: &Path) -> Result<&'static FlakeCopy> {
     let store = Directory::on_disk().map_err(|reason| {
         what("evaluate").because(reason).fix("set TMPDIR to a directory of your own")
     })?;
-    let mut nix = nix(root, &["flake", "metadata", "--json"]);
-    let metadata: Metadata = run_json(nix.arg("--store").arg(&store.path))
+    let metadata: Metadata = nix(root, &["flake", "metadata", "--json"])
+        .and_then(|mut nix| run_json(nix.arg("--store").arg(&store.path)))
         .map_err(|failure| failure.into_error(what("evaluate")))?;
     drop(store);
     let locked = local(&mut metadata.locks.local_paths());

@@ -4,11 +4,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -17,6 +18,76 @@ use crate::system::undo;
 
 /// The signals that ask the program to end, and their numbers as the shell sees them.
 const SIGNALS: [(i32, u8); 4] = [(SIGINT, 2), (SIGTERM, 15), (SIGHUP, 1), (SIGQUIT, 3)];
+
+/// Whether somebody looks at signals between two steps. Until then, the first one is the end.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Becomes readable when a signal comes, as long as this is there.
+pub struct Wake {
+    /// What becomes readable.
+    reader: UnixStream,
+    /// What is told of signals.
+    registered: Vec<SigId>,
+}
+
+impl AsFd for Wake {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+}
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        for one in self.registered.drain(..) {
+            signal_hook::low_level::unregister(one);
+        }
+    }
+}
+
+/// Returns what a signal wakes. From now on, a signal that ends the program has undone what is to be undone before.
+///
+/// # Errors
+///
+/// Only where the system has no file descriptors left.
+pub fn wake() -> io::Result<Wake> {
+    /// The thread that ends the program.
+    static ENDING: Mutex<bool> = Mutex::new(false);
+    let mut is_there = ENDING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*is_there {
+        let mut signals = Signals::new(heeded())?;
+        thread::Builder::new().spawn(move || {
+            for number in signals.forever() {
+                if !IS_TAKEN.load(Ordering::Relaxed) {
+                    let _done = undo::all();
+                    let _ = signal_hook::low_level::emulate_default_handler(number); // It does not return.
+                }
+            }
+        })?;
+        *is_there = true;
+    }
+    let (reader, sender) = UnixStream::pair()?;
+    let mut wake = Wake { reader, registered: Vec::new() };
+    for number in heeded() {
+        wake.registered.push(signal_hook::low_level::pipe::register(number, sender.try_clone()?)?);
+    }
+    Ok(wake)
+}
+
+/// Returns, if somebody looks at signals between two steps; else one that came is about to end the program.
+pub fn or_end() {
+    while !IS_TAKEN.load(Ordering::Relaxed) {
+        thread::park();
+    }
+}
+
+/// Returns the signals that ask the program to end, but for those that whoever started it has had ignored, as nohup(1).
+fn heeded() -> Vec<i32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let numbers = SIGNALS.iter().map(|(number, _)| *number);
+    numbers.filter(|number| ignored >> (number - 1) & 1 == 0).collect()
+}
 
 /// Takes over the signals that ask the program to end, so that it ends with nothing left lying about.
 pub struct Interrupt {
@@ -44,6 +115,7 @@ impl Interrupt {
 
     /// Sets flag and pipe up.
     fn register() -> io::Result<Self> {
+        IS_TAKEN.store(true, Ordering::Relaxed);
         let signal = Arc::new(AtomicUsize::new(0));
         let (wake, sender) = UnixStream::pair()?;
         for (number, value) in SIGNALS {

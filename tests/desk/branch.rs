@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -781,6 +782,64 @@ fn an_endless_file_is_not_read() {
         let bin = branch.workspace.path("bin").display().to_string();
         command.env("PATH", format!("{bin}:{}", path.display()));
         run(&mut command).exits(78).says(&[&format!("{program}: it answers with more than")]);
+    }
+}
+
+/// Has git in the repository of `branch` include a pipe that nobody writes to, and returns its path.
+fn endless_settings(branch: &Branch) -> PathBuf {
+    branch.workspace.sh("mkfifo repo/.git/more && git -C repo config include.path more").exits(0);
+    branch.workspace.path("repo/.git/more")
+}
+
+/// Waits until whoever has `pipe` open to read, has it no more.
+fn wait_for_end(pipe: &fs::File) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    poll(&mut [PollFd::new(pipe, PollFlags::empty())], None).unwrap();
+}
+
+#[test]
+fn settings_of_git_that_never_end_are_not_waited_for() {
+    let Some(branch) = Branch::new("endless-git") else { return };
+    branch.commit();
+    let pipe = endless_settings(&branch);
+    for line in
+        ["renc", "edit secrets/new.age --from ../private/bank.age", "textconv secrets/wifi.age"]
+    {
+        let opened = std::thread::spawn({
+            let pipe = pipe.clone();
+            // This ends once git reads.
+            move || fs::File::options().write(true).open(pipe).unwrap()
+        });
+        let done = run(&mut branch.vaultix(line));
+        done.says(
+            &["git: it has not ended within 10 seconds"][usize::from(line.starts_with("text"))..],
+        );
+        wait_for_end(&opened.join().unwrap());
+    }
+    // The control: git waits until it is ended.
+    let mut git = branch.in_repo(branch.workspace.command("git").args(["config", "--list"]));
+    let mut git = git.spawn().unwrap();
+    let writer = fs::File::options().write(true).open(&pipe).unwrap();
+    assert!(git.try_wait().unwrap().is_none());
+    git.kill().unwrap();
+    git.wait().unwrap();
+    drop(writer);
+}
+
+#[test]
+fn a_signal_ends_the_git_that_waits() {
+    let Some(branch) = Branch::new("signalled-git") else { return };
+    let pipe = endless_settings(&branch);
+    for (signal, exit) in [("TERM", 143), ("INT", 130), ("HUP", 129), ("QUIT", 131)] {
+        let program = crate::prefix::prefix().join("bin/vaultix");
+        let mut command =
+            branch.in_repo(branch.workspace.command(program.to_str().unwrap()).arg("check"));
+        let mut child = command.spawn().unwrap();
+        let writer = fs::File::options().write(true).open(&pipe).unwrap();
+        branch.workspace.sh(&format!("kill -{signal} {}", child.id())).exits(0);
+        wait_for_end(&writer);
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal().map(|signal| 128 + signal), Some(exit));
     }
 }
 
