@@ -300,7 +300,6 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// Appends `byte` as `\xHH`.
 fn push_hex(text: &mut String, byte: u8) {
     let _ = write!(text, "\\x{byte:02x}"); // Writing to a String cannot fail.
 }

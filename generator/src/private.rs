@@ -60,7 +60,6 @@ pub fn hide(text: &str) -> Cow<'_, str> {
 /// ```
 #[must_use]
 pub fn shown(text: &str) -> String {
-    /// No private key is shorter.
     const SHORT: usize = 20;
     let is_public = ["age1", "ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"]
         .iter()
@@ -122,7 +121,6 @@ fn block(upper: &str, at: usize) -> Option<Range<usize>> {
 /// Returns whether `rest` is the first line of a PEM block with a private key, or may have been: `-----BEGIN`, and a label
 /// with one of the words, but not *public*.
 fn begins_private(rest: &[u8]) -> bool {
-    /// No label is longer.
     const LABEL: usize = 40;
     let dashes = rest.iter().take_while(|byte| **byte == b'-').count();
     let label = rest.get(dashes..).unwrap_or_default();

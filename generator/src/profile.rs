@@ -329,7 +329,6 @@ impl Profile {
     }
 }
 
-/// Checks the profile's version.
 fn ensure_version(version: &serde_json::Number) -> Result<(), Error> {
     if version.as_u64() == Some(u64::from(Profile::VERSION)) {
         Ok(())

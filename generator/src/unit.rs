@@ -9,9 +9,7 @@ use crate::escape;
 pub use crate::profile::Kind;
 use crate::profile::{self, Placement, Profile, RAMFS_PATH, Settings, USERS};
 
-/// Text of an item's unit.
 const ITEM: &str = include_str!("../../units/vaultix-item@.service.in");
-/// Text of the target.
 const TARGET: &str = include_str!("../../units/vaultix.target.in");
 /// Text of the mount that only root can access.
 const RAMFS: &str = include_str!("../../units/vaultix-ramfs.mount.in");
@@ -25,7 +23,6 @@ const BAD_PROFILE: &str = include_str!("../../units/vaultix-profile.service.in")
 const LATE_KEY_PATH: &str = include_str!("../../units/vaultix-late-key.path.in");
 /// Text of the unit that tries again with the key.
 const LATE_KEY_SERVICE: &str = include_str!("../../units/vaultix-late-key.service.in");
-/// Text of a consumer's drop-in.
 const CONSUMER: &str = include_str!("../../units/consumer.conf.in");
 
 /// Text of a drop-in for a unit that switches.
@@ -160,7 +157,6 @@ pub fn render_bad_profile(reason: &str, profile: &Path) -> Vec<UnitFile> {
 struct ItemUnit<'a> {
     /// Whether it is a secret or a template.
     kind: Kind,
-    /// Its id.
     id: &'a str,
     /// Whether it is needed before users exist.
     early: bool,
@@ -311,7 +307,6 @@ impl Consumers {
         }
     }
 
-    /// Renders a drop-in for each.
     fn render(self) -> impl Iterator<Item = UnitFile> {
         self.0.into_iter().map(|(consumer, items)| {
             let items: Vec<String> = items.into_iter().collect();

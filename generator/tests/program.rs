@@ -14,7 +14,6 @@ use std::process::{Command, Output};
 
 use pretty_assertions::assert_eq;
 
-/// The program.
 const GENERATOR: &str = env!("CARGO_BIN_EXE_vaultix-generator");
 
 /// Makes a folder for one test, with an empty `normal`, `early` and `late` in it.

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use pretty_assertions::assert_eq;
 
-/// The directory with the cases.
 fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/generator")
 }

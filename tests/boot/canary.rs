@@ -19,13 +19,10 @@ find /run /tmp /var/tmp /var/log /var/lib /var/cache /dev/shm /etc /opt /srv /ho
 
 /// Where a plaintext of this host was seen in clear.
 struct Traces {
-    /// Processes.
     processes: Seen,
-    /// Files inside.
     files: String,
     /// Files of the journal, and what else came out of the container.
     out: Vec<PathBuf>,
-    /// Lines of the journal.
     lines: usize,
 }
 
@@ -40,7 +37,6 @@ fn boot(mut host: Scenario, marker: &str, script: &str) -> Traces {
     traces(&boot, marker, processes)
 }
 
-/// Collects what was found.
 fn traces(boot: &Boot, marker: &str, processes: Seen) -> Traces {
     let journal = boot.journal();
     assert!(journal.len() > 100, "the journal is talkative");

@@ -256,7 +256,6 @@ pub fn no_mount(system: System) {
 struct Outside(PathBuf);
 
 impl Outside {
-    /// Mounts it.
     fn mount() -> Self {
         let place = env::temp_dir().join(format!("vaultix-outside-{}", process::id()));
         fs::create_dir(&place).unwrap();

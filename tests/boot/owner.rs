@@ -6,7 +6,6 @@ use xtask::system::System;
 
 use crate::support::{Boot, Scenario, secret_unit};
 
-/// Who owns the items.
 const OWNER: &str = "4242";
 
 /// The home of the owner, in which root has made a link to another directory of theirs, and they one to a directory of root's,

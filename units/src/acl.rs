@@ -1,17 +1,17 @@
-//! a file → nobody may open it but those whom its owner, group and mode name.
+//! a file → the same file without an access list, so that only its owner, group and mode decide who can open it.
 //!
-//! A directory may have a default access list, acl(5), which every new file in it takes over. A mode of 0600 keeps whom
-//! the list names out; with the first bit for the group, they are in.
+//! A directory may have a default access list, acl(5), which every new file in it inherits. With a mode of 0600, users in
+//! the list have no access; with the first permission of the group, they have.
 
 use std::os::fd::AsFd;
 
 use rustix::fs;
 use rustix::io::Errno;
 
-/// The extended attribute that holds the list of a file, from linux/xattr.h.
+/// The extended attribute with the list of a file, from linux/xattr.h.
 const LIST: &str = "system.posix_acl_access";
 
-/// Takes away the access list of `file`. Does nothing where there is none, or where the file system has no such lists.
+/// Removes the access list of `file`. Does nothing if there is none, or if the file system does not support them.
 pub(crate) fn take_away(file: impl AsFd) -> Result<(), Errno> {
     match fs::fremovexattr(file, LIST) {
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
@@ -19,8 +19,8 @@ pub(crate) fn take_away(file: impl AsFd) -> Result<(), Errno> {
     }
 }
 
-/// Returns whether `file` has an access list, as far as its file system tells.
+/// Returns whether `file` has an access list, according to its file system.
 pub(crate) fn is_there(file: impl AsFd) -> bool {
-    let mut nothing: [u8; 0] = []; // It is asked for its size alone.
+    let mut nothing: [u8; 0] = []; // Only its size is read.
     fs::fgetxattr(file, LIST, &mut nothing[..]).is_ok()
 }

@@ -82,7 +82,6 @@ mod tests {
     use super::*;
     use pretty_assertions::assert_eq;
 
-    /// Parses words.
     fn parsed(words: &[&str]) -> Option<(Verb, PathBuf)> {
         parse(words.iter().map(OsString::from))
     }

@@ -41,7 +41,6 @@ pub fn check(profile: &Profile) -> Vec<(String, Failure)> {
     failures
 }
 
-/// Checks one template.
 fn check_template(
     profile: &Profile,
     template: Result<&Template, &Invalid>,

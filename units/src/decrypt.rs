@@ -110,7 +110,6 @@ pub fn decrypt<'a>(
     stack::wiped(|| read(ciphertext, identities))
 }
 
-/// Does it.
 fn read<'a>(
     ciphertext: &[u8],
     identities: impl Iterator<Item = &'a dyn Identity>,
@@ -167,7 +166,6 @@ fn collect<T>(ciphertext: &[u8], select: fn(&Stanza) -> Option<T>) -> Result<Vec
     }
 }
 
-/// Opens `ciphertext`, to be read.
 fn open<'a, 'b>(
     ciphertext: &'b [u8],
     identities: impl Iterator<Item = &'a dyn Identity>,
@@ -177,9 +175,7 @@ fn open<'a, 'b>(
 
 /// An identity that decrypts nothing and remembers the stanzas that it was given.
 struct StanzaCollector<T> {
-    /// What is to be remembered of a stanza.
     select: fn(&Stanza) -> Option<T>,
-    /// What was.
     collected: RefCell<Vec<T>>,
 }
 
@@ -195,7 +191,6 @@ impl<T> Identity for StanzaCollector<T> {
 struct HeaderAtOnce<'a> {
     /// The header, until it is read.
     header: Option<&'a [u8]>,
-    /// What follows.
     payload: &'a [u8],
 }
 

@@ -35,7 +35,6 @@ pub use journal::List;
 
 /// Mode of the directories of a generation: everyone may pass through, only root may list.
 const PASSABLE: Mode = Mode::from_raw_mode(0o711);
-/// Mode of the journal's directories.
 const PRIVATE: Mode = Mode::from_raw_mode(0o700);
 
 /// A file on its way into a generation; only the holder of the lock makes one.
@@ -47,9 +46,7 @@ const NEW_ENTRY: &str = ".entry";
 pub struct Generation {
     /// Its number, from 1.
     pub number: u32,
-    /// Its path.
     path: PathBuf,
-    /// The directory.
     root: OwnedFd,
     /// The directory with its journal.
     record: OwnedFd,

@@ -44,9 +44,7 @@ pub struct Host(Arc<Keys>);
 
 /// What threads that are left behind may continue to use.
 struct Keys {
-    /// Settings of the host.
     settings: Settings,
-    /// Its identities.
     identities: OnceLock<HostIdentities>,
     /// How many bytes of ciphertexts may still be read.
     budget: AtomicU64,

@@ -117,7 +117,6 @@ impl HostIdentities {
 /// Identities of one file, and the stanza that identifies the key if it is an ssh key.
 type Identities = (Vec<Box<dyn Identity + Send + Sync>>, Option<Recipient>);
 
-/// Reads one file.
 fn read(key: &HostKey) -> Result<Identities, Reason> {
     let text = FarFile::new(&key.path).read(bounded::MAX_IDENTITY).map_err(Reason::Read)?;
     stack::wiped(|| match key.kind {

@@ -32,7 +32,6 @@ const PRIVATE: Mode = Mode::from_raw_mode(0o700);
 /// Mode of the root of the ramfs: everyone may pass through, and only root may list or lock it.
 const PASSABLE: Mode = Mode::from_raw_mode(0o711);
 
-/// Flags of both mounts.
 const SAFE_FLAGS: MountFlags =
     MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
@@ -163,7 +162,6 @@ fn mount_view(view: &Path) -> Result<(), Errno> {
     mount::mount_remount(view, MountFlags::BIND | MountFlags::RDONLY | SAFE_FLAGS, c"")
 }
 
-/// Makes the mount points.
 fn make_directories(view: &Path) -> Result<(), Failure> {
     let failed = |path: &Path, error: Errno| Failure::write(path, error);
     std::fs::create_dir_all(view).map_err(|error| Failure::write(view, error))?;

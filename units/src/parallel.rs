@@ -51,19 +51,15 @@ pub fn each<T: Send + 'static>(
     pool.wait(limits)
 }
 
-/// A job.
 struct Job<T> {
-    /// When it was begun.
     since: Option<Instant>,
     /// Whether another thread has taken the place of the one that does it.
     replaced: bool,
-    /// What became of it.
     outcome: Option<Outcome<T>>,
 }
 
 /// The progress of all jobs.
 struct State<T> {
-    /// All of them.
     jobs: Vec<Job<T>>,
     /// The first that is not begun.
     next: usize,
@@ -73,11 +69,9 @@ struct State<T> {
 
 /// Threads at work on the same jobs.
 struct Pool<T> {
-    /// How far they are.
     state: Mutex<State<T>>,
     /// Notified when nothing is left.
     all_done: Condvar,
-    /// What they do.
     work: Box<dyn Fn(usize) -> T + Send + Sync>,
 }
 
@@ -98,7 +92,6 @@ impl<T: Send + 'static> Pool<T> {
         }
     }
 
-    /// Starts the next job.
     fn begin(&self) -> Option<usize> {
         let mut state = self.state();
         let at = state.next;

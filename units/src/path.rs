@@ -248,14 +248,12 @@ fn remove_content(path: &Path, content: &PathContent, reach: Reach) -> Result<Ou
     })
 }
 
-/// A custom path, opened.
 struct Destination {
     /// The directory, and the name in it.
     parent: Parent,
 }
 
 impl Destination {
-    /// Opens it.
     fn open(
         path: &Path,
         owner: Option<u32>,
@@ -339,7 +337,6 @@ impl Destination {
         format!(".vaultix-{}", hex(digest.get(..8).unwrap_or_default()))
     }
 
-    /// Makes a link.
     fn put_link(
         &self,
         target: &Path,

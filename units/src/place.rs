@@ -38,7 +38,6 @@ pub fn place_item(
     }
 }
 
-/// Places a secret.
 fn decrypt_and_place(
     profile: &Profile,
     secret: &Secret,
@@ -86,7 +85,6 @@ type Made = Result<(Plaintext, [u8; 32]), Failure>;
 struct Notification {
     /// The generation with the journal that says so.
     generation: Generation,
-    /// The key of the entry.
     key: String,
 }
 

@@ -112,7 +112,6 @@ impl Record {
     }
 }
 
-/// Reads 64 hex digits.
 fn from_hex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     (text.len() == 64 && text.is_ascii()).then_some(())?;
@@ -168,20 +167,17 @@ struct Inputs(Sha256);
 const FORMAT: &[u8] = b"vaultix-inputs-2";
 
 impl Inputs {
-    /// Returns the hash over no field.
     fn new() -> Self {
         let mut inputs = Self(Sha256::new());
         inputs.add(FORMAT);
         inputs
     }
 
-    /// Adds a field.
     fn add(&mut self, field: &[u8]) {
         self.0.update((field.len() as u64).to_le_bytes());
         self.0.update(field);
     }
 
-    /// Returns the hash.
     fn finish(self) -> [u8; 32] {
         self.0.finalize().into()
     }

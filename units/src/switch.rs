@@ -96,9 +96,7 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
 
 /// One run of a phase.
 struct Switch<'a> {
-    /// What is wanted.
     profile: &'a Profile,
-    /// Its settings.
     settings: &'a Settings,
     phase: Phase,
     jobs: Jobs,

@@ -26,7 +26,6 @@ pub enum Job {
 }
 
 impl Job {
-    /// Returns the verb of systemctl(1).
     fn verb(self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -108,7 +107,6 @@ fn is_reachable(systemctl: &Path) -> Result<bool, Failure> {
     Ok(output.status.success())
 }
 
-/// Runs systemctl.
 fn run<'a>(systemctl: &Path, args: impl IntoIterator<Item = &'a str>) -> Result<Output, Failure> {
     Command::new(systemctl)
         .args(args)

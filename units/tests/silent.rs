@@ -22,12 +22,10 @@ use vaultix_units::plaintext::Plaintext;
 
 /// The owner of what is on a file system that does not answer.
 const OWNER: u32 = 12346;
-/// Another owner.
 const OTHER: u32 = 12347;
 
 /// A folder with a file system in it, unmounted and removed at the end.
 struct Folder {
-    /// The folder.
     path: PathBuf,
     /// How many requests the daemon has read, after the first.
     asked: Arc<AtomicUsize>,

@@ -63,11 +63,8 @@ const CONVERT: &str = "vaultix-convert.service";
 
 /// What the units of a profile have to be, found without the generator's code.
 struct Expected<'a> {
-    /// The profile.
     profile: &'a Profile,
-    /// The helper's path.
     helper: &'a str,
-    /// The profile's path.
     source: &'a str,
 }
 
@@ -109,7 +106,6 @@ impl<'a> Expected<'a> {
         assert!(left.is_empty(), "nobody expects {:?}", left.keys());
     }
 
-    /// Returns all items.
     fn items(&self) -> Vec<Item<'a>> {
         let secrets = self.profile.secrets.iter().map(|(id, secret)| {
             ("secret", &**id, BTreeSet::new(), secret.as_ref().ok().map(|it| &it.placement))

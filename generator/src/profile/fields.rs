@@ -109,7 +109,6 @@ impl<'a> Entries<'a> {
 pub(super) struct Fields<'a> {
     /// Where the object is, empty for the profile itself.
     location: String,
-    /// What is left of it.
     entries: Vec<(String, &'a RawValue)>,
 }
 

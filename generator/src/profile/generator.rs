@@ -120,7 +120,6 @@ impl Generator {
     }
 }
 
-/// Reads `length`.
 fn length(fields: &mut Fields, default: usize) -> Result<usize, Invalid> {
     let length = fields.optional("length")?.unwrap_or(default);
     let found = match length {
@@ -151,7 +150,6 @@ fn password(fields: &mut Fields) -> Result<String, Invalid> {
     fields.check("dependencies", found)
 }
 
-/// Reads `command`.
 fn command(fields: &mut Fields) -> Result<Vec<String>, Invalid> {
     let argv: Vec<String> = fields.required("command")?;
     let found = match argv.first() {

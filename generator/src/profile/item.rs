@@ -71,7 +71,6 @@ fn stated_id(text: &RawValue) -> Option<String> {
 
 /// A secret or a template.
 pub(super) trait Identified {
-    /// Returns the item's id.
     fn id(&self) -> &str;
     /// Returns where its plaintext is placed.
     fn placement(&self) -> &Placement;
@@ -145,7 +144,6 @@ pub(super) fn template(
     Ok(Template { id: key.to_owned(), content: text, trim, placement })
 }
 
-/// Reads a secret's `id`.
 fn id(fields: &mut Fields, key: &str) -> Result<String, Invalid> {
     let id: String = fields.optional("id")?.unwrap_or_else(|| key.to_owned());
     fields.check("id", ensure_id(&id))?;
@@ -220,7 +218,6 @@ fn path(
     Ok(path)
 }
 
-/// Reads `owner` or `group`.
 fn account(fields: &mut Fields, field: &str, early: bool) -> Result<String, Invalid> {
     let name: String = fields.optional(field)?.unwrap_or_else(|| "root".to_owned());
     fields.check(field, ensure_account(&name, early))?;

@@ -90,7 +90,6 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
     })
 }
 
-/// Reads `settings.hostKeys`.
 fn host_keys(location: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Invalid> {
     list.iter()
         .enumerate()

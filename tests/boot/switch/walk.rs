@@ -8,7 +8,6 @@ use crate::support::{Boot, Scenario};
 
 /// One switch of a host: what the profile becomes, and what is expected then.
 struct Step {
-    /// Its name.
     name: &'static str,
     /// Names of the consumers that are restarted, sorted.
     restarted: &'static [&'static str],
@@ -26,7 +25,6 @@ pub struct Walk {
     pub profile: Value,
     /// What the last step's files hold.
     pub files: BTreeMap<String, String>,
-    /// The steps so far.
     steps: Vec<Step>,
 }
 

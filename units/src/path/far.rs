@@ -1,7 +1,7 @@
-//! a file that is to be read → its bytes, or what stat(2) says of it; by a child where its file system may not answer.
+//! a file → its bytes or its stat(2), read by a child process if its file system may not respond.
 //!
-//! A thread that waits for such an answer keeps its whole process from ending, see [`super::queue`]. A child can be left
-//! behind. It is told the path by its standard input, and answers by its standard output.
+//! A thread that waits for a file system keeps its whole process from ending, see [`super::queue`]. A child can be left
+//! behind. It reads the path from standard input, and writes its answer to standard output.
 
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -13,42 +13,41 @@ use zeroize::Zeroizing;
 use super::{codec, queue, walk};
 use crate::bounded::{self, MAX_CIPHERTEXT};
 
-/// Asks for what stat(2) says.
+/// Requests the stat(2) of a file.
 const LOOK: &[u8] = b"look";
-/// Asks for the bytes.
+/// Requests the bytes of a file.
 const READ: &[u8] = b"read";
-/// What was asked for follows.
+/// The requested data follows.
 const DONE: &[u8] = b"done";
-/// The number of an error follows, see errno(3).
+/// An error number follows, see errno(3).
 const ERRNO: &[u8] = b"errno";
-/// The file has too many bytes; what to say of it follows.
+/// The file is too large; the message follows.
 const LARGE: &[u8] = b"large";
-/// It cannot be read; what to say of it follows.
+/// The file cannot be read; the message follows.
 const WRONG: &[u8] = b"wrong";
 
-/// A file that is to be read.
+/// A file to read.
 pub(crate) struct FarFile {
-    /// Its path.
     path: PathBuf,
-    /// Whether all of the way to it is on file systems of this kernel.
+    /// Whether the whole way to it is on local file systems.
     is_near: bool,
 }
 
-/// What stat(2) says of a file.
+/// The stat(2) of a file.
 pub(crate) struct Look {
     /// Its size.
     pub(crate) size: u64,
-    /// What tells it from what it was before: device, inode, size and times.
+    /// What distinguishes its versions: device, inode, size and times.
     pub(crate) stamp: Vec<u8>,
 }
 
 impl FarFile {
-    /// Finds out how to read the file `path`. Asks no file system that may not answer.
+    /// Determines how to read the file `path`, without accessing a file system that may not respond.
     pub(crate) fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), is_near: walk::is_near(path) }
     }
 
-    /// Returns what stat(2) says of it.
+    /// Returns its stat(2).
     pub(crate) fn look(&self) -> io::Result<Look> {
         if self.is_near {
             return look(&self.path);
@@ -72,7 +71,7 @@ impl FarFile {
     }
 }
 
-/// Returns what stat(2) says of `path`.
+/// Returns the stat(2) of `path`.
 fn look(path: &Path) -> io::Result<Look> {
     let stat = fs::stat(path)?;
     let stamp = format!(
@@ -82,7 +81,7 @@ fn look(path: &Path) -> io::Result<Look> {
     Ok(Look { size: u64::try_from(stat.st_size).unwrap_or(0), stamp: stamp.into_bytes() })
 }
 
-/// Has a child answer, and returns the fields of its answer.
+/// Runs a child, and returns the fields of its answer.
 fn ask(fields: &[&[u8]]) -> io::Result<Vec<Zeroizing<Vec<u8>>>> {
     let mut child = queue::child(Path::new(queue::PROGRAM))?;
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
@@ -109,12 +108,12 @@ fn ask(fields: &[&[u8]]) -> io::Result<Vec<Zeroizing<Vec<u8>>>> {
     })
 }
 
-/// Returns the error that a child did not say anything.
+/// Returns the error that a child did not answer.
 fn silent() -> io::Error {
     io::Error::other("the process that was to read it ended")
 }
 
-/// Answers what `fields` ask, in a child; returns whether they ask anything.
+/// Answers the request in `fields`, in a child; returns whether they are a request.
 pub(super) fn answer(fields: &[Zeroizing<Vec<u8>>], to: &mut impl Write) -> io::Result<bool> {
     let fields: Vec<&[u8]> = fields.iter().map(|field| field.as_slice()).collect();
     let done = match *fields.as_slice() {

@@ -86,7 +86,6 @@ pub fn run_as(program: &Path, jobs: Vec<Job>, ours: &OwnDirectories) -> Vec<JobR
 
 /// What is remembered of a job that is sent to a child.
 struct HandedOver {
-    /// Its path.
     path: PathBuf,
     /// What is to be removed; `None` where something is put.
     removal: Option<PathContent>,
@@ -215,7 +214,6 @@ fn start(
     Ok(child)
 }
 
-/// Writes a whole queue.
 fn send_queue(
     to: &mut impl Write,
     queue: &[(usize, Job)],
@@ -329,7 +327,6 @@ impl PathContent {
 }
 
 impl Job {
-    /// Writes it.
     fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let path = self.path.as_os_str().as_bytes();
         match &self.task {

@@ -110,7 +110,6 @@ impl From<Errno> for LookupError {
 }
 
 impl Node {
-    /// Opens the root directory.
     fn root() -> Result<Self, Errno> {
         Self::from_descriptor(fs::open("/", HOLD | OFlags::DIRECTORY, Mode::empty())?)
     }
@@ -313,16 +312,13 @@ struct Walk<'a> {
     owner: Option<u32>,
     /// How far this process goes.
     reach: Reach,
-    /// Where it is.
     here: Node,
-    /// The path of that.
     shown: PathBuf,
     /// Whether it has been in a directory of the owner. A file there may belong to root and still have been put there by the
     /// owner, who can rename it, or make a hard link to a link.
     is_untrusted: bool,
     /// Whether it has followed a link there, or a link of the owner: everything after that must belong to the owner.
     is_confined: bool,
-    /// How many links were followed.
     links: u32,
 }
 
@@ -346,7 +342,6 @@ impl<'a> Walk<'a> {
         Ok(walk)
     }
 
-    /// Goes one directory up.
     fn go_up(&mut self) -> Result<(), Obstacle> {
         // The owner may have moved the directory, and with it what is above it.
         self.is_confined |= self.is_untrusted;
@@ -376,7 +371,6 @@ impl<'a> Walk<'a> {
         Ok(node)
     }
 
-    /// Looks up `component`.
     fn find(&self, component: &OsStr) -> Result<Option<Node>, Obstacle> {
         let at = || self.shown.join(component);
         let found = self.here.find(component, self.reach);
