@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn error() -> Error {
-        Error::new(Status::DataErr, "cannot open secret \"wifi\"")
+        Error::new(Status::DataErr, "cannot decrypt secret \"wifi\"")
             .because("wifi.age is damaged")
             .because("its header was altered")
             .fix("git checkout wifi.age")
@@ -123,7 +123,7 @@ mod tests {
     fn each_fact_has_a_line() {
         assert_eq!(
             error().to_string(),
-            "cannot open secret \"wifi\"\n  because: wifi.age is damaged\n  because: its header was \
+            "cannot decrypt secret \"wifi\"\n  because: wifi.age is damaged\n  because: its header was \
              altered\n  to fix:  git checkout wifi.age"
         );
     }
@@ -132,18 +132,19 @@ mod tests {
     fn facts_share_a_line_in_the_short_form() {
         assert_eq!(
             format!("{:#}", error()),
-            "cannot open secret \"wifi\": wifi.age is damaged: its header was altered; to fix: git \
+            "cannot decrypt secret \"wifi\": wifi.age is damaged: its header was altered; to fix: git \
              checkout wifi.age"
         );
     }
 
     #[test]
     fn a_name_begins_no_line() {
-        let error =
-            Error::new(Status::DataErr, "cannot open a\nb").because("c\x1b[1m").fix("rm \u{9b}d");
+        let error = Error::new(Status::DataErr, "cannot decrypt a\nb")
+            .because("c\x1b[1m")
+            .fix("rm \u{9b}d");
         assert_eq!(
             error.to_string(),
-            "cannot open a\\nb\n  because: c\\u{1b}[1m\n  to fix:  rm \\u{9b}d"
+            "cannot decrypt a\\nb\n  because: c\\u{1b}[1m\n  to fix:  rm \\u{9b}d"
         );
     }
 

@@ -33,7 +33,7 @@ use crate::system::memory;
 pub fn main() -> ExitCode {
     // The message of a panic may quote any text, even a secret.
     std::panic::set_hook(Box::new(|_| {
-        let error = Error::new(Status::Software, "internal error: this is a defect of vaultix");
+        let error = Error::new(Status::Software, "internal error: this is a bug in vaultix");
         Report::new(Verbosity::Normal).error(&error);
         std::process::exit(u8::from(Exit::Failed(Status::Software)).into());
     }));
@@ -104,7 +104,7 @@ fn ensure_public(args: &[OsString]) -> Result<()> {
                 at + 1
             ))
             .fix(format!(
-                "name the file that it is in, with --identity FILE; a recipient is the public half: {}",
+                "pass the file that contains it with --identity FILE; a recipient is the public key: {}",
                 private::PUBLIC_KEY_HINT
             ))),
     }

@@ -126,7 +126,7 @@ impl Desired {
             let public = "set vaultix.settings.hostPubkey to the host's public key";
             let fix = if private::is_private(&settings.host_pubkey) {
                 format!(
-                    "set vaultix.settings.hostPubkey to the public half: {}",
+                    "set vaultix.settings.hostPubkey to the public key: {}",
                     private::PUBLIC_KEY_HINT
                 )
             } else {

@@ -129,7 +129,8 @@ pub fn keep_foreign(root: &Path, plan: &mut Plan) -> Result<Vec<Error>> {
             Ok(false) => plan.foreign.push(entry),
             Err(error) => {
                 let path = entry.path(root);
-                let what = format!("cannot tell whether {} is of the cache", path.display());
+                let what =
+                    format!("cannot determine whether {} is part of the cache", path.display());
                 failures.push(Error::new(Status::CantCreat, what).because(error));
             }
         }
@@ -186,7 +187,7 @@ fn list_host(cache: BorrowedFd, root: &Path, host: &str) -> Result<Option<(Owned
         }
         Err(Errno::NOENT) => Ok(None),
         Err(Errno::NOTDIR | Errno::LOOP) => Err(what()
-            .because("it is no directory")
+            .because("it is not a directory")
             .fix(format!("rm {}", escape::shell_path(&path)))),
         Err(error) => Err(what().because(io::Error::from(error))),
     }
@@ -237,7 +238,7 @@ impl Cache {
             || Error::new(Status::CantCreat, format!("cannot write the cache {}", root.display()));
         match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { root: root.to_owned(), directory, hosts: Mutex::default() }),
-            Err(Errno::WOULDBLOCK) => Err(what().because("another vaultix is at work in it")),
+            Err(Errno::WOULDBLOCK) => Err(what().because("another vaultix is using it")),
             Err(error) => Err(what().because(io::Error::from(error))),
         }
     }
@@ -340,7 +341,7 @@ impl Cache {
     pub fn remove(&self, entry: &Entry) -> Result<()> {
         match self.remove_if(entry, FirstLine::Whole)? {
             Some(_) => Ok(()),
-            None => Err(cannot_remove(&self.path(entry)).because("it is no age file any more")),
+            None => Err(cannot_remove(&self.path(entry)).because("it is no longer an age file")),
         }
     }
 

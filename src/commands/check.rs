@@ -120,7 +120,8 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     } else {
         let errors = findings.iter().filter(|finding| finding.kind != Kind::Failure).map(as_error);
         report.errors(&errors.chain(failures.errors.iter().cloned()).collect::<Vec<_>>());
-        report::summary(format_args!("{up_to_date} up to date, {} to mend", findings.len()));
+        let problems = if findings.len() == 1 { "problem" } else { "problems" };
+        report::summary(format_args!("{up_to_date} up to date, {} {problems}", findings.len()));
     }
     let exits = findings.iter().filter(|one| one.kind != Kind::Failure).map(as_error);
     Ok(error::common_exit(&exits.chain(failures.errors.iter().cloned()).collect::<Vec<_>>()))
@@ -159,7 +160,7 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
             secret: Some(target.secret.clone()),
             file: Some(target.entry.path(root).display().to_string()),
             problem: format!(
-                "host {} has no copy of secret \"{}\" as it is in {}",
+                "host {} has no copy of secret \"{}\" that matches {}",
                 target.entry.host,
                 target.secret,
                 source.display()
@@ -178,9 +179,11 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
     let stale = plan
         .stale
         .iter()
-        .map(|entry| other(Kind::Stale, entry, "is of no use to its host", Some(RENC)));
-    let foreign =
-        plan.foreign.iter().map(|entry| other(Kind::Foreign, entry, "is not of the cache", None));
+        .map(|entry| other(Kind::Stale, entry, "is not used by its host", Some(RENC)));
+    let foreign = plan
+        .foreign
+        .iter()
+        .map(|entry| other(Kind::Foreign, entry, "is not part of the cache", None));
     missing.chain(stale).chain(foreign).collect()
 }
 

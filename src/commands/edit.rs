@@ -84,7 +84,7 @@ fn report_saved(
     count: usize,
 ) {
     let to = if count == 1 { "1 recipient".to_owned() } else { format!("{count} recipients") };
-    let done = if before.is_some() { "changed" } else { "made" };
+    let done = if before.is_some() { "changed" } else { "created" };
     // A user who did not mean to pass anything there should see it.
     let from = if *input == Input::Stdin { " from standard input" } else { "" };
     report::summary(format_args!("{}: {done}{from}, encrypted to {to}", path.display()));

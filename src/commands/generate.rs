@@ -40,7 +40,7 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
     let mut failures = std::mem::take(&mut plan.failures);
     if args.dry_run {
         show(&plan)?;
-        let line = format!("{} to generate, {} there already", plan.make.len(), plan.there);
+        let line = format!("{} to generate, {} already there", plan.make.len(), plan.there);
         return Ok(report.finish(&failures, &line));
     }
     let mut done = Outcome::default();
@@ -51,7 +51,7 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
         failures.extend(git::track_all(&done.files, &report));
     }
     let renc = if done.count > 0 { "; now run: vaultix renc" } else { "" };
-    let line = format!("{} generated, {} there already{renc}", done.count, plan.there);
+    let line = format!("{} generated, {} already there{renc}", done.count, plan.there);
     Ok(report.finish(&failures, &line))
 }
 
@@ -60,7 +60,7 @@ fn ensure_known(ids: &[String], profiles: &[Profile]) -> Result<()> {
         let error = |reason| Err(cannot_generate(Status::Usage, id).because(reason));
         let mut secrets = profiles.iter().filter_map(|profile| profile.secrets.get(id)).peekable();
         if secrets.peek().is_none() {
-            return error("no host has one of this name");
+            return error("no host has a secret of this name");
         }
         // A failure in it is reported with all others.
         let has_generator = |secret: &Secret| secret.generator.is_some();
@@ -79,7 +79,7 @@ fn show(plan: &Plan) -> Result<()> {
     });
     let published = plan.publish.iter().map(|recipe| {
         let public_key = public::path(&recipe.path);
-        format!("{}: write, public half of {}", public_key.display(), recipe.path.display())
+        format!("{}: write, public key of {}", public_key.display(), recipe.path.display())
     });
     report::answer_lines(made.chain(published))
 }

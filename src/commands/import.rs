@@ -90,9 +90,8 @@ fn carry_out(
 /// The place that was named, or the usual one of the scheme.
 fn source(args: &Import) -> Result<PathBuf> {
     args.source.clone().or_else(|| pass::store(args.scheme)).ok_or_else(|| {
-        Error::new(Status::Usage, "cannot import from nowhere")
-            .because("no source is given")
-            .fix("name it after the scheme: secrets.nix of agenix, a file or a directory")
+        Error::new(Status::Usage, "cannot import without a source")
+            .fix("pass it after the scheme: secrets.nix of agenix, a file or a directory")
     })
 }
 
@@ -134,7 +133,7 @@ impl Run<'_> {
             match self.make(&path, text) {
                 Ok(()) => {
                     self.report.line(format_args!(
-                        "{}: made from {}",
+                        "{}: created from {}",
                         path.display(),
                         legacy.path.display()
                     ));

@@ -68,10 +68,10 @@ pub fn run(args: &Init) -> Result<Exit> {
     let failures = git::track_all(files, &report);
     report.errors(&failures);
     if scaffold.new.is_empty() {
-        report::summary("nothing was changed: all of it is there already");
+        report::summary("nothing was changed: everything is already there");
     } else {
         report::summary(format_args!(
-            "{} made, {} there already",
+            "{} created, {} already there",
             scaffold.new.len(),
             scaffold.there
         ));
@@ -81,7 +81,9 @@ pub fn run(args: &Init) -> Result<Exit> {
     }
     if is_new && !args.passphrase && is_inside(&identity, &directory) {
         let identity = identity.display();
-        report.warning(format_args!("{identity} is in the repository: git would give it to all"));
+        report.warning(format_args!(
+            "{identity} is in the repository: git would share it with everyone"
+        ));
     }
     snippet::next_steps(&report, is_new.then_some(&identity), &secret, flake);
     Ok(error::common_exit(&failures))
@@ -93,7 +95,7 @@ fn default_identity() -> Result<PathBuf> {
         |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let settings = folder("XDG_CONFIG_HOME").or_else(|| Some(folder("HOME")?.join(".config")));
     settings.map(|folder| folder.join("vaultix/identity.txt")).ok_or_else(|| {
-        Error::new(Status::Usage, "cannot tell where the identity should be")
+        Error::new(Status::Usage, "cannot choose a path for the identity")
             .because("neither HOME nor XDG_CONFIG_HOME is set")
             .fix("vaultix init --identity FILE")
     })
@@ -129,14 +131,14 @@ impl Scaffold<'_> {
         let is_missing = path.symlink_metadata().is_err();
         if !is_missing {
             self.there += 1;
-            self.report.line(format_args!("{}: there already", path.display()));
+            self.report.line(format_args!("{}: already there", path.display()));
         }
         is_missing
     }
 
     /// Says that `path` was made.
     fn made(&mut self, path: &Path) {
-        self.report.line(format_args!("{}: made", path.display()));
+        self.report.line(format_args!("{}: created", path.display()));
         self.new.push(path.to_owned());
     }
 
@@ -213,7 +215,7 @@ impl Scaffold<'_> {
         let mut replacement = Replacement::new(path)?;
         replacement.write(&text)?;
         replacement.persist()?;
-        self.report.line(format_args!("{}: got a line", path.display()));
+        self.report.line(format_args!("{}: line added", path.display()));
         self.new.push(path.to_owned());
         Ok(())
     }

@@ -90,20 +90,20 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     };
     failures.extend(replacements.iter().filter_map(same));
     if !failures.is_empty() {
-        return Ok(report.finish(&failures, "0 encrypted anew"));
+        return Ok(report.finish(&failures, "0 rekeyed"));
     }
     let mut count = 0;
     for (path, secret, replacement) in replacements {
         match replacement.persist_if_unchanged(Some(&secret.digest), AGAIN) {
             Ok(()) => {
                 count += 1;
-                report.line(format_args!("{}: encrypted anew", path.display()));
+                report.line(format_args!("{}: rekeyed", path.display()));
             }
             Err(error) => failures.push(error),
         }
     }
     let next = if failures.is_empty() { "; now run: vaultix renc" } else { "" };
-    let exit = report.finish(&failures, &format!("{count} encrypted anew{next}"));
+    let exit = report.finish(&failures, &format!("{count} rekeyed{next}"));
     remaining::warn(&workspace, &paths.keys().collect(), &master, &report);
     Ok(exit)
 }

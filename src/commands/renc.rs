@@ -32,7 +32,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         Comparison::new(&profiles, &args.secrets, &root)?;
     for entry in &plan.foreign {
         report.warning(format_args!(
-            "{} is not of the cache, and stays",
+            "{} is not part of the cache, and stays",
             entry.path(&root).display()
         ));
     }
@@ -47,10 +47,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         let cache = Cache::open(&root)?;
         for host in desired.hosts.keys() {
             for path in cache.sweep(host)? {
-                report.line(format_args!(
-                    "{}: removed, left by a run that was killed",
-                    path.display()
-                ));
+                report.line(format_args!("{}: removed, a killed run had left it", path.display()));
             }
         }
         let run =
@@ -101,7 +98,7 @@ fn choose(profiles: Vec<Profile>, args: &Renc) -> Result<Vec<Profile>> {
     let list = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join(", ");
     if let Some(unknown) = args.hosts.iter().find(|host| !names.contains(host.as_str())) {
         return Err(Error::new(Status::Usage, format!("cannot find host \"{unknown}\""))
-            .because(format!("the profiles are of {}", list(names))));
+            .because(format!("the profiles are for {}", list(names))));
     }
     let chosen: Vec<Profile> = profiles
         .into_iter()
@@ -113,7 +110,7 @@ fn choose(profiles: Vec<Profile>, args: &Renc) -> Result<Vec<Profile>> {
     match args.secrets.iter().find(|id| !has(id)) {
         Some(unknown) => {
             Err(Error::new(Status::Usage, format!("cannot find secret \"{unknown}\""))
-                .because("no chosen host has one of this name"))
+                .because("no chosen host has a secret of this name"))
         }
         None => Ok(chosen),
     }

@@ -99,7 +99,7 @@ fn cached_driver(settings: &str) -> Option<&str> {
 fn open(path: &Path, identities: &[PathBuf], prompt: &Prompt) -> Result<Plaintext> {
     let secret = Secret::read_existing(path)?;
     if identities.is_empty() {
-        return Err(Error::new(Status::Usage, format!("cannot open {}", path.display()))
+        return Err(Error::new(Status::Usage, format!("cannot decrypt {}", path.display()))
             .because("there is no identity")
             .fix(format!("vaultix view {} --identity FILE", escape::shell_path(path))));
     }

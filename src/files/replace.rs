@@ -145,12 +145,12 @@ impl Replacement {
             return Ok(());
         }
         let done = match (before, now) {
-            (None, _) => "made",
+            (None, _) => "created",
             (_, None) => "removed",
             _ => "changed",
         };
         Err(Error::new(Status::DataErr, format!("cannot save {}", self.user_path.display()))
-            .because(format!("it was {done} meanwhile"))
+            .because(format!("it was {done} in the meantime"))
             .fix(fix))
     }
 

@@ -37,7 +37,7 @@ impl Secret {
     /// When it cannot be read, or is no age file.
     pub fn read_existing(path: &Path) -> Result<Self> {
         Self::read(path)?.ok_or_else(|| {
-            Error::new(Status::NoInput, format!("cannot open {}", path.display()))
+            Error::new(Status::NoInput, format!("cannot decrypt {}", path.display()))
                 .because("it does not exist")
         })
     }
@@ -52,7 +52,8 @@ impl Secret {
         let digest = escape::hex(&Sha256::digest(&bytes));
         let format = if armor::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
         let damaged = |reason: String| {
-            Error::new(Status::DataErr, format!("cannot open {}", path.display())).because(reason)
+            Error::new(Status::DataErr, format!("cannot decrypt {}", path.display()))
+                .because(reason)
         };
         let ciphertext = armor::dearmor(bytes).map_err(damaged)?;
         let stanzas =

@@ -40,7 +40,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 ///
 /// `skipped` say why some identities were not tried.
 pub fn cannot_open(path: &Path, error: &decrypt::Error, skipped: &[Error]) -> Error {
-    let what = format!("cannot open {}", path.display());
+    let what = format!("cannot decrypt {}", path.display());
     match error {
         decrypt::Error::NoMatch(recipients) => {
             no_match(what, &stanza::describe(recipients), skipped)
@@ -53,10 +53,10 @@ pub fn cannot_open(path: &Path, error: &decrypt::Error, skipped: &[Error]) -> Er
 ///
 /// `skipped` say why some identities were not tried.
 pub fn no_match(what: String, recipients: &str, skipped: &[Error]) -> Error {
-    let reason = format!("no identity fits: it is encrypted to {recipients}");
+    let reason = format!("no identity can decrypt it: it is encrypted to {recipients}");
     let error = Error::new(Status::NoPerm, what).because(reason);
     if skipped.is_empty() {
-        return error.fix("pass the identity that it was made for with --identity FILE");
+        return error.fix("pass an identity that can decrypt it with --identity FILE");
     }
     skipped.iter().fold(error, |error, reason| error.because(format!("{reason:#}")))
 }

@@ -35,7 +35,7 @@ pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
     let found = is_work_tree(directory).map_err(|error| {
         Error::new(
             Status::CantCreat,
-            format!("cannot tell whether {} is in git", directory.display()),
+            format!("cannot determine whether {} is in git", directory.display()),
         )
         .because(error)
     });
@@ -317,7 +317,7 @@ fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
     let what = || {
         Error::new(
             Status::CantCreat,
-            format!("cannot make git aware of the new files in {}", directory.display()),
+            format!("cannot add the new files in {} to git", directory.display()),
         )
         .fix(format!("git add --intent-to-add {}", escape::shell_path(directory)))
     };

@@ -77,7 +77,7 @@ fn below(root: &Path, option: &str, text: &str, fix: &str) -> Result<PathBuf> {
     if !Path::new(text).components().all(is_plain) {
         let what = format!("cannot use vaultix.{option} of {}/flake.nix", root.display());
         return Err(Error::new(Status::Config, what)
-            .because(format!("\"{text}\" is not below the flake"))
+            .because(format!("\"{text}\" is not inside the flake"))
             .fix(fix));
     }
     let path = root.join(text.trim_start_matches("./"));
@@ -138,7 +138,7 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
         )
     };
     if env::var_os(EVALUATING).is_some() {
-        return Err(what().because("it is being evaluated already, and asks for this file"));
+        return Err(what().because("it is already being evaluated, which needs this file"));
     }
     flake_copy(root)?;
     report::detail(format_args!("evaluating {output} of {}/flake.nix", root.display()));
@@ -308,10 +308,7 @@ fn ensure_allowed(
             let shown = path.display();
             let path = escape::shell_path(&path);
             Err(what()
-                .because(format!(
-                    "it has {shown} as an input, which is outside of {}",
-                    top.display()
-                ))
+                .because(format!("it has {shown} as an input, which is outside {}", top.display()))
                 .because("you have not allowed that")
                 .fix(format!("git config --global --add {ALLOW} {path}")))
         }

@@ -112,7 +112,7 @@ pub fn settings(optional: bool, report: &Report) -> Result<(PathBuf, Settings)> 
         Ok(settings) => Ok((root, settings)),
         Err(error) if !optional => Err(error),
         Err(error) => {
-            report.warning(format_args!("extraRecipients are not known: {error:#}"));
+            report.warning(format_args!("extraRecipients are unknown: {error:#}"));
             Ok((root, Settings::default()))
         }
     }
@@ -161,10 +161,10 @@ pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<V
 pub fn parse_recipients(texts: &[String]) -> Result<Vec<ParsedRecipient>> {
     let read = |text: &String| {
         recipient::parse(text).map_err(|reason| {
-            let error = Error::new(Status::Config, "cannot encrypt to a recipient that was given");
+            let error = Error::new(Status::Config, "cannot encrypt to a given recipient");
             let error = error.because(reason);
             if private::is_private(text) {
-                error.fix(format!("give the public half: {}", private::PUBLIC_KEY_HINT))
+                error.fix(format!("use the public key: {}", private::PUBLIC_KEY_HINT))
             } else {
                 error
             }
@@ -185,7 +185,7 @@ pub fn recipients<'a>(
 ) -> Result<Vec<Box<dyn Recipient + 'a>>> {
     let recipients = master.recipients(extra, prompt)?;
     if recipients.is_empty() {
-        return Err(Error::new(Status::Usage, "cannot encrypt to nobody")
+        return Err(Error::new(Status::Usage, "cannot encrypt without a recipient")
             .fix("pass --identity FILE, or set vaultix.identity in the flake"));
     }
     Ok(recipient::group_by_plugin(recipients, prompt))

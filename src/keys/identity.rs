@@ -80,7 +80,7 @@ impl Key {
                 Err(_) => Err(UnlockError::Wrong),
             },
             Self::LockedFile(ciphertext) => unlock_file(ciphertext, passphrase),
-            _ => Err(UnlockError::Unusable("it is not locked".to_owned())),
+            _ => Err(UnlockError::Unusable("it has no passphrase".to_owned())),
         }
     }
 }
@@ -104,14 +104,14 @@ fn unlock_file(ciphertext: &[u8], passphrase: SecretString) -> Result<Identities
         }
         Some(Err(DecryptError::ExcessiveWork { required, .. })) => {
             return Err(UnlockError::Unusable(format!(
-                "it demands work of 2^{required}, the limit is 2^{MAX_WORK_FACTOR}"
+                "its work factor is 2^{required}, the limit is 2^{MAX_WORK_FACTOR}"
             )));
         }
         outcome => key.set(outcome),
     }
     let text = decrypt::decrypt(ciphertext, once(&key as &dyn Identity)).map_err(unusable)?;
     stack::wiped(|| parse(text.expose()))
-        .map_err(|reason| UnlockError::Unusable(format!("what it holds: {reason}")))
+        .map_err(|reason| UnlockError::Unusable(format!("its content: {reason}")))
 }
 
 /// What an identity file contains.
@@ -159,7 +159,7 @@ pub fn parse(text: &[u8]) -> Result<Identities, String> {
             other => found.keys.push(native(other, number)?),
         }
     }
-    if found.keys.is_empty() { Err("it holds no identity".to_owned()) } else { Ok(found) }
+    if found.keys.is_empty() { Err("it contains no identity".to_owned()) } else { Ok(found) }
 }
 
 /// Joins lines, without the white space around them.
@@ -179,25 +179,23 @@ fn native(line: &str, number: usize) -> Result<Key, String> {
     if line.starts_with("AGE-SECRET-KEY-1") {
         return match line.parse() {
             Ok(key) => Ok(Key::Native(key)),
-            Err(reason) => Err(format!("line {number} is not a whole identity of age: {reason}")),
+            Err(reason) => Err(format!("line {number} is not a complete age identity: {reason}")),
         };
     }
     if line.starts_with("AGE-SECRET-KEY-PQ-1") {
         return match line.parse() {
             Ok(key) => Ok(Key::PostQuantum(Box::new(key))),
-            Err(reason) => Err(format!("line {number} is not a whole identity of age: {reason}")),
+            Err(reason) => Err(format!("line {number} is not a complete age identity: {reason}")),
         };
     }
     if line.starts_with("AGE-SECRET-KEY-") {
-        return Err(format!("line {number} is an identity of age of an unknown kind"));
+        return Err(format!("line {number} is an age identity of an unknown kind"));
     }
     if let Ok(identity) = line.parse() {
         return Ok(Key::Plugin(identity));
     }
     if line.starts_with("age1") || line.starts_with("ssh-") {
-        return Err(format!(
-            "line {number} is a public key; the file with the private half belongs here"
-        ));
+        return Err(format!("line {number} is a public key; use the file with the private key"));
     }
     Err(format!("line {number} is not an identity"))
 }
@@ -205,7 +203,7 @@ fn native(line: &str, number: usize) -> Result<Key, String> {
 /// Reads an ssh private key, from its first line to its last, which begins at line `number`.
 fn private_key(block: &str, number: usize) -> Result<Key, String> {
     let identity = parse_ssh(block.as_bytes())
-        .map_err(|_| format!("line {number} begins no whole ssh private key"))?;
+        .map_err(|_| format!("line {number} begins an ssh private key that is not complete"))?;
     match identity {
         ssh::Identity::Unencrypted(_) => Ok(Key::Ssh(Box::new(identity))),
         ssh::Identity::Encrypted(ref key) => match ssh::Recipient::try_from(identity.clone()) {
@@ -216,10 +214,10 @@ fn private_key(block: &str, number: usize) -> Result<Key, String> {
             use ssh::UnsupportedKey as Reason;
             let kind = match reason {
                 Reason::EncryptedPem => {
-                    "in the old format for passphrases; ssh-keygen -p -f FILE brings it up to date"
+                    "with a passphrase in the old format; ssh-keygen -p -f FILE converts it"
                         .to_owned()
                 }
-                Reason::EncryptedSsh(cipher) => format!("under the cipher {cipher}"),
+                Reason::EncryptedSsh(cipher) => format!("encrypted with the cipher {cipher}"),
                 Reason::Hardware(kind) => format!("of type {kind}, which stays in its device"),
                 Reason::Type(kind) => format!("of type {kind}"),
             };
@@ -235,8 +233,7 @@ fn locked(bytes: Vec<u8>) -> Result<Key, String> {
     if recipients.iter().all(|recipient| recipient.kind == "scrypt") {
         Ok(Key::LockedFile(bytes))
     } else {
-        Err("it is an age file that no passphrase opens, so it does not hold an identity"
-            .to_owned())
+        Err("it is an age file without a passphrase, so it contains no identity".to_owned())
     }
 }
 
@@ -280,13 +277,13 @@ mod tests {
 
     #[test]
     fn a_malformed_identity_is_named_by_its_line() {
-        assert_eq!(refused("# nothing\n"), "it holds no identity");
+        assert_eq!(refused("# nothing\n"), "it contains no identity");
         assert_eq!(refused(&format!("{KEY}\nhunter2\n")), "line 2 is not an identity");
-        assert!(refused(&KEY[..60]).starts_with("line 1 is not a whole identity of age"));
+        assert!(refused(&KEY[..60]).starts_with("line 1 is not a complete age identity"));
         assert!(refused("age1abc").starts_with("line 1 is a public key"));
         assert_eq!(
             refused("\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
-            "line 2 begins no whole ssh private key"
+            "line 2 begins an ssh private key that is not complete"
         );
         assert_eq!(refused("age-encryption.org/v1\n"), "the file is truncated in its header");
     }
@@ -311,7 +308,7 @@ mod tests {
             matches!(&found.keys[..], [Key::LockedFile(bytes)] if **bytes == *locked.as_bytes())
         );
         let reason = refused(&file("X25519 F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w"));
-        assert!(reason.starts_with("it is an age file that no passphrase opens"), "{reason}");
+        assert!(reason.starts_with("it is an age file without a passphrase"), "{reason}");
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Master {
                 continue;
             }
             let secrets = if left == 1 { "secret" } else { "secrets" };
-            match unlock(entry, &format!("to open {left} {secrets}"), prompt) {
+            match unlock(entry, &format!("to decrypt {left} {secrets}"), prompt) {
                 Ok(found) => {
                     let unlocked: Vec<_> = found.keys.iter().filter_map(Key::as_unlocked).collect();
                     session.try_identities(files, &unlocked);
@@ -218,6 +218,6 @@ fn ensure_path(path: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(Status::Config, "cannot use a private key as the path of an identity file")
-        .because("the key itself was given, which is not shown")
+        .because("the key itself was given; it is not shown")
         .fix("put it into a file that only you can read, and set vaultix.identity to its path"))
 }

@@ -177,8 +177,8 @@ impl<'a> Plugin<'a> {
     ) -> Result<()> {
         self.send_request(identities, files).map_err(|error| self.broken(error))?;
         let purpose = match files.len() {
-            1 => "to open 1 secret".to_owned(),
-            count => format!("to open {count} secrets"),
+            1 => "to decrypt 1 secret".to_owned(),
+            count => format!("to decrypt {count} secrets"),
         };
         let mut known = BTreeSet::new();
         loop {

@@ -23,8 +23,8 @@ const INFO: &[u8] = b"age-encryption.org/mlkem768x25519";
 fn decode(text: &str, prefix: Hrp) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     bech32_decode(
         text,
-        |_| "it is mistyped or cut",
-        |found| (found == prefix).then_some(()).ok_or("it begins otherwise"),
+        |_| "it is mistyped or truncated",
+        |found| (found == prefix).then_some(()).ok_or("it has another prefix"),
         |_, bytes| Ok(Zeroizing::new(bytes.collect())),
     )
 }

@@ -34,7 +34,7 @@ pub fn canonical(recipient: &str) -> String {
 /// As a clause, without it.
 fn ensure_public(recipient: &str) -> Result<(), String> {
     if private::is_private(recipient) {
-        Err("it is a private key, or has one in it, which is not shown".to_owned())
+        Err("it is a private key, or contains one; it is not shown".to_owned())
     } else {
         Ok(())
     }
@@ -52,15 +52,15 @@ pub fn parse_for_host(recipient: &str) -> Result<SharedRecipient, String> {
     ensure_public(recipient)?;
     let text = canonical(recipient);
     if text.starts_with(POST_QUANTUM) {
-        return Err(format!("\"{text}\" is post-quantum, which hosts cannot open"));
+        return Err(format!("\"{text}\" is post-quantum, which hosts cannot decrypt"));
     }
     if text.starts_with("age1") {
         return match text.parse::<age::x25519::Recipient>() {
             Ok(key) => Ok(Box::new(key)),
             Err(_) if text.parse::<age::plugin::Recipient>().is_ok() => {
-                Err(format!("\"{text}\" belongs to a plugin, and there are none at boot"))
+                Err(format!("\"{text}\" needs a plugin, and there are none at boot"))
             }
-            Err(reason) => Err(format!("\"{text}\" is not a recipient of age: {reason}")),
+            Err(reason) => Err(format!("\"{text}\" is not an age recipient: {reason}")),
         };
     }
     ssh(&text)
@@ -80,9 +80,9 @@ fn ssh(text: &str) -> Result<SharedRecipient, String> {
         Ok(_) | Err(_) => {
             let kind = text.split(' ').next().unwrap_or_default();
             match kind {
-                "ssh-ed25519" | "ssh-rsa" => Err(format!("it is not a whole {kind} public key")),
+                "ssh-ed25519" | "ssh-rsa" => Err(format!("it is not a complete {kind} public key")),
                 _ => Err(format!(
-                    "{} is neither an ssh public key nor a recipient of age",
+                    "{} is neither an ssh public key nor an age recipient",
                     private::shown(text)
                 )),
             }
@@ -112,7 +112,9 @@ impl ParsedRecipient {
     /// Returns what may be shown of it: an identity of a plugin is a private key, even where a device holds the key.
     pub fn shown(&self) -> String {
         match self {
-            Self::PluginIdentity(identity) => format!("what the plugin {} says", identity.plugin()),
+            Self::PluginIdentity(identity) => {
+                format!("the answer of the plugin {}", identity.plugin())
+            }
             _ => self.text(),
         }
     }
@@ -169,9 +171,7 @@ pub fn parse(recipient: &str) -> Result<ParsedRecipient, String> {
     if text.starts_with(POST_QUANTUM) {
         return match text.parse::<pq::Recipient>() {
             Ok(key) => Ok(ParsedRecipient::BuiltIn(Box::new(key), text)),
-            Err(reason) => {
-                Err(format!("\"{text}\" is not a post-quantum recipient of age: {reason}"))
-            }
+            Err(reason) => Err(format!("\"{text}\" is not a post-quantum age recipient: {reason}")),
         };
     }
     let ours =

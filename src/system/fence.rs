@@ -98,7 +98,7 @@ impl Display for Refusal {
                 let roots = roots.join(" and ");
                 write!(f, "it is {}, which is not part of {roots}", real.display())
             }
-            Self::Store => write!(f, "it is in the Nix store, which nothing but Nix may change"),
+            Self::Store => write!(f, "it is in the Nix store, which only Nix may change"),
         }
     }
 }
@@ -116,7 +116,7 @@ pub fn explain(exit: impl Into<Exit>, what: String, error: &io::Error) -> Error 
         None => Error::new(exit, what).because(error),
         Some(refusal @ Refusal::Outside(..)) => Error::new(Status::Config, what)
             .because(refusal)
-            .fix("put it below the flake, or pass the profile with --profile FILE if it is one of yours"),
+            .fix("put it inside the flake, or pass the profile with --profile FILE if it is one of yours"),
         Some(Refusal::Store) => Error::new(Status::CantCreat, what)
             .because(&Refusal::Store)
             .fix("change it in the repository that it comes from, and update the input"),

@@ -53,7 +53,7 @@ impl Directory {
     /// Why there is no place for it.
     pub fn new() -> Result<Self, String> {
         Self::in_one_of(parent::in_memory(), Parent::ensure_in_memory)
-            .map_err(|refusals| format!("none of these is a tmpfs that we may write: {refusals}"))
+            .map_err(|refusals| format!("none of these is a tmpfs for us alone: {refusals}"))
     }
 
     /// Makes one on a disk, for files that may be too large for memory and are no plaintexts. Otherwise the same.

@@ -133,7 +133,7 @@ fn answer(
     }
     let answer = answer?;
     if answer.len() as u64 > limit {
-        let text = format!("it answers with more than {limit} bytes");
+        let text = format!("its output has more than {limit} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(Output { status, stdout: answer, stderr: said })

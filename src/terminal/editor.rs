@@ -32,7 +32,7 @@ pub fn edit(
     interrupt: &Interrupt,
 ) -> Result<Plaintext> {
     let directory = Directory::new().map_err(|reason| {
-        Error::new(Status::CantCreat, "cannot open an editor without putting the secret on a disk")
+        Error::new(Status::CantCreat, "cannot open an editor without writing the secret to a disk")
             .because(reason)
             .fix("set XDG_RUNTIME_DIR to a directory on a tmpfs, or pass the text with --stdin")
     })?;
@@ -84,7 +84,7 @@ fn run(
     let options = known::options(command, directory, program);
     if options.is_none() {
         report.warning(format_args!(
-            "cannot tell what the editor \"{}\" keeps of the text elsewhere; see \"Editors\" in vaultix(1)",
+            "the editor \"{}\" may keep copies of the text elsewhere; see \"Editors\" in vaultix(1)",
             command.display()
         ));
     }

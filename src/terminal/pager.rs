@@ -45,7 +45,7 @@ pub fn show(text: &Plaintext, line: &OsString, interrupt: &Interrupt) -> Result<
     match status.code() {
         Some(program::NO_PROGRAM) => Err(what()
             .because("there is no such program")
-            .fix("set PAGER to your pager, or to nothing for none")),
+            .fix("set PAGER to your pager, or leave it empty for none")),
         _ if status.success() => Ok(()),
         _ => Err(what().because(format!("it failed: {status}"))),
     }

@@ -107,7 +107,7 @@ impl<'a> Prompt<'a> {
                     return Err(cannot_ask(question)
                         .because(format!("{} failed: {error}", path.display()))
                         .fix(
-                            "set PINENTRY_PROGRAM to another one, or to nothing for the terminal",
+                            "set PINENTRY_PROGRAM to another one, or leave it empty for the terminal",
                         ));
                 }
                 Err(error) => reasons.push(format!("{} failed: {error}", path.display())),
@@ -167,6 +167,6 @@ fn pinentry() -> Result<Option<Pinentry>> {
             format!("cannot find the pinentry \"{}\"", name.display()),
         )
         .because("PINENTRY_PROGRAM names it, but there is no such program")
-        .fix("set PINENTRY_PROGRAM to another one, or to nothing for the terminal")),
+        .fix("set PINENTRY_PROGRAM to another one, or leave it empty for the terminal")),
     }
 }

@@ -174,7 +174,7 @@ fn renc_removes_nothing_outside() {
     }
     // The control: it is the user's own word. Even then, only what is ours goes, and is named.
     run(&mut branch.vaultix("-p ../mine.json renc --cache ../restic")).exits(0).says(&[
-        &format!("../{plain} is not of the cache, and stays\n"),
+        &format!("../{plain} is not part of the cache, and stays\n"),
         &format!("../{age}: removed\n"),
         "1 removed\n",
     ]);
@@ -273,7 +273,7 @@ fn a_secret_is_read_and_written_below_the_flake_alone() {
         let shown = run(&mut branch.vaultix("status")).exits(78).stdout;
         assert!(!shown.contains("bank"), "{shown}");
         let wifi = branch.workspace.read("repo/secrets/wifi.age");
-        run(&mut branch.vaultix("rekey")).exits(78).says(&["bank.age", "0 encrypted anew"]);
+        run(&mut branch.vaultix("rekey")).exits(78).says(&["bank.age", "0 rekeyed"]);
         assert!(branch.workspace.read("repo/secrets/wifi.age") == wifi, "all or nothing");
         assert!(branch.state("private") == before, "{file}");
     }
@@ -297,9 +297,7 @@ fn a_secret_is_read_and_written_below_the_flake_alone() {
     run(&mut branch.vaultix(&format!("{own} renc {identity}")))
         .exits(0)
         .says(&["web1/bank: re-encrypted"]);
-    run(&mut branch.vaultix(&format!("{own} rekey {identity}")))
-        .exits(0)
-        .says(&["1 encrypted anew"]);
+    run(&mut branch.vaultix(&format!("{own} rekey {identity}"))).exits(0).says(&["1 rekeyed"]);
     assert!(branch.state("private") != before);
 }
 
@@ -329,7 +327,7 @@ fn new_secrets_are_written_below_the_flake() {
     run(&mut branch.vaultix("generate")).exits(0).says(&["deep/new.age: generated"]);
 
     for (directory, said) in
-        [("./away", "which is not part of"), ("../private", "is not below the flake")]
+        [("./away", "which is not part of"), ("../private", "is not inside the flake")]
     {
         branch.flake.settings = format!("defaultSecretDirectory = \"{directory}\";");
         branch.commit();
@@ -339,7 +337,7 @@ fn new_secrets_are_written_below_the_flake() {
     }
     run(&mut branch.vaultix("import agenix-rekey ../old --into ../private"))
         .exits(78)
-        .says(&["not below"]);
+        .says(&["not inside the flake"]);
     branch.flake.settings = String::new();
     branch.commit();
     run(&mut branch.vaultix("import agenix-rekey ../old --into ../private")).exits(0);
@@ -440,8 +438,8 @@ fn the_store_is_not_written_to() {
     let file = PathBuf::from(shown[start..].split('"').next().unwrap());
     let before = fs::read(&file).unwrap();
     let time = fs::metadata(file.parent().unwrap()).unwrap().modified().unwrap();
-    let said = ["it is in the Nix store, which nothing but Nix may change", "to fix: "];
-    run(&mut branch.vaultix("rekey")).exits(73).says(&said).says(&["0 encrypted anew"]);
+    let said = ["it is in the Nix store, which only Nix may change", "to fix: "];
+    run(&mut branch.vaultix("rekey")).exits(73).says(&said).says(&["0 rekeyed"]);
     for store in [file.clone(), file.with_file_name("new.age"), "/nix/store/new.age".into()] {
         let mut edit = branch.vaultix(&format!("edit {} --stdin", store.display()));
         feed_as_is(&mut edit, b"new").exits(73).says(&said);
@@ -515,7 +513,7 @@ fn an_input_on_this_machine_takes_a_yes_of_the_users() {
         for verb in ["renc", "edit secrets/wifi.age --stdin"] {
             let done = feed_as_is(&mut branch.vaultix(verb), b"new").exits(78);
             done.says(&[
-                &format!("it has {private} as an input, which is outside of {}", branch.at("repo")),
+                &format!("it has {private} as an input, which is outside {}", branch.at("repo")),
                 &format!("to fix: git config --global --add vaultix.allowInput {private}\n"),
             ]);
         }
@@ -536,7 +534,7 @@ fn an_input_on_this_machine_takes_a_yes_of_the_users() {
         branch.flake.inputs = format!("x = {{ url = \"{url}\"; flake = false; }};");
         branch.commit();
         let done = run(&mut branch.vaultix("renc")).exits(78);
-        done.says(&["as an input, which is outside of", "you have not allowed that"]);
+        done.says(&["as an input, which is outside", "you have not allowed that"]);
         assert!(!in_store(), "{url}");
     }
     branch.workspace.sh("rm repo/link repo/deep repo/sub/link").exits(0);
@@ -781,7 +779,7 @@ fn an_endless_file_is_not_read() {
             command.get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_owned();
         let bin = branch.workspace.path("bin").display().to_string();
         command.env("PATH", format!("{bin}:{}", path.display()));
-        run(&mut command).exits(78).says(&[&format!("{program}: it answers with more than")]);
+        run(&mut command).exits(78).says(&[&format!("{program}: its output has more than")]);
     }
 }
 

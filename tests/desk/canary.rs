@@ -130,7 +130,7 @@ fn no_plaintext_is_left_anywhere() {
     watched.edit("sed -i s/password/word/").exits(0);
     let mut typed = watched.command("edit -v secrets/wifi.age -i keys/me-passphrase.age");
     let mut pty = Pty::start(typed.env("EDITOR", "vim"));
-    pty.expect("Passphrase of keys/me-passphrase.age");
+    pty.expect("Passphrase for keys/me-passphrase.age");
     pty.send(&format!("{PASSPHRASE}\n"));
     pty.expect(&marker);
     pty.send("Onew line\u{1b}:wq\n");

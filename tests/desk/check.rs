@@ -15,7 +15,7 @@ fn check_finds_nothing_after_renc() {
     let workspace = Workspace::with_secrets("check-well");
     workspace.renc().exits(0);
     let done = workspace.vaultix(CHECK).exits(0);
-    assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("", "5 up to date, 0 to mend\n"));
+    assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("", "5 up to date, 0 problems\n"));
     let done = workspace.vaultix(&format!("{CHECK} --json")).exits(0);
     assert_eq!(done.stdout, "{\"ok\":true,\"upToDate\":5,\"findings\":[]}\n");
 }
@@ -23,7 +23,7 @@ fn check_finds_nothing_after_renc() {
 #[test]
 fn a_missing_copy_is_named() {
     let workspace = Workspace::with_secrets("check-missing");
-    workspace.vaultix(CHECK).exits(66).says(&["0 up to date, 5 to mend"]);
+    workspace.vaultix(CHECK).exits(66).says(&["0 up to date, 5 problems"]);
     workspace.renc().exits(0);
     workspace.secret("secrets/wifi.age", "new text");
     let done = workspace.vaultix(&format!("{CHECK} --json")).exits(1);
@@ -42,7 +42,7 @@ fn a_secret_that_nobody_can_open_is_found_without_a_key() {
     let workspace = Workspace::with_secrets("check-secret");
     workspace.renc().exits(0);
     workspace.write("secrets/tls.age", "no secret");
-    let said = ["secrets/tls.age cannot be opened by anybody: the file is not an age file"];
+    let said = ["secrets/tls.age cannot be decrypted by anyone: the file is not an age file"];
     let done = workspace.vaultix(CHECK).exits(1).says(&said);
     // What it says to do works: edit does not open a damaged file.
     let fix = "rm secrets/tls.age && vaultix edit secrets/tls.age";
@@ -71,7 +71,7 @@ fn a_copy_that_its_host_cannot_open_is_found_without_a_key() {
         let said =
             format!("host web1 cannot decrypt secrets/cache/{file}, its copy of secret \"wifi\"");
         assert!(done.stderr.contains(&said), "{what}: {}", done.stderr);
-        assert!(done.stderr.contains("0 up to date, 1 to mend"), "{what}: {}", done.stderr);
+        assert!(done.stderr.contains("0 up to date, 1 problem"), "{what}: {}", done.stderr);
     }
 }
 
@@ -80,7 +80,7 @@ fn a_foreign_file_is_named() {
     let workspace = Workspace::with_secrets("check-foreign");
     workspace.renc().exits(0);
     workspace.write("secrets/cache/web1/README", "mine");
-    workspace.vaultix(CHECK).exits(1).says(&["secrets/cache/web1/README is not of the cache"]);
+    workspace.vaultix(CHECK).exits(1).says(&["secrets/cache/web1/README is not part of the cache"]);
     fs::remove_file(workspace.path("secrets/mail.age")).unwrap();
     workspace.vaultix(CHECK).exits(1).says(&["cannot read secrets/mail.age"]);
 }

@@ -221,7 +221,7 @@ fn the_desk_opens_what_it_should_and_nothing_else() {
 }
 
 /// What the desk says of a whole file that a passphrase does not open.
-const NO_MATCH: [&str; 2] = ["the passphrase is wrong", "no passphrase opens"];
+const NO_MATCH: [&str; 2] = ["the passphrase is wrong", "an age file without a passphrase"];
 
 /// Opens the vector as an identity file under a passphrase, which is what the desk has passphrases for.
 ///
@@ -229,12 +229,12 @@ const NO_MATCH: [&str; 2] = ["the passphrase is wrong", "no passphrase opens"];
 fn as_identity_file(workspace: &Workspace, vector: &Vector) -> Outcome {
     workspace.write("locked", &vector.file);
     let mut pty = Pty::start(&mut workspace.vaultix_command("view secret.age -i locked"));
-    while pty.offers("Passphrase of locked") {
+    while pty.offers("Passphrase for locked") {
         pty.send(&format!("{}\n", vector.get("passphrase").unwrap()));
     }
     let (exit, shown) = pty.end();
     assert_eq!(exit, 77, "{}: {shown}", vector.name);
-    if shown.contains("what it holds: ") {
+    if shown.contains("its content: ") {
         Outcome::Opened
     } else if NO_MATCH.iter().any(|words| shown.contains(words)) {
         Outcome::NoMatch

@@ -123,7 +123,7 @@ fn an_editor_needs_a_file_system_in_memory() {
         eprintln!("SKIPPED: no mount namespace here: {}", done.stderr);
         return;
     }
-    let done = done.says(&["cannot open an editor without putting the secret on a disk"]);
+    let done = done.says(&["cannot open an editor without writing the secret to a disk"]);
     assert_eq!(done.stdout, "73\n0\n");
 }
 
@@ -220,7 +220,7 @@ fn copies(name: &str, editor: &str, keys: &str, known: Known) -> String {
     }
     let (exit, shown) = pty.end();
     assert_eq!(exit, 0, "{name}: {shown}");
-    let warned = shown.contains("cannot tell what the editor");
+    let warned = shown.contains("may keep copies of the text elsewhere");
     assert_eq!(warned, known == Known::No, "{name}: {shown}");
     let text = workspace.open("secrets/wifi.age", "me.txt");
     assert!(text.starts_with("new text"), "{name}: {text:?}\n{shown}");
@@ -304,7 +304,7 @@ fn an_unknown_editor_is_warned_of_once() {
     for editor in [script.as_str(), "emacsclient -t -a true", "env X=1 sed -i s/old/new/"] {
         let done = edit(&workspace, editor);
         assert_eq!(
-            done.stderr.matches("cannot tell what the editor").count(),
+            done.stderr.matches("may keep copies of the text elsewhere").count(),
             1,
             "{editor}: {}",
             done.stderr
@@ -349,7 +349,7 @@ fn the_rest_of_a_file_on_standard_input_is_no_new_text_unless_asked_for() {
     workspace.write("list", "secrets/wifi.age\nsecrets/mail.age\n");
     let line = "while read -r f; do EDITOR=true vaultix edit $f -i keys/me.txt; done <list";
     workspace.sh(line).exits(64).says(&[
-        "cannot edit secrets/wifi.age: standard input is a file that somebody has begun to read; to fix: pass --stdin",
+        "cannot edit secrets/wifi.age: standard input is a file that was already read in part; to fix: pass --stdin",
         "cannot edit secrets/mail.age: standard input is a file that",
     ]);
     assert!(read() == before);
@@ -378,7 +378,7 @@ fn a_new_secret_is_made_with_its_directories() {
     let workspace = workspace("new");
     let line = "edit secrets/a/b/new.json.age -i keys/me.txt";
     let editor = "f() { basename \"$1\" >seen; echo '{}' >\"$1\"; }; f";
-    run(workspace.vaultix_command(line).env("EDITOR", editor)).exits(0).says(&["made"]);
+    run(workspace.vaultix_command(line).env("EDITOR", editor)).exits(0).says(&["created"]);
     assert_eq!(workspace.open("secrets/a/b/new.json.age", "me.txt"), "{}\n");
     assert_eq!(workspace.read("seen"), b"new.json\n");
 }
@@ -461,7 +461,7 @@ fn a_passphrase_is_asked_for_once() {
     let workspace = workspace("locked-edit");
     let mut command = workspace.vaultix_command("edit secrets/wifi.age -i keys/me-passphrase.age");
     let mut pty = Pty::start(command.env("EDITOR", "sed -i s/old/new/"));
-    pty.expect("Passphrase of keys/me-passphrase.age (to open 1 secret): ");
+    pty.expect("Passphrase for keys/me-passphrase.age (to decrypt 1 secret): ");
     pty.send("correct horse\n");
     let (exit, shown) = pty.end();
     assert_eq!((exit, shown.matches("Passphrase").count()), (0, 1), "{shown}");
@@ -479,7 +479,7 @@ fn a_secret_for_somebody_else_is_not_replaced() {
     let before = workspace.read("secrets/wifi.age");
     feed(&mut command(&workspace), b"mine")
         .exits(77)
-        .says(&["cannot open secrets/wifi.age: no identity fits"]);
+        .says(&["cannot decrypt secrets/wifi.age: no identity can decrypt it"]);
     assert_eq!(workspace.read("secrets/wifi.age"), before);
 }
 

@@ -38,17 +38,17 @@ fn a_flake_says_what_is_needed() {
     run(&mut nix("renc")).exits(0).says(&["web1/wifi: re-encrypted"]);
     assert_eq!(workspace.tree("cached").len(), 1);
     let check = || run(nix("check").current_dir(workspace.path("secrets")));
-    let said = ["wifi.age is not encrypted to ssh-rsa (tag", "to fix: vaultix rekey", "1 to mend"];
+    let said = ["wifi.age is not encrypted to ssh-rsa (tag", "to fix: vaultix rekey", "1 problem"];
     check().exits(65).says(&said);
     feed(&mut nix("edit secrets/wifi.age"), b"new").exits(0).says(&["encrypted to 2 recipients"]);
     assert_eq!(workspace.open("secrets/wifi.age", "ssh-rsa"), "new");
     let done = run(&mut nix("renc --dry-run")).exits(0);
     assert!(done.stdout.starts_with("web1/wifi: re-encrypt secrets/wifi.age\n"), "{}", done.stdout);
     workspace.secret("vault/loose.age", "in the directory of the flake's secrets");
-    let said = ["secrets/wifi.age: encrypted anew", ", vault/loose.age; to encrypt them, too"];
+    let said = ["secrets/wifi.age: rekeyed", ", vault/loose.age; to rekey them as well"];
     run(&mut nix("rekey")).exits(0).says(&said);
     run(&mut nix("renc")).exits(0);
-    check().exits(0).says(&["1 up to date, 0 to mend"]);
+    check().exits(0).says(&["1 up to date, 0 problems"]);
     // Of the identity's own kind, there is one too few.
     workspace.secret_with("secrets/wifi.age", "new", &["-R", "keys/ssh-rsa.pub"]);
     run(&mut nix("check")).exits(1).says(&["wifi.age is not encrypted to X25519"]);

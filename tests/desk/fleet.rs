@@ -102,7 +102,7 @@ fn ten_thousand_copies_are_all_there() {
         workspace
             .vaultix(&format!("{profiles} check"))
             .exits(0)
-            .says(&["10000 up to date, 0 to mend"]);
+            .says(&["10000 up to date, 0 problems"]);
     }
 }
 

@@ -72,7 +72,7 @@ fn passwords_have_their_length_and_alphabet() {
             "p2": { "kind": "passphrase", "length": 3 },
         }),
     );
-    generate(&workspace).exits(0).says(&["8 generated, 0 there already; now run: vaultix renc\n"]);
+    generate(&workspace).exits(0).says(&["8 generated, 0 already there; now run: vaultix renc\n"]);
     for (id, length) in [("a", 32), ("a2", 5000)] {
         let text = open(&workspace, id);
         assert_eq!((text.len(), text.bytes().all(|b| b.is_ascii_alphanumeric())), (length, true));
@@ -183,14 +183,14 @@ fn existing_secrets_are_not_replaced() {
         &json!({ "mine": { "kind": "alnum" }, "new": { "kind": "alnum" }, "wg": { "kind": "wireguard" } }),
     );
     workspace.secret_with("secrets/mine.age", "mine", &["-i", "keys/other.txt"]);
-    generate(&workspace).exits(0).says(&["2 generated, 1 there already"]);
+    generate(&workspace).exits(0).says(&["2 generated, 1 already there"]);
     let before: Vec<_> = names(&workspace);
     let read = || -> Vec<_> {
         before.iter().map(|name| workspace.read(&format!("secrets/{name}"))).collect()
     };
     let bytes = read();
     // Nothing to do takes no identity.
-    workspace.vaultix("-p web1.json generate").exits(0).says(&["0 generated, 3 there already\n"]);
+    workspace.vaultix("-p web1.json generate").exits(0).says(&["0 generated, 3 already there\n"]);
     assert_eq!(names(&workspace), ["mine.age", "new.age", "wg.age", "wg.pub"]);
     assert!(bytes == read());
     assert_eq!(fs::metadata(workspace.path("secrets/new.age")).unwrap().nlink(), 1);
@@ -200,7 +200,7 @@ fn existing_secrets_are_not_replaced() {
     let half = workspace.read("secrets/wg.pub");
     generate(&workspace)
         .exits(66)
-        .says(&["secrets/wg.pub is the public half of another one", "rm secrets/wg.pub"]);
+        .says(&["secrets/wg.pub is the public key of another secret", "rm secrets/wg.pub"]);
     assert_eq!(workspace.read("secrets/wg.pub"), half);
     fs::remove_file(workspace.path("secrets/wg.pub")).unwrap();
     generate(&workspace).exits(0);
@@ -239,9 +239,9 @@ fn a_dry_run_needs_no_key_and_makes_nothing() {
         done.stdout,
         "secrets/typed.age: generate, alnum\nsecrets/hash.age: generate, htpasswd from typed\n\
          secrets/script.age: generate, command sh -c $'mk |\\nsort' from typed\n\
-         secrets/wg.pub: write, public half of secrets/wg.age\n"
+         secrets/wg.pub: write, public key of secrets/wg.age\n"
     );
-    assert_eq!(done.stderr, "3 to generate, 0 there already\n");
+    assert_eq!(done.stderr, "3 to generate, 0 already there\n");
     assert_eq!(names(&workspace), ["wg.age"]);
     let done = workspace.vaultix("-p web1.json generate --dry-run --secret hash").exits(0);
     assert_eq!(done.stdout.lines().count(), 2, "and what it is made from: {}", done.stdout);
@@ -264,7 +264,7 @@ fn dependencies_are_opened_in_one_session() {
     }
     let line = "-p web1.json generate -i keys/me-passphrase.age";
     let mut pty = Pty::start(&mut workspace.vaultix_command(line));
-    pty.expect("Passphrase of keys/me-passphrase.age (to open 3 secrets): ");
+    pty.expect("Passphrase for keys/me-passphrase.age (to decrypt 3 secrets): ");
     pty.send("correct horse\n");
     let (exit, shown) = pty.end();
     assert_eq!((exit, shown.matches("Passphrase").count()), (0, 1), "{shown}");
@@ -328,16 +328,16 @@ fn a_command_that_fails_makes_nothing() {
         }),
     );
     let done = generate(&workspace).exits(1).says(&[
-        "cannot generate secret \"after\": it is made from \"status\", which could not be made or opened",
+        "cannot generate secret \"after\": it is made from \"status\", which could not be created or decrypted",
         "cannot generate secret \"empty\": \"sh\" printed nothing",
         "cannot generate secret \"loud\": \"sh\" failed: exit status: 1: [31mlast\n",
         "cannot generate secret \"none\": \"program-of-nowhere\" cannot be run: No such file or directory",
         "cannot generate secret \"signal\": \"sh\" failed: signal: 9 (SIGKILL)\n",
         "cannot generate secret \"status\": \"sh\" failed: exit status: 3: why\n",
-        "cannot generate secret \"much\": what \"sh\" prints cannot be used: it has more than 67108864 bytes\n",
+        "cannot generate secret \"much\": the output of \"sh\" cannot be used: it has more than 67108864 bytes\n",
         // What a program says is shown, the secrets that it got or printed are not.
         "cannot generate secret \"quotes\": \"sh\" failed: exit status: 1: no: [a secret, not shown]: [a secret, not shown]\n",
-        "1 generated, 0 there already; now run: vaultix renc, 8 failed",
+        "1 generated, 0 already there; now run: vaultix renc, 8 failed",
     ]);
     assert!(!done.stderr.contains("half"), "{}", done.stderr);
     assert_eq!(names(&workspace), ["good.age"]);
@@ -510,7 +510,7 @@ fn a_flake_is_asked_and_gets_what_was_made() {
     run(nix("generate").current_dir(workspace.path("below"))).exits(66).says(&[
         "secrets/db.age: generated\n",
         "cannot generate secret \"elsewhere\": /nix/store/x/secrets/db.age is in the Nix store",
-        "2 generated, 0 there already; now run: vaultix renc, 1 failed",
+        "2 generated, 0 already there; now run: vaultix renc, 1 failed",
     ]);
     for key in ["me.txt", "ssh-rsa"] {
         assert_eq!(workspace.open("secrets/db.age", key).len(), 32, "{key}");
@@ -522,6 +522,6 @@ fn a_flake_is_asked_and_gets_what_was_made() {
         "commands run at the root"
     );
     workspace.write("flake.nix", flake(&secrets.replace("elsewhere", "# ")));
-    run(&mut nix("generate")).exits(0).says(&["0 generated, 2 there already"]);
+    run(&mut nix("generate")).exits(0).says(&["0 generated, 2 already there"]);
     run(&mut nix("renc")).exits(0).says(&["web1/db: re-encrypted", "web1/where: re-encrypted"]);
 }

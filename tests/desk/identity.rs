@@ -51,7 +51,7 @@ fn each_passphrase_is_asked_for_once() {
     ] {
         let workspace = workspace(name, &to);
         let mut pty = Pty::start(&mut renc(&workspace, identity));
-        pty.expect(&format!("Passphrase of keys/{identity} (to open 5 secrets): "));
+        pty.expect(&format!("Passphrase for keys/{identity} (to decrypt 5 secrets): "));
         pty.send(&format!("{PASSPHRASE}\n"));
         let (exit, shown) = pty.end();
         assert_eq!(exit, 0, "{shown}");
@@ -74,7 +74,7 @@ fn nobody_is_asked_for_what_is_not_needed() {
     let line =
         "renc -p web1.json -i keys/ssh-ed25519-passphrase -i keys/me-passphrase.age --cache other";
     let mut pty = Pty::start(&mut workspace.vaultix_command(line));
-    pty.expect("Passphrase of keys/me-passphrase.age");
+    pty.expect("Passphrase for keys/me-passphrase.age");
     pty.send(&format!("{PASSPHRASE}\n"));
     let (exit, shown) = pty.end();
     assert_eq!((exit, shown.matches("Passphrase").count()), (0, 1), "{shown}");
@@ -117,7 +117,7 @@ fn a_file_may_not_demand_all_memory() {
     pty.send("correct horse\n");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 77, "{shown}");
-    assert!(shown.contains("it demands work of 2^21, the limit is 2^20"), "{shown}");
+    assert!(shown.contains("its work factor is 2^21, the limit is 2^20"), "{shown}");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn an_empty_answer_is_a_refusal() {
 fn an_error_says_that_nobody_can_be_asked() {
     let workspace = workspace("nobody", &["-i", "keys/me.txt"]);
     run(&mut renc(&workspace, "me-passphrase.age")).exits(77).says(&[
-        "cannot ask for the passphrase of keys/me-passphrase.age: there is no terminal and no pinentry",
+        "cannot ask for the passphrase for keys/me-passphrase.age: there is no terminal and no pinentry",
     ]);
     // What another identity opens is done all the same.
     workspace.secret_with("secrets/a.age", "a text", &["-R", "keys/ssh-ed25519.pub"]);
@@ -183,7 +183,7 @@ fn pinentry_is_asked_where_there_is_one() {
     run(renc(&workspace, "me-passphrase.age").env("PINENTRY_PROGRAM", &program)).exits(0);
     let heard = String::from_utf8(workspace.read("heard")).unwrap();
     assert_eq!(heard.matches("GETPIN").count(), 1, "{heard}");
-    let description = "SETDESC passphrase of keys/me-passphrase.age (to open 5 secrets)";
+    let description = "SETDESC passphrase for keys/me-passphrase.age (to decrypt 5 secrets)";
     assert!(heard.contains(description), "{heard}");
 
     // Found by its name, where the variable is not set.
@@ -284,7 +284,7 @@ fn a_malformed_identity_is_refused() {
         ("password", "line 1 is not an identity"),
         ("keys/ssh-rsa.pub", "line 1 is a public key"),
         ("keys/ssh-ecdsa", "age cannot use: of type ecdsa-sha2-nistp256"),
-        ("sealed.age", "it is an age file that no passphrase opens"),
+        ("sealed.age", "it is an age file without a passphrase"),
     ] {
         let done = workspace.vaultix(&format!("renc -p web1.json -i {file}")).exits(77);
         assert!(done.stderr.contains(&format!("cannot use the identity file {file}: ")));

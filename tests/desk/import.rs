@@ -72,7 +72,7 @@ fn rules_of_agenix_become_secrets() {
         let _ = fs::remove_dir_all(workspace.path("new"));
         let line = format!("import agenix {source} -i keys/ssh-ed25519 --into new");
         let done =
-            workspace.vaultix(&line).exits(0).says(&["3 imported", "new/wifi.age: made from"]);
+            workspace.vaultix(&line).exits(0).says(&["3 imported", "new/wifi.age: created from"]);
         assert_eq!(ids(&workspace, &done), ["blob", "web/tls key ${a}\"", "wifi"]);
         let wifi =
             "vaultix.secrets.wifi = { file = ./new/wifi.age; mode = \"0440\"; owner = \"iwd\"; };";
@@ -94,7 +94,7 @@ fn a_secret_that_fails_stops_no_other() {
     workspace.write("new/wifi.age", "mine");
     let line = "import agenix old -i keys/ssh-ed25519 --into new";
     let done = workspace.vaultix(line).exits(1);
-    let done = done.says(&["new/wifi.age is there already", "tls key", "no identity fits"]);
+    let done = done.says(&["new/wifi.age already exists", "tls key", "no identity can decrypt it"]);
     let done = done.says(&["1 imported, 2 failed"]);
     assert_eq!(ids(&workspace, &done), ["blob"]);
     assert_eq!(workspace.read("new/wifi.age"), b"mine");
@@ -103,7 +103,7 @@ fn a_secret_that_fails_stops_no_other() {
     // Again: a link is there, too, even one that leads nowhere.
     fs::remove_file(workspace.path("new/wifi.age")).unwrap();
     std::os::unix::fs::symlink("nowhere", workspace.path("new/wifi.age")).unwrap();
-    let done = workspace.vaultix(line).exits(1).says(&["new/wifi.age is there already"]);
+    let done = workspace.vaultix(line).exits(1).says(&["new/wifi.age already exists"]);
     assert_eq!(ids(&workspace, &done), [""; 0]);
     assert!(!workspace.path("new/nowhere").exists());
 
@@ -155,7 +155,7 @@ fn a_tree_of_agenix_rekey_becomes_secrets() {
     workspace.secret("old/a\tb.age", "one");
     workspace.secret("old/a\x01b.age", "two");
     let done = workspace.vaultix("import agenix-rekey old -i keys/me.txt --into other").exits(1);
-    let done = done.says(&["cannot import \"a_b\"", "holds another secret of this name"]);
+    let done = done.says(&["cannot import \"a_b\"", "contains another secret of this name"]);
     assert_eq!(ids(&workspace, &done), ["mail", "mail/work", "new_line"]);
 }
 
@@ -168,7 +168,7 @@ fn our_own_files_are_not_taken_for_an_older_scheme() {
     workspace
         .vaultix(line)
         .exits(1)
-        .says(&["old/new/wifi.age is there already", "0 imported, 1 failed"]);
+        .says(&["old/new/wifi.age already exists", "0 imported, 1 failed"]);
     assert_eq!(workspace.tree("old").len(), 2);
     // Unless it is all that was asked for.
     workspace.vaultix("import agenix-rekey old/new -i keys/me.txt --into old/new").exits(1);
@@ -244,11 +244,11 @@ fn a_file_that_a_service_reads_whole_stays_whole() {
 fn a_file_of_sops_that_cannot_be_opened_says_why() {
     let workspace = sops("import-closed");
     for (name, exit, reason) in [
-        ("other.yaml", 77, "no identity fits: it is encrypted to age1pcme5h9"),
-        ("pgp.yaml", 77, "it is encrypted to pgp, and to no recipient of age; to fix: sops rotate"),
-        ("groups.yaml", 65, "its data key is split over several groups of keys"),
-        ("plain/secrets.yaml", 65, "it is no file that sops encrypted"),
-        ("make.sh", 65, "it is no file that sops encrypted"),
+        ("other.yaml", 77, "no identity can decrypt it: it is encrypted to age1pcme5h9"),
+        ("pgp.yaml", 77, "it is encrypted to pgp, and to no age recipient; to fix: sops rotate"),
+        ("groups.yaml", 65, "its data key is split among several groups of keys"),
+        ("plain/secrets.yaml", 65, "it is not a file that sops encrypted"),
+        ("make.sh", 65, "it is not a file that sops encrypted"),
         ("missing.yaml", 66, "cannot read sops/missing.yaml"),
     ] {
         let line = format!("import sops sops/{name} -i keys/me.txt --into new");
@@ -275,8 +275,8 @@ fn a_file_of_sops_that_was_altered_opens_nothing() {
     let other = if yaml[at..].starts_with('A') { "B" } else { "A" };
     let flipped = format!("{}{other}{}", &yaml[..at], &yaml[at + 1..]);
     for (name, text, reason) in [
-        ("swapped", swapped, "wifi: it was altered, or moved from elsewhere"),
-        ("flipped", flipped, "wifi: it was altered, or moved from elsewhere"),
+        ("swapped", swapped, "wifi: it was changed, or moved from elsewhere"),
+        ("flipped", flipped, "wifi: it was changed, or moved from elsewhere"),
         ("removed", yaml.replace(&format!("{wifi}\n"), ""), "without sops"),
         ("cleared", yaml.replace(&value(&wifi), "hunter2"), "without sops"),
         ("unencrypted", yaml.replace("493", "494"), "without sops"),
@@ -288,7 +288,7 @@ fn a_file_of_sops_that_was_altered_opens_nothing() {
     ] {
         workspace.write(&format!("{name}.yaml"), text);
         let line = format!("import sops {name}.yaml -i keys/me.txt --into new");
-        let done = workspace.vaultix(&line).exits(65).says(&["cannot open", reason]);
+        let done = workspace.vaultix(&line).exits(65).says(&["cannot decrypt", reason]);
         assert!(!done.stderr.contains("hunter2"), "{}", done.stderr);
     }
     assert!(workspace.tree("new").is_empty());
@@ -306,7 +306,7 @@ fn a_directory_of_sops_costs_one_passphrase() {
     }
     let line = "import sops old -i keys/me-passphrase.age --into new";
     let mut pty = Pty::start(&mut workspace.vaultix_command(line));
-    pty.expect("Passphrase of keys/me-passphrase.age (to open 3 secrets): ");
+    pty.expect("Passphrase for keys/me-passphrase.age (to decrypt 3 secrets): ");
     pty.send("correct horse\n");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 77, "{shown}");
@@ -318,8 +318,10 @@ fn a_directory_of_sops_costs_one_passphrase() {
     workspace.write("old/twin.yaml", workspace.read("sops/mac-only.yaml"));
     workspace.write("old/other.yaml", workspace.read("sops/regex.yaml"));
     let done = workspace.vaultix("import sops old -i keys/me.txt --into again").exits(1);
-    done.says(&["cannot import \"kind\" from old/other.yaml: old/twin.yaml holds another secret"])
-        .says(&["27 imported, 8 failed"]);
+    done.says(&[
+        "cannot import \"kind\" from old/other.yaml: old/twin.yaml contains another secret",
+    ])
+    .says(&["27 imported, 8 failed"]);
 }
 
 #[test]
@@ -344,7 +346,7 @@ fn a_dry_run_needs_no_key_and_makes_nothing() {
     assert!(!workspace.path("new").exists());
     workspace.write("new/wifi.age", "mine");
     let done = workspace.vaultix("import agenix old --into new --dry-run").exits(1);
-    assert_eq!(done.says(&["is there already", "0 to import, 1 failed"]).stdout, "");
+    assert_eq!(done.says(&["already exists", "0 to import, 1 failed"]).stdout, "");
 }
 
 /// A password store, made by pass, with keys of its own.
@@ -422,7 +424,7 @@ fn a_password_store_becomes_secrets() {
     workspace.write("store/-dash.gpg", "nonsense");
     fs::remove_file(workspace.path("store/native.age")).unwrap();
     let done = run(&mut store.command("vaultix import pass -i keys/me.txt --into new")).exits(1);
-    let done = done.says(&["new/mail.age is there already", "cannot open", "-dash.gpg: gpg: "]);
+    let done = done.says(&["new/mail.age already exists", "cannot decrypt", "-dash.gpg: gpg: "]);
     let done = done.says(&["3 imported, 2 failed"]);
     assert_eq!(ids(workspace, &done), ["blob", "mail/work me@example.org", "odd/${a} \"b\" 'c'"]);
     assert_eq!(workspace.read("new/mail.age"), b"mine");
@@ -464,15 +466,18 @@ fn settings_of_a_flake_hold_for_imports() {
 
     let done = import("-i keys/ssh-ed25519 --into web/new").exits(0);
     assert_eq!(done.stdout, "vaultix.secrets.wifi = { file = ./web/new/wifi.age; };\n");
-    import("--into other").exits(77).says(&["no identity fits"]);
+    import("--into other").exits(77).says(&["no identity can decrypt it"]);
 }
 
 #[test]
 fn recipients_of_an_import_have_to_be_named() {
     let workspace = Workspace::new("import-nobody");
     workspace.secret("old/wifi.age", "one");
-    workspace.vaultix("import agenix-rekey old").exits(64).says(&["cannot encrypt to nobody"]);
-    workspace.vaultix("import agenix").exits(64).says(&["no source is given"]);
+    workspace
+        .vaultix("import agenix-rekey old")
+        .exits(64)
+        .says(&["cannot encrypt without a recipient"]);
+    workspace.vaultix("import agenix").exits(64).says(&["cannot import without a source"]);
     workspace.vaultix("import ansible old").exits(64).says(&["none of agenix, agenix-rekey, sops"]);
     workspace
         .vaultix("import agenix-rekey missing -i keys/me.txt")

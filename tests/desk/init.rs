@@ -63,8 +63,8 @@ fn init_makes_all_that_a_host_needs() {
     let mut init = workspace.command("setsid");
     init.current_dir(workspace.path("work")).env("HOME", workspace.path("home"));
     let done = run(init.args(["--wait", "sh", "-c", "umask 0; vaultix init"])).exits(0).says(&[
-        "/.config/vaultix/identity.txt: made\nsecrets/example.age: made\n.gitattributes: made\n\
-         example.nix: made\nflake.nix: made\n5 made, 0 there already\n",
+        "/.config/vaultix/identity.txt: created\nsecrets/example.age: created\n.gitattributes: created\n\
+         example.nix: created\nflake.nix: created\n5 created, 0 already there\n",
         "vaultix edit secrets/example.age\n",
     ]);
     assert_eq!(done.stdout, "", "the flake is there, nothing has to be put into one");
@@ -94,9 +94,9 @@ fn init_makes_all_that_a_host_needs() {
 
     let before = (state(&workspace), workspace.read(IDENTITY));
     run(&mut command(&workspace, "init")).exits(0).says(&[
-        "secrets/example.age: there already\n",
-        "flake.nix: there already\n",
-        "nothing was changed: all of it is there already\n",
+        "secrets/example.age: already there\n",
+        "flake.nix: already there\n",
+        "nothing was changed: everything is already there\n",
     ]);
     assert!(before == (state(&workspace), workspace.read(IDENTITY)));
 }
@@ -109,9 +109,9 @@ fn a_flake_that_is_there_is_told_what_it_needs() {
     let done = run(command(&workspace, "init").current_dir(workspace.path("work/below")))
         .exits(0)
         .says(&[
-            "/work/flake.nix: there already\n",
-            "/work/secrets/example.age: made\n",
-            "- put what is printed here into your flake",
+            "/work/flake.nix: already there\n",
+            "/work/secrets/example.age: created\n",
+            "- add to your flake what is printed here",
         ]);
     assert_eq!(workspace.read("work/flake.nix"), b"{ outputs = _: { }; }\n");
     assert_eq!(names(&workspace), [".gitattributes", "flake.nix", "secrets/example.age"]);
@@ -151,13 +151,13 @@ fn an_identity_that_is_there_is_kept() {
     let line = format!("init . --identity {}/me.txt", keys.display());
     run(&mut command(&workspace, &line))
         .exits(0)
-        .says(&["/me.txt: there already\nsecrets/example.age: made\n"]);
+        .says(&["/me.txt: already there\nsecrets/example.age: created\n"]);
     assert_eq!(workspace.key("me.txt"), before);
     assert!(workspace.open("work/secrets/example.age", "me.txt").starts_with("This is a secret."));
     assert!(!workspace.path("home/.config").exists());
     // A new one where everybody would get it is made, but not without a word.
     run(&mut command(&workspace, "init other --identity other/me.txt")).exits(0).says(&[
-        "other/me.txt: made\nother/secrets/example.age: made\n",
+        "other/me.txt: created\nother/secrets/example.age: created\n",
         "vaultix: other/me.txt is in the repository",
     ]);
     assert_eq!(workspace.sh("git -C work ls-files | grep me.txt").stdout, "");
@@ -181,16 +181,16 @@ fn settings_are_where_the_user_has_them() {
 fn a_passphrase_is_asked_for_twice() {
     let workspace = workspace("init-passphrase");
     let mut pty = Pty::start(&mut command(&workspace, "init --passphrase"));
-    pty.expect("identity.txt (to lock it with): ");
+    pty.expect("identity.txt (to protect it): ");
     pty.send("correct horse\n");
-    pty.expect("The same again (to be sure): ");
+    pty.expect("The passphrase again (to be sure): ");
     pty.send("battery staple\n");
-    pty.expect("These were two different ones, try again.");
-    pty.expect("identity.txt (to lock it with): ");
+    pty.expect("The passphrases differ, try again.");
+    pty.expect("identity.txt (to protect it): ");
     pty.send("correct horse\n");
-    pty.expect("The same again (to be sure): ");
+    pty.expect("The passphrase again (to be sure): ");
     pty.send("correct horse\n");
-    pty.expect("5 made, 0 there already");
+    pty.expect("5 created, 0 already there");
     let (exit, shown) = pty.end();
     assert_eq!((exit, shown.contains("horse")), (0, false), "{shown}");
     assert!(workspace.read(IDENTITY).starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----\n"));
@@ -198,7 +198,7 @@ fn a_passphrase_is_asked_for_twice() {
 
     let line = format!("view secrets/example.age -i {}", workspace.path(IDENTITY).display());
     let mut pty = Pty::start(&mut command(&workspace, &line));
-    pty.expect("(to open 1 secret): ");
+    pty.expect("(to decrypt 1 secret): ");
     pty.send("correct horse\n");
     pty.expect("This is a secret.");
     assert_eq!(pty.end().0, 0);
@@ -216,7 +216,7 @@ fn a_passphrase_is_asked_for_twice() {
     let mut pty = Pty::start(&mut command(&workspace, "init --passphrase"));
     pty.expect("(to find its recipient): ");
     pty.send("correct horse\n");
-    pty.expect("1 made, 3 there already");
+    pty.expect("1 created, 3 already there");
     assert_eq!(pty.end().0, 0);
 }
 
@@ -226,7 +226,7 @@ fn an_identity_needs_its_passphrase() {
     run(&mut command(&workspace, "init --passphrase")).exits(77).says(&["there is no terminal"]);
     for (keys, exit) in [("\n", 77), ("half\x03", 130)] {
         let mut pty = Pty::start(&mut command(&workspace, "init --passphrase"));
-        pty.expect("(to lock it with): ");
+        pty.expect("(to protect it): ");
         pty.send(keys);
         let (found, shown) = pty.end();
         assert_eq!(found, exit, "{shown}");
@@ -239,7 +239,7 @@ fn existing_files_stay() {
     let workspace = workspace("init-way");
     workspace.write("work/example.nix", "{ theirs = true; }\n");
     let done =
-        run(&mut command(&workspace, "init")).exits(0).says(&["example.nix: there already\n"]);
+        run(&mut command(&workspace, "init")).exits(0).says(&["example.nix: already there\n"]);
     assert!(done.stdout.contains("vaultix.configure"), "what a flake would need: {}", done.stdout);
     assert_eq!(names(&workspace), [".gitattributes", "example.nix", "secrets/example.age"]);
     assert_eq!(workspace.read("work/example.nix"), b"{ theirs = true; }\n");

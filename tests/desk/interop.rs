@@ -147,7 +147,7 @@ fn identities_under_a_passphrase_are_the_same_to_all() {
         assert_eq!(pty.end().0, 0);
         let mut pty =
             Pty::start(&mut workspace.vaultix_command(&format!("view secret.age -i {name}")));
-        pty.expect(&format!("Passphrase of {name} (to open 1 secret): "));
+        pty.expect(&format!("Passphrase for {name} (to decrypt 1 secret): "));
         pty.send("correct horse\n");
         let (exit, shown) = pty.end();
         assert_eq!((exit, shown.contains("text")), (0, true), "{shown}");

@@ -194,7 +194,7 @@ fn no_name_forges_a_message() {
     std::fs::copy(workspace.path("keys/me-passphrase.age"), workspace.path(odd)).unwrap();
     let mut command = workspace.vaultix_command("view secrets/old.age -i");
     let mut pty = Pty::start(command.arg(odd));
-    pty.expect("Passphrase of a\\u{1b}[31mX\\nvaultix: all good (to open 1 secret): ");
+    pty.expect("Passphrase for a\\u{1b}[31mX\\nvaultix: all good (to decrypt 1 secret): ");
     pty.send("\n");
     assert_eq!(pty.end().0, 77);
 }

@@ -113,7 +113,7 @@ fn a_terminal_of_any_size_will_do() {
 #[test]
 fn an_error_says_that_nothing_can_be_picked() {
     let workspace = Workspace::with_secrets("pick-not");
-    let said = "cannot tell which secret to edit: no FILE is given, and there is no terminal";
+    let said = "cannot choose a secret to edit: no FILE is given, and there is no terminal";
     workspace.vaultix("edit -i keys/me.txt").exits(64).says(&[said, "vaultix edit FILE"]);
     workspace.sh("echo x | vaultix edit -i keys/me.txt").exits(64).says(&[said]);
     let mut command = workspace.vaultix_command("edit -i keys/me.txt");
@@ -122,5 +122,5 @@ fn an_error_says_that_nothing_can_be_picked() {
     std::fs::remove_dir_all(workspace.path("secrets")).unwrap();
     let (exit, shown) = Pty::start(&mut workspace.vaultix_command("edit -i keys/me.txt")).end();
     assert_eq!(exit, 66, "{shown}");
-    assert!(shown.contains("there is no *.age below secrets"), "{shown}");
+    assert!(shown.contains("there is no *.age file below secrets"), "{shown}");
 }

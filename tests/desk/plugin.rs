@@ -79,7 +79,7 @@ fn two_hundred_secrets_cost_one_process_and_one_pin() {
     pty.expect("age-plugin-counting: Please touch the card");
     pty.expect("Insert the card [y: done, n: skip] ");
     pty.send("y\n");
-    pty.expect("PIN of the card (to open 200 secrets): ");
+    pty.expect("PIN of the card (to decrypt 200 secrets): ");
     pty.send("1234\n");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 0, "{shown}");
@@ -104,7 +104,7 @@ fn one_change_for_twenty_hosts_costs_one_pin_and_its_check_no_key() {
             Pty::start(&mut with_plugin(&workspace, &format!("{hosts} renc -i card.txt")));
         pty.expect("Insert the card [y: done, n: skip] ");
         pty.send("y\n");
-        pty.expect(&format!("PIN of the card (to open {pin}): "));
+        pty.expect(&format!("PIN of the card (to decrypt {pin}): "));
         pty.send("1234\n");
         let (exit, shown) = pty.end();
         assert_eq!(exit, 0, "{shown}");
@@ -117,7 +117,7 @@ fn one_change_for_twenty_hosts_costs_one_pin_and_its_check_no_key() {
     feed(&mut with_plugin(&workspace, "edit secrets/s3.age -i card.txt"), b"another").exits(0);
     assert_eq!(log(&workspace), before + "recipient-v1\n", "no PIN for what is thrown away");
     // Without the plugin, and without the identity.
-    workspace.vaultix(&format!("{hosts} check")).exits(1).says(&["40 to mend"]);
+    workspace.vaultix(&format!("{hosts} check")).exits(1).says(&["40 problems"]);
     assert!(renc("1", "1 secret").contains("20 re-encrypted, 80 up to date, 20 removed"));
     workspace.vaultix(&format!("{hosts} check")).exits(0).says(&["100 up to date"]);
     workspace.cached("h19", "host-web1", "another");
@@ -130,7 +130,7 @@ fn importing_costs_one_pin_to_open_and_none_to_encrypt() {
     let mut pty = Pty::start(&mut line);
     pty.expect("skip] ");
     pty.send("y\n");
-    pty.expect("PIN of the card (to open 4 secrets): ");
+    pty.expect("PIN of the card (to decrypt 4 secrets): ");
     pty.send("1234\n");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 0, "{shown}");
@@ -243,7 +243,7 @@ fn generating_touches_the_card_only_for_what_is_there() {
     let mut pty = Pty::start(&mut with_plugin(&workspace, line));
     pty.expect("skip] ");
     pty.send("y\n");
-    pty.expect("PIN of the card (to open 3 secrets): ");
+    pty.expect("PIN of the card (to decrypt 3 secrets): ");
     pty.send("1234\n");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 0, "{shown}");
@@ -289,7 +289,7 @@ fn typed_text_is_not_lost_when_a_plugin_fails() {
     let mut pty = Pty::start(&mut failing(&workspace, "edit secrets/new.age -i card.txt"));
     for _ in 0..2 {
         pty.expect("cannot encrypt secrets/new.age");
-        pty.expect("is not saved [y: lose it, n: edit it again] ");
+        pty.expect("is not saved [y: discard it, n: edit it again] ");
         pty.send("\n");
     }
     let (exit, shown) = pty.end();
@@ -308,7 +308,7 @@ fn typed_text_is_not_lost_when_a_plugin_fails() {
     pty.send("y\n");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 78, "{shown}");
-    assert!(shown.contains("what was typed is lost"), "{shown}");
+    assert!(shown.contains("the new text is lost"), "{shown}");
     assert_eq!(workspace.tree("secrets").len(), 1);
 
     // Where somebody else could open it, it is kept for them, and nobody is asked.
@@ -316,6 +316,6 @@ fn typed_text_is_not_lost_when_a_plugin_fails() {
     let line = "edit secrets/newer.age -i card.txt -i keys/me.txt";
     let (exit, shown) = Pty::start(&mut failing(&workspace, line)).end();
     assert_eq!(exit, 78, "{shown}");
-    assert!(shown.contains("what was typed is in secrets/newer.mine.age, encrypted"), "{shown}");
+    assert!(shown.contains("the new text is in secrets/newer.mine.age, encrypted"), "{shown}");
     assert_eq!(workspace.open("secrets/newer.mine.age", "me.txt"), "typed\n");
 }

@@ -30,7 +30,7 @@ fn a_file_of_age_is_opened() {
     workspace
         .vaultix("view keys/for-me-pq.age -i keys/other-pq.txt")
         .exits(77)
-        .says(&["no identity fits: it is encrypted to mlkem768x25519"]);
+        .says(&["no identity can decrypt it: it is encrypted to mlkem768x25519"]);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn post_quantum_recipients_share_a_file_with_each_other_only() {
 fn a_master_identity_can_become_one() {
     let workspace = Workspace::with_secrets("pq-rekey");
     let line = "-p web1.json -p db1.json rekey --old keys/me.txt -i keys/me-pq.txt";
-    workspace.vaultix(line).exits(0).says(&["3 encrypted anew"]);
+    workspace.vaultix(line).exits(0).says(&["3 rekeyed"]);
     assert_eq!(workspace.vaultix("view secrets/tls.age -i keys/me-pq.txt").stdout, "tls text");
     workspace.vaultix("view secrets/tls.age -i keys/me.txt").exits(77);
 }
@@ -98,7 +98,7 @@ fn a_post_quantum_identity_may_have_a_passphrase() {
     }
     assert_eq!(pty.end().0, 0);
     let mut pty = Pty::start(&mut workspace.vaultix_command("-p web1.json renc -i locked.age"));
-    pty.expect("Passphrase of locked.age (to open 1 secret): ");
+    pty.expect("Passphrase for locked.age (to decrypt 1 secret): ");
     pty.send("correct horse\n");
     assert_eq!(pty.end().0, 0);
     workspace.cached("web1", "host-web1", "wifi text");
@@ -111,7 +111,7 @@ fn hosts_have_none() {
     workspace
         .vaultix("-p web1.json renc -i keys/me-pq.txt")
         .exits(78)
-        .says(&["is post-quantum, which hosts cannot open"]);
+        .says(&["is post-quantum, which hosts cannot decrypt"]);
 }
 
 #[test]
@@ -121,9 +121,11 @@ fn a_cut_key_is_refused() {
     let secret = key.lines().last().unwrap();
     workspace.write("half.txt", &secret[..secret.len() - 1]);
     let done = workspace.vaultix("view secrets/wifi.age -i half.txt").exits(77);
-    assert!(done.stderr.contains("line 1 is not a whole identity of age: it is mistyped or cut"));
+    assert!(
+        done.stderr.contains("line 1 is not a complete age identity: it is mistyped or truncated")
+    );
     assert!(!done.stderr.contains(&secret[20..40]), "{}", done.stderr);
     let half = &public(&workspace, "me-pq.txt")[..1000];
     let mut command = workspace.vaultix_command("edit new.age --stdin --recipient");
-    feed(command.arg(half), b"x").exits(78).says(&["is not a post-quantum recipient of age"]);
+    feed(command.arg(half), b"x").exits(78).says(&["is not a post-quantum age recipient"]);
 }

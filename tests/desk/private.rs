@@ -364,7 +364,7 @@ fn a_defect_is_told_without_its_words() {
             done.stderr
         );
         if done.exit == 70 {
-            assert_eq!(done.stderr, "vaultix: internal error: this is a defect of vaultix\n");
+            assert_eq!(done.stderr, "vaultix: internal error: this is a bug in vaultix\n");
             defects += 1;
         }
         if !String::from_utf8(workspace.read("trace")).unwrap().contains("INJECTED") {

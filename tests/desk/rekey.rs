@@ -21,10 +21,9 @@ fn secrets_that_no_profile_names_are_told() {
     symlink("/dev/null", workspace.path("secrets/unread.age")).unwrap();
     symlink("wifi.age", workspace.path("secrets/link.age")).unwrap();
     let before = workspace.read("secrets/loose.age");
-    let done =
-        workspace.vaultix(REKEY).exits(0).says(&["3 encrypted anew; now run: vaultix renc\n"]);
-    let left = "vaultix: not encrypted anew, as no profile names them: secrets/deep/below.age, \
-                secrets/loose.age, secrets/unread.age; to encrypt them, too: vaultix rekey FILE...\n";
+    let done = workspace.vaultix(REKEY).exits(0).says(&["3 rekeyed; now run: vaultix renc\n"]);
+    let left = "vaultix: not rekeyed, because no profile names them: secrets/deep/below.age, \
+                secrets/loose.age, secrets/unread.age; to rekey them as well: vaultix rekey FILE...\n";
     assert!(done.stderr.ends_with(left), "{}", done.stderr);
     assert_eq!(workspace.read("secrets/loose.age"), before);
 }
@@ -45,14 +44,14 @@ fn secrets_on_the_command_line_are_rekeyed_too() {
     workspace.secret("secrets/loose.age", "loose text");
     workspace.secret("elsewhere/key.age", "key text");
     let line = format!("{REKEY} secrets/loose.age elsewhere/key.age ./secrets/wifi.age");
-    let done = workspace.vaultix(&line).exits(0).says(&["5 encrypted anew"]);
+    let done = workspace.vaultix(&line).exits(0).says(&["5 rekeyed"]);
     assert!(!done.stderr.contains("no profile"), "{}", done.stderr);
     for (file, text) in [("secrets/loose.age", "loose text"), ("elsewhere/key.age", "key text")] {
         assert_eq!(workspace.open(file, "ssh-ed25519"), text);
         workspace.vaultix(&format!("view {file} -i keys/me.txt")).exits(77);
     }
     let before = workspace.read("secrets/loose.age");
-    workspace.vaultix(&format!("{line} secrets/none.age")).exits(66).says(&["0 encrypted anew"]);
+    workspace.vaultix(&format!("{line} secrets/none.age")).exits(66).says(&["0 rekeyed"]);
     assert_eq!(workspace.read("secrets/loose.age"), before);
 }
 
@@ -64,7 +63,7 @@ fn secrets_may_outnumber_open_files() {
         std::fs::copy(workspace.path("secrets/wifi.age"), workspace.path(file)).unwrap();
     }
     let line = format!("ulimit -S -n 64; vaultix {REKEY} {}", files.join(" "));
-    workspace.sh(&line).exits(0).says(&["83 encrypted anew; now run: vaultix renc\n"]);
+    workspace.sh(&line).exits(0).says(&["83 rekeyed; now run: vaultix renc\n"]);
 }
 
 #[test]
@@ -76,7 +75,7 @@ fn secrets_in_the_working_directory_are_looked_for_too() {
     workspace.profile_with("web1", host.trim(), &[], |profile| {
         profile["secrets"]["here"] = serde_json::json!({ "file": "here.age" });
     });
-    let said = ["1 encrypted anew", "names them: loose.age, secrets/mail.age, secrets/tls.age"];
+    let said = ["1 rekeyed", "names them: loose.age, secrets/mail.age, secrets/tls.age"];
     workspace.vaultix(REKEY).exits(0).says(&said);
 }
 
@@ -85,7 +84,7 @@ fn rekey_changes_all_or_nothing() {
     let workspace = Workspace::with_secrets("rekey");
     workspace.secret_with("secrets/mail.age", "mail text", &["-a", "-i", "keys/me.txt"]);
     let line = "-p web1.json -p db1.json rekey -i keys/me.txt -i keys/ssh-ed25519";
-    workspace.vaultix(line).exits(0).says(&["3 encrypted anew; now run: vaultix renc"]);
+    workspace.vaultix(line).exits(0).says(&["3 rekeyed; now run: vaultix renc"]);
     for key in ["me.txt", "ssh-ed25519"] {
         assert_eq!(workspace.open("secrets/mail.age", key), "mail text");
     }
@@ -97,7 +96,7 @@ fn rekey_changes_all_or_nothing() {
     workspace
         .vaultix(line)
         .exits(77)
-        .says(&["cannot open secrets/tls.age", "0 encrypted anew, 1 failed"]);
+        .says(&["cannot decrypt secrets/tls.age", "0 rekeyed, 1 failed"]);
     let after: Vec<_> =
         ["wifi", "mail", "tls"].map(|id| workspace.read(&format!("secrets/{id}.age"))).into();
     assert!(before == after);
@@ -108,12 +107,15 @@ fn rekey_changes_all_or_nothing() {
 fn rekey_leaves_an_old_identity_behind() {
     let workspace = Workspace::with_secrets("rekey-old");
     let line = "-p web1.json rekey --old keys/me.txt -i keys/ssh-ed25519";
-    workspace.vaultix(line).exits(0).says(&["3 encrypted anew"]);
+    workspace.vaultix(line).exits(0).says(&["3 rekeyed"]);
     assert_eq!(workspace.open("secrets/mail.age", "ssh-ed25519"), "mail text");
     workspace.vaultix("view secrets/mail.age -i keys/me.txt").exits(77);
     // The old one alone leaves nobody.
-    workspace.vaultix("-p web1.json rekey --old keys/ssh-ed25519").exits(64).says(&["to nobody"]);
+    workspace
+        .vaultix("-p web1.json rekey --old keys/ssh-ed25519")
+        .exits(64)
+        .says(&["cannot encrypt without a recipient"]);
     // It is not unlocked where it is not needed.
     let line = "-p web1.json rekey --old keys/me-passphrase.age -i keys/ssh-ed25519";
-    workspace.vaultix(line).exits(0).says(&["3 encrypted anew"]);
+    workspace.vaultix(line).exits(0).says(&["3 rekeyed"]);
 }

@@ -102,7 +102,7 @@ fn a_foreign_file_is_named_and_stays() {
     workspace
         .renc()
         .exits(0)
-        .says(&["vaultix: secrets/cache/web1/README is not of the cache, and stays\n"]);
+        .says(&["vaultix: secrets/cache/web1/README is not part of the cache, and stays\n"]);
     assert_eq!(workspace.read("secrets/cache/web1/README"), b"mine");
     assert!(workspace.path("secrets/cache/other/0").exists());
 }
@@ -233,10 +233,7 @@ fn git_is_made_aware_of_what_is_new() {
     workspace.renc().exits(0).says(&["vaultix: git ignores files in secrets/cache"]);
 
     workspace.sh("echo '[' >.git/config").exits(0);
-    workspace
-        .renc()
-        .exits(73)
-        .says(&["cannot make git aware of the new files in secrets/cache: fatal:"]);
+    workspace.renc().exits(73).says(&["cannot add the new files in secrets/cache to git: fatal:"]);
 }
 
 #[test]
@@ -256,7 +253,7 @@ fn a_link_in_the_cache_is_not_followed() {
         std::os::unix::fs::symlink(target, workspace.path("elsewhere/web1")).unwrap();
         for verb in ["renc -i keys/me.txt", "check", "status"] {
             workspace.vaultix(&format!("-p web1.json -p db1.json {verb}")).exits(73).says(&[
-                "cannot list the cache secrets/cache/web1: it is no directory; to fix: rm ",
+                "cannot list the cache secrets/cache/web1: it is not a directory; to fix: rm ",
             ]);
         }
         assert_eq!((workspace.tree("mine").len(), workspace.read(&mine)), (1, b"my own".to_vec()));
@@ -271,15 +268,12 @@ fn leftovers_of_a_killed_run_are_removed() {
         workspace.write(&left, half);
         workspace.write("secrets/wifi.age", workspace.read("secrets/wifi.age"));
         fs::remove_dir_all(workspace.path("secrets/cache/db1")).unwrap_or_default();
-        workspace
-            .renc()
-            .exits(0)
-            .says(&[&format!("{left}: removed, left by a run that was killed\n")]);
+        workspace.renc().exits(0).says(&[&format!("{left}: removed, a killed run had left it\n")]);
         assert!(!workspace.path(&left).exists());
     }
     // What none of ours can have begun.
     workspace.write(&left, "mine");
-    workspace.renc().exits(0).says(&[&format!("{left} is not of the cache, and stays\n")]);
+    workspace.renc().exits(0).says(&[&format!("{left} is not part of the cache, and stays\n")]);
     assert_eq!(workspace.read(&left), b"mine");
 }
 
@@ -295,12 +289,15 @@ fn a_removed_file_is_an_age_file_and_named() {
     fs::create_dir(workspace.path(&at("f"))).unwrap();
     let done = workspace.renc().exits(0).says(&[&format!("{}: removed\n", at("d")), "1 removed\n"]);
     for digit in ["a", "b", "c", "e", "f"] {
-        let stays = format!("{} is not of the cache, and stays\n", at(digit));
+        let stays = format!("{} is not part of the cache, and stays\n", at(digit));
         assert!(done.stderr.contains(&stays), "{stays}{}", done.stderr);
         assert!(workspace.path(&at(digit)).symlink_metadata().is_ok());
     }
     assert!(!workspace.path(&at("d")).exists());
-    workspace.vaultix("-p web1.json -p db1.json check").exits(1).says(&["5 up to date, 5 to mend"]);
+    workspace
+        .vaultix("-p web1.json -p db1.json check")
+        .exits(1)
+        .says(&["5 up to date, 5 problems"]);
 }
 
 #[test]
@@ -323,7 +320,7 @@ fn two_runs_do_not_mix() {
     let other = File::open(workspace.path("secrets/cache")).unwrap();
     // A lock that others may share is in the way, too: ours is one for a single run.
     rustix::fs::flock(&other, FlockOperation::LockShared).unwrap();
-    workspace.renc().exits(73).says(&["another vaultix is at work in it"]);
+    workspace.renc().exits(73).says(&["another vaultix is using it"]);
     assert!(workspace.tree("secrets/cache").is_empty());
 }
 

@@ -38,8 +38,8 @@ fn an_edit_does_not_replace_what_it_did_not_read() {
         workspace.secret("secrets/wifi.age", "old\n");
         let kept = format!("secrets/{kept}");
         run(&mut edit(&workspace, "secrets/wifi.age", script)).exits(65).says(&[
-            "cannot save secrets/wifi.age: it was changed meanwhile",
-            &format!("what was typed is in {kept}, encrypted"),
+            "cannot save secrets/wifi.age: it was changed in the meantime",
+            &format!("the new text is in {kept}, encrypted"),
             "to fix: vaultix edit secrets/wifi.age",
         ]);
         assert_eq!(workspace.read("secrets/wifi.age"), theirs);
@@ -55,7 +55,7 @@ fn a_secret_is_made_by_one_only() {
     let script = "cp theirs.age secrets/new.age; echo mine >\"$1\"";
     run(&mut edit(&workspace, "secrets/new.age", script))
         .exits(65)
-        .says(&["cannot save secrets/new.age: it was made meanwhile"]);
+        .says(&["cannot save secrets/new.age: it was created in the meantime"]);
     assert_eq!(workspace.read("secrets/new.age"), theirs);
     assert_eq!(workspace.open("secrets/new.mine.age", "me.txt"), "mine\n");
 }
@@ -65,7 +65,7 @@ fn a_secret_that_was_removed_does_not_come_back() {
     let workspace = workspace("replace-removed");
     run(&mut edit(&workspace, "secrets/wifi.age", "rm secrets/wifi.age; echo mine >\"$1\""))
         .exits(65)
-        .says(&["cannot save secrets/wifi.age: it was removed meanwhile"]);
+        .says(&["cannot save secrets/wifi.age: it was removed in the meantime"]);
     assert_eq!(names(&workspace), ["wifi.mine.age"]);
 }
 
@@ -79,7 +79,7 @@ fn a_text_from_elsewhere_is_not_kept() {
     pty.send("typed\n\x04");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 65, "{shown}");
-    assert!(shown.contains("it was changed meanwhile"), "{shown}");
+    assert!(shown.contains("it was changed in the meantime"), "{shown}");
     assert_eq!(workspace.read("secrets/wifi.age"), workspace.read("theirs.age"));
     assert_eq!(names(&workspace), ["wifi.age"]);
 }
@@ -112,9 +112,9 @@ fn rekey_does_not_replace_what_it_did_not_read() {
     pty.send("correct horse\n");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 65, "{shown}");
-    let said = ["cannot save secrets/wifi.age", "it was changed meanwhile", "vaultix rekey"];
+    let said = ["cannot save secrets/wifi.age", "it was changed in the meantime", "vaultix rekey"];
     assert!(said.iter().all(|text| shown.contains(text)), "{shown}");
-    assert!(shown.contains("0 encrypted anew, 1 failed"), "{shown}");
+    assert!(shown.contains("0 rekeyed, 1 failed"), "{shown}");
     assert_eq!(workspace.read("secrets/wifi.age"), workspace.read("theirs.age"));
     assert!(workspace.read("secrets/mail.age") == mail, "and none of the others is replaced");
     assert_eq!(names(&workspace), ["mail.age", "tls.age", "wifi.age"]);
@@ -166,7 +166,7 @@ fn a_run_leaves_what_another_has_in_use() {
         "EDITOR='f() { echo inner >\"$1\"; }; f' vaultix edit secrets/wifi.age -i keys/me.txt";
     run(&mut edit(&workspace, "secrets/wifi.age", &format!("echo outer >\"$1\"; {inner}")))
         .exits(65)
-        .says(&["secrets/wifi.age: changed, ", "what was typed is in secrets/wifi.mine.age"]);
+        .says(&["secrets/wifi.age: changed, ", "the new text is in secrets/wifi.mine.age"]);
     assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "inner\n");
     assert_eq!(workspace.open("secrets/wifi.mine.age", "me.txt"), "outer\n");
 }

@@ -45,8 +45,8 @@ fn every_verb_tells_its_steps() {
             read,
             "read 3 sources for 2 hosts, and listed secrets/cache: 0 copies up to date, 5 missing, 0 stale",
             "read keys/me.txt for identities: 1",
-            "3 of 3 secrets are open",
-            "opening secrets/tls.age",
+            "3 of 3 secrets are decrypted",
+            "decrypting secrets/tls.age",
             "wrote 5 copies to secrets/cache, and synced",
         ],
     );
@@ -72,9 +72,9 @@ fn typed_text_is_not_told() {
     let workspace = Workspace::with_secrets("verbose-typed");
     let mut command = workspace.vaultix_command("-p web1.json renc -v -i keys/me-passphrase.age");
     let mut pty = Pty::start(&mut command);
-    pty.expect("Passphrase of keys/me-passphrase.age");
+    pty.expect("Passphrase for keys/me-passphrase.age");
     pty.send("correct horse\n");
-    pty.expect("tried keys/me-passphrase.age: 3 of 3 secrets are open");
+    pty.expect("tried keys/me-passphrase.age: 3 of 3 secrets are decrypted");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 0, "{shown}");
     is_discreet(&shown);

@@ -112,10 +112,10 @@ fn a_failure_names_its_host() {
         Target { entry, secret: "wifi".to_owned() }
     };
     let mut failures = Failures::default();
-    failures.add_one(Error::new(Status::DataErr, "cannot open wifi.age"), &target("web"));
+    failures.add_one(Error::new(Status::DataErr, "cannot decrypt wifi.age"), &target("web"));
     assert_eq!(
         format!("{:#}", failures.errors[0]),
-        "cannot re-encrypt secret \"wifi\" for host web: cannot open wifi.age"
+        "cannot re-encrypt secret \"wifi\" for host web: cannot decrypt wifi.age"
     );
     failures.add(Error::new(Status::DataErr, "x"), &[target("db"), target("old")]);
     assert_eq!(failures.hosts, ["db", "old", "web"].map(str::to_owned).into());

@@ -31,7 +31,7 @@ impl ExpectedRecipients {
     pub fn problem(&self, file: &Path) -> Option<(String, String)> {
         let shown = file.display();
         let damaged = |reason| {
-            let problem = format!("{shown} cannot be opened by anybody: {reason}");
+            let problem = format!("{shown} cannot be decrypted by anyone: {reason}");
             let word = escape::shell_path(file);
             Some((
                 problem,

@@ -41,10 +41,8 @@ impl Input {
                 FileType::Fifo | FileType::Socket => Ok(Self::Stdin),
                 FileType::RegularFile if rustix::fs::tell(io::stdin()) == Ok(0) => Ok(Self::Stdin),
                 FileType::RegularFile => Err(Error::new(Status::Usage, cannot_edit(args))
-                    .because("standard input is a file that somebody has begun to read")
-                    .fix(
-                        "pass --stdin to save what is left of it, or add </dev/tty for the editor",
-                    )),
+                    .because("standard input is a file that was already read in part")
+                    .fix("pass --stdin to save the rest of it, or add </dev/tty for the editor")),
                 _ => Ok(Self::Editor),
             },
         }

@@ -15,7 +15,7 @@ use crate::report::{self, Report};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::menu::{self, Labels};
 
-const LABELS: Labels = Labels { filter: "Edit: ", help: "type to filter, Enter edits, Esc leaves" };
+const LABELS: Labels = Labels { filter: "Edit: ", help: "type to filter, Enter edits, Esc quits" };
 
 /// Secrets by file, with the ids that profiles give them.
 type Secrets = BTreeMap<PathBuf, BTreeSet<String>>;
@@ -32,8 +32,8 @@ impl List {
     pub fn read(profiles: &[PathBuf], report: &Report) -> Result<Self> {
         let dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
         if dumb || !io::stdin().is_terminal() {
-            return Err(Error::new(Status::Usage, "cannot tell which secret to edit")
-                .because("no FILE is given, and there is no terminal to pick one on")
+            return Err(Error::new(Status::Usage, "cannot choose a secret to edit")
+                .because("no FILE is given, and there is no terminal to choose one on")
                 .fix("vaultix edit FILE"));
         }
         Ok(Self(secrets(profiles, report)?.into_iter().map(described).collect()))
@@ -69,7 +69,7 @@ fn secrets(named: &[PathBuf], report: &Report) -> Result<Secrets> {
         _ if !named.is_empty() => from_profiles(&profiles::read_all(named)?),
         Some(root) => nix::profiles(root).map_or_else(
             |error| {
-                report.warning(format_args!("ids are not known: {error:#}"));
+                report.warning(format_args!("ids are unknown: {error:#}"));
                 Secrets::new()
             },
             |profiles| from_profiles(&profiles),
@@ -86,7 +86,7 @@ fn secrets(named: &[PathBuf], report: &Report) -> Result<Secrets> {
     let found = tree::secrets(&directory);
     if found.is_empty() {
         return Err(Error::new(Status::NoInput, "cannot find any secret")
-            .because(format!("there is no *.age below {}", directory.display()))
+            .because(format!("there is no *.age file below {}", directory.display()))
             .fix("vaultix edit FILE"));
     }
     Ok(found.into_iter().map(|path| (path, BTreeSet::new())).collect())

@@ -136,13 +136,13 @@ impl Save<'_> {
                 report.error(&reason);
             }
         }
-        let lost = || error.because("what was typed is lost");
+        let lost = || error.because("the new text is lost");
         if signal.is_some_and(|signal| signal != 2) || !prompt::has_user() {
             return Err(lost());
         }
-        let what = format!("what was typed for {} is not saved", self.path.display());
+        let what = format!("the new text of {} is not saved", self.path.display());
         let question = Question { what: &what, purpose: "", complaint: None };
-        if self.prompt.confirm(&question, "lose it", Some("edit it again"))? {
+        if self.prompt.confirm(&question, "discard it", Some("edit it again"))? {
             return Err(lost());
         }
         Ok(())
@@ -156,7 +156,7 @@ impl Save<'_> {
         let mut replacement = Replacement::new(self.path)?;
         self.encrypt(new, self.recipients.ours(), &mut replacement)?;
         let failed =
-            |error| Error::new(Status::CantCreat, "cannot keep what was typed").because(error);
+            |error| Error::new(Status::CantCreat, "cannot keep the new text").because(error);
         replacement.keep().map(Some).map_err(failed)
     }
 }
@@ -164,5 +164,5 @@ impl Save<'_> {
 /// Says with `error` that what was typed is in `kept`.
 fn with_kept_path(error: Error, kept: &Path) -> Error {
     let kept = report::relative(kept);
-    error.because(format!("what was typed is in {}, encrypted", kept.display()))
+    error.because(format!("the new text is in {}, encrypted", kept.display()))
 }

@@ -43,13 +43,13 @@ pub struct RunContext<'a> {
 /// When the program cannot be run, fails, or prints nothing or too much.
 pub fn run(argv: &[String], inputs: &[Input], context: &RunContext) -> Result<Plaintext> {
     let directory = Directory::new().map_err(|reason| {
-        Error::new(Status::CantCreat, "cannot give a command its secrets without a disk")
+        Error::new(Status::CantCreat, "cannot pass secrets to a command in memory")
             .because(reason)
             .fix("set XDG_RUNTIME_DIR to a directory on a tmpfs")
     })?;
     for (id, plaintext) in inputs {
         directory.write(Path::new(id), plaintext).map_err(|error| {
-            let what = format!("cannot give secret \"{id}\" to a command");
+            let what = format!("cannot pass secret \"{id}\" to a command");
             Error::new(Status::CantCreat, what).because(error)
         })?;
     }
@@ -65,7 +65,7 @@ pub fn run(argv: &[String], inputs: &[Input], context: &RunContext) -> Result<Pl
         return Err(context.interrupt.error());
     }
     let done = done.map_err(|error| {
-        let what = format!("what \"{name}\" prints cannot be used");
+        let what = format!("the output of \"{name}\" cannot be used");
         Error::new(Status::SomeFailed, what).because(error)
     })?;
     if !done.status.success() {

@@ -97,7 +97,7 @@ fn htpasswd(user: &str, inputs: &[Input]) -> Result<Plaintext> {
     };
     let password = without_line_end(password.expose());
     if password.is_empty() || password.contains(&0) {
-        return Err(refused(format!("secret \"{id}\" is empty, or holds a NUL byte")));
+        return Err(refused(format!("secret \"{id}\" is empty, or contains a NUL byte")));
     }
     if password.len() >= MAX_PASSWORD {
         let limit = MAX_PASSWORD - 1;

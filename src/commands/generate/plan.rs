@@ -116,7 +116,7 @@ fn recipes(
     for path in conflicting {
         let id = recipes.remove(&path).map(|recipe| recipe.id).unwrap_or_default();
         let error = cannot_generate(Status::Config, &id)
-            .because(format!("{} is to be made in two ways", path.display()))
+            .because(format!("{} has two different generators", path.display()))
             .fix(format!("set the same vaultix.secrets.{id}.generator on all hosts"));
         failures.extend(is_asked(&id).then_some(error));
     }
@@ -132,7 +132,7 @@ fn recipe(profile: &Profile, secret: &Secret) -> Result<Option<Recipe>> {
         None => {
             let host = &profile.settings.host_identifier;
             let reason = format!("it depends on \"{id}\", and host {host} has no such secret");
-            let fix = format!("mend vaultix.secrets.{}.generator.dependencies", secret.id);
+            let fix = format!("correct vaultix.secrets.{}.generator.dependencies", secret.id);
             Err(cannot_generate(Status::Config, &secret.id).because(reason).fix(fix))
         }
     };
@@ -158,7 +158,7 @@ fn ensure_no_circle(recipes: &BTreeMap<PathBuf, Recipe>) -> Result<()> {
             let circle: Vec<String> = circle.map(|one| format!("\"{}\"", one.id)).collect();
             return Err(cannot_generate(Status::Config, &recipe.id)
                 .because(format!("it is made from itself: {}", circle.join(" from ")))
-                .fix("take one of them out of the other's generator.dependencies"));
+                .fix("remove one of them from the other's generator.dependencies"));
         }
         trail.push(recipe);
         for input in &recipe.inputs {
@@ -210,7 +210,7 @@ impl<'a> Planner<'a> {
         let public_key = public::path(&recipe.path);
         if recipe.generator.has_public_key() && (self.is_there)(&public_key) {
             return Some(
-                error(format!("{} is the public half of another one", public_key.display()))
+                error(format!("{} is the public key of another secret", public_key.display()))
                     .fix(format!("rm {}", escape::shell_path(&public_key))),
             );
         }

@@ -46,12 +46,12 @@ pub fn comment(id: &str) -> String {
 fn identity_public_key(private: &Plaintext) -> Result<String, String> {
     let keys = identity::parse(private.expose())?.keys;
     let public_key = keys.first().and_then(|key| Some(key.recipient()?.text()));
-    public_key.ok_or_else(|| "it holds no key whose public half is known".to_owned())
+    public_key.ok_or_else(|| "it contains no key whose public key is known".to_owned())
 }
 
 /// Returns the public key of `WireGuard` for `private`, as `wg pubkey` prints it.
 fn wireguard(private: &Plaintext) -> Result<String, String> {
-    let none = || "it is not 32 bytes in base64, as a key of WireGuard is".to_owned();
+    let none = || "it is not 32 bytes in base64, like a WireGuard key".to_owned();
     let mut bytes = Zeroizing::new([0; 32]);
     let text = private.expose().trim_ascii();
     match BASE64_STANDARD.decode_slice(text, &mut *bytes) {

@@ -90,8 +90,9 @@ impl Run<'_> {
             return Err(self.context.interrupt.error());
         }
         let input = |input: &plan::Input| {
-            let what =
-                || format!("it is made from \"{}\", which could not be made or opened", input.id);
+            let what = || {
+                format!("it is made from \"{}\", which could not be created or decrypted", input.id)
+            };
             self.known.get(&input.path).ok_or_else(|| Error::new(Status::SomeFailed, what()))
         };
         let plaintexts = recipe.inputs.iter().map(input).collect::<Result<Vec<_>>>()?;

@@ -38,7 +38,7 @@ impl Keys {
         let encrypting = workspace::given_or(&[], settings, root)?;
         let extra = [&settings.extra_recipients[..], &args.recipients[..]].concat();
         if decrypting.is_empty() && extra.is_empty() {
-            return Err(Error::new(Status::Usage, "cannot encrypt to nobody").fix(
+            return Err(Error::new(Status::Usage, "cannot encrypt without a recipient").fix(
                 "pass --identity FILE or --recipient RECIPIENT, or set vaultix.identity in the flake",
             ));
         }

@@ -36,9 +36,9 @@ pub fn store(scheme: Scheme) -> Option<PathBuf> {
 ///
 /// Its own, with the file's name.
 pub fn open(path: &Path) -> Result<Plaintext> {
-    let what = || Error::new(Status::NoPerm, format!("cannot open {}", path.display()));
+    let what = || Error::new(Status::NoPerm, format!("cannot decrypt {}", path.display()));
     fence::ensure_readable(path).map_err(|error| {
-        fence::explain(Status::NoPerm, format!("cannot open {}", path.display()), &error)
+        fence::explain(Status::NoPerm, format!("cannot decrypt {}", path.display()), &error)
     })?;
     let mut gpg = Command::new("gpg");
     gpg.args(["--quiet", "--decrypt", "--"]).arg(path);

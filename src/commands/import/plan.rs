@@ -88,15 +88,15 @@ fn refuse(id: &str, owners: &[String], directory: &Path) -> Option<Error> {
         let other = if other == first { "the same file" } else { other };
         return Some(
             what(Status::SomeFailed)
-                .because(format!("{other} holds another secret of this name"))
-                .fix("import one of them by itself, or rename it"),
+                .because(format!("{other} contains another secret of this name"))
+                .fix("import one of them separately, or rename it"),
         );
     }
     let path = name::file(directory, id);
     path.symlink_metadata().is_ok().then(|| {
         what(Status::SomeFailed)
-            .because(format!("{} is there already", path.display()))
-            .fix("choose another place with --into DIR")
+            .because(format!("{} already exists", path.display()))
+            .fix("choose another directory with --into DIR")
     })
 }
 
@@ -172,25 +172,24 @@ mod tests {
         let folder = Folder::new("refused", &["a", "b", "there.age"]);
         let listing = vec![
             Ok(folder.legacy("a", &["wifi", "mail", "twice", "twice"])),
-            Err(Error::new(Status::NoInput, "cannot open c")),
+            Err(Error::new(Status::NoInput, "cannot decrypt c")),
             Ok(folder.legacy("b", &["there", "mail"])),
         ];
         let plan = Plan::new(listing, &folder.0);
         assert_eq!(plan.files.len(), 1);
         assert_eq!(plan.files[0].wanted, BTreeSet::from([0]));
-        let fix = "import one of them by itself, or rename it";
+        let fix = "import one of them separately, or rename it";
         assert_eq!(
             folder.failures(&plan),
             [
-                "cannot open c".to_owned(),
+                "cannot decrypt c".to_owned(),
                 format!(
-                    "cannot import \"mail\" from a: b holds another secret of this name; to fix: {fix}"
+                    "cannot import \"mail\" from a: b contains another secret of this name; to fix: {fix}"
                 ),
-                "cannot import \"there\" from b: there.age is there already; to fix: choose another place \
-                 with --into DIR"
+                "cannot import \"there\" from b: there.age already exists; to fix: choose another directory with --into DIR"
                     .to_owned(),
                 format!(
-                    "cannot import \"twice\" from a: the same file holds another secret of this name; to \
+                    "cannot import \"twice\" from a: the same file contains another secret of this name; to \
                      fix: {fix}"
                 ),
             ]

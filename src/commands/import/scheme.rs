@@ -41,7 +41,7 @@ pub fn list(scheme: Scheme, source: &Path, new: &Path) -> Result<Listing> {
         Scheme::Sops => {
             let none = || {
                 Error::new(Status::DataErr, format!("cannot import {}", source.display()))
-                    .because("it is no file that sops encrypted")
+                    .because("it is not a file that sops encrypted")
             };
             LegacyFile::sops(source).map(|legacy| vec![legacy.ok_or_else(none)])
         }

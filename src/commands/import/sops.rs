@@ -55,7 +55,7 @@ impl Names {
     fn ensure_bounded(&self) -> std::result::Result<(), String> {
         if self.0 > MAX_NAMES {
             return Err(format!(
-                "the names of its values amount to more than {MAX_NAMES} bytes, all names above each of them counted"
+                "the names of its values amount to more than {MAX_NAMES} bytes, with all names above each of them"
             ));
         }
         Ok(())
@@ -88,7 +88,7 @@ impl Document {
     ///
     /// Names the file, and why it cannot be read.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        let what = |exit| Error::new(exit, format!("cannot open {}", path.display()));
+        let what = |exit| Error::new(exit, format!("cannot decrypt {}", path.display()));
         let Ok(text) = String::from_utf8(source::read(path)?) else { return Ok(None) };
         if !text.contains(value::START) {
             return Ok(None);
@@ -98,7 +98,7 @@ impl Document {
         let header = Header::read(&metadata).map_err(|unusable| match unusable {
             Unusable::Other(reason) => what(Status::DataErr).because(reason),
             Unusable::Foreign(kinds) => what(Status::NoPerm)
-                .because(format!("it is encrypted to {kinds}, and to no recipient of age"))
+                .because(format!("it is encrypted to {kinds}, and to no age recipient"))
                 .fix(format!(
                     "sops rotate --in-place --add-age age1… {}",
                     escape::shell_path(path)
@@ -127,7 +127,7 @@ impl Document {
     ///
     /// Says that `key` does not fit, with `skipped` on why, or that the file was altered.
     pub fn open(&self, key: &Unwrapped, path: &Path, skipped: &[Error]) -> Result<Vec<Plaintext>> {
-        let what = format!("cannot open {}", path.display());
+        let what = format!("cannot decrypt {}", path.display());
         let Some(key) = self.header.open(key) else {
             return Err(source::no_match(what, &self.header.recipients(), skipped));
         };

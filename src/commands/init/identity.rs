@@ -54,21 +54,22 @@ fn lock(text: &Plaintext, path: &Path, prompt: &Prompt) -> Result<Vec<u8>> {
 
 /// Asks for a new passphrase, twice: nobody sees what is typed.
 fn ask(path: &Path, prompt: &Prompt) -> Result<Answer> {
-    let what = format!("new passphrase of {}", path.display());
+    let what = format!("new passphrase for {}", path.display());
     let none = |reason: &str| {
-        Error::new(Status::NoPerm, "cannot make an identity under a passphrase")
+        Error::new(Status::NoPerm, "cannot create an identity with a passphrase")
             .because(reason)
             .fix("vaultix init, without --passphrase")
     };
     let mut complaint = None;
     for _ in 0..ATTEMPTS {
-        let question = Question { what: &what, purpose: "to lock it with", complaint };
+        let question = Question { what: &what, purpose: "to protect it", complaint };
         let once = prompt.secret(&question)?.ok_or_else(|| none("none was given"))?;
-        let question = Question { what: "the same again", purpose: "to be sure", complaint: None };
+        let question =
+            Question { what: "the passphrase again", purpose: "to be sure", complaint: None };
         if prompt.secret(&question)?.is_some_and(|again| again == once) {
             return Ok(once);
         }
-        complaint = Some("These were two different ones, try again.");
+        complaint = Some("The passphrases differ, try again.");
     }
-    Err(none("the two differed"))
+    Err(none("they differ"))
 }

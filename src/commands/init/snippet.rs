@@ -26,11 +26,11 @@ pub fn flake(identity: &Path) -> String {
 /// Returns what a flake that is there needs.
 pub fn text(identity: &Path) -> String {
     format!(
-        "# In flake.nix, as an input; OWNER is where you have Vaultix from:
+        "# In flake.nix, as an input; OWNER is where you get Vaultix from:
 inputs.vaultix.url = \"github:OWNER/vaultix\";
 inputs.vaultix.inputs.nixpkgs.follows = \"nixpkgs\";
 
-# as an output, beside nixosConfigurations:
+# as an output, next to nixosConfigurations:
 vaultix = vaultix.configure {{
   localFlake = self;
   identity = {};
@@ -52,11 +52,11 @@ pub fn next_steps(report: &Report, identity: Option<&PathBuf>, secret: &Path, fl
     if let Some(identity) = identity {
         let identity = identity.display();
         report.line(format_args!(
-            "- keep a copy of {identity} elsewhere: nothing else opens your secrets"
+            "- keep a copy of {identity} elsewhere: nothing else can decrypt your secrets"
         ));
     }
     report.line(match flake {
-        Flake::Theirs => "- put what is printed here into your flake, as far as it is not there",
+        Flake::Theirs => "- add to your flake what is printed here and not in it yet",
         Flake::Ours => "- in flake.nix and example.nix, replace what their comments name",
     });
     report.line("- nix flake lock");

@@ -32,7 +32,7 @@ pub(super) fn warn(
         more => format!(" and {more} more"),
     };
     report.warning(format_args!(
-        "not encrypted anew, as no profile names them: {}{more}; to encrypt them, too: vaultix rekey FILE...",
+        "not rekeyed, because no profile names them: {}{more}; to rekey them as well: vaultix rekey FILE...",
         names.join(", ")
     ));
 }

@@ -155,11 +155,12 @@ impl Run<'_> {
         let digest = escape::hex(&Sha256::digest(&bytes));
         if self.desired.digests.get(path) != Some(&digest) {
             return Err(Error::new(Status::DataErr, format!("cannot use {}", path.display()))
-                .because("it was changed meanwhile")
+                .because("it was changed in the meantime")
                 .fix("vaultix renc"));
         }
         armor::dearmor(bytes).map_err(|reason| {
-            Error::new(Status::DataErr, format!("cannot open {}", path.display())).because(reason)
+            Error::new(Status::DataErr, format!("cannot decrypt {}", path.display()))
+                .because(reason)
         })
     }
 
@@ -168,7 +169,7 @@ impl Run<'_> {
             return Err(self.interrupt.error());
         }
         let ciphertext = self.read(job.path)?;
-        report::detail(format_args!("opening {}", job.path.display()));
+        report::detail(format_args!("decrypting {}", job.path.display()));
         decrypt::decrypt(&ciphertext, std::iter::once(job.key as &dyn Identity))
             .map_err(|error| source::cannot_open(job.path, &error, &session.skipped))
     }

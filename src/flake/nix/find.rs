@@ -54,12 +54,12 @@ pub fn root() -> Result<Option<PathBuf>> {
             let directory = root.display();
             Err(Error::new(Status::NoPerm, format!("cannot use {directory}/{FILE}"))
                 .because(format!("{} belongs to {}", path.display(), user_name(owner)))
-                .because("you have not named it")
+                .because("you have not chosen it")
                 .fix(format!("export {VARIABLE}={}", escape::shell(&root))))
         }
         Err(error) => Err(Error::new(
             Status::NoPerm,
-            format!("cannot tell whose {} is", root.join(FILE).display()),
+            format!("cannot determine who owns {}", root.join(FILE).display()),
         )
         .because(error)),
     }

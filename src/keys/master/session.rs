@@ -32,7 +32,7 @@ impl Session {
     pub(super) fn report_progress(&self, what: impl Display) {
         let (open, all) =
             (self.keys.iter().filter(|key| !key.is_closed()).count(), self.keys.len());
-        report::detail(format_args!("tried {what}: {open} of {all} secrets are open"));
+        report::detail(format_args!("tried {what}: {open} of {all} secrets are decrypted"));
     }
 
     /// Tries `identities` on each file that is still closed.

@@ -16,7 +16,7 @@ pub(super) fn unlock(
     purpose: &str,
     prompt: &Prompt,
 ) -> Result<identity::Identities> {
-    let what = format!("passphrase of {}", escape::line(&entry.path.display().to_string()));
+    let what = format!("passphrase for {}", escape::line(&entry.path.display().to_string()));
     let mut complaint = None;
     for _ in 0..ATTEMPTS {
         let Some(answer) = prompt.secret(&Question { what: &what, purpose, complaint })? else {

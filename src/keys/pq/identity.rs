@@ -34,7 +34,7 @@ impl FromStr for Identity {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let key = PrivateKey::from_bytes(&decode(text, PREFIX)?);
-        key.map(Self).map_err(|_| "it holds no key")
+        key.map(Self).map_err(|_| "it contains no key")
     }
 }
 

@@ -31,7 +31,7 @@ impl FromStr for Recipient {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let key = PublicKey::from_bytes(&decode(text, PREFIX)?);
-        key.map(Self).map_err(|_| "it holds no key")
+        key.map(Self).map_err(|_| "it contains no key")
     }
 }
 

@@ -38,17 +38,17 @@ fn a_key_with_a_tail_is_refused() {
     assert!(parse_for_host(SSH).is_ok());
     assert!(parse_for_host(&format!("{SSH} me")).is_ok());
     let reason = parse_for_host(&format!("{SSH}AAAA")).err().unwrap();
-    assert_eq!(reason, "it is not a whole ssh-ed25519 public key");
+    assert_eq!(reason, "it is not a complete ssh-ed25519 public key");
 }
 
 #[test]
 fn an_unusable_recipient_is_named() {
     let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHFliOyIZs1gxGF3fmDxFykQhE88wy6AKDGFBfn0R6ZuvRmENABZQa9+pj9hMki+LX0qDJbmHTiWDbYv/cmFt/Q=";
     for (text, reason) in [
-        ("ssh-ed25519 AAAA", "it is not a whole ssh-ed25519 public key"),
-        ("age1xyz", "\"age1xyz\" is not a recipient of age"),
-        (CARD, "\"age1card1qpzry9xgwa3fsc\" belongs to a plugin, and there are none at boot"),
-        ("wifi", "\"wifi\" is neither an ssh public key nor a recipient of age"),
+        ("ssh-ed25519 AAAA", "it is not a complete ssh-ed25519 public key"),
+        ("age1xyz", "\"age1xyz\" is not an age recipient"),
+        (CARD, "\"age1card1qpzry9xgwa3fsc\" needs a plugin, and there are none at boot"),
+        ("wifi", "\"wifi\" is neither an ssh public key nor an age recipient"),
         (ecdsa, "age cannot encrypt to keys of type ecdsa-sha2-nistp256"),
     ] {
         let found = parse_for_host(text).err().unwrap();
@@ -69,7 +69,7 @@ fn a_recipient_is_told_by_its_text_and_by_its_plugin() {
 fn a_plugins_identity_is_not_shown() {
     let parsed = identity();
     assert_eq!(parsed.text(), IDENTITY);
-    assert_eq!(parsed.shown(), "what the plugin card says");
+    assert_eq!(parsed.shown(), "the answer of the plugin card");
     assert_eq!(parsed.plugin(), Some("card"));
 }
 

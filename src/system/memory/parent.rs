@@ -94,5 +94,5 @@ fn refusal(found: &Stat) -> Option<String> {
     }
     let mode = Mode::from_raw_mode(found.st_mode);
     let is_open = mode.intersects(Mode::WGRP | Mode::WOTH) && !mode.contains(Mode::SVTX);
-    is_open.then(|| "can be written by others".to_owned())
+    is_open.then(|| "others can write to it".to_owned())
 }

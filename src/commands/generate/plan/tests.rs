@@ -74,8 +74,8 @@ fn a_secret_fails_with_its_dependency() {
     assert_eq!(
         failures(&plan),
         [
-            "cannot generate secret \"e\": it depends on \"f\", and host web has no such secret; to fix: mend \
-             vaultix.secrets.e.generator.dependencies",
+            "cannot generate secret \"e\": it depends on \"f\", and host web has no such secret; to fix: \
+             correct vaultix.secrets.e.generator.dependencies",
             "cannot generate secret \"b\": it is made from \"d\", and d.age does not exist; to fix: vaultix edit \
              d.age",
             "cannot generate secret \"a\": it is made from \"b\", which cannot be generated",
@@ -90,8 +90,8 @@ fn a_circle_is_named() {
     let error = planned(&[profile("web", secrets)], &[], &["b.age"]).unwrap_err();
     assert_eq!(
         format!("{error:#}"),
-        "cannot generate secret \"b\": it is made from itself: \"b\" from \"c\" from \"b\"; to fix: take one of \
-         them out of the other's generator.dependencies"
+        "cannot generate secret \"b\": it is made from itself: \"b\" from \"c\" from \"b\"; to fix: \
+         remove one of them from the other's generator.dependencies"
     );
 }
 
@@ -105,7 +105,7 @@ fn hosts_share_a_file_if_they_agree_on_it() {
     assert_eq!(ids(&plan), [""; 0]);
     assert_eq!(
         failures(&plan),
-        ["cannot generate secret \"a\": a.age is to be made in two ways; to fix: set the same \
+        ["cannot generate secret \"a\": a.age has two different generators; to fix: set the same \
           vaultix.secrets.a.generator on all hosts"]
     );
 }
@@ -127,7 +127,7 @@ fn halves_belong_together() {
     assert_eq!(
         failures(&public),
         [
-            "cannot generate secret \"wg\": wg.pub is the public half of another one; to fix: rm wg.pub"
+            "cannot generate secret \"wg\": wg.pub is the public key of another secret; to fix: rm wg.pub"
         ]
     );
 }

@@ -62,7 +62,7 @@ impl Header {
             metadata.range(start.clone()..).next().is_some_and(|(name, _)| name.starts_with(&start))
         };
         if has("key_groups") {
-            return Err(other("its data key is split over several groups of keys"));
+            return Err(other("its data key is split among several groups of keys"));
         }
         let field = |name: &str| {
             metadata.get(name).cloned().ok_or_else(|| other(&format!("sops.{name} is missing")))
@@ -77,7 +77,7 @@ impl Header {
         if keys.is_empty() {
             let kinds: Vec<&str> = FOREIGN.into_iter().filter(|kind| has(kind)).collect();
             return Err(match kinds.as_slice() {
-                [] => other("it has no notes of sops about its keys"),
+                [] => other("it has no sops metadata about its keys"),
                 kinds => Unusable::Foreign(kinds.join(" and ")),
             });
         }
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_split_key_is_no_key() {
         let metadata = [("key_groups__list_0__map_age__list_0__map_enc", "")];
-        assert_eq!(refused(&metadata), other("its data key is split over several groups of keys"));
+        assert_eq!(refused(&metadata), other("its data key is split among several groups of keys"));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub fn read(text: &str) -> Result<(Vec<Leaf>, Metadata), String> {
     let (mut leaves, mut metadata, mut names) = (Vec::new(), Metadata::new(), Names::default());
     for (i, node) in reader.documents()?.into_iter().enumerate() {
         let Node::Mapping(entries) = node else {
-            return Err("it is no mapping".to_owned());
+            return Err("it is not a mapping".to_owned());
         };
         for (key, node) in entries {
             if key == METADATA && i == 0 {
@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
                     let value = self.next()?;
                     entries.push((key.into_owned(), self.node(value, depth + 1)?));
                 }
-                _ => return Err("it has a key that is no text".to_owned()),
+                _ => return Err("it has a key that is not text".to_owned()),
             }
         }
     }
@@ -252,9 +252,9 @@ mod tests {
     fn a_malformed_document_is_refused_without_its_text() {
         for (text, reason) in [
             ("a: &b hunter2\nc: *b", "it has an alias, which sops does not write"),
-            ("hunter2", "it is no mapping"),
+            ("hunter2", "it is not a mapping"),
             ("a: [hunter2", "line 2 is malformed"),
-            ("? [a]\n: hunter2", "it has a key that is no text"),
+            ("? [a]\n: hunter2", "it has a key that is not text"),
         ] {
             assert_eq!(read(text).err().unwrap(), reason, "{text}");
         }

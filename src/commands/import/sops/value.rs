@@ -34,7 +34,7 @@ impl DataKey {
         let nonce = Nonce::<U32>::from_slice(&sealed.nonce);
         let payload = Payload { msg: &sealed.ciphertext, aad: aad.as_bytes() };
         let opened = self.0.decrypt(nonce, payload);
-        opened.map(Zeroizing::new).map_err(|_| "it was altered, or moved from elsewhere")
+        opened.map(Zeroizing::new).map_err(|_| "it was changed, or moved from elsewhere")
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
         let text = format!("{START}{data},iv:{nonce},tag:{tag},type:str]");
         assert_eq!(**key.open(&text, "a:b:").unwrap(), *b"hunter2");
         let moved = key.open(&text, "a:c:").err();
-        assert_eq!(moved, Some("it was altered, or moved from elsewhere"));
+        assert_eq!(moved, Some("it was changed, or moved from elsewhere"));
     }
 
     #[test]
