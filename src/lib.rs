@@ -53,7 +53,7 @@ fn run() -> Result<Exit> {
         Error::new(Status::Usage, format!("usage error: {reason}")).fix(help)
     };
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // Not for people: `deploy` starts this program again for what stands at paths of their own.
+    // Not for people: `deploy` starts this program again to serve custom paths.
     if let [verb] = &args[..]
         && verb == vaultix_units::path::queue::VERB
     {

@@ -121,7 +121,7 @@ impl Report {
     }
 }
 
-/// When the program began to tell each step; not set where it does not.
+/// When the program began to print each step; not set where it does not.
 static SINCE: OnceLock<Instant> = OnceLock::new();
 
 /// Turns [`detail`] on.

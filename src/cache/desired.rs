@@ -14,7 +14,7 @@ use crate::files::source;
 use crate::keys::recipient::{self, SharedRecipient};
 use crate::report;
 
-/// What some hosts should have, compared with what the cache holds.
+/// What some hosts should have, compared with what the cache contains.
 pub struct Comparison {
     pub desired: Desired,
     pub plan: Plan,
@@ -28,7 +28,7 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// When the cache cannot be read. What is wrong with single secrets or hosts stands in [`Comparison::failures`].
+    /// When the cache cannot be read. What is wrong with single secrets or hosts is in [`Comparison::failures`].
     pub fn new(profiles: &[Profile], ids: &[String], cache: &Path) -> Result<Self> {
         let mut failures = Failures::default();
         let desired = Desired::new(profiles, ids, &mut failures);

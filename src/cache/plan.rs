@@ -1,4 +1,4 @@
-//! what hosts need + what the cache holds → what is to be done; pure.
+//! what hosts need + what the cache contains → what to do; pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ impl Entry {
     }
 }
 
-/// What the cache holds: sizes in bytes by name, by host.
+/// What the cache contains: sizes in bytes by name, by host.
 pub type Listing = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// What `renc` is about to do.

@@ -1,7 +1,7 @@
 //! source + recipient → name of a file in the cache; ciphertext → that file, whole or not at all.
 //!
-//! The directories are held open from the first look to the last use: what stands at their paths may be exchanged
-//! meanwhile by whoever may write there.
+//! The directories are held open from the first look to the last use: what is at their paths may be exchanged
+//! in the meantime by whoever may write there.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -23,7 +23,7 @@ use crate::error::{Error, Exit, Result, Status};
 use crate::report;
 use crate::system::fence;
 
-/// What stands before the name of a file that is not whole yet.
+/// What comes before the name of a file that is not whole yet.
 const TEMPORARY_PREFIX: &str = ".new-";
 
 /// What every file of the cache begins with: <https://age-encryption.org/v1>, "Header".
@@ -45,11 +45,11 @@ const FILE: OFlags = OFlags::RDONLY
 /// Below it, that could mean to wait for what other programs wrote.
 const SYNC_EACH: usize = 64;
 
-/// Returns the name of the file that holds the source with this digest, encrypted to `recipient`.
+/// Returns the name of the file that contains the source with this digest, encrypted to `recipient`.
 ///
 /// `digest` is the SHA-256 of the source's bytes in lower-case hex, and `recipient` in the form of
 /// [`crate::keys::recipient::canonical`]. `nix/cache-name.nix` computes the same name at evaluation;
-/// `tests/vectors/cache-name.json` holds the cases both must pass.
+/// `tests/vectors/cache-name.json` contains the cases both must pass.
 pub fn name(digest: &str, recipient: &str) -> String {
     let mut hash = Sha256::new();
     for part in ["vaultix-v1\n", digest, "\n", recipient, "\n"] {
@@ -58,7 +58,7 @@ pub fn name(digest: &str, recipient: &str) -> String {
     escape::hex(&hash.finalize())
 }
 
-/// Returns what `root` holds for `hosts`. What is not there is empty.
+/// Returns what `root` contains for `hosts`. What is not there is empty.
 ///
 /// # Errors
 ///
@@ -164,7 +164,7 @@ fn has_first_line(directory: &OwnedFd, name: &str, how: FirstLine) -> io::Result
     })
 }
 
-/// Opens the directory of `host` in `cache`. Git's own is none: where the cache is at the top, it would be beside.
+/// Opens the directory of `host` in `cache`. Git's own is none: where the cache is at the top, it would be next to it.
 fn open_host(cache: BorrowedFd, host: &str) -> rustix::io::Result<OwnedFd> {
     if host.eq_ignore_ascii_case(".git") {
         return Err(Errno::PERM);
@@ -274,7 +274,7 @@ impl Cache {
         Ok(swept)
     }
 
-    /// Writes `ciphertext` beside the place of `entry`.
+    /// Writes `ciphertext` next to the place of `entry`.
     ///
     /// # Errors
     ///
@@ -285,7 +285,7 @@ impl Cache {
         let shown = path.with_file_name(&temporary_name);
         let write = || {
             let directory = self.host(&entry.host)?;
-            // A new file: what stands there already may be a link.
+            // A new file: what is there already may be a link.
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let file = openat(&directory, &temporary_name, flags, Mode::from_raw_mode(0o666))?;
             // From here on, what is there is ours to remove.

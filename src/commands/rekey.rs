@@ -23,12 +23,12 @@ use crate::report::{Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
 
-/// What to do where a secret was changed meanwhile.
+/// What to do where a secret was changed in the meantime.
 const AGAIN: &str = "vaultix rekey";
 
 /// Rekeys all secrets.
 ///
-/// All are opened and written beside before the first is replaced: what fails until then leaves every file as
+/// All are decrypted and written to temporary files before the first is replaced: what fails until then leaves every file as
 /// it was.
 ///
 /// # Errors

@@ -58,7 +58,7 @@ pub fn textconv(args: &Textconv) -> Result<Exit> {
 }
 
 /// Makes sure that git, which asks for a text, does not keep it: with `cachetextconv` it puts the text into its objects,
-/// and so on the disk, for good.
+/// and so on the disk, permanently.
 fn ensure_not_cached() -> Result<()> {
     let what = || Error::new(Status::Config, "cannot show a secret to git");
     let settings = git::texts_kept()

@@ -19,7 +19,7 @@ use crate::files::source;
 use crate::report;
 use crate::system::fence;
 
-/// A file that is about to be replaced, and its successor beside it. That is removed when dropped.
+/// A file that is about to be replaced, and its successor next to it. That is removed when dropped.
 pub struct Replacement {
     /// The file as the user calls it.
     user_path: PathBuf,
@@ -102,7 +102,7 @@ impl Replacement {
         self.with_folder_locked(|| self.rename())
     }
 
-    /// Puts the successor where no file was; if there is one meanwhile, it stays.
+    /// Puts the successor where no file was; if there is one by then, it stays.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl Replacement {
             .fix(fix))
     }
 
-    /// Puts the successor beside the file for good, which stays as it is: `wifi.mine.age`. Returns its path.
+    /// Puts the successor next to the file permanently; the file stays as it is: `wifi.mine.age`. Returns its path.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ use crate::keys::{armor, recipient};
 use crate::report;
 use crate::terminal::prompt::Prompt;
 
-/// A secret as it stands in the repository.
+/// A secret as it is in the repository.
 pub struct Secret {
     /// The SHA-256 of the file as it was read: who changes it, makes sure that it still is the same.
     pub digest: String,
@@ -87,7 +87,7 @@ impl Secret {
 ///
 /// # Errors
 ///
-/// When the user interrupts. What fails of a single secret stands in its place.
+/// When the user interrupts. What fails of a single secret is in its place.
 pub fn open_all(
     paths: &BTreeSet<&Path>,
     master: &mut Master,

@@ -111,7 +111,7 @@ pub fn top(directory: &Path) -> io::Result<Option<PathBuf>> {
 
 /// Settings that would have git run what a repository names, or take a directory of its files for another repository.
 ///
-/// They stand in files that are not committed, but come along in an archive.
+/// They are in files that are not committed, but come along in an archive.
 const HARMLESS: [(&str, &str); 3] = [
     ("core.fsmonitor", "false"),
     ("core.hooksPath", "/dev/null"),

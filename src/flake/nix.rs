@@ -339,7 +339,7 @@ pub fn attributes(
     run_json(&mut nix).map_err(|failure| failure.into_error(what()))
 }
 
-/// What an attribute set holds, by name.
+/// What an attribute set contains, by name.
 pub type Attributes = BTreeMap<String, Value>;
 
 /// Why nix gives no answer.

@@ -28,7 +28,7 @@ pub struct Workspace {
     pub profiles: Vec<Profile>,
     /// Files with identities.
     pub identities: Vec<PathBuf>,
-    /// Recipients beside the identities' own.
+    /// Recipients in addition to the identities' own.
     pub recipients: Vec<String>,
     /// Where copies for hosts are.
     pub cache: PathBuf,
@@ -88,7 +88,7 @@ fn cache_directory(root: Option<&Path>, settings: &Settings) -> Result<PathBuf> 
     Ok(report::relative(&cache))
 }
 
-/// What verbs about one file work with: identities, and recipients beside their own.
+/// What verbs about one file work with: identities, and recipients in addition to their own.
 ///
 /// # Errors
 ///
@@ -153,7 +153,7 @@ pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<V
     Ok(vec![path])
 }
 
-/// Reads recipients that were given beside those of the identities.
+/// Reads recipients that were given in addition to those of the identities.
 ///
 /// # Errors
 ///

@@ -13,7 +13,7 @@ use crate::keys::recipient::ParsedRecipient;
 use crate::keys::unwrapped::Unwrapped;
 use crate::keys::{armor, pq};
 
-/// One identity, as it stands in a file.
+/// One identity, as it is in a file.
 pub enum Key {
     /// A native identity of age.
     Native(x25519::Identity),

@@ -98,7 +98,7 @@ impl Master {
     ///
     /// # Errors
     ///
-    /// When the user interrupts. That an identity could not be unlocked stands in [`Session::skipped`].
+    /// When the user interrupts. That an identity could not be unlocked is in [`Session::skipped`].
     pub fn open(&mut self, files: &[Vec<Stanza>], prompt: &Prompt) -> Result<Session> {
         let mut session = self.try_unlocked(files);
         let mut asked = BTreeSet::new();
@@ -167,10 +167,10 @@ impl Master {
 
     /// Returns the recipients that belong to the identities, and those of `extra`; each once.
     ///
-    /// That of a plugin's identity stands in a comment, or else the plugin itself will know it.
+    /// That of a plugin's identity is in a comment, or else the plugin itself will know it.
     ///
     /// Asks for the passphrase of an identity file if it is still locked, but not for that of an ssh key: its
-    /// public key stands beside it in clear.
+    /// public key is next to it in clear.
     ///
     /// # Errors
     ///

@@ -24,7 +24,7 @@ use crate::system::program;
 use crate::terminal::prompt::{Prompt, Question};
 use connection::Connection;
 
-/// A file that is to be opened: where it stands in the caller's list, and its header.
+/// A file that is to be opened: where it is in the caller's list, and its header.
 pub type ClosedFile<'a> = (usize, &'a [Stanza]);
 
 /// What one session with a plugin gave.
@@ -251,7 +251,7 @@ impl<'a> Plugin<'a> {
     ///
     /// # Errors
     ///
-    /// When the user cannot be asked. The result of replying stands in the value.
+    /// When the user cannot be asked. The result of replying is in the value.
     fn pass_on(&mut self, message: &Stanza, purpose: &str) -> Result<io::Result<()>> {
         let text = String::from_utf8_lossy(&message.body).into_owned();
         Ok(match message.tag.as_str() {

@@ -19,7 +19,7 @@ const TAG: &str = "mlkem768x25519";
 /// The `info` of HPKE.
 const INFO: &[u8] = b"age-encryption.org/mlkem768x25519";
 
-/// Returns the bytes that `text` holds after `prefix`; or what is wrong with it, as a clause.
+/// Returns the bytes that `text` contains after `prefix`; or what is wrong with it, as a clause.
 fn decode(text: &str, prefix: Hrp) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     bech32_decode(
         text,

@@ -27,7 +27,7 @@ pub fn canonical(recipient: &str) -> String {
     }
 }
 
-/// Refuses a private key, which may also stand in the comment of a public one.
+/// Refuses a private key, which may also be in the comment of a public one.
 ///
 /// # Errors
 ///

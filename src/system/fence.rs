@@ -1,7 +1,7 @@
 //! path → what is there, opened; where a flake has named the path, nothing outside of the flake.
 //!
 //! Whoever commits to a repository chooses what its flake names, and what its links lead to. What the user types is
-//! their own word. So a path is *fenced* if the flake has named it, or if it stands below the flake's root; it then has to
+//! their own word. So a path is *fenced* if the flake has named it, or if it is below the flake's root; it then has to
 //! lead, links followed, to something below that root, or, to be read only, below an input in the store.
 //!
 //! Links are followed once, to find the name without them. What is opened is that name, component by component from a
@@ -310,7 +310,7 @@ fn normalize(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(or_current(path)).map(|path| without_parents(&path))
 }
 
-/// Returns `path` with each `..` and what stands before it taken out.
+/// Returns `path` with each `..` and what comes before it taken out.
 pub fn without_parents(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {

@@ -189,7 +189,7 @@ impl Interrupt {
             if let Some(ready) = ready.filter(|ready| *ready < files.len()) {
                 return Ok(Some(ready));
             }
-            // A byte of a signal that was forgotten meanwhile.
+            // A byte of a signal that was forgotten in the meantime.
             let mut byte = [0];
             rustix::io::read(self.wake.as_fd(), &mut byte)?;
         }

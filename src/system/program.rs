@@ -40,14 +40,14 @@ pub fn find(name: impl AsRef<OsStr>) -> Option<PathBuf> {
 /// Most bytes that a program may answer with (256 MiB): the profiles of some thousand hosts.
 pub const MAX_ANSWER: u64 = 256 << 20;
 
-/// How much is kept of what a program says beside its answer, in bytes (64 KiB): its last lines.
+/// How much is kept of what a program says besides its answer, in bytes (64 KiB): its last lines.
 const TAIL: usize = 64 << 10;
 
 /// What a program printed, and how it ended.
 pub struct Output {
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
-    /// The end of what it said beside that.
+    /// The end of what it said besides that.
     pub stderr: Vec<u8>,
 }
 

@@ -38,7 +38,7 @@ impl Drop for Undo {
     }
 }
 
-/// Undoes all, the last first. Nothing is done after that: whoever tries waits for ever.
+/// Undoes all, the last first. Nothing is done after that: whoever tries waits forever.
 pub fn all() -> impl Sized {
     let mut steps = steps();
     while let Some((_, step)) = steps.1.pop_last() {

@@ -15,9 +15,9 @@ use screen::Screen;
 /// What a list says of itself.
 #[derive(Clone, Copy)]
 pub struct Labels {
-    /// What stands before the filter.
+    /// What comes before the filter.
     pub filter: &'static str,
-    /// What stands below the list.
+    /// What comes below the list.
     pub help: &'static str,
 }
 
@@ -128,7 +128,7 @@ impl Menu {
     }
 }
 
-/// Returns how far the words of `filter` are spread over `line`, 0 for those that stand in it as they are; `None` if
+/// Returns how far the words of `filter` are spread over `line`, 0 for those that are in it unchanged; `None` if
 /// the letters of one of them are not there in their order. Case does not count.
 fn distance(line: &str, filter: &str) -> Option<usize> {
     let line: Vec<char> = line.to_lowercase().chars().collect();

@@ -80,7 +80,7 @@ fn public_keys(path: &Path) -> Vec<String> {
     keys.iter().filter_map(|key| Some(key.recipient()?.text())).collect()
 }
 
-/// Returns what a header holds of `recipient`; `None` for one of a plugin, whose stanzas only it knows.
+/// Returns what a header contains of `recipient`; `None` for one of a plugin, whose stanzas only it knows.
 fn stanza(recipient: &str) -> Option<Recipient> {
     let of_age = || {
         let kind = if recipient.parse::<age::x25519::Recipient>().is_ok() {

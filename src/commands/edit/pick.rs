@@ -54,7 +54,7 @@ impl List {
     }
 }
 
-/// Returns how a secret stands in the list: its file, and its ids where they are not the file's name.
+/// Returns how a secret is shown in the list: its file, and its ids where they are not the file's name.
 fn described((path, ids): (PathBuf, BTreeSet<String>)) -> (PathBuf, String) {
     let stem = path.file_stem().unwrap_or_default();
     let others: Vec<&str> = ids.iter().map(String::as_str).filter(|id| stem != *id).collect();

@@ -1,4 +1,4 @@
-//! the new text + recipients → the secret's file; or else a copy beside it, or the editor again. Never lost.
+//! the new text + recipients → the secret's file; or else a copy next to it, or the editor again. Never lost.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ impl<'a> Recipients<'a> {
 
 /// Where a text is that could not be saved.
 pub(super) enum Unsaved {
-    /// In a file beside the secret's.
+    /// In a file next to the secret's.
     Kept(Error),
     /// Nowhere but here.
     InMemory(Error),
@@ -148,7 +148,7 @@ impl Save<'_> {
         Ok(())
     }
 
-    /// Keeps `new` beside the secret, encrypted to those recipients that need no plugin; `None` where there are none.
+    /// Keeps `new` next to the secret, encrypted to those recipients that need no plugin; `None` where there are none.
     fn keep(&self, new: &Plaintext) -> Result<Option<PathBuf>> {
         if self.recipients.ours().is_empty() {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! private key → its public key, as it is kept beside the secret.
+//! private key → its public key, as it is kept next to the secret.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::keys::identity;
 
-/// Returns where the public key of the secret `path` is kept: `wg.pub` beside `wg.age`.
+/// Returns where the public key of the secret `path` is kept: `wg.pub` next to `wg.age`.
 pub fn path(path: &Path) -> PathBuf {
     if path.extension().is_some_and(|extension| extension == "age") {
         return path.with_extension("pub");

@@ -137,7 +137,7 @@ fn public_key(recipe: &Recipe, private: &Plaintext) -> Result<(PathBuf, String)>
     }
 }
 
-/// Writes `bytes` beside the place of the new file `path`.
+/// Writes `bytes` next to the place of the new file `path`.
 fn stage(path: &Path, bytes: &[u8]) -> Result<Replacement> {
     let mut replacement = Replacement::new(path)?;
     replacement.write(bytes)?;

@@ -37,7 +37,7 @@ pub fn private_key(comment: &str) -> io::Result<Plaintext> {
     Ok(Plaintext::new(file.into_bytes()))
 }
 
-/// Writes the key that `seed` stands for. `check` stands twice in what would be encrypted, to tell a wrong
+/// Writes the key that `seed` stands for. `check` is there twice in what would be encrypted, to tell a wrong
 /// passphrase.
 ///
 /// Format: openssh-portable, PROTOCOL.key.

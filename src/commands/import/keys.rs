@@ -17,7 +17,7 @@ pub struct Keys {
     pub decrypting: Master,
     /// Identities whose recipients are encrypted to, if they are other ones.
     encrypting: Option<Master>,
-    /// Recipients beside theirs.
+    /// Recipients in addition to theirs.
     extra: Vec<ParsedRecipient>,
 }
 

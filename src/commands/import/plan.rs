@@ -123,7 +123,7 @@ mod tests {
             folder
         }
 
-        /// Takes the file `name` for one that holds the secrets `ids`.
+        /// Takes the file `name` for one that contains the secrets `ids`.
         fn legacy(&self, name: &str, ids: &[&str]) -> LegacyFile {
             let mut legacy = LegacyFile::age(&self.0.join(name), String::new()).unwrap();
             legacy.ids = ids.iter().map(|&id| id.to_owned()).collect();

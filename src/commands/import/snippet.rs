@@ -62,7 +62,7 @@ fn attribute(text: &str) -> String {
     }
 }
 
-/// Returns `path` as a path that Nix resolves from the file that it stands in.
+/// Returns `path` as a path that Nix resolves from the file that it is in.
 fn path(path: &Path) -> String {
     let text = path.to_string_lossy();
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+".contains(letter);

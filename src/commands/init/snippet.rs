@@ -15,7 +15,7 @@ pub const HOST: &str = include_str!("../../../nix/template/example.nix");
 /// The flake around that host, also from the template.
 const FLAKE: &str = include_str!("../../../nix/template/flake.nix");
 
-/// What stands there for the path of the identity.
+/// The placeholder for the path of the identity.
 const IDENTITY: &str = "\"/home/me/identity.txt\"";
 
 /// Returns a flake with a host, for the identity in the file `identity`.

@@ -14,7 +14,7 @@ use crate::report::Report;
 /// How many of them are named.
 const NAMED: usize = 10;
 
-/// Says which secrets lie beside those of the profiles, and are none of `done`, whole paths.
+/// Says which secrets are next to those of the profiles, and are none of `done`, whole paths.
 pub(super) fn warn(
     workspace: &Workspace,
     done: &BTreeSet<&PathBuf>,

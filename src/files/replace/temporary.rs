@@ -1,4 +1,4 @@
-//! name of a file → a new file beside it, locked while it is in use. What killed runs left there is removed.
+//! name of a file → a new file next to it, locked while it is in use. What killed runs left there is removed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -15,7 +15,7 @@ use crate::system::random;
 
 const BYTES: usize = 4;
 
-/// Makes a file with `mode` in `folder`, beside `name` there. It is in use until it is closed.
+/// Makes a file with `mode` in `folder`, next to `name` there. It is in use until it is closed.
 pub(super) fn create(folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<(OsString, File)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     sweep(folder, name);
@@ -37,7 +37,7 @@ pub(super) fn create(folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<(O
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Returns how the names of files beside `name` begin.
+/// Returns how the names of files next to `name` begin.
 fn beginning(name: &OsStr) -> OsString {
     let mut beginning = OsString::from(".");
     beginning.push(name);
@@ -45,7 +45,7 @@ fn beginning(name: &OsStr) -> OsString {
     beginning
 }
 
-/// Removes what killed runs left beside `name` in `folder`: their locks are gone with them.
+/// Removes what killed runs left next to `name` in `folder`: their locks are gone with them.
 fn sweep(folder: &OwnedFd, name: &OsStr) {
     let beginning = beginning(name);
     for entry in Dir::read_from(folder).into_iter().flatten().flatten() {

@@ -146,7 +146,7 @@ fn is_entry(url: &str) -> bool {
         && is_rest
 }
 
-/// Returns `url` with what stands in it as `%2f`.
+/// Returns `url` with what is in it as `%2f`.
 fn decoded(url: &str) -> String {
     let mut bytes = Vec::with_capacity(url.len());
     let mut rest = url.as_bytes();

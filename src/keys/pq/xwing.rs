@@ -14,7 +14,7 @@ use sha3::{Digest, Sha3_256, Shake256};
 use x25519_dalek::{PublicKey as Point, StaticSecret};
 use zeroize::Zeroizing;
 
-/// What stands behind all else in the last hash: the specification's drawing of the fighter.
+/// What comes after everything else in the last hash: the specification's drawing of the fighter.
 const LABEL: &[u8] = br"\.//^\";
 
 /// Bytes of one X25519 public key.

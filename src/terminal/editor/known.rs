@@ -22,7 +22,7 @@ enum Match {
 
 use Match::{Beginning, Whole};
 
-/// Turns off what Emacs and its common packages keep. The kill ring, which savehist may keep, holds what was cut.
+/// Turns off what Emacs and its common packages keep. The kill ring, which savehist may keep, contains what was cut.
 const EMACS: &str = "(progn (setq make-backup-files nil auto-save-default nil create-lockfiles nil \
     auto-save-list-file-prefix nil undo-tree-auto-save-history nil) \
     (dolist (mode '(savehist-mode desktop-save-mode save-place-mode recentf-mode global-undo-tree-mode \
@@ -75,7 +75,7 @@ const FAMILIES: &[Family] = &[
             "DIR/.code",
         ],
     },
-    // These put what they keep beside the file, which is in memory.
+    // These put what they keep next to the file, which is in memory.
     Family {
         names: &[
             ("kak", Whole),

@@ -73,7 +73,7 @@ impl<'a> Screen<'a> {
         Ok(screen)
     }
 
-    /// Returns how many lines it has; 24 where it does not tell.
+    /// Returns how many lines it has; 24 if it does not say.
     pub(super) fn size(&self) -> usize {
         let rows = tcgetwinsize(&self.output).map_or(0, |size| size.ws_row);
         if rows == 0 { 24 } else { rows.into() }

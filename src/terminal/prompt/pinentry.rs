@@ -63,7 +63,7 @@ struct Session<'a> {
     child: Child,
     /// Where commands go.
     commands: ChildStdin,
-    /// Where replies come from. Its buffer holds what was typed, and is wiped with all other memory.
+    /// Where replies come from. Its buffer contains what was typed, and is wiped with all other memory.
     replies: BufReader<ChildStdout>,
     interrupt: &'a Interrupt,
     /// The terminal that it may draw on; as before once the program is gone.
@@ -193,7 +193,7 @@ enum Reply {
     No,
 }
 
-/// Reads what stands after `ERR`: a number, and words.
+/// Reads what comes after `ERR`: a number, and words.
 fn refusal(text: &str) -> io::Result<Reply> {
     let (number, words) = text.split_once(' ').unwrap_or((text, "no reason given"));
     match number.parse::<u32>().map(|number| number & 0xffff) {

@@ -102,7 +102,7 @@ impl EchoOff {
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
         silent.local_modes.insert(LocalModes::ICANON | LocalModes::ISIG);
-        // A shell that comes back meanwhile turns its own echo on, and it stays on when we go on.
+        // A shell that comes back in the meantime turns its own echo on, and it stays on when we go on.
         for key in [SpecialCodeIndex::VSUSP, SpecialCodeIndex::VQUIT] {
             silent.special_codes[key] = NO_KEY;
         }

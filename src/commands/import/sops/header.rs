@@ -27,7 +27,7 @@ const FOREIGN: [&str; 6] = ["pgp", "kms", "gcp_kms", "azure_kv", "hc_vault", "hc
 pub struct Header {
     /// The data key, encrypted to each recipient.
     keys: Vec<Wrapped>,
-    /// When the file was written; the code stands at this place.
+    /// When the file was written; the code is at this place.
     pub modified: String,
     /// The code over all values, encrypted.
     pub code: String,

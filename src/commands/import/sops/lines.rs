@@ -1,6 +1,6 @@
 //! dotenv or INI → its values in order, the lines around them, and sops' metadata.
 //!
-//! A service reads such a file whole, so it stays whole: what is encrypted is opened where it stands.
+//! A service reads such a file whole, so it stays whole: what is encrypted is opened where it is.
 
 use zeroize::Zeroizing;
 
@@ -25,7 +25,7 @@ pub struct Lines {
 enum Line {
     /// A line that stays as it is.
     Text(String),
-    /// One that ends with the next value; what stands before that.
+    /// One that ends with the next value; what comes before that.
     Value(String),
     /// A comment: the sign before it, its text, and the place that it was encrypted for.
     Comment(String, String, String),
@@ -37,7 +37,7 @@ const DEFAULT: &str = "DEFAULT";
 /// The section with sops' metadata.
 const METADATA: &str = "sops";
 
-/// What stands before the name of a note, where there are no sections.
+/// What comes before the name of a note, where there are no sections.
 const METADATA_PREFIX: &str = "sops_";
 
 /// Reads `text`.
@@ -159,7 +159,7 @@ impl File {
     }
 }
 
-/// Splits a line of an INI file: the name, all that stands before the value, the value.
+/// Splits a line of an INI file: the name, all that comes before the value, the value.
 fn entry(line: &str) -> Option<(&str, &str, &str)> {
     let quote = ["\"\"\"", "`", "\""].into_iter().find(|quote| line.starts_with(quote));
     let (name, rest) = match quote {
@@ -218,7 +218,7 @@ impl Lines {
         text
     }
 
-    /// Returns a value as it stands in the file.
+    /// Returns a value as it is in the file.
     fn write(&self, value: &str) -> Zeroizing<String> {
         match self.syntax {
             Syntax::Dotenv => Zeroizing::new(value.replace('\n', "\\n")),

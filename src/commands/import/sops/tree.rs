@@ -51,7 +51,7 @@ pub fn read(text: &str) -> Result<(Vec<Leaf>, Metadata), String> {
     Ok((leaves, metadata))
 }
 
-/// Adds the leaves of `node`, which stands below `keys`, to `leaves`.
+/// Adds the leaves of `node`, which is below `keys`, to `leaves`.
 ///
 /// Lists have numbers in `id` but not in `keys`, as in the places that sops writes into its values.
 fn collect(

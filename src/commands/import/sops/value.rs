@@ -24,7 +24,7 @@ impl DataKey {
         (bytes.len() == 32).then(|| Self(Cipher::new(Key::<Cipher>::from_slice(bytes))))
     }
 
-    /// Opens the value `text`, which stands at `aad`: the key of an entry moved elsewhere opens nothing.
+    /// Opens the value `text`, which is at `aad`: the key of an entry moved elsewhere opens nothing.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ pub fn is_sealed(text: &str) -> bool {
     text.starts_with(START) && text.ends_with(']')
 }
 
-/// Returns what kind of value `text` holds: `str`, `int`, `bool`, ….
+/// Returns what kind of value `text` contains: `str`, `int`, `bool`, ….
 pub fn kind(text: &str) -> Option<&str> {
     Some(text.strip_suffix(']')?.rsplit_once(",type:")?.1)
 }
