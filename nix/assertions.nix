@@ -1,4 +1,4 @@
-# a host's configuration → what is wrong with it, as `assertions`.
+# a host's configuration → what is wrong with it, as `assertions` and `warnings`.
 #
 # A condition never throws: an invalid configuration can still be evaluated, and all failures are shown at
 # once. Conditions on single items are in items.nix.
@@ -59,10 +59,14 @@ let
   ];
 
   users = [
-    (ensure (!hasItems || config.services.userborn.enable || config.systemd.sysusers.enable)
-      "cannot order the secrets of host ${host} and its users"
-      "neither services.userborn.enable nor systemd.sysusers.enable is set, so no unit creates the users"
-      "set services.userborn.enable = true"
+    # NixOS' own script creates users before any unit starts, so that only early items need another way.
+    (ensure
+      (
+        cfg.beforeUserborn == [ ] || config.services.userborn.enable || config.systemd.sysusers.enable
+      )
+      "cannot place ${list cfg.beforeUserborn} before the users of host ${host} are created"
+      "neither services.userborn.enable nor systemd.sysusers.enable is set, so users are created before any unit starts"
+      "set services.userborn.enable = true, or remove them from vaultix.beforeUserborn if no user needs them"
     )
   ]
   ++
@@ -147,7 +151,11 @@ let
       assertion = !isPrivate key;
       message = message "vaultix.settings.hostPubkey of host ${host}" public;
     }
-    (ensure (isKeyPublic || isPrivate key) "cannot use vaultix.settings.hostPubkey of host ${host}"
+    (ensure (key != "" || !hasItems) "cannot decrypt the secrets of host ${host}"
+      "vaultix.settings.hostPubkey is not set"
+      "set it to the output of this command on the host: cat /etc/ssh/ssh_host_ed25519_key.pub"
+    )
+    (ensure (key == "" || isKeyPublic || isPrivate key) "cannot use vaultix.settings.hostPubkey of host ${host}"
       "its ${toString (builtins.stringLength key)} bytes, which are not shown, are neither an ssh public key (ed25519 or rsa) nor an age recipient (age1…)"
       "set it to the output of this command on the host: cat /etc/ssh/ssh_host_ed25519_key.pub"
     )
@@ -157,6 +165,8 @@ let
     }
   ];
   fitting = filter (key: key.type == keyType) cfg.settings.hostKeys;
+
+  readers = import ./readers.nix { inherit config lib ensure; };
 
   inherit (cfg.settings) decryptedDir decryptedDirForUser decryptedMountPoint;
   overlap =
@@ -188,4 +198,15 @@ let
     )
   ];
 in
-cache ++ users ++ publicKeys ++ lib.optionals hasPublicPaths keys ++ directories ++ early ++ import ./items.nix { inherit lib cfg ensure; }
+{
+  assertions =
+    cache
+    ++ users
+    ++ publicKeys
+    ++ lib.optionals hasPublicPaths keys
+    ++ directories
+    ++ early
+    ++ readers.assertions
+    ++ import ./items.nix { inherit lib cfg ensure; };
+  inherit (readers) warnings;
+}

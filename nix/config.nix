@@ -45,7 +45,7 @@ in
       id: _: lib.mkDefault "{{ ${builtins.hashString "sha256" id} }}"
     ) cfg.secrets;
 
-    assertions = import ./assertions.nix { inherit config lib utils; };
+    inherit (import ./assertions.nix { inherit config lib utils; }) assertions warnings;
 
     environment.etc."vaultix/profile.json".source = profile;
 

@@ -75,9 +75,12 @@ in
           key:
           if builtins.isPath key || lib.hasPrefix builtins.storeDir key then builtins.readFile key else key
         ) recipient;
+        default = "";
         example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA… root@web1";
         description = ''
           Public key of the host, as text or as a file of the flake.
+
+          Empty while the host has no key yet: `vaultix` names such a host and goes on with the others.
 
           `vaultix renc` encrypts this host's secrets to it. `ssh-keyscan -t ed25519 HOST` prints it after the
           name of the host; on the host it is in {file}`/etc/ssh/ssh_host_ed25519_key.pub`.
@@ -278,7 +281,9 @@ in
       internal = true;
       # Also without secrets: the last ones have to be removed from a running host.
       default =
-        options.vaultix.settings.hostPubkey.isDefined || cfg.secrets != { } || cfg.templates != { };
+        options.vaultix.settings.hostPubkey.highestPrio < (lib.mkOptionDefault null).priority
+        || cfg.secrets != { }
+        || cfg.templates != { };
       defaultText = literalMD "whether a key or an item is set";
       description = "Whether this host uses Vaultix.";
     };

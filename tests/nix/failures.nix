@@ -178,5 +178,55 @@ in
 
   unit-restart.vaultix.secrets.hello.restartUnits = [ "nginx" ];
 
+  reader-etc =
+    { config, ... }:
+    {
+      environment.etc."app/token" = {
+        mode = "0400";
+        source = config.vaultix.secrets.hello.path;
+      };
+    };
+
+  reader-initrd =
+    { config, ... }:
+    {
+      boot.initrd.network.ssh.hostKeys = [ config.vaultix.secrets.hello.path ];
+      boot.initrd.secrets = {
+        "/run/vaultix/web/hello" = null;
+        "/etc/key" = "/run/vaultix/other";
+        "/etc/mine" = "/run/vaultix-mine/key";
+      };
+    };
+
+  reader-script =
+    { config, ... }:
+    {
+      system.activationScripts.token = {
+        text = "install -m 600 ${config.vaultix.templates."app.conf".path} /srv/app.conf";
+        deps = [ ];
+      };
+    };
+
+  reader-tmpfiles =
+    { config, ... }:
+    {
+      systemd.tmpfiles.rules = [
+        "C+ /srv/token 0400 root root - ${config.vaultix.secrets.hello.path}"
+        "L+ /srv/link - - - - ${config.vaultix.secrets.hello.path}"
+      ];
+      systemd.tmpfiles.settings.app."/srv/other".C.argument = config.vaultix.secrets.hello.path;
+    };
+
+  reader-order.systemd.services = {
+    app = {
+      requires = [ "sops-install-secrets.service" ];
+      after = [
+        "network.target"
+        "sops-install-secrets.service"
+      ];
+    };
+    fine.after = [ "network.target" ];
+  };
+
   users-without-unit.services.userborn.enable = lib.mkForce false;
 }

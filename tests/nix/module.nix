@@ -103,6 +103,32 @@ let
     "a valid host has no failed assertion" = failed good == [ ];
     "a host without key and secrets is left alone" =
       fleet.idle.config.environment.etc == { } && fleet.idle.config.assertions == [ ];
+    "users may be made by the script of NixOS where no item is early" =
+      failed (host [
+        {
+          services.userborn.enable = lib.mkForce false;
+          vaultix.beforeUserborn = lib.mkForce [ ];
+          users.users.alice.hashedPasswordFile = lib.mkForce null;
+        }
+      ]) == [ ];
+    "a path that only begins or ends like one of ours is another one" =
+      (host [
+        {
+          system.activationScripts.other.text = "ls /run/vaultix-mine /run/vaultix.dump /mnt/run/vaultix";
+        }
+      ]).warnings == [ ];
+    "a host whose key is not set takes part, and only its own evaluation fails" =
+      let
+        keyless = host [ { vaultix.settings.hostPubkey = lib.mkForce ""; } ];
+      in
+      (desk { nodes.x = node keyless; }).profiles.machine.settings.hostPubkey == "" && failed keyless != [ ];
+    "who waits for another tool that is there draws no warning" =
+      (host [
+        {
+          systemd.services.sops-install-secrets = { };
+          systemd.services.app.after = [ "sops-install-secrets.service" ];
+        }
+      ]).warnings == [ ];
     "a host with a key and no secrets still has a profile, so that a switch removes the last ones" =
       (host [
         {

@@ -71,6 +71,12 @@ lib.evalModules {
         warnings = option (types.listOf types.str) [ ];
         networking.hostName = option types.str "machine";
         environment.etc = attrs { };
+        boot.initrd.secrets = attrs { };
+        boot.initrd.network.ssh.hostKeys = any [ ];
+        system.activationScripts = attrs { };
+        systemd.services = attrs { };
+        systemd.tmpfiles.rules = option (types.listOf types.str) [ ];
+        systemd.tmpfiles.settings = attrs { };
         fileSystems = option (types.attrsOf (types.submodule fileSystem)) { };
         users.users = option (types.attrsOf (types.submodule user)) { };
         services.userborn.enable = option types.bool false;

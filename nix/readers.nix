@@ -1,0 +1,188 @@
+# a host's configuration → who reads an item before it is placed, as assertions and warnings.
+#
+# Only what can be seen in the configuration: a path of ours in the text of something that runs before the units of Vaultix,
+# or that other units wait for. What a program reads by itself is not seen here.
+{
+  config,
+  lib,
+  ensure,
+}:
+let
+  inherit (builtins)
+    attrNames
+    attrValues
+    elem
+    filter
+    isAttrs
+    ;
+  inherit (lib) concatMap hasInfix mapAttrsToList;
+  inherit (import ./message.nix) fault list quote;
+
+  cfg = config.vaultix;
+
+  # An option that this NixOS does not have is one that nobody has set.
+  valueOf = path: default: lib.attrByPath path default config;
+
+  items = attrValues cfg.secrets ++ attrValues cfg.templates;
+  directories = [
+    cfg.settings.decryptedDir
+    cfg.settings.decryptedDirForUser
+    cfg.settings.decryptedMountPoint
+  ];
+  places = lib.unique (directories ++ map (item: item.path) items);
+
+  # Whether `text` names `place` or something below it, and not a longer path that begins or ends like it.
+  names =
+    text: place:
+    let
+      pieces = lib.splitString place text;
+      ends = map (piece: builtins.match ".*[]A-Za-z0-9_.)}-]" (lastLine piece) == null) (lib.init pieces);
+      begins = map (piece: builtins.match "[A-Za-z0-9_.-]" (lib.substring 0 1 piece) == null) (lib.tail pieces);
+    in
+    hasInfix place text && lib.any (isWhole: isWhole) (lib.zipListsWith (a: b: a && b) ends begins);
+  lastLine = text: lib.last (lib.splitString "\n" text);
+  isOurs = text: lib.any (names text) places;
+  # No context: what is looked at does not become part of the message's derivation.
+  asText = value: builtins.unsafeDiscardStringContext (toString value);
+
+  warn =
+    what: because: fix:
+    fault { inherit what because fix; };
+  option = path: lib.concatMapStringsSep "." lib.strings.escapeNixIdentifier path;
+
+  initrd =
+    let
+      secretsPath = [
+        "boot"
+        "initrd"
+        "secrets"
+      ];
+      hostKeysPath = [
+        "boot"
+        "initrd"
+        "network"
+        "ssh"
+        "hostKeys"
+      ];
+      secrets = mapAttrsToList (target: source: {
+        option = "${option secretsPath}.${lib.strings.escapeNixIdentifier target}";
+        texts = [ target ] ++ lib.optional (source != null) (asText source);
+      }) (valueOf secretsPath { });
+      hostKeys = map (key: {
+        option = option hostKeysPath;
+        texts = [ (asText key) ];
+      }) (valueOf hostKeysPath [ ]);
+      # Those of ssh are among `secrets` as well: named once, by what the user has set.
+      fromKeys = concatMap (key: key.texts) hostKeys;
+      isRepeated = entry: lib.any (text: elem text fromKeys) entry.texts;
+    in
+    map
+      (
+        entry:
+        ensure false "cannot use ${list (filter isOurs entry.texts)} in ${entry.option}"
+          "what the initrd reads is kept in clear where it boots from, and at a path of Vaultix it stands in the way of all secrets once the system starts"
+          "use a file of its own, such as /etc/secrets/initrd/ssh_host_ed25519_key: ssh-keygen -t ed25519 -N '' -f FILE makes one on the host"
+      )
+      (
+        filter (entry: lib.any isOurs entry.texts) (
+          hostKeys ++ filter (entry: !isRepeated entry) secrets
+        )
+      );
+
+  scripts =
+    let
+      path = [
+        "system"
+        "activationScripts"
+      ];
+      texts = lib.filterAttrs (_: script: isAttrs script && isOurs (asText (script.text or ""))) (
+        valueOf path { }
+      );
+    in
+    map (
+      name:
+      warn "${option (path ++ [ name ])} reads what Vaultix places"
+        "activation scripts run before the units that place it: there is no file at boot, and the one from before at a switch"
+        "move the script into a service, which starts after secrets: systemd.services.${lib.strings.escapeNixIdentifier name} = { wantedBy = [ \"multi-user.target\" ]; serviceConfig.Type = \"oneshot\"; script = …; }"
+    ) (attrNames texts);
+
+  copies =
+    let
+      path = [
+        "environment"
+        "etc"
+      ];
+      isCopied = entry: (entry.mode or "symlink") != "symlink" && isOurs (asText (entry.source or ""));
+    in
+    map (
+      name:
+      warn "${option (path ++ [ name ])} copies what Vaultix places"
+        "with a mode, the file is copied while the system is activated, before secrets are placed"
+        "leave out mode, so that it is a link, or set path of the secret to ${quote "/etc/${name}"} instead"
+    ) (attrNames (lib.filterAttrs (_: isCopied) (valueOf path { })));
+
+  # tmpfiles.d(5): `C` copies from its argument. Modifiers follow the letter.
+  isCopy = type: lib.hasPrefix "C" type;
+  rules =
+    let
+      wordsOf = line: filter (word: word != "") (lib.splitString " " (builtins.replaceStrings [ "\t" ] [ " " ] line));
+      fromLines = concatMap (
+        line:
+        let
+          words = wordsOf line;
+        in
+        lib.optional (words != [ ] && isCopy (lib.head words) && isOurs (lib.last words)) line
+      ) (valueOf [ "systemd" "tmpfiles" "rules" ] [ ]);
+      fromSettings = concatMap (
+        files:
+        concatMap (
+          target:
+          concatMap (
+            type:
+            lib.optional (
+              isCopy type && isOurs (asText (files.${target}.${type}.argument or ""))
+            ) "${type} ${target}"
+          ) (attrNames files.${target})
+        ) (attrNames files)
+      ) (attrValues (valueOf [ "systemd" "tmpfiles" "settings" ] { }));
+    in
+    map (
+      rule:
+      warn "the rule ${quote rule} of systemd.tmpfiles copies what Vaultix places"
+        "systemd-tmpfiles does not wait for secrets"
+        "set path of the secret to where the copy should be, with symlink = false where it has to be a file of its own"
+    ) (fromLines ++ fromSettings);
+
+  otherTools = [
+    "sops-install-secrets.service"
+    "sops-install-secrets-for-users.service"
+    "agenix.service"
+    "agenix-install-secrets.service"
+  ];
+  orders =
+    let
+      services = valueOf [ "systemd" "services" ] { };
+      # Where the other tool is installed as well, waiting for it makes sense.
+      missing = filter (unit: !(services ? ${lib.removeSuffix ".service" unit})) otherTools;
+      waits =
+        service:
+        filter (unit: elem unit missing) (
+          (service.requires or [ ]) ++ (service.after or [ ]) ++ (service.wants or [ ]) ++ (service.bindsTo or [ ])
+        );
+    in
+    concatMap (
+      name:
+      let
+        units = lib.unique (waits services.${name});
+      in
+      lib.optional (units != [ ]) (
+        warn "systemd.services.${lib.strings.escapeNixIdentifier name} waits for ${list units}"
+          "there is no such unit: services start after the secrets of Vaultix by themselves"
+          "take it from requires, wants, bindsTo and after; to follow one secret, name config.vaultix.secrets.<name>.unit"
+      )
+    ) (attrNames services);
+in
+{
+  assertions = initrd;
+  warnings = scripts ++ copies ++ rules ++ orders;
+}
