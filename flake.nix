@@ -32,6 +32,7 @@
       overlays.default = final: _: { inherit (packagesOf final) vaultix vaultix-boot; };
 
       nixosModules.default = ./nix/module.nix;
+      nixosModules.agenix = ./nix/agenix.nix;
       nixosModules.vaultix = self.nixosModules.default;
       flakeModules.default = import ./nix/flake-module.nix { inherit packagesOf; };
       configure = import ./nix/configure.nix { inherit lib pkgsFor packagesOf; };

@@ -17,6 +17,12 @@ let
       _module.args.pkgs = throw "docs.nix: the default of an option needs a defaultText";
     }
   ];
+  agenix = builtins.filter (option: builtins.match "age[.](ageBin|identityPaths|secretsDir)" option.name != null) (declared [
+    ./agenix.nix
+    {
+      _module.args.pkgs = throw "docs.nix: the default of an option needs a defaultText";
+    }
+  ]);
   desk = map (option: option // { name = "vaultix.${option.name}"; }) (declared [
     (import ./flake-options.nix {
       defaultNodes = { };
@@ -61,7 +67,7 @@ let
     "## ${title}\n\n${text}\n\n${concatStringsSep "\n" (map entry (shown options))}";
 in
 {
-  options = host ++ desk;
+  options = host ++ agenix ++ desk;
 
   markdown = ''
     # Options
@@ -70,6 +76,11 @@ in
 
   ''
   + section "Of a host" "From `nixosModules.default`, in the configuration of a NixOS host." host
+  + "\n"
+  +
+    section "Of a host that comes from agenix"
+      "From `nixosModules.agenix`, which has all of the above as well. `age.secrets` is another name of `vaultix.secrets`, and `age.secretsMountPoint` of `vaultix.settings.decryptedMountPoint`."
+      agenix
   + "\n"
   +
     section "Of a flake"

@@ -12,6 +12,33 @@ let
   messages = config: lib.concatStringsSep "\n" (failed config ++ config.warnings);
 
   good = host [ ];
+  # Each kind of declaration that agenix documents.
+  fromAgenix = host [
+    ../../nix/agenix.nix
+    (
+      { config, ... }:
+      {
+        age.identityPaths = [
+          "/persist/ssh_host_ed25519_key"
+          "/persist/ssh_host_rsa_key"
+          "/persist/host"
+        ];
+        age.secrets = {
+          hello.file = ./flake/secrets/hello.age;
+          other = {
+            file = ./flake/secrets/hello.age;
+            name = "app/other";
+            path = "/var/lib/other/token";
+            mode = "770";
+            owner = "nginx";
+            group = "web";
+            symlink = false;
+          };
+        };
+        systemd.services.app.serviceConfig.LoadCredential = "token:${config.age.secrets.hello.path}";
+      }
+    )
+  ];
   contextOf = value: builtins.attrNames (builtins.getContext value);
 
   desk =
@@ -129,6 +156,39 @@ let
           systemd.services.app.after = [ "sops-install-secrets.service" ];
         }
       ]).warnings == [ ];
+    "declarations of agenix are ours" =
+      failed fromAgenix == [ ]
+      && fromAgenix.warnings == [ ]
+      && fromAgenix.vaultix.secrets.other.unit == "vaultix-secret@other.service"
+      && fromAgenix.vaultix-debug.secrets.other.mode == "770"
+      && fromAgenix.age.secrets.hello.path == "/run/vaultix/web/hello"
+      && fromAgenix.systemd.services.app.serviceConfig.LoadCredential == "token:/run/vaultix/web/hello";
+    "identities of agenix are host keys where they fit" =
+      map (key: key.path) fromAgenix.vaultix.settings.hostKeys == [
+        "/persist/ssh_host_ed25519_key"
+        "/persist/host"
+      ]
+      && map (key: key.path) (host [ ../../nix/agenix.nix ]).vaultix.settings.hostKeys == [
+        "/etc/ssh/ssh_host_ed25519_key"
+      ];
+    "the directory of agenix is a link to ours" =
+      lib.hasSuffix "/ln -sfnT /run/vaultix /run/agenix" fromAgenix.systemd.services.vaultix-agenix-link.serviceConfig.ExecStart
+      && !(good.systemd.services ? vaultix-agenix-link);
+    "a mount point of agenix is that of the ramfs, and what has no meaning is said to have none" =
+      let
+        config = host [
+          ../../nix/agenix.nix
+          {
+            age.secretsMountPoint = "/run/secrets.d";
+            age.secretsDir = "/run/secrets";
+            age.ageBin = "/bin/rage";
+          }
+        ];
+      in
+      failed config == [ ]
+      && config.vaultix.settings.decryptedMountPoint == "/run/secrets.d"
+      && lib.hasSuffix " /run/secrets" config.systemd.services.vaultix-agenix-link.serviceConfig.ExecStart
+      && builtins.length config.warnings == 1;
     "a host with a key and no secrets still has a profile, so that a switch removes the last ones" =
       (host [
         {

@@ -44,6 +44,7 @@ let
     runCommand =
       name: _: script:
       package name // { inherit script; };
+    coreutils = package "coreutils";
     stdenv.buildPlatform = platform;
     stdenv.hostPlatform = platform;
   };
