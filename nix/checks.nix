@@ -20,6 +20,9 @@ let
     packages.vaultix.overrideAttrs (old: {
       pname = "vaultix-${name}";
       src = self;
+      # All members of the workspace are there.
+      postPatch = "";
+      outputs = [ "out" ];
       nativeBuildInputs = (old.nativeBuildInputs or [ ]) ++ tools;
       buildPhase = ''
         runHook preBuild
@@ -44,7 +47,7 @@ in
         statix check .
       '';
   nix-tests = inSource "nix-tests" [ pkgs.nix ] ''
-    HOME=$PWD NIXPKGS_LIB=${pkgs.path} tests/nix/run
+    HOME=$PWD NIXPKGS_LIB=${self.inputs.nixpkgs} tests/nix/run
   '';
 
   rust-format = inSource "rust-format" [

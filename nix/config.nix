@@ -48,6 +48,8 @@ in
     inherit (import ./assertions.nix { inherit config lib utils; }) assertions warnings;
 
     environment.etc."vaultix/profile.json".source = profile;
+    # For the days when something is wrong: `vaultix-decrypt check`, and the manual pages.
+    environment.systemPackages = [ cfg.package ];
 
     systemd = {
       generators.vaultix-generator = generator;

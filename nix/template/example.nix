@@ -3,7 +3,10 @@
   networking.hostName = "example";
   nixpkgs.hostPlatform = "x86_64-linux";
   system.stateVersion = "25.11";
-  fileSystems."/".device = "/dev/disk/by-label/nixos";
+  fileSystems."/" = {
+    device = "/dev/disk/by-label/nixos";
+    fsType = "ext4";
+  };
   boot.loader.systemd-boot.enable = true;
 
   # Its host key decrypts the secrets, and units make its users.

@@ -36,7 +36,7 @@ const ATTRIBUTE: &str = "*.age diff=vaultix";
 pub fn run(args: &Init) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let directory = match &args.directory {
-        Some(path) if path == "." => PathBuf::new(),
+        Some(path) if path == Path::new(".") => PathBuf::new(),
         Some(path) => path.clone(),
         None => nix::root()?.map(|root| report::relative(&root)).unwrap_or_default(),
     };

@@ -49,10 +49,10 @@ in
 
   insert-hash.vaultix.secrets.hello.insert.token.content = "x";
 
-  key-bound.fileSystems."/etc/ssh/ssh_host_ed25519_key" = { };
+  key-bound.fileSystems."/etc/ssh/ssh_host_ed25519_key".fsType = "none";
 
   key-late = {
-    fileSystems."/persist" = { };
+    fileSystems."/persist".fsType = "ext4";
     vaultix.settings.hostKeys = [
       {
         path = "/persist/ssh/host_key";

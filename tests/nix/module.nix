@@ -457,6 +457,10 @@ let
     "nothing is left to fill in where a unit names a program" = lib.all (
       unit: builtins.match ".*@[A-Za-z]+@.*" unit.text == null
     ) (lib.attrValues good.systemd.units);
+    "the template's file system has a type, which NixOS asks for" =
+      (import ../../nix/template/example.nix).fileSystems."/" ? fsType;
+    "the programs of a host are in its path, with their manual pages" =
+      map (package: package.name) good.environment.systemPackages == [ "vaultix-boot" ];
     "every option is described" =
       lib.all (option: option.internal || option.description != null)
         (import ../../nix/docs.nix { inherit lib; }).options;

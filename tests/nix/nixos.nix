@@ -24,7 +24,8 @@ let
     {
       options = {
         mountPoint = option types.str name;
-        fsType = option types.str "ext4";
+        # NixOS 26.05 has no default for it.
+        fsType = mkOption { type = types.str; };
         options = option (types.listOf types.str) [ ];
         neededForBoot = option types.bool false;
       };
@@ -72,6 +73,7 @@ lib.evalModules {
         warnings = option (types.listOf types.str) [ ];
         networking.hostName = option types.str "machine";
         environment.etc = attrs { };
+        environment.systemPackages = any [ ];
         boot.initrd.secrets = attrs { };
         boot.initrd.network.ssh.hostKeys = any [ ];
         system.activationScripts = attrs { };
