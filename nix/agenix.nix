@@ -11,7 +11,7 @@ let
     }:
     let
       inherit (lib) literalMD mkOption types;
-      inherit (import ./message.nix) fault;
+      inherit (import ./message.nix) failure;
       inherit (import ./root.nix { inherit lib cfg; }) recipientKeyType;
 
       cfg = config.vaultix;
@@ -95,7 +95,7 @@ let
           )
         );
 
-        warnings = lib.optional (age.ageBin != null) (fault {
+        warnings = lib.optional (age.ageBin != null) (failure {
           what = "age.ageBin has no effect";
           because = "Vaultix decrypts by itself, without a program of age";
           fix = "remove it";

@@ -1,7 +1,7 @@
 # a host's configuration → who reads an item before it is placed, as assertions and warnings.
 #
-# Only what can be seen in the configuration: a path of ours in the text of something that runs before the units of Vaultix,
-# or that other units wait for. What a program reads by itself is not seen here.
+# Only what the configuration shows: one of our paths in the text of something that runs before the units of Vaultix. What a
+# program reads by itself is not seen here.
 {
   config,
   lib,
@@ -16,7 +16,7 @@ let
     isAttrs
     ;
   inherit (lib) concatMap hasInfix mapAttrsToList;
-  inherit (import ./message.nix) fault list quote;
+  inherit (import ./message.nix) failure list quote;
 
   cfg = config.vaultix;
 
@@ -47,7 +47,7 @@ let
 
   warn =
     what: because: fix:
-    fault { inherit what because fix; };
+    failure { inherit what because fix; };
   option = path: lib.concatMapStringsSep "." lib.strings.escapeNixIdentifier path;
 
   initrd =

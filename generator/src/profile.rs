@@ -115,7 +115,7 @@ pub struct Settings {
     pub decrypted_mount_point: PathBuf,
     /// The host's directory in the cache: one path component.
     pub host_identifier: String,
-    /// The recipient that the cache is encrypted to: an ssh public key or an age recipient.
+    /// The recipient that the cache is encrypted to: an ssh public key or an age recipient; empty while the host has none.
     pub host_pubkey: String,
     /// Identities of the host, in the order in which they are tried.
     pub host_keys: Vec<HostKey>,

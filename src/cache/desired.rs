@@ -12,7 +12,7 @@ use crate::cache::store;
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::source;
 use crate::keys::recipient::{self, SharedRecipient};
-use crate::report;
+use crate::report::{self, Report};
 
 /// What some hosts should have, compared with what the cache contains.
 pub struct Comparison {
@@ -29,9 +29,20 @@ impl Comparison {
     /// # Errors
     ///
     /// When the cache cannot be read. What is wrong with single secrets or hosts is in [`Comparison::failures`].
-    pub fn new(profiles: &[Profile], ids: &[String], cache: &Path) -> Result<Self> {
+    pub fn new(
+        profiles: &[Profile],
+        ids: &[String],
+        cache: &Path,
+        report: &Report,
+    ) -> Result<Self> {
         let mut failures = Failures::default();
         let desired = Desired::new(profiles, ids, &mut failures);
+        for host in &desired.keyless {
+            report.warning(format_args!(
+                "host {host} has no key yet, and is left out; set vaultix.settings.hostPubkey to what \
+                 `cat /etc/ssh/ssh_host_ed25519_key.pub` prints there"
+            ));
+        }
         let listing = store::list(cache, desired.hosts.keys().map(String::as_str))?;
         let mut plan = plan(&desired.wanted, &listing, &desired.complete);
         failures.errors.extend(store::keep_foreign(cache, &mut plan)?);
@@ -79,6 +90,8 @@ pub struct Desired {
     pub digests: BTreeMap<PathBuf, String>,
     /// Hosts of which every file is known: what else lies in their directories is stale.
     pub complete: BTreeSet<String>,
+    /// Hosts whose `hostPubkey` is not set yet: nothing can be made for them.
+    pub keyless: BTreeSet<String>,
 }
 
 impl Desired {
@@ -111,6 +124,7 @@ impl Desired {
             wanted: BTreeMap::new(),
             digests,
             complete: BTreeSet::new(),
+            keyless: BTreeSet::new(),
         };
         for profile in profiles {
             desired.add(profile, ids, failures);
@@ -122,6 +136,10 @@ impl Desired {
     pub fn add(&mut self, profile: &Profile, ids: &[String], failures: &mut Failures) {
         let settings = &profile.settings;
         let host = &settings.host_identifier;
+        if settings.host_pubkey.trim().is_empty() {
+            self.keyless.insert(host.clone());
+            return;
+        }
         let recipient = recipient::parse_for_host(&settings.host_pubkey).map_err(|reason| {
             let public = "set vaultix.settings.hostPubkey to the host's public key";
             let fix = if private::is_private(&settings.host_pubkey) {

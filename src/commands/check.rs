@@ -96,7 +96,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
     let Comparison { desired, plan, failures } =
-        Comparison::new(&workspace.profiles, &[], &workspace.cache)?;
+        Comparison::new(&workspace.profiles, &[], &workspace.cache, &report)?;
 
     let mut findings = plan_findings(&workspace.cache, &plan);
     findings.extend(unfit_findings(&workspace.cache, &desired, &plan, &workspace.profiles));

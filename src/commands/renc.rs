@@ -29,7 +29,10 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let root = workspace.cache;
     let profiles = choose(workspace.profiles, args)?;
     let Comparison { desired, plan, mut failures } =
-        Comparison::new(&profiles, &args.secrets, &root)?;
+        Comparison::new(&profiles, &args.secrets, &root, &report)?;
+    if !args.hosts.is_empty() {
+        failures.errors.extend(desired.keyless.iter().map(|host| cannot_encrypt_to(host)));
+    }
     for entry in &plan.foreign {
         report.warning(format_args!(
             "{} is not part of the cache, and stays",
@@ -72,6 +75,13 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         done.encrypted, plan.up_to_date, done.removed
     );
     Ok(report.finish(&failures.errors, &line))
+}
+
+/// Says that nothing can be made for `host`, which the user has named.
+fn cannot_encrypt_to(host: &str) -> Error {
+    Error::new(Exit::Config, format!("cannot re-encrypt anything for host {host}"))
+        .because("its vaultix.settings.hostPubkey is empty")
+        .fix("set it to what this prints on the host: cat /etc/ssh/ssh_host_ed25519_key.pub")
 }
 
 /// Counts what a plan is about to do.

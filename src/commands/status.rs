@@ -44,7 +44,7 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
     let Comparison { desired, plan, failures } =
-        Comparison::new(&workspace.profiles, &[], &workspace.cache)?;
+        Comparison::new(&workspace.profiles, &[], &workspace.cache, &report)?;
     let missing: BTreeSet<&Entry> =
         plan.encrypt.values().flatten().map(|target| &target.entry).collect();
 

@@ -44,6 +44,9 @@ mod deploy;
 /// Secrets that programs make.
 mod generate;
 
+/// Hosts that have no key yet.
+mod keyless;
+
 /// One fault at every step.
 mod fault;
 

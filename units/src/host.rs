@@ -225,6 +225,9 @@ impl Keys {
             );
         }
         let kind = public.split_ascii_whitespace().next().unwrap_or_default();
+        if kind.is_empty() {
+            return "settings.hostPubkey is empty; set it to the public key of this host, and run: vaultix renc".to_owned();
+        }
         if identities.failures.is_empty() {
             return format!(
                 "none of settings.hostKeys ({}) has the type of settings.hostPubkey, {}; add the key that \

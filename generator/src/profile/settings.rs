@@ -67,9 +67,6 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
         ));
     }
     let host_pubkey: String = fields.required("hostPubkey")?;
-    if host_pubkey.trim().is_empty() {
-        return Err(Invalid::new(fields.location_of("hostPubkey"), "is empty"));
-    }
     let host_keys = host_keys(
         &fields.location_of("hostKeys"),
         &fields.required::<Vec<Box<RawValue>>>("hostKeys")?,
