@@ -13,9 +13,9 @@ let
     attrValues
     elem
     filter
-    isAttrs
+    isString
     ;
-  inherit (lib) concatMap hasInfix mapAttrsToList;
+  inherit (lib) concatMap mapAttrsToList;
   inherit (import ./message.nix) failure list quote;
 
   cfg = config.vaultix;
@@ -36,11 +36,13 @@ let
     text: place:
     let
       pieces = lib.splitString place text;
-      ends = map (piece: builtins.match ".*[]A-Za-z0-9_.)}-]" (lastLine piece) == null) (lib.init pieces);
+      ends = map (piece: builtins.match "[]A-Za-z0-9_.)}-]" (lastCharacter piece) == null) (lib.init pieces);
       begins = map (piece: builtins.match "[A-Za-z0-9_.-]" (lib.substring 0 1 piece) == null) (lib.tail pieces);
     in
-    hasInfix place text && lib.any (isWhole: isWhole) (lib.zipListsWith (a: b: a && b) ends begins);
-  lastLine = text: lib.last (lib.splitString "\n" text);
+    has place text && lib.any (isWhole: isWhole) (lib.zipListsWith (a: b: a && b) ends begins);
+  lastCharacter = text: lib.substring (lib.max 0 (builtins.stringLength text - 1)) 1 text;
+  # `lib.hasInfix` is a regular expression, which overflows nix's stack on a text of some 500 KB.
+  has = part: text: builtins.replaceStrings [ part ] [ "" ] text != text;
   isOurs = text: lib.any (names text) places;
   # No context: what is looked at does not become part of the message's derivation.
   asText = value: builtins.unsafeDiscardStringContext (toString value);
@@ -95,9 +97,10 @@ let
         "system"
         "activationScripts"
       ];
-      texts = lib.filterAttrs (_: script: isAttrs script && isOurs (asText (script.text or ""))) (
-        valueOf path { }
-      );
+      # A script is a string, or has `text` and `deps`. Of all of them NixOS makes another, `script`.
+      all = removeAttrs (valueOf path { }) [ "script" ];
+      textOf = script: asText (if isString script then script else script.text or "");
+      texts = lib.filterAttrs (_: script: isOurs (textOf script)) all;
     in
     map (
       name:
@@ -106,13 +109,49 @@ let
         "move the script into a service, which starts after secrets: systemd.services.${lib.strings.escapeNixIdentifier name} = { wantedBy = [ \"multi-user.target\" ]; serviceConfig.Type = \"oneshot\"; script = …; }"
     ) (attrNames texts);
 
+  # NixOS fails on such a name without a word about where it is from.
+  otherScripts = [
+    "agenix"
+    "agenixChown"
+    "agenixInstall"
+    "agenixNewGeneration"
+    "agenixRoot"
+    "setupSecrets"
+    "setupSecretsForUsers"
+  ];
+  scriptOrders =
+    let
+      path = [
+        "system"
+        "activationScripts"
+      ];
+      all = removeAttrs (valueOf path { }) [ "script" ];
+      missing = filter (name: !(all ? ${name})) otherScripts;
+      waits = script: filter (name: elem name missing) (if isString script then [ ] else script.deps or [ ]);
+    in
+    concatMap (
+      name:
+      lib.optional (waits all.${name} != [ ]) (
+        ensure false "cannot use ${list (waits all.${name})} in ${option (path ++ [ name ])}.deps"
+          "there is no such script: units place the secrets of Vaultix, after all scripts"
+          "take it from deps; where the script reads a secret, make it a service, which starts after secrets"
+      )
+    ) (attrNames all);
+
   copies =
     let
       path = [
         "environment"
         "etc"
       ];
-      isCopied = entry: (entry.mode or "symlink") != "symlink" && isOurs (asText (entry.source or ""));
+      isLink =
+        entry:
+        elem (entry.mode or "symlink") [
+          "symlink"
+          "direct-symlink"
+        ];
+      isCopied =
+        entry: (entry.enable or true) && !isLink entry && isOurs (asText (entry.source or ""));
     in
     map (
       name:
@@ -183,6 +222,6 @@ let
     ) (attrNames services);
 in
 {
-  assertions = initrd;
+  assertions = initrd ++ scriptOrders;
   warnings = scripts ++ copies ++ rules ++ orders;
 }

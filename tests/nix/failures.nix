@@ -201,11 +201,27 @@ in
   reader-script =
     { config, ... }:
     {
-      system.activationScripts.token = {
-        text = "install -m 600 ${config.vaultix.templates."app.conf".path} /srv/app.conf";
-        deps = [ ];
+      system.activationScripts = {
+        token = {
+          text = "install -m 600 ${config.vaultix.templates."app.conf".path} /srv/app.conf";
+          deps = [ ];
+        };
+        # The usual way, which NixOS leaves a string, and what it makes of all.
+        copy = "install -m 600 ${config.vaultix.secrets.hello.path} /srv/hello";
+        script = "cat ${config.vaultix.secrets.hello.path}";
       };
     };
+
+  reader-script-order.system.activationScripts = {
+    mine = {
+      text = "true";
+      deps = [
+        "agenixInstall"
+        "etc"
+      ];
+    };
+    etc.text = "";
+  };
 
   reader-tmpfiles =
     { config, ... }:

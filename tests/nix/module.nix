@@ -144,6 +144,38 @@ let
           system.activationScripts.other.text = "ls /run/vaultix-mine /run/vaultix.dump /mnt/run/vaultix";
         }
       ]).warnings == [ ];
+    "a link of either kind is no copy, and neither is a file that is switched off" =
+      (host [
+        (
+          { config, ... }:
+          {
+            environment.etc = {
+              near = {
+                mode = "direct-symlink";
+                source = config.vaultix.secrets.hello.path;
+              };
+              off = {
+                enable = false;
+                mode = "0400";
+                source = config.vaultix.secrets.hello.path;
+              };
+            };
+          }
+        )
+      ]).warnings == [ ];
+    "a long script is read to its end" =
+      builtins.length
+        (host [
+          (
+            { config, ... }:
+            {
+              system.activationScripts.long = ''
+                # ${lib.concatStrings (lib.genList (_: "0123456789abcdef") 100000)}
+                cat ${config.vaultix.secrets.hello.path}
+              '';
+            }
+          )
+        ]).warnings == 1;
     "a host whose key is not set takes part, and only its own evaluation fails" =
       let
         keyless = host [ { vaultix.settings.hostPubkey = lib.mkForce ""; } ];
