@@ -79,7 +79,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
 
 /// Says that nothing can be made for `host`, which the user has named.
 fn cannot_encrypt_to(host: &str) -> Error {
-    Error::new(Exit::Config, format!("cannot re-encrypt anything for host {host}"))
+    Error::new(Status::Config, format!("cannot re-encrypt anything for host {host}"))
         .because("its vaultix.settings.hostPubkey is empty")
         .fix("set it to what this prints on the host: cat /etc/ssh/ssh_host_ed25519_key.pub")
 }
