@@ -9,9 +9,8 @@
   };
   boot.loader.systemd-boot.enable = true;
 
-  # Its host key decrypts the secrets, and units make its users.
+  # Its host key decrypts the secrets.
   services.openssh.enable = true;
-  services.userborn.enable = true;
 
   vaultix.settings.hostPubkey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAlrgSeCFlHTIgediv8iaOVr+4iigZa54kc9wKL+bHZG";
 
