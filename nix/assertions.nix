@@ -14,10 +14,12 @@ let
   inherit (import ./ciphertext.nix { inherit lib cfg; }) withoutSource withoutEntry;
 
   inherit (import ./private.nix { inherit lib; })
+    isNoText
     isPrivate
     isTooLong
     message
     public
+    typeMessage
     ;
   inherit (import ./types.nix { inherit lib; }) isRecipient;
 
@@ -155,7 +157,11 @@ let
       "vaultix.settings.hostPubkey is not set"
       "set it to the output of this command on the host: cat /etc/ssh/ssh_host_ed25519_key.pub"
     )
-    (ensure (key == "" || isKeyPublic || isPrivate key) "cannot use vaultix.settings.hostPubkey of host ${host}"
+    {
+      assertion = !isNoText key;
+      message = typeMessage "vaultix.settings.hostPubkey of host ${host}" key "set it to the public key as a text";
+    }
+    (ensure (key == "" || isKeyPublic || isPrivate key || isNoText key) "cannot use vaultix.settings.hostPubkey of host ${host}"
       "its ${toString (builtins.stringLength key)} bytes, which are not shown, are neither an ssh public key (ed25519 or rsa) nor an age recipient (age1…)"
       "set it to the output of this command on the host: cat /etc/ssh/ssh_host_ed25519_key.pub"
     )
@@ -163,7 +169,14 @@ let
       assertion = hasPublicPaths;
       message = message "vaultix.settings.hostKeys of host ${host}" "set path to the file on the host that contains the key, and make a new key";
     }
-  ];
+  ]
+  ++ map (key: {
+    assertion = false;
+    message =
+      typeMessage "the path of a key in vaultix.settings.hostKeys of host ${host}" key.path
+        "set it to the file on the host that contains the key, as a text";
+  }) (filter (key: isNoText (toString key.path)) cfg.settings.hostKeys)
+  ;
   fitting = filter (key: key.type == keyType) cfg.settings.hostKeys;
 
   readers = import ./readers.nix { inherit config lib ensure; };

@@ -11,7 +11,14 @@
 let
   inherit (lib) literalExpression mkOption types;
   inherit (import ./message.nix) failure list;
-  inherit (import ./private.nix { inherit lib; }) isPrivate message public;
+  inherit (import ./private.nix { inherit lib; }) anything
+    asText
+    isNoText
+    isPrivate
+    message
+    public
+    typeMessage
+    ;
   inherit (import ./types.nix { inherit lib; }) belowFlake;
 
   # A private key in the store is readable by everyone on the machine, and copied to every binary cache. Nix
@@ -22,6 +29,20 @@ let
     && lib.hasPrefix "${builtins.storeDir}/" identity
     && !lib.hasSuffix ".pub" identity
     && !lib.hasSuffix ".age" identity;
+  # A list of texts, of which no value is shown that is none.
+  texts = lib.mkOptionType {
+    name = "texts";
+    description = "list of string";
+    descriptionClass = "composite";
+    check = _: true;
+    merge =
+      _:
+      lib.concatMap (
+        { value, ... }:
+        if builtins.isList value then map (asText toString) value else [ "<${builtins.typeOf value}>" ]
+      );
+  };
+
   # Hosts without the module have no secrets; a node that is not a NixOS host does not have the option.
   hosts = lib.filterAttrs (_: node: node.config.vaultix.active or false) config.nodes;
   byIdentifier = builtins.groupBy (name: hosts.${name}.config.vaultix.settings.hostIdentifier) (
@@ -44,7 +65,9 @@ in
     };
 
     identity = mkOption {
-      type = types.nullOr (types.coercedTo types.path toString types.str);
+      type = types.nullOr (anything {
+        description = "string or absolute path";
+      });
       default = null;
       example = "/home/me/identity.txt";
       description = ''
@@ -55,7 +78,7 @@ in
     };
 
     extraRecipients = mkOption {
-      type = types.listOf types.str;
+      type = texts;
       default = [ ];
       example = [ "age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq" ];
       description = ''
@@ -176,6 +199,12 @@ in
       default =
         lib.optional (lib.any isPrivate config.extraRecipients) (
           message "vaultix.extraRecipients" public
+        )
+        ++ map (text: typeMessage "vaultix.extraRecipients" text "set it to a list of public keys as texts") (
+          builtins.filter isNoText config.extraRecipients
+        )
+        ++ lib.optional (config.identity != null && isNoText config.identity) (
+          typeMessage "vaultix.identity" config.identity "set it to the path of a file, as a text"
         )
         ++ lib.optional (config.identity != null && isPrivate config.identity) (
           message "vaultix.identity" "set it to the path of a file outside the flake that contains it: identity = \"/home/me/identity.txt\""

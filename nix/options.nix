@@ -71,10 +71,7 @@ in
 
     settings = {
       hostPubkey = mkOption {
-        type = types.coercedTo types.path (
-          key:
-          if builtins.isPath key || lib.hasPrefix builtins.storeDir key then builtins.readFile key else key
-        ) recipient;
+        type = recipient;
         default = "";
         example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA… root@web1";
         description = ''

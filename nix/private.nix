@@ -20,12 +20,57 @@ rec {
 
   isTooLong = text: stringLength text > longest;
 
-  # A type that accepts private keys, so that an assertion can refuse them: a type that refuses them would print them.
+  # A type that accepts every value, so that an assertion can refuse it: a type that refuses one prints it, and so do
+  # definitions that conflict. `read` makes what it stands for out of a text or path.
+  anything =
+    {
+      description,
+      read ? toString,
+    }:
+    lib.mkOptionType {
+      name = "anything";
+      inherit description;
+      descriptionClass = "noun";
+      check = _: true;
+      merge =
+        loc: definitions:
+        let
+          values = map (definition: asText read definition.value) definitions;
+          first = builtins.head values;
+        in
+        if lib.all (value: value == first) values then
+          first
+        else
+          throw "The option `${lib.showOption loc}' has conflicting definitions, in ${
+            lib.concatMapStringsSep " and " (definition: "`${toString definition.file}'") definitions
+          }";
+    };
+
+  # What is no text is represented by its type, which is no recipient and no path.
+  asText =
+    read: value: if lib.isStringLike value then read value else "<${builtins.typeOf value}>";
+
+  isNoText = text: match "<[a-z]+>" text != null;
+
+  # The same for an option that may also have values of `type`.
   orPrivate =
     type:
-    lib.types.either type (lib.types.addCheck lib.types.str isPrivate)
+    lib.types.either type (
+      lib.types.addCheck (anything { inherit (type) description; }) (
+        value: !builtins.isString value || isPrivate value
+      )
+    )
     // {
       inherit (type) description descriptionClass;
+    };
+
+  # The message about the option `option`, whose value is `text` instead.
+  typeMessage =
+    option: text: fix:
+    failure {
+      what = "cannot use ${option}";
+      because = "it is of type ${lib.removePrefix "<" (lib.removeSuffix ">" text)}, and its value, which may contain a private key, is not shown";
+      inherit fix;
     };
 
   # The message about the option `option`, which contains one.

@@ -24,9 +24,15 @@ in
     description = "name or number of a user or group";
   };
 
-  # Any text: a type that refuses a text prints it, and it may be a private key. An assertion checks it.
-  recipient = lib.types.str // {
-    description = "ssh public key (ed25519 or rsa) or age recipient (age1…)";
+  # Anything: a type that refuses a value prints it, and it may be or contain a private key. An assertion checks it.
+  recipient = (import ./private.nix { inherit lib; }).anything {
+    description = "ssh public key (ed25519 or rsa) or age recipient (age1…), or a file that contains one";
+    read =
+      key:
+      if builtins.isPath key || lib.hasPrefix builtins.storeDir (toString key) then
+        builtins.readFile key
+      else
+        toString key;
   };
 
   # A file's text ends with a newline, and a key may be followed by a comment.

@@ -11,7 +11,7 @@ use vaultix_generator::escape;
 use vaultix_generator::profile::{Generator, Profile, Side};
 
 /// Invalid configurations whose profile is valid: what is wrong with them cannot be seen in a profile.
-const ONLY_NIX: [(&str, &str); 20] = [
+const ONLY_NIX: [(&str, &str); 21] = [
     ("cache-missing", "the cache"),
     ("cache-stale", "the cache"),
     ("flake-unknown", "the flake"),
@@ -19,6 +19,7 @@ const ONLY_NIX: [(&str, &str); 20] = [
     ("key-late", "file systems"),
     ("key-network", "file systems"),
     ("key-nonsense", "no key can be decrypted for, which the helper reports"),
+    ("key-of-type", "no key can be decrypted for, which the helper reports"),
     ("key-private", "the helper hides and reports it"),
     ("key-private-block", "the helper hides and reports it"),
     ("key-private-comment", "comments are left out of a profile"),

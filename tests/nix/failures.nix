@@ -109,6 +109,15 @@ in
     }
   ];
 
+  key-of-type.vaultix.settings.hostPubkey = lib.mkForce [ identity ];
+
+  key-path-of-type.vaultix.settings.hostKeys = [
+    {
+      path = [ identity ];
+      type = "ed25519";
+    }
+  ];
+
   name-reserved.vaultix.templates.x = {
     content = "x";
     name = ".vaultix/x";

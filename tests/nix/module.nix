@@ -110,6 +110,23 @@ let
         identity = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
       in
       lib.concatStringsSep "\n" refusals;
+    flake-type =
+      let
+        inherit
+          (desk {
+            extraRecipients = [ { key = identity; } ];
+            identity = [ identity ];
+          })
+          refusals
+          ;
+        identity = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+      in
+      lib.concatStringsSep "\n" refusals;
+    flake-text =
+      lib.concatStringsSep "\n"
+        (desk {
+          extraRecipients = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+        }).refusals;
     flake-identity =
       lib.concatStringsSep "\n"
         (desk {
