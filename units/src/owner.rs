@@ -136,4 +136,12 @@ mod tests {
     fn a_later_line_counts_when_the_first_is_broken() {
         assert_eq!(find(b"web:x\nweb:x:7:\n", "web"), Some(7));
     }
+
+    #[test]
+    fn a_name_that_is_there_twice_is_the_first_and_a_number_is_itself() {
+        assert_eq!(find(b"web:x:7:1::/:\nweb:x:0:0::/:\n", "web"), Some(7));
+        let mut users = Some(b"1000:x:0:0::/:\n".to_vec());
+        let number = super::number("user", "1000", "/etc/passwd", &mut users);
+        assert_eq!(number.ok(), Some(1000));
+    }
 }

@@ -640,3 +640,27 @@ fn a_list_that_a_directory_hands_down_opens_nothing() {
         assert!(can_read(&other));
     }
 }
+
+#[test]
+fn who_may_write_by_a_list_is_seen_and_a_group_that_is_handed_down_is_not_kept() {
+    let Some(directory) = directory("/dev/shm", "list-on-the-way") else { return };
+    let listed = directory.join("listed");
+    make(&listed, 0, 0o755);
+    let name = "system.posix_acl_access";
+    rustix::fs::setxattr(&listed, name, &list(), rustix::fs::XattrFlags::empty()).unwrap();
+    let mut touch = Command::new("touch");
+    let touched = touch.arg(listed.join("planted")).uid(STRANGER).gid(STRANGER).status().unwrap();
+    assert!(touched.success(), "the control: the list is in force");
+    let refusal = try_put(&listed.join("x"), "", "v1").unwrap_err();
+    assert!(refusal.contains("DIR is writable by its group"), "{refusal}");
+
+    let handed = directory.join("handed");
+    make(&handed, 0, 0o755);
+    chown(&handed, Some(0), Some(STRANGER)).unwrap();
+    fs::set_permissions(&handed, fs::Permissions::from_mode(0o2755)).unwrap();
+    fs::write(handed.join("control"), "").unwrap();
+    assert_eq!(fs::metadata(handed.join("control")).unwrap().gid(), STRANGER);
+    try_put(&handed.join("x"), r#","symlink":false"#, "v1").unwrap();
+    let metadata = fs::metadata(handed.join("x")).unwrap();
+    assert_eq!((metadata.uid(), metadata.gid(), metadata.mode()), (OWNER, OWNER, 0o100_440));
+}
