@@ -184,11 +184,11 @@ pub fn a_silent_file_system_waits_alone(system: System) {
     assert_eq!(boot.status("left"), 0, "some children hang: {}", boot.text("left"));
     assert_ne!(boot.status("restart"), 0);
     assert_eq!(boot.status("bob"), 0, "{}", boot.text("bob"));
-    assert_warned(&boot, "cannot take away what secret \"former\" left");
+    assert_warned(&boot, "cannot remove what secret \"former\" left");
     assert_eq!(boot.status("three"), 0, "{}", boot.text("three"));
     assert_eq!(boot.text("noted"), "", "nothing is left to be taken away");
     assert_eq!(boot.status("four"), 0, "{}", boot.text("four"));
-    assert_warned(&boot, "cannot take away what secret \"s0\" left");
+    assert_warned(&boot, "cannot remove what secret \"s0\" left");
     boot.assert_no_cycle();
 }
 
