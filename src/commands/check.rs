@@ -1,5 +1,6 @@
 //! `vaultix check`: profiles + cache → is each host's copy of each secret there, and made for its key? No identity needed.
 
+mod hosts;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,7 +101,8 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
 
     let mut findings = plan_findings(&workspace.cache, &plan);
     findings.extend(unfit_findings(&workspace.cache, &desired, &plan, &workspace.profiles));
-    findings.extend(source_findings(&desired, &ExpectedRecipients::from_workspace(&workspace)));
+    let expected = ExpectedRecipients::from_workspace(&workspace);
+    findings.extend(source_findings(&desired, &expected));
     findings.extend(failures.errors.iter().map(|error| Finding {
         kind: Kind::Failure,
         host: None,
@@ -120,6 +122,9 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     } else {
         let errors = findings.iter().filter(|finding| finding.kind != Kind::Failure).map(as_error);
         report.errors(&errors.chain(failures.errors.iter().cloned()).collect::<Vec<_>>());
+        if let Some(hint) = hosts::hint(&desired, &workspace, &expected) {
+            report.line(hint);
+        }
         let problems = if findings.len() == 1 { "problem" } else { "problems" };
         report::summary(format_args!("{up_to_date} up to date, {} {problems}", findings.len()));
     }

@@ -5,6 +5,7 @@ mod make;
 mod plan;
 mod public;
 mod run;
+mod shared;
 mod ssh;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
     let mut plan =
         plan(&workspace.profiles, &args.secrets, &|path| path.symlink_metadata().is_ok())?;
     let mut failures = std::mem::take(&mut plan.failures);
+    shared::warn(&plan, &workspace.profiles, &report);
     if args.dry_run {
         show(&plan)?;
         let line = format!("{} to generate, {} already there", plan.make.len(), plan.there);

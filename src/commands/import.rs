@@ -1,17 +1,21 @@
 //! `vaultix import`: secrets of an older scheme → secret files, and Nix that declares them.
 
 mod agenix;
+mod apart;
 mod destination;
+mod gpg;
 mod keys;
 mod legacy;
 mod name;
+mod names;
 mod pass;
 mod plan;
 mod scheme;
+mod secret;
 mod snippet;
 mod sops;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use age::armor::Format;
@@ -20,7 +24,7 @@ use vaultix_units::plaintext::Plaintext;
 use crate::cli::Import;
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::replace::Replacement;
-use crate::files::secret;
+use crate::files::secret as file;
 use crate::flake::{git, workspace};
 use crate::keys::master::Session;
 use crate::keys::recipient;
@@ -30,8 +34,9 @@ use crate::terminal::prompt::Prompt;
 use destination::Destination;
 use keys::Keys;
 use legacy::LegacyFile;
+use names::Names;
 use plan::Plan;
-use snippet::{Fields, snippet};
+use snippet::{Declaration, snippet};
 
 /// Brings over the secrets of an older scheme.
 ///
@@ -43,36 +48,36 @@ pub fn run(args: &Import) -> Result<Exit> {
     let (root, settings) =
         workspace::settings(args.dry_run || !args.identities.is_empty(), &report)?;
     let destination = Destination::new(args, &root, settings.secrets(&root)?);
-    let plan = Plan::new(
-        scheme::list(args.scheme, &source(args)?, &destination.directory)?,
-        &destination.directory,
-    );
+    let source = source(args)?;
+    let names = Names::new(args.scheme, &root, &report);
+    let listing = scheme::list(args.scheme, &source, &destination.directory, &names, &report)?;
+    let plan = Plan::new(listing, &destination.directory);
     let mut failures = plan.failures.clone();
     if args.dry_run {
         report::answer(plan.show(&destination.directory).as_bytes())?;
         return Ok(report.finish(&failures, &format!("{} to import", plan.count())));
     }
-    let mut made = BTreeMap::new();
+    let mut made = Made::default();
     if !plan.files.is_empty() {
         let interrupt = Interrupt::new()?;
         let keys = Keys::read(args, &settings, &root, &interrupt)?;
         (made, failures) = carry_out(&plan, keys, &destination, &report, &interrupt)?;
-        let files: Vec<PathBuf> =
-            made.keys().map(|id| name::file(&destination.directory, id)).collect();
-        failures.extend(git::track_all(&files, &report));
-        report::answer(snippet(&made, destination.declared.as_deref()).as_bytes())?;
+        failures.extend(git::track_all(&made.files, &report));
+        let Destination { from_flake, is_default, .. } = &destination;
+        let text = snippet(&mut made.declarations, from_flake, *is_default);
+        report::answer(text.as_bytes())?;
     }
-    Ok(report.finish(&failures, &format!("{} imported", made.len())))
+    Ok(report.finish(&failures, &format!("{} imported", made.files.len())))
 }
 
-/// Makes the secrets of `plan`, and returns those that are made, by their ids, and all that failed.
+/// Makes the secrets of `plan`, and returns those that are made, and all that failed.
 fn carry_out(
     plan: &Plan,
     mut keys: Keys,
     destination: &Destination,
     report: &Report,
     interrupt: &Interrupt,
-) -> Result<(BTreeMap<String, Fields>, Vec<Error>)> {
+) -> Result<(Made, Vec<Error>)> {
     let prompt = Prompt::new(interrupt, report);
     let session = keys.decrypting.open(&plan.headers(), &prompt)?;
     let mut run = Run {
@@ -80,7 +85,7 @@ fn carry_out(
         directory: &destination.directory,
         report,
         interrupt,
-        made: BTreeMap::new(),
+        made: Made::default(),
         failures: plan.failures.clone(),
     };
     run.all(plan, &session);
@@ -95,13 +100,19 @@ fn source(args: &Import) -> Result<PathBuf> {
     })
 }
 
+/// Secrets that are made.
+#[derive(Default)]
+struct Made {
+    files: Vec<PathBuf>,
+    declarations: Vec<Declaration>,
+}
+
 struct Run<'a> {
     recipients: Vec<Box<dyn age::Recipient + 'a>>,
     directory: &'a Path,
     report: &'a Report,
     interrupt: &'a Interrupt,
-    /// The secrets that are made, by their ids.
-    made: BTreeMap<String, Fields>,
+    made: Made,
     failures: Vec<Error>,
 }
 
@@ -125,11 +136,11 @@ impl Run<'_> {
 
     /// Makes those secrets of `legacy` that are `wanted`, from the `texts` of all of them.
     fn file(&mut self, legacy: &LegacyFile, wanted: &BTreeSet<usize>, texts: &[Plaintext]) {
-        for (i, (id, text)) in legacy.ids.iter().zip(texts).enumerate() {
+        for (i, (secret, text)) in legacy.secrets.iter().zip(texts).enumerate() {
             if !wanted.contains(&i) {
                 continue;
             }
-            let path = name::file(self.directory, id);
+            let path = name::file(self.directory, &secret.stem);
             match self.make(&path, text) {
                 Ok(()) => {
                     self.report.line(format_args!(
@@ -137,7 +148,9 @@ impl Run<'_> {
                         path.display(),
                         legacy.path.display()
                     ));
-                    self.made.insert(id.clone(), legacy.fields.clone());
+                    let of = |declared| Declaration::new(secret, declared, &legacy.fields);
+                    self.made.declarations.extend(secret.declared.iter().map(of));
+                    self.made.files.push(path);
                 }
                 Err(error) => self.failures.push(error),
             }
@@ -145,7 +158,7 @@ impl Run<'_> {
     }
 
     fn make(&self, path: &Path, text: &Plaintext) -> Result<()> {
-        let ciphertext = secret::encrypt(path, text, &self.recipients, &Format::Binary)?;
+        let ciphertext = file::encrypt(path, text, &self.recipients, &Format::Binary)?;
         let mut replacement = Replacement::new(path)?;
         replacement.write(&ciphertext)?;
         replacement.persist_noclobber()

@@ -12,11 +12,15 @@ use rustix::fs::{AtFlags, Dir, FileType, statat};
 use crate::error::{Error, Exit, Result, Status};
 use crate::system::fence;
 
-/// Returns all `*.age` below `directory`. A directory that cannot be listed counts as empty.
+/// Directories that programs keep for themselves. Other hidden directories may be where secrets are: `.secrets`.
+const PROGRAMS: [&str; 7] = [".git", ".hg", ".jj", ".svn", ".direnv", ".devenv", ".extensions"];
+
+/// Returns all `*.age` below `directory` that are not hidden themselves. A directory that cannot be listed counts as empty.
 pub fn secrets(directory: &Path) -> BTreeSet<PathBuf> {
     let paths = Walk::new(directory, None).files.into_iter();
     paths
         .filter(|path| path.extension().is_some_and(|extension| extension == "age"))
+        .filter(|path| !path.file_name().is_some_and(|name| name.as_bytes().starts_with(b".")))
         .map(|path| directory.join(path))
         .collect()
 }
@@ -50,7 +54,7 @@ fn relative(root: &Path, path: &Path) -> Option<PathBuf> {
 
 /// What is below a directory, as paths relative to it.
 ///
-/// What begins with a dot is not looked at: it belongs to git or to another program. Nor are directories behind links.
+/// Neither directories of other programs, such as `.git`, nor directories behind links are looked into.
 #[derive(Default)]
 struct Walk {
     /// All that is no directory, in no order.
@@ -84,7 +88,7 @@ impl Walk {
         for entry in Dir::read_from(&open)? {
             let entry = entry?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name.as_bytes().starts_with(b".") {
+            if matches!(name.as_bytes(), b"." | b"..") || PROGRAMS.iter().any(|own| name == *own) {
                 continue;
             }
             let found = if is_directory(&open, name) { &mut *directories } else { &mut self.files };
@@ -113,7 +117,15 @@ mod tests {
         fn new(name: &str) -> Self {
             let root =
                 std::env::temp_dir().join(format!("vaultix-tree-{name}-{}", std::process::id()));
-            for file in ["a.age", "b.gpg", ".c.age", ".git/d.age", "new/e.age", "sub/deep/f.age"] {
+            for file in [
+                "a.age",
+                "b.gpg",
+                ".c.age",
+                ".d/.e/f.age",
+                ".git/g.age",
+                "new/e.age",
+                "sub/deep/f.age",
+            ] {
                 fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
                 fs::write(root.join(file), "").unwrap();
             }
@@ -131,10 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn files_are_found_below_and_hidden_ones_passed_over() {
+    fn files_are_found_in_hidden_directories_but_not_in_those_of_programs() {
         let folder = Folder::new("files");
         let found = files(&folder.0, &folder.0.join("new")).unwrap();
-        let expected = ["a.age", "b.gpg", "link.age", "sub/deep/f.age"];
+        let expected = [".c.age", ".d/.e/f.age", "a.age", "b.gpg", "link.age", "sub/deep/f.age"];
         assert_eq!(found, expected.map(PathBuf::from));
     }
 
@@ -142,7 +154,8 @@ mod tests {
     fn secrets_are_told_by_their_ending() {
         let folder = Folder::new("secrets");
         let found = secrets(&folder.0);
-        let expected = ["a.age", "dead.age", "link.age", "new/e.age", "sub/deep/f.age"];
+        let expected =
+            [".d/.e/f.age", "a.age", "dead.age", "link.age", "new/e.age", "sub/deep/f.age"];
         assert_eq!(found, expected.map(|name| folder.0.join(name)).into());
     }
 

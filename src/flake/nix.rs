@@ -1,5 +1,6 @@
 //! directory of a flake → the options that it sets, and the profiles of its hosts. The only file that runs nix.
 
+mod declared;
 mod find;
 mod input;
 
@@ -23,6 +24,7 @@ use crate::report;
 use crate::system::fence::{self, Extent};
 use crate::system::memory::Directory;
 use crate::system::program::{self, MAX_ANSWER};
+pub use declared::declared;
 pub use find::{root, root_if_ours, use_flake};
 use input::{DeclaredInputs, Lock, Metadata};
 
@@ -131,6 +133,11 @@ fn in_work_tree(copy: &FlakeCopy, path: &Path) -> Option<PathBuf> {
 
 /// Evaluates one output of the flake at `root`.
 fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
+    eval_with(root, output, None)
+}
+
+/// Evaluates one output of the flake at `root`, or what a `function` in Nix makes of it.
+fn eval_with<T: DeserializeOwned>(root: &Path, output: &str, function: Option<&str>) -> Result<T> {
     let what = || {
         Error::new(
             Status::Config,
@@ -142,9 +149,15 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
     }
     flake_copy(root)?;
     report::detail(format_args!("evaluating {output} of {}/flake.nix", root.display()));
-    nix(root, &["eval", "--json"])
-        .and_then(|mut nix| run_json(nix.arg(format!(".#{output}"))))
-        .map_err(|failure| failure.into_error(what()))
+    let evaluate = || {
+        let mut nix = nix(root, &["eval", "--json"])?;
+        nix.arg(format!(".#{output}"));
+        if let Some(function) = function {
+            nix.args(["--apply", function]);
+        }
+        run_json(&mut nix)
+    };
+    evaluate().map_err(|failure| failure.into_error(what()))
 }
 
 /// Prepares to run nix in `root`, for a command that takes a flake.
@@ -315,24 +328,29 @@ fn ensure_allowed(
     }
 }
 
-/// Returns the attributes in the Nix file `path` that are attribute sets, and what is in them of `fields`. It may read
-/// what is below `top`, and fetch nothing.
+/// Returns the rules of agenix in the Nix file `path`, by the names of files, and what is in them of `fields`; `None` where
+/// it is no attribute set. It may read what is below `top`, and fetch nothing.
 ///
 /// # Errors
 ///
 /// Nix's own.
-pub fn attributes(
+pub fn rules(
     path: &Path,
     top: &Path,
     fields: &[&str],
-) -> Result<BTreeMap<String, Attributes>> {
+) -> Result<Option<BTreeMap<String, Attributes>>> {
     let what = || Error::new(Status::Config, format!("cannot evaluate {}", path.display()));
     let whole = std::path::absolute(path).map_err(|error| what().because(error))?;
     let mut nix = Command::new("nix-instantiate");
     restrict(&mut nix, top);
     nix.args(["--eval", "--strict", "--json", "--argstr", "path"]).arg(whole).arg("--expr").arg(
         format!(
-            "{{ path }}: builtins.mapAttrs (_: builtins.intersectAttrs {{ {} = null; }}) (import path)",
+            "{{ path }}: let
+              it = import path;
+              names = builtins.filter (name: builtins.isAttrs it.${{name}}
+                && (it.${{name}} ? publicKeys || builtins.match \".*\\.age\" name != null)) (builtins.attrNames it);
+              rule = name: {{ inherit name; value = builtins.intersectAttrs {{ {} = null; }} it.${{name}}; }};
+            in if builtins.isAttrs it then builtins.listToAttrs (map rule names) else null",
             fields.join(" = null; ")
         ),
     );

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::keys::recipient::ParsedRecipient;
 use crate::keys::unwrapped::Unwrapped;
-use crate::keys::{armor, pq};
+use crate::keys::{armor, pq, ssh_to_age};
 
 /// One identity, as it is in a file.
 pub enum Key {
@@ -75,7 +75,7 @@ impl Key {
             Self::LockedSsh(key, _) => match key.decrypt(passphrase) {
                 Ok(key) => Ok(Identities {
                     keys: vec![Self::Ssh(Box::new(key.into()))],
-                    recipients: Vec::new(),
+                    ..Identities::default()
                 }),
                 Err(_) => Err(UnlockError::Wrong),
             },
@@ -115,10 +115,13 @@ fn unlock_file(ciphertext: &[u8], passphrase: SecretString) -> Result<Identities
 }
 
 /// What an identity file contains.
+#[derive(Default)]
 pub struct Identities {
     pub keys: Vec<Key>,
     /// Recipients named in comments, as the programs that make such files write them there.
     pub recipients: Vec<String>,
+    /// What `ssh-to-age` makes of those that are ssh keys.
+    pub converted: Vec<x25519::Identity>,
 }
 
 /// First bytes of a binary age file.
@@ -137,10 +140,10 @@ pub fn parse(text: &[u8]) -> Result<Identities, String> {
     let trimmed = text.trim_ascii_start();
     if trimmed.starts_with(MAGIC) || trimmed.starts_with(ARMOR) {
         let binary = armor::dearmor(trimmed.to_vec())?;
-        return Ok(Identities { keys: vec![locked(binary)?], recipients: Vec::new() });
+        return Ok(Identities { keys: vec![locked(binary)?], ..Identities::default() });
     }
     let text = str::from_utf8(text).map_err(|_| "it is not a text file".to_owned())?;
-    let mut found = Identities { keys: Vec::new(), recipients: Vec::new() };
+    let mut found = Identities::default();
     let mut lines = text.lines().enumerate();
     while let Some((i, line)) = lines.next() {
         let number = i + 1;
@@ -154,7 +157,9 @@ pub fn parse(text: &[u8]) -> Result<Identities, String> {
                     let Some((_, part)) = lines.next() else { break };
                     block.push(part);
                 }
-                found.keys.push(private_key(&joined(&block), number)?);
+                let block = joined(&block);
+                found.keys.push(private_key(&block, number)?);
+                found.converted.extend(ssh_to_age::identity(&block));
             }
             other => found.keys.push(native(other, number)?),
         }

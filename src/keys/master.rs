@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use age::Identity;
 use age_core::format::Stanza;
-use vaultix_generator::private;
+use vaultix_generator::{escape, private};
 use vaultix_units::{bounded, stack};
 
 use crate::error::{Error, Exit, Result, Status};
@@ -32,6 +32,10 @@ pub struct Master {
     comments: Vec<(PathBuf, String)>,
     /// Files with keys that open secrets, and to which nothing is encrypted any more.
     old: BTreeSet<PathBuf>,
+    /// What `ssh-to-age` makes of ssh keys among them.
+    converted: Vec<age::x25519::Identity>,
+    /// Whether these are used.
+    converts_ssh: bool,
 }
 
 struct LoadedKey {
@@ -46,9 +50,21 @@ impl Master {
     ///
     /// Names the first file that cannot be read, or contains something else.
     pub fn read(paths: &[PathBuf], interrupt: &Interrupt) -> Result<Self> {
-        let mut master = Self { entries: Vec::new(), comments: Vec::new(), old: BTreeSet::new() };
+        let mut master = Self {
+            entries: Vec::new(),
+            comments: Vec::new(),
+            old: BTreeSet::new(),
+            converted: Vec::new(),
+            converts_ssh: false,
+        };
         master.read_more(paths, interrupt)?;
         Ok(master)
+    }
+
+    /// Also opens what was encrypted to the recipients that `ssh-to-age` makes from ssh keys. As recipients, the ssh keys
+    /// themselves are used.
+    pub fn convert_ssh(&mut self) {
+        self.converts_ssh = true;
     }
 
     /// Also reads the identity files `paths`, which open secrets but are no longer recipients.
@@ -89,6 +105,7 @@ impl Master {
     fn add(&mut self, path: &Path, found: identity::Identities, at: usize) {
         let entries = found.keys.into_iter().map(|key| LoadedKey { path: path.to_owned(), key });
         self.entries.splice(at..at, entries);
+        self.converted.extend(found.converted);
         self.comments.extend(found.recipients.into_iter().map(|text| (path.to_owned(), text)));
     }
 
@@ -122,8 +139,7 @@ impl Master {
             let secrets = if left == 1 { "secret" } else { "secrets" };
             match unlock(entry, &format!("to decrypt {left} {secrets}"), prompt) {
                 Ok(found) => {
-                    let unlocked: Vec<_> = found.keys.iter().filter_map(Key::as_unlocked).collect();
-                    session.try_identities(files, &unlocked);
+                    self.try_keys(found.keys.iter(), &found.converted, files, &mut session);
                     session.report_progress(entry.path.display());
                     let LoadedKey { path, .. } = self.entries.remove(at);
                     self.add(&path, found, at);
@@ -135,7 +151,26 @@ impl Master {
                 }
             }
         }
+        session.skipped.extend(self.unconverted(files, &session));
         Ok(session)
+    }
+
+    /// Returns why ssh keys are not converted that may open what is still closed.
+    fn unconverted(&self, files: &[Vec<Stanza>], session: &Session) -> Vec<Error> {
+        let is_needed = self.converts_ssh && session.count_closed_of_x25519(files) > 0;
+        let locked = self.entries.iter().filter(|entry| {
+            matches!(&entry.key, Key::LockedSsh(_, public) if matches!(**public, age::ssh::Recipient::SshEd25519(..)))
+        });
+        let cannot = |entry: &LoadedKey| {
+            let path = entry.path.display();
+            Error::new(Status::NoPerm, format!("cannot make an age key of {path}"))
+                .because("it has a passphrase")
+                .fix(format!(
+                    "ssh-to-age -private-key -i {} -o KEY, and pass --identity KEY",
+                    escape::shell_path(&entry.path)
+                ))
+        };
+        locked.filter(|_| is_needed).map(cannot).collect()
     }
 
     /// Opens files with these headers; `None` where one stays closed that somebody could be asked for.
@@ -149,11 +184,24 @@ impl Master {
     /// Tries what opens files as it is.
     fn try_unlocked(&self, files: &[Vec<Stanza>]) -> Session {
         let mut session = Session::new(files.len());
-        let unlocked: Vec<&(dyn Identity + Sync)> =
-            self.entries.iter().filter_map(|entry| entry.key.as_unlocked()).collect();
-        session.try_identities(files, &unlocked);
+        let keys = self.entries.iter().map(|entry| &entry.key);
+        self.try_keys(keys, &self.converted, files, &mut session);
         session.report_progress("identities that need no passphrase");
         session
+    }
+
+    /// Tries those of `keys` that are not locked, and what is `converted` from them where that counts.
+    fn try_keys<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a Key>,
+        converted: &'a [age::x25519::Identity],
+        files: &[Vec<Stanza>],
+        session: &mut Session,
+    ) {
+        let converted = if self.converts_ssh { converted } else { &[] };
+        let converted = converted.iter().map(|key| key as &(dyn Identity + Sync));
+        let unlocked: Vec<_> = keys.filter_map(Key::as_unlocked).chain(converted).collect();
+        session.try_identities(files, &unlocked);
     }
 
     /// Returns the identities of the plugin `name`, as they were given.

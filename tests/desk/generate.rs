@@ -525,3 +525,32 @@ fn a_flake_is_asked_and_gets_what_was_made() {
     run(&mut nix("generate")).exits(0).says(&["0 generated, 2 already there"]);
     run(&mut nix("renc")).exits(0).says(&["web1/db: re-encrypted", "web1/where: re-encrypted"]);
 }
+
+#[test]
+fn a_secret_that_hosts_share_draws_a_warning_once() {
+    let own = json!({ "kind": "hex" });
+    let workspace = workspace("generate-shared", &json!({ "shared": own, "web": own }));
+    let recipient = workspace.key("host-db1.pub");
+    workspace.profile_with(
+        "db1",
+        recipient.trim(),
+        &[("shared", "shared"), ("db", "db")],
+        |profile| {
+            for id in ["shared", "db"] {
+                profile["secrets"][id]["generator"] = own.clone();
+            }
+        },
+    );
+    let warning = "secrets/shared.age is one value for the hosts db1 and web1; for a value for each host, set on all of them: \
+                   vaultix.settings.defaultSecretDirectory = \"./secrets/generated/${config.networking.hostName}\";";
+    let run = |line: &str| {
+        workspace.vaultix(&format!("-p web1.json -p db1.json generate -i keys/me.txt {line}"))
+    };
+    for line in ["--dry-run", ""] {
+        let done = run(line).exits(0).says(&[warning]);
+        assert_eq!(done.stderr.matches("one value").count(), 1, "{}", done.stderr);
+    }
+    // It is there now, and nothing can be done about it without a new one.
+    let done = run("").exits(0);
+    assert!(!done.stderr.contains("one value"), "{}", done.stderr);
+}

@@ -74,6 +74,9 @@ mod interop;
 /// Which folder of the sources may know of which.
 mod layers;
 
+/// Layouts of public repositories, and what becomes of them.
+mod layout;
+
 /// What is said when something is wrong, word by word.
 mod messages;
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# nothing → the throw-away keys in this folder, made anew. Needs age, ssh-keygen and script(1).
+# nothing → the throw-away keys in this folder, made anew. Needs age, ssh-keygen, gpg and script(1).
 set -euo pipefail
 cd "$(dirname "$0")"
-rm -f -- *.txt *.age ssh-* host-*
+rm -f -- *.txt *.age *.asc ssh-* host-*
 
 pass='correct horse'
 
@@ -33,3 +33,10 @@ age-keygen -o host-age.txt
 age-keygen -pq -o me-pq.txt
 age-keygen -pq -o other-pq.txt
 age -r "$(age-keygen -y me-pq.txt)" -o for-me-pq.age README
+
+# A key of GnuPG, with its private half.
+gnupg=$(mktemp -d)
+export GNUPGHOME=$gnupg
+trap 'gpgconf --kill all; rm -rf -- "$gnupg"' EXIT
+gpg --quiet --batch --passphrase '' --quick-gen-key me future-default default never
+gpg --quiet --batch --armor --export-secret-keys --output gnupg.asc

@@ -5,8 +5,8 @@
 # anew; nonces and keys differ each time.
 set -euo pipefail
 cd "$(dirname "$0")"
-rm -rf -- *.yaml *.json *.env *.ini *.key expected
-mkdir expected
+rm -rf -- *.yaml *.json *.env *.ini *.key expected hosts
+mkdir expected hosts
 me=$(sed -n 's/^# public key: //p' ../keys/me.txt)
 other=$(sed -n 's/^# public key: //p' ../keys/other.txt)
 ssh=$(cat ../keys/ssh-ed25519.pub)
@@ -28,7 +28,7 @@ sops encrypt --age "$other" --output other.yaml plain/regex.yaml
 # Keys that are not age's: of GnuPG alone, and split over two groups.
 gnupg=$(mktemp -d)
 trap 'GNUPGHOME=$gnupg gpgconf --kill all; rm -rf -- "$gnupg"' EXIT
-GNUPGHOME=$gnupg gpg --quiet --batch --passphrase '' --quick-gen-key me future-default default never
+GNUPGHOME=$gnupg gpg --quiet --batch --import ../keys/gnupg.asc
 fingerprint=$(GNUPGHOME=$gnupg gpg --list-keys --with-colons | sed -n 's/^fpr:*\([0-9A-F]*\):$/\1/p' | head -n 1)
 GNUPGHOME=$gnupg sops encrypt --pgp "$fingerprint" --output pgp.yaml plain/regex.yaml
 with_config() { # NAME RULE: plain/regex.yaml → NAME, as a rule of .sops.yaml says
@@ -39,6 +39,16 @@ with_config() { # NAME RULE: plain/regex.yaml → NAME, as a rule of .sops.yaml 
 }
 with_config groups.yaml "{\"shamir_threshold\": 2, \"key_groups\": [{\"age\": [\"$me\"]}, {\"age\": [\"$other\"]}]}"
 with_config mac-only.yaml "{\"age\": \"$me\", \"encrypted_regex\": \"^data$\", \"mac_only_encrypted\": true}"
+
+# One file for each host, with the same names in all of them: for age, for GnuPG, and for recipients made of ssh keys.
+ssh_to_age() { # FILE: public key → recipient
+    python3 ssh-to-age.py <"$1"
+}
+encrypt hosts/ace.yaml --age "$me"
+encrypt hosts/bee.yaml --age "$(ssh_to_age ../keys/ssh-ed25519.pub)"
+GNUPGHOME=$gnupg encrypt hosts/cat.yaml --pgp "$fingerprint"
+encrypt hosts/dog.yaml --age "$(ssh_to_age ../keys/ssh-ed25519-passphrase.pub)"
+GNUPGHOME=$gnupg encrypt hosts/app.env --pgp "$fingerprint" --age "$other"
 
 # What sops says is in them.
 for name in secrets.yaml data.json regex.yaml mac-only.yaml; do

@@ -15,16 +15,28 @@ use crate::keys::{armor, identity};
 use crate::system::input;
 
 /// The recipients that the header of each secret has to hold.
-pub struct ExpectedRecipients(Vec<Recipient>);
+pub struct ExpectedRecipients {
+    all: Vec<Recipient>,
+    /// Those of the identity.
+    own: Vec<Recipient>,
+}
 
 impl ExpectedRecipients {
     /// Takes the recipients that the flake names, and those of its identity where that is here and locked by nothing. In
     /// CI it is not.
     pub fn from_workspace(workspace: &Workspace) -> Self {
         let own = workspace.identities.iter().flat_map(|path: &PathBuf| public_keys(path));
-        let texts: BTreeSet<String> =
-            workspace.recipients.iter().map(|text| canonical(text)).chain(own).collect();
-        Self(texts.iter().filter_map(|text| stanza(text)).collect())
+        let own: BTreeSet<String> = own.collect();
+        let named = workspace.recipients.iter().map(|text| canonical(text));
+        let all: BTreeSet<String> = named.chain(own.iter().cloned()).collect();
+        let stanzas =
+            |texts: BTreeSet<String>| texts.iter().filter_map(|text| stanza(text)).collect();
+        Self { all: stanzas(all), own: stanzas(own) }
+    }
+
+    /// Returns whether the secrets are meant to be encrypted to `recipient`.
+    pub fn contains(&self, recipient: &Recipient) -> bool {
+        self.all.contains(recipient)
     }
 
     /// Returns what is wrong with the secret `file`, and how to fix it.
@@ -39,20 +51,34 @@ impl ExpectedRecipients {
             ))
         };
         // What cannot be read is reported elsewhere.
-        let bytes = match armor::dearmor(source::read(file).ok()?) {
-            Ok(bytes) => bytes,
+        let found = match recipients(file) {
+            Ok(found) => found?,
             Err(reason) => return damaged(reason),
         };
-        let found = match decrypt::recipients(&bytes) {
-            Ok(found) => found,
-            Err(error) => return damaged(error.to_string()),
-        };
-        let missing = without(&self.0, &found);
-        (!missing.is_empty()).then(|| {
-            let missing = stanza::describe(&missing);
-            (format!("{shown} is not encrypted to {missing}"), "vaultix rekey".to_owned())
-        })
+        let missing = without(&self.all, &found);
+        if missing.is_empty() {
+            return None;
+        }
+        let missing = stanza::describe(&missing);
+        let problem = format!("{shown} is not encrypted to {missing}");
+        if self.own.is_empty() || self.own.iter().any(|own| found.contains(own)) {
+            return Some((problem, "vaultix rekey".to_owned()));
+        }
+        // The identity does not open it, so nothing is done without another one.
+        let problem = format!("{problem}, but to {}", stanza::describe(&found));
+        Some((problem, "vaultix rekey --old IDENTITY_THAT_OPENS_IT".to_owned()))
     }
+}
+
+/// Returns whom the secret `file` is encrypted to, `None` where it cannot be read.
+///
+/// # Errors
+///
+/// Why it is damaged.
+pub fn recipients(file: &Path) -> Result<Option<Vec<Recipient>>, String> {
+    let Ok(bytes) = source::read(file) else { return Ok(None) };
+    let bytes = armor::dearmor(bytes)?;
+    decrypt::recipients(&bytes).map(Some).map_err(|error| error.to_string())
 }
 
 /// Returns those of `wanted` that are not in `found`. Where a header does not tell keys apart, it has to hold as many.

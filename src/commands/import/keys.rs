@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::Import;
+use crate::cli::{Import, Scheme};
 use crate::error::{Error, Result, Status};
 use crate::flake::nix::Settings;
 use crate::flake::workspace;
@@ -44,11 +44,11 @@ impl Keys {
         }
         let is_other = !encrypting.is_empty() && encrypting != decrypting;
         let encrypting = is_other.then(|| Master::read(&encrypting, interrupt)).transpose()?;
-        Ok(Self {
-            decrypting: Master::read(&decrypting, interrupt)?,
-            encrypting,
-            extra: workspace::parse_recipients(&extra)?,
-        })
+        let mut decrypting = Master::read(&decrypting, interrupt)?;
+        if args.scheme == Scheme::Sops {
+            decrypting.convert_ssh();
+        }
+        Ok(Self { decrypting, encrypting, extra: workspace::parse_recipients(&extra)? })
     }
 
     /// Returns the recipients to encrypt to.

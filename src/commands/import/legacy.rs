@@ -6,7 +6,9 @@ use age_core::format::Stanza;
 use vaultix_units::decrypt;
 use vaultix_units::plaintext::Plaintext;
 
-use crate::commands::import::pass;
+use crate::commands::import::gpg;
+use crate::commands::import::names::Names;
+use crate::commands::import::secret::LegacySecret;
 use crate::commands::import::snippet::Fields;
 use crate::commands::import::sops::Document;
 use crate::error::{Error, Result};
@@ -18,7 +20,7 @@ use crate::report;
 /// A file of an older scheme.
 pub struct LegacyFile {
     pub path: PathBuf,
-    pub ids: Vec<String>,
+    pub secrets: Vec<LegacySecret>,
     /// What the older scheme says of owner, mode and path.
     pub fields: Fields,
     /// Its ciphertext.
@@ -39,7 +41,8 @@ pub type Listing = Vec<Result<LegacyFile>>;
 impl LegacyFile {
     /// Takes the file `path`, of which nothing else is known.
     fn new(path: PathBuf, ids: Vec<String>, sealed: Sealed) -> Self {
-        Self { path, ids, fields: Fields::new(), sealed }
+        let secrets = ids.into_iter().map(LegacySecret::new).collect();
+        Self { path, secrets, fields: Fields::new(), sealed }
     }
 
     /// Reads the age file `path`, which will be the secret `id`.
@@ -69,6 +72,21 @@ impl LegacyFile {
             .map(|document| Self::new(path.to_owned(), document.ids(path), Sealed::Sops(document))))
     }
 
+    /// Has its only secret be declared as hosts do by their `names`.
+    pub fn declare(&mut self, names: &Names) {
+        if let [secret] = self.secrets.as_mut_slice() {
+            secret.declared = names.of(&self.path, &secret.stem);
+        }
+    }
+
+    /// Returns whether it is one secret that is called as the file is, because a service reads it whole.
+    pub fn is_whole(&self) -> bool {
+        match &self.sealed {
+            Sealed::Age(_) | Sealed::Gpg => true,
+            Sealed::Sops(document) => document.is_whole(),
+        }
+    }
+
     /// Returns what an identity needs to open it; nothing where none would help.
     pub fn stanzas(&self) -> Vec<Stanza> {
         match &self.sealed {
@@ -78,7 +96,7 @@ impl LegacyFile {
         }
     }
 
-    /// Opens its secrets, in the order of their ids. `skipped` say why some identities were not tried.
+    /// Opens its secrets, in their order. `skipped` say why some identities were not tried.
     ///
     /// # Errors
     ///
@@ -91,7 +109,7 @@ impl LegacyFile {
                     .map_err(|error| source::cannot_open(&self.path, &error, skipped))
             }
             Sealed::Sops(document) => document.open(key, &self.path, skipped),
-            Sealed::Gpg => pass::open(&self.path).map(|text| vec![text]),
+            Sealed::Gpg => gpg::open(&self.path).map(|text| vec![text]),
         }
     }
 }

@@ -8,6 +8,7 @@ use age_core::format::Stanza;
 
 use crate::commands::import::legacy::{LegacyFile, Listing};
 use crate::commands::import::name;
+use crate::commands::import::secret::LegacySecret;
 use crate::error::{Error, Status};
 
 /// What `import` is about to do.
@@ -26,7 +27,7 @@ pub struct File {
 }
 
 impl Plan {
-    /// Takes each secret of `listing` that no other one has the id of, and that is not in `directory` yet.
+    /// Takes each secret of `listing` that no other one has the file of, and that is not in `directory` yet.
     pub fn new(listing: Listing, directory: &Path) -> Self {
         let (mut files, mut failures) = (Vec::new(), Vec::new());
         for outcome in listing {
@@ -37,11 +38,11 @@ impl Plan {
         }
         let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for legacy in &files {
-            for id in &legacy.ids {
-                owners.entry(id.clone()).or_default().push(legacy.path.display().to_string());
+            for LegacySecret { stem, .. } in &legacy.secrets {
+                owners.entry(stem.clone()).or_default().push(legacy.path.display().to_string());
             }
         }
-        owners.retain(|id, owners| match refuse(id, owners, directory) {
+        owners.retain(|stem, owners| match refuse(stem, owners, directory) {
             Some(error) => {
                 failures.push(error);
                 false
@@ -49,9 +50,9 @@ impl Plan {
             None => true,
         });
         let files = files.into_iter().map(|legacy| {
-            let is_wanted = |id: &String| owners.contains_key(id);
-            let wanted =
-                (0..).zip(&legacy.ids).filter(|(_, id)| is_wanted(id)).map(|(i, _)| i).collect();
+            let is_wanted = |secret: &LegacySecret| owners.contains_key(&secret.stem);
+            let secrets = (0..).zip(&legacy.secrets);
+            let wanted = secrets.filter(|(_, one)| is_wanted(one)).map(|(i, _)| i).collect();
             File { legacy, wanted }
         });
         Self { files: files.filter(|file| !file.wanted.is_empty()).collect(), failures }
@@ -70,8 +71,8 @@ impl Plan {
     pub fn show(&self, directory: &Path) -> String {
         let mut text = String::new();
         for file in &self.files {
-            for id in file.wanted.iter().filter_map(|i| file.legacy.ids.get(*i)) {
-                let path = name::file(directory, id);
+            for secret in file.wanted.iter().filter_map(|i| file.legacy.secrets.get(*i)) {
+                let path = name::file(directory, &secret.stem);
                 // Writing to a String cannot fail.
                 let _ = writeln!(text, "{}: from {}", path.display(), file.legacy.path.display());
             }
@@ -80,24 +81,40 @@ impl Plan {
     }
 }
 
-/// Returns why the secret `id`, which `owners` hold, cannot be made in `directory`.
-fn refuse(id: &str, owners: &[String], directory: &Path) -> Option<Error> {
+/// Returns why the secret `stem`, which `owners` hold, cannot be made in `directory`.
+fn refuse(stem: &str, owners: &[String], directory: &Path) -> Option<Error> {
     let [first, others @ ..] = owners else { return None };
-    let what = |exit| Error::new(exit, format!("cannot import \"{id}\" from {first}"));
-    if let Some(other) = others.first() {
-        let other = if other == first { "the same file" } else { other };
+    let what = |exit| Error::new(exit, format!("cannot import \"{stem}\" from {first}"));
+    if !others.is_empty() {
         return Some(
             what(Status::SomeFailed)
-                .because(format!("{other} contains another secret of this name"))
+                .because(twins(first, others))
                 .fix("import one of them separately, or rename it"),
         );
     }
-    let path = name::file(directory, id);
+    let path = name::file(directory, stem);
     path.symlink_metadata().is_ok().then(|| {
         what(Status::SomeFailed)
             .because(format!("{} already exists", path.display()))
             .fix("choose another directory with --into DIR")
     })
+}
+
+/// Returns that `others` contain secrets of the same name as one in `first`; it names all of them.
+fn twins(first: &str, others: &[String]) -> String {
+    let (same, others): (Vec<&String>, Vec<&String>) =
+        others.iter().partition(|other| *other == first);
+    let mut names: Vec<&str> = others.into_iter().map(String::as_str).collect();
+    names.dedup();
+    if !same.is_empty() {
+        names.insert(0, "the same file");
+    }
+    match names.as_slice() {
+        [] | [_] => format!("{} contains another secret of this name", names.concat()),
+        [start @ .., last] => {
+            format!("{} and {last} contain other secrets of this name", start.join(", "))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -126,7 +143,7 @@ mod tests {
         /// Takes the file `name` for one that contains the secrets `ids`.
         fn legacy(&self, name: &str, ids: &[&str]) -> LegacyFile {
             let mut legacy = LegacyFile::age(&self.0.join(name), String::new()).unwrap();
-            legacy.ids = ids.iter().map(|&id| id.to_owned()).collect();
+            legacy.secrets = ids.iter().map(|&id| LegacySecret::new(id.to_owned())).collect();
             legacy
         }
 
@@ -169,11 +186,13 @@ mod tests {
 
     #[test]
     fn a_secret_that_exists_or_is_ambiguous_is_refused() {
-        let folder = Folder::new("refused", &["a", "b", "there.age"]);
+        let folder = Folder::new("refused", &["a", "b", "c", "d", "there.age"]);
         let listing = vec![
             Ok(folder.legacy("a", &["wifi", "mail", "twice", "twice"])),
             Err(Error::new(Status::NoInput, "cannot decrypt c")),
-            Ok(folder.legacy("b", &["there", "mail"])),
+            Ok(folder.legacy("b", &["there", "mail", "all"])),
+            Ok(folder.legacy("c", &["all", "all"])),
+            Ok(folder.legacy("d", &["all"])),
         ];
         let plan = Plan::new(listing, &folder.0);
         assert_eq!(plan.files.len(), 1);
@@ -183,6 +202,9 @@ mod tests {
             folder.failures(&plan),
             [
                 "cannot decrypt c".to_owned(),
+                format!(
+                    "cannot import \"all\" from b: c and d contain other secrets of this name; to fix: {fix}"
+                ),
                 format!(
                     "cannot import \"mail\" from a: b contains another secret of this name; to fix: {fix}"
                 ),

@@ -3,29 +3,77 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::Scheme;
+use crate::commands::import::apart::apart;
 use crate::commands::import::legacy::{LegacyFile, Listing};
+use crate::commands::import::names::Names;
 use crate::commands::import::{agenix, name};
 use crate::error::{Error, Result, Status};
 use crate::files::tree;
 use crate::flake::nix;
+use crate::report::Report;
 use crate::system::fence::Extent;
 
 /// Lists what `scheme` has in `source`, but not in `new`. Asks for nothing, and opens nothing.
 ///
 /// # Errors
 ///
-/// When it cannot be listed at all.
-pub fn list(scheme: Scheme, source: &Path, new: &Path) -> Result<Listing> {
+/// When it cannot be listed at all, or nothing is there.
+pub fn list(
+    scheme: Scheme,
+    source: &Path,
+    new: &Path,
+    names: &Names,
+    report: &Report,
+) -> Result<Listing> {
     if source.is_dir() {
         // Links in it may be anybody's.
         nix::fence_repository(source, Extent::Whole)?;
     }
+    let listing = files(scheme, source, new, names, report)?;
+    if listing.is_empty() { Err(nothing(scheme, source, new)) } else { Ok(listing) }
+}
+
+/// Returns the error of a `source` in which `scheme` has nothing.
+fn nothing(scheme: Scheme, source: &Path, new: &Path) -> Error {
+    let what = match scheme {
+        Scheme::Agenix => "no rule of agenix",
+        Scheme::AgenixRekey => "no file of agenix-rekey",
+        Scheme::Sops => "no file that sops encrypted",
+        Scheme::Pass | Scheme::Gopass => "no entry of a password store",
+    };
+    let error = Error::new(Status::NoInput, format!("cannot import {}", source.display()))
+        .because(format!("there is {what}"));
+    let is_new = |new: &Path, source: &Path| {
+        source.canonicalize().is_ok_and(|source| new.starts_with(&source) && new != source)
+    };
+    if new.canonicalize().is_ok_and(|new| is_new(&new, source)) {
+        let reason = format!("{} is not looked into, since new secrets go there", new.display());
+        return error.because(reason).fix("have them go elsewhere with --into DIR");
+    }
+    error
+}
+
+/// Returns the files of `scheme` in `source`.
+fn files(
+    scheme: Scheme,
+    source: &Path,
+    new: &Path,
+    names: &Names,
+    report: &Report,
+) -> Result<Listing> {
     match scheme {
-        Scheme::Agenix => agenix::list(source),
+        Scheme::Agenix => agenix::list(source, new, names),
         Scheme::AgenixRekey => Ok(files_with_ids(source, new, &[".age"])?
             .into_iter()
-            .filter(|(path, _)| !agenix::is_for_a_host(path))
-            .map(|(path, id)| LegacyFile::age(&source.join(path), id))
+            .map(|(path, id)| (source.join(path), id))
+            .filter(|(path, _)| {
+                names.has(path) || !(agenix::is_for_a_host(path) || is_nix(path, report))
+            })
+            .map(|(path, id)| {
+                let mut legacy = LegacyFile::age(&path, id)?;
+                legacy.declare(names);
+                Ok(legacy)
+            })
             .collect()),
         Scheme::Pass | Scheme::Gopass => Ok(files_with_ids(source, new, &[".gpg", ".age"])?
             .into_iter()
@@ -36,7 +84,10 @@ pub fn list(scheme: Scheme, source: &Path, new: &Path) -> Result<Listing> {
             .collect()),
         Scheme::Sops if source.is_dir() => {
             let paths = tree::files(source, new)?.into_iter().map(|path| source.join(path));
-            Ok(paths.filter_map(|path| LegacyFile::sops(&path).transpose()).collect())
+            let mut listing =
+                paths.filter_map(|path| LegacyFile::sops(&path).transpose()).collect();
+            apart(&mut listing, source);
+            Ok(listing)
         }
         Scheme::Sops => {
             let none = || {
@@ -46,6 +97,15 @@ pub fn list(scheme: Scheme, source: &Path, new: &Path) -> Result<Listing> {
             LegacyFile::sops(source).map(|legacy| vec![legacy.ok_or_else(none)])
         }
     }
+}
+
+/// Returns whether the file `path` holds Nix, for evaluation at a desk; that is no secret of a host. Reports it if so.
+fn is_nix(path: &Path, report: &Report) -> bool {
+    let is_nix = path.as_os_str().as_encoded_bytes().ends_with(b".nix.age");
+    if is_nix {
+        report.line(format_args!("{}: left out, since it is Nix and no secret", path.display()));
+    }
+    is_nix
 }
 
 /// Returns the files below `root`, but not in `new`, with one of `endings`, and their ids.

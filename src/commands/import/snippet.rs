@@ -1,10 +1,13 @@
 //! ids of imported secrets → Nix to paste into a host's configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
+use vaultix_generator::escape;
+
 use crate::commands::import::name;
+use crate::commands::import::secret::{Declared, LegacySecret};
 use crate::flake::literal::string;
 
 /// Words that cannot stand for themselves as the name of an attribute.
@@ -14,39 +17,79 @@ const KEYWORDS: [&str; 10] =
 /// What a declaration says, by the names of options.
 pub type Fields = BTreeMap<String, String>;
 
-/// Returns a binding for each of `secrets`, ids with what else is known of them, one a line.
+/// A secret that is made, as a host declares it.
+pub struct Declaration {
+    /// Which declarations it stands with, in words.
+    group: String,
+    /// The secret's id.
+    id: String,
+    /// Its file, from the directory for new secrets, without the ending.
+    stem: String,
+    /// What else is known of it.
+    fields: Fields,
+}
+
+impl Declaration {
+    /// Takes what is known of `secret`, which is `declared` like this.
+    pub fn new(secret: &LegacySecret, declared: &Declared, fields: &Fields) -> Self {
+        let Declared { id, group } = declared.clone();
+        Self { group, id, stem: secret.stem.clone(), fields: fields.clone() }
+    }
+}
+
+/// Returns a binding for each of `declarations`, one a line, in groups with a comment above each.
 ///
-/// `directory` is where their files are, from the flake; `None` where an id alone is enough to find them.
-pub fn snippet(secrets: &BTreeMap<String, Fields>, directory: Option<&Path>) -> String {
+/// Their files are in `directory`, seen from the flake; where that is the one `is_default` for a host's secrets, an id can
+/// be enough to find them.
+pub fn snippet(declarations: &mut [Declaration], directory: &Path, is_default: bool) -> String {
+    declarations.sort_by(|one, other| (&one.group, &one.id).cmp(&(&other.group, &other.id)));
+    let ids: BTreeSet<&str> = declarations.iter().map(|one| one.id.as_str()).collect();
+    let groups: Vec<&[Declaration]> =
+        declarations.chunk_by(|one, other| one.group == other.group).collect();
     let mut text = String::new();
-    for (id, known) in secrets {
-        let mut fields = String::new();
-        if let Some(directory) = directory {
-            let _ = write!(fields, " file = {};", path(&name::file(directory, id)));
+    if ids.len() < declarations.len() {
+        text.push_str(REPEATED);
+    }
+    for group in &groups {
+        if let Some(Declaration { group, .. }) = group.first().filter(|_| groups.len() > 1) {
+            let space = if text.is_empty() { "" } else { "\n" };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{space}# {}", escape::line(group));
         }
-        if let Some(name) = free_name(id, secrets) {
-            let _ = write!(fields, " name = {};", string(&name));
+        for declaration in *group {
+            let mut fields = String::new();
+            if !is_default || declaration.id != declaration.stem {
+                let file = path(&name::file(directory, &declaration.stem));
+                let _ = write!(fields, " file = {file};");
+            }
+            if let Some(name) = free_name(&declaration.id, &ids) {
+                let _ = write!(fields, " name = {};", string(&name));
+            }
+            for (field, value) in &declaration.fields {
+                let _ = write!(fields, " {field} = {};", string(value));
+            }
+            let attribute = attribute(&declaration.id);
+            let _ = writeln!(text, "vaultix.secrets.{attribute} = {{{fields} }};");
         }
-        for (field, value) in known {
-            let _ = write!(fields, " {field} = {};", string(value));
-        }
-        // Writing to a String cannot fail, here and above.
-        let _ = writeln!(text, "vaultix.secrets.{} = {{{fields} }};", attribute(id));
     }
     text
 }
 
-/// Returns a name for the file of `id`, if it would be the directory of another one.
-fn free_name(id: &str, secrets: &BTreeMap<String, Fields>) -> Option<String> {
+/// What stands above groups that have ids in common.
+const REPEATED: &str =
+    "# Some ids are in several groups: paste each group into the configuration of its own hosts.\n";
+
+/// Returns a name for the file of `id`, if it would be the directory of another of `ids`.
+fn free_name(id: &str, ids: &BTreeSet<&str>) -> Option<String> {
     let is_directory = |name: &str| {
         let below = format!("{name}/");
-        secrets.range(below.clone()..).next().is_some_and(|(next, _)| next.starts_with(&below))
+        ids.range(below.as_str()..).next().is_some_and(|next| next.starts_with(&below))
     };
     if !is_directory(id) {
         return None;
     }
     let mut name = format!("{id}_");
-    while secrets.contains_key(&name) || is_directory(&name) {
+    while ids.contains(name.as_str()) || is_directory(&name) {
         name.push('_');
     }
     Some(name)
@@ -80,9 +123,17 @@ fn path(path: &Path) -> String {
 mod tests {
     use super::*;
 
+    /// Returns the declaration of `id` in `group`, whose file is `stem`.
+    fn declaration(group: &str, id: &str, stem: &str) -> Declaration {
+        let [group, id, stem] = [group, id, stem].map(str::to_owned);
+        Declaration { group, id, stem, fields: Fields::new() }
+    }
+
+    /// Returns the snippet of `ids`, in another directory than the default one if any.
     fn of(ids: &[&str], directory: Option<&str>) -> String {
-        let secrets = ids.iter().map(|id| ((*id).to_owned(), Fields::new())).collect();
-        snippet(&secrets, directory.map(Path::new))
+        let mut all: Vec<Declaration> = ids.iter().map(|id| declaration("", id, id)).collect();
+        let place = Path::new(directory.unwrap_or("secrets"));
+        snippet(&mut all, place, directory.is_none())
     }
 
     #[test]
@@ -118,9 +169,26 @@ mod tests {
     #[test]
     fn known_fields_are_written() {
         let fields = Fields::from([("owner".to_owned(), "${x}".to_owned())]);
-        let secrets = BTreeMap::from([("wifi".to_owned(), fields)]);
+        let mut all = [Declaration { fields, ..declaration("", "wifi", "wifi") }];
         let expected = "vaultix.secrets.wifi = { owner = \"\\${x}\"; };\n";
-        assert_eq!(snippet(&secrets, None), expected);
+        assert_eq!(snippet(&mut all, Path::new("secrets"), true), expected);
+    }
+
+    #[test]
+    fn a_file_that_is_not_called_as_the_id_is_said() {
+        let mut all = [declaration("", "wifi", "home/wifi")];
+        let expected = "vaultix.secrets.wifi = { file = ./secrets/home/wifi.age; };\n";
+        assert_eq!(snippet(&mut all, Path::new("secrets"), true), expected);
+    }
+
+    #[test]
+    fn groups_stand_below_comments() {
+        let mut all = [("b\n}", "y", "y"), ("a", "x", "a/x"), ("b\n}", "x", "x")]
+            .map(|(group, id, stem)| declaration(group, id, stem));
+        let expected = "# a\nvaultix.secrets.x = { file = ./s/a/x.age; };\n\n# b\\n}\nvaultix.secrets.y = { };\n";
+        assert_eq!(snippet(&mut all[..2], Path::new("s"), true), expected);
+        let whole = snippet(&mut all, Path::new("s"), true);
+        assert!(whole.starts_with(&format!("{REPEATED}\n# a\n")), "{whole}");
     }
 
     #[test]

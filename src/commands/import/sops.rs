@@ -99,22 +99,22 @@ impl Document {
             Unusable::Other(reason) => what(Status::DataErr).because(reason),
             Unusable::Foreign(kinds) => what(Status::NoPerm)
                 .because(format!("it is encrypted to {kinds}, and to no age recipient"))
-                .fix(format!(
-                    "sops rotate --in-place --add-age age1… {}",
-                    escape::shell_path(path)
-                )),
+                .fix(add_age(path)),
         })?;
         Ok(Some(Self { leaves, header, shape }))
     }
 
+    /// Returns whether it is one secret.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.shape, Shape::Binary | Shape::Lines(_))
+    }
+
     pub fn ids(&self, path: &Path) -> Vec<String> {
-        match self.shape {
-            Shape::Each => self.leaves.iter().map(|leaf| name::id(&leaf.id)).collect(),
-            Shape::Binary | Shape::Lines(_) => {
-                let file = path.file_name().unwrap_or_default();
-                vec![name::id(&file.to_string_lossy())]
-            }
+        if self.is_whole() {
+            let file = path.file_name().unwrap_or_default();
+            return vec![name::id(&file.to_string_lossy())];
         }
+        self.leaves.iter().map(|leaf| name::id(&leaf.id)).collect()
     }
 
     pub fn stanzas(&self) -> Vec<Stanza> {
@@ -128,13 +128,34 @@ impl Document {
     /// Says that `key` does not fit, with `skipped` on why, or that the file was altered.
     pub fn open(&self, key: &Unwrapped, path: &Path, skipped: &[Error]) -> Result<Vec<Plaintext>> {
         let what = format!("cannot decrypt {}", path.display());
-        let Some(key) = self.header.open(key) else {
-            return Err(source::no_match(what, &self.header.recipients(), skipped));
+        let key = match self.header.open(key) {
+            Some(key) => key,
+            None => self.open_with_gpg(path, skipped)?,
         };
         let damaged = |reason: String| Error::new(Status::DataErr, &what).because(reason);
         let values = self.values(&key).map_err(damaged)?;
         self.verify(&values, &key).map_err(damaged)?;
         Ok(self.secrets(values, &key))
+    }
+
+    /// Has `gpg` decrypt the data key, which no identity can decrypt.
+    fn open_with_gpg(&self, path: &Path, skipped: &[Error]) -> Result<DataKey> {
+        let what = format!("cannot decrypt {}", path.display());
+        let recipients = self.header.recipients();
+        match self.header.open_with_gpg() {
+            Some(Ok(key)) => Ok(key),
+            None => Err(source::no_match(what, &recipients, skipped)),
+            Some(Err(reason)) => {
+                let error = Error::new(Status::NoPerm, what).because(reason);
+                let error = match recipients.as_str() {
+                    "" => error,
+                    _ => error.because(format!(
+                        "no identity can decrypt it: it is encrypted to {recipients}"
+                    )),
+                };
+                Err(error.fix(add_age(path)))
+            }
+        }
     }
 
     fn values(&self, key: &DataKey) -> std::result::Result<Vec<Bytes>, String> {
@@ -205,6 +226,11 @@ impl Leaf {
             _ => value,
         }
     }
+}
+
+/// Returns the command that also encrypts the file `path` to an age recipient.
+fn add_age(path: &Path) -> String {
+    format!("sops rotate --in-place --add-age age1… {}", escape::shell_path(path))
 }
 
 /// What is read from a file: how its values become secrets, the values, and sops' metadata.

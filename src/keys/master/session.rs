@@ -95,6 +95,11 @@ impl Session {
         self.count_matching(files, |stanza| Some(stanza) == wanted.as_ref())
     }
 
+    /// Returns how many files are closed and have a stanza for a native key of age, whichever: it does not tell.
+    pub(super) fn count_closed_of_x25519(&self, files: &[Vec<Stanza>]) -> usize {
+        self.count_matching(files, |stanza| stanza.kind == "X25519")
+    }
+
     /// Returns how many files are closed and have a stanza that is `fit`.
     fn count_matching(&self, files: &[Vec<Stanza>], fit: impl Fn(&Recipient) -> bool) -> usize {
         let closed = self.keys.iter().zip(files).filter(|(key, _)| key.is_closed());

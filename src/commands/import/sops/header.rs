@@ -6,6 +6,7 @@ use age_core::format::Stanza;
 use vaultix_units::plaintext::Plaintext;
 use vaultix_units::{decrypt, stanza};
 
+use crate::commands::import::gpg;
 use crate::commands::import::sops::value::DataKey;
 use crate::keys::armor;
 use crate::keys::unwrapped::Unwrapped;
@@ -21,12 +22,14 @@ pub const ONLY_ENCRYPTED: [u8; 32] = [
 ];
 
 /// Other ways to encrypt the data key, by the names of their fields.
-const FOREIGN: [&str; 6] = ["pgp", "kms", "gcp_kms", "azure_kv", "hc_vault", "hckms"];
+const FOREIGN: [&str; 5] = ["kms", "gcp_kms", "azure_kv", "hc_vault", "hckms"];
 
 /// What sops says of a file: whom it is encrypted to, and the code over all values.
 pub struct Header {
-    /// The data key, encrypted to each recipient.
+    /// The data key, encrypted to each recipient of age.
     keys: Vec<Wrapped>,
+    /// The same for each key of GnuPG, as messages of that.
+    messages: Vec<String>,
     /// When the file was written; the code is at this place.
     pub modified: String,
     /// The code over all values, encrypted.
@@ -44,7 +47,7 @@ struct Wrapped {
 /// Why a header cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// The data key is encrypted to something else than age, this.
+    /// The data key is encrypted to something that cannot be opened here, this.
     Foreign(String),
     /// What else is wrong, as a clause.
     Other(String),
@@ -74,7 +77,9 @@ impl Header {
                 armor::dearmor(armored.clone().into_bytes()).map_err(Unusable::Other)?;
             keys.push(Wrapped { recipient, ciphertext });
         }
-        if keys.is_empty() {
+        let message = |number: usize| metadata.get(&format!("pgp__list_{number}__map_enc"));
+        let messages: Vec<String> = (0..).map_while(message).cloned().collect();
+        if keys.is_empty() && messages.is_empty() {
             let kinds: Vec<&str> = FOREIGN.into_iter().filter(|kind| has(kind)).collect();
             return Err(match kinds.as_slice() {
                 [] => other("it has no sops metadata about its keys"),
@@ -83,6 +88,7 @@ impl Header {
         }
         Ok(Self {
             keys,
+            messages,
             modified: field("lastmodified")?,
             code: field("mac")?,
             only_encrypted: metadata.get("mac_only_encrypted").is_some_and(|text| text == "true"),
@@ -102,6 +108,22 @@ impl Header {
         };
         let opened = self.keys.iter().find_map(open)?;
         DataKey::new(opened.expose())
+    }
+
+    /// Has `gpg` open the data key; `None` where it is encrypted to no key of that.
+    pub fn open_with_gpg(&self) -> Option<Result<DataKey, String>> {
+        let open = |message: &String| {
+            let opened = gpg::decrypt(message.as_bytes())?;
+            DataKey::new(opened.expose()).ok_or_else(|| "it holds no key of sops".to_owned())
+        };
+        let mut outcome = None;
+        for message in &self.messages {
+            outcome = Some(open(message));
+            if matches!(outcome, Some(Ok(_))) {
+                break;
+            }
+        }
+        outcome
     }
 
     /// Names the recipients, the first few of many.
@@ -129,9 +151,9 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_key_service_is_named() {
-        let metadata = [("pgp__list_0__map_fp", "1"), ("kms__list_0__map_arn", "2")];
-        assert_eq!(refused(&metadata), Unusable::Foreign("pgp and kms".to_owned()));
+    fn what_cannot_be_opened_here_is_named() {
+        let metadata = [("gcp_kms__list_0__map_fp", "1"), ("kms__list_0__map_arn", "2")];
+        assert_eq!(refused(&metadata), Unusable::Foreign("kms and gcp_kms".to_owned()));
     }
 
     #[test]

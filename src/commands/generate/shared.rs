@@ -1,0 +1,65 @@
+//! plan + profiles → a warning for each new secret that several hosts share.
+//!
+//! With agenix-rekey, each host gets a value of its own from the same declaration. Here, one file is one value.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use vaultix_generator::profile::Profile;
+
+use super::plan::Plan;
+use crate::report::Report;
+
+/// How many hosts are named.
+const MAX_NAMED: usize = 4;
+
+/// Warns once for each secret of `plan` that is new, and declared by several hosts.
+pub(super) fn warn(plan: &Plan, profiles: &[Profile], report: &Report) {
+    for recipe in &plan.make {
+        let hosts = hosts(&recipe.path, profiles);
+        if hosts.len() > 1 {
+            report.warning(format_args!(
+                "{} is one value for {}; for a value for each host, set on all of them: \
+                 vaultix.settings.defaultSecretDirectory = \
+                 \"./secrets/generated/${{config.networking.hostName}}\";",
+                recipe.path.display(),
+                listed(&hosts)
+            ));
+        }
+    }
+}
+
+/// Returns the hosts that declare the secret `path`.
+fn hosts<'a>(path: &Path, profiles: &'a [Profile]) -> BTreeSet<&'a str> {
+    let declares = |profile: &&Profile| {
+        profile.secrets.values().flatten().any(|secret| secret.ciphertext == path)
+    };
+    let names = profiles.iter().filter(declares);
+    names.map(|profile| profile.settings.host_identifier.as_str()).collect()
+}
+
+/// Names the first few of `hosts`.
+fn listed(hosts: &BTreeSet<&str>) -> String {
+    let mut names: Vec<String> = hosts.iter().take(MAX_NAMED).map(ToString::to_string).collect();
+    if let more @ 1.. = hosts.len() - names.len() {
+        names.push(format!("{more} more"));
+    }
+    match names.as_slice() {
+        [start @ .., last] if !start.is_empty() => {
+            format!("the hosts {} and {last}", start.join(", "))
+        }
+        names => names.concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_few_hosts_are_named() {
+        assert_eq!(listed(&["a", "b"].into()), "the hosts a and b");
+        let many = ["a", "b", "c", "d", "e", "f"].into();
+        assert_eq!(listed(&many), "the hosts a, b, c, d and 2 more");
+    }
+}

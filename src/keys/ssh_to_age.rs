@@ -1,0 +1,103 @@
+//! text of an ed25519 key of ssh → the identity of age that `ssh-to-age` makes of it.
+//!
+//! Where sops is used with ssh keys, its files often name recipients like `age1…` that were made this way. The two kinds
+//! of keys are on the same curve, written differently.
+
+use age::x25519;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bech32::{Bech32, Hrp};
+use sha2::{Digest, Sha512};
+use zeroize::Zeroizing;
+
+/// How the text of an identity begins, its `1` left out.
+const PREFIX: Hrp = Hrp::parse_unchecked("age-secret-key-");
+
+/// How the file of a key begins, once its base 64 is decoded.
+const MAGIC: &[u8] = b"openssh-key-v1\0";
+
+/// Bytes of a private key of either kind.
+const LENGTH: usize = 32;
+
+/// Returns the identity that is made of the key in `block`, all lines of its file; `None` where that is of another kind, or
+/// has a passphrase.
+pub fn identity(block: &str) -> Option<x25519::Identity> {
+    let size = block.len();
+    let mut text = Zeroizing::new(String::with_capacity(size));
+    text.extend(
+        block
+            .lines()
+            .filter(|line| !line.starts_with("-----"))
+            .flat_map(|line| line.trim().chars()),
+    );
+    let mut bytes = Zeroizing::new(vec![0; size]);
+    let length = BASE64_STANDARD.decode_slice(text.as_bytes(), &mut bytes).ok()?;
+    let seed = seed(bytes.get(..length)?)?;
+    // RFC 8032, section 5.1.5: what is multiplied with comes from the digest.
+    let digest = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(seed)));
+    let text =
+        bech32::encode_upper::<Bech32>(PREFIX, digest.get(..LENGTH)?).ok().map(Zeroizing::new)?;
+    text.parse().ok()
+}
+
+/// Returns the private key in the file `bytes`.
+///
+/// Source: PROTOCOL.key of OpenSSH.
+fn seed(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.strip_prefix(MAGIC)?;
+    let [cipher, kdf, _] = [field(&mut rest)?, field(&mut rest)?, field(&mut rest)?];
+    if (cipher, kdf) != (b"none", b"none") {
+        return None;
+    }
+    rest = rest.strip_prefix(&1_u32.to_be_bytes())?;
+    let _public = field(&mut rest)?;
+    let mut private = field(&mut rest)?;
+    // Two numbers that are the same show that a passphrase was right.
+    private = private.get(8..)?;
+    if field(&mut private)? != b"ssh-ed25519" {
+        return None;
+    }
+    let _public = field(&mut private)?;
+    // The private key, and then the public one.
+    field(&mut private)?.get(..LENGTH)
+}
+
+/// Takes the next field from `rest`: its length, and that many bytes.
+fn field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (field, after) = after.split_at_checked(length)?;
+    *rest = after;
+    Some(field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the text of a file of `tests/keys`.
+    fn key(name: &str) -> String {
+        std::fs::read_to_string(format!("{}/tests/keys/{name}", env!("CARGO_MANIFEST_DIR")))
+            .unwrap()
+    }
+
+    #[test]
+    fn the_identity_belongs_to_the_recipient_of_the_public_key() {
+        // python3 tests/sops/ssh-to-age.py <tests/keys/ssh-ed25519.pub
+        assert_eq!(
+            identity(&key("ssh-ed25519")).unwrap().to_public().to_string(),
+            "age1ryfah66xk69jseqy6x4zmz8mm3kvacm2lvrh9h5ej53j3nyney0srvm89x"
+        );
+    }
+
+    #[test]
+    fn none_is_made_of_another_kind() {
+        for name in ["ssh-rsa", "ssh-rsa-pem", "ssh-ed25519-passphrase", "ssh-ecdsa", "me.txt"] {
+            assert!(identity(&key(name)).is_none(), "{name}");
+        }
+        let text = key("ssh-ed25519");
+        for length in 0..text.len() - "-----END OPENSSH PRIVATE KEY-----\n".len() - 2 {
+            assert!(identity(&text[..length]).is_none(), "cut off at {length}");
+        }
+    }
+}
