@@ -420,7 +420,7 @@ pub struct Textconv {
 #[argh(
     subcommand,
     name = "import",
-    example = "{command_name} agenix secrets/secrets.nix -i ~/.ssh/id_ed25519 --into vaultix\n{command_name} agenix-rekey secrets --into vaultix\n{command_name} sops secrets.yaml -i ~/.config/sops/age/keys.txt\n{command_name} pass >>secrets.nix",
+    example = "{command_name} agenix . -i ~/.ssh/id_ed25519 --into vaultix\n{command_name} agenix-rekey secrets --into vaultix\n{command_name} sops secrets.yaml -i ~/.config/sops/age/keys.txt\n{command_name} pass >>secrets.nix",
     note = "Prints what to paste into the hosts' configuration. The old files stay, and secrets that already exist are not replaced.",
     error_code(0, "everything is imported"),
     error_code(1, "some secrets are not; each of them is named"),
