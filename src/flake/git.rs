@@ -42,7 +42,7 @@ pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
     if !found? {
         return Ok(Tracked::Yes);
     }
-    let unknown = git(directory, &["ls-files", "--others", "-z"], &[])?.stdout;
+    let unknown = git(directory, &[LITERAL, "ls-files", "--others", "-z"], &[])?.stdout;
     let unknown: Vec<&Path> = unknown
         .split(|byte| *byte == 0)
         .map(|name| Path::new(OsStr::from_bytes(name)))
@@ -57,7 +57,7 @@ pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
         .iter()
         .flat_map(|name| name.as_os_str().as_bytes().iter().copied().chain([0]))
         .collect();
-    let add = ["add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"];
+    let add = [LITERAL, "add", "--intent-to-add", "--pathspec-from-file=-", "--pathspec-file-nul"];
     git(directory, &add, &list).map(|_| Tracked::Yes)
 }
 
@@ -306,10 +306,13 @@ fn commit_index(mut git: Command, index: &Path) -> Option<PathBuf> {
     (index.parent() == Some(&repository.canonicalize().ok()?)).then_some(index)
 }
 
+/// Has git take names of files as they are. `check-ignore` does so without it, and fails with it.
+const LITERAL: &str = "--literal-pathspecs";
+
 /// Runs git in `directory` with `input`, whatever comes of it.
 fn run(directory: &Path, args: &[&OsStr], input: &[u8]) -> io::Result<Output> {
     let mut git = command(directory)?;
-    git.arg("--literal-pathspecs").args(args);
+    git.args(args);
     program::output_within(LONG, &mut git, Some(input), MAX_ANSWER)
 }
 
