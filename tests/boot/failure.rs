@@ -40,7 +40,12 @@ pub fn four_of_ten(system: System) {
         ("corrupt", "65", "DATAERR", ["corrupt", "/etc/vaultix/cache/corrupt"]),
         ("foreign", "77", "NOPERM", ["foreign", "/etc/ssh/ssh_host_ed25519_key"]),
         ("missing", "66", "NOINPUT", ["missing", "/etc/vaultix/cache/missing"]),
-        ("ownerless", "67", "NOUSER", ["nosuchuser", "systemctl status systemd-sysusers.service userborn.service"]),
+        (
+            "ownerless",
+            "67",
+            "NOUSER",
+            ["nosuchuser", "systemctl status systemd-sysusers.service userborn.service"],
+        ),
     ] {
         let unit = secret_unit(id);
         assert_eq!(boot.unit(&unit)["ExecMainStatus"], status, "{id}");

@@ -54,10 +54,10 @@ pub(super) fn refuse_clashes(
 type ItemKey<'a> = (Kind, &'a str);
 
 /// Returns the placements of the valid items.
-fn placed<'a, T: Identified>(
+fn placed<T: Identified>(
     kind: Kind,
-    items: &'a BTreeMap<String, Result<T, Invalid>>,
-) -> impl Iterator<Item = (ItemKey<'a>, &'a Placement)> {
+    items: &BTreeMap<String, Result<T, Invalid>>,
+) -> impl Iterator<Item = (ItemKey<'_>, &Placement)> {
     items
         .iter()
         .filter_map(move |(id, item)| Some(((kind, id.as_str()), item.as_ref().ok()?.placement())))
