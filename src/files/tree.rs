@@ -69,10 +69,12 @@ impl Walk {
         let mut walk = Self::default();
         let mut directories = vec![PathBuf::new()];
         while let Some(directory) = directories.pop() {
+            if directory != Path::new("") && Some(directory.as_path()) == skipped {
+                continue;
+            }
             if let Err(error) = walk.list(root, &directory, &mut directories) {
                 walk.failures.push((directory, error));
             }
-            directories.retain(|directory| Some(directory.as_path()) != skipped);
         }
         walk
     }

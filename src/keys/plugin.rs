@@ -236,7 +236,11 @@ impl<'a> Plugin<'a> {
     /// Receives a message, unless a signal comes first.
     fn receive(&mut self) -> io::Result<Stanza> {
         let input = &self.connection.input;
-        if input.buffer().is_empty() && !self.prompt.interrupt.wait(input.get_ref().as_fd())? {
+        let interrupt = self.prompt.interrupt;
+        // One that talks without end may never leave the buffer empty.
+        if interrupt.is_set()
+            || (input.buffer().is_empty() && !interrupt.wait(input.get_ref().as_fd())?)
+        {
             return Err(io::Error::other("interrupted"));
         }
         self.connection.receive()

@@ -264,6 +264,69 @@ fn a_missing_plugin_is_named() {
         .says(&["there is no program age-plugin-counting in PATH"]);
 }
 
+/// Makes the program `name` of the shell's `lines`.
+fn script(workspace: &Workspace, name: &str, lines: &str) {
+    workspace.write(name, format!("#!/bin/sh\n{lines}\n"));
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(workspace.path(name), mode).unwrap();
+}
+
+/// Returns `data` as text of bech32, for what `kind` says.
+fn bech32(kind: &str, data: &[u8]) -> String {
+    bech32::encode::<bech32::Bech32>(bech32::Hrp::parse(kind).unwrap(), data).unwrap()
+}
+
+/// Whoever commits chooses the names of plugins, and may commit programs, too.
+#[test]
+fn a_plugin_whose_name_is_a_path_is_not_run() {
+    let workspace = Workspace::new("plugin-path");
+    let ran = format!("echo ran >>{}", workspace.path("ran").display());
+    for name in ["age-plugin-/program", "program", "age-plugin-.program"] {
+        script(&workspace, name, &ran);
+    }
+    let public = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    for name in ["/program", "/../program", "../program", "./../program", "a/../../program"] {
+        let recipient = bech32(&format!("age1{name}"), &[7; 16]);
+        let done = feed(
+            &mut workspace.vaultix_command(&format!("edit new.age -r {public} -r {recipient}")),
+            b"text",
+        );
+        assert_ne!(done.exit, 0, "{name}");
+        let identity = bech32(&format!("age-plugin-{name}-"), &[7; 16]).to_uppercase();
+        workspace.write("card.txt", identity);
+        workspace.secret("old.age", "old");
+        assert_ne!(workspace.vaultix("view old.age -i card.txt").exit, 0, "{name}");
+    }
+    assert!(!workspace.path("ran").exists() && !workspace.path("new.age").exists());
+    // The control: as paths, they lead there.
+    workspace.sh("age-plugin-/program && age-plugin-/../program").exits(0);
+    assert_eq!(workspace.read("ran"), b"ran\nran\n");
+}
+
+#[test]
+fn a_plugin_that_talks_without_end_is_ended_by_a_signal() {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::CommandExt;
+    let workspace = Workspace::new("plugin-talks");
+    // The message is `hi`, in red, and a bell.
+    let talk = "cat >/dev/null & while :; do printf '%s\\n' '-> msg' 'G1szMW1oaQc'; done";
+    script(&workspace, "bin/age-plugin-talking", talk);
+    workspace.write("card.txt", bech32("age-plugin-talking-", &[7; 16]).to_uppercase());
+    workspace.secret("old.age", "old");
+    let mut command = Command::new(crate::prefix::prefix().join("bin/vaultix"));
+    let path = format!("{}:/usr/bin:/bin", workspace.path("bin").display());
+    command.args(["view", "old.age", "-i", "card.txt"]).env("PATH", path);
+    command.current_dir(&workspace.root).stdin(std::process::Stdio::null());
+    let mut child = command.stderr(std::process::Stdio::piped()).process_group(0).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first = said.next().unwrap().unwrap();
+    assert!(first.contains("age-plugin-talking: ") && first.contains("hi"), "{first}");
+    assert!(!first.contains(['\u{1b}', '\u{7}']), "{first:?}");
+    workspace.sh(&format!("kill -TERM {}", child.id())).exits(0);
+    let rest = said.map_while(Result::ok).last();
+    assert_eq!(child.wait().unwrap().code(), Some(143), "{rest:?}");
+}
+
 /// Prepares to edit with a plugin that fails to encrypt as often as `failing` has lines.
 fn failing(workspace: &Workspace, line: &str) -> Command {
     let script = format!(

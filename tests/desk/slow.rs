@@ -33,6 +33,7 @@ fn instructions(workspace: &Workspace, command: &Command) -> u64 {
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--log-file=count.log"])
         .arg(command.get_program())
         .args(command.get_args())
+        .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
         .env("RAYON_NUM_THREADS", "1");
     let output = counted.output().unwrap();
     assert!(output.stderr.len() < 16384, "{command:?} says {} bytes", output.stderr.len());
@@ -318,6 +319,140 @@ fn trees_are_read_once() {
         },
     ];
     linear(&workspace, &json, "x.json", &vaultix("import sops x.json -i keys/me.txt --dry-run"));
+}
+
+/// Returns how many times the work for half of `count` is done for all of it, where `make` makes so many of something and
+/// returns the command that reads them.
+fn growth_by_count(
+    workspace: &Workspace,
+    count: usize,
+    mut make: impl FnMut(usize) -> Command,
+) -> f64 {
+    let [none, half, all] = [1, count / 2, count].map(|count| {
+        let command = make(count);
+        instructions(workspace, &command)
+    });
+    let [half, all] = [half, all].map(|work| work.saturating_sub(none) + NOISE);
+    eprintln!("{none} + {half}, {all}");
+    #[expect(clippy::cast_precision_loss, reason = "it is a ratio")]
+    let ratio = all as f64 / half as f64;
+    ratio
+}
+
+#[test]
+fn directories_are_listed_once() {
+    let workspace = Workspace::new("slow-directories");
+    let old = workspace.path("old");
+    // In one directory, and in as many as there are.
+    let flat = |at: usize| format!("{at}");
+    let deep = |at: usize| format!("{}/{}", at % 64, at);
+    let names: [fn(usize) -> String; 2] = [flat, deep];
+    for name in names {
+        let ratio = growth_by_count(&workspace, 16_000, |count| {
+            let _ = fs::remove_dir_all(&old);
+            for at in 0..count {
+                fs::create_dir_all(old.join(name(at))).unwrap();
+            }
+            vaultix("import pass old --dry-run")
+        });
+        assert!(ratio < 3.0, "twice the directories take {ratio} times the work");
+    }
+}
+
+#[test]
+fn attributes_of_git_are_read_once() {
+    let workspace = Workspace::new("slow-attributes");
+    let cases = [
+        Case { name: "lines", make: |size| fill("*.age -diff\n", size).into() },
+        Case { name: "empty lines", make: |size| fill("\n", size).into() },
+        Case { name: "a line", make: |size| fill("a ", size).into() },
+        Case { name: "no text", make: |size| vec![0xff; size] },
+    ];
+    // All else is there, and so nothing but the attributes is looked at.
+    workspace.sh("mkdir -p new/secrets && touch new/flake.nix new/secrets/example.age").exits(0);
+    for case in &cases {
+        let ratio = growth(
+            &workspace,
+            LARGEST - 512,
+            case,
+            "new/.gitattributes",
+            &vaultix("init new -i keys/me.txt"),
+        );
+        assert!(ratio < 3.0, "{}: twice the input takes {ratio} times the work", case.name);
+    }
+}
+
+/// Makes a flake in the workspace, and programs that answer as Nix does: with what is in `inputs.json` and `metadata.json`.
+fn flake_with_answers(workspace: &Workspace) -> Command {
+    workspace.write("flake.nix", "{ outputs = _: { }; }");
+    workspace.write("inputs.json", "{\"names\":[],\"references\":[]}");
+    workspace.write("metadata.json", METADATA);
+    let at = workspace.root.display();
+    let answer = |file: &str| format!("#!/bin/sh\nexec cat {at}/{file}\n");
+    workspace.write("bin/nix-instantiate", answer("inputs.json"));
+    let settings = "case $* in *eval*) echo '{}' ;; *) exec cat";
+    workspace.write("bin/nix", format!("#!/bin/sh\n{settings} {at}/metadata.json ;; esac\n"));
+    workspace.sh("chmod +x bin/*").exits(0);
+    let mut command = vaultix("-f . edit new.age --stdin -r age1a");
+    command.env("PATH", format!("{at}/bin:/usr/bin:/bin"));
+    command
+}
+
+/// What Nix says of a flake without inputs.
+const METADATA: &str = r#"{"path":"/nix/store/x","locks":{"nodes":{},"root":"root"}}"#;
+
+#[test]
+fn what_nix_and_flake_lock_say_is_read_once() {
+    let workspace = Workspace::new("slow-lock");
+    let command = flake_with_answers(&workspace);
+    let cases: [(&str, &str, fn(usize) -> String); 7] = [
+        ("nodes", "flake.lock", |size| lock(&entries(size, |at| format!(r#""n{at}":{{}}"#)))),
+        ("places", "flake.lock", |size| {
+            let node = |at| format!(r#""n{at}":{{"locked":{{"type":"path","path":"./bin"}}}}"#);
+            lock(&entries(size, node))
+        }),
+        ("one long place", "flake.lock", |size| {
+            lock(&format!(
+                r#""n":{{"locked":{{"type":"path","url":"path:{}"}}}}"#,
+                fill("%2e/", size)
+            ))
+        }),
+        ("depth", "flake.lock", |size| lock(&format!(r#""n":{}"#, fill("[", size)))),
+        ("parents", "flake.lock", |size| {
+            lock(&format!(r#""n":{{"parent":[{}]}}"#, entries(size, |_| "\"a\"".to_owned())))
+        }),
+        ("names", "inputs.json", |size| {
+            let names = entries(size, |_| "\"n\"".to_owned());
+            format!(r#"{{"names":[{names}],"references":[]}}"#)
+        }),
+        ("hashes", "metadata.json", |size| {
+            let hash = "sha256-j8kb4pmwWFy57Ycqg2FqxCzaRXc+v+nzCQvy4ZORdeE=";
+            let node = |at| format!(r#""n{at}":{{"locked":{{"narHash":"{hash}"}}}}"#);
+            let nodes = entries(size, node);
+            format!(r#"{{"path":"/nix/store/x","locks":{{"nodes":{{{nodes}}},"root":"root"}}}}"#)
+        }),
+    ];
+    for (name, file, make) in cases {
+        let work = |size: usize| {
+            workspace.write("flake.lock", lock(r#""root":{"inputs":{"n":"n"}}"#));
+            workspace.write("inputs.json", "{\"names\":[],\"references\":[]}");
+            workspace.write("metadata.json", METADATA);
+            workspace.write(file, make(size));
+            instructions(&workspace, &command)
+        };
+        let (none, half, all) = (work(0), work(LARGEST / 2), work(LARGEST));
+        let [half, all] = [half, all].map(|count| count.saturating_sub(none) + NOISE);
+        eprintln!("{name}: {none} + {half}, {all}");
+        assert!(
+            all < half * 3,
+            "{name}: twice the input takes more than thrice the work: {half}, {all}"
+        );
+    }
+}
+
+/// Returns a `flake.lock` with these nodes.
+fn lock(nodes: &str) -> String {
+    format!(r#"{{"version":7,"root":"root","nodes":{{{nodes}}}}}"#)
 }
 
 /// Returns a profile with these members beside its settings.
