@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 /// installed into `target/stage` first, once per test binary, which costs a release build the first
 /// time and a second later on.
 pub fn prefix() -> &'static Path {
-    // A failure is kept, too: each test would try again otherwise, at the price of a build.
+    // A failure is also kept: otherwise each test would try again, and build again.
     static PREFIX: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let found = PREFIX.get_or_init(|| match env::var_os("VAULTIX_PREFIX") {
         Some(prefix) if Path::new(&prefix).is_absolute() => Ok(prefix.into()),

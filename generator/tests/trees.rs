@@ -1,6 +1,6 @@
 //! tests/generator/NN-name/profile.json → the tree in expected/, file by file and link by link.
 //!
-//! `BLESS=1 cargo test -p vaultix-generator` writes the trees anew.
+//! `BLESS=1 cargo test -p vaultix-generator` writes the trees.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -67,7 +67,7 @@ struct Root {
 pub enum Extent {
     /// All below it.
     Whole,
-    /// Only what is given to [`name`].
+    /// Only what is given to [`mark_named`].
     Named,
 }
 

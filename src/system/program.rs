@@ -96,7 +96,7 @@ fn answer(
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let running = Running::of(&child, time.is_some())?;
     let ended = running.clone();
-    // In order, too: git takes its locks along.
+    // Also in an orderly way: git removes its locks.
     let killed = Undo::with(move || ended.end_for_good());
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (answer, said, reason) = thread::scope(|scope| {

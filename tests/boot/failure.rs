@@ -196,7 +196,7 @@ pub fn turned_off(system: System) {
     assert_nothing_of_ours(&boot);
 }
 
-/// The last word on the kernel command line counts, for a switch, too.
+/// The last word on the kernel command line counts, also for a switch.
 pub fn turned_on_again(system: System) {
     let mut host = with_one_secret_more(system, "onagain");
     host.kernel("vaultix=off");

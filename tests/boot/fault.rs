@@ -60,7 +60,7 @@ fn check(run: &Run, clean: &Run, fault: &str) -> Result<(), String> {
     {
         let (found, wanted) = (&run.again.there, &clean.again.there);
         let diff: Vec<_> = found.symmetric_difference(wanted).collect();
-        return fail(format!("the next run, {}, does not mend it: {diff:?}", run.second));
+        return fail(format!("the next run, {}, does not repair it: {diff:?}", run.second));
     }
     Ok(())
 }

@@ -170,7 +170,7 @@ pub fn rescue_and_the_mount(system: System) {
     boot.assert_no_cycle();
 }
 
-/// After a soft reboot, which keeps `/run` but not the ramfs, everything is made anew.
+/// After a soft reboot, which keeps `/run` but not the ramfs, everything is made again.
 pub fn soft_reboot(system: System) {
     let mut host = Scenario::new(system, "soft");
     host.secret("token", "hunter2");

@@ -220,7 +220,7 @@ pub fn first_activation(system: System) {
     boot.assert_no_cycle();
 }
 
-/// Ten switches in a row, of early items, too, keep as many generations as asked for, an older profile can come back,
+/// Ten switches in a row, also of early items, keep as many generations as asked for, an older profile can come back,
 /// and what did not change but for its name takes no key.
 pub fn ten_switches(system: System) {
     let mut host = Scenario::new(system, "ten");

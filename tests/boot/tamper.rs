@@ -110,7 +110,7 @@ pub fn no_lease_and_no_lock_stops_a_switch(system: System) {
         note restart timeout 30 systemctl restart vaultix-secret@restarted.service vaultix-template@conf.service
         note two timeout 30 bash -c '. /prelude; switch_to two'
         settle
-        kill $(cat /run/tries/*) # They would hold up whoever reads here, too.
+        kill $(cat /run/tries/*) # They would also hold up whoever reads here.
         for it in changed kept owned restarted third conf; do note two.$it cat /run/vaultix/$it; done
         note generations ls /run/vaultix.d
         "

@@ -172,7 +172,7 @@ pub fn a_switch_loses_nothing(system: System) {
     boot.assert_no_cycle();
 }
 
-/// A single restart after `daemon-reload`, before any switch, hides the ramfs, too.
+/// A single restart after `daemon-reload`, before any switch, also hides the ramfs.
 pub fn a_restart_loses_nothing(system: System) {
     let host = host(system, "uprestart");
     let boot = host.run(&format!(

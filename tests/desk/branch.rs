@@ -382,7 +382,7 @@ fn imported_files_are_part_of_the_old_repository() {
 }
 
 #[test]
-fn what_is_only_read_copies_nothing_into_the_store() {
+fn a_command_that_only_reads_copies_nothing_into_the_store() {
     let Some(mut branch) = Branch::new("fetched") else { return };
     let unique = unique(&branch, "fetched");
     let private = branch.at("private");
@@ -614,7 +614,7 @@ fn an_unlocked_input_is_not_fetched() {
 }
 
 #[test]
-fn what_changed_its_place_reaches_no_store_that_others_read() {
+fn an_input_whose_place_changed_reaches_no_store_that_others_read() {
     let Some(mut branch) = Branch::new("changed") else { return };
     let unique = unique(&branch, "changed");
     let private = branch.at("private");

@@ -94,7 +94,7 @@ fn profiles_identities_and_the_cache_have_any_name() {
 }
 
 #[test]
-fn what_has_to_be_text_is_text() {
+fn a_text_has_to_be_utf_8() {
     let workspace = Workspace::with_secrets("bytes-text");
     let name = odd("", "");
     for (option, verb) in [("--host", "renc"), ("--secret", "renc"), ("--recipient", "edit")] {

@@ -65,7 +65,7 @@ fn the_boot_side_needs_only_what_is_listed() {
         if std::env::var_os("BLESS").is_some() {
             fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(&list), &found).unwrap();
         }
-        assert_eq!(found, text(&list), "{list}: BLESS=1 cargo test writes it anew");
+        assert_eq!(found, text(&list), "{list}: BLESS=1 cargo test writes it");
     }
 }
 

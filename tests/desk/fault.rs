@@ -153,7 +153,7 @@ impl Place {
         let second = run(self.workspace.vaultix_command(RENC).current_dir(&at));
         if second.exit != 0 || !self.is_complete(&look(&self.workspace, &at)) {
             return fail(&format!(
-                "the next run, {}, does not mend it: {}",
+                "the next run, {}, does not repair it: {}",
                 second.exit, second.stderr
             ));
         }

@@ -368,7 +368,7 @@ fn an_interrupted_run_leaves_whole_files() {
     gone(&workspace);
     assert_eq!(names(&workspace), ["a.age"]);
 
-    // Asked twice, it does not wait for a program that does not mind; and that has ended, too.
+    // Asked twice, it does not wait for a program that does not mind; and that has also ended.
     profile(
         &workspace,
         "web1",
@@ -402,7 +402,7 @@ fn an_interrupted_run_leaves_whole_files() {
     }
     profile(&workspace, "web1", &json!({ "a": { "kind": "alnum" }, "b": slow }));
 
-    // Asked to end by somebody else, the program is asked, too.
+    // Asked to end by somebody else, the program is also asked.
     let mut pty = Pty::start(&mut command(&workspace));
     workspace.sh("until [ -s at ]; do sleep 0.01; done").exits(0);
     let at = String::from_utf8(workspace.read("at")).unwrap();

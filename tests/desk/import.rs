@@ -100,7 +100,7 @@ fn a_secret_that_fails_stops_no_other() {
     assert_eq!(workspace.read("new/wifi.age"), b"mine");
     assert_eq!(workspace.tree("new").len(), 2);
 
-    // Again: a link is there, too, even one that leads nowhere.
+    // Again: a link also counts, even one that leads nowhere.
     fs::remove_file(workspace.path("new/wifi.age")).unwrap();
     std::os::unix::fs::symlink("nowhere", workspace.path("new/wifi.age")).unwrap();
     let done = workspace.vaultix(line).exits(1).says(&["new/wifi.age already exists"]);

@@ -211,7 +211,7 @@ fn a_passphrase_is_asked_for_twice() {
     pty.expect("AGE-SECRET-KEY-1");
     assert_eq!(pty.end().0, 0);
 
-    // Without its recipient no secret can be made anew.
+    // Without its recipient no secret can be made again.
     fs::remove_file(workspace.path("work/secrets/example.age")).unwrap();
     let mut pty = Pty::start(&mut command(&workspace, "init --passphrase"));
     pty.expect("(to find its recipient): ");

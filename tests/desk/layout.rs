@@ -38,7 +38,7 @@ fn in_flake(workspace: &Workspace, line: &str) -> Done {
     run(command.env("NIX_CONFIG", "flake-registry =").env("HOME", &workspace.root))
 }
 
-/// A home of GnuPG in a workspace, with the key of `tests/keys`.
+/// A home of `GnuPG` in a workspace, with the key of `tests/keys`.
 struct Gnupg<'a>(&'a Workspace);
 
 impl<'a> Gnupg<'a> {
@@ -46,7 +46,7 @@ impl<'a> Gnupg<'a> {
     fn new(workspace: &'a Workspace) -> Self {
         let gnupg = Self(workspace);
         workspace.sh("mkdir -m 700 gnupg").exits(0);
-        run(&mut gnupg.env(workspace.command("gpg").args([
+        run(gnupg.env(workspace.command("gpg").args([
             "--batch",
             "--quiet",
             "--import",
@@ -297,7 +297,7 @@ fn rules_in_many_files_are_all_taken() {
 }
 
 #[test]
-fn what_hosts_call_a_secret_is_its_id() {
+fn an_id_is_the_name_that_hosts_use() {
     let workspace = agenix("layout-agenix-names");
     workspace.sh("rm all.nix").exits(0);
     workspace.write("flake.nix", flake(

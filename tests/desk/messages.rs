@@ -2,7 +2,7 @@
 //!
 //! A file is a list of lines of shell after `$ `, each followed by its exit status, what it answered (`| `)
 //! and what it said (`> `). They run one after another at a desk with every kind of trouble, which
-//! [`trouble`] makes. `BLESS=1` writes the files anew.
+//! [`trouble`] makes. `BLESS=1` writes the files.
 
 use std::fmt::Write;
 use std::fs;
@@ -107,7 +107,7 @@ fn every_message_is_as_it_stands_here() {
             fs::write(&path, &now).unwrap();
             continue;
         }
-        assert_eq!(text.trim_end(), now.trim_end(), "{}; BLESS=1 writes it anew", path.display());
+        assert_eq!(text.trim_end(), now.trim_end(), "{}; BLESS=1 writes it", path.display());
     }
 }
 

@@ -276,7 +276,7 @@ fn bech32(kind: &str, data: &[u8]) -> String {
     bech32::encode::<bech32::Bech32>(bech32::Hrp::parse(kind).unwrap(), data).unwrap()
 }
 
-/// Whoever commits chooses the names of plugins, and may commit programs, too.
+/// Whoever commits chooses the names of plugins, and may also commit programs.
 #[test]
 fn a_plugin_whose_name_is_a_path_is_not_run() {
     let workspace = Workspace::new("plugin-path");

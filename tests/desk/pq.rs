@@ -70,7 +70,7 @@ fn post_quantum_recipients_share_a_file_with_each_other_only() {
             "cannot encrypt secrets/wifi.age: post-quantum recipients and others cannot share a file",
         ]);
     }
-    // In the other order, too.
+    // Also in the other order.
     let line = "edit new.age -i keys/me.txt -i keys/me-pq.txt";
     feed(&mut workspace.vaultix_command(line), b"x").exits(78).says(&["cannot share a file"]);
     assert!(workspace.read("secrets/wifi.age") == before);

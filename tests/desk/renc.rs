@@ -318,7 +318,7 @@ fn two_runs_do_not_mix() {
     let workspace = Workspace::with_secrets("two-runs");
     fs::create_dir_all(workspace.path("secrets/cache")).unwrap();
     let other = File::open(workspace.path("secrets/cache")).unwrap();
-    // A lock that others may share is in the way, too: ours is one for a single run.
+    // A lock that others may share is also in the way: ours is one for a single run.
     rustix::fs::flock(&other, FlockOperation::LockShared).unwrap();
     workspace.renc().exits(73).says(&["another vaultix is using it"]);
     assert!(workspace.tree("secrets/cache").is_empty());

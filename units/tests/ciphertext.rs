@@ -17,7 +17,7 @@ const TAG: usize = 16;
 /// Bytes before the first chunk.
 const NONCE: usize = 16;
 
-/// Encrypts `plaintext` to `identity`, and returns where the payload begins, too.
+/// Encrypts `plaintext` to `identity`, and also returns where the payload begins.
 fn encrypt(plaintext: &[u8], identity: &x25519::Identity) -> (Vec<u8>, usize) {
     let recipient = identity.to_public();
     let encryptor = age::Encryptor::with_recipients(iter::once(&recipient as _)).unwrap();

@@ -1,4 +1,4 @@
-//! what an item is made from → a hash that is another one when, and only when, something of it is. Owners, too.
+//! what an item is made from → a hash that is another one when, and only when, something of it is. Also owners.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -76,7 +76,7 @@ fn a_ciphertext_that_was_replaced_or_written_to_is_another() {
     let first = date(1);
     let (later, sooner) = (date(2), date(0));
     assert_ne!(first, later);
-    assert_ne!(first, sooner, "an older date is another one, too");
+    assert_ne!(first, sooner, "an older date is also another one");
     fs::write(&path, "text that is longer").unwrap();
     let longer = date(1);
     assert_ne!(first, longer);

@@ -506,7 +506,7 @@ fn a_lease_on_what_is_there_holds_nobody_up() {
             assert_eq!(inode(), before);
         } else {
             assert_eq!(try_put(&path, r#","symlink":false"#, "v1"), Ok(()));
-            assert_ne!(inode(), before, "it was written anew");
+            assert_ne!(inode(), before, "it was written again");
         }
         drop(holder.stdin.take());
         holder.wait().unwrap();
@@ -631,7 +631,7 @@ fn a_list_that_a_directory_hands_down_opens_nothing() {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o440)).unwrap();
         assert!(can_read(&file), "the control: for all that its mode says, it is not");
         try_put(&file, fields, "v1").unwrap();
-        assert!(!can_read(&file), "what has one is made anew");
+        assert!(!can_read(&file), "what has one is made again");
         // The control: owner and mode alone leave the list as it is.
         let other = directory.join("below/other");
         fs::write(&other, "v1").unwrap();
@@ -642,7 +642,7 @@ fn a_list_that_a_directory_hands_down_opens_nothing() {
 }
 
 #[test]
-fn who_may_write_by_a_list_is_seen_and_a_group_that_is_handed_down_is_not_kept() {
+fn an_access_list_that_allows_writing_is_refused_and_an_inherited_group_is_not_kept() {
     let Some(directory) = directory("/dev/shm", "list-on-the-way") else { return };
     let listed = directory.join("listed");
     make(&listed, 0, 0o755);

@@ -60,7 +60,7 @@ pub fn compare(text: &str, template: &str, fields: &[(&str, Meaning)], order: &[
         } else if let Some((_, meaning)) = fields.iter().find(|(field, _)| *field == value) {
             next(&section, &key, meaning);
         } else {
-            // Instances of a unit and sets of system calls have one, too.
+            // Instances of a unit and sets of system calls also have one.
             let is_free =
                 |rest: &str| rest.starts_with(|it: char| it == '*' || it.is_ascii_lowercase());
             assert!(value.split('@').skip(1).all(is_free), "nobody expects {key}={value}");

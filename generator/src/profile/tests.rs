@@ -16,7 +16,7 @@ fn with_secrets(secrets: &str) -> String {
     format!(r#"{{"version":1,"settings":{SETTINGS},"secrets":{secrets}}}"#)
 }
 
-/// Returns a profile whose settings have these fields, too.
+/// Returns a profile whose settings also have these fields.
 fn with_setting(field: &str) -> String {
     let settings = SETTINGS.replacen('{', &format!("{{{field},"), 1);
     format!(r#"{{"version":1,"settings":{settings}}}"#)

@@ -1,4 +1,4 @@
-//! ciphertext of GnuPG → its text, from `gpg`.
+//! ciphertext of `GnuPG` → its text, from `gpg`.
 //!
 //! `pass`, `gopass` and sops also run it: it knows where the keys are, and asks for their passphrases by itself.
 

@@ -62,7 +62,7 @@ fn may_be_ours(path: &Path, master: &Master) -> bool {
     match Secret::read(path) {
         // One for others is not ours to keep, and what is no secret, or damaged, opens with no key.
         Ok(Some(secret)) => !secret.open_without_prompt(path, master).is_err_and(|error| {
-            matches!(error.exit, Exit::Failed(Status::NoPerm) | Exit::Failed(Status::DataErr))
+            matches!(error.exit, Exit::Failed(Status::NoPerm | Status::DataErr))
         }),
         Ok(None) => false,
         Err(error) => error.exit != Exit::Failed(Status::DataErr),

@@ -39,7 +39,8 @@ pub fn declared(root: &Path, report: &Report) -> Vec<HostSecret> {
         match of_host(root, &host) {
             Ok(secrets) => found.extend(secrets),
             Err(error) => {
-                report.warning(format_args!("it is not known what host {host} declares: {error:#}"))
+                report
+                    .warning(format_args!("it is not known what host {host} declares: {error:#}"));
             }
         }
         progress.step();

@@ -16,7 +16,7 @@ const CONTROLS: [&str; 2] = ["/canary/marker", "/canary/plain.sed"];
 /// Returns every trace of a plaintext in the journal, on the console, in what programs said, and in files outside of
 /// the ramfs; but not in those of `/out` that show what was read.
 ///
-/// Where a file should have one, `kept` or a control, and has not, that is returned, too.
+/// Where a file should have one, `kept` or a control, and has not, that is also returned.
 pub fn of(boot: &Boot, kept: &[String]) -> Vec<String> {
     let mut traces = Vec::new();
     if holds(&journal(boot), &marker()) {

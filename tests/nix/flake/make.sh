@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the keys, secrets and cache of this folder anew, with age(1), ssh-keygen(1) and sha256sum(1).
+# Makes the keys, secrets and cache of this folder again, with age(1), ssh-keygen(1) and sha256sum(1).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-/// Prints `line`. Unlike what `eprintln` prints, it is shown of a test that goes well, too.
+/// Prints `line`. Unlike what `eprintln` prints, it is also shown if the test passes.
 pub fn say(line: &str) {
     let mut stderr = std::io::stderr();
     // There is nobody else to tell.

@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Installs what is needed, builds the product, and starts this program anew where it may mount.
+/// Installs what is needed, builds the product, and starts this program again where it may mount.
 fn prepare(sh: &Shell, args: &Args) -> Result<()> {
     packages::ensure(sh, packages::BOOT)?;
     packages::ensure(sh, packages::BENCH)?;

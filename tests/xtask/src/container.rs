@@ -85,7 +85,7 @@ impl Container {
         Ok(container)
     }
 
-    /// Returns the folder that is `/out` inside. It has the journal, too, in `journal`.
+    /// Returns the folder that is `/out` inside. It also has the journal, in `journal`.
     #[must_use]
     pub fn out(&self) -> PathBuf {
         self.work.join("out")

@@ -29,7 +29,7 @@ struct Desk {
 const SECRETS: [(&str, &str); 3] =
     [("wifi", "hunter2\n"), ("database", "postgres://app:s3cret@db\n"), ("broken", "never seen\n")];
 
-/// Shows it all. What is shown is checked, too.
+/// Shows it all. What is shown is also checked.
 ///
 /// # Errors
 ///
@@ -64,9 +64,7 @@ pub(crate) fn run(_: &Args) -> Result<()> {
         return Err(format!("systemd-nspawn: {status}").into());
     }
     check(&host)?;
-    say(
-        "All of this was checked, too, and is as it should be. Nothing of it is left on this machine.",
-    )
+    say("All of this was also checked. Nothing of it is left on this machine.")
 }
 
 impl Desk {
@@ -106,7 +104,7 @@ impl Desk {
         ))
     }
 
-    /// Encrypts anew what the cache lacks.
+    /// Encrypts what the cache lacks.
     fn renc(&self) -> Result<()> {
         self.show("vaultix -p profile.json renc --identity identity.txt --cache cache")
     }
@@ -185,7 +183,7 @@ impl Desk {
 
     /// Changes one secret at the desk; it is to arrive at the host later on.
     fn change(&self, host: &Container) -> Result<()> {
-        say("Later, somebody changes the first secret. Only its ciphertext is made anew, \
+        say("Later, somebody changes the first secret. Only its ciphertext is made again, \
              and the old one goes:")?;
         self.edit("wifi", "correct horse battery staple\n")?;
         self.renc()?;

@@ -28,7 +28,7 @@ const FOREIGN: [&str; 5] = ["kms", "gcp_kms", "azure_kv", "hc_vault", "hckms"];
 pub struct Header {
     /// The data key, encrypted to each recipient of age.
     keys: Vec<Wrapped>,
-    /// The same for each key of GnuPG, as messages of that.
+    /// The same for each key of `GnuPG`, as messages of that.
     messages: Vec<String>,
     /// When the file was written; the code is at this place.
     pub modified: String,

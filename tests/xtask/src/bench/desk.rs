@@ -10,7 +10,7 @@ use super::peers::RAGE;
 use super::{Bench, encrypt, figure, median, ssh_key, time};
 
 impl Bench {
-    /// `vaultix renc` for 100 secrets and 10 hosts, all anew and with nothing to do, beside a pair of
+    /// `vaultix renc` for 100 secrets and 10 hosts, all of them and with nothing to do, beside a pair of
     /// `age` processes for each.
     pub(super) fn renc(&self) -> Result<()> {
         let desk = self.work.join("desk");
