@@ -1,4 +1,4 @@
-# the command and its surroundings → one package for each verb, for `nix run`.
+# the command, with what it needs at run time → one package for each verb, for `nix run`.
 {
   lib,
   pkgs,

@@ -1,4 +1,4 @@
-# options of the flake → what `vaultix` and `nix run` read from it: settings, profiles, apps.
+# options of the flake output `vaultix` → what `vaultix` and `nix run` read from it: settings, profiles, apps.
 #
 # One module for both ways into a flake, so that both check types: flake-module.nix and configure.nix.
 {

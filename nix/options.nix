@@ -1,4 +1,4 @@
-# `vaultix.*` of a host; nothing is set here.
+# options of the NixOS module, `vaultix.*` of a host; nothing is set here.
 {
   config,
   options,

@@ -1,4 +1,4 @@
-# text → whether it contains a private key, or what may be one: a key that lacks a letter is still private.
+# text → whether it contains a private key, also one that lacks a letter.
 #
 # Simpler than generator/src/private.rs, which filters everything that the programs print: here, only public keys are
 # shown.

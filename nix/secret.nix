@@ -1,4 +1,4 @@
-# type of one secret.
+# all options of one secret: its own, the kinds of generators among them, and those of placement.nix.
 {
   lib,
   cfg,

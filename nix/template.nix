@@ -1,4 +1,4 @@
-# type of one template.
+# all options of one template: its own, and those of placement.nix.
 {
   lib,
   cfg,

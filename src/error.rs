@@ -1,4 +1,4 @@
-//! Errors of four facts (what failed, on which thing, why, how to fix it), and exit statuses.
+//! Errors of four facts (what failed, on which thing, why, how to fix it), each with the status that ends `vaultix`.
 
 use std::fmt;
 use std::process::ExitCode;

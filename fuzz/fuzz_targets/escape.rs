@@ -1,4 +1,4 @@
-//! bytes of the fuzzer → the model's verdict.
+//! fuzz target: escapes of units, paths and shells against their models.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! bytes of the fuzzer → the model's verdict.
+//! fuzz target: profiles against their model.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! bytes of the fuzzer → the model's verdict.
+//! fuzz target: generated units against the model of how systemd reads them.
 
 #![no_main]
 

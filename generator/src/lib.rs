@@ -1,4 +1,4 @@
-//! the generator as a library: profile → units, and what the other packages use of it.
+//! the systemd generator as a library (not `vaultix generate`): profile → units, and what the other packages use of it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

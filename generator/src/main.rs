@@ -1,4 +1,4 @@
-//! argv → unit files in systemd's directory, and an exit status; never a signal.
+//! argv → unit files in systemd's directory, and an exit status; it never dies of a signal.
 
 use std::ffi::OsString;
 use std::fs;

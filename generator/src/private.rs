@@ -1,4 +1,4 @@
-//! text for people → the same text without private keys.
+//! a message → the same message with private keys cut out.
 //!
 //! A private key that was pasted in place of a public key, a path or a name would otherwise be printed in an error: on a
 //! terminal, in the log of a build, in a journal. Everything that is printed passes through here.

@@ -1,4 +1,4 @@
-//! text of profile.json → a checked [`Profile`]: every field of a secret and a template is here.
+//! text of profile.json → a checked [`Profile`]: the fields of secrets and templates; `profile/item.rs` reads them.
 
 mod check;
 mod clash;

@@ -1,4 +1,4 @@
-//! exit statuses, which `systemctl status` shows by name.
+//! exit statuses of all three programs, which `systemctl status` shows by name.
 
 /// Exit status of a boot-side program.
 ///

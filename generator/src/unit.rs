@@ -1,4 +1,4 @@
-//! [`Profile`] → unit files, pure; every decision about ordering is made here.
+//! [`Profile`] → unit files, pure; the order of all generated units is decided here, that of the switch in `units/*.in`.
 //!
 //! The texts are in `units/*.in`, next to the reasons for their lines.
 

@@ -1,4 +1,4 @@
-//! source + recipient → name of a file in the cache; ciphertext → that file, whole or not at all.
+//! master ciphertext + recipient → name of a file in the cache; ciphertext → that file, whole or not at all.
 //!
 //! The directories are held open from the first look to the last use: what is at their paths may be exchanged
 //! in the meantime by whoever may write there.

@@ -1,13 +1,13 @@
 //! `vaultix import`: secrets of an older scheme → secret files, and Nix that declares them.
 
 mod agenix;
-mod apart;
+mod declared_names;
 mod destination;
+mod folders;
 mod gpg;
 mod keys;
 mod legacy;
 mod name;
-mod names;
 mod pass;
 mod plan;
 mod scheme;
@@ -31,10 +31,10 @@ use crate::keys::recipient;
 use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
+use declared_names::DeclaredNames;
 use destination::Destination;
 use keys::Keys;
 use legacy::LegacyFile;
-use names::Names;
 use plan::Plan;
 use snippet::{Declaration, snippet};
 
@@ -49,7 +49,7 @@ pub fn run(args: &Import) -> Result<Exit> {
         workspace::settings(args.dry_run || !args.identities.is_empty(), &report)?;
     let destination = Destination::new(args, &root, settings.secrets(&root)?);
     let source = source(args)?;
-    let names = Names::new(args.scheme, &root, &report);
+    let names = DeclaredNames::new(args.scheme, &root, &report);
     let listing = scheme::list(args.scheme, &source, &destination.directory, &names, &report)?;
     let plan = Plan::new(listing, &destination.directory);
     let mut failures = plan.failures.clone();

@@ -1,4 +1,4 @@
-//! `vaultix renc`: profiles → plan → file keys → ciphertexts per host → cache.
+//! `vaultix renc` re-encrypts: profiles → plan → age's file keys → ciphertexts per host → cache.
 
 mod run;
 

@@ -1,4 +1,4 @@
-//! path of a secret in the repository → its ciphertext.
+//! path of a secret in the repository → its master ciphertext.
 
 use std::io;
 use std::path::Path;

@@ -114,7 +114,7 @@ mod textconv;
 mod view;
 
 /// Somebody else's flake.
-mod whose;
+mod flake_owner;
 
 /// Telling each step.
 mod verbose;

@@ -1,4 +1,4 @@
-//! work with a secret → its outcome, with no part of the secret left on the stack.
+//! work with a secret → its result, and the stack that it used overwritten.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! `generator` of a secret → a checked [`Generator`].
+//! field `generator` of a secret, how `vaultix generate` makes it → a checked [`Generator`].
 
 use serde_json::value::RawValue;
 

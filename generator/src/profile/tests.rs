@@ -28,7 +28,7 @@ fn refusal(text: &str) -> String {
 }
 
 /// Returns what is wrong with each item of the profile.
-fn faults(text: &str) -> Vec<String> {
+fn failures(text: &str) -> Vec<String> {
     let profile = Profile::parse(text, Side::Host).unwrap();
     let secrets = profile.secrets.values().filter_map(|secret| secret.as_ref().err());
     let templates = profile.templates.values().filter_map(|template| template.as_ref().err());
@@ -38,7 +38,7 @@ fn faults(text: &str) -> Vec<String> {
 /// Returns what is wrong with the only secret `x`, which has a cipher and these fields.
 fn invalid(fields: &str) -> String {
     let text = with_secrets(&format!(r#"{{"x":{{"cipher":"/c",{fields}}}}}"#));
-    faults(&text).join(" | ")
+    failures(&text).join(" | ")
 }
 
 #[test]
@@ -225,9 +225,9 @@ fn errors_in_a_secret_are_named() {
     ] {
         assert_eq!(invalid(fields), reason, "{fields}");
     }
-    assert_eq!(faults(&with_secrets(r#"{"x":{}}"#)), ["secrets.x.cipher: is missing"]);
+    assert_eq!(failures(&with_secrets(r#"{"x":{}}"#)), ["secrets.x.cipher: is missing"]);
     assert_eq!(
-        faults(&with_secrets(r#"{"x":[]}"#)),
+        failures(&with_secrets(r#"{"x":[]}"#)),
         ["secrets.x: invalid type: sequence, expected an object"]
     );
 }
@@ -245,7 +245,7 @@ fn errors_in_a_template_are_named() {
     ] {
         let text =
             format!(r#"{{"version":1,"settings":{SETTINGS},"templates":{{"t":{{{fields}}}}}}}"#);
-        assert_eq!(faults(&text), [reason], "{fields}");
+        assert_eq!(failures(&text), [reason], "{fields}");
     }
 }
 
@@ -303,10 +303,10 @@ fn two_items_with_one_place_are_both_refused() {
             ],
         ),
     ] {
-        assert_eq!(faults(&with_secrets(secrets)), reasons, "{secrets}");
+        assert_eq!(failures(&with_secrets(secrets)), reasons, "{secrets}");
     }
     assert_eq!(
-        faults(&with_secrets(r#"{"a":{"cipher":"/a","id":"b"},"b":{"cipher":"/b"}}"#)),
+        failures(&with_secrets(r#"{"a":{"cipher":"/a","id":"b"},"b":{"cipher":"/b"}}"#)),
         ["secrets.b: another one also has the id \"b\""]
     );
 }
@@ -322,7 +322,7 @@ fn early_items_can_use_only_what_is_there_so_early() {
         "beforeUserborn":["e","g","t","gone"]}}"#
     );
     assert_eq!(
-        faults(&text),
+        failures(&text),
         [
             "secrets.e.owner: \"web\" is a name, but the item is needed before users exist (beforeUserborn); write \
              a number or \"root\"",
@@ -384,7 +384,7 @@ fn each_side_needs_its_own_ciphertext() {
     let desk = Profile::parse(&text, Side::Workspace).unwrap();
     assert_eq!(desk.secrets["a"].as_ref().unwrap().ciphertext, Path::new("secrets/a.age"));
     assert_eq!(desk.secrets["b"].as_ref().unwrap_err().to_string(), "secrets.b.file: is missing");
-    assert_eq!(faults(&text), ["secrets.a.cipher: is missing"]);
+    assert_eq!(failures(&text), ["secrets.a.cipher: is missing"]);
 }
 
 #[test]
@@ -405,7 +405,7 @@ fn the_example_of_the_contract_is_read() {
         "restartUnits":[],"reloadUnits":[]}}}},
         "placeholder":{{"example":"{{{{ {hash} }}}}"}},"beforeUserborn":["example"]}}"#
     );
-    assert_eq!(faults(&text), [""; 0]);
+    assert_eq!(failures(&text), [""; 0]);
 }
 
 #[test]

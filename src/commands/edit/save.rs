@@ -1,4 +1,4 @@
-//! the new text + recipients → the secret's file; or else a copy next to it, or the editor again. Never lost.
+//! the new text + recipients → the secret's file; or else a copy next to it, or the editor again. The text is never lost.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

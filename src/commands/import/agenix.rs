@@ -5,9 +5,9 @@ mod rules;
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 
+use crate::commands::import::declared_names::DeclaredNames;
 use crate::commands::import::legacy::{LegacyFile, Listing};
 use crate::commands::import::name;
-use crate::commands::import::names::Names;
 use crate::error::Result;
 
 /// Lists the files that the rules in `source` name, a file or a directory, but not those in `new`. Hosts have `names` for
@@ -16,7 +16,7 @@ use crate::error::Result;
 /// # Errors
 ///
 /// That there are no rules, or Nix's own.
-pub fn list(source: &Path, new: &Path, names: &Names) -> Result<Listing> {
+pub fn list(source: &Path, new: &Path, names: &DeclaredNames) -> Result<Listing> {
     let rules = rules::read(source, new)?;
     let paths: Vec<&Path> = rules.iter().flatten().map(|rule| rule.file.as_path()).collect();
     let common = common(&paths);

@@ -6,8 +6,8 @@ use age_core::format::Stanza;
 use vaultix_units::decrypt;
 use vaultix_units::plaintext::Plaintext;
 
+use crate::commands::import::declared_names::DeclaredNames;
 use crate::commands::import::gpg;
-use crate::commands::import::names::Names;
 use crate::commands::import::secret::LegacySecret;
 use crate::commands::import::snippet::Fields;
 use crate::commands::import::sops::Document;
@@ -49,7 +49,7 @@ impl LegacyFile {
     ///
     /// # Errors
     ///
-    /// Names the file, and why it cannot be read.
+    /// DeclaredNames the file, and why it cannot be read.
     pub fn age(path: &Path, id: String) -> Result<Self> {
         let path = report::relative(path);
         let ciphertext = Secret::read_existing(&path)?.ciphertext;
@@ -65,7 +65,7 @@ impl LegacyFile {
     ///
     /// # Errors
     ///
-    /// Names the file, and why it cannot be read.
+    /// DeclaredNames the file, and why it cannot be read.
     pub fn sops(path: &Path) -> Result<Option<Self>> {
         let document = Document::read(path)?;
         Ok(document
@@ -73,7 +73,7 @@ impl LegacyFile {
     }
 
     /// Has its only secret be declared as hosts do by their `names`.
-    pub fn declare(&mut self, names: &Names) {
+    pub fn declare(&mut self, names: &DeclaredNames) {
         if let [secret] = self.secrets.as_mut_slice() {
             secret.declared = names.of(&self.path, &secret.stem);
         }
@@ -100,7 +100,7 @@ impl LegacyFile {
     ///
     /// # Errors
     ///
-    /// Names the file, and why it does not open.
+    /// DeclaredNames the file, and why it does not open.
     pub fn open(&self, key: &Unwrapped, skipped: &[Error]) -> Result<Vec<Plaintext>> {
         match &self.sealed {
             Sealed::Age(ciphertext) => {

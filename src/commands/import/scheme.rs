@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::Scheme;
-use crate::commands::import::apart::apart;
+use crate::commands::import::declared_names::DeclaredNames;
+use crate::commands::import::folders::separate;
 use crate::commands::import::legacy::{LegacyFile, Listing};
-use crate::commands::import::names::Names;
 use crate::commands::import::{agenix, name};
 use crate::error::{Error, Result, Status};
 use crate::files::tree;
@@ -22,7 +22,7 @@ pub fn list(
     scheme: Scheme,
     source: &Path,
     new: &Path,
-    names: &Names,
+    names: &DeclaredNames,
     report: &Report,
 ) -> Result<Listing> {
     if source.is_dir() {
@@ -58,7 +58,7 @@ fn files(
     scheme: Scheme,
     source: &Path,
     new: &Path,
-    names: &Names,
+    names: &DeclaredNames,
     report: &Report,
 ) -> Result<Listing> {
     match scheme {
@@ -86,7 +86,7 @@ fn files(
             let paths = tree::files(source, new)?.into_iter().map(|path| source.join(path));
             let mut listing =
                 paths.filter_map(|path| LegacyFile::sops(&path).transpose()).collect();
-            apart(&mut listing, source);
+            separate(&mut listing, source);
             Ok(listing)
         }
         Scheme::Sops => {

@@ -30,13 +30,13 @@ pub fn declared(root: &Path, report: &Report) -> Vec<HostSecret> {
             if !text.contains("does not provide attribute") {
                 report.warning(format_args!("it is not known what hosts declare: {text}"));
             }
-            return of_profiles(root);
+            return from_profiles(root);
         }
     };
     let progress = report.progress("hosts asked", hosts.len());
     let mut found = Vec::new();
     for host in hosts {
-        match of_host(root, &host) {
+        match read_host(root, &host) {
             Ok(secrets) => found.extend(secrets),
             Err(error) => {
                 report
@@ -49,7 +49,7 @@ pub fn declared(root: &Path, report: &Report) -> Vec<HostSecret> {
 }
 
 /// Asks one host.
-fn of_host(root: &Path, host: &str) -> Result<Vec<HostSecret>> {
+fn read_host(root: &Path, host: &str) -> Result<Vec<HostSecret>> {
     // agenix-rekey has the file for the host in `file`, and the one for people in `rekeyFile`.
     let function = format!(
         "hosts: let
@@ -69,7 +69,7 @@ fn of_host(root: &Path, host: &str) -> Result<Vec<HostSecret>> {
 }
 
 /// Takes what the profiles say, where hosts are not in the place where they usually are.
-fn of_profiles(root: &Path) -> Vec<HostSecret> {
+fn from_profiles(root: &Path) -> Vec<HostSecret> {
     let mut found = Vec::new();
     for profile in profiles(root).unwrap_or_default() {
         let host = profile.settings.host_identifier;

@@ -1,4 +1,4 @@
-//! a file → its bytes or its stat(2), read by a child process if its file system may not respond.
+//! a file on a file system that may not answer → its bytes or its stat(2), by a child process.
 //!
 //! A thread that waits for a file system keeps its whole process from ending, see [`super::queue`]. A child can be left
 //! behind. It reads the path from standard input, and writes its answer to standard output.

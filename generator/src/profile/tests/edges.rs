@@ -45,7 +45,7 @@ fn a_secret_and_a_template_with_one_place_are_both_refused() {
         profile.templates.iter().map(|(id, one)| (&**id, one.is_ok())).collect();
     assert_eq!((secrets, templates), (vec![("s", false)], vec![("t", false)]));
     assert_eq!(
-        faults(&text),
+        failures(&text),
         [
             "secrets.s.name: \"x\" is also used by templates.t",
             "templates.t.name: \"x\" is also used by secrets.s"
@@ -73,7 +73,7 @@ fn an_early_owner_is_a_number_that_there_can_be() {
     let owner = |owner: &str| {
         let secrets = format!(r#"{{"x":{{"cipher":"/c","owner":"{owner}"}}}}"#);
         let text = with_secrets(&secrets).replacen('{', r#"{"beforeUserborn":["x"],"#, 1);
-        faults(&text).join(" | ")
+        failures(&text).join(" | ")
     };
     for good in ["root", "0", "4294967295"] {
         assert_eq!(owner(good), "");
@@ -142,7 +142,7 @@ fn a_path_is_one_that_can_be_opened() {
     for field in ["path", "cipher"] {
         let secret = |path: &str| {
             let cipher = if field == "path" { r#""cipher":"/c","# } else { "" };
-            faults(&with_secrets(&format!(r#"{{"x":{{{cipher}"{field}":"{path}"}}}}"#))).join("")
+            failures(&with_secrets(&format!(r#"{{"x":{{{cipher}"{field}":"{path}"}}}}"#))).join("")
         };
         assert_eq!(secret(&long(4095)), "");
         let reason = secret(&long(4096));

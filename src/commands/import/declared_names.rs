@@ -1,4 +1,4 @@
-//! flake + a file of an older scheme → what hosts call it.
+//! flake + a file of an older scheme → the names that hosts have for it in `age.secrets`.
 //!
 //! Two of five declarations have another name than their file.
 
@@ -13,9 +13,9 @@ use crate::report::Report;
 
 /// What hosts call files.
 #[derive(Default)]
-pub struct Names(BTreeMap<PathBuf, BTreeMap<String, BTreeSet<String>>>);
+pub struct DeclaredNames(BTreeMap<PathBuf, BTreeMap<String, BTreeSet<String>>>);
 
-impl Names {
+impl DeclaredNames {
     /// Asks the hosts of the flake at `root`, where `scheme` is one that has a file for each secret. Without a flake there
     /// is nobody to ask.
     pub fn new(scheme: Scheme, root: &Path, report: &Report) -> Self {

@@ -9,7 +9,7 @@ use crate::commands::import::legacy::{LegacyFile, Listing};
 use crate::commands::import::name;
 
 /// Gives each file of `listing`, all of which are below `source`, a folder of its own, where there are several.
-pub fn apart(listing: &mut Listing, source: &Path) {
+pub fn separate(listing: &mut Listing, source: &Path) {
     if listing.len() < 2 {
         return;
     }
