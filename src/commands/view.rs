@@ -61,8 +61,9 @@ pub fn textconv(args: &Textconv) -> Result<Exit> {
 /// and so on the disk, permanently.
 fn ensure_not_cached() -> Result<()> {
     let what = || Error::new(Status::Config, "cannot show a secret to git");
-    let settings = git::texts_kept()
-        .map_err(|error| what().because(format!("cannot tell whether it keeps it: {error}")))?;
+    let settings = git::texts_kept().map_err(|error| {
+        what().because(format!("cannot determine whether it keeps it: {error}"))
+    })?;
     let settings = String::from_utf8_lossy(&settings);
     let Some(driver) = cached_driver(&settings) else { return Ok(()) };
     let cached = format!("diff.{driver}.cachetextconv");

@@ -13,7 +13,7 @@ use crate::install;
 #[derive(FromArgs)]
 #[argh(subcommand, name = "load")]
 pub(crate) struct Args {
-    /// run only tests whose name holds this
+    /// run only tests whose name contains this
     #[argh(positional)]
     filter: Option<String>,
 }

@@ -78,10 +78,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// How cargo-mutants ends if no test noticed a change.
 const MISSED: i32 = 2;
 
-/// How it ends if a change made a test run for ever.
+/// How it ends if a change made a test run forever.
 const TIMEOUT: i32 = 3;
 
-/// What is built meanwhile, in one place for all packages: each run has a copy of the work tree without `target`.
+/// What is built in the meantime, in one place for all packages: each run has a copy of the work tree without `target`.
 const BUILT: &str = "build";
 
 /// Changes the `files` of `package`. Leaves its `notes`.
@@ -114,7 +114,7 @@ fn mutate(sh: &Shell, notes: &Path, package: &str, files: &[&str]) -> Result<()>
     let reason = match code {
         Some(0) => return Ok(()),
         Some(MISSED) => "no test notices some changes",
-        Some(TIMEOUT) => "some changes make a test run for ever",
+        Some(TIMEOUT) => "some changes make a test run forever",
         _ => "cargo-mutants fails",
     };
     Err(format!("{package}: {reason}; see {}/mutants.out", output.display()).into())

@@ -11,11 +11,11 @@ use xtask::{packages, rage, system, vectors};
 use crate::install;
 use crate::traces::Search;
 
-/// Run everything that proves the product: unit, desk and boot tests; as root
+/// Run all unit, desk and boot tests; needs root
 #[derive(FromArgs)]
 #[argh(subcommand, name = "test")]
 pub(crate) struct Args {
-    /// run only tests whose name holds this
+    /// run only tests whose name contains this
     #[argh(positional)]
     filter: Option<String>,
 }
