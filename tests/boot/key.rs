@@ -104,7 +104,7 @@ pub fn each_key_is_tried(system: System) {
                 "systemctl status 'persist.mount'",
             ],
         ),
-        ("another", &["for the key in settings.hostPubkey", &theirs, RIGHT, &third]),
+        ("another", &["to the key in settings.hostPubkey", &theirs, RIGHT, &third]),
         ("rsa", &["none of settings.hostKeys", RIGHT, "ssh-rsa"]),
     ] {
         assert_eq!(boot.status(case), 1, "{case}: the restart fails");

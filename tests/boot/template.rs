@@ -110,7 +110,7 @@ pub fn templates_are_rendered(system: System) {
     assert_eq!(boot.unit_at("before", &template)["ExecMainStatus"], "65");
     let template = template_unit("ghostly");
     assert_eq!(boot.unit_at("before", &template)["ExecMainStatus"], "65");
-    boot.assert_error(&template, &["ghostly", "\"ghost\", which is no secret of this host"]);
+    boot.assert_error(&template, &["ghostly", "\"ghost\", which is not a secret of this host"]);
     let template = template_unit("needs-broken");
     assert_eq!(boot.unit_at("before", &template)["ActiveState"], "failed");
     boot.assert_error(&template, &["needs-broken", "broken", "vaultix-secret@broken.service"]);
