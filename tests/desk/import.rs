@@ -319,7 +319,7 @@ fn a_directory_of_sops_costs_one_passphrase() {
     workspace.write("old/other.yaml", workspace.read("sops/regex.yaml"));
     let mut command = workspace.vaultix_command("import sops old -i keys/me.txt --into again");
     let done = run(command.env("GNUPGHOME", "nowhere")).exits(77);
-    done.says(&["again/twin/kind.age: made from old/twin.yaml", "41 imported, 1 failed"]);
+    done.says(&["again/twin/kind.age: created from old/twin.yaml", "41 imported, 1 failed"]);
 }
 
 #[test]

@@ -430,7 +430,7 @@ fn files_of_agenix_stay_where_they_are() {
     }
 
     // One command takes the hosts out, and they have their copies all the same.
-    in_flake(&workspace, "rekey").exits(0).says(&["3 encrypted"]);
+    in_flake(&workspace, "rekey").exits(0).says(&["3 rekeyed"]);
     for name in ["wifi", "mail", "token"] {
         let file = format!("secrets/{name}.age");
         assert_eq!(workspace.open(&file, "ssh-ed25519"), format!("hunter2 of {name}"));
