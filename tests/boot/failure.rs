@@ -376,7 +376,10 @@ pub fn a_private_key_is_not_printed(system: System) {
     assert_eq!(seen, None);
     // The same search finds what is told, and where a key was told before, something else stands.
     assert!(has("VAULTIX-SECRET@TOKEN.SERVICE"));
-    boot.assert_error(&secret_unit("token"), &["hostPubkey is or contains a private key", "age-keygen -y"]);
+    boot.assert_error(
+        &secret_unit("token"),
+        &["hostPubkey is or contains a private key", "age-keygen -y"],
+    );
     assert_eq!(boot.unit(&secret_unit("token"))["ExecMainStatus"], "77");
     for name in names {
         let said = boot.text(name);

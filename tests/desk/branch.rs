@@ -369,7 +369,8 @@ fn imported_files_are_part_of_the_old_repository() {
         "{ x.publicKeys = [ (builtins.readFile (builtins.fetchurl \"http://127.0.0.1:9/x\")) ]; }"
             .to_owned(),
     ] {
-        let text = text.replace("x.publicKeys = [", "x.owner = builtins.head [");
+        let text =
+            text.replace("x.publicKeys = [", "x.publicKeys = [ ]; x.owner = builtins.head [");
         branch.workspace.write("old/secrets/secrets.nix", text);
         run(&mut branch.vaultix("import agenix ../old/secrets/secrets.nix -i ../keys/me.txt"))
             .exits(78)
@@ -398,7 +399,9 @@ fn a_command_that_only_reads_copies_nothing_into_the_store() {
     };
     branch.workspace.sh("mkdir old && git -C old init -q").exits(0);
     for way in &ways {
-        branch.workspace.write("old/secrets.nix", format!("{{ x.owner = {way}; }}"));
+        branch
+            .workspace
+            .write("old/secrets.nix", format!("{{ x.publicKeys = [ ]; x.owner = {way}; }}"));
         with_flakes(&branch, "import agenix ../old/secrets.nix -i ../keys/me.txt").exits(78);
         assert!(!branch_store(&unique), "rules: {way}");
         branch.flake.inputs = format!("x.url = {way};");

@@ -188,11 +188,11 @@ fn signals_and_editors() -> String {
         ),
         ("mg", "\\-n: no backups. Tried: 20221112; by hand with backups in \\(ti/.mg.d."),
         (
-            "kak, jed, busybox vi, vile, zile",
+            "kak, jed, vile, zile",
             "Need no options: they keep everything next to the file. Tried with their own settings: Kakoune 2022.10.31, jed \
-             0.99.20, BusyBox 1.35; by hand, vile 9.8y and zile 2.6.2.",
+             0.99.20; by hand, vile 9.8y and zile 2.6.2.",
         ),
-        ("hx", "Needs no options, according to its manual. Not tried."),
+        ("hx, busybox vi", "Need no options, according to their manuals. Not tried."),
         (
             "code, codium",
             "\\-\\-wait \\-\\-new\\-window \\-\\-disable\\-extensions, with a \\-\\-user\\-data\\-dir in memory: \

@@ -22,8 +22,8 @@ fn secrets_that_no_profile_names_are_told() {
     symlink("wifi.age", workspace.path("secrets/link.age")).unwrap();
     let before = workspace.read("secrets/loose.age");
     let done = workspace.vaultix(REKEY).exits(0).says(&["3 rekeyed; now run: vaultix renc\n"]);
-    let left = "vaultix: not rekeyed, because no profile names them: secrets/deep/below.age, \
-                secrets/loose.age, secrets/unread.age; to rekey them as well: vaultix rekey FILE...\n";
+    let left = "vaultix: not rekeyed, because no profile names them: secrets/.hidden/old.age, \
+                secrets/deep/below.age, secrets/loose.age, secrets/unread.age; to rekey them as well: vaultix rekey FILE...\n";
     assert!(done.stderr.ends_with(left), "{}", done.stderr);
     assert_eq!(workspace.read("secrets/loose.age"), before);
 }
