@@ -49,7 +49,7 @@ impl LegacyFile {
     ///
     /// # Errors
     ///
-    /// DeclaredNames the file, and why it cannot be read.
+    /// Names the file, and why it cannot be read.
     pub fn age(path: &Path, id: String) -> Result<Self> {
         let path = report::relative(path);
         let ciphertext = Secret::read_existing(&path)?.ciphertext;
@@ -65,7 +65,7 @@ impl LegacyFile {
     ///
     /// # Errors
     ///
-    /// DeclaredNames the file, and why it cannot be read.
+    /// Names the file, and why it cannot be read.
     pub fn sops(path: &Path) -> Result<Option<Self>> {
         let document = Document::read(path)?;
         Ok(document
@@ -100,7 +100,7 @@ impl LegacyFile {
     ///
     /// # Errors
     ///
-    /// DeclaredNames the file, and why it does not open.
+    /// Names the file, and why it does not open.
     pub fn open(&self, key: &Unwrapped, skipped: &[Error]) -> Result<Vec<Plaintext>> {
         match &self.sealed {
             Sealed::Age(ciphertext) => {
