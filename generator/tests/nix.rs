@@ -11,11 +11,12 @@ use vaultix_generator::escape;
 use vaultix_generator::profile::{Generator, Profile, Side};
 
 /// Invalid configurations whose profile is valid: what is wrong with them cannot be seen in a profile.
-const ONLY_NIX: [(&str, &str); 21] = [
+const ONLY_NIX: [(&str, &str); 28] = [
     ("cache-missing", "the cache"),
     ("cache-stale", "the cache"),
     ("flake-unknown", "the flake"),
     ("key-bound", "file systems"),
+    ("key-empty", "a host without a key yet has a valid profile"),
     ("key-late", "file systems"),
     ("key-network", "file systems"),
     ("key-nonsense", "no key can be decrypted for, which the helper reports"),
@@ -29,6 +30,12 @@ const ONLY_NIX: [(&str, &str); 21] = [
     ("password-late", "users"),
     ("password-late-twin", "users"),
     ("placeholder-unknown", "rendering reports it"),
+    ("reader-etc", "what else is in the configuration"),
+    ("reader-initrd", "what else is in the configuration"),
+    ("reader-order", "what else is in the configuration"),
+    ("reader-script", "what else is in the configuration"),
+    ("reader-script-order", "what else is in the configuration"),
+    ("reader-tmpfiles", "what else is in the configuration"),
     ("source-missing", "sources"),
     ("source-missing-generated", "sources"),
     ("source-missing-some-generated", "sources"),

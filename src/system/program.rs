@@ -94,7 +94,15 @@ fn answer(
     let (reading, read) = UnixStream::pair()?;
     let listening = reading.try_clone()?;
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let running = Running::of(&child, time.is_some())?;
+    let running = match Running::of(&child, time.is_some()) {
+        Ok(running) => running,
+        Err(error) => {
+            // Nobody could end it: it has to end by itself, without anybody who reads, before we go on.
+            drop((child.stdin.take(), child.stdout.take(), child.stderr.take()));
+            child.wait()?;
+            return Err(error);
+        }
+    };
     let ended = running.clone();
     // Also in an orderly way: git removes its locks.
     let killed = Undo::with(move || ended.end_for_good());
@@ -120,7 +128,8 @@ fn answer(
             read.unwrap_or(Ok(0)).map(|_| answer)
         });
         let reason = wait([read.as_fd(), running.file.as_fd()], wake.as_fd(), time);
-        if !matches!(reason, Ok(None)) {
+        // Where waiting itself fails, it ends by itself: nothing is wrong with it.
+        if matches!(reason, Ok(Some(_))) {
             running.end_for_good();
         }
         let answer = reader.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
