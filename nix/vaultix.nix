@@ -4,10 +4,8 @@
   rustPlatform,
   installShellFiles,
 }:
-rustPlatform.buildRustPackage {
-  pname = "vaultix";
-  inherit ((lib.importTOML ../Cargo.toml).workspace.package) version;
-  src = import ./source.nix { inherit lib; } [
+let
+  common = import ./source.nix { inherit lib; } [
     "Cargo.lock"
     "Cargo.toml"
     "completions"
@@ -18,39 +16,36 @@ rustPlatform.buildRustPackage {
     "src"
     "units"
   ];
-  cargoLock.lockFile = ../Cargo.lock;
-  strictDeps = true;
-  outputs = [
-    "out"
-    "man"
-  ];
+in
+rustPlatform.buildRustPackage (
+  common
+  // {
+    pname = "vaultix";
 
-  # Tests and their tools are other members of the workspace. They are not in these sources.
-  postPatch = ''
-    sed -i 's|^members = .*|members = [".", "generator", "units"]|
-      /^\[dev-dependencies\]/,/^\[lints\]/{/^\[lints\]/!d}' Cargo.toml
-    sed -i '/^xtask/d' */Cargo.toml
-  '';
-  # The tests are a check of their own, and need tools that a package does not.
-  doCheck = false;
-  cargoBuildFlags = [
-    "--package"
-    "vaultix"
-  ];
-
-  nativeBuildInputs = [ installShellFiles ];
-  postInstall = ''
-    installManPage docs/man/*.[158]
-    installShellCompletion --cmd vaultix completions/*.{bash,fish,zsh}
-  '';
-
-  meta = {
-    description = "Edits secrets for NixOS and encrypts them to hosts";
-    license = [
-      lib.licenses.mit
-      lib.licenses.asl20
+    # Tests and their tools are other members of the workspace. They are not in these sources.
+    postPatch = ''
+      sed -i 's|^members = .*|members = [".", "generator", "units"]|
+        /^\[dev-dependencies\]/,/^\[lints\]/{/^\[lints\]/!d}' Cargo.toml
+    '';
+    cargoBuildFlags = [
+      "--package"
+      "vaultix"
     ];
-    mainProgram = "vaultix";
-    platforms = lib.platforms.unix;
-  };
-}
+
+    nativeBuildInputs = [ installShellFiles ];
+    postInstall = ''
+      installManPage docs/man/*.[158]
+      installShellCompletion --cmd vaultix completions/*.{bash,fish,zsh}
+    '';
+
+    meta = {
+      description = "Edits secrets for NixOS and encrypts them to hosts";
+      license = [
+        lib.licenses.mit
+        lib.licenses.asl20
+      ];
+      mainProgram = "vaultix";
+      platforms = lib.platforms.unix;
+    };
+  }
+)
