@@ -109,8 +109,8 @@ fn a_flake_that_is_there_is_told_what_it_needs() {
     let done = run(command(&workspace, "init").current_dir(workspace.path("work/below")))
         .exits(0)
         .says(&[
-            "/work/flake.nix: already there\n",
-            "/work/secrets/example.age: created\n",
+            &format!("{}: already there\n", workspace.path("work/flake.nix").display()),
+            &format!("{}: created\n", workspace.path("work/secrets/example.age").display()),
             "- add to your flake what is printed here",
         ]);
     assert_eq!(workspace.read("work/flake.nix"), b"{ outputs = _: { }; }\n");
