@@ -64,6 +64,7 @@ impl Replacement {
         // By the name that it was called by, it may be fenced where its own is not.
         fence::ensure_writable(user_path, &path)?;
         let folder = fence::make_directory(parent)?;
+        // If another file is there by then, only its mode differs from that of the new one, which is a ciphertext.
         let mode = match statat(&folder, &file_name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),

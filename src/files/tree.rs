@@ -41,6 +41,7 @@ pub fn files(root: &Path, skipped: &Path) -> Result<Vec<PathBuf>> {
         let what = format!("cannot list {}", directory.display());
         return Err(Error::new(exit, what).because(error));
     }
+    // Only what is worth reading: whoever reads one opens it within the fence, and looks again at what it has opened.
     files.retain(|path| root.join(path).is_file());
     files.sort();
     Ok(files)
@@ -100,6 +101,8 @@ impl Walk {
     }
 }
 
+/// Returns whether to look into `name` in `folder`. If it is exchanged for a link after that, the fence still holds: it is
+/// opened like any other.
 fn is_directory(folder: &OwnedFd, name: &OsStr) -> bool {
     let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
     stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)

@@ -82,6 +82,7 @@ pub fn or_end() {
 
 /// Returns the signals that ask the program to end, but for those that whoever started it has had ignored, as nohup(1).
 fn heeded() -> Vec<i32> {
+    // The kernel's text about this process alone, of some kilobytes.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);

@@ -176,6 +176,8 @@ fn lock(parent: &Parent, name: &str) -> Option<OwnedFd> {
         return None;
     }
     flock(&directory, FlockOperation::NonBlockingLockExclusive).ok()?;
+    // All work is done by the descriptor. The name serves once more, to be removed: nobody else can exchange it, since the
+    // parent is ours or sticky, and what is not empty stays.
     let now = rustix::fs::statat(&parent.directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     (now.st_dev == found.st_dev && now.st_ino == found.st_ino).then_some(directory)
 }

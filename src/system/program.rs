@@ -287,12 +287,17 @@ pub fn kill_at_end(child: &Child) -> io::Result<Undo> {
 fn signal_tree(pid: Pid, file: &OwnedFd, signal: Signal) {
     /// How many are found at most.
     const LIMIT: usize = 1000;
+    /// Most of one list that is read, in bytes: more than as many numbers.
+    const MAX_LIST: u64 = 64 << 10;
     let mut found = vec![pid];
     let mut at = 0;
     while let Some(pid) = found.get(at).copied().filter(|_| found.len() < LIMIT) {
         let list = format!("/proc/{0}/task/{0}/children", pid.as_raw_nonzero());
-        let children = fs::read_to_string(list).unwrap_or_default();
-        let numbers = children.split_whitespace().filter_map(|number| number.parse().ok());
+        let mut children = String::new();
+        let _ = fs::File::open(list).map(|list| list.take(MAX_LIST).read_to_string(&mut children));
+        // A space follows each number: what is behind the last one was cut off.
+        let whole = children.rsplit_once(' ').map_or("", |(whole, _)| whole);
+        let numbers = whole.split(' ').filter_map(|number| number.parse().ok());
         found.extend(numbers.filter_map(Pid::from_raw));
         at += 1;
     }

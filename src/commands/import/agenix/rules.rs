@@ -35,10 +35,10 @@ pub struct Rule {
 ///
 /// That `source` does not exist, or holds no rules.
 pub fn read(source: &Path, new: &Path) -> Result<Vec<Result<Rule>>> {
-    source.metadata().map_err(|error| {
+    let found = source.metadata().map_err(|error| {
         Error::new(Status::NoInput, format!("cannot read {}", source.display())).because(error)
     })?;
-    if !source.is_dir() {
+    if !found.is_dir() {
         let rules = rules(source, source.parent().unwrap_or(Path::new("")))?;
         let none = || {
             Error::new(Status::DataErr, format!("cannot import {}", source.display()))
