@@ -25,6 +25,7 @@ use unit::Programs;
 ///
 /// The exit status, and a line for people who run the generator by hand.
 pub fn generate(profile: &Path, helper: &Path, directory: &Path) -> Result<(), (Status, String)> {
+    let programs = Programs { helper, profile };
     let read = match read_profile(profile, Side::Host) {
         Ok(None) => return Ok(()),
         Ok(Some(read)) => read,
@@ -32,11 +33,11 @@ pub fn generate(profile: &Path, helper: &Path, directory: &Path) -> Result<(), (
             // The reason may contain anything, and the journal has an entry for each line.
             let reason = format!("cannot use the profile {}: {reason}", profile.display());
             let reason = escape::message(&reason);
-            write(directory, &unit::render_bad_profile(&reason, profile))?;
+            write(directory, &unit::render_bad_profile(&reason, &programs))?;
             return Err((Status::Config, reason));
         }
     };
-    write(directory, &unit::render(&read, &Programs { helper, profile }))
+    write(directory, &unit::render(&read, &programs))
 }
 
 /// Reads the profile `path`; `None` if there is none.

@@ -30,6 +30,8 @@ const SWITCH: &str = include_str!("../../units/switch.conf.in");
 
 /// Name of the target that every item is part of.
 pub const TARGET_UNIT: &str = "vaultix.target";
+/// Names of the static units that switch: the early items, then all others.
+pub const SWITCH_UNITS: [&str; 2] = ["vaultix-switch-early.service", "vaultix-switch.service"];
 /// Name of the unit that fails for an invalid profile.
 pub const PROFILE_UNIT: &str = "vaultix-profile.service";
 /// Name of the unit that hides the ramfs of an earlier release.
@@ -76,7 +78,7 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     let mut files = mount(&view, settings, programs).to_vec();
     files.push(unit_file(TARGET_UNIT, TARGET, &[("PROFILE", &source)]));
     files.push(wants_link("sysinit.target", TARGET_UNIT));
-    files.extend(late_key(settings, &source));
+    files.extend(late_key(settings, &source, programs));
 
     let mut consumers = Consumers::default();
     let key_mounts = key_mounts(settings);
@@ -138,10 +140,10 @@ fn mount(view: &str, settings: &Settings, programs: &Programs) -> [UnitFile; 3] 
 
 /// Renders the only unit of an invalid profile: it fails with `reason`.
 #[must_use]
-pub fn render_bad_profile(reason: &str, profile: &Path) -> Vec<UnitFile> {
+pub fn render_bad_profile(reason: &str, programs: &Programs) -> Vec<UnitFile> {
     let fields = [
-        ("PROFILE", escape::value(&profile.to_string_lossy())),
-        ("REASON", escape::argument(&format!("<3>vaultix: {reason}"))),
+        ("PROFILE", escape::value(&programs.profile.to_string_lossy())),
+        ("EXEC", format!("{} fail -- {}", helper(programs), escape::argument(reason))),
     ];
     vec![
         unit_file(
@@ -224,8 +226,9 @@ fn normal_order(key_mounts: &str) -> String {
 /// Renders drop-ins for the two static units. The early one does not wait for keys, like early items.
 fn switch(mounts: &str, key_mounts: &str) -> [UnitFile; 2] {
     let all = format!("{mounts} {key_mounts}");
-    [("vaultix-switch-early", mounts), ("vaultix-switch", all.trim_end())].map(|(unit, mounts)| {
-        unit_file(format!("{unit}.service.d/50-vaultix.conf"), SWITCH, &[("MOUNTS", mounts)])
+    let [early, normal] = SWITCH_UNITS;
+    [(early, mounts), (normal, all.trim_end())].map(|(unit, mounts)| {
+        unit_file(format!("{unit}.d/50-vaultix.conf"), SWITCH, &[("MOUNTS", mounts)])
     })
 }
 
@@ -243,34 +246,30 @@ pub fn late_key_unit(settings: &Settings, path: &Path) -> Option<String> {
     })
 }
 
+/// Returns the units that wait for host keys, each with its key: a key that is listed twice has only one unit.
+#[must_use]
+pub fn late_key_units(settings: &Settings) -> BTreeMap<String, &Path> {
+    profile::fitting_keys(settings)
+        .filter_map(|key| Some((late_key_unit(settings, &key.path)?, &*key.path)))
+        .collect()
+}
+
 /// Renders the units that try again when a host key comes late.
-fn late_key(settings: &Settings, source: &str) -> Vec<UnitFile> {
-    // By name, since a key that is listed twice has only one unit.
-    let waiting: BTreeMap<String, String> = profile::fitting_keys(settings)
-        .filter_map(|key| {
-            let path = escape::value(&key.path.to_string_lossy());
-            Some((late_key_unit(settings, &key.path)?, path))
-        })
-        .collect();
+fn late_key(settings: &Settings, source: &str, programs: &Programs) -> Vec<UnitFile> {
+    let waiting = late_key_units(settings);
     if waiting.is_empty() {
         return Vec::new();
     }
-    let units = waiting.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
-    let systemctl = settings.systemctl.to_string_lossy();
     let mut files: Vec<UnitFile> = waiting
         .iter()
-        .map(|(unit, path)| unit_file(unit, LATE_KEY_PATH, &[("PROFILE", source), ("PATH", path)]))
+        .map(|(unit, path)| {
+            let path = escape::value(&path.to_string_lossy());
+            unit_file(unit, LATE_KEY_PATH, &[("PROFILE", source), ("PATH", &path)])
+        })
         .collect();
-    files.push(unit_file(
-        LATE_KEY_SERVICE_UNIT,
-        LATE_KEY_SERVICE,
-        &[
-            ("PROFILE", source),
-            ("SYSTEMCTL", &escape::program(&systemctl)),
-            ("SYSTEMCTL_ARGUMENT", &escape::argument(&systemctl)),
-            ("UNITS", &units),
-        ],
-    ));
+    let exec = format!("{} retry{}", helper(programs), profile_option(programs));
+    let fields = [("PROFILE", source), ("EXEC", &exec)];
+    files.push(unit_file(LATE_KEY_SERVICE_UNIT, LATE_KEY_SERVICE, &fields));
     files
 }
 

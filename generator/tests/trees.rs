@@ -2,7 +2,7 @@
 //!
 //! `BLESS=1 cargo test -p vaultix-generator` writes the trees.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,7 +41,7 @@ fn generate(case: &Path) -> PathBuf {
     let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&output);
     fs::create_dir_all(&output).unwrap();
-    // The trees name the profile, so that its path is relative. No other test runs in this process.
+    // The trees name the profile, so that its path is relative. The other test of this process uses no relative path.
     std::env::set_current_dir(case).unwrap();
     let helper = Path::new("/usr/bin/vaultix-decrypt");
     let result = vaultix_generator::generate(Path::new("profile.json"), helper, &output);
@@ -73,5 +73,25 @@ fn every_profile_gives_its_tree() {
         let once = tree(&output);
         assert_eq!(tree(&expected), once, "{}", case.display());
         assert_eq!(once, tree(&generate(&case)), "the same profile gives the same bytes");
+    }
+}
+
+#[test]
+fn no_unit_needs_a_shell() {
+    // Of the whole text, so that a comment or another way to name one is looked at as well.
+    let mut units: Vec<PathBuf> = Vec::new();
+    for folder in ["units", "nix"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+        units.extend(fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    }
+    units.retain(|path| path.is_file());
+    assert!(units.len() > 20, "the units are gone: {units:?}");
+    for path in units {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().filter(|line| line.contains("Exec"));
+        for line in lines.filter(|line| line.split(['/', ' ', '"']).any(|word| word == "sh")) {
+            panic!("{}: {line}", path.display());
+        }
+        assert!(!text.contains("/bin/sh"), "{}: a host need not have /bin/sh", path.display());
     }
 }

@@ -5,7 +5,7 @@ use xtask::system::System;
 
 use crate::support::{Scenario, encrypt, placeholder, secret_unit, template_unit};
 
-/// A host key that comes late is noticed without anybody asking, and consumers are told.
+/// A host key that comes late is noticed without anybody asking, also where there is no shell, and consumers are told.
 pub fn a_late_key_is_enough(system: System) {
     let mut host = Scenario::new(system, "latekey");
     host.key("/origin/host_key", "ed25519");
@@ -14,17 +14,21 @@ pub fn a_late_key_is_enough(system: System) {
     host.secret_with("token", "hunter2", json!({ "restartUnits": ["user.service"] }));
     host.profile()["placeholder"] = json!({ "token": placeholder("token") });
     host.profile()["templates"] = json!({ "conf": { "content": placeholder("token") } });
-    host.consumer("user", "/run/vaultix/token");
-    host.consumer("plain", "/run/vaultix/token");
+    for name in ["user", "plain"] {
+        host.consumer_of(name, "/run/vaultix/token", "/bin/bash");
+    }
     // Both the helper and the unit that tries again use the one that the profile names.
     host.profile()["settings"]["systemctl"] = "/opt/its own/systemctl".into();
     host.program(
         "/opt/its own/systemctl",
-        "#!/bin/sh\necho \"$*\" >>/out/systemctl.log\nexec /bin/systemctl \"$@\"\n",
+        "#!/bin/bash\necho \"$*\" >>/out/systemctl.log\nexec /bin/systemctl \"$@\"\n",
     );
     let boot = host.run(
         r"
         note state systemctl is-system-running
+        # Units of the test need a shell; nothing of ours does.
+        rm /bin/sh
+        note shell systemd-run --quiet --wait --pipe /bin/sh -c true
         mkdir /late
         cp /origin/host_key /late/.new && mv /late/.new /late/host_key
         # The template is the last of them.
@@ -36,6 +40,7 @@ pub fn a_late_key_is_enough(system: System) {
         ",
     );
     assert_eq!(boot.text("state"), "degraded");
+    assert_ne!(boot.status("shell"), 0, "there is none");
     assert_eq!(boot.unit_at("boot", &secret_unit("token"))["ExecMainStatus"], "77");
     assert_eq!(boot.unit_at("boot", "vaultix-late-key.path")["ActiveState"], "active");
     boot.assert_error(&secret_unit("token"), &["token", "/late/host_key"]);

@@ -27,7 +27,7 @@ await() {
     local name=await-$((++awaited))
     mkfifo "/run/$name"
     printf '[Path]\nPathExists=%s\n' "$1" >"/run/systemd/system/$name.path"
-    printf '[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c "echo >/run/%s"\n' "$name" \
+    printf '[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/bash -c "echo >/run/%s"\n' "$name" \
         >"/run/systemd/system/$name.service"
     systemctl start "$name.path"
     read -r _ <"/run/$name"

@@ -15,6 +15,7 @@ usage: vaultix-decrypt secret [--profile FILE] -- ID
        vaultix-decrypt template [--profile FILE] -- ID
        vaultix-decrypt switch [--early] [--profile FILE]
        vaultix-decrypt check [--profile FILE]
+       vaultix-decrypt retry [--profile FILE]
 The units run it; by hand: systemctl restart vaultix-secret@ID. See vaultix-decrypt(8).";
 
 /// What the helper should do.
@@ -29,6 +30,10 @@ pub enum Verb {
     },
     /// Check that every item can be decrypted, and write nothing.
     Check,
+    /// Try again what failed for want of a host key.
+    Retry,
+    /// Fail, for this reason: the generator cannot say it itself.
+    Fail(String),
     /// Hide the ramfs of an earlier release.
     Convert,
     /// Do the jobs on standard input, see [`crate::path::queue`]. Used only by this program itself.
@@ -53,7 +58,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
         match arg.to_str()? {
             "--profile" => profile = args.next()?.into(),
             "--early" if verb == "switch" => phase = Phase::Early,
-            // What follows is the id, whatever it looks like.
+            // What follows is the id, or the reason, whatever it looks like.
             "--" => {
                 id = Some(args.next()?.into_string().ok()?);
                 if args.next().is_some() {
@@ -68,6 +73,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
         ("template", Some(id)) => Verb::Item(Kind::Template, id),
         ("switch", None) => Verb::Switch { phase },
         ("check", None) => Verb::Check,
+        ("retry", None) => Verb::Retry,
+        ("fail", Some(reason)) => Verb::Fail(reason),
         ("convert", None) => Verb::Convert,
         (VERB, None) => Verb::PathJobs,
         ("help" | "--help" | "-h", None) => Verb::Help,
@@ -109,6 +116,8 @@ mod tests {
             (&["template", "--", "a"], Verb::Item(Kind::Template, id())),
             (&["switch"], Verb::Switch { phase: Phase::Normal }),
             (&["check"], Verb::Check),
+            (&["retry"], Verb::Retry),
+            (&["fail", "--", "-b"], Verb::Fail("-b".to_owned())),
             (&["convert"], Verb::Convert),
             (&["path-jobs"], Verb::PathJobs),
             (&["help"], Verb::Help),
@@ -134,6 +143,9 @@ mod tests {
             &["switch", "--", "a"],
             &["check", "--early"],
             &["check", "--profile"],
+            &["retry", "--", "a"],
+            &["fail"],
+            &["fail", "a"],
             &["decrypt"],
         ] {
             assert_eq!(parsed(words), None, "{words:?}");

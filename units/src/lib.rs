@@ -21,6 +21,7 @@ pub mod ramfs;
 pub mod record;
 pub mod render;
 pub mod replace;
+pub mod retry;
 pub mod stack;
 pub mod stanza;
 pub mod switch;

@@ -16,6 +16,7 @@ use vaultix_units::item::describe_task;
 use vaultix_units::mounts;
 use vaultix_units::path::queue;
 use vaultix_units::place;
+use vaultix_units::retry::retry;
 use vaultix_units::switch::{Jobs, switch};
 use zeroizing_alloc::ZeroAlloc;
 
@@ -83,6 +84,14 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             log(Level::Error, &format!("cannot hide the ramfs: {}", failure.reason));
             failure.status
         }),
+        Verb::Retry => retry(&read(path)?.settings).map_err(|failure| {
+            log(Level::Error, &format!("cannot try again: {}", failure.reason));
+            failure.status
+        }),
+        Verb::Fail(reason) => {
+            log(Level::Error, reason);
+            Err(Status::Config)
+        }
         Verb::Check => report(&check(&read(path)?)),
         // The parent process reports what was not done.
         Verb::PathJobs => {

@@ -49,10 +49,39 @@ pub fn queue(systemctl: &Path, job: Job, units: &[String]) -> Result<(), Failure
     if units.is_empty() {
         return Ok(());
     }
-    if let Some(refusal) = request(systemctl, job, units)? {
-        log(Level::Warning, &refusal);
+    request(systemctl, job, units).map(warn)
+}
+
+/// Stops `units`, and waits until they are stopped. Only for units that no job is ordered after.
+///
+/// # Errors
+///
+/// As [`queue`].
+pub fn stop(systemctl: &Path, units: &[String]) -> Result<(), Failure> {
+    if units.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    ask(systemctl, &["--no-ask-password", "stop", "--"], units).map(warn)
+}
+
+/// Clears the failures of units whose names fit `patterns`, so that they do not count as failed until they are tried again.
+///
+/// # Errors
+///
+/// As [`queue`].
+pub fn reset_failed(systemctl: &Path, patterns: &[String]) -> Result<(), Failure> {
+    ask(systemctl, &["--no-ask-password", "reset-failed", "--"], patterns).map(warn)
+}
+
+/// Returns whether one of `units` has failed.
+///
+/// # Errors
+///
+/// [`Status::Software`] when the program cannot be run.
+pub fn has_failed(systemctl: &Path, units: &[String]) -> Result<bool, Failure> {
+    let args = ["is-failed", "--quiet", "--"].into_iter();
+    let output = run(systemctl, args.chain(units.iter().map(String::as_str)))?;
+    Ok(output.status.success())
 }
 
 /// Notifies the consumers of items that have changed, each once: a unit that is restarted is not reloaded as well.
@@ -87,13 +116,25 @@ pub fn restart_userborn(settings: &Settings) -> Result<(), Failure> {
 
 /// Requests `job` for each of `units` from systemd; returns why one was refused, if one was.
 fn request(systemctl: &Path, job: Job, units: &[String]) -> Result<Option<String>, Failure> {
-    let args = ["--no-block", "--no-ask-password", job.verb(), "--"];
-    let output = run(systemctl, args.into_iter().chain(units.iter().map(String::as_str)))?;
+    ask(systemctl, &["--no-block", "--no-ask-password", job.verb(), "--"], units)
+}
+
+/// Warns of what was refused.
+fn warn(refusal: Option<String>) {
+    if let Some(refusal) = refusal {
+        log(Level::Warning, &refusal);
+    }
+}
+
+/// Runs the program with `args`, the last but one of which is the verb, for `units`; returns why it refused, if it did.
+fn ask(systemctl: &Path, args: &[&str], units: &[String]) -> Result<Option<String>, Failure> {
+    let output = run(systemctl, args.iter().copied().chain(units.iter().map(String::as_str)))?;
     if output.status.success() {
         return Ok(None);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let refusal = format!("cannot {} {}: {}", job.verb(), units.join(" "), said.trim());
+    let verb = args.iter().rev().nth(1).copied().unwrap_or_default();
+    let refusal = format!("cannot {verb} {}: {}", units.join(" "), said.trim());
     if output.status.code().is_some() && is_reachable(systemctl)? {
         return Ok(Some(refusal));
     }

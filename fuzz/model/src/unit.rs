@@ -20,7 +20,7 @@ pub fn check(bytes: &[u8]) {
     }
     let programs = Programs { helper: Path::new(&helper), profile: Path::new(&source) };
     let reason = draw.text();
-    bad_profile(&render_bad_profile(&reason, programs.profile), &reason, &source);
+    bad_profile(&render_bad_profile(&reason, &programs), &reason, &helper, &source);
     let text = drawn::profile(&mut draw).to_string();
     if let Ok(profile) = Profile::parse(&text, Side::Host) {
         let files = render(&profile, &programs);
@@ -29,20 +29,17 @@ pub fn check(bytes: &[u8]) {
 }
 
 /// Checks the unit of a profile that cannot be used.
-fn bad_profile(files: &[UnitFile], reason: &str, source: &str) {
+fn bad_profile(files: &[UnitFile], reason: &str, helper: &str, source: &str) {
     let [unit, wanted] = files else { panic!("{files:?}") };
     assert_eq!(unit.path, "vaultix-profile.service");
     assert_eq!(wanted.path, "sysinit.target.wants/vaultix-profile.service");
-    let script = "printf \"%s\\n\" \"$1\" >&2; exit 78";
-    let said = format!("<3>vaultix: {}", command::told(reason));
-    let words = ["/bin/sh", "-c", script, "sh", &said].map(str::to_owned);
-    let line = r#"/bin/sh -c 'printf "%%s\\n" "$$1" >&2; exit 78' sh @REASON@"#;
+    let words = [helper, "fail", "--", &command::told(reason)].map(str::to_owned);
     compare(
         text_of(unit),
         include_str!("../../../units/vaultix-profile.service.in"),
         &[
             ("@PROFILE@", Meaning::Text(source.to_owned())),
-            (line, Meaning::Command(words.to_vec())),
+            ("@EXEC@", Meaning::Command(words.to_vec())),
         ],
         &[],
     );
@@ -228,7 +225,6 @@ impl<'a> Expected<'a> {
         };
         let keys = settings.host_keys.iter().filter(|key| format!("{:?}", key.kind) == kind);
         let mut seen = BTreeSet::new();
-        let mut units = BTreeSet::new();
         for (at, key) in (1..).zip(keys) {
             if !seen.insert(&key.path) {
                 continue; // One unit waits for it already.
@@ -242,39 +238,14 @@ impl<'a> Expected<'a> {
                 &[self.source(), ("@PATH@", path)],
                 &[],
             );
-            units.insert(name);
         }
-        if units.is_empty() {
+        if seen.is_empty() {
             return;
         }
-        let systemctl = settings.systemctl.to_str().unwrap();
-        let command = |before: &[&str], arguments: &[&str]| {
-            let words = before.iter().chain([&systemctl]).chain(arguments);
-            Meaning::Command(words.map(|&word| word.to_owned()).collect())
-        };
-        let stop: Vec<&str> = ["stop"].into_iter().chain(units.iter().map(|it| &**it)).collect();
-        let script = r#"! "$0" is-failed --quiet "$@" || "$0" --no-block start "$@""#;
-        let switches = ["vaultix-switch-early.service", "vaultix-switch.service"];
-        let reset = ["reset-failed", "vaultix-secret@*", "vaultix-template@*"];
         compare(
             text_of(take("vaultix-late-key.service")),
             include_str!("../../../units/vaultix-late-key.service.in"),
-            &[
-                self.source(),
-                ("@SYSTEMCTL@ stop @UNITS@", command(&[], &stop)),
-                (
-                    r#"/bin/sh -c '! "$$0" is-failed --quiet "$$@" || "$$0" --no-block start "$$@"' @SYSTEMCTL_ARGUMENT@ vaultix-switch-early.service vaultix-switch.service"#,
-                    command(&["/bin/sh", "-c", script], &switches),
-                ),
-                (
-                    "@SYSTEMCTL@ reset-failed \"vaultix-secret@*\" \"vaultix-template@*\"",
-                    command(&[], &reset),
-                ),
-                (
-                    "@SYSTEMCTL@ --no-block start vaultix.target",
-                    command(&[], &["--no-block", "start", "vaultix.target"]),
-                ),
-            ],
+            &[self.source(), ("@EXEC@", Meaning::Command(self.words(&["retry"])))],
             &[],
         );
     }

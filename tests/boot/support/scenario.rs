@@ -220,8 +220,13 @@ impl Scenario {
     /// Adds a service without any ordering of its own that notes in `/out/NAME.log` what it reads from `path` when it
     /// starts, reloads and stops, and runs until it is stopped.
     pub fn consumer(&mut self, name: &str, path: &str) {
+        self.consumer_of(name, path, "/bin/sh");
+    }
+
+    /// The same with another `shell`.
+    pub fn consumer_of(&mut self, name: &str, path: &str, shell: &str) {
         let read = |verb: &str| {
-            format!("/bin/sh -c 'echo \"{verb} $$(cat \"{path}\" 2>&1)\" >>/out/{name}.log'")
+            format!("{shell} -c 'echo \"{verb} $$(cat \"{path}\" 2>&1)\" >>/out/{name}.log'")
         };
         let text = format!(
             "[Service]\nType=exec\nExecStartPre={}\nExecStart=/bin/sleep infinity\nExecReload={}\nExecStop={}\n",
