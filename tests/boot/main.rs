@@ -124,6 +124,8 @@ on_both! {
     switch::first_activation,
     switch::ten_switches,
     switch::a_consumer_that_fails,
+    switch::nixos_restarts_some_units_itself,
+    switch::the_second_run_repeats_the_first,
     path::paths_of_their_own,
     path::old_paths_are_removed,
     path::consumers_are_notified_once_the_path_is_there,

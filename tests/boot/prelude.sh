@@ -59,10 +59,11 @@ upgrade() {
 }
 
 # switch NAME: what NixOS's switch-to-configuration does when /next/NAME becomes the running configuration, step by
-# step: the check before anything is touched, the new /etc, reset-failed, daemon-reload, the restart of
-# sysinit-reactivation.target, and the start of the targets that are active. Where there is a list of users in
-# /next/NAME/users, userborn is a unit that has changed, and is stopped beforehand. /out/NAME.switch has what it said,
-# /out/NAME.switch.status is 0 or, as there, 4 if some unit failed.
+# step, with its lock: the check before anything is touched, the list of what it will restart, the new /etc, reset-failed,
+# daemon-reload, the restart of sysinit-reactivation.target, the restart of what it has listed, and the start of the targets
+# that are active, which runs our units once more. Where there is a list of users in /next/NAME/users, userborn is a unit
+# that has changed, and is stopped beforehand; /next/NAME/restart-list and reload-list name others that have changed.
+# /out/NAME.switch has what it said, /out/NAME.switch.status is 0 or, as there, 4 if some unit failed.
 switch() {
     note "$1.check" vaultix-decrypt check --profile "/next/$1/profile.json"
     note "$1.switch" switch_to "$1"
@@ -73,17 +74,29 @@ switch() {
     note "$1.inodes" find /run/vaultix/ /run/vaultix-for-user/ -name .vaultix -prune -o ! -type d -printf '%f %i\n'
     note "$1.generations" ls /run/vaultix.d
 }
+# Who holds the lock lives as long as the switch.
 switch_to() {
-    local failed=0
+    mkdir -p /run/nixos
+    flock /run/nixos/switch-to-configuration.lock bash -c '. /prelude; switch_with_lock "$1"' switch "$1"
+}
+switch_with_lock() {
+    local failed=0 it
     if [ -e "/next/$1/users" ]; then
         systemctl stop userborn.service
         cp "/next/$1/users" /etc/users
     fi
+    for it in reload restart; do
+        [ ! -e "/next/$1/$it-list" ] || cat "/next/$1/$it-list" >>/run/nixos/$it-list
+    done
     cp "/next/$1/profile.json" /etc/vaultix/profile.json
     systemctl reset-failed
     systemctl daemon-reload
     systemctl restart sysinit-reactivation.target || failed=4
-    systemctl start sysinit.target || failed=4
+    for it in reload restart; do
+        [ ! -e /run/nixos/$it-list ] || xargs systemctl $it </run/nixos/$it-list || failed=4
+        rm -f /run/nixos/$it-list
+    done
+    systemctl start sysinit.target sysinit-reactivation.target || failed=4
     [ -z "$(systemctl --failed --plain --no-legend)" ] || failed=4
     return $failed
 }

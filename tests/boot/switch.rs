@@ -313,3 +313,112 @@ pub fn a_consumer_that_fails(system: System) {
     assert!(boot.text("two.texts").contains("/run/vaultix/token:v2"));
     boot.assert_no_cycle();
 }
+
+/// A unit that NixOS restarts itself, since it has changed as well, is restarted once; one that it only reloads is restarted
+/// because of its secret. A list that an interrupted switch has left counts for nothing, and neither does one for a switch
+/// that NixOS does not wait for.
+pub fn nixos_restarts_some_units_itself(system: System) {
+    let mut host = Scenario::new(system, "listed");
+    host.nixos();
+    host.file("/etc/users", "");
+    let all = ["listed", "reloaded", "free"];
+    let told = json!({
+        "restartUnits": all.map(|name| format!("{name}.service")),
+        "reloadUnits": ["twice.service"],
+    });
+    host.secret_with("token", "v1", told);
+    for name in all.into_iter().chain(["twice"]) {
+        host.consumer(name, "/run/vaultix/token");
+    }
+    let mut profile = host.profile().clone();
+    for version in ["v2", "v3", "v4"] {
+        profile["secrets"]["token"]["cipher"] = host.store(version, version).into();
+        host.next(version, &profile);
+    }
+    host.file("/next/v2/restart-list", "listed.service\ntwice.service\nother.service\n");
+    host.file("/next/v2/reload-list", "reloaded.service\n");
+    host.unit("other.service", "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n");
+    let boot = host.run(
+        r"
+        noted() { for it in listed reloaded free twice; do cp /out/$it.log /out/$it.$1; : >/out/$it.log; done; }
+        switch v2
+        noted v2
+        # Interrupted, so that nobody holds the lock.
+        printf 'listed.service\nfree.service\n' >/run/nixos/restart-list
+        cp /next/v3/profile.json /etc/vaultix/profile.json
+        systemctl restart sysinit-reactivation.target
+        settle
+        noted v3
+        # Held, but nobody waits for this switch: it may be one for a late key.
+        cp /next/v4/profile.json /etc/vaultix/profile.json
+        flock /run/nixos/switch-to-configuration.lock systemctl start vaultix-switch.service
+        settle
+        noted v4
+        ",
+    );
+    assert_eq!(boot.status("v2.switch"), 0, "{}", boot.text("v2.switch"));
+    let starts = |name: &str, version: &str| boot.text(&format!("{name}.{version}"));
+    for name in ["listed", "free"] {
+        let log = starts(name, "v2");
+        assert_eq!(log, "start v1\nstop v2\nstart v2", "{name} is restarted once");
+    }
+    let log = starts("reloaded", "v2");
+    assert_eq!(log.matches("start v2").count(), 1, "a reload does not do: {log}");
+    let log = starts("twice", "v2");
+    assert_eq!(log, "start v1\nstop v2\nstart v2", "not reloaded as well");
+    for version in ["v3", "v4"] {
+        for name in all {
+            let log = starts(name, version);
+            assert_eq!(log, format!("stop {version}\nstart {version}"), "{name}");
+        }
+    }
+    boot.assert_no_cycle();
+}
+
+/// NixOS runs the units of a switch twice, and shows what the second run has written: that includes what the first one has.
+pub fn the_second_run_repeats_the_first(system: System) {
+    let mut host = Scenario::new(system, "repeat");
+    host.nixos();
+    host.file("/etc/users", "");
+    host.secret("token", "v1");
+    host.secret("broken", "b1");
+    let mut profile = host.profile().clone();
+    profile["secrets"]["token"]["cipher"] = host.store("v2", "v2").into();
+    profile["secrets"]["broken"]["cipher"] = "/store/late".into();
+    host.next("two", &profile);
+    host.next("three", &profile);
+    // What fails in the first run and in no other.
+    host.store("there", "b2");
+    host.file(
+        "/etc/systemd/system/mend.service",
+        "[Unit]\nDefaultDependencies=no\nAfter=vaultix-switch.service\nConditionPathExists=!/store/late\n\
+         [Service]\nType=oneshot\nExecStart=/bin/cp /store/there /store/late\n",
+    );
+    host.link(
+        "/etc/systemd/system/sysinit-reactivation.target.wants/mend.service",
+        "../mend.service",
+    );
+    let boot = host.run(
+        r"
+        said() { # what the last run of the unit has written
+            journalctl --sync
+            journalctl --output=cat _SYSTEMD_INVOCATION_ID=$(systemctl show --property=InvocationID --value vaultix-switch.service)
+        }
+        switch two
+        note two.said said
+        note two.state systemctl show --property=Result --value vaultix-switch.service
+        switch three
+        note three.said said
+        ",
+    );
+    assert_eq!(boot.text("two.state"), "success", "its status is its own");
+    let said = boot.text("two.said");
+    for words in [
+        "earlier in this switch: cannot decrypt secret \"broken\": the ciphertext /store/late",
+        "earlier in this switch: generation 2: 1 made, 0 kept, 0 removed, 1 failed",
+    ] {
+        assert_eq!(said.matches(words).count(), 1, "{words}: {said}");
+    }
+    assert!(said.contains("vaultix-decrypt: generation 3: 1 made"), "its own: {said}");
+    assert!(!boot.text("three.said").contains("earlier"), "that was another switch");
+}

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::sync::Mutex;
 
 use vaultix_generator::escape;
 use vaultix_generator::profile::Invalid;
@@ -45,7 +46,7 @@ impl From<&Invalid> for Failure {
 }
 
 /// How important a line is, as a level of the journal.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Something failed.
     Error,
@@ -55,21 +56,42 @@ pub enum Level {
     Info,
 }
 
+impl Level {
+    /// Returns its number in the journal.
+    pub(crate) fn number(self) -> &'static str {
+        match self {
+            Self::Error => "3",
+            Self::Warning => "4",
+            Self::Info => "6",
+        }
+    }
+}
+
+/// The lines that this process has written, for the next run in the same switch.
+static WRITTEN: Mutex<Vec<(Level, String)>> = Mutex::new(Vec::new());
+/// Most lines that are kept of it.
+const MAX_WRITTEN: usize = 100;
+
+/// Returns the first lines that this process has written.
+pub(crate) fn written() -> Vec<(Level, String)> {
+    WRITTEN.lock().map(|lines| lines.clone()).unwrap_or_default()
+}
+
 /// Writes `text` to stderr as one line, with its level in front when stderr is the journal.
 ///
 /// A line that cannot be written is lost: there is nowhere else to report it.
 pub fn log(level: Level, text: &str) {
+    let text = escape::message(text);
     let mut line = String::new();
     if is_journal() {
-        line.push_str(match level {
-            Level::Error => "<3>",
-            Level::Warning => "<4>",
-            Level::Info => "<6>",
-        });
+        line.extend(["<", level.number(), ">"]);
     }
-    line.push_str("vaultix-decrypt: ");
-    line.push_str(&escape::message(text));
-    line.push('\n');
+    line.extend(["vaultix-decrypt: ", &text, "\n"]);
+    if let Ok(mut lines) = WRITTEN.lock()
+        && lines.len() < MAX_WRITTEN
+    {
+        lines.push((level, text));
+    }
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 

@@ -10,6 +10,7 @@ use vaultix_generator::profile::{Profile, Side};
 use vaultix_generator::status::Status;
 use vaultix_units::args::{self, Verb};
 use vaultix_units::check::check;
+use vaultix_units::earlier::Earlier;
 use vaultix_units::failure::{Failure, Level, log};
 use vaultix_units::harden::harden;
 use vaultix_units::item::describe_task;
@@ -17,7 +18,7 @@ use vaultix_units::mounts;
 use vaultix_units::path::queue;
 use vaultix_units::place;
 use vaultix_units::retry::retry;
-use vaultix_units::switch::{Jobs, switch};
+use vaultix_units::switch::{Jobs, Phase, switch};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes all freed memory: age leaves copies of the plaintext and of the key's text on the heap.
@@ -66,20 +67,14 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
                 failure.status
             })
         }
-        Verb::Switch { phase } => loop {
-            let before = stamp(path);
-            let outcome = switch(&read(path)?, *phase, Jobs::Queue).map_err(|failure| {
-                log(Level::Error, &format!("cannot switch: {}", failure.reason));
-                failure.status
-            })?;
-            if outcome.made > 0 || outcome.removed > 0 {
-                log(Level::Info, &outcome.to_string());
+        Verb::Switch { phase } => {
+            let earlier = Earlier::read(*phase);
+            let result = switch_to(path, *phase);
+            if let Some(earlier) = earlier {
+                earlier.repeat();
             }
-            // If the profile is replaced while this runs, no other switch is started: systemd merges the two jobs.
-            if stamp(path) == before {
-                return report(&outcome.failures);
-            }
-        },
+            result
+        }
         Verb::Convert => mounts::convert(&read(path)?.settings).map_err(|failure| {
             log(Level::Error, &format!("cannot hide the ramfs: {}", failure.reason));
             failure.status
@@ -96,6 +91,24 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
         // The parent process reports what was not done.
         Verb::PathJobs => {
             queue::serve(std::io::stdin(), std::io::stdout()).map_err(|_| Status::Software)
+        }
+    }
+}
+
+/// Switches the items of `phase` to the profile `path`, and reports each failure.
+fn switch_to(path: &Path, phase: Phase) -> Result<(), Status> {
+    loop {
+        let before = stamp(path);
+        let outcome = switch(&read(path)?, phase, Jobs::Queue).map_err(|failure| {
+            log(Level::Error, &format!("cannot switch: {}", failure.reason));
+            failure.status
+        })?;
+        if outcome.made > 0 || outcome.removed > 0 {
+            log(Level::Info, &outcome.to_string());
+        }
+        // If the profile is replaced while this runs, no other switch is started: systemd merges the two jobs.
+        if stamp(path) == before {
+            return report(&outcome.failures);
         }
     }
 }

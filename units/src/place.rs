@@ -1,5 +1,6 @@
 //! profile + id → one placed file: what a unit does when it starts, and when it is reloaded.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use vaultix_generator::profile::{Profile, Secret, Settings, Template};
@@ -118,7 +119,7 @@ fn notify_readers(profile: &Profile, item: Item) -> Result<(), Failure> {
     if item.placement().early {
         systemctl::restart_userborn(settings)?;
     }
-    systemctl::notify_consumers(settings, [item.placement()])
+    systemctl::notify_consumers(settings, [item.placement()], |_| BTreeSet::new())
 }
 
 /// Writes down that the readers of an item have to be notified.

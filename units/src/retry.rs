@@ -18,12 +18,12 @@ pub fn retry(settings: &Settings) -> Result<(), Failure> {
     let stopped = systemctl::stop(systemctl, &waiting);
     // A switch that failed because of the key: its items are active, with their old files.
     let switches = SWITCH_UNITS.map(str::to_owned);
-    let switched = systemctl::has_failed(systemctl, &switches).and_then(|has_failed| {
+    let again = systemctl::has_failed(systemctl, &switches).and_then(|has_failed| {
         let switches: &[String] = if has_failed { &switches } else { &[] };
         systemctl::queue(systemctl, Job::Start, switches)
     });
     let items = ["vaultix-secret@*", "vaultix-template@*"].map(str::to_owned);
     let reset = systemctl::reset_failed(systemctl, &items);
     let started = systemctl::queue(systemctl, Job::Start, &[TARGET_UNIT.to_owned()]);
-    stopped.and(switched).and(reset).and(started)
+    stopped.and(again).and(reset).and(started)
 }

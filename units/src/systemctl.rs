@@ -84,7 +84,21 @@ pub fn has_failed(systemctl: &Path, units: &[String]) -> Result<bool, Failure> {
     Ok(output.status.success())
 }
 
+/// Returns whether a job for `unit` is queued or running.
+///
+/// # Errors
+///
+/// [`Status::Software`] when the program cannot be run.
+pub fn has_job(systemctl: &Path, unit: &str) -> Result<bool, Failure> {
+    let output = run(systemctl, ["show", "--property=Job", "--value", "--", unit])?;
+    // The number of the job; `0` or nothing if there is none.
+    let job = String::from_utf8_lossy(&output.stdout);
+    Ok(output.status.success() && !matches!(job.trim(), "" | "0"))
+}
+
 /// Notifies the consumers of items that have changed, each once: a unit that is restarted is not reloaded as well.
+///
+/// Those that `is_restarted_later` returns are left out: somebody else restarts them, after this.
 ///
 /// # Errors
 ///
@@ -92,14 +106,17 @@ pub fn has_failed(systemctl: &Path, units: &[String]) -> Result<bool, Failure> {
 pub fn notify_consumers<'a>(
     settings: &Settings,
     changed: impl IntoIterator<Item = &'a Placement>,
+    is_restarted_later: impl FnOnce(&BTreeSet<String>) -> BTreeSet<String>,
 ) -> Result<(), Failure> {
     let (mut restart, mut reload) = (BTreeSet::new(), BTreeSet::new());
     for place in changed {
         restart.extend(place.restart_units.iter().cloned());
         reload.extend(place.reload_units.iter().cloned());
     }
-    let reload: Vec<String> = reload.difference(&restart).cloned().collect();
-    let restart: Vec<String> = restart.into_iter().collect();
+    let later = is_restarted_later(&restart.union(&reload).cloned().collect());
+    let reload: Vec<String> =
+        reload.difference(&restart).filter(|unit| !later.contains(*unit)).cloned().collect();
+    let restart: Vec<String> = restart.difference(&later).cloned().collect();
     queue(&settings.systemctl, Job::TryRestart, &restart)?;
     queue(&settings.systemctl, Job::TryReload, &reload)
 }

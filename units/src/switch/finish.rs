@@ -13,6 +13,7 @@ use crate::failure::{Failure, Level, log};
 use crate::generation::{Generation, List};
 use crate::host::{Decrypted, Host, decrypt_all, plaintexts};
 use crate::item::Item;
+use crate::nixos;
 use crate::path::{self, Job, Outcome as PathOutcome, OwnDirectories};
 use crate::plaintext::Plaintext;
 use crate::record::Record;
@@ -303,7 +304,11 @@ impl Switch<'_> {
                 notified.push(item);
             }
         }
-        systemctl::notify_consumers(self.settings, notified.iter().map(|item| item.placement()))?;
+        systemctl::notify_consumers(
+            self.settings,
+            notified.iter().map(|item| item.placement()),
+            |units| nixos::restarted_later(self.settings, units),
+        )?;
         for item in notified {
             generation.clear(List::NotifyConsumers, &item.key())?;
         }
