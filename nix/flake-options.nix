@@ -20,6 +20,7 @@ let
     typeMessage
     ;
   inherit (import ./types.nix { inherit lib; }) belowFlake;
+  rules = import ./rules.nix { inherit lib; };
 
   # A private key in the store is readable by everyone on the machine, and copied to every binary cache. Nix
   # cannot read a file that may be binary, so only its name can show that it is not a private key.
@@ -84,8 +85,28 @@ in
       description = ''
         Recipients that secrets are encrypted to besides the master identity's own.
 
-        Each of their identities can decrypt all secrets: a spare key in a safe, a second operator.
+        Each of their identities can decrypt all secrets: a spare key in a safe, a second operator. Files in {option}`rules` have the recipients that are named there instead.
         `vaultix rekey` updates existing files.
+      '';
+    };
+
+    rules = mkOption {
+      inherit (rules) type;
+      default = [ ];
+      example = literalExpression ''
+        [
+          { path = "secrets/ops/"; recipients = [ "ssh-ed25519 AAAA… alice" "ssh-ed25519 AAAA… bob" ]; }
+          { path = "secrets/ops/root.age"; recipients = [ "ssh-ed25519 AAAA… alice" ]; }
+        ]
+      '';
+      description = ''
+        Recipients for some files, used instead of {option}`extraRecipients`: for teams in which not everyone may read everything.
+
+        `path` is relative to the root of the flake. If it ends with `/`, the rule is for everything below that directory, otherwise for exactly this file. The rule with the longest path counts. A file that is reached through a link is the one that the link leads to, if there is a rule for that.
+
+        The recipients of {option}`identity` always belong to them. An empty list means: nobody else. If each member of a team has an own key at the same path, such as `~/.ssh/id_ed25519`, name the keys of all members, your own as well: the identity is that of whoever runs the command.
+
+        `vaultix rekey` updates existing files. It passes over those whose rule does not name your key, if their copies for hosts are up to date.
       '';
     };
 
@@ -164,8 +185,9 @@ in
               cache
               defaultSecretDirectory
               ;
+            rules = map rules.setting config.rules;
           } config.warnings;
-      defaultText = literalExpression "{ identity, extraRecipients, cache, defaultSecretDirectory }";
+      defaultText = literalExpression "{ identity, extraRecipients, rules, cache, defaultSecretDirectory }";
       description = ''
         What `vaultix` evaluates first, without evaluating any host.
 
@@ -203,6 +225,7 @@ in
         ++ map (text: typeMessage "vaultix.extraRecipients" text "set it to a list of public keys as texts") (
           builtins.filter isNoText config.extraRecipients
         )
+        ++ rules.refusals config.rules
         ++ lib.optional (config.identity != null && isNoText config.identity) (
           typeMessage "vaultix.identity" config.identity "set it to the path of a file, as a text"
         )

@@ -5,6 +5,7 @@ let
 
   # Neither empty nor "." nor "..".
   component = "([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)";
+  below = "([.]/)?${component}(/${component})*/?";
 in
 {
   absolutePath = strMatching "(/${component})+" // {
@@ -16,9 +17,12 @@ in
     description = "relative path without `.`, `..` and superfluous slashes";
   };
 
-  belowFlake = strMatching "([.]/)?${component}(/${component})*/?" // {
+  belowFlake = strMatching below // {
     description = "path below the root of the flake, as a string";
   };
+
+  # The same for a text. A regular expression recurses for each character, and Linux knows no longer path.
+  isBelowFlake = text: builtins.stringLength text < 4096 && builtins.match below text != null;
 
   account = strMatching "[^:[:space:]]+" // {
     description = "name or number of a user or group";

@@ -127,6 +127,68 @@ let
         (desk {
           extraRecipients = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
         }).refusals;
+    flake-rules =
+      lib.concatStringsSep "\n"
+        (desk {
+          rules = [
+            {
+              path = "/etc/secrets/";
+              recipients = [ ];
+            }
+            {
+              path = "secrets/../ops.age";
+              recipients = [ "age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq" ];
+            }
+            {
+              path = "secrets/dev/";
+              recipient = "x";
+            }
+            {
+              path = "secrets/ops/";
+              recipients = [ ];
+            }
+            {
+              path = "./secrets/ops/";
+              recipients = [ ];
+            }
+          ];
+        }).refusals;
+    flake-rules-private =
+      let
+        identity = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+        of =
+          rules:
+          (desk {
+            inherit rules;
+          }).refusals;
+      in
+      lib.concatStringsSep "\n" (
+        of [
+          {
+            path = "secrets/ops/";
+            recipients = [ identity ];
+          }
+          {
+            path = identity;
+            recipients = [ ];
+          }
+          {
+            path = "secrets/dev/";
+            recipients = identity;
+          }
+          {
+            path = "secrets/all/";
+            recipients = [ { key = identity; } ];
+          }
+          {
+            path = "secrets/x.age";
+            recipients = [ ];
+            ${identity} = true;
+          }
+          identity
+        ]
+        ++ of identity
+      );
     flake-identity =
       lib.concatStringsSep "\n"
         (desk {
@@ -370,9 +432,41 @@ let
       (desk { nodes = throw "a host was evaluated"; }).settings == {
         identity = null;
         extraRecipients = [ ];
+        rules = [ ];
         cache = "./secrets/cache";
         defaultSecretDirectory = "./secrets";
       };
+    "rules are what the desk reads" =
+      let
+        rules = [
+          {
+            path = "secrets/ops/";
+            recipients = [ "age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq" ];
+          }
+          {
+            path = "secrets/ops/root.age";
+            recipients = [ ];
+          }
+        ];
+      in
+      (desk { inherit rules; }).settings.rules == rules;
+    "paths of rules are those of the vectors" = lib.all (
+      { path, plain }:
+      let
+        desk' = desk {
+          rules = [
+            {
+              inherit path;
+              recipients = [ ];
+            }
+          ];
+        };
+      in
+      if plain == null then
+        builtins.length desk'.refusals == 1
+      else
+        desk'.refusals == [ ] && (import ../../nix/rules.nix { inherit lib; }).plain path == plain
+    ) (lib.importJSON ../vectors/rule-path.json);
     "a misspelt option is refused" = !(builtins.tryEval (desk { identiy = "x"; }).settings).success;
     "an identity that is a file of the flake's is taken" =
       (desk { identity = ./flake/identity.txt; }).settings.identity == toString ./flake/identity.txt;
