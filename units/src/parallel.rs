@@ -40,48 +40,112 @@ pub fn each<T: Send + 'static>(
     limits: Limits,
     work: impl Fn(usize) -> T + Send + Sync + 'static,
 ) -> Vec<Outcome<T>> {
-    let jobs = (0..count).map(|_| Job { since: None, replaced: false, outcome: None }).collect();
-    let state = Mutex::new(State { jobs, next: 0, left: count });
-    let pool = Arc::new(Pool { state, all_done: Condvar::new(), work: Box::new(work) });
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(count);
-    // If one cannot be started, the others do its share.
-    if (0..workers).filter(|_| pool.add_worker()).count() == 0 {
-        pool.work();
+    let mut running = Running::start(count, limits, work);
+    let mut outcomes: Vec<Option<Outcome<T>>> = (0..count).map(|_| None).collect();
+    while let Some(ended) = running.next(limits.all) {
+        for (at, outcome) in ended {
+            if let Some(place) = outcomes.get_mut(at) {
+                *place = Some(outcome);
+            }
+        }
     }
-    pool.wait(limits)
+    outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Late)).collect()
 }
 
-struct Job<T> {
+/// Jobs at work, whose outcomes are taken as they come.
+pub struct Running<T> {
+    pool: Arc<Pool<T>>,
+    limits: Limits,
+    /// When those that are left are abandoned.
+    end: Instant,
+    /// When it was last looked for slow ones.
+    looked: Instant,
+}
+
+impl<T: Send + 'static> Running<T> {
+    /// Starts `work` for each number below `count`.
+    pub fn start(
+        count: usize,
+        limits: Limits,
+        work: impl Fn(usize) -> T + Send + Sync + 'static,
+    ) -> Self {
+        let jobs = (0..count).map(|_| Job { since: None, replaced: false, over: false }).collect();
+        let state = Mutex::new(State { jobs, next: 0, left: count, ended: Vec::new() });
+        let pool = Arc::new(Pool { state, news: Condvar::new(), work: Box::new(work) });
+        let workers = thread::available_parallelism().map_or(1, usize::from).min(count);
+        let now = Instant::now();
+        // If one cannot be started, the others do its share.
+        if (0..workers).filter(|_| pool.add_worker()).count() == 0 {
+            pool.work();
+        }
+        Self { pool, limits, end: now + limits.all, looked: now }
+    }
+
+    /// Waits for outcomes, for `patience` at most, and returns those that have come since, which may be none; `None` once all
+    /// have been returned.
+    pub fn next(&mut self, patience: Duration) -> Option<Vec<(usize, Outcome<T>)>> {
+        let until = Instant::now() + patience;
+        let mut state = self.pool.state();
+        loop {
+            let now = Instant::now();
+            if now >= self.looked + self.limits.slow {
+                self.looked = now;
+                self.pool.supervise(&mut state, self.limits);
+            }
+            if now >= self.end {
+                state.abandon(now, self.limits);
+            }
+            if !state.ended.is_empty() || state.left == 0 {
+                break;
+            }
+            if now >= until {
+                return Some(Vec::new());
+            }
+            let wait = self.limits.slow.min(until - now).min(self.end - now);
+            let waited = self.pool.news.wait_timeout(state, wait);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let ended = std::mem::take(&mut state.ended);
+        if ended.is_empty() { None } else { Some(ended) }
+    }
+}
+
+impl<T> Drop for Running<T> {
+    /// Begins no more jobs.
+    fn drop(&mut self) {
+        let mut state = self.pool.state();
+        state.next = state.jobs.len();
+    }
+}
+
+struct Job {
     since: Option<Instant>,
     /// Whether another thread has taken the place of the one that does it.
     replaced: bool,
-    outcome: Option<Outcome<T>>,
+    /// Whether it has an outcome.
+    over: bool,
 }
 
 /// The progress of all jobs.
 struct State<T> {
-    jobs: Vec<Job<T>>,
+    jobs: Vec<Job>,
     /// The first that is not begun.
     next: usize,
     /// How many have no outcome.
     left: usize,
+    /// Outcomes that nobody has taken.
+    ended: Vec<(usize, Outcome<T>)>,
 }
 
 /// Threads at work on the same jobs.
 struct Pool<T> {
     state: Mutex<State<T>>,
-    /// Notified when nothing is left.
-    all_done: Condvar,
+    /// Notified of each outcome.
+    news: Condvar,
     work: Box<dyn Fn(usize) -> T + Send + Sync>,
 }
 
-impl<T: Send + 'static> Pool<T> {
-    /// Starts one more thread; returns whether that is possible.
-    fn add_worker(self: &Arc<Self>) -> bool {
-        let pool = Arc::clone(self);
-        thread::Builder::new().spawn(move || pool.work()).is_ok()
-    }
-
+impl<T> Pool<T> {
     /// Does jobs until there are none, or until another thread does them instead.
     fn work(&self) {
         while let Some(at) = self.begin() {
@@ -103,57 +167,9 @@ impl<T: Send + 'static> Pool<T> {
     /// Ends a job, and returns whether the thread that did it was replaced in the meantime.
     fn end(&self, at: usize, result: T) -> bool {
         let mut state = self.state();
-        let Some(job) = state.jobs.get_mut(at) else { return true };
-        let replaced = job.replaced;
-        if job.outcome.is_none() {
-            job.outcome = Some(Outcome::Done(result));
-            state.left -= 1;
-            if state.left == 0 {
-                self.all_done.notify_all();
-            }
-        }
-        replaced
-    }
-
-    /// Waits until all jobs are done or abandoned, and returns their outcomes.
-    fn wait(self: &Arc<Self>, limits: Limits) -> Vec<Outcome<T>> {
-        let end = Instant::now() + limits.all;
-        let mut state = self.state();
-        while state.left > 0 && Instant::now() < end {
-            let waited = self.all_done.wait_timeout(state, limits.slow);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            self.supervise(&mut state, limits);
-        }
-        let now = Instant::now();
-        let outcomes = state.jobs.iter_mut().map(|job| {
-            let is_slow = job.takes(now).is_some_and(|time| time >= limits.each);
-            let given_up = if is_slow { Outcome::Slow } else { Outcome::Late };
-            // A thread that is still working on it finds that it has an outcome.
-            job.outcome.replace(Outcome::Late).unwrap_or(given_up)
-        });
-        let outcomes = outcomes.collect();
-        state.next = state.jobs.len();
-        outcomes
-    }
-
-    /// Replaces the threads of slow jobs, and abandons jobs that are too slow.
-    fn supervise(self: &Arc<Self>, state: &mut State<T>, limits: Limits) {
-        let now = Instant::now();
-        let State { jobs, next, left } = state;
-        let mut slow = jobs.iter().filter(|job| job.replaced && job.outcome.is_none()).count();
-        let begun = *next;
-        let has_more = begun < jobs.len();
-        for job in jobs.iter_mut().take(begun) {
-            let Some(time) = job.takes(now) else { continue };
-            if time >= limits.slow && has_more && !job.replaced && slow < MAX_SLOW {
-                job.replaced = self.add_worker();
-                slow += usize::from(job.replaced);
-            }
-            if time >= limits.each {
-                job.outcome = Some(Outcome::Slow);
-                *left -= 1;
-            }
-        }
+        state.end(at, Outcome::Done(result));
+        self.news.notify_all();
+        state.jobs.get(at).is_none_or(|job| job.replaced)
     }
 
     /// Returns how far the jobs are.
@@ -163,10 +179,61 @@ impl<T: Send + 'static> Pool<T> {
     }
 }
 
-impl<T> Job<T> {
+impl<T: Send + 'static> Pool<T> {
+    /// Starts one more thread; returns whether that is possible.
+    fn add_worker(self: &Arc<Self>) -> bool {
+        let pool = Arc::clone(self);
+        thread::Builder::new().spawn(move || pool.work()).is_ok()
+    }
+
+    /// Replaces the threads of slow jobs, and abandons jobs that are too slow.
+    fn supervise(self: &Arc<Self>, state: &mut State<T>, limits: Limits) {
+        let now = Instant::now();
+        let begun = state.next.min(state.jobs.len());
+        let has_more = begun < state.jobs.len();
+        let mut slow = state.jobs.iter().filter(|job| job.replaced && !job.over).count();
+        let mut late = Vec::new();
+        for (at, job) in state.jobs.iter_mut().enumerate().take(begun) {
+            let Some(time) = job.takes(now) else { continue };
+            if time >= limits.slow && has_more && !job.replaced && slow < MAX_SLOW {
+                job.replaced = self.add_worker();
+                slow += usize::from(job.replaced);
+            }
+            if time >= limits.each {
+                late.push(at);
+            }
+        }
+        late.into_iter().for_each(|at| state.end(at, Outcome::Slow));
+    }
+}
+
+impl<T> State<T> {
+    /// Gives a job its outcome, unless it has one.
+    fn end(&mut self, at: usize, outcome: Outcome<T>) {
+        let Some(job) = self.jobs.get_mut(at).filter(|job| !job.over) else { return };
+        job.over = true;
+        self.left -= 1;
+        self.ended.push((at, outcome));
+    }
+
+    /// Gives up all jobs that have no outcome.
+    fn abandon(&mut self, now: Instant, limits: Limits) {
+        self.next = self.jobs.len();
+        for at in 0..self.jobs.len() {
+            let is_slow = self
+                .jobs
+                .get(at)
+                .and_then(|job| job.takes(now))
+                .is_some_and(|time| time >= limits.each);
+            self.end(at, if is_slow { Outcome::Slow } else { Outcome::Late });
+        }
+    }
+}
+
+impl Job {
     /// Returns how long the job has been running, if it still is.
     fn takes(&self, now: Instant) -> Option<Duration> {
-        let since = self.since.filter(|_| self.outcome.is_none())?;
+        let since = self.since.filter(|_| !self.over)?;
         Some(now.saturating_duration_since(since))
     }
 }
@@ -207,6 +274,23 @@ mod tests {
         assert_eq!(each(0, GENEROUS, |at| at), []);
         let expected: Vec<_> = (0..1000).map(|at| Outcome::Done(at * 2)).collect();
         assert_eq!(each(1000, GENEROUS, |at| at * 2), expected);
+    }
+
+    #[test]
+    fn outcomes_come_as_soon_as_they_are_there() {
+        let (work, keep) = blocked(1);
+        let mut running = Running::start(10, GENEROUS, work);
+        let mut come = Vec::new();
+        while come.len() < 9 {
+            come.extend(running.next(GENEROUS.all).unwrap());
+        }
+        come.sort_unstable_by_key(|(at, _)| *at);
+        let expected: Vec<_> = (1..10).map(|at| (at, Outcome::Done(at * 2))).collect();
+        assert_eq!(come, expected, "all but the first");
+        assert_eq!(running.next(Duration::from_millis(1)), Some(Vec::new()), "nothing new");
+        drop(keep);
+        assert_eq!(running.next(GENEROUS.all), Some(vec![(0, Outcome::Done(0))]));
+        assert_eq!(running.next(GENEROUS.all), None, "all have come");
     }
 
     #[test]
