@@ -4,4 +4,5 @@ pub mod git;
 pub mod literal;
 pub mod nix;
 pub mod profiles;
+pub mod rules;
 pub mod workspace;

@@ -179,6 +179,18 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// How many names a line lists (10).
+const MAX_LISTED: usize = 10;
+
+/// Lists `names` for a line, the first few of many: `a, b and 3 more`.
+pub fn list(names: &[String]) -> String {
+    let listed = names.iter().take(MAX_LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_LISTED) {
+        0 => listed,
+        more => format!("{listed} and {more} more"),
+    }
+}
+
 /// Returns how wide an answer may be: as the terminal that it goes to, 80 columns elsewhere.
 pub fn columns() -> usize {
     match rustix::termios::tcgetwinsize(io::stdout()) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use vaultix_generator::profile::Profile;
+use vaultix_generator::profile::{Profile, Secret};
 use vaultix_generator::{escape, private};
 
 use crate::cache::plan::{Entry, Plan, Target, Wanted, plan};
@@ -184,6 +184,26 @@ impl Desired {
         } else {
             self.complete.remove(host);
         }
+    }
+}
+
+impl Comparison {
+    /// Returns whether each host of `profiles` that has a key has a copy of the present `source`, if it uses that.
+    pub fn has_copies(&self, profiles: &[Profile], source: &Path) -> bool {
+        let Some(digest) = self.desired.digests.get(source) else { return false };
+        let missing = self.plan.encrypt.values().flatten();
+        let missing: BTreeSet<&Entry> = missing.map(|target| &target.entry).collect();
+        let mut users = profiles.iter().filter(|profile| {
+            let uses = |secret: &Secret| secret.ciphertext == source;
+            profile.secrets.values().flatten().any(uses)
+                && !self.desired.keyless.contains(&profile.settings.host_identifier)
+        });
+        users.all(|profile| {
+            let settings = &profile.settings;
+            let name = store::name(digest, &recipient::canonical(&settings.host_pubkey));
+            let entry = Entry { host: settings.host_identifier.clone(), name };
+            self.desired.wanted.contains_key(&entry) && !missing.contains(&entry)
+        })
     }
 }
 

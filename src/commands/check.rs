@@ -1,6 +1,7 @@
 //! `vaultix check`: profiles + cache → is each host's copy of each secret there, and made for its key? No identity needed.
 
 mod hosts;
+mod rules;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +103,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let mut findings = plan_findings(&workspace.cache, &plan);
     findings.extend(unfit_findings(&workspace.cache, &desired, &plan, &workspace.profiles));
     let expected = ExpectedRecipients::from_workspace(&workspace);
+    rules::warn_unused(&workspace, &report);
     findings.extend(source_findings(&desired, &expected));
     findings.extend(failures.errors.iter().map(|error| Finding {
         kind: Kind::Failure,
@@ -123,6 +125,9 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
         let errors = findings.iter().filter(|finding| finding.kind != Kind::Failure).map(as_error);
         report.errors(&errors.chain(failures.errors.iter().cloned()).collect::<Vec<_>>());
         if let Some(hint) = hosts::hint(&desired, &workspace, &expected) {
+            report.line(hint);
+        }
+        for hint in rules::hints(&desired, &workspace, &expected) {
             report.line(hint);
         }
         let problems = if findings.len() == 1 { "problem" } else { "problems" };

@@ -27,9 +27,7 @@ use save::{Recipients, Save};
 pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let input = Input::choose(args)?;
-    let (identities, mut extra) = workspace::keys_for_file(&args.identities, &report)?;
-    extra.extend_from_slice(&args.recipients);
-    let extra = workspace::parse_recipients(&extra)?;
+    let (identities, rules) = workspace::keys_for_file(&args.identities, &report)?;
     let file = match &args.file {
         Some(path) => Ok(path.clone()),
         None => Err(List::read(&cli.profiles, &report)?),
@@ -37,6 +35,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     // After what runs nix: until here, a signal ends both.
     let interrupt = Interrupt::new()?;
     let path = &file.or_else(|list| list.pick(&interrupt))?;
+    let extra = workspace::parse_recipients(&rules, path, &args.recipients)?;
     let prompt = Prompt::new(&interrupt, &report);
     let mut master = Master::read(&identities, &interrupt)?;
 

@@ -10,7 +10,6 @@ mod ssh;
 
 use std::collections::BTreeMap;
 
-use age::Recipient;
 use vaultix_generator::escape;
 use vaultix_generator::profile::{Generator, Profile, Secret};
 
@@ -18,7 +17,7 @@ use crate::cli::{Cli, Generate};
 use crate::error::{Exit, Result, Status};
 use crate::files::secret;
 use crate::flake::git;
-use crate::flake::workspace::{self, Workspace};
+use crate::flake::workspace::{ParsedRecipients, Workspace};
 use crate::keys::master::Master;
 use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
@@ -105,6 +104,8 @@ fn work(
     report: &Report,
     done: &mut Outcome,
 ) -> Result<()> {
+    let made = plan.make.iter().map(|recipe| &*recipe.path);
+    let recipients = ParsedRecipients::new(made, &workspace.rules, &args.recipients)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, report);
     let mut master = Master::read(&workspace.identities, &interrupt)?;
@@ -115,24 +116,8 @@ fn work(
             Err(error) => done.failures.push(error),
         }
     }
-    let recipients = if plan.make.is_empty() {
-        Vec::new()
-    } else {
-        recipients(args, workspace, &mut master, &prompt)?
-    };
+    let recipients = recipients.with(&mut master, &prompt)?;
     let inputs = plan.make.iter().flat_map(|recipe| &recipe.inputs).map(|input| &*input.path);
     let context = RunContext { root: &workspace.root, interrupt: &interrupt };
     Run { context, recipients, inputs: inputs.collect(), known, report }.work(plan, done)
-}
-
-/// Returns the recipients of new secrets, the same as with `edit`.
-fn recipients<'a>(
-    args: &Generate,
-    workspace: &Workspace,
-    master: &mut Master,
-    prompt: &'a Prompt,
-) -> Result<Vec<Box<dyn Recipient + 'a>>> {
-    let extra =
-        workspace::parse_recipients(&[&workspace.recipients[..], &args.recipients[..]].concat())?;
-    workspace::recipients(master, extra, prompt)
 }

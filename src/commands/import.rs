@@ -25,9 +25,10 @@ use crate::cli::Import;
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret as file;
-use crate::flake::{git, workspace};
+use crate::flake::git;
+use crate::flake::rules::Rules;
+use crate::flake::workspace::{self, ParsedRecipients, Recipients};
 use crate::keys::master::Session;
-use crate::keys::recipient;
 use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
@@ -59,8 +60,12 @@ pub fn run(args: &Import) -> Result<Exit> {
     }
     let mut made = Made::default();
     if !plan.files.is_empty() {
+        let rules = Rules::new(&settings, &root)?;
+        let new = plan.paths(&destination.directory);
+        let new = new.iter().map(PathBuf::as_path);
+        let extra = ParsedRecipients::new(new, &rules, &args.recipients)?;
         let interrupt = Interrupt::new()?;
-        let keys = Keys::read(args, &settings, &root, &interrupt)?;
+        let keys = Keys::read(args, &settings, &root, extra, &interrupt)?;
         (made, failures) = carry_out(&plan, keys, &destination, &report, &interrupt)?;
         failures.extend(git::track_all(&made.files, &report));
         let Destination { from_flake, is_default, .. } = &destination;
@@ -81,7 +86,7 @@ fn carry_out(
     let prompt = Prompt::new(interrupt, report);
     let session = keys.decrypting.open(&plan.headers(), &prompt)?;
     let mut run = Run {
-        recipients: recipient::group_by_plugin(keys.recipients(&prompt)?, &prompt),
+        recipients: keys.recipients(&prompt)?,
         directory: &destination.directory,
         report,
         interrupt,
@@ -108,7 +113,7 @@ struct Made {
 }
 
 struct Run<'a> {
-    recipients: Vec<Box<dyn age::Recipient + 'a>>,
+    recipients: Recipients<'a>,
     directory: &'a Path,
     report: &'a Report,
     interrupt: &'a Interrupt,
@@ -158,7 +163,7 @@ impl Run<'_> {
     }
 
     fn make(&self, path: &Path, text: &Plaintext) -> Result<()> {
-        let ciphertext = file::encrypt(path, text, &self.recipients, &Format::Binary)?;
+        let ciphertext = file::encrypt(path, text, self.recipients.of(path), &Format::Binary)?;
         let mut replacement = Replacement::new(path)?;
         replacement.write(&ciphertext)?;
         replacement.persist_noclobber()

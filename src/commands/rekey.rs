@@ -1,5 +1,6 @@
 //! `vaultix rekey`: all secrets of the profiles → the same, encrypted to the present recipients; or none of them.
 
+mod others;
 mod remaining;
 
 use std::collections::BTreeMap;
@@ -17,11 +18,12 @@ use crate::error::{Exit, Result};
 use crate::files::replace::Replacement;
 use crate::files::secret::{self, Secret};
 use crate::files::source;
-use crate::flake::workspace::{self, Workspace};
+use crate::flake::workspace::{ParsedRecipients, Workspace};
 use crate::keys::master::Master;
 use crate::report::{Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
+use others::Others;
 
 /// What to do where a secret was changed in the meantime.
 const AGAIN: &str = "vaultix rekey";
@@ -37,14 +39,13 @@ const AGAIN: &str = "vaultix rekey";
 pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &args.identities, None)?;
-    let mut extra = workspace.recipients.clone();
-    extra.extend_from_slice(&args.recipients);
-    let extra = workspace::parse_recipients(&extra)?;
+    let paths = paths(&workspace, &args.files);
+    let recipients =
+        ParsedRecipients::new(paths.values().copied(), &workspace.rules, &args.recipients)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
     let mut master = Master::read(&workspace.identities, &interrupt)?;
     master.read_old(&args.old, &interrupt)?;
-    let paths = paths(&workspace, &args.files);
 
     let mut failures = Vec::new();
     let mut secrets = Vec::new();
@@ -57,7 +58,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let headers =
         secrets.iter().filter_map(|(_, secret)| decrypt::stanzas(&secret.ciphertext).ok());
     let session = master.open(&headers.collect::<Vec<_>>(), &prompt)?;
-    let recipients = workspace::recipients(&mut master, extra, &prompt)?;
+    let recipients = recipients.with(&mut master, &prompt)?;
 
     let opened: Vec<_> = secrets
         .par_iter()
@@ -67,19 +68,27 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
                 .map_err(|error| source::cannot_open(path, &error, &session.skipped))
         })
         .collect();
+    let mut others = Others::new(&workspace, &master, &session, &args.files);
     allow_open_files();
     let mut replacements = Vec::new();
     for ((path, secret), text) in secrets.iter().zip(opened) {
         if interrupt.is_set() {
             return Err(interrupt.error());
         }
-        let written = text.and_then(|text| {
-            let ciphertext = secret::encrypt(path, &text, &recipients, &secret.format)?;
+        let text = match text {
+            Ok(text) => text,
+            Err(error) => {
+                failures.extend(others.pass_over(path, error, &report)?);
+                continue;
+            }
+        };
+        let write = || {
+            let ciphertext = secret::encrypt(path, &text, recipients.of(path), &secret.format)?;
             let mut replacement = Replacement::new(path)?;
             replacement.write(&ciphertext)?;
             Ok(replacement)
-        });
-        match written {
+        };
+        match write() {
             Ok(replacement) => replacements.push((path, secret, replacement)),
             Err(error) => failures.push(error),
         }
@@ -90,6 +99,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     };
     failures.extend(replacements.iter().filter_map(same));
     if !failures.is_empty() {
+        failures.append(&mut others.failures);
         return Ok(report.finish(&failures, "0 rekeyed"));
     }
     let mut count = 0;
@@ -102,8 +112,10 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
             Err(error) => failures.push(error),
         }
     }
-    let next = if failures.is_empty() { "; now run: vaultix renc" } else { "" };
-    let exit = report.finish(&failures, &format!("{count} rekeyed{next}"));
+    failures.append(&mut others.failures);
+    let passed_over = others.report(&report);
+    let next = if count > 0 { "; now run: vaultix renc" } else { "" };
+    let exit = report.finish(&failures, &format!("{count} rekeyed{passed_over}{next}"));
     remaining::warn(&workspace, &paths.keys().collect(), &master, &report);
     Ok(exit)
 }

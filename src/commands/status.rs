@@ -24,6 +24,9 @@ struct Row {
     file: String,
     /// What opens it, as its header says; empty where there is no header to read.
     recipients: Vec<String>,
+    /// The path of the rule for its recipients, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
     /// The hosts that use it.
     hosts: BTreeMap<String, Use>,
 }
@@ -56,6 +59,7 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
         let row = rows.entry(file.clone()).or_insert_with(|| Row {
             file,
             recipients: recipients(&wanted.source),
+            rule: workspace.rules.rule(&wanted.source).map(|rule| rule.path.clone()),
             hosts: BTreeMap::new(),
         });
         let cached = !missing.contains(entry);
@@ -85,7 +89,7 @@ fn recipients(path: &std::path::Path) -> Vec<String> {
     found.into_iter().map(|one| stanza::describe(&[one])).collect()
 }
 
-/// Writes a line for each source: the file, its recipients, and its hosts with a mark on what is missing.
+/// Writes a line for each source: the file, its recipients and their rule, and its hosts with a mark on what is missing.
 fn table(rows: &[Row]) -> impl Iterator<Item = String> {
     let width = rows.iter().map(|row| row.file.chars().count()).max().unwrap_or_default();
     let line = move |row: &Row| {
@@ -97,7 +101,8 @@ fn table(rows: &[Row]) -> impl Iterator<Item = String> {
         let more = row.recipients.len().saturating_sub(MAX_SHOWN);
         let more = (more > 0).then(|| format!("{more} more"));
         let recipients: Vec<&str> = shown.chain(more.as_deref()).collect();
-        format!("{:width$}  for {}  on {hosts}", row.file, recipients.join(", "))
+        let rule = row.rule.iter().map(|path| format!(" (rule {path})")).collect::<String>();
+        format!("{:width$}  for {}{rule}  on {hosts}", row.file, recipients.join(", "))
     };
     rows.iter().map(line)
 }

@@ -20,6 +20,7 @@ use vaultix_generator::{escape, private};
 
 use crate::error::{Error, Result, Status};
 use crate::flake::git;
+use crate::flake::rules::RuleSetting;
 use crate::report;
 use crate::system::fence::{self, Extent};
 use crate::system::memory::Directory;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub identity: Option<String>,
     /// Recipients that secrets are encrypted to besides the identity's own.
     pub extra_recipients: Vec<String>,
+    /// Recipients of some files instead of these.
+    pub rules: Vec<RuleSetting>,
     /// Where copies for hosts are, relative to the flake.
     pub cache: Option<String>,
     /// Where secrets are of which nothing else is said, relative to the flake.

@@ -1,5 +1,6 @@
 //! options + flake → the profiles, identities, recipients and cache that a command works with.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use age::Recipient;
@@ -9,6 +10,7 @@ use vaultix_generator::profile::Profile;
 use crate::error::{Error, Result, Status};
 use crate::flake::nix::{self, Settings};
 use crate::flake::profiles;
+use crate::flake::rules::Rules;
 use crate::keys::master::Master;
 use crate::keys::recipient::{self, ParsedRecipient};
 use crate::report::{self, Report};
@@ -28,8 +30,8 @@ pub struct Workspace {
     pub profiles: Vec<Profile>,
     /// Files with identities.
     pub identities: Vec<PathBuf>,
-    /// Recipients in addition to the identities' own.
-    pub recipients: Vec<String>,
+    /// Recipients in addition to the identities' own, by files.
+    pub rules: Rules,
     /// Where copies for hosts are.
     pub cache: PathBuf,
     /// Where secrets are of which the flake says nothing else.
@@ -70,8 +72,8 @@ impl Workspace {
         let root = root.unwrap_or_default();
         let secrets = settings.secrets(&root)?;
         let identities = given_or(identities, &settings, &root)?;
-        let recipients = settings.extra_recipients;
-        Ok(Self { root, profiles, identities, recipients, cache, secrets })
+        let rules = Rules::new(&settings, &root)?;
+        Ok(Self { root, profiles, identities, rules, cache, secrets })
     }
 }
 
@@ -92,13 +94,10 @@ fn cache_directory(root: Option<&Path>, settings: &Settings) -> Result<PathBuf> 
 ///
 /// # Errors
 ///
-/// When no identity is given and the flake cannot be asked for one.
-pub fn keys_for_file(
-    identities: &[PathBuf],
-    report: &Report,
-) -> Result<(Vec<PathBuf>, Vec<String>)> {
+/// When no identity is given and the flake cannot be asked for one, or its rules cannot be used.
+pub fn keys_for_file(identities: &[PathBuf], report: &Report) -> Result<(Vec<PathBuf>, Rules)> {
     let (root, settings) = settings(!identities.is_empty(), report)?;
-    Ok((given_or(identities, &settings, &root)?, settings.extra_recipients))
+    Ok((given_or(identities, &settings, &root)?, Rules::new(&settings, &root)?))
 }
 
 /// Returns the root of the flake, and what it says; nothing where there is none.
@@ -112,7 +111,7 @@ pub fn settings(optional: bool, report: &Report) -> Result<(PathBuf, Settings)> 
         Ok(settings) => Ok((root, settings)),
         Err(error) if !optional => Err(error),
         Err(error) => {
-            report.warning(format_args!("extraRecipients are unknown: {error:#}"));
+            report.warning(format_args!("extraRecipients and rules are unknown: {error:#}"));
             Ok((root, Settings::default()))
         }
     }
@@ -124,11 +123,11 @@ pub fn settings(optional: bool, report: &Report) -> Result<(PathBuf, Settings)> 
 ///
 /// As [`keys_for_file`].
 pub fn identities(given: &[PathBuf], report: &Report) -> Result<Vec<PathBuf>> {
-    if given.is_empty() {
-        keys_for_file(given, report).map(|(identities, _)| identities)
-    } else {
-        Ok(given.to_owned())
+    if !given.is_empty() {
+        return Ok(given.to_owned());
     }
+    let (root, settings) = settings(false, report)?;
+    given_or(given, &settings, &root)
 }
 
 /// Returns the identities that were given, or else that of the flake.
@@ -153,12 +152,16 @@ pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<V
     Ok(vec![path])
 }
 
-/// Reads recipients that were given in addition to those of the identities.
+/// Reads the recipients of `file` in addition to those of the identities: those of `rules`, and those that were `given`.
 ///
 /// # Errors
 ///
 /// What is wrong with the first that is wrong.
-pub fn parse_recipients(texts: &[String]) -> Result<Vec<ParsedRecipient>> {
+pub fn parse_recipients(
+    rules: &Rules,
+    file: &Path,
+    given: &[String],
+) -> Result<Vec<ParsedRecipient>> {
     let read = |text: &String| {
         recipient::parse(text).map_err(|reason| {
             let error = Error::new(Status::Config, "cannot encrypt to a given recipient");
@@ -170,23 +173,87 @@ pub fn parse_recipients(texts: &[String]) -> Result<Vec<ParsedRecipient>> {
             }
         })
     };
-    texts.iter().map(read).collect()
+    let of_rule = |error: Error| match rules.rule(file) {
+        Some(rule) => error.because(format!("the rule for \"{}\" names it", rule.path)),
+        None => error,
+    };
+    let named = rules.recipients(file).iter().map(|text| read(text).map_err(of_rule));
+    named.chain(given.iter().map(read)).collect()
 }
 
-/// Returns the recipients that belong to the identities of `master`, and `extra`, to encrypt to.
-///
-/// # Errors
-///
-/// When there are none, or an identity stays locked whose recipient is not known.
-pub fn recipients<'a>(
-    master: &mut Master,
-    extra: Vec<ParsedRecipient>,
-    prompt: &'a Prompt,
-) -> Result<Vec<Box<dyn Recipient + 'a>>> {
-    let recipients = master.recipients(extra, prompt)?;
-    if recipients.is_empty() {
-        return Err(Error::new(Status::Usage, "cannot encrypt without a recipient")
-            .fix("pass --identity FILE, or set vaultix.identity in the flake"));
+/// Recipients of some files in addition to those of the identities, before these are known.
+#[derive(Default)]
+pub struct ParsedRecipients {
+    /// What there is, each once, by the texts.
+    sets: Vec<Vec<ParsedRecipient>>,
+    /// Which of them a file has.
+    files: BTreeMap<PathBuf, usize>,
+}
+
+impl ParsedRecipients {
+    /// Reads those of `files`: those of `rules`, and those that were `given`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the first that is wrong.
+    pub fn new<'a>(
+        files: impl IntoIterator<Item = &'a Path>,
+        rules: &Rules,
+        given: &[String],
+    ) -> Result<Self> {
+        let mut parsed = Self::default();
+        let mut known: BTreeMap<&[String], usize> = BTreeMap::new();
+        for file in files {
+            let texts = rules.recipients(file);
+            let at = match known.get(texts) {
+                Some(at) => *at,
+                None => {
+                    parsed.sets.push(parse_recipients(rules, file, given)?);
+                    parsed.sets.len() - 1
+                }
+            };
+            known.insert(texts, at);
+            parsed.files.insert(file.to_owned(), at);
+        }
+        Ok(parsed)
     }
-    Ok(recipient::group_by_plugin(recipients, prompt))
+
+    /// Returns whether a file has none.
+    pub fn has_none(&self) -> bool {
+        self.sets.iter().any(Vec::is_empty)
+    }
+
+    /// Adds those that belong to the identities of `master`, to encrypt to.
+    ///
+    /// # Errors
+    ///
+    /// When a file has none at all, or an identity stays locked whose recipient is not known.
+    pub fn with<'a>(self, master: &mut Master, prompt: &'a Prompt) -> Result<Recipients<'a>> {
+        let add = |extra| {
+            let recipients = master.recipients(extra, prompt)?;
+            if recipients.is_empty() {
+                return Err(Error::new(Status::Usage, "cannot encrypt without a recipient")
+                    .fix("pass --identity FILE, or set vaultix.identity in the flake"));
+            }
+            Ok(recipient::group_by_plugin(recipients, prompt))
+        };
+        let sets = self.sets.into_iter().map(add).collect::<Result<_>>()?;
+        Ok(Recipients { sets, files: self.files })
+    }
+}
+
+/// Whom some files are encrypted to.
+pub struct Recipients<'a> {
+    /// What there is, each once.
+    sets: Vec<Vec<Box<dyn Recipient + 'a>>>,
+    /// Which of them a file has.
+    files: BTreeMap<PathBuf, usize>,
+}
+
+impl<'a> Recipients<'a> {
+    /// Returns those of `file`; none of one that is not among the files.
+    pub fn of(&self, file: &Path) -> &[Box<dyn Recipient + 'a>] {
+        let set = self.files.get(file).and_then(|at| self.sets.get(*at));
+        set.map_or(&[], Vec::as_slice)
+    }
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use age::Identity;
 use age_core::format::Stanza;
 use vaultix_generator::{escape, private};
+use vaultix_units::stanza::{self, Recipient};
 use vaultix_units::{bounded, stack};
 
 use crate::error::{Error, Exit, Result, Status};
@@ -179,6 +180,30 @@ impl Master {
         let is_open = session.keys.iter().all(|key| !key.is_closed());
         let has_asked = self.entries.iter().all(|entry| entry.key.as_unlocked().is_some());
         (is_open || has_asked).then_some(session)
+    }
+
+    /// Returns whether it is certain, without asking, that no identity opens a file with the header `file`.
+    pub fn is_closed_to(&self, file: &[Stanza]) -> bool {
+        let recipients: Vec<Recipient> = file.iter().filter_map(Recipient::new).collect();
+        let may_open = |entry: &LoadedKey| match &entry.key {
+            Key::Native(_) | Key::PostQuantum(_) | Key::Ssh(_) => false,
+            Key::LockedSsh(_, public) => stanza::parse_ssh_key(&public.to_string())
+                .is_none_or(|wanted| recipients.contains(&wanted)),
+            Key::LockedFile(_) | Key::Plugin(_) => true,
+        };
+        let opens = |key: &(dyn Identity + Sync)| key.unwrap_stanzas(file).is_some();
+        let mut unlocked = self.entries.iter().filter_map(|entry| entry.key.as_unlocked());
+        !self.entries.iter().any(may_open) && !unlocked.any(opens)
+    }
+
+    /// Returns the recipients of the identities as texts, as far as they are known without asking: none that a plugin
+    /// makes of an identity.
+    pub fn own_recipients(&self) -> BTreeSet<String> {
+        let entries = self.entries.iter().filter(|entry| !self.old.contains(&entry.path));
+        let own = entries.clone().filter_map(|entry| Some(entry.key.recipient()?.text()));
+        let files: BTreeSet<&Path> = entries.map(|entry| entry.path.as_path()).collect();
+        let commented = self.comments.iter().filter(|(path, _)| files.contains(path.as_path()));
+        own.chain(commented.map(|(_, text)| recipient::canonical(text))).collect()
     }
 
     /// Tries what opens files as it is.

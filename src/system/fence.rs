@@ -295,7 +295,11 @@ fn open_below(base: OwnedFd, below: &Path, access: Access) -> io::Result<OwnedFd
 }
 
 /// Returns `path` without links, as far as it exists; what does not follows as it is.
-fn resolve(path: &Path) -> io::Result<PathBuf> {
+///
+/// # Errors
+///
+/// The system's own, other than that it does not exist.
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
     match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let name = path.file_name().ok_or(error)?;

@@ -98,6 +98,9 @@ mod rekey;
 /// Re-encrypting.
 mod renc;
 
+/// Recipients for some files, by rules of a flake, in a team.
+mod rules;
+
 /// Two hands at one secret.
 mod replace;
 

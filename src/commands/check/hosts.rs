@@ -11,9 +11,7 @@ use vaultix_units::stanza::{self, Recipient};
 use super::sources::{self, ExpectedRecipients};
 use crate::cache::desired::Desired;
 use crate::flake::workspace::Workspace;
-
-/// How many secrets are named.
-const MAX_NAMED: usize = 10;
+use crate::report;
 
 /// Returns a hint that names these secrets and their hosts; `None` if there are none.
 pub(super) fn hint(
@@ -28,33 +26,33 @@ pub(super) fn hint(
         .filter_map(|host| {
             Some((stanza::parse_ssh_key(&host.host_pubkey)?, host.host_identifier.as_str()))
         })
-        .filter(|(key, _)| !expected.contains(key))
         .collect();
     let found: Vec<String> = desired
         .digests
         .keys()
         .filter_map(|file| {
-            let hosts = hosts(file, &keys);
+            let hosts = hosts(file, &keys, expected);
             let hosts: Vec<&str> = hosts.into_iter().collect();
             (!hosts.is_empty()).then(|| format!("{} ({})", file.display(), hosts.join(", ")))
         })
         .collect();
-    let more = match found.len().saturating_sub(MAX_NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     (!found.is_empty()).then(|| {
-        let named: Vec<String> = found.into_iter().take(MAX_NAMED).collect();
         format!(
-            "hosts can decrypt the secrets themselves, without copies: {}{more}; to encrypt to you alone: vaultix rekey",
-            named.join(", ")
+            "hosts can decrypt the secrets themselves, without copies: {}; to encrypt to you alone: vaultix rekey",
+            report::list(&found)
         )
     })
 }
 
-/// Returns those that `keys` belong to and can decrypt `file`.
-fn hosts<'a>(file: &Path, keys: &[(Recipient, &'a str)]) -> BTreeSet<&'a str> {
+/// Returns those that `keys` belong to and can decrypt `file`, but are not meant to.
+fn hosts<'a>(
+    file: &Path,
+    keys: &[(Recipient, &'a str)],
+    expected: &ExpectedRecipients,
+) -> BTreeSet<&'a str> {
     // What cannot be read is reported elsewhere.
     let found = sources::recipients(file).ok().flatten().unwrap_or_default();
-    keys.iter().filter(|(key, _)| found.contains(key)).map(|(_, host)| *host).collect()
+    let meant = expected.of(file);
+    let can = |key: &Recipient| found.contains(key) && !meant.contains(key);
+    keys.iter().filter(|(key, _)| can(key)).map(|(_, host)| *host).collect()
 }

@@ -1,7 +1,7 @@
 //! secrets + configured recipients → the secrets that some of these cannot decrypt, as far as headers tell.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vaultix_generator::escape;
 use vaultix_units::bounded;
@@ -9,34 +9,67 @@ use vaultix_units::decrypt;
 use vaultix_units::stanza::{self, Recipient};
 
 use crate::files::source;
+use crate::flake::rules::Rules;
 use crate::flake::workspace::Workspace;
 use crate::keys::recipient::canonical;
 use crate::keys::{armor, identity};
 use crate::system::input;
 
 /// The recipients that the header of each secret has to hold.
-pub struct ExpectedRecipients {
-    all: Vec<Recipient>,
+pub struct ExpectedRecipients<'a> {
+    rules: &'a Rules,
     /// Those of the identity.
-    own: Vec<Recipient>,
+    own: BTreeSet<String>,
+    /// Whether these are all.
+    knows_own: bool,
 }
 
-impl ExpectedRecipients {
+/// The recipients that the header of one secret has to hold.
+pub struct Expected<'a> {
+    /// The path of the rule that names them, if there is one.
+    rule: Option<&'a str>,
+    /// Those that the flake names.
+    named: Vec<Recipient>,
+    /// Those of the identity that are not among them.
+    own: Vec<Recipient>,
+    /// Whether the identity is among them.
+    names_own: bool,
+    /// Whether the header may have more, of kinds that only a plugin knows.
+    is_open: bool,
+}
+
+/// What the header of a secret with a rule has besides what its rule names.
+pub enum Deviation {
+    /// Not the recipient of the identity, which the rule does not name either.
+    OfOthers,
+    /// So many more.
+    More(usize),
+}
+
+impl<'a> ExpectedRecipients<'a> {
     /// Takes the recipients that the flake names, and those of its identity where that is here and locked by nothing. In
     /// CI it is not.
-    pub fn from_workspace(workspace: &Workspace) -> Self {
-        let own = workspace.identities.iter().flat_map(|path: &PathBuf| public_keys(path));
-        let own: BTreeSet<String> = own.collect();
-        let named = workspace.recipients.iter().map(|text| canonical(text));
-        let all: BTreeSet<String> = named.chain(own.iter().cloned()).collect();
-        let stanzas =
-            |texts: BTreeSet<String>| texts.iter().filter_map(|text| stanza(text)).collect();
-        Self { all: stanzas(all), own: stanzas(own) }
+    pub fn from_workspace(workspace: &'a Workspace) -> Self {
+        let keys: Vec<_> = workspace.identities.iter().map(|path| public_keys(path)).collect();
+        let knows_own = !keys.is_empty() && keys.iter().flatten().all(Option::is_some);
+        let own: BTreeSet<String> = keys.into_iter().flatten().flatten().collect();
+        Self { rules: &workspace.rules, knows_own: knows_own && !own.is_empty(), own }
     }
 
-    /// Returns whether the secrets are meant to be encrypted to `recipient`.
-    pub fn contains(&self, recipient: &Recipient) -> bool {
-        self.all.contains(recipient)
+    /// Returns those of the secret `file`.
+    pub fn of(&self, file: &Path) -> Expected<'a> {
+        let texts = self.rules.recipients(file).iter().map(|text| canonical(text));
+        let named: BTreeSet<String> = texts.collect();
+        let stanzas =
+            |texts: &BTreeSet<String>| texts.iter().filter_map(|text| stanza(text)).collect();
+        let stanzas_of_named: Vec<Recipient> = stanzas(&named);
+        Expected {
+            rule: self.rules.rule(file).map(|rule| rule.path.as_str()),
+            names_own: self.own.iter().any(|own| named.contains(own)),
+            is_open: stanzas_of_named.len() < named.len(),
+            named: stanzas_of_named,
+            own: stanzas(&self.own.difference(&named).cloned().collect()),
+        }
     }
 
     /// Returns what is wrong with the secret `file`, and how to fix it.
@@ -55,18 +88,63 @@ impl ExpectedRecipients {
             Ok(found) => found?,
             Err(reason) => return damaged(reason),
         };
-        let missing = without(&self.all, &found);
+        let expected = self.of(file);
+        let missing = without(&expected.required(), &found);
         if missing.is_empty() {
             return None;
         }
         let missing = stanza::describe(&missing);
-        let problem = format!("{shown} is not encrypted to {missing}");
-        if self.own.is_empty() || self.own.iter().any(|own| found.contains(own)) {
+        let problem = match expected.rule {
+            Some(rule) => {
+                format!(
+                    "{shown} is not encrypted to {missing}, which the rule for \"{rule}\" names"
+                )
+            }
+            None => format!("{shown} is not encrypted to {missing}"),
+        };
+        if self.own.is_empty()
+            || self.own.iter().filter_map(|own| stanza(own)).any(|own| found.contains(&own))
+        {
             return Some((problem, "vaultix rekey".to_owned()));
         }
         // The identity does not open it, so nothing is done without another one.
         let problem = format!("{problem}, but to {}", stanza::describe(&found));
         Some((problem, "vaultix rekey --old IDENTITY_THAT_OPENS_IT".to_owned()))
+    }
+
+    /// Returns how the secret `file` deviates from its rule in a way that may be meant; `None` also where the identity is
+    /// not known, or the file has no rule.
+    pub fn deviation(&self, file: &Path, hosts: &[Recipient]) -> Option<Deviation> {
+        let expected = self.of(file);
+        expected.rule.filter(|_| self.knows_own)?;
+        let mut found = recipients(file).ok().flatten()?;
+        // That a host can decrypt it is reported elsewhere.
+        found.retain(|one| expected.contains(one) || !hosts.contains(one));
+        if !without(&expected.named, &found).is_empty() {
+            return None;
+        }
+        let others = without(&found, &expected.named);
+        let is_own = |one: &Recipient| expected.own.contains(one);
+        if !expected.names_own && !others.iter().any(is_own) {
+            return Some(Deviation::OfOthers);
+        }
+        let more = without(&others, &expected.own).len();
+        (more > 0 && !expected.is_open).then_some(Deviation::More(more))
+    }
+}
+
+impl Expected<'_> {
+    /// Returns whether the secret is meant to be encrypted to `recipient`.
+    pub fn contains(&self, recipient: &Recipient) -> bool {
+        self.named.contains(recipient) || self.own.contains(recipient)
+    }
+
+    /// Returns what the header has to hold: where a rule does not name the identity, it may be for others alone.
+    fn required(&self) -> Vec<Recipient> {
+        let own = if self.rule.is_none() { self.own.as_slice() } else { &[] };
+        let mut all = [&self.named, own].concat();
+        all.sort();
+        all
     }
 }
 
@@ -98,12 +176,13 @@ fn without(wanted: &[Recipient], found: &[Recipient]) -> Vec<Recipient> {
     missing
 }
 
-/// Returns the public keys of an identity file, as far as they are known without asking.
-fn public_keys(path: &Path) -> Vec<String> {
+/// Returns the public keys of an identity file, `None` for each that is not known without asking.
+fn public_keys(path: &Path) -> Vec<Option<String>> {
     let text = input::file(path, bounded::MAX_IDENTITY, None).ok();
-    let found = text.and_then(|text| identity::parse(&text).ok());
-    let keys = found.map(|found| found.keys).unwrap_or_default();
-    keys.iter().filter_map(|key| Some(key.recipient()?.text())).collect()
+    match text.and_then(|text| identity::parse(&text).ok()) {
+        Some(found) => found.keys.iter().map(|key| key.recipient().map(|one| one.text())).collect(),
+        None => vec![None],
+    }
 }
 
 /// Returns what a header contains of `recipient`; `None` for one of a plugin, whose stanzas only it knows.

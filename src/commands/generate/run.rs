@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use age::Recipient;
 use age::armor::Format;
 use vaultix_units::plaintext::Plaintext;
 
@@ -14,6 +13,7 @@ use super::public;
 use crate::error::{Error, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret;
+use crate::flake::workspace::Recipients;
 use crate::report::Report;
 
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub struct Outcome {
 /// One run of `generate`.
 pub struct Run<'a> {
     pub context: RunContext<'a>,
-    pub recipients: Vec<Box<dyn Recipient + 'a>>,
+    pub recipients: Recipients<'a>,
     /// Files that others are made from.
     pub inputs: BTreeSet<&'a Path>,
     /// Their plaintexts, as far as they could be opened.
@@ -64,8 +64,12 @@ impl Run<'_> {
 
     fn make(&mut self, recipe: &Recipe, done: &mut Outcome) -> Result<()> {
         let plaintext = self.plaintext(recipe)?;
-        let ciphertext =
-            secret::encrypt(&recipe.path, &plaintext, &self.recipients, &Format::Binary)?;
+        let ciphertext = secret::encrypt(
+            &recipe.path,
+            &plaintext,
+            self.recipients.of(&recipe.path),
+            &Format::Binary,
+        )?;
         let public_key = recipe.generator.has_public_key().then(|| public_key(recipe, &plaintext));
         let public_key = public_key.transpose()?;
 

@@ -5,9 +5,8 @@ use std::path::Path;
 use crate::cli::{Import, Scheme};
 use crate::error::{Error, Result, Status};
 use crate::flake::nix::Settings;
-use crate::flake::workspace;
+use crate::flake::workspace::{self, ParsedRecipients, Recipients};
 use crate::keys::master::Master;
-use crate::keys::recipient::ParsedRecipient;
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
 
@@ -18,12 +17,12 @@ pub struct Keys {
     /// Identities whose recipients are encrypted to, if they are other ones.
     encrypting: Option<Master>,
     /// Recipients in addition to theirs.
-    extra: Vec<ParsedRecipient>,
+    extra: ParsedRecipients,
 }
 
 impl Keys {
     /// Reads the identities to open with, and those of the flake: what was only needed for the legacy files has no
-    /// part in the new ones. Where the flake has none, it is the former.
+    /// part in the new ones. Where the flake has none, it is the former. The new files also have the recipients `extra`.
     ///
     /// # Errors
     ///
@@ -32,12 +31,12 @@ impl Keys {
         args: &Import,
         settings: &Settings,
         root: &Path,
+        extra: ParsedRecipients,
         interrupt: &Interrupt,
     ) -> Result<Self> {
         let decrypting = workspace::given_or(&args.identities, settings, root)?;
         let encrypting = workspace::given_or(&[], settings, root)?;
-        let extra = [&settings.extra_recipients[..], &args.recipients[..]].concat();
-        if decrypting.is_empty() && extra.is_empty() {
+        if decrypting.is_empty() && extra.has_none() {
             return Err(Error::new(Status::Usage, "cannot encrypt without a recipient").fix(
                 "pass --identity FILE or --recipient RECIPIENT, or set vaultix.identity in the flake",
             ));
@@ -48,7 +47,7 @@ impl Keys {
         if args.scheme == Scheme::Sops {
             decrypting.convert_ssh();
         }
-        Ok(Self { decrypting, encrypting, extra: workspace::parse_recipients(&extra)? })
+        Ok(Self { decrypting, encrypting, extra })
     }
 
     /// Returns the recipients to encrypt to.
@@ -56,8 +55,8 @@ impl Keys {
     /// # Errors
     ///
     /// When an identity stays locked, and its recipient unknown.
-    pub fn recipients(&mut self, prompt: &Prompt) -> Result<Vec<ParsedRecipient>> {
+    pub fn recipients<'a>(&mut self, prompt: &'a Prompt) -> Result<Recipients<'a>> {
         let extra = std::mem::take(&mut self.extra);
-        self.encrypting.as_mut().unwrap_or(&mut self.decrypting).recipients(extra, prompt)
+        extra.with(self.encrypting.as_mut().unwrap_or(&mut self.decrypting), prompt)
     }
 }

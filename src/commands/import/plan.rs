@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use age_core::format::Stanza;
 
@@ -67,6 +67,15 @@ impl Plan {
         self.files.iter().map(|file| file.wanted.len()).sum()
     }
 
+    /// Returns the files that will be made in `directory`.
+    pub fn paths(&self, directory: &Path) -> Vec<PathBuf> {
+        let secrets = |file: &File| {
+            let secrets = file.wanted.iter().filter_map(|i| file.legacy.secrets.get(*i));
+            secrets.map(|secret| name::file(directory, &secret.stem)).collect::<Vec<_>>()
+        };
+        self.files.iter().flat_map(secrets).collect()
+    }
+
     /// Returns a line for each secret that will be made in `directory`.
     pub fn show(&self, directory: &Path) -> String {
         let mut text = String::new();
@@ -119,10 +128,8 @@ fn twins(first: &str, others: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::PathBuf;
-
     use super::*;
+    use std::fs;
 
     /// A directory with an age file `name` for each of the names given, removed when dropped.
     struct Folder(PathBuf);

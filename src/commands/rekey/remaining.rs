@@ -9,10 +9,7 @@ use crate::files::secret::Secret;
 use crate::files::tree;
 use crate::flake::workspace::Workspace;
 use crate::keys::master::Master;
-use crate::report::Report;
-
-/// How many of them are named.
-const NAMED: usize = 10;
+use crate::report::{self, Report};
 
 /// Says which secrets are next to those of the profiles, and are none of `done`, whole paths.
 pub(super) fn warn(
@@ -22,18 +19,13 @@ pub(super) fn warn(
     report: &Report,
 ) {
     let left = find(workspace, done, master);
-    let names: Vec<String> =
-        left.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+    let names: Vec<String> = left.iter().map(|path| path.display().to_string()).collect();
     if names.is_empty() {
         return;
     }
-    let more = match left.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     report.warning(format_args!(
-        "not rekeyed, because no profile names them: {}{more}; to rekey them as well: vaultix rekey FILE...",
-        names.join(", ")
+        "not rekeyed, because no profile names them: {}; to rekey them as well: vaultix rekey FILE...",
+        report::list(&names)
     ));
 }
 

@@ -1,5 +1,6 @@
 //! plan → file keys, plaintexts, and copies in the cache, in batches.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use age::Identity;
@@ -79,6 +80,7 @@ impl Run<'_> {
             }
         }
         let session = master.open(&headers, &Prompt::new(&self.interrupt, self.report))?;
+        self.report_others(&master, plan);
         let jobs: Vec<Job> = opened
             .iter()
             .zip(&session.keys)
@@ -89,6 +91,24 @@ impl Run<'_> {
         batches(&jobs)
             .into_iter()
             .try_for_each(|batch| self.batch(batch, &session, &progress, done, failures))
+    }
+
+    /// Says which secrets were passed over though no identity of `master` opens them: all hosts have their copies.
+    fn report_others(&self, master: &Master, plan: &Plan) {
+        let sources: BTreeSet<&PathBuf> =
+            self.desired.wanted.values().map(|wanted| &wanted.source).collect();
+        let is_others = |path: &Path| self.header(path).is_ok_and(|one| master.is_closed_to(&one));
+        let others: Vec<String> = sources
+            .into_iter()
+            .filter(|path| !plan.encrypt.contains_key(*path) && is_others(path))
+            .map(|path| path.display().to_string())
+            .collect();
+        if !others.is_empty() {
+            self.report.line(format_args!(
+                "passed over, because your identity cannot decrypt them, and hosts have their copies: {}",
+                report::list(&others)
+            ));
+        }
     }
 
     fn header(&self, path: &Path) -> Result<Vec<Stanza>> {

@@ -1,0 +1,266 @@
+//! a team with keys of their own + rules of a flake → who can read which file, as the real age client has it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use pretty_assertions::assert_eq;
+
+use crate::support::{Done, Workspace, feed, run};
+
+/// Each person, with the file of their key.
+const PEOPLE: [(&str, &str); 3] =
+    [("alice", "me.txt"), ("bob", "ssh-ed25519"), ("carol", "other.txt")];
+
+/// People who share a flake; the key of each is at the same path in their home.
+struct Team(Workspace);
+
+impl Team {
+    /// Makes one; `None` where there is no nix.
+    fn new(name: &str) -> Option<Self> {
+        let workspace = Workspace::new(name);
+        if workspace.sh("command -v nix").exit != 0 {
+            assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
+            eprintln!("SKIPPED: there is no nix here");
+            return None;
+        }
+        for (person, key) in PEOPLE {
+            fs::create_dir_all(workspace.path(&format!("home/{person}"))).unwrap();
+            let key = workspace.path("keys").join(key);
+            symlink(key, workspace.path(&format!("home/{person}/key"))).unwrap();
+        }
+        fs::create_dir(workspace.path("secrets")).unwrap();
+        workspace.sh("git init -q && printf 'home\nkeys\n' >.gitignore").exits(0);
+        Some(Self(workspace))
+    }
+
+    /// Returns the public key of a person, as it stands in Nix.
+    fn public(&self, person: &str) -> String {
+        let (_, key) = PEOPLE.into_iter().find(|(name, _)| *name == person).unwrap();
+        let text = match key.strip_suffix(".txt") {
+            Some(_) => {
+                let text = self.0.key(key);
+                text.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().into()
+            }
+            None => self.0.key(&format!("{key}.pub")),
+        };
+        format!("\"{}\"", text.trim())
+    }
+
+    /// Writes the flake: with `rules`, where people stand for their keys, and a host that uses `files`.
+    fn flake(&self, rules: &str, files: &[&str]) {
+        let of = |file: &&str| {
+            let generator = if file.ends_with("made") { "generator = { kind = \"alnum\"; length = 20; };" } else { "" };
+            format!("\"{file}\" = {{ file = \"${{self}}/secrets/{file}.age\"; {generator} }};")
+        };
+        let secrets: String = files.iter().map(of).collect();
+        let people: String =
+            PEOPLE.iter().map(|(name, _)| format!("{name} = {};", self.public(name))).collect();
+        let text = format!(
+            "{{ outputs = {{ self }}: let {people} in {{ vaultix = {{
+              settings = {{
+                identity = \"~/key\"; extraRecipients = [ alice bob carol ]; rules = {rules};
+              }};
+              profiles.web1 = {{
+                version = 1;
+                settings = {{ hostIdentifier = \"web1\"; hostPubkey = \"{}\"; hostKeys = [ ]; }};
+                secrets = {{ {secrets} }};
+              }};
+            }}; }}; }}\n",
+            self.0.key("host-web1.pub").trim()
+        );
+        self.0.write("flake.nix", text);
+        self.0.sh("git add .").exits(0);
+    }
+
+    /// Prepares to run `vaultix` with `line` as `person` does.
+    fn command(&self, person: &str, line: &str) -> Command {
+        let mut command = self.0.vaultix_command(line);
+        let home = self.0.path(&format!("home/{person}"));
+        command.env("NIX_CONFIG", "flake-registry =").env("HOME", home);
+        command
+    }
+
+    fn run(&self, person: &str, line: &str) -> Done {
+        self.0.sh("git add .").exits(0);
+        run(&mut self.command(person, line))
+    }
+
+    /// Has `person` write the secret `file`.
+    fn edit(&self, person: &str, file: &str) -> Done {
+        feed(&mut self.command(person, &format!("edit {file}")), file.as_bytes()).exits(0)
+    }
+
+    /// Returns who can decrypt `file`, with the real age client.
+    fn readers(&self, file: &str) -> String {
+        let can = |key: &str| {
+            let mut age = self.0.command("age");
+            let output = age.args(["-d", "-o", "/dev/null", "-i"]).arg(format!("keys/{key}"));
+            output.arg(file).output().unwrap().status.success()
+        };
+        let names = PEOPLE.into_iter().filter(|(_, key)| can(key)).map(|(name, _)| name);
+        names.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Returns the same for some files, a line for each.
+    fn all_readers(&self, files: &[&str]) -> String {
+        let line = |file: &&str| format!("{file}: {}\n", self.readers(file));
+        files.iter().map(line).collect()
+    }
+}
+
+/// Rules for two groups, and for one file of one of them.
+const RULES: &str = "[
+  { path = \"secrets/ops/\"; recipients = [ alice bob ]; }
+  { path = \"./secrets/dev/\"; recipients = [ bob carol ]; }
+  { path = \"secrets/ops/root.age\"; recipients = [ alice ]; }
+]";
+
+#[test]
+fn everybody_reads_what_rules_say_and_nothing_else() {
+    let Some(team) = Team::new("rules-team") else { return };
+    let files = ["wifi", "ops/db", "ops/root", "dev/ci", "dev/made"];
+    team.flake(RULES, &files);
+    team.edit("alice", "secrets/wifi.age").says(&["encrypted to 3 recipients"]);
+    team.edit("alice", "secrets/ops/db.age").says(&["encrypted to 2 recipients"]);
+    team.edit("alice", "secrets/ops/root.age").says(&["encrypted to 1 recipient\n"]);
+    team.edit("carol", "secrets/dev/ci.age");
+    team.run("carol", "generate").exits(0).says(&["1 generated"]);
+    let paths = ["wifi", "ops/db", "ops/root", "dev/ci", "dev/made"]
+        .map(|file| format!("secrets/{file}.age"));
+    let paths = paths.each_ref().map(String::as_str);
+    let as_ruled = "secrets/wifi.age: alice bob carol\n\
+                    secrets/ops/db.age: alice bob\n\
+                    secrets/ops/root.age: alice\n\
+                    secrets/dev/ci.age: bob carol\n\
+                    secrets/dev/made.age: bob carol\n";
+    assert_eq!(team.all_readers(&paths), as_ruled);
+
+    // Nobody has made copies of what alice cannot decrypt: it is named, and so it is by rekey.
+    let said =
+        ["secret \"dev/ci\" for host web1", "3 re-encrypted, 0 up to date, 0 removed, 2 failed"];
+    team.run("alice", "renc").exits(77).says(&said);
+    let said = ["dev/ci.age: no identity can decrypt it", "not all hosts that need it have a copy"];
+    team.run("alice", "rekey").exits(77).says(&said).says(&["0 rekeyed, 2 failed"]);
+    assert_eq!(team.all_readers(&paths), as_ruled);
+    team.run("carol", "renc").exits(0).says(&["2 re-encrypted, 3 up to date"]).says(&[
+        "passed over, because your identity cannot decrypt them, and hosts have their copies: \
+         secrets/ops/db.age, secrets/ops/root.age\n",
+    ]);
+
+    // Now it is passed over, whatever else there is to do.
+    let said = [
+        "your identity cannot decrypt these secrets, and no rule names it: secrets/dev/ci.age, secrets/dev/made.age\n",
+    ];
+    team.run("alice", "check").exits(0).says(&said).says(&["5 up to date, 0 problems"]);
+    let status = team.run("alice", "status").exits(0).stdout;
+    let line = "secrets/ops/root.age  for X25519 (rule secrets/ops/root.age)  on web1/ops/root\n";
+    assert!(status.contains(line), "{status}");
+    let said = [
+        "hosts have their copies: secrets/dev/ci.age, secrets/dev/made.age\n",
+        "3 rekeyed, 2 passed over; now run: vaultix renc",
+    ];
+    team.run("alice", "rekey").exits(0).says(&said);
+    assert_eq!(team.all_readers(&paths), as_ruled);
+    let said = ["3 re-encrypted, 2 up to date, 3 removed", "passed over", "dev/ci.age"];
+    team.run("alice", "renc").exits(0).says(&said);
+    // But not if she asks for it.
+    team.run("alice", "rekey secrets/dev/ci.age").exits(77).says(&["0 rekeyed, 1 failed"]);
+
+    // Rules that change: who can decrypt a file rekeys it, and who cannot is told so.
+    let rules = RULES.replace("[ bob carol ]", "[ alice bob ]").replace("[ alice ]", "[ bob ]");
+    team.flake(&rules, &files);
+    let missing = "secrets/ops/root.age is not encrypted to ssh-ed25519 (tag ";
+    let rule = "), which the rule for \"secrets/ops/root.age\" names; to fix: vaultix rekey\n";
+    team.run("alice", "check").exits(65).says(&[missing, rule]);
+    let said =
+        ["the rule for \"secrets/ops/root.age\" names your identity; to fix: vaultix rekey #"];
+    let done = team.run("bob", "rekey").exits(77).says(&said);
+    done.says(&["4 rekeyed; now run: vaultix renc, 1 failed"]);
+    team.run("bob", "renc").exits(0);
+    team.run("alice", "rekey").exits(0).says(&["5 rekeyed; now run"]);
+    let expected = "secrets/wifi.age: alice bob carol\n\
+                    secrets/ops/db.age: alice bob\n\
+                    secrets/ops/root.age: alice bob\n\
+                    secrets/dev/ci.age: alice bob\n\
+                    secrets/dev/made.age: alice bob\n";
+    assert_eq!(team.all_readers(&paths), expected);
+    team.run("alice", "renc").exits(0);
+
+    // Who was there before is found, and so is a rule that is for nothing.
+    let rules = rules.replace("\"secrets/ops/\"", "\"secrets/ops\"").replace("root.age", "gone/");
+    team.flake(&rules, &files);
+    let said = [
+        "vaultix: the rule for \"secrets/ops\" in vaultix.rules is for no secret, since it is a directory; write \"secrets/ops/\"\n",
+        "vaultix: the rule for \"secrets/ops/gone/\" in vaultix.rules is for no secret\n",
+        "secrets/ops/db.age is not encrypted to X25519",
+    ];
+    team.run("bob", "check").exits(65).says(&said);
+}
+
+#[test]
+fn who_reads_more_than_a_rule_names_is_told() {
+    let Some(team) = Team::new("rules-more") else { return };
+    let workspace = &team.0;
+    team.flake(RULES, &["ops/db"]);
+    let (ssh, host) = ("keys/ssh-ed25519.pub", "keys/host-web1.pub");
+    let to = ["-i", "keys/me.txt", "-R", ssh, "-i", "keys/other.txt", "-R", host];
+    workspace.secret_with("secrets/ops/db.age", "text", &to);
+    team.run("alice", "renc").exits(0);
+    let said = [
+        "hosts can decrypt the secrets themselves, without copies: secrets/ops/db.age (web1)",
+        "others can decrypt these secrets than their rules name: secrets/ops/db.age (1); to",
+        "1 up to date, 0 problems",
+    ];
+    team.run("alice", "check").exits(0).says(&said);
+    let mut recipient = team.command("alice", "edit secrets/ops/db.age --recipient");
+    feed(recipient.arg(team.public("carol").trim_matches('"')), b"x").exits(0);
+    assert_eq!(team.readers("secrets/ops/db.age"), "alice bob carol");
+    team.run("alice", "rekey").exits(0);
+    assert_eq!(team.readers("secrets/ops/db.age"), "alice bob");
+    team.run("alice", "renc").exits(0);
+    let done = team.run("alice", "check").exits(0);
+    assert!(!done.stderr.contains("others can decrypt"), "{}", done.stderr);
+
+    // A link is the place that it leads to, and has no rule of its own then.
+    symlink("ops", workspace.path("secrets/linked")).unwrap();
+    symlink("../elsewhere", workspace.path("secrets/dev")).unwrap();
+    fs::create_dir(workspace.path("elsewhere")).unwrap();
+    team.edit("alice", "secrets/linked/new.age").says(&["encrypted to 2 recipients"]);
+    assert_eq!(team.readers("secrets/ops/new.age"), "alice bob");
+    team.edit("carol", "secrets/dev/ci.age");
+    assert_eq!(team.readers("elsewhere/ci.age"), "bob carol");
+    let mut elsewhere = team.command("alice", "edit new2.age");
+    feed(elsewhere.current_dir(workspace.path("secrets/ops")), b"x").exits(0);
+    assert_eq!(team.readers("secrets/ops/new2.age"), "alice bob");
+}
+
+#[test]
+fn rules_that_cannot_be_used_stop_what_would_use_them() {
+    let Some(team) = Team::new("rules-refused") else { return };
+    let key = team.0.key("me.txt").lines().last().unwrap().to_owned();
+    for (rules, said) in [
+        (
+            "[ { path = \"/secrets/\"; recipients = [ ]; } ]".to_owned(),
+            "its path is not one inside",
+        ),
+        ("[ { path = \"../x\"; recipients = [ ]; } ]".to_owned(), "its path is not one inside"),
+        (
+            "[ { path = \"a/\"; recipients = [ ]; } { path = \"./a/\"; recipients = [ ]; } ]"
+                .to_owned(),
+            "another rule for the same path",
+        ),
+        (format!("[ {{ path = \"a/\"; recipients = [ \"{key}\" ]; }} ]"), "it is a private key"),
+        ("[ { path = \"a/\"; } ]".to_owned(), "missing field `recipients`"),
+    ] {
+        team.flake(&rules, &[]);
+        for verb in ["edit a/x.age --stdin", "check"] {
+            let done = team.run("alice", verb).exits(78).says(&[said]);
+            assert!(!done.stderr.contains(&key), "{}", done.stderr);
+        }
+        assert!(!team.0.path("a").exists());
+    }
+    // With an identity, a flake that does not evaluate is only warned of; rules that are wrong are not.
+    team.flake("[ { path = \"/\"; recipients = [ ]; } ]", &[]);
+    team.run("alice", "edit a/x.age --stdin -i keys/me.txt").exits(78);
+}
