@@ -100,7 +100,7 @@ in
 
     restartUnits = units // {
       description = ''
-        Units to restart when the plaintext has changed, by their full names.
+        Units to restart when the plaintext, owner, group or mode has changed, by their full names.
 
         They also start after this item, if both start. Neither a new ciphertext of the same plaintext nor an item that
         could not be placed restarts anything.
@@ -109,7 +109,7 @@ in
 
     reloadUnits = units // {
       description = ''
-        Units to reload when the plaintext has changed, by their full names.
+        Units to reload when the plaintext, owner, group or mode has changed, by their full names.
 
         They also start after this item, if both start.
       '';

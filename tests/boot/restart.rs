@@ -12,7 +12,8 @@ const CONSUMERS: [&str; 3] = ["restarted", "reloaded", "unrelated"];
 pub fn consumers_are_notified_of_changes_only(system: System) {
     let mut host = Scenario::new(system, "restart");
     let fields = json!({
-        "restartUnits": ["restarted.service", "stopped.service"], "reloadUnits": ["reloaded.service"]
+        "restartUnits": ["restarted.service", "stopped.service"], "reloadUnits": ["reloaded.service"],
+        "group": "root",
     });
     host.secret_with("token", "v1", fields);
     host.fixture("again", "v1");
@@ -50,6 +51,10 @@ pub fn consumers_are_notified_of_changes_only(system: System) {
         for i in 1 2 3 4 5 6 7 8 9 10 11 12; do systemctl restart $unit || echo refused: $i >&2; done
         settle
         step often is-active
+        sed -i 's/"group": "root"/"group": "mail"/' /etc/vaultix/profile.json
+        systemctl daemon-reload
+        step group restart
+        step group.again restart
         "#,
     );
     assert_eq!(boot.text("script.errors"), "", "restarts are not refused for their number");
@@ -102,14 +107,17 @@ pub fn consumers_are_notified_of_changes_only(system: System) {
     told("stop", "start");
     check("often", 0, "active", "v4");
     quiet("start", "often");
+    assert!(boot.text("group.inode").ends_with(" 400 0 8"), "{}", boot.text("group.inode"));
+    told("often", "group");
+    quiet("group", "group.again");
 
     let log = |name: &str| boot.text(&format!("{name}.log"));
     assert_eq!(
         log("restarted"),
-        "start v1\nstop v2\nstart v2\nstop v3\nstart v3\nstop v4\nstart v4\nstop v4",
+        "start v1\nstop v2\nstart v2\nstop v3\nstart v3\nstop v4\nstart v4\nstop v4\nstart v4\nstop v4",
         "once for each change, and the new file is there before the old process stops"
     );
-    assert_eq!(log("reloaded"), "start v1\nreload v2\nreload v3\nreload v4\nstop v4");
+    assert_eq!(log("reloaded"), "start v1\nreload v2\nreload v3\nreload v4\nreload v4\nstop v4");
     assert_eq!(log("unrelated"), "start v1\nstop v4");
     assert_eq!(log("stopped"), "start v1\nstop v1", "what is stopped is left so");
     boot.assert_no_cycle();

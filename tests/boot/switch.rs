@@ -64,7 +64,7 @@ pub fn every_kind_of_change(system: System) {
     walk.step("rename", &[], 0);
     walk.profile["secrets"]["owner"]["owner"] = "daemon".into();
     walk.profile["secrets"]["owner"]["mode"] = "0440".into();
-    walk.step("owner", &[], 0);
+    walk.step("owner", &["owner"], 0);
     walk.cipher("same", "again", "same-v1");
     walk.step("same", &[], 0);
     walk.profile["templates"]["text"]["content"] = format!("t2 {}", p("keep")).into();
@@ -102,7 +102,7 @@ pub fn every_kind_of_change(system: System) {
     walk.files.remove("renamed");
     walk.expect("again", "rename-v1");
     walk.profile["secrets"]["owner"]["group"] = "mail".into();
-    walk.step("all", &["alice", "keep", "text"], 4);
+    walk.step("all", &["alice", "keep", "owner", "text"], 4);
     walk.cipher("change", "v3", "change-v3");
     walk.expect("change", "change-v3");
     walk.step("mended", &["change"], 0);

@@ -208,13 +208,15 @@ fn write_item(
     let digest = plaintext.digest();
     let old = generation.record(&key)?;
     let is_there = generation.stat(name)?.is_some();
-    let same =
-        is_there && old.as_ref().is_some_and(|old| old.name == *name && old.digest == digest);
+    // Another owner, group or mode is a change as well: the file that a consumer has opened is another one by then.
+    let same = is_there
+        && old.as_ref().is_some_and(|old| old.name == *name && old.digest == digest)
+        && has_ownership(generation, name, ownership)?;
     if !same && (is_there || generation.has_entry(List::NotifyConsumers, &key)?) {
         // Before the plaintext is there, so that a crash in between does not hide that it is new or has changed.
         schedule_notification(generation, item)?;
     }
-    if !same || !has_ownership(generation, name, ownership)? {
+    if !same {
         generation.write(name, &plaintext, ownership)?;
     }
     for link in links_of(item, settings) {

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::generation::{Generation, List};
 use crate::item::Item;
 use crate::owner::Ownership;
-use crate::place::schedule_notification;
+use crate::place::{has_ownership, schedule_notification};
 use crate::plaintext::Plaintext;
 use crate::record::Record;
 use crate::systemctl::USERBORN;
@@ -125,13 +125,9 @@ impl Switch<'_> {
                 next.link(old, &record.name, &item.placement().name)?;
                 Change::Same
             }
-            (State::Made(plaintext, _), _) => write(
-                plaintext,
-                item.placement(),
-                ownership,
-                before.map(|(_, record)| record),
-                next,
-            )?,
+            (State::Made(plaintext, _), _) => {
+                write(plaintext, item.placement(), ownership, before, next)?
+            }
         };
         schedule_notifications_of(&change, item, current, next)?;
         let moved = |record: &&Record| {
@@ -154,12 +150,12 @@ impl Switch<'_> {
     }
 }
 
-/// How a plaintext differs from the previous one.
+/// How a file differs from the previous one.
 #[derive(PartialEq, Eq)]
 enum Change {
     /// Not at all.
     Same,
-    /// It is a different one.
+    /// Its plaintext, owner, group or mode is a different one.
     Other,
     /// There was no previous one.
     First,
@@ -170,15 +166,13 @@ fn write(
     plaintext: &Plaintext,
     place: &Placement,
     ownership: Ownership,
-    before: Option<&Record>,
+    before: Option<(&Generation, &Record)>,
     next: &Generation,
 ) -> Result<Change, Failure> {
     next.write(&place.name, plaintext, ownership)?;
-    Ok(match before {
-        None => Change::First,
-        Some(record) if record.digest == plaintext.digest() => Change::Same,
-        Some(_) => Change::Other,
-    })
+    let Some((old, record)) = before else { return Ok(Change::First) };
+    let same = record.digest == plaintext.digest() && has_ownership(old, &record.name, ownership)?;
+    Ok(if same { Change::Same } else { Change::Other })
 }
 
 /// Writes down who has to be notified of an item: of another plaintext, or of one that an earlier run left pending.
