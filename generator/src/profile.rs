@@ -121,11 +121,36 @@ pub struct Settings {
     pub host_keys: Vec<HostKey>,
     /// How many generations are kept, including the current one; 0 keeps all. Default 1.
     pub keep_generations: usize,
+    /// Whether the units of the boot come before `network-pre.target`. Default true.
+    pub before_network: bool,
+    /// Mount points that boot does not wait for, absolute: a `path` below one is made when it is mounted.
+    pub late_mounts: Vec<PathBuf>,
     /// The program `systemctl`; by default found through `PATH`.
     pub systemctl: PathBuf,
 }
 
 impl Settings {
+    /// Returns the late mount that `path` is below, the innermost one.
+    #[must_use]
+    pub fn late_mount_of(&self, path: &Path) -> Option<&Path> {
+        let above = self.late_mounts.iter().filter(|mount| path.starts_with(mount));
+        above.max_by_key(|mount| mount.components().count()).map(PathBuf::as_path)
+    }
+
+    /// Returns whether `placement` has a path outside our own directories.
+    #[must_use]
+    pub fn is_custom(&self, placement: &Placement) -> bool {
+        self.is_custom_path(&placement.path, &placement.name)
+    }
+
+    /// Returns whether `path` is not where a generation shows the file `name`.
+    #[must_use]
+    pub fn is_custom_path(&self, path: &Path, name: &str) -> bool {
+        [&self.decrypted_dir, &self.decrypted_dir_for_user]
+            .iter()
+            .all(|link| link.join(name) != path)
+    }
+
     /// Returns the link under which the consumers of `placement` find it.
     #[must_use]
     pub fn link_of(&self, placement: &Placement) -> &Path {

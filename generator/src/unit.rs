@@ -2,12 +2,15 @@
 //!
 //! The texts are in `units/*.in`, next to the reasons for their lines.
 
+mod boot;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::escape;
 pub use crate::profile::Kind;
 use crate::profile::{self, Placement, Profile, RAMFS_PATH, Settings, USERS};
+pub use boot::{ITEMS_UNIT, PATHS_UNIT};
 
 const ITEM: &str = include_str!("../../units/vaultix-item@.service.in");
 const TARGET: &str = include_str!("../../units/vaultix.target.in");
@@ -23,12 +26,11 @@ const BAD_PROFILE: &str = include_str!("../../units/vaultix-profile.service.in")
 const LATE_KEY_PATH: &str = include_str!("../../units/vaultix-late-key.path.in");
 /// Text of the unit that tries again with the key.
 const LATE_KEY_SERVICE: &str = include_str!("../../units/vaultix-late-key.service.in");
-const CONSUMER: &str = include_str!("../../units/consumer.conf.in");
 
 /// Text of a drop-in for a unit that switches.
 const SWITCH: &str = include_str!("../../units/switch.conf.in");
 
-/// Name of the target that every item is part of.
+/// Name of the target that is reached when placing every item has been tried.
 pub const TARGET_UNIT: &str = "vaultix.target";
 /// Names of the static units that switch: the early items, then all others.
 pub const SWITCH_UNITS: [&str; 2] = ["vaultix-switch-early.service", "vaultix-switch.service"];
@@ -80,42 +82,58 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     files.push(wants_link("sysinit.target", TARGET_UNIT));
     files.extend(late_key(settings, &source, programs));
 
-    let mut consumers = Consumers::default();
     let key_mounts = key_mounts(settings);
     files.extend(switch(&mounts, &key_mounts));
+    let units = boot::Units { settings, source: &source, mounts: &mounts, view: &view };
+    files.extend(units.render(profile, programs, &key_mounts));
     let normal = normal_order(&key_mounts);
-    let early = format!("Before={}", USERS.join(" "));
     let (template, command) = (without_comments(ITEM), command(programs));
     let parts: Vec<&str> = template.split('@').collect();
     for item in items(profile) {
         let unit = item.kind.unit(item.id);
-        let mut order = if item.early { early.clone() } else { normal.clone() };
-        if !item.values.is_empty() {
-            // Not Requires=: after one failed restart of a secret, the template would stay down for good.
-            let values: Vec<_> = item.values.iter().map(|id| Kind::Secret.unit(id)).collect();
-            let values = values.join(" ");
-            order = format!("{order}\nWants={values}\nAfter={values}");
-        }
         let fields = [
             ("KIND", item.kind.name()),
             ("ID", &escape::value(item.id)),
             ("PROFILE", &source),
             ("MOUNTS", &mounts),
             ("VIEW", &view),
-            ("ORDER", &order),
+            ("ORDER", &order(&item, settings, &normal)),
             ("EXEC", &command(item.kind, item.id)),
         ];
         let content = Content::Text(fill(&parts, &fields));
         files.push(UnitFile { path: unit.clone(), content });
-        files.push(wants_link(TARGET_UNIT, &unit));
-        if item.early {
-            // Wants=, since userborn must still make the other users when the secret of one fails.
-            files.extend(USERS.map(|users| wants_link(users, &unit)));
-        }
-        consumers.add(&unit, item.place);
+        files.push(wants_link(ITEMS_UNIT, &unit));
     }
-    files.extend(consumers.render());
     files
+}
+
+/// Returns the ordering of an item's unit, `normal` being that of items that are not early.
+fn order(item: &ItemUnit, settings: &Settings, normal: &str) -> String {
+    let mut order = if item.early {
+        format!("After={}\nBefore={}", boot::EARLY_UNIT, USERS.join(" "))
+    } else {
+        format!("After={}\n{normal}", boot::BOOT_UNIT)
+    };
+    let is_at_own_path = |place: &&Placement| {
+        settings.is_custom(place) && settings.late_mount_of(&place.path).is_none()
+    };
+    if !item.early && item.place.filter(is_at_own_path).is_some() {
+        order = format!("{order}\nAfter={}", boot::LOCAL_FILES);
+    }
+    if !item.values.is_empty() {
+        // Not Requires=: after one failed restart of a secret, the template would stay down for good.
+        let values: Vec<_> = item.values.iter().map(|id| Kind::Secret.unit(id)).collect();
+        let values = values.join(" ");
+        order = format!("{order}\nWants={values}\nAfter={values}");
+    }
+    let readers =
+        item.place.into_iter().flat_map(|it| it.restart_units.iter().chain(&it.reload_units));
+    let readers: BTreeSet<&str> = readers.map(String::as_str).collect();
+    if !readers.is_empty() {
+        let readers: Vec<&str> = readers.into_iter().collect();
+        order = format!("{order}\nBefore={}", readers.join(" "));
+    }
+    order
 }
 
 /// Renders the two mounts, `view` being the name of the second, and the unit that makes them from the single mount of an
@@ -202,6 +220,8 @@ fn key_mounts(settings: &Settings) -> String {
             key.path
                 .ancestors()
                 .filter(|path| *path != Path::new("/"))
+                // A late one comes after the network, perhaps: the key is waited for in another way.
+                .filter(|path| !settings.late_mounts.iter().any(|mount| mount == path))
                 .map(|path| escape::path_unit(&path.to_string_lossy(), "mount"))
                 // systemd has no units with longer names, and warns about them.
                 .filter(|name| name.len() <= escape::MAX_UNIT_NAME),
@@ -291,31 +311,6 @@ fn profile_option(programs: &Programs) -> String {
 fn command(programs: &Programs) -> impl Fn(Kind, &str) -> String {
     let (helper, profile) = (helper(programs), profile_option(programs));
     move |kind, id| format!("{helper} {}{profile} -- {}", kind.name(), escape::argument(id))
-}
-
-/// Units that read items, by name, each with the items' units.
-#[derive(Default)]
-struct Consumers(BTreeMap<String, BTreeSet<String>>);
-
-impl Consumers {
-    /// Adds the consumers of the item with the unit `unit`.
-    fn add(&mut self, unit: &str, place: Option<&Placement>) {
-        let Some(place) = place else { return };
-        for consumer in place.restart_units.iter().chain(&place.reload_units) {
-            self.0.entry(consumer.clone()).or_default().insert(unit.to_owned());
-        }
-    }
-
-    fn render(self) -> impl Iterator<Item = UnitFile> {
-        self.0.into_iter().map(|(consumer, items)| {
-            let items: Vec<String> = items.into_iter().collect();
-            unit_file(
-                format!("{consumer}.d/50-vaultix.conf"),
-                CONSUMER,
-                &[("ITEMS", &items.join(" "))],
-            )
-        })
-    }
 }
 
 /// Returns the link that makes `by` want `unit`.

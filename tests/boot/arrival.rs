@@ -42,7 +42,7 @@ pub fn every_secret_arrives(system: System) {
             /run/vaultix.private /run/vaultix.private/ramfs
         note current readlink --canonicalize /run/vaultix
         note order systemctl show --property=ActiveEnterTimestampMonotonic --value \
-            vaultix-secret@big.service vaultix.target sysinit.target
+            vaultix-boot.service vaultix.target sysinit.target
         note verify systemd-analyze verify --generators=yes --man=no default.target
         note static find /etc/systemd/system '(' -name 'vaultix*' -o -name '*-vaultix.conf' ')' -printf '%f\n'
         # Wherever a careless program could have left it; the ramfs is another file system.

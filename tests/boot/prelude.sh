@@ -33,6 +33,17 @@ await() {
     read -r _ <"/run/$name"
 }
 
+# items: starts the units of all items but those that have failed, and their target, as vaultix-rest.service does once the
+# boot is over. Returns when they have started.
+items() {
+    local units=() failed
+    [ -d /run/systemd/generator/vaultix-items.target.wants ] || return 0
+    failed=$(systemctl list-units --all --state=failed --plain --full --no-legend | cut -d' ' -f1)
+    mapfile -t units < <(ls /run/systemd/generator/vaultix-items.target.wants | grep -vxF -e "${failed:-/}")
+    [ ${#units[@]} -eq 0 ] || systemctl start -- "${units[@]}"
+    systemctl start --job-mode=ignore-requirements vaultix-items.target
+}
+
 # snapshot NAME: the state of all units that are loaded and of all of ours, in /out/NAME.units
 snapshot() {
     local units=()

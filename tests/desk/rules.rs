@@ -50,7 +50,11 @@ impl Team {
     /// Writes the flake: with `rules`, where people stand for their keys, and a host that uses `files`.
     fn flake(&self, rules: &str, files: &[&str]) {
         let of = |file: &&str| {
-            let generator = if file.ends_with("made") { "generator = { kind = \"alnum\"; length = 20; };" } else { "" };
+            let generator = if file.ends_with("made") {
+                "generator = { kind = \"alnum\"; length = 20; };"
+            } else {
+                ""
+            };
             format!("\"{file}\" = {{ file = \"${{self}}/secrets/{file}.age\"; {generator} }};")
         };
         let secrets: String = files.iter().map(of).collect();

@@ -13,6 +13,7 @@ use crate::switch::Phase;
 pub const USAGE: &str = "\
 usage: vaultix-decrypt secret [--profile FILE] -- ID
        vaultix-decrypt template [--profile FILE] -- ID
+       vaultix-decrypt boot [--early] [--profile FILE]
        vaultix-decrypt switch [--early] [--profile FILE]
        vaultix-decrypt check [--profile FILE]
        vaultix-decrypt retry [--profile FILE]
@@ -23,6 +24,18 @@ The units run it; by hand: systemctl restart vaultix-secret@ID. See vaultix-decr
 pub enum Verb {
     /// Place one item.
     Item(Kind, String),
+    /// Place all items of a phase at boot.
+    Boot {
+        /// Whose turn it is.
+        phase: Phase,
+    },
+    /// Put items at paths of their own: on local file systems, or below a late mount.
+    Paths {
+        /// The late mount.
+        mount: Option<PathBuf>,
+    },
+    /// Start the units of all items once the boot is over.
+    Rest,
     /// Bring the running system to the profile: the early items, or all others.
     Switch {
         /// Whose turn it is.
@@ -53,11 +66,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
     let verb = args.next()?;
     let mut profile = PathBuf::from(DEFAULT_PATH);
     let mut phase = Phase::Normal;
+    let mut mount = None;
     let mut id = None;
     while let Some(arg) = args.next() {
         match arg.to_str()? {
             "--profile" => profile = args.next()?.into(),
-            "--early" if verb == "switch" => phase = Phase::Early,
+            "--early" if verb == "switch" || verb == "boot" => phase = Phase::Early,
+            "--mount" if verb == "paths" => mount = Some(args.next()?.into()),
             // What follows is the id, or the reason, whatever it looks like.
             "--" => {
                 id = Some(args.next()?.into_string().ok()?);
@@ -71,6 +86,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
     let verb = match (verb.to_str()?, id) {
         ("secret", Some(id)) => Verb::Item(Kind::Secret, id),
         ("template", Some(id)) => Verb::Item(Kind::Template, id),
+        ("boot", None) => Verb::Boot { phase },
+        ("paths", None) => Verb::Paths { mount },
+        ("rest", None) => Verb::Rest,
         ("switch", None) => Verb::Switch { phase },
         ("check", None) => Verb::Check,
         ("retry", None) => Verb::Retry,
@@ -115,6 +133,11 @@ mod tests {
             (&["secret", "--", "a"][..], Verb::Item(Kind::Secret, id())),
             (&["template", "--", "a"], Verb::Item(Kind::Template, id())),
             (&["switch"], Verb::Switch { phase: Phase::Normal }),
+            (&["boot"], Verb::Boot { phase: Phase::Normal }),
+            (&["boot", "--early"], Verb::Boot { phase: Phase::Early }),
+            (&["paths"], Verb::Paths { mount: None }),
+            (&["paths", "--mount", "/home"], Verb::Paths { mount: Some("/home".into()) }),
+            (&["rest"], Verb::Rest),
             (&["check"], Verb::Check),
             (&["retry"], Verb::Retry),
             (&["fail", "--", "-b"], Verb::Fail("-b".to_owned())),
@@ -142,6 +165,9 @@ mod tests {
             &["secret", "--early", "--", "a"],
             &["switch", "--", "a"],
             &["check", "--early"],
+            &["boot", "--mount", "/home"],
+            &["paths", "--early"],
+            &["paths", "--mount"],
             &["check", "--profile"],
             &["retry", "--", "a"],
             &["fail"],

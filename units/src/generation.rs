@@ -8,6 +8,7 @@
 //! /run/vaultix.d/2/.vaultix/put-at-path/UNIT       it is not at its own path yet; its consumers are notified once it is
 //! /run/vaultix.d/2/.vaultix/notify-unit/UNIT       the unit itself has to be notified: userborn of early items, or the target
 //! /run/vaultix.d/2/.vaultix/remove/UNIT            what an earlier profile put elsewhere, to be removed
+//! /run/vaultix.d/2/.vaultix/fresh/UNIT             the boot has placed it, and its unit has not been started since
 //! ```
 //!
 //! Nothing here opens a plaintext again: its owner can take a lease on it and block whoever opens it, see fcntl(2). What was

@@ -16,10 +16,10 @@ use crate::bounded;
 use crate::decrypt::{self, decrypt};
 use crate::failure::{Failure, Level, log};
 use crate::identity::{self, HostIdentities, Reason};
-use crate::parallel::{self, Limits, Outcome};
+use crate::parallel::{self, Limits, Outcome, Running};
 use crate::path::FarFile;
 use crate::plaintext::{Plaintext, Plaintexts};
-use crate::record::secret_inputs;
+use crate::record::{secret_inputs, stamp_of, stamped_inputs};
 use crate::stanza::{self, Recipient};
 use crate::template::{Value, fill};
 
@@ -311,24 +311,71 @@ pub fn plaintexts<'a>(secrets: &[&'a Secret], decrypted: &'a [Decrypted]) -> Pla
 /// One that takes too long, by itself or because the file system of its ciphertext does not respond, fails alone.
 #[must_use]
 pub fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
-    if !secrets.is_empty() {
-        // First: a key on a file system that does not respond must not count as the failure of an item.
-        host.0.identities();
+    let mut decrypting = Decrypting::start(host, secrets);
+    let mut results: Vec<Option<Decrypted>> = secrets.iter().map(|_| None).collect();
+    while let Some(ended) = decrypting.next(LIMITS.all) {
+        for Ended { at, result, .. } in ended {
+            if let Some(place) = results.get_mut(at) {
+                *place = Some(result);
+            }
+        }
     }
-    let keys = Arc::clone(&host.0);
-    let owned: Vec<Secret> = secrets.iter().map(|&secret| secret.clone()).collect();
-    let one = move |at: usize| {
-        let secret: &Secret = owned.get(at)?;
-        let inputs = secret_inputs(secret);
-        Some(keys.decrypt(secret).map(|plaintext| (plaintext, inputs)))
+    let result = |(secret, result): (&&Secret, Option<_>)| {
+        result.unwrap_or_else(|| Err(no_time_left(secret)))
     };
-    let outcomes = parallel::each(secrets.len(), host.0.limits(), one);
-    let result = |(secret, outcome): (&&Secret, Outcome<Option<Decrypted>>)| match outcome {
-        Outcome::Done(Some(result)) => result,
-        Outcome::Slow => Err(too_slow(secret)),
-        Outcome::Done(None) | Outcome::Late => Err(no_time_left(secret)),
-    };
-    secrets.iter().zip(outcomes).map(result).collect()
+    secrets.iter().zip(results).map(result).collect()
+}
+
+/// Secrets that are being decrypted on all processors.
+pub struct Decrypting<'a> {
+    secrets: Vec<&'a Secret>,
+    running: Running<Option<(Decrypted, Vec<u8>)>>,
+}
+
+/// A secret whose decryption has ended.
+pub struct Ended {
+    /// Its place in the list.
+    pub at: usize,
+    /// Its plaintext.
+    pub result: Decrypted,
+    /// What distinguished versions of its ciphertext when it was read; empty where that is not known.
+    pub stamp: Vec<u8>,
+}
+
+impl<'a> Decrypting<'a> {
+    /// Starts to decrypt `secrets`.
+    #[must_use]
+    pub fn start(host: &Host, secrets: &[&'a Secret]) -> Self {
+        if !secrets.is_empty() {
+            // First: a key on a file system that does not respond must not count as the failure of an item.
+            host.0.identities();
+        }
+        let keys = Arc::clone(&host.0);
+        let owned: Vec<Secret> = secrets.iter().map(|&secret| secret.clone()).collect();
+        let one = move |at: usize| {
+            let secret: &Secret = owned.get(at)?;
+            let stamp = stamp_of(&secret.ciphertext);
+            let inputs = stamped_inputs(secret, &stamp);
+            Some((keys.decrypt(secret).map(|plaintext| (plaintext, inputs)), stamp))
+        };
+        let running = Running::start(secrets.len(), host.0.limits(), one);
+        Self { secrets: secrets.to_vec(), running }
+    }
+
+    /// Waits for results, for `patience` at most, and returns those that have come since; `None` once all have been returned.
+    pub fn next(&mut self, patience: Duration) -> Option<Vec<Ended>> {
+        let ended = self.running.next(patience)?;
+        let result = |(at, outcome): (usize, Outcome<Option<(Decrypted, Vec<u8>)>>)| {
+            let secret = self.secrets.get(at)?;
+            let (result, stamp) = match outcome {
+                Outcome::Done(Some(done)) => done,
+                Outcome::Slow => (Err(too_slow(secret)), Vec::new()),
+                Outcome::Done(None) | Outcome::Late => (Err(no_time_left(secret)), Vec::new()),
+            };
+            Some(Ended { at, result, stamp })
+        };
+        Some(ended.into_iter().filter_map(result).collect())
+    }
 }
 
 /// Returns the inputs of `secrets`, in the same order: stat(2) of a ciphertext may take as long as reading it.

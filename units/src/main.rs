@@ -1,7 +1,6 @@
 //! argv → one placed item or a switch, and an exit status.
 
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,6 +8,8 @@ use dlmalloc::GlobalDlmalloc;
 use vaultix_generator::profile::{Profile, Side};
 use vaultix_generator::status::Status;
 use vaultix_units::args::{self, Verb};
+use vaultix_units::boot::fresh::{self, stamp};
+use vaultix_units::boot::{place_all, put_at_paths, start_rest};
 use vaultix_units::check::check;
 use vaultix_units::earlier::Earlier;
 use vaultix_units::failure::{Failure, Level, log};
@@ -56,6 +57,7 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             print(concat!("vaultix-decrypt ", env!("CARGO_PKG_VERSION")));
             Ok(())
         }
+        Verb::Item(kind, id) if fresh::take(path, &kind.unit(id)) => Ok(()),
         Verb::Item(kind, id) => {
             let before = stamp(path);
             let is_current = || stamp(path) == before;
@@ -67,6 +69,23 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
                 failure.status
             })
         }
+        Verb::Boot { phase } => {
+            let before = stamp(path);
+            let count = place_all(&read(path)?, *phase, before, &|| stamp(path));
+            let count = count.map_err(|failure| gone("place all items", &failure))?;
+            log(Level::Info, &format!("{count} placed"));
+            Ok(())
+        }
+        Verb::Paths { mount } => {
+            let before = stamp(path);
+            let is_current = || stamp(path) == before;
+            let count = put_at_paths(&read(path)?, mount.as_deref(), &is_current);
+            let count = count.map_err(|failure| gone("put items at their paths", &failure))?;
+            log(Level::Info, &format!("{count} put at paths of their own"));
+            Ok(())
+        }
+        Verb::Rest => start_rest(&read(path)?)
+            .map_err(|failure| gone("start the units of all items", &failure)),
         Verb::Switch { phase } => {
             let earlier = Earlier::read(*phase);
             let result = switch_to(path, *phase);
@@ -113,6 +132,12 @@ fn switch_to(path: &Path, phase: Phase) -> Result<(), Status> {
     }
 }
 
+/// Reports that `what` failed, and returns the exit status.
+fn gone(what: &str, failure: &Failure) -> Status {
+    log(Level::Error, &format!("cannot {what}: {}", failure.reason));
+    failure.status
+}
+
 /// Reports what failed of several items.
 fn report(failures: &[(String, Failure)]) -> Result<(), Status> {
     for (what, failure) in failures {
@@ -124,12 +149,6 @@ fn report(failures: &[(String, Failure)]) -> Result<(), Status> {
 /// Prints an answer. A closed pipe is not a failure.
 fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
-}
-
-/// Returns what distinguishes versions of a file.
-fn stamp(path: &Path) -> Option<(u64, i64, i64)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
 /// Reads the profile, and reports why it cannot be used.

@@ -19,6 +19,7 @@ use vaultix_generator::escape;
 use vaultix_generator::profile::{PRIVATE_DIR, RAMFS_PATH, Settings};
 use vaultix_generator::status::Status;
 
+use crate::bounded;
 use crate::failure::{Failure, Level, log};
 use crate::replace::DIRECTORY;
 
@@ -199,6 +200,43 @@ pub fn is_ramfs(path: &Path) -> bool {
     fs::open(path, DIRECTORY, Mode::empty()).is_ok_and(|root| is_magic(&root, &[RAMFS_MAGIC]))
 }
 
+/// Most of the table of mounts that is read, in bytes (64 MiB).
+const MAX_TABLE: u64 = 64 << 20;
+
+/// Returns whether something is mounted at `point`. An automount that waits does not count: what is mounted there is not yet.
+///
+/// Format: proc(5), `/proc/pid/mountinfo`.
+#[must_use]
+pub fn is_mounted(point: &Path) -> bool {
+    let table = bounded::read(Path::new("/proc/self/mountinfo"), MAX_TABLE).unwrap_or_default();
+    is_listed(&table, point)
+}
+
+/// Returns whether the table of mounts `table` has a file system at `point`.
+fn is_listed(table: &[u8], point: &Path) -> bool {
+    let at = |line: &[u8]| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let place = fields.nth(4)?;
+        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+        (unescaped(place) == point.as_os_str().as_encoded_bytes()).then_some(kind != b"autofs")
+    };
+    // The last one is on top.
+    table.split(|byte| *byte == b'\n').filter_map(at).last().unwrap_or(false)
+}
+
+/// Returns the bytes of a field of the table of mounts, in which white space and backslashes are three octal digits.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).filter(|_| *first == b'\\');
+        let octal = digits.and_then(|it| u8::from_str_radix(str::from_utf8(it).ok()?, 8).ok());
+        bytes.push(octal.unwrap_or(*first));
+        rest = after.get(if octal.is_some() { 3 } else { 0 }..).unwrap_or_default();
+    }
+    bytes
+}
+
 /// Returns whether `directory` is on a file system that keeps its files in memory.
 #[must_use]
 pub fn is_in_memory(directory: &OwnedFd) -> bool {
@@ -214,4 +252,28 @@ fn is_read_only(directory: &OwnedFd) -> bool {
 fn is_magic(directory: &OwnedFd, magics: &[u64]) -> bool {
     fs::fstatfs(directory)
         .is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| magics.contains(&kind)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_system_at_the_very_point_is_mounted() {
+        let table = b"1 0 0:1 / / rw shared:1 - ext4 /dev/a rw\n\
+            2 1 0:2 / /home rw - autofs systemd-1 rw\n\
+            3 1 0:3 / /srv/a\\040b\\134c rw,noatime shared:2 master:1 - nfs h:/ rw\n\
+            4 1 0:2 / /data rw - autofs systemd-1 rw\n5 1 0:5 / /data rw - ext4 /dev/b rw\nbroken\n";
+        for (point, mounted) in [
+            ("/", true),
+            ("/srv/a b\\c", true),
+            ("/srv", false),
+            ("/home", false),
+            ("/home/alice", false),
+            ("/data", true),
+        ] {
+            assert_eq!(is_listed(table, Path::new(point)), mounted, "{point}");
+        }
+        assert!(!is_listed(b"", Path::new("/")));
+    }
 }

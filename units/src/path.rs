@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 use crate::acl;
 use crate::bounded::MAX_CIPHERTEXT;
 use crate::failure::Failure;
-use crate::mounts::is_in_memory;
+use crate::mounts::{is_in_memory, is_mounted};
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
 use crate::record::Record;
@@ -136,7 +136,8 @@ impl PathContent {
 }
 
 impl Job {
-    /// Returns the job to put an item at its path, `None` if it has no custom one. `digest` is that of its plaintext,
+    /// Returns the job to put an item at its path, `None` if it has no custom one, or one below a late mount that is not
+    /// mounted: there it is put when that is mounted. `digest` is that of its plaintext,
     /// which may be omitted if it is unchanged; what was put there `before` may be replaced.
     #[must_use]
     pub fn put(
@@ -147,7 +148,7 @@ impl Job {
         plaintext: Option<Plaintext>,
         before: Option<&Record>,
     ) -> Option<Self> {
-        if !is_custom(place, settings) {
+        if !is_custom(place, settings) || is_out_of_reach(&place.path, settings) {
             return None;
         }
         let path = place.path.clone();
@@ -164,7 +165,7 @@ impl Job {
     /// Returns the job to remove what an earlier profile put at the path of `record`, `None` if it had no custom one.
     #[must_use]
     pub fn remove(record: &Record, settings: &Settings) -> Option<Self> {
-        is_custom_path(&record.path, &record.name, settings).then(|| Self {
+        settings.is_custom_path(&record.path, &record.name).then(|| Self {
             path: record.path.clone(),
             task: Task::Remove(PathContent::from_record(record)),
         })
@@ -199,14 +200,12 @@ impl Job {
 /// Returns whether `place` has a path outside our own directories.
 #[must_use]
 pub fn is_custom(place: &Placement, settings: &Settings) -> bool {
-    is_custom_path(&place.path, &place.name, settings)
+    settings.is_custom(place)
 }
 
-/// Returns whether `path` is not where a generation shows the file `name`.
-fn is_custom_path(path: &Path, name: &str, settings: &Settings) -> bool {
-    [&settings.decrypted_dir, &settings.decrypted_dir_for_user]
-        .iter()
-        .all(|link| link.join(name) != path)
+/// Returns whether `path` is below a late mount that is not mounted.
+fn is_out_of_reach(path: &Path, settings: &Settings) -> bool {
+    settings.late_mount_of(path).is_some_and(|mount| !is_mounted(mount))
 }
 
 /// Removes what was put at `path`, if it is unchanged.

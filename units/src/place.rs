@@ -80,7 +80,7 @@ pub(crate) fn wait_for_keys(host: &Host, settings: &Settings) {
 }
 
 /// A plaintext with its inputs, or why there is none.
-type Made = Result<(Plaintext, [u8; 32]), Failure>;
+pub(crate) type Made = Result<(Plaintext, [u8; 32]), Failure>;
 
 /// A pending notification: a plaintext is in place, and its consumers do not know.
 struct Notification {
@@ -149,7 +149,7 @@ fn place_in_current_generation(
     }
     let generation =
         ramfs.generation(current_number(&ramfs, settings.link_of(place), settings)?)?;
-    let result = write_item(&ramfs, &generation, settings, item, made)
+    let result = write_item(&ramfs, &generation, settings, &mut Accounts::default(), item, made)
         .and_then(|job| put_at_path(&ramfs, &generation, settings, item, job));
     if let Err(failure) = result {
         // It is not in place: its consumers run without it.
@@ -163,7 +163,7 @@ fn place_in_current_generation(
 }
 
 /// Returns the failure that another run has placed the item `key`, or switched, in the meantime.
-fn replaced_meanwhile(key: &str) -> Failure {
+pub(crate) fn replaced_meanwhile(key: &str) -> Failure {
     let reason = "the profile was replaced in the meantime; try again: systemctl restart";
     Failure::new(Status::Config, format!("{reason} '{key}'"))
 }
@@ -194,16 +194,17 @@ fn put_at_path(
 }
 
 /// Writes an item into `generation`; returns the job for its path, if it has a custom one.
-fn write_item(
+pub(crate) fn write_item(
     ramfs: &Ramfs,
     generation: &Generation,
     settings: &Settings,
+    accounts: &mut Accounts,
     item: Item,
     made: Made,
 ) -> Result<Option<path::Job>, Failure> {
     let (key, place) = (item.key(), item.placement());
     let name = &place.name;
-    let ownership = Accounts::default().resolve(place)?;
+    let ownership = accounts.resolve(place)?;
     let (plaintext, inputs) = made?;
     let digest = plaintext.digest();
     let old = generation.record(&key)?;
@@ -238,7 +239,11 @@ fn write_item(
 /// newest, or the first at boot.
 ///
 /// A dangling link, as after a soft reboot, is ignored.
-fn current_number(ramfs: &Ramfs, own: &Path, settings: &Settings) -> Result<u32, Failure> {
+pub(crate) fn current_number(
+    ramfs: &Ramfs,
+    own: &Path,
+    settings: &Settings,
+) -> Result<u32, Failure> {
     let links = [own, &settings.decrypted_dir, &settings.decrypted_dir_for_user];
     for link in links {
         if let Some(number) = ramfs.linked_generation(link)? {

@@ -183,7 +183,7 @@ impl Ramfs {
 }
 
 /// Reads the number of a generation: decimal, from 1, without leading zeros.
-fn parse_number(name: &str) -> Option<u32> {
+pub(crate) fn parse_number(name: &str) -> Option<u32> {
     let plain = name.bytes().all(|byte| byte.is_ascii_digit()) && !name.starts_with('0');
     plain.then(|| name.parse().ok()).flatten()
 }

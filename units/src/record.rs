@@ -127,12 +127,18 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
 /// another inode or time. A difference costs one decryption and nothing else.
 #[must_use]
 pub fn secret_inputs(secret: &Secret) -> [u8; 32] {
+    stamped_inputs(secret, &stamp_of(&secret.ciphertext))
+}
+
+/// Returns the inputs of a secret whose ciphertext has this [`stamp_of`].
+#[must_use]
+pub(crate) fn stamped_inputs(secret: &Secret, stamp: &[u8]) -> [u8; 32] {
     // By name, so that a new field that affects the plaintext is not forgotten; a switch would keep the old plaintext.
     let Secret { ciphertext, insert, clean_placeholder, id: _, generator: _, placement: _ } =
         secret;
     let mut inputs = Inputs::new();
     inputs.add(ciphertext.as_os_str().as_encoded_bytes());
-    inputs.add(&stamp_of(ciphertext));
+    inputs.add(stamp);
     inputs.add(&[u8::from(*clean_placeholder)]);
     for (hash, text) in insert {
         inputs.add(hash.as_bytes());
@@ -184,7 +190,7 @@ impl Inputs {
 }
 
 /// Returns what distinguishes versions of the file `path`: device, inode, size and times; empty when it does not exist.
-fn stamp_of(path: &Path) -> Vec<u8> {
+pub(crate) fn stamp_of(path: &Path) -> Vec<u8> {
     FarFile::new(path).look().map(|look| look.stamp).unwrap_or_default()
 }
 

@@ -1,7 +1,7 @@
 //! a host key that came late → what failed without it is tried again.
 
 use vaultix_generator::profile::Settings;
-use vaultix_generator::unit::{SWITCH_UNITS, TARGET_UNIT, late_key_units};
+use vaultix_generator::unit::{ITEMS_UNIT, SWITCH_UNITS, late_key_units};
 
 use crate::failure::Failure;
 use crate::systemctl::{self, Job};
@@ -24,6 +24,6 @@ pub fn retry(settings: &Settings) -> Result<(), Failure> {
     });
     let items = ["vaultix-secret@*", "vaultix-template@*"].map(str::to_owned);
     let reset = systemctl::reset_failed(systemctl, &items);
-    let started = systemctl::queue(systemctl, Job::Start, &[TARGET_UNIT.to_owned()]);
+    let started = systemctl::queue(systemctl, Job::Start, &[ITEMS_UNIT.to_owned()]);
     stopped.and(again).and(reset).and(started)
 }

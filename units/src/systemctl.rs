@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 pub use vaultix_generator::profile::USERBORN;
 use vaultix_generator::profile::{Placement, Settings};
@@ -94,6 +94,59 @@ pub fn has_job(systemctl: &Path, unit: &str) -> Result<bool, Failure> {
     // The number of the job; `0` or nothing if there is none.
     let job = String::from_utf8_lossy(&output.stdout);
     Ok(output.status.success() && !matches!(job.trim(), "" | "0"))
+}
+
+/// Starts `unit` itself, and nothing that it wants; jobs that come before it still do.
+///
+/// # Errors
+///
+/// As [`queue`].
+pub fn start_alone(systemctl: &Path, unit: &str) -> Result<(), Failure> {
+    let args =
+        ["--no-block", "--no-ask-password", "--job-mode=ignore-requirements", "start", "--", unit];
+    let output = run(systemctl, args)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Failure::new(Status::Software, format!("cannot start {unit}: {}", said.trim())))
+}
+
+/// Returns the names of the units of items that are in one of `states` (`failed,active`).
+///
+/// # Errors
+///
+/// As [`queue`].
+pub fn items_in(systemctl: &Path, states: &str) -> Result<BTreeSet<String>, Failure> {
+    let state = format!("--state={states}");
+    let words = ["list-units", "--all", "--plain", "--full", "--no-legend", "--no-pager", &*state];
+    let output =
+        run(systemctl, words.into_iter().chain(["--", "vaultix-secret@*", "vaultix-template@*"]))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Failure::new(Status::Software, format!("cannot list units: {}", said.trim())));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text
+        .lines()
+        .filter_map(|line| line.split_ascii_whitespace().next())
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Starts a program that ends when the boot is over, and returns it.
+///
+/// # Errors
+///
+/// [`Status::Software`] when it cannot be run.
+pub(crate) fn wait_for_boot(systemctl: &Path) -> Result<Child, Failure> {
+    Command::new(systemctl)
+        .args(["is-system-running", "--wait", "--quiet"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| Failure::path(Status::Software, "run", systemctl, error))
 }
 
 /// Notifies the consumers of items that have changed, each once: a unit that is restarted is not reloaded as well.

@@ -60,6 +60,10 @@ fn settings(draw: &mut Draw) -> Value {
         let refused = |one: char| one.is_ascii_control() || "\"'\\".contains(one);
         settings["systemctl"] = json!(format!("/{}/it", draw.path()).replace(refused, ""));
     }
+    if draw.one_in(4) {
+        settings["lateMounts"] = json!(["/home", draw.path()]);
+        settings["beforeNetwork"] = json!(draw.one_in(2));
+    }
     settings
 }
 
@@ -80,7 +84,8 @@ fn place(draw: &mut Draw) -> Value {
         }
     }
     if draw.one_in(4) {
-        place["path"] = json!(draw.path());
+        let below = if draw.one_in(3) { "/home" } else { "" };
+        place["path"] = json!(format!("{below}{}", draw.path()));
     }
     place
 }

@@ -1,9 +1,9 @@
 //! any profile → its units, read back as systemd reads them: what was meant, and not a line more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use vaultix_generator::profile::{Placement, Profile, Side};
+use vaultix_generator::profile::{Placement, Profile, Settings, Side};
 use vaultix_generator::unit::{Content, Programs, UnitFile, render, render_bad_profile};
 
 use crate::draw::Draw;
@@ -95,11 +95,7 @@ impl<'a> Expected<'a> {
         for item in self.items() {
             self.compare_item(&mut take, &item);
         }
-        for (consumer, items) in self.consumers() {
-            let file = take(&format!("{consumer}.d/50-vaultix.conf"));
-            let template = include_str!("../../../units/consumer.conf.in");
-            compare(text_of(file), template, &[("@ITEMS@", Meaning::Names(items))], &[]);
-        }
+        self.compare_boot(&mut take);
         assert!(left.is_empty(), "nobody expects {:?}", left.keys());
     }
 
@@ -121,27 +117,13 @@ impl<'a> Expected<'a> {
     }
 
     /// Returns which target or unit wants which.
-    fn wants(&self) -> Vec<(&'static str, String)> {
-        let mut wants = vec![("sysinit.target", "vaultix.target".to_owned())];
+    fn wants(&self) -> Vec<(String, String)> {
+        let mut wants = vec![("sysinit.target".to_owned(), "vaultix.target".to_owned())];
         for (kind, id, ..) in self.items() {
-            wants.push(("vaultix.target", unit(kind, id)));
-            if self.profile.early.contains(id) {
-                wants.extend(USERS.map(|users| (users, unit(kind, id))));
-            }
+            wants.push(("vaultix-items.target".to_owned(), unit(kind, id)));
         }
+        wants.extend(self.wants_at_boot());
         wants
-    }
-
-    /// Returns the units that read items, each with these.
-    fn consumers(&self) -> BTreeMap<&'a str, BTreeSet<String>> {
-        let mut consumers: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        for (kind, id, _, place) in self.items() {
-            let Some(place) = place else { continue };
-            for consumer in place.restart_units.iter().chain(&place.reload_units) {
-                consumers.entry(consumer).or_default().insert(unit(kind, id));
-            }
-        }
-        consumers
     }
 
     /// Returns the name of the ramfs's unit.
@@ -168,7 +150,9 @@ impl<'a> Expected<'a> {
     fn key_mounts(&self) -> BTreeSet<String> {
         let keys = self.profile.settings.host_keys.iter();
         let way = keys.flat_map(|key| key.path.ancestors());
-        let names = way.filter(|path| path.parent().is_some()).map(mount_of);
+        let late = &self.profile.settings.late_mounts;
+        let names = way.filter(|path| path.parent().is_some());
+        let names = names.filter(|path| late.iter().all(|mount| mount != path)).map(mount_of);
         names.filter(|name| name.len() <= 255).collect()
     }
 
@@ -180,7 +164,6 @@ impl<'a> Expected<'a> {
     /// Compares the ramfs, the target, and the drop-ins of the units that switch.
     fn compare_target(&self, take: &mut impl FnMut(&str) -> &'a UnitFile) {
         let view = self.profile.settings.decrypted_mount_point.to_str().unwrap();
-        let names = |name: String| Meaning::Names(BTreeSet::from([name]));
         let path = |path: &str| Meaning::Path(path.to_owned());
         let fields = [
             self.source(),
@@ -188,8 +171,8 @@ impl<'a> Expected<'a> {
             ("!@VIEW_PATH@", path(&format!("!{view}"))),
             ("@RAMFS_PATH@", path(RAMFS)),
             ("@VIEW_PATH@", path(view)),
-            ("@VIEW@", names(self.mount())),
-            ("@RAMFS@", names(mount_of(RAMFS))),
+            ("@VIEW@", names([&*self.mount()])),
+            ("@RAMFS@", names([&*mount_of(RAMFS)])),
             (
                 "@RAMFS@ shutdown.target",
                 Meaning::Names(BTreeSet::from([mount_of(RAMFS), "shutdown.target".to_owned()])),
@@ -254,7 +237,7 @@ impl<'a> Expected<'a> {
     fn compare_item(
         &self,
         take: &mut impl FnMut(&str) -> &'a UnitFile,
-        (kind, id, values, _): &Item,
+        (kind, id, values, place): &Item,
     ) {
         // Where no argument can be the id, the helper finds no such item, and says so.
         let told = command::told(id);
@@ -271,32 +254,262 @@ impl<'a> Expected<'a> {
                 ("@VIEW@", Meaning::Names(BTreeSet::from([self.mount()]))),
                 ("@EXEC@", exec()),
             ],
-            &self.order(id, values),
+            &self.order(id, values, *place),
         );
     }
 
     /// Returns the ordering of an item.
-    fn order(&self, id: &str, values: &BTreeSet<&str>) -> Vec<(&'static str, Meaning)> {
-        let users = || Meaning::Names(USERS.map(str::to_owned).into());
-        let pair = |names: BTreeSet<String>| {
-            let names = || Meaning::Names(names.clone());
-            [("Wants", names()), ("After", names())]
-        };
+    fn order(
+        &self,
+        id: &str,
+        values: &BTreeSet<&str>,
+        place: Option<&Placement>,
+    ) -> Vec<(&'static str, Meaning)> {
         let mut order = Vec::new();
+        let settings = &self.profile.settings;
         if self.profile.early.contains(id) {
-            order.push(("Before", users()));
+            order.push(("After", names(["vaultix-boot-early.service"])));
+            order.push(("Before", names(USERS)));
         } else {
-            order.push(("After", users()));
-            let mounts = self.key_mounts();
-            order.extend(
-                if mounts.is_empty() { None } else { Some(pair(mounts)) }.into_iter().flatten(),
-            );
+            order.push(("After", names(["vaultix-boot.service"])));
+            order.extend(self.normal_order());
+            let place = place.filter(|place| self.has_own_path(place));
+            if place.is_some_and(|place| late_mount(settings, &place.path).is_none()) {
+                let local = ["local-fs.target", "systemd-tmpfiles-setup.service"];
+                order.push(("After", names([local[0], local[1], "vaultix-paths.service"])));
+            }
         }
         if !values.is_empty() {
             order.extend(pair(values.iter().map(|id| unit("secret", id)).collect()));
         }
+        let readers =
+            place.into_iter().flat_map(|it| it.restart_units.iter().chain(&it.reload_units));
+        let readers: BTreeSet<String> = readers.cloned().collect();
+        if !readers.is_empty() {
+            order.push(("Before", Meaning::Names(readers)));
+        }
         order
     }
+
+    /// Returns the ordering of what is not early.
+    fn normal_order(&self) -> Vec<(&'static str, Meaning)> {
+        let mounts = self.key_mounts();
+        let mounts = if mounts.is_empty() { None } else { Some(pair(mounts)) };
+        [("After", names(USERS))].into_iter().chain(mounts.into_iter().flatten()).collect()
+    }
+
+    /// Returns whether an item is put outside of our own directories.
+    fn has_own_path(&self, place: &Placement) -> bool {
+        let settings = &self.profile.settings;
+        let ours = [&settings.decrypted_dir, &settings.decrypted_dir_for_user];
+        !ours.into_iter().any(|folder| folder.join(&place.name) == place.path)
+    }
+
+    /// Returns whether there are items that are early, and others.
+    fn phases(&self) -> [bool; 2] {
+        let is = |early| self.items().iter().any(|it| self.profile.early.contains(it.1) == early);
+        [is(true), is(false)]
+    }
+
+    /// Returns the late mounts that items are put below, and whether some are put elsewhere.
+    fn own_paths(&self) -> (BTreeSet<&'a Path>, bool) {
+        let (mut late, mut local) = (BTreeSet::new(), false);
+        for (_, id, _, place) in self.items() {
+            let Some(place) = place.filter(|place| self.has_own_path(place)) else { continue };
+            match late_mount(&self.profile.settings, &place.path) {
+                Some(mount) => drop(late.insert(mount)),
+                None => local |= !self.profile.early.contains(id),
+            }
+        }
+        (late, local)
+    }
+
+    /// Returns who wants the units that place all items at boot.
+    fn wants_at_boot(&self) -> Vec<(String, String)> {
+        let [early, normal] = self.phases();
+        let (late, local) = self.own_paths();
+        let mut wants: Vec<(&str, &str)> = Vec::new();
+        if early || normal {
+            wants.push(("multi-user.target", "vaultix-rest.service"));
+        }
+        if early {
+            wants.push(("vaultix.target", "vaultix-boot-early.service"));
+            wants.extend(USERS.map(|users| (users, "vaultix-boot-early.service")));
+        }
+        if normal {
+            wants.push(("vaultix.target", "vaultix-boot.service"));
+        }
+        if local {
+            wants.push(("vaultix.target", "vaultix-paths.service"));
+        }
+        let wants = wants.into_iter().map(|(by, unit)| (by.to_owned(), unit.to_owned()));
+        wants.chain(late.into_iter().map(|mount| (mount_of(mount), paths_unit(mount)))).collect()
+    }
+
+    /// Compares the units that place all items at boot, and those that follow them.
+    fn compare_boot(&self, take: &mut impl FnMut(&str) -> &'a UnitFile) {
+        let source = || self.source();
+        let exec = |words: &[&str]| ("@EXEC@", Meaning::Command(self.words(words)));
+        let items = include_str!("../../../units/vaultix-items.target.in");
+        compare(text_of(take("vaultix-items.target")), items, &[source()], &[]);
+        let [early, normal] = self.phases();
+        if !early && !normal {
+            return;
+        }
+        let rest = include_str!("../../../units/vaultix-rest.service.in");
+        compare(text_of(take("vaultix-rest.service")), rest, &[source(), exec(&["rest"])], &[]);
+        self.compare_failed(
+            text_of(take("vaultix-boot-failed.service")),
+            ("vaultix-boot.service", &["vaultix.target"]),
+            &["vaultix-items.target".to_owned()],
+        );
+        if early {
+            let units: Vec<String> = self
+                .items()
+                .into_iter()
+                .filter_map(|(kind, id, ..)| {
+                    self.profile.early.contains(id).then(|| unit(kind, id))
+                })
+                .collect();
+            self.compare_failed(
+                text_of(take("vaultix-boot-early-failed.service")),
+                ("vaultix-boot-early.service", &[USERS[0], USERS[1], "vaultix.target"]),
+                &units,
+            );
+            self.compare_place(
+                text_of(take("vaultix-boot-early.service")),
+                (
+                    "Vaultix places the items that are needed before users exist",
+                    "vaultix-boot-early-failed.service",
+                ),
+                &["boot", "--early"],
+                vec![("Before", names(USERS))],
+            );
+        }
+        if normal {
+            let mut order = vec![("After", names(["vaultix-boot-early.service"]))];
+            order.extend(self.normal_order());
+            self.compare_place(
+                text_of(take("vaultix-boot.service")),
+                ("Vaultix places secrets and templates", "vaultix-boot-failed.service"),
+                &["boot"],
+                order,
+            );
+        }
+        self.compare_paths(take);
+    }
+
+    /// Compares a unit that places many items.
+    fn compare_place(
+        &self,
+        text: &str,
+        (what, failed): (&str, &str),
+        words: &[&str],
+        mut order: Vec<(&'static str, Meaning)>,
+    ) {
+        if self.profile.settings.before_network {
+            order.push(("Before", names(["network-pre.target"])));
+            order.push(("Wants", names(["network-pre.target"])));
+        }
+        let fields = [
+            self.source(),
+            ("Vaultix places @WHAT@", Meaning::Text(what.to_owned())),
+            ("@MOUNTS@", Meaning::Names(self.mounts().into())),
+            ("@VIEW@ vaultix.target", names([&*self.mount(), "vaultix.target"])),
+            ("@FAILED@", names([failed])),
+            ("@EXEC@", Meaning::Command(self.words(words))),
+        ];
+        compare(text, include_str!("../../../units/vaultix-boot.service.in"), &fields, &order);
+    }
+
+    /// Compares a unit that starts others one by one.
+    fn compare_failed(&self, text: &str, (after, before): (&str, &[&str]), units: &[String]) {
+        let systemctl = self.profile.settings.systemctl.to_str().unwrap().to_owned();
+        let words = ["--no-block", "start", "--"].map(str::to_owned);
+        let words = [systemctl].into_iter().chain(words).chain(units.iter().cloned()).collect();
+        let before = before.iter().chain(&["shutdown.target"]).copied();
+        let fields = [
+            self.source(),
+            ("@AFTER@", names([after])),
+            ("@BEFORE@ shutdown.target", names(before)),
+            ("@EXEC@", Meaning::Command(words)),
+        ];
+        compare(text, include_str!("../../../units/vaultix-boot-failed.service.in"), &fields, &[]);
+    }
+
+    /// Compares the units that put items at paths of their own.
+    fn compare_paths(&self, take: &mut impl FnMut(&str) -> &'a UnitFile) {
+        let template = include_str!("../../../units/vaultix-paths.service.in");
+        let (late, local) = self.own_paths();
+        let view = self.mount();
+        if local {
+            let after =
+                ["local-fs.target", "systemd-tmpfiles-setup.service", "vaultix-boot.service"];
+            let order = [
+                ("After", names(after)),
+                ("PartOf", names([&*view, "vaultix.target"])),
+                ("OnFailure", names(["vaultix-boot-failed.service"])),
+            ];
+            let fields = [
+                self.source(),
+                (
+                    "Vaultix puts items at their paths@WHERE@",
+                    Meaning::Text("Vaultix puts items at their paths".into()),
+                ),
+                ("@BEFORE@shutdown.target", names(["vaultix.target", "shutdown.target"])),
+                ("@EXEC@", Meaning::Command(self.words(&["paths"]))),
+            ];
+            compare(text_of(take("vaultix-paths.service")), template, &fields, &order);
+        }
+        for mount in late {
+            let shown = mount.to_str().unwrap();
+            let unit = mount_of(mount);
+            let after = [&*unit, "vaultix-boot.service", "systemd-tmpfiles-setup.service"];
+            let order = [
+                ("BindsTo", names([&*unit])),
+                ("After", names(after)),
+                ("PartOf", names([&*view])),
+            ];
+            let mut words = self.words(&["paths"]);
+            words.extend(["--mount".to_owned(), command::told(shown)]);
+            let what = format!("Vaultix puts items at their paths below {shown}");
+            let fields = [
+                self.source(),
+                ("Vaultix puts items at their paths@WHERE@", Meaning::Text(what)),
+                ("@BEFORE@shutdown.target", names(["shutdown.target"])),
+                ("@EXEC@", Meaning::Command(words)),
+            ];
+            compare(text_of(take(&paths_unit(mount))), template, &fields, &order);
+        }
+    }
+}
+
+/// Returns the innermost of the late mounts that `path` is below.
+fn late_mount<'a>(settings: &'a Settings, path: &Path) -> Option<&'a Path> {
+    path.ancestors().find_map(|above| {
+        settings.late_mounts.iter().map(PathBuf::as_path).find(|mount| *mount == above)
+    })
+}
+
+/// Returns that these units are meant.
+fn names<'a>(units: impl IntoIterator<Item = &'a str>) -> Meaning {
+    Meaning::Names(units.into_iter().map(str::to_owned).collect())
+}
+
+/// Returns that these units are wanted, and come before.
+fn pair(units: BTreeSet<String>) -> [(&'static str, Meaning); 2] {
+    [("Wants", Meaning::Names(units.clone())), ("After", Meaning::Names(units))]
+}
+
+/// Returns the name of the unit for what is put below a late mount. That of a long path is taken from the product: it is a
+/// hash.
+fn paths_unit(mount: &Path) -> String {
+    let path = mount.to_str().unwrap().trim_matches('/');
+    let name = format!("vaultix-paths@{}.service", systemd_escape(path));
+    if name.len() <= 255 {
+        return name;
+    }
+    vaultix_generator::escape::unit_name("vaultix-paths@", path)
 }
 
 /// Returns the name of an item's unit. That of a long id is taken from the product: it is a hash.

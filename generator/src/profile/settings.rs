@@ -72,6 +72,11 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
         &fields.required::<Vec<Box<RawValue>>>("hostKeys")?,
     )?;
     let keep_generations = fields.optional("keepGenerations")?.unwrap_or(1);
+    let before_network = fields.optional("beforeNetwork")?.unwrap_or(true);
+    let late_mounts: Vec<PathBuf> = fields.optional("lateMounts")?.unwrap_or_default();
+    for mount in &late_mounts {
+        fields.check("lateMounts", ensure_late_mount(mount))?;
+    }
     let systemctl: PathBuf = fields.optional("systemctl")?.unwrap_or_else(|| "systemctl".into());
     fields.check("systemctl", ensure_program(&systemctl))?;
     fields.finish()?;
@@ -83,8 +88,23 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
         host_pubkey,
         host_keys,
         keep_generations,
+        before_network,
+        late_mounts,
         systemctl,
     })
+}
+
+/// Makes sure that `mount` can be the mount point of a file system that boot does not wait for.
+fn ensure_late_mount(mount: &Path) -> Result<(), Invalid> {
+    ensure_unit_path(mount)?;
+    let shown = mount.display();
+    if mount == Path::new("/") {
+        return Err(Invalid::here("is the root directory"));
+    }
+    if mount_unit(mount).len() > escape::MAX_UNIT_NAME {
+        return Err(Invalid::here(format!("\"{shown}\" is too long for the name of a mount unit")));
+    }
+    Ok(())
 }
 
 fn host_keys(location: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Invalid> {

@@ -28,6 +28,8 @@ pub enum List {
     NotifyUnit,
     /// What an earlier profile put somewhere else: a [`crate::record::Record`] each.
     Remove,
+    /// Items that the boot has placed and whose unit has not been started since, see [`crate::fresh`].
+    Fresh,
 }
 
 /// Lists of pending work as the release before this one called them.
@@ -47,6 +49,7 @@ impl List {
             Self::PutAtPath => "put-at-path",
             Self::NotifyUnit => "notify-unit",
             Self::Remove => "remove",
+            Self::Fresh => "fresh",
         }
     }
 }

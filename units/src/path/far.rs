@@ -47,6 +47,11 @@ impl FarFile {
         Self { path: path.to_owned(), is_near: walk::is_near(path) }
     }
 
+    /// Returns whether the whole way to it is on local file systems.
+    pub(crate) fn is_near(&self) -> bool {
+        self.is_near
+    }
+
     /// Returns its stat(2).
     pub(crate) fn look(&self) -> io::Result<Look> {
         if self.is_near {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use vaultix_generator::profile::Secret;
 use vaultix_generator::status::Status;
-use vaultix_generator::unit::TARGET_UNIT;
+use vaultix_generator::unit::{ITEMS_UNIT, TARGET_UNIT};
 
 use super::plan::{State, Task};
 use super::{Current, Jobs, Outcome, Phase, Switch};
@@ -287,7 +287,9 @@ impl Switch<'_> {
         if generation.has_entry(List::NotifyUnit, TARGET_UNIT)?
             || tasks.iter().any(Task::has_failed)
         {
-            queue(systemctl, systemctl::Job::Start, &[TARGET_UNIT.to_owned()])?;
+            // The first one as well: the host may have booted without any of this.
+            let targets = [TARGET_UNIT, ITEMS_UNIT].map(str::to_owned);
+            queue(systemctl, systemctl::Job::Start, &targets)?;
             generation.clear(List::NotifyUnit, TARGET_UNIT)?;
         }
         let keys = generation.entries(List::NotifyConsumers)?;
