@@ -87,7 +87,7 @@ pub enum Verb {
     subcommand,
     name = "renc",
     example = "{command_name} --identity ~/.config/age/me.txt",
-    note = "Does only what has changed since the last run, and asks for nothing if nothing has.",
+    note = "Does only what has changed since the last run, and asks for nothing if nothing has. Secrets that your identity cannot decrypt are passed over if all their hosts have copies.",
     error_code(0, "every host has every secret"),
     error_code(1, "some secrets failed; each of them is named")
 )]
@@ -255,8 +255,9 @@ pub struct Generate {
     name = "rekey",
     example = "{command_name} --old ~/old.txt --identity ~/new.txt\n{command_name} --old ~/old.txt --identity ~/new.txt secrets/unused.age",
     note = "Changes all secrets or none; if one of them changes in the meantime, none. Secrets in the same directories that are in no profile stay as they are, and are listed: rekey them as well before you delete the old identity. Anyone who could decrypt an old version still can: git keeps it.",
-    error_code(0, "every secret of the profiles, and every file that was given, is rekeyed"),
-    error_code(77, "no identity can decrypt one of them, and none was changed")
+    note = "Secrets whose rule in vaultix.rules does not name your identity, and which it cannot decrypt, are passed over and listed, if all their hosts have copies. If their rule names it, somebody else has to rekey them first: the others are rekeyed, and the exit status is 77.",
+    error_code(0, "every secret of the profiles, and every file that was given, is rekeyed, or is for others by its rule"),
+    error_code(77, "no identity can decrypt one of them, and none was changed, except where its rule names the identity")
 )]
 pub struct Rekey {
     /// also rekey this secret, which is in no profile; several can be given
@@ -320,7 +321,7 @@ pub struct Deploy {
     subcommand,
     name = "check",
     example = "{command_name} --json",
-    note = "Finds copies that are missing, damaged, stale, foreign, or made for another key, and secrets that are damaged, or not encrypted to everyone whom the flake names.",
+    note = "Finds copies that are missing, damaged, stale, foreign, or made for another key, and secrets that are damaged, or not encrypted to everyone whom the flake names. Lists secrets that rules keep from your identity, and warns of rules that no secret has.",
     error_code(0, "every host has every secret"),
     error_code(1, "there are several problems; each of them is named"),
     error_code(65, "a copy is damaged, or made for another key"),

@@ -6,5 +6,5 @@ pub mod master;
 pub mod plugin;
 pub mod pq;
 pub mod recipient;
-mod ssh_to_age;
+pub mod ssh_to_age;
 pub mod unwrapped;

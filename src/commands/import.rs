@@ -10,6 +10,7 @@ mod legacy;
 mod name;
 mod pass;
 mod plan;
+mod readers;
 mod scheme;
 mod secret;
 mod snippet;
@@ -25,9 +26,9 @@ use crate::cli::Import;
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret as file;
-use crate::flake::git;
 use crate::flake::rules::Rules;
 use crate::flake::workspace::{self, ParsedRecipients, Recipients};
+use crate::flake::{git, nix};
 use crate::keys::master::Session;
 use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
@@ -37,6 +38,7 @@ use destination::Destination;
 use keys::Keys;
 use legacy::LegacyFile;
 use plan::Plan;
+use readers::Moved;
 use snippet::{Declaration, snippet};
 
 /// Brings over the secrets of an older scheme.
@@ -64,13 +66,21 @@ pub fn run(args: &Import) -> Result<Exit> {
         let new = plan.paths(&destination.directory);
         let new = new.iter().map(PathBuf::as_path);
         let extra = ParsedRecipients::new(new, &rules, &args.recipients)?;
+        // After what runs nix: until here, a signal ends both.
+        let hosts = if plan.has_readers() && root != Path::new("") {
+            nix::host_keys(&root, &report)
+        } else {
+            Vec::new()
+        };
         let interrupt = Interrupt::new()?;
-        let keys = Keys::read(args, &settings, &root, extra, &interrupt)?;
-        (made, failures) = carry_out(&plan, keys, &destination, &report, &interrupt)?;
+        let mut keys = Keys::read(args, &settings, &root, extra, &interrupt)?;
+        (made, failures) = carry_out(&plan, &mut keys, &destination, &report, &interrupt)?;
         failures.extend(git::track_all(&made.files, &report));
         let Destination { from_flake, is_default, .. } = &destination;
         let text = snippet(&mut made.declarations, from_flake, *is_default);
-        report::answer(text.as_bytes())?;
+        let known = keys.known(hosts);
+        let rules = readers::snippet(&made.moved, &known, &rules, &destination, &report);
+        report::answer((text + &rules).as_bytes())?;
     }
     Ok(report.finish(&failures, &format!("{} imported", made.files.len())))
 }
@@ -78,7 +88,7 @@ pub fn run(args: &Import) -> Result<Exit> {
 /// Makes the secrets of `plan`, and returns those that are made, and all that failed.
 fn carry_out(
     plan: &Plan,
-    mut keys: Keys,
+    keys: &mut Keys,
     destination: &Destination,
     report: &Report,
     interrupt: &Interrupt,
@@ -109,6 +119,7 @@ fn source(args: &Import) -> Result<PathBuf> {
 #[derive(Default)]
 struct Made {
     files: Vec<PathBuf>,
+    moved: Vec<Moved>,
     declarations: Vec<Declaration>,
 }
 
@@ -155,6 +166,8 @@ impl Run<'_> {
                     ));
                     let of = |declared| Declaration::new(secret, declared, &legacy.fields);
                     self.made.declarations.extend(secret.declared.iter().map(of));
+                    let (old, readers) = (legacy.path.clone(), legacy.readers.clone());
+                    self.made.moved.push(Moved { new: path.clone(), old, readers });
                     self.made.files.push(path);
                 }
                 Err(error) => self.failures.push(error),

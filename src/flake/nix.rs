@@ -2,6 +2,7 @@
 
 mod declared;
 mod find;
+mod hosts;
 mod input;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use crate::system::memory::Directory;
 use crate::system::program::{self, MAX_ANSWER};
 pub use declared::declared;
 pub use find::{root, root_if_ours, use_flake};
+pub use hosts::host_keys;
 use input::{DeclaredInputs, Lock, Metadata};
 
 /// What a flake says in `vaultix.settings`. Twin of `settings` in `nix/flake-options.nix`.
@@ -331,8 +333,8 @@ fn ensure_allowed(
     }
 }
 
-/// Returns the rules of agenix in the Nix file `path`, by the names of files, and what is in them of `fields`; `None` where
-/// it is no attribute set. It may read what is below `top`, and fetch nothing.
+/// Returns the rules of agenix in the Nix file `path`, by the names of files, with `publicKeys` and what is in them of
+/// `fields`; `None` where it is no attribute set. It may read what is below `top`, and fetch nothing.
 ///
 /// # Errors
 ///
@@ -352,7 +354,10 @@ pub fn rules(
               it = import path;
               names = builtins.filter (name: builtins.isAttrs it.${{name}}
                 && (it.${{name}} ? publicKeys || builtins.match \".*\\.age\" name != null)) (builtins.attrNames it);
-              rule = name: {{ inherit name; value = builtins.intersectAttrs {{ {} = null; }} it.${{name}}; }};
+              texts = keys: let all = builtins.tryEval (builtins.deepSeq keys keys); in
+                if all.success && builtins.isList all.value then builtins.filter builtins.isString all.value else [ ];
+              rule = name: {{ inherit name; value = builtins.intersectAttrs {{ {} = null; }} it.${{name}}
+                // {{ publicKeys = texts (it.${{name}}.publicKeys or [ ]); }}; }};
             in if builtins.isAttrs it then builtins.listToAttrs (map rule names) else null",
             fields.join(" = null; ")
         ),

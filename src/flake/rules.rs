@@ -113,6 +113,11 @@ impl Rules {
         self.rule(file).map_or(&self.default, |rule| &rule.recipients)
     }
 
+    /// Returns all recipients that the flake names, some more than once.
+    pub fn named(&self) -> impl Iterator<Item = &String> {
+        self.default.iter().chain(self.all().flat_map(|rule| &rule.recipients))
+    }
+
     /// Returns all rules, sorted by their paths.
     pub fn all(&self) -> impl Iterator<Item = &Rule> {
         let mut all: Vec<&Rule> = self.files.values().chain(self.directories.values()).collect();

@@ -1,4 +1,4 @@
-//! text of an ed25519 key of ssh → the identity of age that `ssh-to-age` makes of it.
+//! text of an ed25519 key of ssh → the identity or recipient of age that `ssh-to-age` makes of it.
 //!
 //! Where sops is used with ssh keys, its files often name recipients like `age1…` that were made this way. The two kinds
 //! of keys are on the same curve, written differently.
@@ -7,6 +7,7 @@ use age::x25519;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bech32::{Bech32, Hrp};
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
@@ -16,7 +17,10 @@ const PREFIX: Hrp = Hrp::parse_unchecked("age-secret-key-");
 /// How the file of a key begins, once its base 64 is decoded.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
 
-/// Bytes of a private key of either kind.
+/// How the text of a recipient begins, its `1` left out.
+const PUBLIC_PREFIX: Hrp = Hrp::parse_unchecked("age");
+
+/// Bytes of a key of either kind, private or public.
 const LENGTH: usize = 32;
 
 /// Returns the identity that is made of the key in `block`, all lines of its file; `None` where that is of another kind, or
@@ -38,6 +42,19 @@ pub fn identity(block: &str) -> Option<x25519::Identity> {
     let text =
         bech32::encode_upper::<Bech32>(PREFIX, digest.get(..LENGTH)?).ok().map(Zeroizing::new)?;
     text.parse().ok()
+}
+
+/// Returns the recipient that is made of the public key `text`; `None` where that is of another kind.
+pub fn recipient(text: &str) -> Option<String> {
+    let mut words = text.split_ascii_whitespace();
+    words.next().filter(|kind| *kind == "ssh-ed25519")?;
+    let bytes = BASE64_STANDARD.decode(words.next()?).ok()?;
+    let mut rest = bytes.as_slice();
+    field(&mut rest).filter(|kind| *kind == b"ssh-ed25519")?;
+    let key: [u8; LENGTH] = field(&mut rest)?.try_into().ok()?;
+    // RFC 7748, section 4.1: the same point, as the other curve has it.
+    let point = CompressedEdwardsY(key).decompress()?.to_montgomery();
+    bech32::encode_lower::<Bech32>(PUBLIC_PREFIX, point.as_bytes()).ok()
 }
 
 /// Returns the private key in the file `bytes`.
@@ -88,6 +105,18 @@ mod tests {
             identity(&key("ssh-ed25519")).unwrap().to_public().to_string(),
             "age1ryfah66xk69jseqy6x4zmz8mm3kvacm2lvrh9h5ej53j3nyney0srvm89x"
         );
+    }
+
+    #[test]
+    fn the_recipient_is_that_of_the_identity() {
+        assert_eq!(
+            recipient(&key("ssh-ed25519.pub")).unwrap(),
+            identity(&key("ssh-ed25519")).unwrap().to_public().to_string()
+        );
+        let text = key("ssh-ed25519.pub");
+        for other in [&key("ssh-rsa.pub"), &key("ssh-ecdsa.pub"), "age1", "", &text[..40]] {
+            assert_eq!(recipient(other), None, "{other}");
+        }
     }
 
     #[test]

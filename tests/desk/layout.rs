@@ -102,7 +102,11 @@ fn files_of_hosts_have_their_names_in_common() {
     let text = workspace.open("new/.hosts/app.env.age", "me.txt");
     assert_eq!(text, "PORT=8080\nTOKEN=hunter2 of the app\n");
 
-    let found = groups(&done);
+    let mut found = groups(&done);
+    let (heading, rules) = found.pop().unwrap();
+    assert!(heading.starts_with("In flake.nix, next to vaultix.identity"), "{heading}");
+    assert_eq!(rules.matches("path = \"new/.hosts/app.env.age\";").count(), 1, "{rules}");
+    assert_eq!(rules.matches("path = ").count(), 1, "{rules}");
     let headings: Vec<&str> = found.iter().map(|(heading, _)| *heading).collect();
     let expected =
         ["ace.yaml", "app.env", "bee.yaml", "cat.yaml"].map(|name| format!("from .hosts/{name}"));

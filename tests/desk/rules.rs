@@ -55,7 +55,7 @@ impl Team {
             } else {
                 ""
             };
-            format!("\"{file}\" = {{ file = \"${{self}}/secrets/{file}.age\"; {generator} }};")
+            format!("\"{file}\" = {{ file = \"${{self}}/{file}.age\"; {generator} }};")
         };
         let secrets: String = files.iter().map(of).collect();
         let people: String =
@@ -123,15 +123,16 @@ const RULES: &str = "[
 #[test]
 fn everybody_reads_what_rules_say_and_nothing_else() {
     let Some(team) = Team::new("rules-team") else { return };
-    let files = ["wifi", "ops/db", "ops/root", "dev/ci", "dev/made"];
+    let files =
+        ["wifi", "ops/db", "ops/root", "dev/ci", "dev/made"].map(|file| format!("secrets/{file}"));
+    let files = files.each_ref().map(String::as_str);
     team.flake(RULES, &files);
     team.edit("alice", "secrets/wifi.age").says(&["encrypted to 3 recipients"]);
     team.edit("alice", "secrets/ops/db.age").says(&["encrypted to 2 recipients"]);
     team.edit("alice", "secrets/ops/root.age").says(&["encrypted to 1 recipient\n"]);
     team.edit("carol", "secrets/dev/ci.age");
     team.run("carol", "generate").exits(0).says(&["1 generated"]);
-    let paths = ["wifi", "ops/db", "ops/root", "dev/ci", "dev/made"]
-        .map(|file| format!("secrets/{file}.age"));
+    let paths = files.map(|file| format!("{file}.age"));
     let paths = paths.each_ref().map(String::as_str);
     let as_ruled = "secrets/wifi.age: alice bob carol\n\
                     secrets/ops/db.age: alice bob\n\
@@ -141,8 +142,10 @@ fn everybody_reads_what_rules_say_and_nothing_else() {
     assert_eq!(team.all_readers(&paths), as_ruled);
 
     // Nobody has made copies of what alice cannot decrypt: it is named, and so it is by rekey.
-    let said =
-        ["secret \"dev/ci\" for host web1", "3 re-encrypted, 0 up to date, 0 removed, 2 failed"];
+    let said = [
+        "secret \"secrets/dev/ci\" for host web1",
+        "3 re-encrypted, 0 up to date, 0 removed, 2 failed",
+    ];
     team.run("alice", "renc").exits(77).says(&said);
     let said = ["dev/ci.age: no identity can decrypt it", "not all hosts that need it have a copy"];
     team.run("alice", "rekey").exits(77).says(&said).says(&["0 rekeyed, 2 failed"]);
@@ -158,7 +161,8 @@ fn everybody_reads_what_rules_say_and_nothing_else() {
     ];
     team.run("alice", "check").exits(0).says(&said).says(&["5 up to date, 0 problems"]);
     let status = team.run("alice", "status").exits(0).stdout;
-    let line = "secrets/ops/root.age  for X25519 (rule secrets/ops/root.age)  on web1/ops/root\n";
+    let line =
+        "secrets/ops/root.age  for X25519 (rule secrets/ops/root.age)  on web1/secrets/ops/root\n";
     assert!(status.contains(line), "{status}");
     let said = [
         "hosts have their copies: secrets/dev/ci.age, secrets/dev/made.age\n",
@@ -206,7 +210,7 @@ fn everybody_reads_what_rules_say_and_nothing_else() {
 fn who_reads_more_than_a_rule_names_is_told() {
     let Some(team) = Team::new("rules-more") else { return };
     let workspace = &team.0;
-    team.flake(RULES, &["ops/db"]);
+    team.flake(RULES, &["secrets/ops/db"]);
     let (ssh, host) = ("keys/ssh-ed25519.pub", "keys/host-web1.pub");
     let to = ["-i", "keys/me.txt", "-R", ssh, "-i", "keys/other.txt", "-R", host];
     workspace.secret_with("secrets/ops/db.age", "text", &to);
@@ -267,4 +271,131 @@ fn rules_that_cannot_be_used_stop_what_would_use_them() {
     // With an identity, a flake that does not evaluate is only warned of; rules that are wrong are not.
     team.flake("[ { path = \"/\"; recipients = [ ]; } ]", &[]);
     team.run("alice", "edit a/x.age --stdin -i keys/me.txt").exits(78);
+}
+
+/// Returns the rules that `import` has printed.
+#[track_caller]
+fn printed(done: &Done) -> String {
+    let (_, rules) = done
+        .stdout
+        .split_once("rekey\nrules = ")
+        .unwrap_or_else(|| panic!("no rules\nstdout:\n{}\nstderr:\n{}", done.stdout, done.stderr));
+    rules.trim_end().trim_end_matches(';').to_owned()
+}
+
+/// Who has what in the tests of imports, as what the new files are to be.
+const MOVED: &str =
+    "all: alice bob carol\ndev: alice carol\nops/ci: alice bob\nops/db: alice bob\nroot: alice\n";
+
+#[test]
+fn rules_of_agenix_are_kept_as_rules() {
+    let Some(team) = Team::new("rules-agenix") else { return };
+    let workspace = &team.0;
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|person| team.public(person));
+    let host = workspace.key("host-web1.pub");
+    let host = host.trim();
+    let rules = format!(
+        "let alice = {alice}; bob = {bob}; carol = {carol}; web1 = \"{host} root@web1\"; ops = [ alice bob ]; in {{
+          \"ops/db.age\".publicKeys = ops ++ [ web1 ];
+          \"ops/ci.age\".publicKeys = ops;
+          \"dev.age\".publicKeys = [ carol alice ];
+          \"root.age\".publicKeys = [ alice ];
+          \"all.age\".publicKeys = ops ++ [ carol web1 ];
+        }}\n"
+    );
+    workspace.write("old/secrets.nix", rules);
+    let [a, b, c] = [&alice, &bob, &carol].map(|key| key.trim_matches('"'));
+    for (file, to) in [
+        ("ops/db", vec![a, b, host]),
+        ("ops/ci", vec![a, b]),
+        ("dev", vec![c, a]),
+        ("root", vec![a]),
+        ("all", vec![a, b, c, host]),
+    ] {
+        let to: Vec<&str> = to.into_iter().flat_map(|key| ["-r", key]).collect();
+        workspace.secret_with(&format!("old/{file}.age"), file, &to);
+    }
+    let names = ["all", "dev", "ops/ci", "ops/db", "root"];
+    let readers = |folder: &str| -> String {
+        let line =
+            |name: &&str| format!("{name}: {}\n", team.readers(&format!("{folder}/{name}.age")));
+        names.iter().map(line).collect()
+    };
+    assert_eq!(readers("old"), MOVED);
+
+    team.flake("[ ]", &[]);
+    let done = team.run("alice", "import agenix old --into new").exits(0);
+    let done = done.says(&[
+        "5 imported",
+        "more people can decrypt these than before, because the flake names them: new/dev.age, \
+         new/ops/ci.age, new/ops/db.age, new/root.age; before you commit",
+    ]);
+    let rules = format!(
+        "[\n  {{ path = \"new/dev.age\"; recipients = [ {alice} {carol} ]; }}\n  \
+         {{ path = \"new/ops/\"; recipients = [ {alice} {bob} ]; }}\n  \
+         {{ path = \"new/root.age\"; recipients = [ {alice} ]; }}\n]"
+    );
+    assert_eq!(printed(&done), rules);
+    let files = names.map(|name| format!("new/{name}"));
+    team.flake(&rules, &files.each_ref().map(String::as_str));
+    team.run("alice", "rekey").exits(0).says(&["5 rekeyed"]);
+    assert_eq!(readers("new"), MOVED);
+    let mut age = workspace.command("age");
+    let host = run(age.args(["-d", "-i", "keys/host-web1", "new/all.age"]));
+    assert_ne!(host.exit, 0, "a host has copies");
+
+    // Where the flake says it already, there is nothing to print, and nobody else reads the new files for a moment.
+    fs::remove_dir_all(workspace.path("new")).unwrap();
+    let done = team.run("alice", "import agenix old --into new").exits(0);
+    assert!(!done.stdout.contains("rules"), "{}", done.stdout);
+    assert!(!done.stderr.contains("than before"), "{}", done.stderr);
+    assert_eq!(readers("new"), MOVED);
+}
+
+#[test]
+fn recipients_of_sops_are_kept_as_rules() {
+    let Some(team) = Team::new("rules-sops") else { return };
+    let workspace = &team.0;
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sops/team");
+    workspace.sh(&format!("cp -r {source} old")).exits(0);
+    let names = ["all", "dev", "ops/ci", "ops/db", "root"];
+    // sops has an age file for each recipient. That of bob is made of his ssh key, so that only its name shows.
+    let bob = "recipient: age1ryfah66xk69jseqy6x4zmz8mm3kvacm2lvrh9h5ej53j3nyney0srvm89x\n";
+    let line = |name: &&str| {
+        let text = String::from_utf8(workspace.read(&format!("old/{name}.yaml"))).unwrap();
+        let mut readers = Vec::new();
+        for block in text.split("-----BEGIN").skip(1) {
+            let block = block.lines().map(|line| line.trim().to_owned() + "\n").collect::<String>();
+            let (block, _) = block.split_once("-----END AGE ENCRYPTED FILE-----").unwrap();
+            let whole =
+                format!("-----BEGIN {}-----END AGE ENCRYPTED FILE-----\n", block.trim_start());
+            workspace.write("block", whole);
+            readers.push(team.readers("block"));
+        }
+        readers.push(if text.contains(bob) { "bob".to_owned() } else { String::new() });
+        readers.retain(|names| !names.is_empty());
+        readers.sort();
+        format!("{name}: {}\n", readers.join(" "))
+    };
+    assert_eq!(names.iter().map(line).collect::<String>(), MOVED);
+
+    team.flake("[ ]", &[]);
+    let done = team.run("alice", "import sops old --into new").exits(0).says(&["10 imported"]);
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|person| team.public(person));
+    let rules = format!(
+        "[\n  {{ path = \"new/dev/\"; recipients = [ {alice} {carol} ]; }}\n  \
+         {{ path = \"new/ops/\"; recipients = [ {alice} {bob} ]; }}\n  \
+         {{ path = \"new/root/\"; recipients = [ {alice} ]; }}\n]"
+    );
+    assert_eq!(printed(&done), rules);
+    let secrets = ["root-password", "mail/work"];
+    let files: Vec<String> =
+        names.iter().flat_map(|name| secrets.map(|id| format!("new/{name}/{id}"))).collect();
+    team.flake(&rules, &files.iter().map(String::as_str).collect::<Vec<_>>());
+    team.run("alice", "rekey").exits(0).says(&["10 rekeyed"]);
+    for id in secrets {
+        let line =
+            |name: &&str| format!("{name}: {}\n", team.readers(&format!("new/{name}/{id}.age")));
+        assert_eq!(names.iter().map(line).collect::<String>(), MOVED, "{id}");
+    }
 }

@@ -5,8 +5,8 @@
 # again; nonces and keys differ each time.
 set -euo pipefail
 cd "$(dirname "$0")"
-rm -rf -- *.yaml *.json *.env *.ini *.key expected hosts
-mkdir expected hosts
+rm -rf -- *.yaml *.json *.env *.ini *.key expected hosts team
+mkdir -p expected hosts team/ops
 me=$(sed -n 's/^# public key: //p' ../keys/me.txt)
 other=$(sed -n 's/^# public key: //p' ../keys/other.txt)
 ssh=$(cat ../keys/ssh-ed25519.pub)
@@ -49,6 +49,17 @@ encrypt hosts/bee.yaml --age "$(ssh_to_age ../keys/ssh-ed25519.pub)"
 GNUPGHOME=$gnupg encrypt hosts/cat.yaml --pgp "$fingerprint"
 encrypt hosts/dog.yaml --age "$(ssh_to_age ../keys/ssh-ed25519-passphrase.pub)"
 GNUPGHOME=$gnupg encrypt hosts/app.env --pgp "$fingerprint" --age "$other"
+
+# A team: alice (me), bob (with an ssh key) and carol (other), who do not all read the same; and a host.
+bob=$(ssh_to_age ../keys/ssh-ed25519.pub)
+team() { # NAME RECIPIENTS: a file → team/NAME
+    sops encrypt --age "$2" --output "team/$1" plain/hosts/ace.yaml
+}
+team ops/db.yaml "$me,$bob,$(ssh_to_age ../keys/host-web1.pub)"
+team ops/ci.yaml "$me,$bob"
+team dev.yaml "$other,$me"
+team root.yaml "$me"
+team all.yaml "$me,$bob,$other"
 
 # What sops says is in them.
 for name in secrets.yaml data.json regex.yaml mac-only.yaml; do

@@ -21,11 +21,12 @@ pub fn list(source: &Path, new: &Path, names: &DeclaredNames) -> Result<Listing>
     let paths: Vec<&Path> = rules.iter().flatten().map(|rule| rule.file.as_path()).collect();
     let common = common(&paths);
     let read = |rule: Result<rules::Rule>| {
-        let rules::Rule { file, fields } = rule?;
+        let rules::Rule { file, recipients, fields } = rule?;
         let stem = name::id_from_path(file.strip_prefix(&common).unwrap_or(&file), ".age");
         let mut legacy = LegacyFile::age(&file, stem)?;
         legacy.declare(names);
         legacy.fields = fields;
+        legacy.readers.recipients = recipients;
         Ok(legacy)
     };
     Ok(rules.into_iter().map(read).collect())

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::{Import, Scheme};
+use crate::commands::import::readers::Known;
 use crate::error::{Error, Result, Status};
 use crate::flake::nix::Settings;
 use crate::flake::workspace::{self, ParsedRecipients, Recipients};
@@ -48,6 +49,12 @@ impl Keys {
             decrypting.convert_ssh();
         }
         Ok(Self { decrypting, encrypting, extra })
+    }
+
+    /// Returns what is known of recipients, with the keys of `hosts`. Asks for nothing.
+    pub fn known(&self, hosts: Vec<String>) -> Known {
+        let encrypting = self.encrypting.as_ref().unwrap_or(&self.decrypting);
+        Known { own: self.decrypting.own_recipients(), new: encrypting.own_recipients(), hosts }
     }
 
     /// Returns the recipients to encrypt to.

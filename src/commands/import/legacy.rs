@@ -8,6 +8,7 @@ use vaultix_units::plaintext::Plaintext;
 
 use crate::commands::import::declared_names::DeclaredNames;
 use crate::commands::import::gpg;
+use crate::commands::import::readers::Readers;
 use crate::commands::import::secret::LegacySecret;
 use crate::commands::import::snippet::Fields;
 use crate::commands::import::sops::Document;
@@ -23,6 +24,8 @@ pub struct LegacyFile {
     pub secrets: Vec<LegacySecret>,
     /// What the older scheme says of owner, mode and path.
     pub fields: Fields,
+    /// Who can read it.
+    pub readers: Readers,
     /// Its ciphertext.
     sealed: Sealed,
 }
@@ -42,7 +45,7 @@ impl LegacyFile {
     /// Takes the file `path`, of which nothing else is known.
     fn new(path: PathBuf, ids: Vec<String>, sealed: Sealed) -> Self {
         let secrets = ids.into_iter().map(LegacySecret::new).collect();
-        Self { path, secrets, fields: Fields::new(), sealed }
+        Self { path, secrets, fields: Fields::new(), readers: Readers::default(), sealed }
     }
 
     /// Reads the age file `path`, which will be the secret `id`.
@@ -67,9 +70,10 @@ impl LegacyFile {
     ///
     /// Names the file, and why it cannot be read.
     pub fn sops(path: &Path) -> Result<Option<Self>> {
-        let document = Document::read(path)?;
-        Ok(document
-            .map(|document| Self::new(path.to_owned(), document.ids(path), Sealed::Sops(document))))
+        let Some(document) = Document::read(path)? else { return Ok(None) };
+        let readers = document.readers();
+        let legacy = Self::new(path.to_owned(), document.ids(path), Sealed::Sops(document));
+        Ok(Some(Self { readers, ..legacy }))
     }
 
     /// Has its only secret be declared as hosts do by their `names`.

@@ -67,6 +67,11 @@ impl Plan {
         self.files.iter().map(|file| file.wanted.len()).sum()
     }
 
+    /// Returns whether several can read one of the files.
+    pub fn has_readers(&self) -> bool {
+        self.files.iter().any(|file| file.legacy.readers.recipients.len() > 1)
+    }
+
     /// Returns the files that will be made in `directory`.
     pub fn paths(&self, directory: &Path) -> Vec<PathBuf> {
         let secrets = |file: &File| {

@@ -16,6 +16,7 @@ use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::commands::import::name;
+use crate::commands::import::readers::Readers;
 use crate::error::{Error, Result, Status};
 use crate::files::source;
 use crate::keys::unwrapped::Unwrapped;
@@ -115,6 +116,11 @@ impl Document {
             return vec![name::id(&file.to_string_lossy())];
         }
         self.leaves.iter().map(|leaf| name::id(&leaf.id)).collect()
+    }
+
+    /// Returns who can read it.
+    pub fn readers(&self) -> Readers {
+        self.header.readers()
     }
 
     pub fn stanzas(&self) -> Vec<Stanza> {

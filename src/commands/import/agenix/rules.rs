@@ -24,6 +24,8 @@ const FIELDS: [&str; 4] = ["owner", "group", "mode", "path"];
 pub struct Rule {
     /// The file that it is about.
     pub file: PathBuf,
+    /// Whom it is encrypted to.
+    pub recipients: Vec<String>,
     /// What else it says.
     pub fields: Fields,
 }
@@ -87,9 +89,15 @@ fn rules(path: &Path, source: &Path) -> Result<Option<Vec<Rule>>> {
         let [first, ..] = &places;
         let file = places.iter().find(is_there).unwrap_or(first).clone();
         fence::mark_named(&file);
-        Rule { file, fields: texts(fields) }
+        Rule { file, recipients: recipients(&fields), fields: texts(fields) }
     };
     Ok(Some(rules.into_iter().map(rule).collect()))
+}
+
+/// Returns whom the rule with `fields` encrypts to.
+fn recipients(fields: &Attributes) -> Vec<String> {
+    let keys = fields.get("publicKeys").and_then(Value::as_array);
+    keys.into_iter().flatten().filter_map(|key| Some(key.as_str()?.to_owned())).collect()
 }
 
 /// Returns the texts in `fields`.

@@ -7,6 +7,7 @@ use vaultix_units::plaintext::Plaintext;
 use vaultix_units::{decrypt, stanza};
 
 use crate::commands::import::gpg;
+use crate::commands::import::readers::Readers;
 use crate::commands::import::sops::value::DataKey;
 use crate::keys::armor;
 use crate::keys::unwrapped::Unwrapped;
@@ -30,6 +31,8 @@ pub struct Header {
     keys: Vec<Wrapped>,
     /// The same for each key of `GnuPG`, as messages of that.
     messages: Vec<String>,
+    /// Whether the data key is also encrypted in ways that are none of these.
+    is_foreign: bool,
     /// When the file was written; the code is at this place.
     pub modified: String,
     /// The code over all values, encrypted.
@@ -89,6 +92,7 @@ impl Header {
         Ok(Self {
             keys,
             messages,
+            is_foreign: FOREIGN.into_iter().any(has),
             modified: field("lastmodified")?,
             code: field("mac")?,
             only_encrypted: metadata.get("mac_only_encrypted").is_some_and(|text| text == "true"),
@@ -124,6 +128,12 @@ impl Header {
             }
         }
         outcome
+    }
+
+    /// Returns who can read the file.
+    pub fn readers(&self) -> Readers {
+        let recipients = self.keys.iter().map(|key| key.recipient.clone()).collect();
+        Readers { recipients, has_others: self.is_foreign || !self.messages.is_empty() }
     }
 
     /// Names the recipients, the first few of many.
