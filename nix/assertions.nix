@@ -95,22 +95,7 @@ let
       fileSystem:
       fileSystem.mountPoint == "/" || lib.hasPrefix "${fileSystem.mountPoint}/" "${path}/"
     ) (lib.attrValues config.fileSystems);
-  isNetwork =
-    fileSystem:
-    builtins.elem "_netdev" fileSystem.options
-    || builtins.elem fileSystem.fsType [
-      "afs"
-      "ceph"
-      "cifs"
-      "fuse.glusterfs"
-      "fuse.s3fs"
-      "fuse.sshfs"
-      "glusterfs"
-      "nfs"
-      "nfs4"
-      "smb3"
-      "sshfs"
-    ];
+  inherit (import ./file-systems.nix { inherit lib; }) isNetwork;
   late = path: filter (fileSystem: !utils.fsNeededForBoot fileSystem) (holders path);
 
   keys =

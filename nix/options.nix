@@ -4,6 +4,7 @@
   options,
   lib,
   pkgs,
+  utils,
   ...
 }@args:
 let
@@ -157,6 +158,29 @@ in
           How many generations of plaintexts are kept, including the current one; 0 keeps all.
 
           Keep more if programs keep a directory of an older one open.
+        '';
+      };
+
+      beforeNetwork = mkOption {
+        type = types.bool;
+        default = true;
+        description = ''
+          Whether secrets are placed before the network is configured (`network-pre.target`).
+
+          The programs that configure it may need them: a key for WireGuard, a password for wireless LAN. Set it to
+          `false` if secrets on this host can only be decrypted once the network is up.
+        '';
+      };
+
+      lateMounts = mkOption {
+        type = types.listOf absolutePath;
+        default = (import ./file-systems.nix { inherit lib; }).lateMounts utils.fsNeededForBoot config.fileSystems;
+        defaultText = literalMD "those of {option}`fileSystems` with `nofail`, `noauto`, `_netdev` or `x-systemd.automount`, or from the network";
+        example = [ "/home" ];
+        description = ''
+          Mount points that boot does not wait for.
+
+          What has a `path` below one is put there when it is mounted, and holds up nothing until then.
         '';
       };
 

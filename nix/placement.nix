@@ -43,7 +43,8 @@ in
       description = ''
         Path of the plaintext; use it in the configuration of programs.
 
-        Any path other than the default becomes a symlink to the file in memory, made when the file is placed.
+        Any path other than the default becomes a symlink to the file in memory, made once local file systems are
+        mounted, or, below one of {option}`vaultix.settings.lateMounts`, when that is mounted.
         Items in {option}`vaultix.beforeUserborn` are below
         {option}`vaultix.settings.decryptedDirForUser`.
       '';
@@ -121,9 +122,10 @@ in
       default = unit kind name;
       defaultText = literalExpression ''"vaultix-${kind}@''${systemd-escape name}.service"'';
       description = ''
-        The unit that places the file, for {option}`systemd.services.<name>.after` and the like.
+        The unit of the item, for {option}`systemd.services.<name>.requires` and the like.
 
-        It is active while the file is in place. Ordinary services start after it anyway.
+        Boot places all items in one process, and starts the unit of an item afterwards, or for a unit that requires, wants
+        or binds to it. Ordinary services start when the file is there anyway.
       '';
     };
   };

@@ -62,11 +62,13 @@ let
     version = 1;
     settings = {
       inherit (cfg.settings)
+        beforeNetwork
         decryptedDir
         decryptedDirForUser
         decryptedMountPoint
         hostIdentifier
         keepGenerations
+        lateMounts
         ;
       hostPubkey = withoutComment cfg.settings.hostPubkey;
       hostKeys = map hostKey cfg.settings.hostKeys;

@@ -597,6 +597,47 @@ let
           "vaultix-switch-early.service"
           "vaultix-switch.service"
         ];
+    "boot waits for no mount point that it does not wait for itself, whatever is below" =
+      (host [
+        {
+          fileSystems = {
+            "/" = {
+              fsType = "ext4";
+              options = [ "nofail" ];
+            };
+            "/data".fsType = "ext4";
+            "/early" = {
+              fsType = "nfs";
+              neededForBoot = true;
+            };
+            "/home".fsType = "nfs4";
+            "/srv/a" = {
+              fsType = "ext4";
+              options = [ "noatime,nofail" ];
+            };
+            "/srv/b" = {
+              fsType = "ext4";
+              options = [ "x-systemd.automount" ];
+            };
+            "/srv/c" = {
+              fsType = "none";
+              options = [
+                "bind"
+                "_netdev"
+              ];
+            };
+          };
+        }
+      ]).vaultix-debug.settings.lateMounts == [
+        "/home"
+        "/srv/a"
+        "/srv/b"
+        "/srv/c"
+      ]
+      && good.vaultix-debug.settings.lateMounts == [ ];
+    "secrets come before the network, unless it is said otherwise" =
+      good.vaultix-debug.settings.beforeNetwork
+      && !(host [ { vaultix.settings.beforeNetwork = false; } ]).vaultix-debug.settings.beforeNetwork;
     "nothing is left to fill in where a unit names a program" = lib.all (
       unit: builtins.match ".*@[A-Za-z]+@.*" unit.text == null
     ) (lib.attrValues good.systemd.units);

@@ -16,6 +16,8 @@ let
         }
       ];
       keepGenerations = 1;
+      beforeNetwork = true;
+      lateMounts = [ "/home" ];
       # What a host must never get.
       flake = throw "the flake was looked at";
       cache = throw "the cache was looked at";
