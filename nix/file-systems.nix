@@ -37,10 +37,17 @@ in
 {
   inherit isNetwork;
 
-  # What the initrd mounts, boot does wait for, whatever its options say.
+  # Boot does wait for what the initrd mounts, and for a host key, whatever the options say.
   lateMounts =
-    isNeededForBoot: fileSystems:
+    { isNeededForBoot, hostKeys }:
+    fileSystems:
+    let
+      hasKey =
+        fileSystem: any (key: lib.hasPrefix "${fileSystem.mountPoint}/" (toString key.path)) hostKeys;
+      isWaitedFor =
+        fileSystem: isNeededForBoot fileSystem || (hasKey fileSystem && !isNetwork fileSystem);
+    in
     map (fileSystem: fileSystem.mountPoint) (
-      filter (fileSystem: isLate fileSystem && !isNeededForBoot fileSystem) (lib.attrValues fileSystems)
+      filter (fileSystem: isLate fileSystem && !isWaitedFor fileSystem) (lib.attrValues fileSystems)
     );
 }

@@ -174,13 +174,17 @@ in
 
       lateMounts = mkOption {
         type = types.listOf absolutePath;
-        default = (import ./file-systems.nix { inherit lib; }).lateMounts utils.fsNeededForBoot config.fileSystems;
+        default = (import ./file-systems.nix { inherit lib; }).lateMounts {
+          isNeededForBoot = utils.fsNeededForBoot;
+          inherit (cfg.settings) hostKeys;
+        } config.fileSystems;
         defaultText = literalMD "those of {option}`fileSystems` with `nofail`, `noauto`, `_netdev` or `x-systemd.automount`, or from the network";
         example = [ "/home" ];
         description = ''
           Mount points that boot does not wait for.
 
-          What has a `path` below one is put there when it is mounted, and holds up nothing until then.
+          What has a `path` below one is put there when it is mounted, and holds up nothing until then. A host key below
+          one is not waited for; so a local file system with a host key is not among the default.
         '';
       };
 

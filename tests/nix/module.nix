@@ -611,6 +611,11 @@ let
               neededForBoot = true;
             };
             "/home".fsType = "nfs4";
+            # With the host key.
+            "/etc/ssh" = {
+              fsType = "ext4";
+              options = [ "nofail" ];
+            };
             "/srv/a" = {
               fsType = "ext4";
               options = [ "noatime,nofail" ];
