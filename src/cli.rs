@@ -256,8 +256,14 @@ pub struct Generate {
     example = "{command_name} --old ~/old.txt --identity ~/new.txt\n{command_name} --old ~/old.txt --identity ~/new.txt secrets/unused.age",
     note = "Changes all secrets or none; if one of them changes in the meantime, none. Secrets in the same directories that are in no profile stay as they are, and are listed: rekey them as well before you delete the old identity. Anyone who could decrypt an old version still can: git keeps it.",
     note = "Secrets whose rule in vaultix.rules does not name your identity, and which it cannot decrypt, are passed over and listed, if all their hosts have copies. If their rule names it, somebody else has to rekey them first: the others are rekeyed, and the exit status is 77.",
-    error_code(0, "every secret of the profiles, and every file that was given, is rekeyed, or is for others by its rule"),
-    error_code(77, "no identity can decrypt one of them, and none was changed, except where its rule names the identity")
+    error_code(
+        0,
+        "every secret of the profiles, and every file that was given, is rekeyed, or is for others by its rule"
+    ),
+    error_code(
+        77,
+        "no identity can decrypt one of them, and none was changed, except where its rule names the identity"
+    )
 )]
 pub struct Rekey {
     /// also rekey this secret, which is in no profile; several can be given
@@ -351,7 +357,7 @@ pub struct Check {
     subcommand,
     name = "status",
     example = "{command_name}\n{command_name} --json | jq -r '.[].file'",
-    note = "Needs no key: it reads only the headers of files.",
+    note = "Needs no key: it reads only the headers of files, and which rule of the flake is for them.",
     error_code(0, "the state of every secret is known")
 )]
 pub struct Status {
@@ -422,7 +428,7 @@ pub struct Textconv {
     subcommand,
     name = "import",
     example = "{command_name} agenix . -i ~/.ssh/id_ed25519 --into vaultix\n{command_name} agenix-rekey secrets --into vaultix\n{command_name} sops secrets.yaml -i ~/.config/sops/age/keys.txt\n{command_name} pass >>secrets.nix",
-    note = "Prints what to paste into the hosts' configuration. The old files stay, and secrets that already exist are not replaced.",
+    note = "Prints what to paste into the hosts' configuration, and the rules for the flake that keep who could read what. The old files stay, and secrets that already exist are not replaced.",
     error_code(0, "everything is imported"),
     error_code(1, "some secrets are not; each of them is named"),
     error_code(77, "no identity can decrypt what is not imported")
