@@ -1,5 +1,6 @@
 //! agenix, agenix-rekey, sops, pass or gopass: a directory or a file → the files of secrets in it, still encrypted.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::cli::Scheme;
@@ -63,18 +64,19 @@ fn files(
 ) -> Result<Listing> {
     match scheme {
         Scheme::Agenix => agenix::list(source, new, names),
-        Scheme::AgenixRekey => Ok(files_with_ids(source, new, &[".age"])?
-            .into_iter()
-            .map(|(path, id)| (source.join(path), id))
-            .filter(|(path, _)| {
+        Scheme::AgenixRekey => {
+            let all = files_with_ids(source, new, &[".age"])?.into_iter();
+            let all = all.map(|(path, id)| (source.join(path), id)).filter(|(path, _)| {
                 names.has(path) || !(agenix::is_for_a_host(path) || is_nix(path, report))
-            })
-            .map(|(path, id)| {
+            });
+            let all = without_hidden(all.collect()).into_iter();
+            let read = |(path, id): (PathBuf, String)| {
                 let mut legacy = LegacyFile::age(&path, id)?;
                 legacy.declare(names);
                 Ok(legacy)
-            })
-            .collect()),
+            };
+            Ok(all.map(read).collect())
+        }
         Scheme::Pass | Scheme::Gopass => Ok(files_with_ids(source, new, &[".gpg", ".age"])?
             .into_iter()
             .map(|(path, id)| match path.extension() {
@@ -108,6 +110,25 @@ fn is_nix(path: &Path, report: &Report) -> bool {
     is_nix
 }
 
+/// Leaves out the hidden directory that an id begins with, `.secrets` as a rule, unless another one is called the same then:
+/// it says where secrets are, and not what they are.
+fn without_hidden(files: Vec<(PathBuf, String)>) -> Vec<(PathBuf, String)> {
+    let shorter = |id: &str| match id.split_once('/') {
+        Some((first, rest)) if first.starts_with('.') => rest.to_owned(),
+        _ => id.to_owned(),
+    };
+    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, id) in &files {
+        *uses.entry(shorter(id)).or_default() += 1;
+    }
+    let rename = |(path, id): (PathBuf, String)| {
+        let short = name::id(&shorter(&id));
+        let is_unique = uses.get(&short) == Some(&1);
+        (path, if is_unique { short } else { id })
+    };
+    files.into_iter().map(rename).collect()
+}
+
 /// Returns the files below `root`, but not in `new`, with one of `endings`, and their ids.
 fn files_with_ids(root: &Path, new: &Path, endings: &[&str]) -> Result<Vec<(PathBuf, String)>> {
     let with_id = |path: PathBuf| {
@@ -118,4 +139,18 @@ fn files_with_ids(root: &Path, new: &Path, endings: &[&str]) -> Result<Vec<(Path
         Some((path, id))
     };
     Ok(tree::files(root, new)?.into_iter().filter_map(with_id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hidden_directory_is_no_part_of_an_id_that_is_unique_without_it() {
+        let ids =
+            [".secrets/mail", ".secrets/hosts/ace", ".other/mail", ".other/.x/y", "mail.d/a", ".b"];
+        let files = ids.map(|id| (PathBuf::new(), id.to_owned())).to_vec();
+        let found: Vec<String> = without_hidden(files).into_iter().map(|(_, id)| id).collect();
+        assert_eq!(found, [".secrets/mail", "hosts/ace", ".other/mail", ".x/y", "mail.d/a", ".b"]);
+    }
 }
