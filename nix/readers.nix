@@ -77,7 +77,24 @@ let
       # Those of ssh are among `secrets` as well: named once, by what the user has set.
       fromKeys = concatMap (key: key.texts) hostKeys;
       isRepeated = entry: lib.any (text: elem text fromKeys) entry.texts;
+      devicesPath = [
+        "boot"
+        "initrd"
+        "luks"
+        "devices"
+      ];
+      keyFiles = lib.filterAttrs (_: text: isOurs text) (
+        builtins.mapAttrs (_: device: asText (device.keyFile or "")) (valueOf devicesPath { })
+      );
     in
+    mapAttrsToList (
+      name: text:
+      ensure false
+        "cannot use ${quote text} in ${option (devicesPath ++ [ name ])}.keyFile"
+        "the initrd opens the device before there is any secret"
+        "use a key file that the initrd can read: one on a device that it mounts, or of boot.initrd.secrets, which is kept in clear where it boots from"
+    ) keyFiles
+    ++
     map
       (
         entry:
@@ -198,28 +215,53 @@ let
     "agenix.service"
     "agenix-install-secrets.service"
   ];
+  # Of mounts and slices, nobody orders any like this.
+  kinds = [
+    "services"
+    "sockets"
+    "timers"
+    "paths"
+    "targets"
+  ];
   orders =
     let
       services = valueOf [ "systemd" "services" ] { };
       # Where the other tool is installed as well, waiting for it makes sense.
       missing = filter (unit: !(services ? ${lib.removeSuffix ".service" unit})) otherTools;
+      # In `unitConfig`, as systemd has it: texts of words, or lists of these.
+      words = value: concatMap (text: lib.splitString " " (asText text)) (lib.toList value);
+      fromConfig = config: concatMap (name: words (config.${name} or [ ])) [ "Requires" "After" "Wants" "BindsTo" ];
       waits =
-        service:
-        filter (unit: elem unit missing) (
-          (service.requires or [ ]) ++ (service.after or [ ]) ++ (service.wants or [ ]) ++ (service.bindsTo or [ ])
+        unit:
+        filter (other: elem other missing) (
+          (unit.requires or [ ])
+          ++ (unit.after or [ ])
+          ++ (unit.wants or [ ])
+          ++ (unit.bindsTo or [ ])
+          ++ fromConfig (unit.unitConfig or { })
         );
+      ofKind =
+        kind:
+        let
+          path = [
+            "systemd"
+            kind
+          ];
+          all = valueOf path { };
+        in
+        concatMap (
+          name:
+          let
+            units = lib.unique (waits all.${name});
+          in
+          lib.optional (units != [ ]) (
+            warn "${option (path ++ [ name ])} waits for ${list units}"
+              "there is no such unit: services start after the secrets of Vaultix by themselves"
+              "take it from requires, wants, bindsTo and after, also in unitConfig; to follow one secret, name config.vaultix.secrets.<name>.unit"
+          )
+        ) (attrNames all);
     in
-    concatMap (
-      name:
-      let
-        units = lib.unique (waits services.${name});
-      in
-      lib.optional (units != [ ]) (
-        warn "systemd.services.${lib.strings.escapeNixIdentifier name} waits for ${list units}"
-          "there is no such unit: services start after the secrets of Vaultix by themselves"
-          "take it from requires, wants, bindsTo and after; to follow one secret, name config.vaultix.secrets.<name>.unit"
-      )
-    ) (attrNames services);
+    concatMap ofKind kinds;
 in
 {
   assertions = initrd ++ scriptOrders;

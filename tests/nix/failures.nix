@@ -205,6 +205,11 @@ in
         "/etc/key" = "/run/vaultix/other";
         "/etc/mine" = "/run/vaultix-mine/key";
       };
+      boot.initrd.luks.devices = {
+        data.keyFile = config.vaultix.secrets.hello.path;
+        root.keyFile = "/keys/root";
+        swap = { };
+      };
     };
 
   reader-script =
@@ -242,15 +247,19 @@ in
       systemd.tmpfiles.settings.app."/srv/other".C.argument = config.vaultix.secrets.hello.path;
     };
 
-  reader-order.systemd.services = {
-    app = {
-      requires = [ "sops-install-secrets.service" ];
-      after = [
-        "network.target"
-        "sops-install-secrets.service"
-      ];
+  reader-order.systemd = {
+    services = {
+      app = {
+        requires = [ "sops-install-secrets.service" ];
+        after = [
+          "network.target"
+          "sops-install-secrets.service"
+        ];
+      };
+      fine.after = [ "network.target" ];
+      late.unitConfig.After = "network.target agenix.service";
     };
-    fine.after = [ "network.target" ];
+    sockets.app.unitConfig.Requires = [ "agenix.service" ];
   };
 
   users-without-unit.services.userborn.enable = lib.mkForce false;

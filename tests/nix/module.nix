@@ -503,6 +503,23 @@ let
       in
       config.vaultix.settings.cache == "keys/cache"
       && config.vaultix.secrets.x.file == "${toString ./flake}/keys/x.age";
+    "each host may have a folder of its own, as a page shows it" =
+      (host [
+        (
+          { config, ... }:
+          let
+            host = config.networking.hostName;
+          in
+          {
+            vaultix.settings.defaultSecretDirectory = "./secrets/generated/${host}";
+          }
+        )
+        { vaultix.secrets.x = { }; }
+      ]).vaultix.secrets.x.file == "${toString ./flake}/secrets/generated/machine/x.age"
+      &&
+        lib.hasInfix
+          "vaultix.settings.defaultSecretDirectory = \"./secrets/generated/\${host}\";"
+          (builtins.readFile ../../docs/migration-agenix-rekey.md);
     "units are named as systemd-escape does" =
       map escapes.escape [
         "wifi/home psk"

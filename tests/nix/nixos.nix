@@ -76,8 +76,10 @@ lib.evalModules {
         environment.systemPackages = any [ ];
         boot.initrd.secrets = attrs { };
         boot.initrd.network.ssh.hostKeys = any [ ];
+        boot.initrd.luks.devices = attrs { };
         system.activationScripts = attrs { };
         systemd.services = attrs { };
+        systemd.sockets = attrs { };
         systemd.tmpfiles.rules = option (types.listOf types.str) [ ];
         systemd.tmpfiles.settings = attrs { };
         fileSystems = option (types.attrsOf (types.submodule fileSystem)) { };
