@@ -101,7 +101,7 @@ fn table(rows: &[Row]) -> impl Iterator<Item = String> {
         let more = row.recipients.len().saturating_sub(MAX_SHOWN);
         let more = (more > 0).then(|| format!("{more} more"));
         let recipients: Vec<&str> = shown.chain(more.as_deref()).collect();
-        let rule = row.rule.iter().map(|path| format!(" (rule {path})")).collect::<String>();
+        let rule = row.rule.as_ref().map(|path| format!(" (rule {path})")).unwrap_or_default();
         format!("{:width$}  for {}{rule}  on {hosts}", row.file, recipients.join(", "))
     };
     rows.iter().map(line)

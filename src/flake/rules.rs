@@ -61,10 +61,7 @@ impl Rules {
             let plain = plain(path).ok_or_else(|| {
                 cannot_use(path).because("its path is not one inside the flake").fix(FIX)
             })?;
-            let map = match plain.ends_with('/') {
-                true => &mut rules.directories,
-                false => &mut rules.files,
-            };
+            let map = if plain.ends_with('/') { &mut rules.directories } else { &mut rules.files };
             let rule = Rule { path: plain.to_owned(), recipients: recipients.clone() };
             if map.insert(PathBuf::from(plain), rule).is_some() {
                 return Err(cannot_use(plain)
@@ -99,10 +96,11 @@ impl Rules {
     /// Returns `file` as it is seen from the root: where it is, and where the user or the flake says that it is.
     fn places(&self, file: &Path) -> impl Iterator<Item = PathBuf> {
         let written = || std::path::absolute(file).map(|path| fence::without_parents(&path)).ok();
-        let whole = if self.root == Path::new("") {
-            [None, None]
-        } else {
+        let has_rules = !(self.files.is_empty() && self.directories.is_empty());
+        let whole = if has_rules && self.root != Path::new("") {
             [fence::resolve(file).ok(), written()]
+        } else {
+            [None, None]
         };
         let below = |path: PathBuf| path.strip_prefix(&self.root).map(Path::to_owned).ok();
         whole.into_iter().flatten().filter_map(below)
@@ -161,7 +159,7 @@ mod tests {
         };
         let rules = paths.iter().map(rule).collect();
         let extra_recipients = vec!["default".to_owned()];
-        let settings = Settings { rules, extra_recipients, ..Settings::default() };
+        let settings = Settings { extra_recipients, rules, ..Settings::default() };
         Rules::new(&settings, Path::new("/nonexistent/flake"))
     }
 

@@ -205,14 +205,11 @@ impl ParsedRecipients {
         let mut known: BTreeMap<&[String], usize> = BTreeMap::new();
         for file in files {
             let texts = rules.recipients(file);
-            let at = match known.get(texts) {
-                Some(at) => *at,
-                None => {
-                    parsed.sets.push(parse_recipients(rules, file, given)?);
-                    parsed.sets.len() - 1
-                }
-            };
-            known.insert(texts, at);
+            let next = parsed.sets.len();
+            let at = *known.entry(texts).or_insert(next);
+            if at == next {
+                parsed.sets.push(parse_recipients(rules, file, given)?);
+            }
             parsed.files.insert(file.to_owned(), at);
         }
         Ok(parsed)

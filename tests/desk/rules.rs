@@ -58,8 +58,8 @@ impl Team {
             format!("\"{file}\" = {{ file = \"${{self}}/{file}.age\"; {generator} }};")
         };
         let secrets: String = files.iter().map(of).collect();
-        let people: String =
-            PEOPLE.iter().map(|(name, _)| format!("{name} = {};", self.public(name))).collect();
+        let person = |(name, _): &(&str, &str)| format!("{name} = {};", self.public(name));
+        let people: String = PEOPLE.iter().map(person).collect();
         let text = format!(
             "{{ outputs = {{ self }}: let {people} in {{ vaultix = {{
               settings = {{
