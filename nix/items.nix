@@ -160,7 +160,23 @@ let
       [
         "restartUnits"
         "reloadUnits"
+      ]
+    ++ concatMap
+      (
+        name:
+        whenever (entry: oddOfUsers entry name != [ ]) (
+          entry: {
+            what = field name entry;
+            because = "${list (oddOfUsers entry name)}: not the full name of a unit";
+            fix = "write it in full, like ${quote (withSuffix (lib.head (oddOfUsers entry name)))}";
+          }
+        ) items
+      )
+      [
+        "restartUserUnits"
+        "reloadUserUnits"
       ];
+  oddOfUsers = { item, ... }: name: filter (text: !isUnit text) (lib.concatLists (lib.attrValues item.${name}));
 
   # The units of a field that an item is ordered after: systemd would drop one of the two at boot.
   earlier =

@@ -16,6 +16,13 @@ let
     default = [ ];
     example = [ "nginx.service" ];
   };
+  userUnits = mkOption {
+    type = types.attrsOf (types.listOf types.str);
+    default = { };
+    example = {
+      alice = [ "mail.service" ];
+    };
+  };
 in
 {
   options = {
@@ -113,6 +120,22 @@ in
         Units to reload when the plaintext, owner, group or mode has changed, by their full names.
 
         They also start after this item, if both start.
+      '';
+    };
+
+    restartUserUnits = userUnits // {
+      description = ''
+        Units of users' own managers (`systemctl --user`) to restart when the plaintext, owner, group or mode has changed:
+        for each user, their full names.
+
+        Only a manager that is running is notified: none is started for it, and one that does not answer delays nothing.
+      '';
+    };
+
+    reloadUserUnits = userUnits // {
+      description = ''
+        Units of users' own managers (`systemctl --user`) to reload when the plaintext, owner, group or mode has changed:
+        for each user, their full names.
       '';
     };
 

@@ -21,6 +21,8 @@ let
       symlink
       restartUnits
       reloadUnits
+      restartUserUnits
+      reloadUserUnits
       ;
   };
 

@@ -208,6 +208,9 @@ pub struct Template {
     pub placement: Placement,
 }
 
+/// Units of users' managers, by the user's name or number.
+pub type UserUnits = BTreeMap<String, Vec<String>>;
+
 /// Where a plaintext goes, and who may read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
@@ -229,6 +232,10 @@ pub struct Placement {
     pub restart_units: Vec<String>,
     /// Units reloaded when the plaintext has changed.
     pub reload_units: Vec<String>,
+    /// Units of users' managers that are restarted when the plaintext has changed, by user.
+    pub restart_user_units: UserUnits,
+    /// Units of users' managers that are reloaded when the plaintext has changed, by user.
+    pub reload_user_units: UserUnits,
     /// Whether it is needed before users exist.
     pub early: bool,
 }

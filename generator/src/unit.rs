@@ -22,6 +22,8 @@ const VIEW: &str = include_str!("../../units/vaultix-view.mount.in");
 const CONVERT: &str = include_str!("../../units/vaultix-convert.service.in");
 /// Text of the unit that fails for an invalid profile.
 const BAD_PROFILE: &str = include_str!("../../units/vaultix-profile.service.in");
+/// Text of the unit that notifies the units of a user.
+const NOTIFY: &str = include_str!("../../units/vaultix-notify@.service.in");
 /// Text of the unit that waits for a key.
 const LATE_KEY_PATH: &str = include_str!("../../units/vaultix-late-key.path.in");
 /// Text of the unit that tries again with the key.
@@ -104,6 +106,7 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
         files.push(UnitFile { path: unit.clone(), content });
         files.push(wants_link(ITEMS_UNIT, &unit));
     }
+    files.extend(notify(profile, &source, programs));
     files
 }
 
@@ -134,6 +137,22 @@ fn order(item: &ItemUnit, settings: &Settings, normal: &str) -> String {
         order = format!("{order}\nBefore={}", readers.join(" "));
     }
     order
+}
+
+/// Returns the name of the unit that notifies the units of the user `uid`.
+#[must_use]
+pub fn notify_unit(uid: u32) -> String {
+    format!("vaultix-notify@{uid}.service")
+}
+
+/// Renders the template of the units that notify units of users, if there are any.
+fn notify(profile: &Profile, source: &str, programs: &Programs) -> Option<UnitFile> {
+    let is_needed = items(profile)
+        .filter_map(|item| item.place)
+        .any(|place| !place.restart_user_units.is_empty() || !place.reload_user_units.is_empty());
+    let exec = format!("{} notify{}", helper(programs), profile_option(programs));
+    let fields = [("PROFILE", source), ("EXEC", &exec)];
+    is_needed.then(|| unit_file("vaultix-notify@.service", NOTIFY, &fields))
 }
 
 /// Renders the two mounts, `view` being the name of the second, and the unit that makes them from the single mount of an

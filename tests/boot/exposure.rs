@@ -10,7 +10,7 @@ use xtask::system::System;
 use crate::support::{Scenario, placeholder};
 
 /// The most that each unit may be exposed, from 0 to 10, on the systemd that counts more. A new unit gets its line here.
-const MOST: [(&str, f32); 7] = [
+const MOST: [(&str, f32); 8] = [
     ("vaultix-secret@", 6.0),
     ("vaultix-template@", 6.0),
     ("vaultix-switch-early", 3.1),
@@ -18,6 +18,7 @@ const MOST: [(&str, f32); 7] = [
     ("vaultix-convert", 3.7),
     ("vaultix-late-key", 2.8),
     ("vaultix-profile", 2.8),
+    ("vaultix-notify@", 2.4),
 ];
 
 /// `measure`: what systemd says of each service of ours, with a profile that is right and with one that is wrong.
@@ -25,6 +26,7 @@ const MEASURE: &str = r#"
 each() {
     systemctl daemon-reload
     find /run/systemd/generator /etc/systemd/system -maxdepth 1 -name 'vaultix-*.service' -printf '%f\n' | while read -r it; do
+        it=${it/@.service/@1.service}
         echo "$it $(systemd-analyze security --no-pager "$it" | grep 'Overall exposure' | grep -o '[0-9]*[.][0-9]')"
     done
 }
@@ -47,14 +49,19 @@ fn kind(unit: &str) -> &str {
 pub fn each_unit_may_do_less_than_before(system: System) {
     let mut host = Scenario::previous(system, "exposure", PREVIOUS);
     host.secret("one", "one-v1");
+    let units = json!({ "alice": ["mail.service"] });
     host.secret("early", "early-v1");
     host.profile()["beforeUserborn"] = json!(["early"]);
     host.profile()["placeholder"] = json!({ "one": placeholder("one") });
     host.profile()["templates"] = json!({ "conf": { "content": placeholder("one") } });
+    let mut profile = host.profile().clone();
+    profile["secrets"]["one"]["restartUserUnits"] = units;
+    host.next("users", &profile);
     let boot = host.run(&format!(
         "{MEASURE}
         note before measure
         upgrade
+        cp /next/users/profile.json /etc/vaultix/profile.json
         note after measure
         "
     ));

@@ -138,6 +138,7 @@ on_both! {
     life::a_key_is_late_for_a_switch,
     life::rescue_and_the_mount,
     restart::consumers_are_notified_of_changes_only,
+    restart::units_of_users_are_notified,
     restart::dependencies_of_their_own,
     restart::a_profile_that_was_replaced_meanwhile,
     restart::a_switch_whose_profile_is_replaced_meanwhile,

@@ -49,7 +49,7 @@ snapshot() {
     local units=()
     mapfile -t units < <({
         systemctl list-units --all --full --plain --no-legend | cut -d' ' -f1
-        find /run/systemd/generator /etc/systemd/system -maxdepth 1 -name 'vaultix-*.*' ! -name '*.d' -printf '%f\n'
+        find /run/systemd/generator /etc/systemd/system -maxdepth 1 -name 'vaultix-*.*' ! -name '*.d' ! -name '*@.*' -printf '%f\n'
     } | sort -u)
     systemctl show --property=Id,Description,LoadState,ActiveState,SubState,Result,ExecMainStatus,MainPID \
         --property=InvocationID,StatusText,FragmentPath -- "${units[@]}" >"/out/$1.units"

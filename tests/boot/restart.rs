@@ -123,6 +123,83 @@ pub fn consumers_are_notified_of_changes_only(system: System) {
     boot.assert_no_cycle();
 }
 
+/// Units of users' managers are notified by a switch and by a restart, if the manager runs: none is started, and one that does
+/// not answer delays nobody.
+pub fn units_of_users_are_notified(system: System) {
+    let mut host = Scenario::new(system, "ofusers");
+    host.nixos();
+    host.file("/etc/users", "");
+    let units = |unit: &str| json!({ "alice": [unit], "1501": [unit], "nobody-here": [unit] });
+    let fields = json!({
+        "mode": "0444", "restartUserUnits": units("mail.service"),
+        "reloadUserUnits": units("chat.service"),
+    });
+    host.secret_with("token", "v1", fields);
+    let log = |name: &str, verb: &str| {
+        let path = format!("/out/users/{name}.$$(id -un)");
+        format!("/bin/bash -c 'echo \"{verb} $$(plain /run/vaultix/token)\" >>{path}'")
+    };
+    for name in ["mail", "chat"] {
+        let text = format!(
+            "[Service]\nType=exec\nExecStartPre={}\nExecStart=/bin/sleep infinity\nExecReload={}\n",
+            log(name, "start"),
+            log(name, "reload"),
+        );
+        host.file(&format!("/etc/systemd/user/{name}.service"), text);
+    }
+    host.fixture("v3", "v3");
+    host.fixture("v4", "v4");
+    let mut profile = host.profile().clone();
+    profile["secrets"]["token"]["cipher"] = host.store("v2", "v2").into();
+    host.next("two", &profile);
+    // A manager as user@.service starts it, without PAM, which not every root directory has.
+    host.file(
+        "/etc/systemd/system/manager@.service",
+        "[Service]\nType=notify\nUser=%i\nDelegate=yes\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n\
+         ExecStartPre=+/bin/mkdir -p /run/user/%i\nExecStartPre=+/bin/chown %i /run/user/%i\n\
+         ExecStart=/lib/systemd/systemd --user\nExecStopPost=+/bin/rm -r /run/user/%i\n",
+    );
+    let boot = host.run(
+        r#"
+        mkdir -m 0777 /out/users
+        useradd --uid 1500 alice
+        useradd --uid 1501 bob
+        systemctl restart vaultix-secret@token.service
+        of() { setpriv --reuid=$1 --regid=$1 --clear-groups env XDG_RUNTIME_DIR=/run/user/$1 systemctl --user "${@:2}"; }
+        for it in 1500 1501; do
+            systemctl start manager@$it.service
+            of $it start mail.service chat.service
+        done
+        # It holds up nobody but the unit that notifies it.
+        kill -STOP $(systemctl show --property=MainPID --value manager@1501.service)
+        switch two
+        systemctl kill --signal=KILL manager@1501.service
+        systemctl stop manager@1500.service
+        cp /fixtures/v3 /store/v2
+        note three systemctl restart vaultix-secret@token.service
+        settle
+        note three.state systemctl show --property=ActiveState --property=ConditionResult manager@1500.service vaultix-notify@1500.service
+        "#,
+    );
+    assert_eq!(boot.text("script.errors"), "");
+    assert_eq!(boot.status("two.switch"), 0, "{}", boot.text("two.switch"));
+    assert_eq!(boot.text("users/mail.alice"), "start v1\nstart v2");
+    assert_eq!(boot.text("users/chat.alice"), "start v1\nreload v2");
+    let stopped = boot.unit_at("two", "vaultix-notify@1501.service");
+    assert_eq!(stopped["Result"], "timeout", "a manager that does not answer is given up");
+    assert_eq!(boot.text("users/mail.bob"), "start v1");
+    assert_eq!(boot.status("three"), 0, "{}", boot.text("three"));
+    let state = boot.text("three.state");
+    assert_eq!(state.matches("ActiveState=inactive").count(), 2, "no manager is started: {state}");
+    assert!(state.contains("ConditionResult=no"), "{state}");
+    let warned = boot
+        .journal_of("vaultix-switch.service")
+        .into_iter()
+        .any(|line| line.priority == 4 && line.message.contains("nobody-here"));
+    assert!(warned, "a user who does not exist is named");
+    boot.assert_no_cycle();
+}
+
 /// What somebody adds to a consumer does what it does with any unit, and nobody else is touched by it: `Requires=` and
 /// `BindsTo=` stop it when a restart of its secret fails, while a reload that fails stops nobody.
 pub fn dependencies_of_their_own(system: System) {

@@ -185,6 +185,11 @@ in
     ];
   };
 
+  unit-of-user.vaultix.secrets.hello.restartUserUnits.alice = [
+    "mail.service"
+    "mail"
+  ];
+
   unit-restart.vaultix.secrets.hello.restartUnits = [ "nginx" ];
 
   reader-etc =

@@ -48,6 +48,8 @@ let
       };
       restartUnits = [ "iwd.service" ];
       reloadUnits = [ ];
+      restartUserUnits.alice = [ "mail.service" ];
+      reloadUserUnits = { };
       unit = throw "the unit was looked at";
     };
     templates."app.conf" = {
@@ -61,6 +63,8 @@ let
       symlink = true;
       restartUnits = [ ];
       reloadUnits = [ "app.service" ];
+      restartUserUnits = { };
+      reloadUserUnits = { };
       unit = throw "the unit was looked at";
     };
     placeholder.wifi = "{{ debdc6fdb6c19c94ff78b653767bfac108d84ed51a54a58a72866dc635b15729 }}";

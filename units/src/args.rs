@@ -47,6 +47,8 @@ pub enum Verb {
     Retry,
     /// Fail, for this reason: the generator cannot say it itself.
     Fail(String),
+    /// Pass a notice on to the manager of the user who runs this.
+    Notify,
     /// Hide the ramfs of an earlier release.
     Convert,
     /// Do the jobs on standard input, see [`crate::path::queue`]. Used only by this program itself.
@@ -93,6 +95,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
         ("check", None) => Verb::Check,
         ("retry", None) => Verb::Retry,
         ("fail", Some(reason)) => Verb::Fail(reason),
+        ("notify", None) => Verb::Notify,
         ("convert", None) => Verb::Convert,
         (VERB, None) => Verb::PathJobs,
         ("help" | "--help" | "-h", None) => Verb::Help,
@@ -141,6 +144,7 @@ mod tests {
             (&["check"], Verb::Check),
             (&["retry"], Verb::Retry),
             (&["fail", "--", "-b"], Verb::Fail("-b".to_owned())),
+            (&["notify"], Verb::Notify),
             (&["convert"], Verb::Convert),
             (&["path-jobs"], Verb::PathJobs),
             (&["help"], Verb::Help),

@@ -30,3 +30,4 @@ pub mod stanza;
 pub mod switch;
 pub mod systemctl;
 pub mod template;
+pub mod users;

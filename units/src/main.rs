@@ -20,6 +20,7 @@ use vaultix_units::path::queue;
 use vaultix_units::place;
 use vaultix_units::retry::retry;
 use vaultix_units::switch::{Jobs, Phase, switch};
+use vaultix_units::users;
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes all freed memory: age leaves copies of the plaintext and of the key's text on the heap.
@@ -94,6 +95,10 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             }
             result
         }
+        Verb::Notify => users::pass_on(&read(path)?.settings).map_err(|failure| {
+            log(Level::Error, &format!("cannot notify units: {}", failure.reason));
+            failure.status
+        }),
         Verb::Convert => mounts::convert(&read(path)?.settings).map_err(|failure| {
             log(Level::Error, &format!("cannot hide the ramfs: {}", failure.reason));
             failure.status

@@ -41,6 +41,15 @@ impl Accounts {
         Self { users: Some(users), groups: Some(groups) }
     }
 
+    /// Returns the number of the user `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NoUser`] when there is no such user.
+    pub fn user(&mut self, name: &str) -> Result<u32, Failure> {
+        number("user", name, "/etc/passwd", &mut self.users)
+    }
+
     /// Returns the numbers of the owner and group of `place`, with its mode.
     ///
     /// # Errors
@@ -48,7 +57,7 @@ impl Accounts {
     /// [`Status::NoUser`] when there is no such user or group.
     pub fn resolve(&mut self, place: &Placement) -> Result<Ownership, Failure> {
         Ok(Ownership {
-            uid: number("user", &place.owner, "/etc/passwd", &mut self.users)?,
+            uid: self.user(&place.owner)?,
             gid: number("group", &place.group, "/etc/group", &mut self.groups)?,
             mode: place.mode.bits(),
         })

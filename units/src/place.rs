@@ -18,6 +18,7 @@ use crate::ramfs::Ramfs;
 use crate::record::Record;
 use crate::render::{decrypt_and_render, templates_using};
 use crate::systemctl::{self, Job, USERBORN};
+use crate::users;
 
 /// Decrypts the secret or renders the template `id`, places it, and notifies its consumers if it has changed.
 ///
@@ -119,7 +120,12 @@ fn notify_readers(profile: &Profile, item: Item) -> Result<(), Failure> {
     if item.placement().early {
         systemctl::restart_userborn(settings)?;
     }
-    systemctl::notify_consumers(settings, [item.placement()], |_| BTreeSet::new())
+    let place = item.placement();
+    systemctl::notify_consumers(settings, [place], |_| BTreeSet::new())?;
+    if place.restart_user_units.is_empty() && place.reload_user_units.is_empty() {
+        return Ok(());
+    }
+    users::notify(&Ramfs::open(settings)?, settings, [place])
 }
 
 /// Writes down that the readers of an item have to be notified.

@@ -14,8 +14,17 @@ use vaultix_generator::status::Status;
 use crate::failure::Failure;
 use crate::generation::Generation;
 use crate::mounts::Mounts;
+use crate::owner::Ownership;
 use crate::path::{Missing, open_trusted_parent};
-use crate::replace::{DIRECTORY, replace_link};
+use crate::plaintext::Plaintext;
+use crate::replace::{DIRECTORY, ensure_directory, read_file, replace_file, replace_link};
+
+/// The directory with a notice for each user whose units have to be notified.
+pub const NOTICES: &str = ".notify";
+/// A notice on its way.
+const NEW_NOTICE: &str = ".notice";
+/// Mode of the directory: everyone may pass through, only root may list.
+const PASSABLE: Mode = Mode::from_raw_mode(0o711);
 
 /// The mounted ramfs.
 pub struct Ramfs {
@@ -155,6 +164,40 @@ impl Ramfs {
         }
         fs::unlinkat(&parent, &name, AtFlags::empty())
             .map_err(|error| Failure::path(Status::CantCreat, "remove", link, error))
+    }
+
+    /// Returns the notice for the user `uid`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`] when it cannot be read.
+    pub fn notice(&self, uid: u32) -> Result<Option<Plaintext>, Failure> {
+        match read_file(&self.root, format!("{NOTICES}/{uid}")) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                Err(Failure::path(Status::CantCreat, "read", self.notice_path(uid), error))
+            }
+        }
+    }
+
+    /// Writes the notice for the user `uid`. It belongs to root, and contains nothing that is not in the profile, which everyone
+    /// can read.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`], with the path.
+    pub fn write_notice(&self, uid: u32, text: &Plaintext) -> Result<(), Failure> {
+        let ownership = Ownership { uid: 0, gid: 0, mode: 0o444 };
+        let name = format!("{NOTICES}/{uid}");
+        ensure_directory(&self.root, NOTICES, PASSABLE)
+            .and_then(|()| replace_file(&self.root, NEW_NOTICE, &self.root, &name, text, ownership))
+            .map_err(|error| Failure::write(self.notice_path(uid), error))
+    }
+
+    /// Returns the path of a notice, for errors.
+    fn notice_path(&self, uid: u32) -> PathBuf {
+        self.view.join(NOTICES).join(uid.to_string())
     }
 
     /// Removes old generations, so that `keep` are left including `current`; 0 keeps all.

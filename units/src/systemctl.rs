@@ -10,6 +10,9 @@ use vaultix_generator::status::Status;
 
 use crate::failure::{Failure, Level, log};
 
+/// The option for the manager of the user.
+const OF_USER: &str = "--user";
+
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
@@ -52,6 +55,19 @@ pub fn queue(systemctl: &Path, job: Job, units: &[String]) -> Result<(), Failure
     request(systemctl, job, units).map(warn)
 }
 
+/// As [`queue`], at the manager of the user who runs this program.
+///
+/// # Errors
+///
+/// As [`queue`].
+pub fn queue_of_user(systemctl: &Path, job: Job, units: &[String]) -> Result<(), Failure> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    let args = [OF_USER, "--no-block", "--no-ask-password", job.verb(), "--"];
+    ask(systemctl, &args, units).map(warn)
+}
+
 /// Stops `units`, and waits until they are stopped. Only for units that no job is ordered after.
 ///
 /// # Errors
@@ -90,10 +106,25 @@ pub fn has_failed(systemctl: &Path, units: &[String]) -> Result<bool, Failure> {
 ///
 /// [`Status::Software`] when the program cannot be run.
 pub fn has_job(systemctl: &Path, unit: &str) -> Result<bool, Failure> {
-    let output = run(systemctl, ["show", "--property=Job", "--value", "--", unit])?;
-    // The number of the job; `0` or nothing if there is none.
-    let job = String::from_utf8_lossy(&output.stdout);
-    Ok(output.status.success() && !matches!(job.trim(), "" | "0"))
+    Ok(property(systemctl, "Job", unit)?.is_some_and(|job| !matches!(&*job, "" | "0")))
+}
+
+/// Returns whether `unit` does not run, and no job for it is queued.
+///
+/// # Errors
+///
+/// [`Status::Software`] when the program cannot be run.
+pub fn is_idle(systemctl: &Path, unit: &str) -> Result<bool, Failure> {
+    let state = property(systemctl, "ActiveState", unit)?;
+    let is_down = state.is_some_and(|state| matches!(&*state, "inactive" | "failed"));
+    Ok(is_down && !has_job(systemctl, unit)?)
+}
+
+/// Returns a property of `unit`; `None` if systemd does not answer. Of a job, the number; `0` or nothing if there is none.
+fn property(systemctl: &Path, name: &str, unit: &str) -> Result<Option<String>, Failure> {
+    let output = run(systemctl, ["show", "--property", name, "--value", "--", unit])?;
+    let value = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(output.status.success().then_some(value))
 }
 
 /// Starts `unit` itself, and nothing that it wants; jobs that come before it still do.
@@ -205,7 +236,7 @@ fn ask(systemctl: &Path, args: &[&str], units: &[String]) -> Result<Option<Strin
     let said = String::from_utf8_lossy(&output.stderr);
     let verb = args.iter().rev().nth(1).copied().unwrap_or_default();
     let refusal = format!("cannot {verb} {}: {}", units.join(" "), said.trim());
-    if output.status.code().is_some() && is_reachable(systemctl)? {
+    if output.status.code().is_some() && is_reachable(systemctl, args.contains(&OF_USER))? {
         return Ok(Some(refusal));
     }
     Err(Failure::new(Status::Software, refusal))
@@ -213,8 +244,9 @@ fn ask(systemctl: &Path, args: &[&str], units: &[String]) -> Result<Option<Strin
 
 /// Returns whether systemd responds. The exit status of a job that was not queued does not show that: it is 1 both for a unit
 /// that is masked and if systemd is not running.
-fn is_reachable(systemctl: &Path) -> Result<bool, Failure> {
-    let output = run(systemctl, ["show", "--property=Version"])?;
+fn is_reachable(systemctl: &Path, of_user: bool) -> Result<bool, Failure> {
+    let option = of_user.then_some(OF_USER);
+    let output = run(systemctl, option.into_iter().chain(["show", "--property=Version"]))?;
     Ok(output.status.success())
 }
 

@@ -78,6 +78,11 @@ fn place(draw: &mut Draw) -> Value {
         };
         place[field] = (0..count).map(|_| unit(draw)).collect();
     }
+    for field in ["restartUserUnits", "reloadUserUnits"] {
+        if draw.one_in(8) {
+            place[field] = json!({ draw.name(): [*draw.pick(&units)] });
+        }
+    }
     for field in ["id", "name", "owner", "mode"] {
         if draw.one_in(8) {
             place[field] = json!(draw.name());

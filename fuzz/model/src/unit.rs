@@ -96,6 +96,15 @@ impl<'a> Expected<'a> {
             self.compare_item(&mut take, &item);
         }
         self.compare_boot(&mut take);
+        let tells_users = |place: &Placement| {
+            !place.restart_user_units.is_empty() || !place.reload_user_units.is_empty()
+        };
+        if self.items().iter().filter_map(|(.., place)| *place).any(tells_users) {
+            let template = include_str!("../../../units/vaultix-notify@.service.in");
+            let exec = ("@EXEC@", Meaning::Command(self.words(&["notify"])));
+            let file = left.remove("vaultix-notify@.service").unwrap();
+            compare(text_of(file), template, &[self.source(), exec], &[]);
+        }
         assert!(left.is_empty(), "nobody expects {:?}", left.keys());
     }
 

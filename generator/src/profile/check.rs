@@ -43,17 +43,23 @@ pub(super) fn ensure_account(name: &str, early: bool) -> Result<(), Invalid> {
 
 /// Checks that `unit` names a unit that can wait for an item.
 pub(super) fn ensure_consumer(unit: &str, early: bool, settings: &Settings) -> Result<(), Invalid> {
+    ensure_user_unit(unit)?;
+    if is_before(unit, early, settings) {
+        return Err(Invalid::here(format!(
+            "\"{unit}\" is ordered before this item and cannot wait for it; systemd would drop one of the two"
+        )));
+    }
+    Ok(())
+}
+
+/// Checks that `unit` names a unit that can be restarted, as one of a user's manager can.
+pub(super) fn ensure_user_unit(unit: &str) -> Result<(), Invalid> {
     if unit.len() > MAX_CONSUMER {
         return Err(Invalid::here(format!("\"{unit}\" is longer than {MAX_CONSUMER} bytes")));
     }
     if !is_unit_name(unit) {
         return Err(Invalid::here(format!("\"{unit}\" is not the name of a unit"))
             .fix("write it in full, like \"nginx.service\""));
-    }
-    if is_before(unit, early, settings) {
-        return Err(Invalid::here(format!(
-            "\"{unit}\" is ordered before this item and cannot wait for it; systemd would drop one of the two"
-        )));
     }
     Ok(())
 }

@@ -7,9 +7,10 @@ use serde_json::value::RawValue;
 
 use super::check::{
     ensure_absolute, ensure_account, ensure_consumer, ensure_id, ensure_name, ensure_path,
+    ensure_user_unit,
 };
 use super::fields::{Entries, Fields, Invalid, join};
-use super::{Generator, Kind, Mode, Placement, Secret, Settings, Side, Template};
+use super::{Generator, Kind, Mode, Placement, Secret, Settings, Side, Template, UserUnits};
 use crate::placeholder;
 
 /// What reading an item depends on.
@@ -187,6 +188,8 @@ fn placement(
     let symlink = fields.optional("symlink")?.unwrap_or(true);
     let restart_units = units(&mut fields, "restartUnits", early, context.settings)?;
     let reload_units = units(&mut fields, "reloadUnits", early, context.settings)?;
+    let restart_user_units = user_units(&mut fields, "restartUserUnits")?;
+    let reload_user_units = user_units(&mut fields, "reloadUserUnits")?;
     fields.finish()?;
     Ok(Placement {
         name,
@@ -198,6 +201,8 @@ fn placement(
         allow_disk,
         restart_units,
         reload_units,
+        restart_user_units,
+        reload_user_units,
         early,
     })
 }
@@ -236,4 +241,19 @@ fn units(
         .iter()
         .try_for_each(|unit| fields.check(field, ensure_consumer(unit, early, settings)))?;
     Ok(units)
+}
+
+/// Reads lists of names of units, by user.
+fn user_units(fields: &mut Fields, field: &str) -> Result<UserUnits, Invalid> {
+    let location = fields.location_of(field);
+    let mut all = UserUnits::new();
+    let Some(text) = fields.raw(field) else { return Ok(all) };
+    let mut lists = Fields::read(&*location, text)?;
+    for (user, _) in Entries::read(&location, text)?.0 {
+        lists.check(&user, ensure_account(&user, false))?;
+        let units: Vec<String> = lists.required(&user)?;
+        units.iter().try_for_each(|unit| lists.check(&user, ensure_user_unit(unit)))?;
+        all.insert(user, units);
+    }
+    Ok(all)
 }

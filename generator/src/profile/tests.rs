@@ -358,6 +358,8 @@ fn missing_fields_take_their_defaults() {
             allow_disk: false,
             restart_units: Vec::new(),
             reload_units: Vec::new(),
+            restart_user_units: BTreeMap::new(),
+            reload_user_units: BTreeMap::new(),
             early: false,
         },
     };
@@ -399,10 +401,11 @@ fn the_example_of_the_contract_is_read() {
         "secrets":{{"example":{{"id":"example","name":"example","file":"/nix/store/x/secrets/example.age",
         "cipher":"/nix/store/x-vaultix-cache-myhost/9f","path":"/run/vaultix/example","mode":"0400","owner":"root",
         "group":"root","symlink":true,"insert":{{"{hash}":{{"order":0,"content":"text"}}}},
-        "cleanPlaceholder":false,"restartUnits":[],"reloadUnits":[]}}}},
+        "cleanPlaceholder":false,"restartUnits":[],"reloadUnits":[],
+        "restartUserUnits":{{"alice":["mail.service"]}}}}}},
         "templates":{{"app.conf":{{"name":"app.conf","content":"password = {{{{ {hash} }}}}","trim":true,
         "path":"/run/vaultix/app.conf","mode":"0400","owner":"root","group":"root","symlink":true,
-        "restartUnits":[],"reloadUnits":[]}}}},
+        "restartUnits":[],"reloadUnits":[],"restartUserUnits":{{}}}}}},
         "placeholder":{{"example":"{{{{ {hash} }}}}"}},"beforeUserborn":["example"]}}"#
     );
     assert_eq!(failures(&text), [""; 0]);

@@ -19,6 +19,7 @@ use crate::plaintext::Plaintext;
 use crate::record::Record;
 use crate::render::{render, values};
 use crate::systemctl::{self, USERBORN, queue};
+use crate::users;
 
 /// Jobs at paths, each with what it is for.
 type PathJobs<'t, 'a> = Vec<(Purpose<'t, 'a>, Job)>;
@@ -311,6 +312,8 @@ impl Switch<'_> {
             notified.iter().map(|item| item.placement()),
             |units| nixos::restarted_later(self.settings, units),
         )?;
+        let changed = notified.iter().map(|item| item.placement());
+        users::notify(&self.ramfs, self.settings, changed)?;
         for item in notified {
             generation.clear(List::NotifyConsumers, &item.key())?;
         }

@@ -121,6 +121,22 @@ fn a_unit_is_named_as_systemd_names_them() {
 }
 
 #[test]
+fn units_of_users_are_listed_by_user() {
+    for (fields, reason) in [
+        (r#""restartUserUnits":{"alice":["mail.service"],"1500":[]}"#, ""),
+        (
+            r#""restartUserUnits":{"alice":["mail"]}"#,
+            "restartUserUnits.alice: \"mail\" is not the name of a unit; write it in full",
+        ),
+        (r#""reloadUserUnits":{"":[]}"#, "reloadUserUnits.: \"\" cannot be the name of an account"),
+        (r#""reloadUserUnits":["a"]"#, "reloadUserUnits: invalid type: sequence"),
+    ] {
+        let found = invalid(fields);
+        assert!(found.contains(reason) && found.is_empty() == reason.is_empty(), "{found}");
+    }
+}
+
+#[test]
 fn a_consumer_leaves_room_for_the_folder_of_its_drop_in() {
     let unit = |length: usize| {
         let name = format!("{}.service", "a".repeat(length - ".service".len()));
