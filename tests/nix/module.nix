@@ -450,6 +450,32 @@ let
         ];
       in
       (desk { inherit rules; }).settings.rules == rules;
+    "rules of agenix may be those of the flake, as a page shows it" =
+      let
+        nixpkgs = { inherit lib; };
+        secretsNix = {
+          "ops/db.age".publicKeys = [
+            "ssh-ed25519 AAAA alice"
+            "ssh-ed25519 AAAB root@web1"
+          ];
+          "wifi.age".publicKeys = [ "ssh-ed25519 AAAA alice" ];
+        };
+      in
+      (desk {
+        rules = nixpkgs.lib.mapAttrsToList (file: rule: {
+          path = "secrets/${file}";
+          recipients = builtins.filter (key: !nixpkgs.lib.hasInfix "root@" key) rule.publicKeys;
+        }) secretsNix;
+      }).settings.rules == [
+        {
+          path = "secrets/ops/db.age";
+          recipients = [ "ssh-ed25519 AAAA alice" ];
+        }
+        {
+          path = "secrets/wifi.age";
+          recipients = [ "ssh-ed25519 AAAA alice" ];
+        }
+      ];
     "paths of rules are those of the vectors" = lib.all (
       { path, plain }:
       let
