@@ -1,4 +1,4 @@
-//! Errors of four facts (what failed, on which thing, why, how to fix it), each with the status that ends `vaultix`.
+//! Errors made of four facts (what failed, on which thing, why, how to fix it), and exit statuses.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -11,9 +11,9 @@ pub use vaultix_generator::status::Status;
 pub enum Exit {
     /// Everything was done.
     Done,
-    /// Something failed, for this reason; or several things, for different ones.
+    /// Something failed, with this status; [`Status::SomeFailed`] if failures have different ones.
     Failed(Status),
-    /// A signal ended it, this one.
+    /// It was ended by this signal.
     Signal(u8),
 }
 
@@ -41,16 +41,16 @@ impl From<Exit> for ExitCode {
 
 /// What failed, on which thing, why, and how to fix it.
 ///
-/// `{}` writes a line for each of these facts, `{:#}` all of them on one line.
+/// `{}` writes each fact on its own line, `{:#}` all of them on one.
 #[derive(Clone, Debug)]
 pub struct Error {
     /// What failed: `cannot`, a verb, and the thing.
     what: String,
-    /// Why, from the near cause to the far one.
+    /// Why: the immediate cause first, the root cause last.
     because: Vec<String>,
     /// A command to paste, or the option to set.
     fix: Option<String>,
-    /// What the run ends with if nothing else fails.
+    /// How the run ends if nothing else fails.
     pub exit: Exit,
 }
 
@@ -63,7 +63,7 @@ impl Error {
         Self { what: what.into(), because: Vec::new(), fix: None, exit: exit.into() }
     }
 
-    /// Adds a reason, the cause of those given before.
+    /// Adds a reason: the cause of those added before it.
     #[must_use]
     pub fn because(mut self, reason: impl fmt::Display) -> Self {
         self.because.push(reason.to_string().trim_end().replace('\n', " "));
@@ -76,7 +76,7 @@ impl Error {
         self
     }
 
-    /// Puts the error under another one, of which it is the reason.
+    /// Wraps the error in another one, and becomes its reason.
     #[must_use]
     pub fn context(mut self, what: impl Into<String>) -> Self {
         let what = std::mem::replace(&mut self.what, what.into());
@@ -97,7 +97,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// Returns how a run with these `failures` ends: with what they have in common, or with a signal.
+/// Returns how a run with these `failures` ends: with a signal if there was one, else with the
+/// status that all of them have in common.
 pub fn common_exit(failures: &[Error]) -> Exit {
     let signal = failures.iter().find(|failure| matches!(failure.exit, Exit::Signal(_)));
     let Some(first) = signal.or(failures.first()) else { return Exit::Done };
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_begins_no_line() {
+    fn a_name_cannot_begin_a_line() {
         let error = Error::new(Status::DataErr, "cannot decrypt a\nb")
             .because("c\x1b[1m")
             .fix("rm \u{9b}d");

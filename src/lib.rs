@@ -1,6 +1,6 @@
 //! argv → one verb of the `vaultix` command.
 
-/// The command line, which manual page and completions are made from.
+/// The command line. The manual pages and completions are made from it.
 pub mod cli;
 
 mod cache;
@@ -28,7 +28,7 @@ use crate::flake::nix;
 use crate::report::{Report, Verbosity};
 use crate::system::memory;
 
-/// Runs the verb, and says what failed.
+/// Runs the program, and prints what failed.
 #[must_use]
 pub fn main() -> ExitCode {
     // The message of a panic may quote any text, even a secret.
@@ -53,11 +53,11 @@ fn run() -> Result<Exit> {
         Error::new(Status::Usage, format!("usage error: {reason}")).fix(help)
     };
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    // Not for people: `deploy` starts this program again to serve custom paths.
+    // Internal: `deploy` runs this program again to serve custom paths.
     if let [verb] = &args[..]
         && verb == vaultix_units::path::queue::VERB
     {
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022)); // As that of `deploy`.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022)); // The same as in `deploy`.
         return vaultix_units::path::queue::serve(std::io::stdin(), std::io::stdout())
             .map(|()| Exit::Done)
             .map_err(|error| Error::new(Status::CantCreat, "cannot serve paths").because(error));
@@ -94,7 +94,7 @@ fn run() -> Result<Exit> {
     }
 }
 
-/// Checks that no argument is a private key, wherever it may belong: each is shown to whoever lists processes.
+/// Checks that no argument is a private key: anyone who lists processes can see arguments.
 fn ensure_public(args: &[OsString]) -> Result<()> {
     match args.iter().position(|arg| private::is_private(&arg.to_string_lossy())) {
         None => Ok(()),

@@ -1,11 +1,11 @@
-//! The program `vaultix`: its allocator, around the library of the same name.
+//! The program `vaultix`: the library of the same name, with an allocator that wipes memory.
 
 use std::alloc::System;
 use std::process::ExitCode;
 
 use zeroizing_alloc::ZeroAlloc;
 
-/// Memory that is wiped when it is given back: what `age` and the standard library copy is out of our hands.
+/// Wipes memory when it is freed: we have no control over the copies that `age` and std make.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 

@@ -18,22 +18,22 @@ use crate::error::{self, Error, Exit, Result, Status};
 pub enum Verbosity {
     /// A line for each thing done.
     Normal,
-    /// Failures and the closing count only.
+    /// Only failures and the summary.
     Quiet,
 }
 
-/// Where lines for people go: standard error. Answers for programs go to standard output.
+/// Prints lines for people, to standard error. Answers for programs go to standard output.
 pub struct Report {
-    /// Whether lines for things done are left out.
+    /// Whether to leave out the lines for things done.
     quiet: bool,
     /// Who reads them.
     reader: Reader,
 }
 
-/// Who reads what is said.
+/// Who reads standard error.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reader {
-    /// A person, at a terminal that knows colours.
+    /// A person, at a terminal with colours.
     Colour,
     /// A person, at a plain terminal.
     Plain,
@@ -44,7 +44,7 @@ enum Reader {
 }
 
 impl Report {
-    /// Looks at standard error once.
+    /// Checks once who reads standard error.
     pub fn new(verbosity: Verbosity) -> Self {
         let plain = || {
             env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
@@ -63,26 +63,26 @@ impl Report {
         matches!(self.reader, Reader::Colour | Reader::Plain)
     }
 
-    /// Says that something was done.
+    /// Prints that something was done.
     pub fn line(&self, line: impl Display) {
         if !self.quiet {
             write_line(line);
         }
     }
 
-    /// Says that something is odd, but was handled.
+    /// Prints that something is odd, but was handled.
     pub fn warning(&self, line: impl Display) {
         let level = if self.reader == Reader::Journal { "<4>" } else { "" };
         write_line(format_args!("{level}vaultix: {line}"));
     }
 
-    /// Passes on what a plugin says.
+    /// Prints a message of a plugin.
     pub fn message(&self, text: &str) {
         let level = if self.reader == Reader::Journal { "<5>" } else { "" };
         write_lines(format_args!("{level}{}", printable(text)));
     }
 
-    /// Says what failed: a line for each fact on a terminal, all on one line elsewhere.
+    /// Prints an error: on a terminal each fact on its own line, elsewhere all on one.
     pub fn error(&self, error: &Error) {
         match self.reader {
             Reader::Colour => write_lines(format_args!("\x1b[1;31mvaultix:\x1b[0m {error}")),
@@ -98,7 +98,7 @@ impl Report {
         }
     }
 
-    /// Says what failed, and what all of it comes to; returns how the run ends.
+    /// Prints the failures and the summary; returns how the run ends.
     pub fn finish(&self, failures: &[Error], line: &str) -> Exit {
         self.errors(failures);
         match failures.len() {
@@ -108,7 +108,7 @@ impl Report {
         error::common_exit(failures)
     }
 
-    /// Starts to count up to `total`; shown on a terminal only.
+    /// Starts to count up to `total`; only a terminal shows it.
     pub fn progress(&self, what: &'static str, total: usize) -> Progress {
         Progress {
             what,
@@ -121,7 +121,7 @@ impl Report {
     }
 }
 
-/// When the program began to print each step; not set where it does not.
+/// When the program began to print each step; unset if it does not.
 static SINCE: OnceLock<Instant> = OnceLock::new();
 
 /// Turns [`detail`] on.
@@ -129,23 +129,23 @@ pub fn enable_details() {
     SINCE.get_or_init(Instant::now);
 }
 
-/// Says what was read, run, opened or made, if the user wants to know, with the seconds since the start.
+/// With `--verbose`, prints what was read, run, opened or made, and the seconds since the start.
 ///
 /// # Security
 ///
-/// Names only: never a text, a key or an answer.
+/// Only for names: never pass a plaintext, a key or what the user typed.
 pub fn detail(line: impl Display) {
     if let Some(since) = SINCE.get() {
         write_line(format_args!("{:8.3}  {line}", since.elapsed().as_secs_f64()));
     }
 }
 
-/// Says what all of it comes to, however quiet the user wants it.
+/// Prints the last line of a run, even with `--quiet`.
 pub fn summary(line: impl Display) {
     write_line(line);
 }
 
-/// Writes an answer to standard output. That nobody reads on is no failure.
+/// Writes an answer to standard output. If the reader has gone away, that is not an error.
 ///
 /// # Errors
 ///
@@ -160,7 +160,7 @@ pub fn answer(text: &[u8]) -> Result<()> {
     }
 }
 
-/// Writes `lines` as an answer, each on a line of its own whatever is in it.
+/// Writes `lines` as an answer, escaped so that each stays on its own line.
 ///
 /// # Errors
 ///
@@ -170,8 +170,8 @@ pub fn answer_lines(lines: impl Iterator<Item = String>) -> Result<()> {
     answer(text.as_bytes())
 }
 
-/// Returns `text` without characters that would move the cursor, colour what others say, or turn its direction, and without
-/// private keys.
+/// Returns `text` without private keys, and without characters that would move the cursor, or
+/// change colours or the direction of text.
 pub fn printable(text: &str) -> String {
     private::hide(text)
         .chars()
@@ -191,7 +191,7 @@ pub fn list(names: &[String]) -> String {
     }
 }
 
-/// Returns how wide an answer may be: as the terminal that it goes to, 80 columns elsewhere.
+/// Returns how wide an answer may be: the width of its terminal, or 80 columns elsewhere.
 pub fn columns() -> usize {
     match rustix::termios::tcgetwinsize(io::stdout()) {
         Ok(size) if size.ws_col > 0 => size.ws_col.into(),
@@ -199,7 +199,7 @@ pub fn columns() -> usize {
     }
 }
 
-/// Writes one line to standard error, whatever is in it.
+/// Writes `line` to standard error, escaped so that it stays on one line.
 fn write_line(line: impl Display) {
     write_lines(format_args!("{}", escape::message(&line.to_string())));
 }
@@ -207,25 +207,25 @@ fn write_line(line: impl Display) {
 fn write_lines(line: std::fmt::Arguments) {
     let mut text = String::new();
     let _ = writeln!(text, "{line}"); // Writing to a String cannot fail.
-    // In one piece, so that lines of other programs do not get in between. If nobody reads them, there is
-    // nobody to tell.
+    // In one write, so that lines of other programs do not get in between. If standard error is
+    // closed, nothing can be done about it.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Milliseconds between two looks of a progress line.
+/// Milliseconds between two updates of a progress line.
 const INTERVAL_MILLIS: u64 = 100;
 
-/// A line that counts while work goes on, in however many threads.
+/// A line that counts while work goes on, in any number of threads.
 pub struct Progress {
     what: &'static str,
-    /// How often it will be done.
+    /// How many steps there are.
     total: usize,
-    /// Whether it is printed at all.
+    /// Whether the line is shown at all.
     shown: bool,
-    /// How often it was done.
+    /// How many steps are done.
     done: AtomicUsize,
     started: Instant,
-    /// When the line was last written, in milliseconds from then.
+    /// When the line was last written, in milliseconds since `started`.
     last: AtomicU64,
 }
 
@@ -237,7 +237,7 @@ impl Progress {
         }
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let last = self.last.load(Ordering::Relaxed);
-        // The first line comes after the first interval, so that short work shows none.
+        // Nothing is shown during the first interval, so that short work shows no progress.
         let due = now.saturating_sub(last) >= INTERVAL_MILLIS;
         let mine =
             || self.last.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();

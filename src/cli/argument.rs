@@ -1,7 +1,7 @@
 //! an argument of any bytes → text for argh, and back.
 //!
-//! argh takes text only, but a file name may be any bytes. A byte that is not UTF-8 becomes a NUL and the
-//! character of its number: no argument contains a NUL, so nothing else looks like that.
+//! argh takes text only, but a file name may be any bytes. A byte that is not UTF-8 becomes a NUL
+//! followed by the character with its number. No argument contains a NUL, so this is unambiguous.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -41,11 +41,11 @@ pub fn path(text: &str) -> Result<PathBuf, String> {
     Ok(decode(text).into())
 }
 
-/// Reads what has to be text: the name of a host or of a secret, a recipient.
+/// Reads an argument that has to be text: the name of a host or secret, or a recipient.
 ///
 /// # Errors
 ///
-/// When it is none.
+/// When it is not UTF-8.
 pub fn text(text: &str) -> Result<String, String> {
     if text.contains('\0') { Err("it is not UTF-8".to_owned()) } else { Ok(text.to_owned()) }
 }

@@ -1,6 +1,6 @@
-//! help as argh writes it → the same, with notes that fit the terminal.
+//! help as argh writes it → the same, with the notes wrapped at the terminal's width.
 
-/// Breaks the notes of `help`, which argh leaves on one line each, at `width` columns.
+/// Wraps the notes of `help` at `width` columns: argh leaves each on one line.
 #[must_use]
 pub fn wrap(help: &str, width: usize) -> String {
     let mut wrapped = String::new();
@@ -17,7 +17,8 @@ pub fn wrap(help: &str, width: usize) -> String {
     wrapped
 }
 
-/// Writes `note` in lines of at most `width` columns, two of them empty; a longer word has a line of its own.
+/// Writes `note` in lines of at most `width` columns, indented by two; a longer word gets its own
+/// line.
 fn fold(note: &str, width: usize, wrapped: &mut String) {
     let mut column = 0;
     for word in note.split(' ') {

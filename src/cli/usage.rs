@@ -1,10 +1,10 @@
-//! a command line and what argh says of it → what is wrong, in our words.
+//! command line + argh's complaint → what is wrong, in our words.
 
 use argh::{ArgsInfo, FlagInfoKind};
 
 use super::{Cli, Stop, argument};
 
-/// Returns what is wrong with `args`, of which argh says `complaint`.
+/// Returns what is wrong with `args`, from argh's `complaint` about them.
 pub fn explain(args: &[&str], complaint: &str) -> Stop {
     let verb = verb(args);
     let reason = reason(args, verb, complaint.trim_end());
@@ -31,7 +31,7 @@ fn verb(args: &[&str]) -> Option<&'static str> {
     None
 }
 
-/// Says `complaint` in our words; in its own where an update of argh brings others.
+/// Returns `complaint` in our words, or unchanged if we do not know it, as after an update of argh.
 fn reason(args: &[&str], verb: Option<&str>, complaint: &str) -> String {
     let of = verb.map_or(String::new(), |verb| format!(" of {verb}"));
     let for_verb = verb.map_or(String::new(), |verb| format!(" for {verb}"));
@@ -67,7 +67,8 @@ fn reason(args: &[&str], verb: Option<&str>, complaint: &str) -> String {
     }
 }
 
-/// Takes apart what argh says of a value: its option or argument, the value, and why it is not taken.
+/// Splits argh's complaint about a value into the option or argument, the value, and why it is
+/// refused.
 fn bad_value<'a>(complaint: &'a str, before: &str) -> Option<(&'a str, &'a str, &'a str)> {
     let (name, rest) = complaint.strip_prefix(before)?.split_once("' with value '")?;
     let (value, why) = rest.rsplit_once("': ")?;
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_errors_speak_our_grammar() {
+    fn usage_errors_follow_our_grammar() {
         for (line, reason, help) in [
             ("frob", "unknown command \"frob\"", "vaultix"),
             ("--frob renc", "unknown option \"--frob\"", "vaultix"),
