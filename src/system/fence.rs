@@ -1,11 +1,13 @@
-//! path → what is there, opened; where a flake has named the path, nothing outside of the flake.
+//! path → open file or directory; if a flake named the path, only from inside the flake.
 //!
-//! Whoever commits to a repository chooses what its flake names, and what its links lead to. What the user types is
-//! their own word. So a path is *fenced* if the flake has named it, or if it is below the flake's root; it then has to
-//! lead, links followed, to something below that root, or, to be read only, below an input in the store.
+//! Anyone who can commit to a repository chooses which paths its flake names, and where its links
+//! lead. Paths that the user types are the user's own choice. So a path is *fenced* if the flake
+//! named it, or if it is below the flake's root. After following links, a fenced path must be below
+//! that root or, if it is only read, below an input in the store.
 //!
-//! Links are followed once, to find the name without them. What is opened is that name, component by component from a
-//! root that is held open, and no link is followed on this way: what is exchanged in between is refused, not followed.
+//! Links are followed once, to find the real path. That path is then opened component by component,
+//! from a root that is held open, without following links: if something was replaced by a link in
+//! between, opening it fails.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -22,10 +24,10 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Exit, Status};
 
-/// Where Nix keeps what it evaluates.
+/// The Nix store.
 pub const STORE: &str = "/nix/store";
 
-/// What this run knows of flakes.
+/// What this run knows about flakes.
 static FENCE: RwLock<Fence> =
     RwLock::new(Fence { roots: Vec::new(), named: BTreeSet::new(), inputs: BTreeSet::new() });
 
@@ -36,38 +38,38 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::CLOEXEC);
 
-/// How a file is: what is no file must not be waited for before it is known what it is.
+/// How a file is opened: without blocking, because it may turn out to be a pipe or a device.
 const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOFOLLOW)
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
-/// Where what is fenced may lead, and what is fenced.
+/// Which paths are fenced, and where they may lead.
 struct Fence {
-    /// The tops of what Nix copies.
+    /// The top directories of what Nix copies.
     roots: Vec<Root>,
-    /// Paths that flakes have named, absolute. What is below them is fenced as well.
+    /// Absolute paths that flakes have named. Everything below them is fenced as well.
     named: BTreeSet<PathBuf>,
-    /// Where inputs are in the store, to be read only.
+    /// The paths of inputs in the store. They are only read.
     inputs: BTreeSet<PathBuf>,
 }
 
-/// The top of what Nix copies.
+/// The top directory of what Nix copies.
 struct Root {
     path: PathBuf,
     /// The directory at that path, held open.
     directory: OwnedFd,
-    /// Whether all below it is fenced, or only what was named.
+    /// Whether everything below it is fenced, or only what was named.
     whole: bool,
 }
 
-/// What of a root is fenced.
+/// Which paths below a root are fenced.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// All below it.
+    /// All of them.
     Whole,
-    /// Only what is given to [`mark_named`].
+    /// Only those passed to [`mark_named`].
     Named,
 }
 
@@ -78,10 +80,10 @@ enum Access {
     Write,
 }
 
-/// Why something is neither read nor written.
+/// Why a path is refused.
 #[derive(Debug)]
 enum Refusal {
-    /// It leads to this path, and these are the roots.
+    /// It leads to this path, which is below none of these roots.
     Outside(PathBuf, Vec<PathBuf>),
     /// It would be written into the store.
     Store,
@@ -109,7 +111,8 @@ impl From<Refusal> for io::Error {
     }
 }
 
-/// Returns the error `what` because of `error`; where it is one of this file, with what to do, and the exit status.
+/// Returns the error `what` because of `error`. If `error` is a [`Refusal`], adds a fix and sets
+/// the exit status.
 pub fn explain(exit: impl Into<Exit>, what: String, error: &io::Error) -> Error {
     let refusal = error.get_ref().and_then(|inner| inner.downcast_ref::<Refusal>());
     match refusal {
@@ -123,7 +126,7 @@ pub fn explain(exit: impl Into<Exit>, what: String, error: &io::Error) -> Error 
     }
 }
 
-/// Takes `top` for a root from now on.
+/// Adds `top` as a root.
 ///
 /// # Errors
 ///
@@ -141,23 +144,23 @@ pub fn add_root(top: &Path, extent: Extent) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes `path` for one that a flake has named.
+/// Marks `path` as named by a flake.
 pub fn mark_named(path: &Path) {
     if let Ok(path) = normalize(path) {
         FENCE.write().unwrap_or_else(PoisonError::into_inner).named.insert(path);
     }
 }
 
-/// Takes `paths` in the store for inputs.
+/// Allows reading below `paths`, the inputs in the store.
 pub fn allow_inputs(paths: impl IntoIterator<Item = PathBuf>) {
     FENCE.write().unwrap_or_else(PoisonError::into_inner).inputs.extend(paths);
 }
 
-/// Reads the regular file `path`, which may hold up to `limit` bytes. The bytes are wiped when dropped.
+/// Reads the regular file `path`, of at most `limit` bytes. They are wiped when dropped.
 ///
 /// # Errors
 ///
-/// As [`bounded::read`]; or where the path is fenced and leads outside.
+/// As [`bounded::read`]; or the path is fenced and leads outside.
 pub fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     let fence = FENCE.read().unwrap_or_else(PoisonError::into_inner);
     if !fence.is_fenced(path)? {
@@ -171,11 +174,11 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
     bounded::read_file(File::from(openat(&folder, name, FILE, Mode::empty())?), limit)
 }
 
-/// Opens the directory `path`, to look into it.
+/// Opens the directory `path` for reading.
 ///
 /// # Errors
 ///
-/// The system's own; or where the path is fenced and leads outside.
+/// The system's own; or the path is fenced and leads outside.
 pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     let path = or_current(path);
     let fence = FENCE.read().unwrap_or_else(PoisonError::into_inner);
@@ -187,11 +190,13 @@ pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     open_below(base, &below, Access::Read)
 }
 
-/// Opens the directory `path`, to change what is in it, and makes it and those above it where they are missing.
+/// Opens the directory `path` to change what is in it. Creates it and its parents if they are
+/// missing.
 ///
 /// # Errors
 ///
-/// The system's own; where the path is fenced and leads outside, and where it is in the store. Nothing is made then.
+/// The system's own; or the path is in the store, or is fenced and leads outside: then nothing is
+/// created.
 pub fn make_directory(path: &Path) -> io::Result<OwnedFd> {
     let path = or_current(path);
     let real = resolve(path)?;
@@ -207,7 +212,7 @@ pub fn make_directory(path: &Path) -> io::Result<OwnedFd> {
     open_below(base, &below, Access::Write)
 }
 
-/// Makes sure that `path`, which another program is to read, leads nowhere outside where it is fenced.
+/// Makes sure that `path`, which another program will read, does not lead outside if it is fenced.
 ///
 /// # Errors
 ///
@@ -221,8 +226,8 @@ pub fn ensure_readable(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes sure that `called`, which is `found` when links are followed, leads nowhere outside where it is fenced, and not
-/// into the store.
+/// Makes sure that `called` does not lead into the store, nor outside if it is fenced. `found` is
+/// the same path after following links.
 ///
 /// # Errors
 ///
@@ -246,14 +251,15 @@ impl Fence {
         Ok(self.roots.iter().any(below) || path.ancestors().any(|one| self.named.contains(one)))
     }
 
-    /// Returns the root, or the input where it is only read, that the path `real`, without links, is below; and how
-    /// to go on from there.
+    /// Returns the root that `real`, a path without links, is below, or the input if it is only
+    /// read; and the rest of the path below that.
     fn find_base(&self, real: &Path, access: Access) -> io::Result<(OwnedFd, PathBuf)> {
         for root in &self.roots {
             if let Ok(below) = real.strip_prefix(&root.path)
                 && !is_git(below)
             {
-                // Opened again: a lock on a copy of the descriptor would be one on all of them.
+                // Opened again, not copied: a lock on a copy of the descriptor would be shared by
+                // all copies.
                 let base = openat(&root.directory, ".", DIRECTORY, Mode::empty())?;
                 return Ok((base, below.to_owned()));
             }
@@ -270,12 +276,13 @@ impl Fence {
     }
 }
 
-/// Returns whether git's own files are on the way to `below`: Nix copies none of them, and some are programs.
+/// Returns whether `below` leads through a `.git` directory: Nix copies none of its files, and some
+/// are programs.
 fn is_git(below: &Path) -> bool {
     below.components().any(|part| part.as_os_str().eq_ignore_ascii_case(".git"))
 }
 
-/// Goes from `base` down to `below`, and creates what is missing on the way, to write.
+/// Opens `below`, starting at `base`. For writing, creates the directories that are missing.
 fn open_below(base: OwnedFd, below: &Path, access: Access) -> io::Result<OwnedFd> {
     let mut at = base;
     for part in below.components() {
@@ -294,7 +301,7 @@ fn open_below(base: OwnedFd, below: &Path, access: Access) -> io::Result<OwnedFd
     Ok(at)
 }
 
-/// Returns `path` without links, as far as it exists; what does not follows as it is.
+/// Resolves the links in `path`, as far as it exists; the rest is appended unchanged.
 ///
 /// # Errors
 ///
@@ -309,12 +316,13 @@ pub fn resolve(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Returns the whole of `path`, whose dots are resolved by what is written alone.
+/// Returns `path` as an absolute path. `.` and `..` are resolved without looking at the file
+/// system.
 fn normalize(path: &Path) -> io::Result<PathBuf> {
     std::path::absolute(or_current(path)).map(|path| without_parents(&path))
 }
 
-/// Returns `path` with each `..` and what comes before it taken out.
+/// Returns `path` without each `..` and the component before it.
 pub fn without_parents(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
@@ -326,7 +334,7 @@ pub fn without_parents(path: &Path) -> PathBuf {
     plain
 }
 
-/// Returns `path`, or that of the working directory where it is empty.
+/// Returns `path`, or `.` if it is empty.
 fn or_current(path: &Path) -> &Path {
     if path == Path::new("") { Path::new(".") } else { path }
 }
@@ -336,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dots_are_resolved_by_what_is_written() {
+    fn dots_are_resolved_lexically() {
         assert_eq!(normalize(Path::new("/a/../b/./c/..")).unwrap(), Path::new("/b"));
         assert_eq!(normalize(Path::new("")).unwrap(), std::env::current_dir().unwrap());
     }
@@ -348,7 +356,7 @@ mod tests {
         assert!(!is_git(Path::new(".github/x.git")));
     }
 
-    /// Exchanges `one` and `other` again and again, until the test is over.
+    /// Keeps exchanging `one` and `other` until `over` is set.
     fn exchange(one: &Path, other: &Path, over: &std::sync::atomic::AtomicBool) {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         while !over.load(std::sync::atomic::Ordering::Relaxed) {
@@ -367,7 +375,7 @@ mod tests {
         std::os::unix::fs::symlink("../private", top.join("link")).unwrap();
         add_root(&top, Extent::Whole).unwrap();
         let path = top.join("folder/bank.age");
-        // The control: the same without the way by descriptors. It looks, and then believes the name.
+        // The control: the same without descriptors. It checks the path, and then opens it by name.
         let broken = || {
             let real = path.canonicalize().ok()?;
             real.starts_with(&top).then(|| fs::read(&path).ok()).flatten()

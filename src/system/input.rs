@@ -1,6 +1,7 @@
 //! path or standard input → its bytes, up to a limit.
 //!
-//! A pipe is as good as a file, as shells make one for `<(command)`. Ctrl-C works while its other end is silent.
+//! Pipes are accepted, because shells make one for `<(command)`. Ctrl-C works even while nothing is
+//! written to it.
 
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,18 +13,18 @@ use zeroize::Zeroizing;
 
 use crate::system::interrupt::Interrupt;
 
-/// How all is opened: what is no file must not be waited for before it is known what it is.
+/// How everything is opened: without blocking, because it may turn out to be a pipe or a device.
 const FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// Reads the file or pipe `path`, which may hold up to `limit` bytes. They are wiped when dropped.
+/// Reads the file or pipe `path`, of at most `limit` bytes. They are wiped when dropped.
 ///
-/// Without an `interrupt`, a signal ends the program as it always does.
+/// Without an `interrupt`, a signal ends the program as usual.
 ///
 /// # Errors
 ///
-/// The system's own; [`io::ErrorKind::InvalidInput`] for a device, [`io::ErrorKind::FileTooLarge`] for more bytes,
-/// and any when a signal comes.
+/// The system's own; [`io::ErrorKind::InvalidInput`] for a device, [`io::ErrorKind::FileTooLarge`]
+/// beyond `limit`, and [`io::ErrorKind::Other`] when a signal comes.
 pub fn file(
     path: &Path,
     limit: u64,
@@ -42,8 +43,8 @@ pub fn file(
 
 /// Reads standard input to its end, up to `limit` bytes.
 ///
-/// A terminal is opened again, so that reading it never blocks: Ctrl-C drops a line that was there a moment before,
-/// when somebody waited for it, and whoever reads then would wait for another one.
+/// A terminal is opened again, so that reading it never blocks: Ctrl-C discards a line that was
+/// there when we stopped waiting, and a blocking read would then wait for another one.
 ///
 /// # Errors
 ///
@@ -59,7 +60,7 @@ pub fn stdin(limit: u64, interrupt: &Interrupt) -> io::Result<Zeroizing<Vec<u8>>
     whole(InterruptibleReader { file, interrupt: Some(interrupt) }, 0, limit)
 }
 
-/// Reads what another program writes into `pipe` to its end, up to `limit` bytes.
+/// Reads what another program writes to `pipe` to its end, up to `limit` bytes.
 ///
 /// # Errors
 ///
@@ -70,7 +71,7 @@ pub fn pipe(pipe: OwnedFd, limit: u64, interrupt: &Interrupt) -> io::Result<Zero
 
 /// Reads all of `reader`, of which `size` bytes are expected and `limit` allowed.
 fn whole(reader: InterruptibleReader, size: u64, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
-    // One byte over, so that the last read finds the end without growing.
+    // One byte more, so that the last read finds the end without growing the vector.
     let capacity = usize::try_from(size.min(limit)).unwrap_or_default().saturating_add(1);
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     reader.take(limit + 1).read_to_end(&mut bytes)?;
@@ -81,15 +82,14 @@ fn whole(reader: InterruptibleReader, size: u64, limit: u64) -> io::Result<Zeroi
     Ok(bytes)
 }
 
-/// A file or pipe whose reader Ctrl-C interrupts, however long there is nothing to read.
+/// A file or pipe; Ctrl-C interrupts reading even while there is nothing to read.
 struct InterruptibleReader<'a> {
-    /// What to read from.
     file: OwnedFd,
     interrupt: Option<&'a Interrupt>,
 }
 
 impl InterruptibleReader<'_> {
-    /// Waits until there is something to read, or a signal; returns whether it is the former.
+    /// Waits for something to read or a signal; returns whether there is something to read.
     fn wait(&self) -> io::Result<bool> {
         let Some(interrupt) = self.interrupt else {
             poll(&mut [PollFd::new(&self.file, PollFlags::IN)], None)?;
@@ -107,7 +107,7 @@ impl Read for InterruptibleReader<'_> {
                 read => return Ok(read?),
             }
         }
-        // Not `Interrupted`, after which a reader would try again.
+        // Not `Interrupted`: `read_to_end` would try again.
         Err(io::Error::other("interrupted"))
     }
 }

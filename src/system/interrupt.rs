@@ -1,4 +1,5 @@
-//! SIGINT, SIGTERM, SIGHUP, SIGQUIT → a flag that work looks at between two steps; a second one ends the program at once.
+//! SIGINT, SIGTERM, SIGHUP, SIGQUIT → a flag that is checked between steps; a second signal ends
+//! the program at once.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,14 +20,15 @@ use crate::system::undo;
 /// The signals that ask the program to end, and their numbers as the shell sees them.
 const SIGNALS: [(i32, u8); 4] = [(SIGINT, 2), (SIGTERM, 15), (SIGHUP, 1), (SIGQUIT, 3)];
 
-/// Whether somebody looks at signals between two steps. Until then, the first one is the end.
+/// Whether signals are checked between steps. Until then, the first signal ends the program.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Becomes readable when a signal comes, as long as this is there.
+/// A descriptor that becomes readable when a signal comes. Signals are no longer reported once this
+/// is dropped.
 pub struct Wake {
-    /// What becomes readable.
+    /// The end that becomes readable.
     reader: UnixStream,
-    /// What is told of signals.
+    /// The signal handlers that write to the other end.
     registered: Vec<SigId>,
 }
 
@@ -44,7 +46,8 @@ impl Drop for Wake {
     }
 }
 
-/// Returns what a signal wakes. From now on, a signal that ends the program has undone what is to be undone before.
+/// Returns a descriptor that a signal makes readable. From now on, a signal that ends the program
+/// first runs all steps of [`undo`].
 ///
 /// # Errors
 ///
@@ -73,16 +76,18 @@ pub fn wake() -> io::Result<Wake> {
     Ok(wake)
 }
 
-/// Returns, if somebody looks at signals between two steps; else one that came is about to end the program.
+/// Returns if signals are checked between steps. Otherwise never returns: a signal has come and is
+/// about to end the program.
 pub fn or_end() {
     while !IS_TAKEN.load(Ordering::Relaxed) {
         thread::park();
     }
 }
 
-/// Returns the signals that ask the program to end, but for those that whoever started it has had ignored, as nohup(1).
+/// Returns the signals that ask the program to end, except those that it was started with as
+/// ignored, as by nohup(1).
 fn heeded() -> Vec<i32> {
-    // The kernel's text about this process alone, of some kilobytes.
+    // The kernel's text about this process, a few kilobytes.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
@@ -90,20 +95,20 @@ fn heeded() -> Vec<i32> {
     numbers.filter(|number| ignored >> (number - 1) & 1 == 0).collect()
 }
 
-/// Takes over the signals that ask the program to end, so that it ends with nothing left lying about.
+/// Takes over the signals that ask the program to end, so that it can clean up first.
 pub struct Interrupt {
     /// The signal that came, 0 for none.
     signal: Arc<AtomicUsize>,
     /// Becomes readable when a signal comes.
     wake: UnixStream,
-    /// Whether the next signal is the second.
+    /// Whether a signal has come already, so that the next one is the second.
     is_signalled: Arc<AtomicBool>,
     /// Whether Ctrl-C is meant for another program.
     is_in_background: Arc<AtomicBool>,
 }
 
 impl Interrupt {
-    /// Takes the signals over, to the end of the program.
+    /// Takes over the signals until the program ends.
     ///
     /// # Errors
     ///
@@ -114,7 +119,7 @@ impl Interrupt {
         })
     }
 
-    /// Sets flag and pipe up.
+    /// Sets up the flag and the pipe.
     fn register() -> io::Result<Self> {
         IS_TAKEN.store(true, Ordering::Relaxed);
         let signal = Arc::new(AtomicUsize::new(0));
@@ -135,7 +140,7 @@ impl Interrupt {
         u8::try_from(self.signal.load(Ordering::Relaxed)).ok().filter(|number| *number > 0)
     }
 
-    /// Returns whether the user pressed Ctrl-C, or somebody else wants the program to end.
+    /// Returns whether a signal asked the program to end, such as Ctrl-C.
     pub fn is_set(&self) -> bool {
         self.signal().is_some()
     }
@@ -146,8 +151,8 @@ impl Interrupt {
         self.is_signalled.store(false, Ordering::Relaxed);
     }
 
-    /// Says whether Ctrl-C is meant for another program, which has the terminal: then it does not count, however often
-    /// it is pressed.
+    /// Sets whether Ctrl-C is meant for another program, which has the terminal: then it is
+    /// ignored, no matter how often it is pressed.
     pub fn set_in_background(&self, is_in_background: bool) {
         self.is_in_background.store(is_in_background, Ordering::Relaxed);
     }
@@ -159,7 +164,7 @@ impl Interrupt {
 
     /// Waits until `file` can be read, or until a signal comes.
     ///
-    /// Returns whether it is the file.
+    /// Returns whether `file` can be read.
     ///
     /// # Errors
     ///
@@ -190,14 +195,14 @@ impl Interrupt {
             if let Some(ready) = ready.filter(|ready| *ready < files.len()) {
                 return Ok(Some(ready));
             }
-            // A byte of a signal that was forgotten in the meantime.
+            // The byte of a signal that has been forgotten in the meantime.
             let mut byte = [0];
             rustix::io::read(self.wake.as_fd(), &mut byte)?;
         }
     }
 }
 
-/// Counts signals: the second ends the program, whatever it is busy with.
+/// Ends the program at the second signal, whatever it is doing.
 fn watch(mut signals: Signals, is_signalled: &AtomicBool, is_in_background: &AtomicBool) {
     for number in signals.forever() {
         if number == SIGINT && is_in_background.load(Ordering::Relaxed) {
@@ -210,9 +215,9 @@ fn watch(mut signals: Signals, is_signalled: &AtomicBool, is_in_background: &Ato
     }
 }
 
-/// Ends the program. Plaintexts for other programs are wiped, terminals are as they were.
+/// Ends the program. Plaintexts for other programs are wiped and terminals restored.
 fn end(signal: u8) {
     let _done = undo::all();
-    // Without a word: whoever reads what is said may be what the program waits for.
+    // Prints nothing: the program may be waiting for the reader of its output.
     process::exit(u8::from(Exit::Signal(signal)).into());
 }

@@ -1,7 +1,8 @@
-//! [`Plaintext`] → a file in memory that only the user may enter, for another program; gone when dropped.
+//! [`Plaintext`] → a file for another program, in a directory in memory that only the user may
+//! enter; removed when dropped.
 //!
-//! All is done by descriptors, from the first look to the last use: what somebody else puts in the place of a name is
-//! neither used nor wiped.
+//! Everything is done through descriptors, from the first check to the last use: if somebody
+//! replaces a file or directory, what they put there is neither used nor wiped.
 
 mod parent;
 mod wipe;
@@ -21,16 +22,16 @@ use zeroize::Zeroizing;
 use crate::system::undo::Undo;
 use parent::Parent;
 
-/// What our directories are called: this, a process and a number.
+/// The names of our directories: this, a process id, and a number.
 const PREFIX: &str = "vaultix-";
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// A directory in memory; gone with all in it when dropped.
+/// A directory in memory; removed with everything in it when dropped.
 pub struct Directory {
     pub path: PathBuf,
-    /// The directory, open, and what we made in it.
+    /// The open directory, and the files that we made in it.
     open: Arc<OpenDirectory>,
     /// Wipes and removes it.
     _undo: Undo,
@@ -39,35 +40,38 @@ pub struct Directory {
 struct OpenDirectory {
     parent: Parent,
     name: String,
-    /// The directory, locked as long as its process lives. Not in the hands of the program, which may live longer.
+    /// The directory, locked until our process ends. Not inherited by the other program, which may
+    /// run longer.
     directory: OwnedFd,
-    /// The files that we made in it, wherever they are by now.
+    /// The files that we made in it, even if they were moved.
     files: Mutex<Vec<File>>,
 }
 
 impl Directory {
-    /// Makes one in memory, and removes those whose process was killed.
+    /// Creates a directory in memory, and removes those of killed processes.
     ///
     /// # Errors
     ///
-    /// Why there is no place for it.
+    /// Why there is nowhere to put it.
     pub fn new() -> Result<Self, String> {
         Self::in_one_of(parent::in_memory(), Parent::ensure_in_memory)
             .map_err(|refusals| format!("none of these is a tmpfs for us alone: {refusals}"))
     }
 
-    /// Makes one on a disk, for files that may be too large for memory and are no plaintexts. Otherwise the same.
+    /// Creates a directory on a disk, for files that are not plaintexts and may be too large for
+    /// memory. Otherwise the same.
     ///
     /// # Errors
     ///
-    /// Why there is no place for it.
+    /// Why there is nowhere to put it.
     pub fn on_disk() -> Result<Self, String> {
         Self::in_one_of(parent::on_disk(), |_| Ok(())).map_err(|refusals| {
             format!("others can change what is in each of these directories: {refusals}")
         })
     }
 
-    /// Makes one in the first of `paths` that can be used and that `ensure` accepts. The error says what is wrong with each.
+    /// Creates a directory in the first of `paths` that can be used and that `ensure` accepts. The
+    /// error says what is wrong with each of them.
     fn in_one_of(
         paths: Vec<PathBuf>,
         ensure: fn(&Parent) -> Result<(), String>,
@@ -88,7 +92,7 @@ impl Directory {
         Err(refusals.join(", "))
     }
 
-    /// Takes over a directory that is open, to remove it when dropped.
+    /// Takes over an open directory, and removes it when dropped.
     fn from_open(open: OpenDirectory) -> Self {
         let open = Arc::new(open);
         let path = open.parent.path.join(&open.name);
@@ -96,7 +100,8 @@ impl Directory {
         Self { path, open, _undo: Undo::with(move || removed.remove()) }
     }
 
-    /// Writes `text` to the new file `name`, and the directories above it. Returns its path.
+    /// Writes `text` to the new file `name`, and creates the directories above it. Returns its
+    /// path.
     ///
     /// # Errors
     ///
@@ -124,11 +129,11 @@ impl Directory {
         written.map(|()| self.path.join(name))
     }
 
-    /// Reads the file `name`, which a program has changed, up to `limit` bytes.
+    /// Reads the file `name`, of at most `limit` bytes, which a program may have changed.
     ///
     /// # Errors
     ///
-    /// The system's own; also where it is a link.
+    /// The system's own; also if it is a link.
     pub fn read(&self, name: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags = flags | OFlags::CLOEXEC;
@@ -138,7 +143,7 @@ impl Directory {
 }
 
 impl OpenDirectory {
-    /// Makes one in `parent`.
+    /// Creates one in `parent`.
     fn make(parent: Parent) -> rustix::io::Result<Self> {
         for i in 0..100_u8 {
             let name = format!("{PREFIX}{}-{i}", std::process::id());
@@ -148,7 +153,8 @@ impl OpenDirectory {
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(error),
             }
-            // Somebody who sweeps may have come in between; then it is gone, and the next name is tried.
+            // Another run may have swept it before it was locked; then it is gone, and the next
+            // name is tried.
             if let Some(directory) = lock(&parent, &name) {
                 return Ok(Self { parent, name, directory, files: Mutex::default() });
             }
@@ -156,7 +162,8 @@ impl OpenDirectory {
         Err(Errno::EXIST)
     }
 
-    /// Overwrites what we made, wherever it is by now, and what else is in the directory; then removes it.
+    /// Overwrites the files that we made, even if they were moved, and everything else in the
+    /// directory; then removes it.
     fn remove(&self) {
         for file in &mut *self.files.lock().unwrap_or_else(PoisonError::into_inner) {
             wipe::wipe_file(file);
@@ -166,7 +173,7 @@ impl OpenDirectory {
     }
 }
 
-/// Opens and locks the directory `name` in `parent`, if it is ours, nobody else has locked it, and it is still there.
+/// Opens and locks the directory `name` in `parent`, if it is ours, not locked, and still there.
 fn lock(parent: &Parent, name: &str) -> Option<OwnedFd> {
     let directory = rustix::fs::openat(&parent.directory, name, DIRECTORY, Mode::empty()).ok()?;
     let found = rustix::fs::fstat(&directory).ok()?;
@@ -176,19 +183,20 @@ fn lock(parent: &Parent, name: &str) -> Option<OwnedFd> {
         return None;
     }
     flock(&directory, FlockOperation::NonBlockingLockExclusive).ok()?;
-    // All work is done by the descriptor. The name serves once more, to be removed: nobody else can exchange it, since the
-    // parent is ours or sticky, and what is not empty stays.
+    // Everything is done through the descriptor. The name is only used once more, to remove it:
+    // nobody else can replace it, because the parent is ours or sticky, and a directory that is not
+    // empty stays.
     let now = rustix::fs::statat(&parent.directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     (now.st_dev == found.st_dev && now.st_ino == found.st_ino).then_some(directory)
 }
 
-/// Removes what killed runs left, in all places. Every start does.
+/// Removes what killed runs left, in all places. Called at every start.
 pub fn sweep() {
     let parents = parent::in_memory().into_iter().chain(parent::on_disk());
     parents.filter_map(|path| Parent::open(&path).ok()).for_each(|parent| sweep_parent(&parent));
 }
 
-/// Removes what killed processes of ours left in `parent`: their locks are gone with them.
+/// Removes what killed processes left in `parent`: their locks ended with them.
 fn sweep_parent(parent: &Parent) {
     let Ok(entries) = Dir::read_from(parent.directory.as_fd()) else { return };
     for entry in entries.flatten() {

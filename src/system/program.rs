@@ -1,5 +1,5 @@
-//! name of a program → its path; a program → its output, up to a limit, or how it ended at the
-//! user's terminal.
+//! program name → its path; program → its output, up to a limit, or how it ended at the user's
+//! terminal.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -30,55 +30,56 @@ pub fn find(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     if name.components().count() > 1 {
         return Some(name.to_owned()).filter(|path| is_program(path));
     }
-    // A relative one would lead into whatever repository somebody is in.
+    // A relative directory in `PATH` would run programs from the repository that the user is in.
     env::split_paths(&env::var_os("PATH")?)
         .filter(|directory| directory.is_absolute())
         .map(|directory| directory.join(name))
         .find(|path| is_program(path))
 }
 
-/// Most bytes that a program may answer with (256 MiB): the profiles of some thousand hosts.
+/// Largest output that we read from a program, in bytes (256 MiB): the profiles of some thousand
+/// hosts.
 pub const MAX_ANSWER: u64 = 256 << 20;
 
-/// How much is kept of what a program says besides its answer, in bytes (64 KiB): its last lines.
+/// How much of a program's standard error is kept, in bytes (64 KiB): its last lines.
 const TAIL: usize = 64 << 10;
 
 /// What a program printed, and how it ended.
 pub struct Output {
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
-    /// The end of what it said besides that.
+    /// The end of what it wrote there.
     pub stderr: Vec<u8>,
 }
 
-/// Runs `command` to its end, with `input` if there is any, and returns what it answers: up to `limit` bytes. It may ask
-/// the user something at the terminal.
+/// Runs `command` to its end, with `input` if there is any, and returns its output, up to `limit`
+/// bytes. It may ask the user something at the terminal.
 ///
-/// A signal to us ends it, and what it runs.
+/// A signal to us ends it and its children.
 ///
 /// # Errors
 ///
-/// The system's own; [`io::ErrorKind::FileTooLarge`] for more bytes: the program is ended then.
+/// The system's own; [`io::ErrorKind::FileTooLarge`] beyond `limit`: the program is ended then.
 pub fn output(command: &mut Command, input: Option<&[u8]>, limit: u64) -> io::Result<Output> {
     answer(command, input, limit, None)
 }
 
-/// Does the same for a program that asks nobody anything and may take as long as `time`.
+/// The same for a program that asks the user nothing and may take as long as `time`.
 ///
 /// # Errors
 ///
-/// The same; [`io::ErrorKind::TimedOut`] where it takes longer: it and what it runs are ended then.
+/// The same; [`io::ErrorKind::TimedOut`] if it takes longer: it and its children are ended then.
 pub fn output_within(
     time: Duration,
     command: &mut Command,
     input: Option<&[u8]>,
     limit: u64,
 ) -> io::Result<Output> {
-    // A group of its own, which is ended as one. It could not read from the terminal.
+    // In its own process group, which is ended as a whole. It cannot read from the terminal.
     answer(command.process_group(0), input, limit, Some(time))
 }
 
-/// Runs `command` for the two above.
+/// Runs `command` for the two functions above.
 fn answer(
     command: &mut Command,
     input: Option<&[u8]>,
@@ -89,28 +90,28 @@ fn answer(
         command.stdin(Stdio::piped());
     }
     let wake = interrupt::wake()?;
-    // Before the program is there: what fails after that ends it in the middle of something.
-    // Both threads hold the one end, and so the other one tells when they are done.
+    // Set up before the program starts: a failure after that would end it in the middle of
+    // something. Both threads hold one end, so that the other end is closed when both are done.
     let (reading, read) = UnixStream::pair()?;
     let listening = reading.try_clone()?;
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let running = match Running::of(&child, time.is_some()) {
         Ok(running) => running,
         Err(error) => {
-            // Nobody could end it: it has to end by itself, without anybody who reads, before we go on.
+            // We could not end it later. So we close its pipes and wait until it ends by itself.
             drop((child.stdin.take(), child.stdout.take(), child.stderr.take()));
             child.wait()?;
             return Err(error);
         }
     };
     let ended = running.clone();
-    // Also in an orderly way: git removes its locks.
+    // With SIGTERM first, so that git removes its locks.
     let killed = Undo::with(move || ended.end_for_good());
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (answer, said, reason) = thread::scope(|scope| {
-        // All at the same time: a full pipe would hold the program up.
+        // All at the same time: a full pipe would block the program.
         scope.spawn(|| {
-            // A program that fails early does not read all of it, and says why.
+            // A program that fails early does not read all of it; its own error says why.
             let _ = stdin.zip(input).map(|(mut stdin, input)| stdin.write_all(input));
         });
         let listener = scope.spawn(move || {
@@ -128,7 +129,7 @@ fn answer(
             read.unwrap_or(Ok(0)).map(|_| answer)
         });
         let reason = wait([read.as_fd(), running.file.as_fd()], wake.as_fd(), time);
-        // Where waiting itself fails, it ends by itself: nothing is wrong with it.
+        // If waiting itself fails, nothing is wrong with the program: it ends by itself.
         if matches!(reason, Ok(Some(_))) {
             running.end_for_good();
         }
@@ -148,8 +149,8 @@ fn answer(
     Ok(Output { status, stdout: answer, stderr: said })
 }
 
-/// Waits until all of `files` can be read, for as long as `time`. Returns why not, if `wake` can be before, or the time is
-/// over.
+/// Waits until all of `files` can be read. Returns an error if `wake` can be read first, or if it
+/// takes longer than `time`.
 fn wait(
     files: [BorrowedFd; 2],
     wake: BorrowedFd,
@@ -186,29 +187,27 @@ fn wait(
 /// A program that runs.
 #[derive(Clone)]
 struct Running {
-    /// Its number.
     pid: Pid,
-    /// What stays it when the number is another's.
+    /// Its pidfd, which stays valid when the process id is reused.
     file: Arc<OwnedFd>,
-    /// Whether it is the first of a process group of its own.
+    /// Whether it leads its own process group.
     is_group: bool,
 }
 
 impl Running {
-    /// Returns the one that `child` is.
     fn of(child: &Child, is_group: bool) -> io::Result<Self> {
         let pid = Pid::from_child(child);
         let file = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
         Ok(Self { pid, file: Arc::new(file), is_group })
     }
 
-    /// Has it and what it runs killed, if the program ends before this is forgotten.
+    /// Kills it and its children if our program ends before this is forgotten.
     fn kill_at_end(&self) -> Undo {
         let one = self.clone();
         Undo::with(move || one.end(Signal::KILL))
     }
 
-    /// Sends `signal` to it and to what it runs.
+    /// Sends `signal` to it and its children.
     fn end(&self, signal: Signal) {
         if self.is_group {
             let _ = rustix::process::kill_process_group(self.pid, signal); // It may have ended just now.
@@ -216,12 +215,12 @@ impl Running {
         signal_tree(self.pid, &self.file, signal);
     }
 
-    /// Ends it: in order, if that takes no longer than it should.
+    /// Ends it with SIGTERM, and with SIGKILL if it is still running after two seconds.
     fn end_for_good(&self) {
         self.end(Signal::TERM);
         let mut polled = [PollFd::new(&self.file, PollFlags::IN)];
         let grace = Timespec { tv_sec: 2, tv_nsec: 0 };
-        let _ = poll(&mut polled, Some(&grace)); // Whatever comes of it.
+        let _ = poll(&mut polled, Some(&grace)); // SIGKILL follows in any case.
         self.end(Signal::KILL);
     }
 }
@@ -237,12 +236,14 @@ pub fn tail(mut from: impl Read, limit: usize) -> Vec<u8> {
     tail
 }
 
-/// What sh exits with where there is no such program; see the shell's standard, "Exit Status for Commands".
+/// The exit status of sh if the program does not exist; POSIX, "Shell Command Language", "Exit
+/// Status for Commands".
 pub const NO_PROGRAM: i32 = 127;
 
-/// Prepares to run `line` at the user's terminal, words for the shell, with the arguments that the caller adds.
+/// Prepares to run the shell command `line` at the user's terminal, with the arguments that the
+/// caller adds.
 pub fn in_shell(line: &OsStr) -> Command {
-    // The shell stays when Ctrl-C is pressed, since the program may.
+    // The shell must not end at Ctrl-C, because the program may not either.
     let mut script = OsString::from("trap : INT; ");
     script.push(line);
     script.push(" \"$@\"");
@@ -251,7 +252,8 @@ pub fn in_shell(line: &OsStr) -> Command {
     command
 }
 
-/// Waits for a program at the user's terminal. Ctrl-C is its own business; asked to end otherwise, we ask it to end.
+/// Waits for a program at the user's terminal. Ctrl-C is left to the program; any other signal that
+/// asks us to end is passed on as SIGTERM.
 ///
 /// # Errors
 ///
@@ -274,7 +276,8 @@ pub fn wait_in_foreground(mut child: Child, interrupt: &Interrupt) -> io::Result
     status
 }
 
-/// Has `child` and what it runs killed, if a second signal ends us at once. To be forgotten once it has ended.
+/// Kills `child` and its children if a second signal ends us at once. Forget the result once the
+/// child has ended.
 ///
 /// # Errors
 ///
@@ -283,11 +286,11 @@ pub fn kill_at_end(child: &Child) -> io::Result<Undo> {
     Ok(Running::of(child, false)?.kill_at_end())
 }
 
-/// Sends `signal` to a program and to what it runs: a shell does not pass it on.
+/// Sends `signal` to a process and its descendants: a shell does not pass signals on.
 fn signal_tree(pid: Pid, file: &OwnedFd, signal: Signal) {
-    /// How many are found at most.
+    /// Most processes that are signalled.
     const LIMIT: usize = 1000;
-    /// Most of one list that is read, in bytes: more than as many numbers.
+    /// How much of one list is read, in bytes: enough for that many process ids.
     const MAX_LIST: u64 = 64 << 10;
     let mut found = vec![pid];
     let mut at = 0;
@@ -295,7 +298,7 @@ fn signal_tree(pid: Pid, file: &OwnedFd, signal: Signal) {
         let list = format!("/proc/{0}/task/{0}/children", pid.as_raw_nonzero());
         let mut children = String::new();
         let _ = fs::File::open(list).map(|list| list.take(MAX_LIST).read_to_string(&mut children));
-        // A space follows each number: what is behind the last one was cut off.
+        // A space follows each number: anything after the last space was cut off.
         let whole = children.rsplit_once(' ').map_or("", |(whole, _)| whole);
         let numbers = whole.split(' ').filter_map(|number| number.parse().ok());
         found.extend(numbers.filter_map(Pid::from_raw));
@@ -304,7 +307,7 @@ fn signal_tree(pid: Pid, file: &OwnedFd, signal: Signal) {
     for pid in found.into_iter().skip(1) {
         let _ = rustix::process::kill_process(pid, signal); // It may have ended just now.
     }
-    let _ = rustix::process::pidfd_send_signal(file, signal); // So may this.
+    let _ = rustix::process::pidfd_send_signal(file, signal); // The same.
 }
 
 #[cfg(test)]
@@ -325,8 +328,9 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_too_long_is_ended_with_all_that_it_runs() {
-        // One that does not mind being asked, and one that it has left behind, with its output open.
+    fn a_slow_program_is_ended_with_its_children() {
+        // One ignores SIGTERM, one leaves a child behind that holds its output open, one closes its
+        // output.
         for line in [
             "trap '' TERM; sleep 1000 & wait; wait; wait",
             "sleep 1000 & exit",

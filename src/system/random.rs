@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 ///
 /// # Errors
 ///
-/// Where the system has none, which no supported kernel does.
+/// If the system has none, which does not happen on supported kernels.
 pub fn bytes(count: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; count]);
     fill(&mut bytes)?;
@@ -35,7 +35,7 @@ pub fn array<const N: usize>() -> io::Result<Zeroizing<[u8; N]>> {
 ///
 /// As [`bytes`]; or there are none.
 pub fn choose<T>(items: &[T]) -> io::Result<&T> {
-    array::<1>()?; // What follows has no way to say that there is no randomness.
+    array::<1>()?; // `choose` has no way to report that there is no randomness.
     items.choose(&mut OsRng).ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn choices_leave_nothing_out() {
         let items: Vec<u8> = (0..62).collect();
-        // That one is never drawn: 62 in e^160.
+        // The chance that one of them is never drawn is 62 in e^160.
         let drawn: BTreeSet<u8> = (0..10_000).map(|_| *choose(&items).unwrap()).collect();
         assert!(drawn.into_iter().eq(items));
         assert!(choose::<u8>(&[]).is_err());

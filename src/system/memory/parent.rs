@@ -1,4 +1,4 @@
-//! paths → directories, on a tmpfs or ramfs or on a disk, open, that nobody else can exchange for others.
+//! paths → open directories, in memory or on a disk, that nobody else can replace.
 
 use std::env;
 use std::fs;
@@ -10,13 +10,13 @@ use vaultix_units::mounts::is_in_memory;
 
 use super::DIRECTORY;
 
-/// A directory, in whose place nobody else can put another one.
+/// A directory that nobody else can replace.
 pub(super) struct Parent {
     pub path: PathBuf,
     pub directory: OwnedFd,
 }
 
-/// Returns where plaintexts may be put, the best first.
+/// Returns where plaintexts may be put, the best place first.
 pub(super) fn in_memory() -> Vec<PathBuf> {
     let user = rustix::process::geteuid().as_raw();
     let own = format!("/run/user/{user}").into();
@@ -24,33 +24,33 @@ pub(super) fn in_memory() -> Vec<PathBuf> {
     runtime.into_iter().chain([own, "/dev/shm".into(), "/run".into()]).collect()
 }
 
-/// Returns where other files may be put for a while, the best first.
+/// Returns where other temporary files may be put, the best place first.
 pub(super) fn on_disk() -> Vec<PathBuf> {
     vec![env::temp_dir(), "/var/tmp".into(), "/tmp".into()]
 }
 
 impl Parent {
-    /// Opens `path`, if neither it nor a directory above it can be exchanged by somebody else.
+    /// Opens `path`, if nobody else can replace it or a directory above it.
     ///
     /// # Errors
     ///
-    /// Why it is no such place, as a clause.
+    /// Why it cannot be used, as a clause.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         if !path.is_absolute() {
             return Err(format!("{shown} is not an absolute path"));
         }
-        // The links are gone from here on: one that is put there now is refused.
+        // Links are resolved here, once: a link that is put on the way later is refused.
         let real = fs::canonicalize(path).map_err(|error| format!("{shown}: {error}"))?;
         let directory = walk(&real)?;
         Ok(Self { path: real, directory })
     }
 
-    /// Makes sure that it is in memory.
+    /// Makes sure that it is on a tmpfs or ramfs.
     ///
     /// # Errors
     ///
-    /// That it is not, as a clause.
+    /// If it is not, as a clause.
     pub(super) fn ensure_in_memory(&self) -> Result<(), String> {
         let shown = self.path.display();
         if is_in_memory(&self.directory) {
@@ -61,7 +61,7 @@ impl Parent {
     }
 }
 
-/// Opens `path`, which has no links, from the root on, a directory after the other.
+/// Opens `path`, which has no links, directory by directory, starting at the root.
 fn walk(path: &Path) -> Result<OwnedFd, String> {
     let mut at = PathBuf::from("/");
     let step = OFlags::PATH | DIRECTORY;
@@ -80,13 +80,13 @@ fn walk(path: &Path) -> Result<OwnedFd, String> {
         .map_err(|error| failed(&at, error))
 }
 
-/// Makes sure that what is in `directory`, at the path `at`, can be exchanged by its owner, by us and by root only.
+/// Makes sure that only root and we can replace what is in `directory`, whose path is `at`.
 fn ensure_safe(directory: &OwnedFd, at: &Path) -> Result<(), String> {
     let found = fstat(directory).map_err(|error| format!("{}: {error}", at.display()))?;
     refusal(&found).map_or(Ok(()), |why| Err(format!("{} {why}", at.display())))
 }
 
-/// Says why others could exchange what is in a directory, if they could.
+/// Returns why others can replace what is in a directory, if they can.
 fn refusal(found: &Stat) -> Option<String> {
     let owner = found.st_uid;
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {

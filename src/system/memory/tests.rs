@@ -1,11 +1,11 @@
-//! Places, directories in them, and what somebody else puts there.
+//! Directories in memory, and what somebody else puts there.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use super::*;
 
-/// Makes a place of the test `name`, on a tmpfs.
+/// Makes a parent for the test `name`, on a tmpfs.
 fn parent(name: &str) -> Parent {
     let path = PathBuf::from(format!("/dev/shm/vaultix-test-{}-{name}", std::process::id()));
     fs::create_dir(&path).unwrap();
@@ -28,7 +28,7 @@ fn directories_of_other_programs_are_not_swept() {
 }
 
 #[test]
-fn a_directory_that_others_can_exchange_is_refused() {
+fn a_directory_that_others_can_replace_is_refused() {
     let found = parent("safe");
     let path = found.path;
     let below = path.join("below");
@@ -50,7 +50,7 @@ fn a_directory_that_others_can_exchange_is_refused() {
 }
 
 #[test]
-fn an_exchanged_directory_is_left_alone() {
+fn a_replaced_directory_is_left_alone() {
     let directory = directory("exchanged");
     let path = directory.path.clone();
     let parent = path.parent().unwrap();
@@ -67,7 +67,7 @@ fn an_exchanged_directory_is_left_alone() {
 }
 
 #[test]
-fn links_lead_to_nothing_that_is_wiped() {
+fn links_are_not_followed_when_wiping() {
     let directory = directory("links");
     let parent = directory.path.parent().unwrap().to_owned();
     let theirs = parent.join("theirs");
@@ -78,7 +78,8 @@ fn links_lead_to_nothing_that_is_wiped() {
     symlink(&theirs, directory.path.join("soft")).unwrap();
     symlink(&outside, directory.path.join("folder")).unwrap();
     fs::hard_link(&theirs, directory.path.join("hard")).unwrap();
-    // An editor that saves to a new file: the old one is wiped as well, though it has no name any more.
+    // An editor that saves to a new file: the old one is wiped as well, although it no longer has a
+    // name.
     let old = fs::File::open(directory.path.join("wifi")).unwrap();
     let new = directory.path.join("new");
     fs::write(&new, "new").unwrap();
@@ -95,7 +96,7 @@ fn links_lead_to_nothing_that_is_wiped() {
 }
 
 #[test]
-fn a_file_has_the_directories_above_it_and_no_others() {
+fn a_file_is_written_below_the_directory_and_not_through_links() {
     let directory = directory("write");
     let text = || Plaintext::new(b"x".to_vec());
     let path = directory.write(Path::new("a/b"), &text()).unwrap();
