@@ -1,4 +1,4 @@
-//! [`Plaintext`] → the user's editor, on a file in memory → [`Plaintext`].
+//! [`Plaintext`] → a file in memory, opened in the user's editor → [`Plaintext`].
 
 mod known;
 
@@ -17,14 +17,14 @@ use crate::system::interrupt::Interrupt;
 use crate::system::memory::Directory;
 use crate::system::program;
 
-/// Lets the user change `text` in a file called `name`, and returns what they saved.
+/// Lets the user edit `text` in a file called `name`, and returns what they saved.
 ///
-/// The file is alone in a directory that only the user may enter, on a file system in memory. Both are gone
-/// when this returns, whatever happened.
+/// The file is alone in a directory that only the user may enter, on a file system in memory. Both
+/// are removed when this returns, even after an error.
 ///
 /// # Errors
 ///
-/// When there is no file system in memory, no editor, or when the editor fails.
+/// When there is no file system in memory, no editor, or the editor fails.
 pub fn edit(
     text: &Plaintext,
     name: &OsStr,
@@ -47,7 +47,7 @@ pub fn edit(
         || Error::new(Status::SomeFailed, format!("cannot edit with \"{}\"", command.display()));
     let status = run(&command, &path, report, interrupt).map_err(|error| what().because(error))?;
     match interrupt.signal() {
-        Some(2) => interrupt.forget(), // Ctrl-C was for the editor, which stayed or failed.
+        Some(2) => interrupt.forget(), // Ctrl-C was for the editor, which ignored it or failed.
         Some(_) => return Err(interrupt.error()),
         None => {}
     }
@@ -59,7 +59,7 @@ pub fn edit(
     if !status.success() {
         return Err(what().because(format!("it failed: {status}")));
     }
-    // By its path, not by the open file: many editors save to a new file and rename that.
+    // By its name, not through the open file: many editors save to a new file and rename it.
     let mut bytes = directory
         .read(name.as_ref(), bounded::MAX_CIPHERTEXT)
         .map_err(|error| what().because(format!("it left no file to read: {error}")))?;
@@ -72,7 +72,8 @@ fn command() -> OsString {
     set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into())
 }
 
-/// Runs the editor on `path`, to its end. Says so once if we cannot tell what it keeps.
+/// Runs the editor on `path` until it ends. Warns if we do not know how to keep it from leaving
+/// copies elsewhere.
 fn run(
     command: &OsStr,
     path: &Path,
@@ -91,7 +92,7 @@ fn run(
     let child = program::in_shell(command)
         .args(options.unwrap_or_default())
         .arg(path)
-        // Where an editor puts copies that it does not ask about.
+        // For an editor's temporary files.
         .env("TMPDIR", directory)
         .spawn()?;
     program::wait_in_foreground(child, interrupt)

@@ -1,4 +1,4 @@
-//! lines + what the user types → the one that is picked.
+//! lines + what the user types → the line that is picked.
 
 mod key;
 mod screen;
@@ -12,16 +12,17 @@ use crate::system::interrupt::Interrupt;
 use key::Key;
 use screen::Screen;
 
-/// What a list says of itself.
+/// The texts around a list.
 #[derive(Clone, Copy)]
 pub struct Labels {
-    /// What comes before the filter.
+    /// Shown before the filter.
     pub filter: &'static str,
-    /// What comes below the list.
+    /// Shown below the list.
     pub help: &'static str,
 }
 
-/// Shows `lines` until one is picked, and returns its number; `None` if the user leaves, or a signal comes.
+/// Shows `lines` until one is picked, and returns its index; `None` if the user leaves or a signal
+/// comes.
 ///
 /// # Errors
 ///
@@ -39,25 +40,25 @@ pub fn ask(lines: Vec<String>, labels: Labels, interrupt: &Interrupt) -> io::Res
     }
 }
 
-/// What the screen shows, and what follows from keys; does no I/O.
+/// What the screen shows, and how keys change it; does no I/O.
 struct Menu {
     labels: Labels,
     lines: Vec<String>,
     filter: String,
-    /// Numbers of the lines that fit it, the best first.
+    /// Indexes of the lines that match the filter, the best match first.
     fitting: Vec<usize>,
-    /// Which of them is chosen.
+    /// Which of them is selected.
     at: usize,
-    /// How many were shown last.
+    /// How many fit on the screen.
     page: usize,
 }
 
 /// What to do after a key.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
-    /// The menu is to be shown again.
+    /// Show the menu again.
     Shown,
-    /// The line of this number was picked.
+    /// The line with this index was picked.
     Picked(usize),
     /// The user left without picking.
     Cancelled,
@@ -105,9 +106,9 @@ impl Menu {
         self.at = 0;
     }
 
-    /// Writes the whole screen, of so many lines, from its upper left corner; the cursor ends up behind the filter.
+    /// Draws the whole screen of `rows` lines, and leaves the cursor after the filter.
     ///
-    /// Lines may be wider than the screen, which cuts them off.
+    /// Lines may be wider than the screen, which then cuts them off.
     fn draw(&mut self, rows: usize) -> String {
         let helps = rows >= 4;
         self.page = rows.saturating_sub(if helps { 2 } else { 1 }).max(1);
@@ -118,7 +119,7 @@ impl Menu {
         for (i, line) in shown.take(rows.saturating_sub(1)) {
             let mark = if i == self.at { "> " } else { "  " };
             let line = self.lines.get(*line).map_or("", String::as_str);
-            let _ = write!(text, "\r\n{mark}{}\x1b[K", escape::line(line)); // A String takes all.
+            let _ = write!(text, "\r\n{mark}{}\x1b[K", escape::line(line)); // Writing to a String cannot fail.
         }
         if helps {
             let (fitting, all) = (self.fitting.len(), self.lines.len());
@@ -128,8 +129,9 @@ impl Menu {
     }
 }
 
-/// Returns how far the words of `filter` are spread over `line`, 0 for those that are in it unchanged; `None` if
-/// the letters of one of them are not there in their order. Case does not count.
+/// Returns how many other characters are between the letters of the words of `filter` in `line`: 0
+/// if it contains each word as it is, `None` if the letters of a word are not there in this order.
+/// Ignores case.
 fn distance(line: &str, filter: &str) -> Option<usize> {
     let line: Vec<char> = line.to_lowercase().chars().collect();
     let words = filter.split_whitespace().map(|word| {
@@ -140,7 +142,8 @@ fn distance(line: &str, filter: &str) -> Option<usize> {
     words.sum()
 }
 
-/// Returns how many characters of `line`, from its first on, hold those of `word` in their order.
+/// Returns how many characters of `line`, counted from its first, are needed to contain those of
+/// `word` in order.
 fn span(line: &[char], word: &[char]) -> Option<usize> {
     if line.first() != word.first() {
         return None;
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_can_be_taken_back() {
+    fn the_filter_can_be_erased() {
         let mut menu = typed("mail wifi");
         menu.press(Key::EraseWord);
         assert_eq!((menu.filter.as_str(), &menu.fitting[..]), ("mail ", &[1][..]));
@@ -210,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_what_the_screen_holds() {
+    fn a_page_is_what_fits_on_the_screen() {
         let mut menu = Menu::new((0..9).map(|i| format!("line {i}")).collect(), LABELS);
         let _ = menu.draw(3);
         for (key, at, first) in [
@@ -230,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn distance_is_what_stands_between_the_letters() {
+    fn distance_counts_what_is_between_the_letters() {
         assert_eq!(distance("secrets/WiFi.age", "wifi"), Some(0));
         assert_eq!(distance("wi-f-i w i f i", "wifi"), Some(2));
         assert_eq!(distance("wi-fi m.ail", "MAIL wifi"), Some(2));
@@ -250,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_moves_the_cursor() {
+    fn a_name_cannot_move_the_cursor() {
         let shown = Menu::new(vec!["a\x1b[2Jb\r\n".to_owned()], LABELS).draw(24);
         assert!(shown.contains("> a\\u{1b}[2Jb\\r\\n\x1b[K"), "{shown:?}");
     }

@@ -13,11 +13,11 @@ use crate::report;
 use crate::system::interrupt::Interrupt;
 use crate::system::program;
 
-/// What is said to pagers: `less` keeps no history, starts no program and writes no file. Others
-/// ignore it.
+/// Makes `less` keep no history, start no program and write no file. Other pagers ignore it.
 const ENVIRONMENT: [(&str, &str); 2] = [("LESSSECURE", "1"), ("LESSHISTFILE", "-")];
 
-/// Returns the user's pager, as a line for the shell: `$PAGER`, or `less` if it is there; `None` for none.
+/// Returns the shell command of the user's pager: `$PAGER`, or `less` if it is installed; `None`
+/// for no pager.
 pub fn command_line() -> Option<OsString> {
     match env::var_os("PAGER") {
         Some(line) => Some(line).filter(|line| !line.is_empty() && line != "cat"),
@@ -25,7 +25,7 @@ pub fn command_line() -> Option<OsString> {
     }
 }
 
-/// Shows `text` in the pager `line`, until the user leaves that.
+/// Shows `text` in the pager `line`, until the user leaves it.
 ///
 /// # Errors
 ///
@@ -33,7 +33,7 @@ pub fn command_line() -> Option<OsString> {
 ///
 /// # Security
 ///
-/// The pager sees the text, and nobody else does: no file, no argument.
+/// Only the pager sees the text: it is not in a file or an argument.
 pub fn show(text: &Plaintext, line: &OsString, interrupt: &Interrupt) -> Result<()> {
     report::detail(format_args!("starting the pager {}", line.display()));
     let what =
@@ -51,11 +51,11 @@ pub fn show(text: &Plaintext, line: &OsString, interrupt: &Interrupt) -> Result<
     }
 }
 
-/// Runs the pager on `text`, to its end.
+/// Runs the pager on `text` until it ends.
 fn run(text: &Plaintext, line: &OsString, interrupt: &Interrupt) -> io::Result<ExitStatus> {
     let mut command = program::in_shell(line);
     if env::var_os("LESS").is_none() {
-        command.env("LESS", "F"); // A text that fits on the screen is shown, and that is all.
+        command.env("LESS", "F"); // Exits at once if the text fits on the screen.
     }
     let mut child = command.envs(ENVIRONMENT).stdin(Stdio::piped()).spawn()?;
     let pipe = child.stdin.take();

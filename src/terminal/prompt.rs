@@ -1,4 +1,4 @@
-//! question → what the user answers, through pinentry or on the terminal.
+//! question → the user's answer, through pinentry or on the terminal.
 
 mod pinentry;
 mod saved;
@@ -20,11 +20,11 @@ pub type Answer = Zeroizing<String>;
 
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
-    /// What is asked for, like `passphrase of keys/me.txt`.
+    /// What is asked for, such as `passphrase for keys/me.txt`.
     pub what: &'a str,
-    /// What for, like `to open 3 secrets`.
+    /// What for, such as `to decrypt 3 secrets`.
     pub purpose: &'a str,
-    /// What was wrong with the answer before this one.
+    /// What was wrong with the previous answer.
     pub complaint: Option<&'a str>,
 }
 
@@ -34,7 +34,8 @@ enum Kind<'a> {
     Secret,
     /// Typed with echo.
     Public,
-    /// A choice between these two words; without the second, only a sign that the user has read it.
+    /// A choice between these two words; without the second, the user only confirms having read the
+    /// message.
     Choice(&'a str, Option<&'a str>),
 }
 
@@ -50,21 +51,21 @@ impl<'a> Prompt<'a> {
         Self { interrupt, report }
     }
 
-    /// Passes on what the user should know now.
+    /// Shows the user a message.
     pub fn say(&self, message: &str) {
         self.report.message(message);
     }
 
-    /// Asks for something secret. Returns `None` if the user does not want to say it.
+    /// Asks for something secret. Returns `None` if the user does not answer.
     ///
     /// # Errors
     ///
-    /// When there is no way to ask, or the program to ask with does not work.
+    /// When there is no way to ask, or the pinentry does not work.
     pub fn secret(&self, question: &Question) -> Result<Option<Answer>> {
         self.ask(question, Kind::Secret)
     }
 
-    /// Asks for something that may be seen.
+    /// Asks for something that may be shown while it is typed.
     ///
     /// # Errors
     ///
@@ -73,8 +74,8 @@ impl<'a> Prompt<'a> {
         self.ask(question, Kind::Public)
     }
 
-    /// Asks to choose between `yes` and `no`. Where nobody can be asked, it is no: a program that waits for
-    /// a device would otherwise ask for ever.
+    /// Asks to choose between `yes` and `no`. If nobody can be asked, the answer is no: a plugin
+    /// that waits for a device would otherwise ask forever.
     ///
     /// # Errors
     ///
@@ -90,7 +91,7 @@ impl<'a> Prompt<'a> {
         }
     }
 
-    /// Asks, one way or the other.
+    /// Asks through pinentry, or else on the terminal.
     fn ask(&self, question: &Question, kind: Kind) -> Result<Option<Answer>> {
         let mut reasons = Vec::new();
         if let Some(pinentry) = pinentry()? {
@@ -128,7 +129,7 @@ impl<'a> Prompt<'a> {
     }
 }
 
-/// Returns whether there is anybody to ask.
+/// Returns whether there is a user who can be asked.
 pub fn has_user() -> bool {
     matches!(pinentry(), Ok(Some(_))) || Terminal::open().is_ok()
 }
@@ -139,14 +140,13 @@ fn cannot_ask(question: &Question) -> Error {
 
 struct Pinentry {
     path: PathBuf,
-    /// Whether the user chose it.
     chosen: Chosen,
 }
 
 /// Who chose a program.
 #[derive(PartialEq, Eq)]
 enum Chosen {
-    /// The user, who will want to know that it does not work.
+    /// The user, who will want to know if it does not work.
     ByUser,
     ByDefault,
 }

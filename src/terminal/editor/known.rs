@@ -1,28 +1,29 @@
-//! the line that starts an editor → options that keep it from leaving copies of the text elsewhere.
+//! the command line of an editor → options that keep it from leaving copies of the text elsewhere.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// Options for the editors of one family, put before the file. In them, `DIR` is the directory in memory.
+/// A family of editors that understand the same options.
 struct Family {
-    /// How the names of their programs begin, and whether that is all of the name.
+    /// The names of their programs, and how a name has to match.
     names: &'static [(&'static str, Match)],
-    /// Put before the file.
+    /// Put before the file name. `DIR` stands for the directory in memory.
     options: &'static [&'static str],
 }
 
 /// How a name has to match.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Match {
-    /// The name is this one.
+    /// The whole name.
     Whole,
-    /// The name begins like this: a version or a variant follows.
+    /// The beginning of the name: a version or variant may follow.
     Beginning,
 }
 
 use Match::{Beginning, Whole};
 
-/// Turns off what Emacs and its common packages keep. The kill ring, which savehist may keep, contains what was cut.
+/// Turns off the copies that Emacs and its common packages keep. savehist can save the kill ring,
+/// which contains text that was cut.
 const EMACS: &str = "(progn (setq make-backup-files nil auto-save-default nil create-lockfiles nil \
     auto-save-list-file-prefix nil undo-tree-auto-save-history nil) \
     (dolist (mode '(savehist-mode desktop-save-mode save-place-mode recentf-mode global-undo-tree-mode \
@@ -75,7 +76,7 @@ const FAMILIES: &[Family] = &[
             "DIR/.code",
         ],
     },
-    // These put what they keep next to the file, which is in memory.
+    // These put their copies next to the file, which is in memory.
     Family {
         names: &[
             ("kak", Whole),
@@ -90,14 +91,15 @@ const FAMILIES: &[Family] = &[
     },
 ];
 
-/// Programs that only pass a file on to an editor, which may already be running with any settings: no word after one of them is the
-/// editor.
+/// Programs that only pass a file to an editor that may already be running with any settings. The
+/// words after one of them do not name the editor.
 const CLIENTS: &[&str] = &["emacsclient"];
 
-/// Returns the options for the editor that `line` starts, in the directory `directory`; `None` for one that is not known.
+/// Returns the options for the editor that `line` starts, with the file in `directory`; `None` for
+/// an unknown editor.
 ///
-/// Any word may be the editor, as in `env X=1 vim`. `find` returns the program behind a word, links followed: `vi` is a
-/// link to one of several programs that do not understand each other's options.
+/// Any word may be the editor, as in `env X=1 vim`. `find` resolves a word to a program, following
+/// links: `vi` links to one of several editors with different options.
 pub(super) fn options(
     line: &OsStr,
     directory: &Path,
@@ -131,7 +133,7 @@ impl Family {
 mod tests {
     use super::*;
 
-    /// Returns the options for `line`, where each word is a program of its name.
+    /// Returns the options for `line`, with a program in `/bin` for each word.
     fn found(line: &str) -> Option<Vec<String>> {
         let find = |word: &str| (!word.contains('=')).then(|| PathBuf::from("/bin").join(word));
         options(OsStr::new(line), Path::new("/run/v"), find)

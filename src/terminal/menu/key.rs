@@ -1,4 +1,4 @@
-//! bytes from a terminal → keys; pure.
+//! bytes from a terminal → keys.
 //!
 //! Sequences: ECMA-48, section 5.4, and `infocmp -x xterm`.
 
@@ -10,36 +10,36 @@ pub(super) enum Key {
     Down,
     PageUp,
     PageDown,
-    /// Pick the chosen line.
+    /// Picks the selected line.
     Enter,
     Erase,
     EraseWord,
-    /// Clear the filter.
+    /// Clears the filter.
     EraseAll,
-    /// Leave without picking.
+    /// Leaves without picking.
     Leave,
     /// Any other key.
     Other,
 }
 
-/// Takes the first key from `bytes`; `None` where they may be the beginning of a longer one.
+/// Takes the first key from `bytes`; `None` if they may be the beginning of a longer one.
 pub(super) fn take(bytes: &mut Vec<u8>) -> Option<Key> {
     let (key, length) = first(bytes)?;
     bytes.drain(..length);
     Some(key)
 }
 
-/// Takes what `bytes` are if nothing follows: the escape key, or part of nothing known.
+/// Takes all of `bytes`, after which nothing came: the escape key, or an unknown key.
 pub(super) fn take_rest(bytes: &mut Vec<u8>) -> Key {
     let key = if bytes.as_slice() == [ESCAPE] { Key::Leave } else { Key::Other };
     bytes.clear();
     key
 }
 
-/// The escape key, and the first byte of what other keys send.
+/// Sent by the escape key, and the first byte of what many other keys send.
 const ESCAPE: u8 = 0x1b;
 
-/// Returns the first key in `bytes`, and how many of them it is.
+/// Returns the first key in `bytes`, and its length.
 fn first(bytes: &[u8]) -> Option<(Key, usize)> {
     let key = match *bytes.first()? {
         ESCAPE => return sequence(bytes),
@@ -88,7 +88,7 @@ fn character(bytes: &[u8]) -> Option<(Key, usize)> {
 mod tests {
     use super::*;
 
-    /// Takes all keys from `bytes`, and what is left then.
+    /// Takes all keys from `bytes`, and returns them and what is left.
     fn all(bytes: &[u8]) -> (Vec<Key>, Vec<u8>) {
         let mut bytes = bytes.to_vec();
         let keys = std::iter::from_fn(|| take(&mut bytes)).collect();
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_key_waits_for_the_rest() {
+    fn part_of_a_key_waits_for_the_rest() {
         for half in [&b"\x1b"[..], b"\x1b[", b"\x1b[5", b"\xe2\x82"] {
             assert_eq!(all(half), (Vec::new(), half.to_vec()));
         }

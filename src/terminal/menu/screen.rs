@@ -1,4 +1,4 @@
-//! The terminal's alternate screen, and keys from its bytes. All is as before when dropped.
+//! The terminal's alternate screen and keyboard. Restores the terminal when dropped.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,37 +15,36 @@ use super::key::{self, Key};
 use crate::system::interrupt::Interrupt;
 use crate::system::undo::Undo;
 
-/// How long the rest of a key may take to arrive, in nanoseconds: 50 ms, as long as others wait for it.
+/// How long the rest of a key may take to arrive, in nanoseconds (50 ms, as in other programs).
 const REST_NANOS: i64 = 50_000_000;
 
-/// The other screen, on which lines do not wrap.
+/// Switches to the alternate screen, and turns line wrapping off.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?7l";
 
-/// Back to the first one.
+/// Undoes this.
 const LEAVE: &[u8] = b"\x1b[?7h\x1b[?1049l";
 
 pub(super) struct Screen<'a> {
-    /// For what is shown.
     output: File,
-    /// For keys; reading never blocks.
+    /// Reading never blocks.
     input: OwnedFd,
-    /// Puts it back as it was before.
+    /// Restores the terminal.
     _restored: Undo,
-    /// Becomes readable when its size changes.
+    /// Becomes readable when the terminal's size changes.
     resized: UnixStream,
-    /// The signal behind that.
+    /// The handler that writes to it.
     signal: SigId,
     interrupt: &'a Interrupt,
-    /// What was typed, and is no whole key yet.
+    /// What was typed and is not a complete key yet.
     bytes: Vec<u8>,
 }
 
 impl<'a> Screen<'a> {
-    /// Takes the terminal over.
+    /// Takes over the terminal.
     ///
     /// # Errors
     ///
-    /// The system's own; also where there is no terminal.
+    /// The system's own; also if there is no terminal.
     pub(super) fn open(interrupt: &'a Interrupt) -> io::Result<Self> {
         let output = File::options().write(true).open("/dev/tty")?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -58,7 +57,7 @@ impl<'a> Screen<'a> {
         raw.make_raw();
         let restored = output.try_clone()?;
         let restored = Undo::with(move || restore(&restored, &before));
-        // From here on, dropping it undoes all.
+        // From here on, dropping it undoes everything.
         let mut screen = Self {
             output,
             input,
@@ -73,7 +72,7 @@ impl<'a> Screen<'a> {
         Ok(screen)
     }
 
-    /// Returns how many lines it has; 24 if it does not say.
+    /// Returns how many lines the terminal has; 24 if it does not say.
     pub(super) fn size(&self) -> usize {
         let rows = tcgetwinsize(&self.output).map_or(0, |size| size.ws_row);
         if rows == 0 { 24 } else { rows.into() }
@@ -88,7 +87,7 @@ impl<'a> Screen<'a> {
         self.output.write_all(text.as_bytes())
     }
 
-    /// Waits for a key, which may be none of ours when the size has changed; `None` when a signal comes.
+    /// Waits for a key; [`Key::Other`] if the size has changed, `None` when a signal comes.
     ///
     /// # Errors
     ///
@@ -108,7 +107,7 @@ impl<'a> Screen<'a> {
             };
             let mut bytes = [0; 64];
             if ready == 1 {
-                let _ = rustix::io::read(&self.resized, &mut bytes); // However often it changed.
+                let _ = rustix::io::read(&self.resized, &mut bytes); // One byte for each change.
                 return Ok(Some(Key::Other));
             }
             match rustix::io::read(&self.input, &mut bytes) {
@@ -120,12 +119,13 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// Returns whether the rest of a key arrives: the escape key is the beginning of what many others send.
+    /// Waits for the rest of a key, and returns whether it comes: many keys send what begins like
+    /// the escape key.
     fn has_rest(&self) -> io::Result<bool> {
         let patience = Timespec { tv_sec: 0, tv_nsec: REST_NANOS };
         match poll(&mut [PollFd::new(&self.input, PollFlags::IN)], Some(&patience)) {
             Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(true), // A signal, for which we wait next.
+            Err(rustix::io::Errno::INTR) => Ok(true), // A signal: the next wait handles it.
             Err(error) => Err(error.into()),
         }
     }
@@ -137,7 +137,7 @@ impl Drop for Screen<'_> {
     }
 }
 
-/// Leaves the other screen of the terminal `output`, which is as `before` then.
+/// Leaves the alternate screen, and restores the settings `before`.
 fn restore(mut output: &File, before: &Termios) {
     // If the terminal is gone, there is nothing to restore.
     let _ = output.write_all(LEAVE);

@@ -17,23 +17,24 @@ use super::saved::SavedTerminal;
 use super::{Answer, Kind, Question};
 use crate::system::interrupt::Interrupt;
 
-/// The error code for "the user does not want to", from gpg-error.h: the low 16 bits.
+/// The error code if the user cancels, from gpg-error.h: the low 16 bits.
 const CANCELED: u32 = 99;
 
-/// The error code for "the user says no", also from gpg-error.h.
+/// The error code if the user says no, also from gpg-error.h.
 const NOT_CONFIRMED: u32 = 114;
 
-/// Longest line, and longest answer, that one may reply with, in bytes.
+/// Longest line, and longest answer, that a pinentry may send, in bytes.
 const MAX_REPLY: u64 = 1 << 16;
 
-/// How long one may take to leave the terminal in order, once it was asked to end, in nanoseconds (0.3 s).
+/// How long a pinentry may take to restore the terminal after it was asked to end, in nanoseconds
+/// (0.3 s).
 const LEAVE_NANOS: i64 = 300_000_000;
 
-/// Asks through the program `path`; `None` if the user does not want to answer, or the choice is no.
+/// Asks through the program `path`; `None` if the user does not answer, or chooses no.
 ///
 /// # Errors
 ///
-/// When the program does not start, or does not do as asked.
+/// When the program does not start, or does not follow the protocol.
 pub(super) fn ask(
     path: &Path,
     question: &Question,
@@ -63,10 +64,10 @@ struct Session<'a> {
     child: Child,
     /// Where commands go.
     commands: ChildStdin,
-    /// Where replies come from. Its buffer contains what was typed, and is wiped with all other memory.
+    /// Where replies come from. Its buffer contains what was typed; the allocator wipes it.
     replies: BufReader<ChildStdout>,
     interrupt: &'a Interrupt,
-    /// The terminal that it may draw on; as before once the program is gone.
+    /// The terminal that it may draw on, restored once the program has ended.
     _terminal: Option<SavedTerminal>,
 }
 
@@ -91,14 +92,14 @@ impl<'a> Session<'a> {
             ("lc-ctype", env::var("LC_CTYPE").or_else(|_| env::var("LANG")).ok()),
         ] {
             if let Some(value) = value {
-                // One that does not know an option works without it.
+                // A pinentry that does not know an option works without it.
                 let _ = session.command(&format!("OPTION {option}={value}"));
             }
         }
         Ok(session)
     }
 
-    /// Sends a command with a text, which may hold anything.
+    /// Sends a command with a text, which may contain any characters.
     fn set(&mut self, command: &str, text: &str) -> io::Result<()> {
         self.command(&format!("{command} {}", escape(text))).map(drop)
     }
@@ -173,19 +174,19 @@ impl<'a> Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        // It may have ended at any of these.
+        // It may have ended before any of these steps.
         let _ = writeln!(self.commands, "BYE");
         if !self.leaves() {
             let _ = rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM);
             if !self.leaves() {
-                let _ = self.child.kill(); // One that hangs must not keep us.
+                let _ = self.child.kill(); // One that hangs must not block us.
             }
         }
         let _ = self.child.wait();
     }
 }
 
-/// A reply of pinentry.
+/// A reply from pinentry.
 enum Reply {
     /// What the user typed; empty for a command without an answer.
     Ok(Answer),
@@ -193,7 +194,7 @@ enum Reply {
     No,
 }
 
-/// Reads what comes after `ERR`: a number, and words.
+/// Reads what comes after `ERR`: a number and a text.
 fn refusal(text: &str) -> io::Result<Reply> {
     let (number, words) = text.split_once(' ').unwrap_or((text, "no reason given"));
     match number.parse::<u32>().map(|number| number & 0xffff) {
@@ -217,7 +218,7 @@ fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('\n', "%0A").replace('\r', "%0D")
 }
 
-/// Reads `%XX` as the bytes they stand for.
+/// Replaces each `%XX` with the byte that it stands for.
 fn unescape(text: &str) -> io::Result<Answer> {
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "its reply is malformed");
     let mut bytes = Vec::with_capacity(text.len());

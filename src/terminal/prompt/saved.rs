@@ -1,4 +1,4 @@
-//! A terminal's settings, restored once another program has had it.
+//! A terminal's settings, restored after another program has used it.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +12,7 @@ use crate::system::undo::Undo;
 pub(super) struct SavedTerminal(#[expect(dead_code, reason = "kept until then")] Undo);
 
 impl SavedTerminal {
-    /// Looks at the terminal `name`; `None` where there is none of this name.
+    /// Saves the settings of the terminal `name`; `None` if there is no such terminal.
     pub(super) fn read(name: &str) -> Option<Self> {
         let flags = OFlags::NOCTTY.bits().cast_signed();
         let terminal =
@@ -22,7 +22,8 @@ impl SavedTerminal {
     }
 }
 
-/// Puts `terminal` back as it was `before`. If it is like that, it is left alone: one in the background has no say in it.
+/// Restores the settings `before` of `terminal`. Does nothing if they are unchanged: a background
+/// process may not set them.
 fn restore(terminal: &File, before: &Termios) {
     let is_as_before = tcgetattr(terminal).is_ok_and(|now| {
         now.input_modes == before.input_modes
@@ -30,7 +31,8 @@ fn restore(terminal: &File, before: &Termios) {
             && now.local_modes == before.local_modes
     });
     if !is_as_before {
-        // Nobody else should read what was typed so far. A terminal that is gone has no modes.
+        // Discards what was typed so far, so that no other program reads it. If the terminal is
+        // gone, there is nothing to restore.
         let _ = tcsetattr(terminal, OptionalActions::Flush, before);
     }
 }

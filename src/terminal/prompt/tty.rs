@@ -12,13 +12,13 @@ use crate::report::printable;
 use crate::system::interrupt::Interrupt;
 use crate::system::undo::Undo;
 
-/// Most bytes in an answer: a terminal gives no longer line, see `termios(3)`.
+/// Longest answer, in bytes: a terminal returns no longer line, see `termios(3)`.
 const MAX_LINE: usize = 4096;
 
-/// In place of a key: none. `_POSIX_VDISABLE` of glibc's `bits/posix_opt.h`.
+/// Disables a special key: `_POSIX_VDISABLE` in glibc's `bits/posix_opt.h`.
 const NO_KEY: u8 = 0;
 
-/// The terminal of the session, whatever standard input and output are.
+/// The terminal of the session, even if standard input and output are redirected.
 pub(super) struct Terminal(File);
 
 impl Terminal {
@@ -26,7 +26,7 @@ impl Terminal {
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// If there is none.
     pub(super) fn open() -> io::Result<Self> {
         File::options().read(true).write(true).open("/dev/tty").map(Self)
     }
@@ -71,7 +71,7 @@ impl Terminal {
         }
     }
 
-    /// Reads one line, its end left out.
+    /// Reads one line, without its newline.
     fn line(&self, interrupt: &Interrupt) -> io::Result<Option<Answer>> {
         let mut bytes = Zeroizing::new([0; MAX_LINE]);
         if !interrupt.wait(self.0.as_fd())? {
@@ -86,7 +86,7 @@ impl Terminal {
     }
 }
 
-/// Returns `text` with a capital at its start, as it begins a sentence.
+/// Returns `text` with a capital letter at its start.
 fn capitalised(text: &str) -> String {
     let mut rest = text.chars();
     rest.next().map_or_else(String::new, |first| first.to_uppercase().chain(rest).collect())
@@ -96,19 +96,20 @@ fn capitalised(text: &str) -> String {
 struct EchoOff(#[expect(dead_code, reason = "kept until then")] Undo);
 
 impl EchoOff {
-    /// Turns echo off, and forgets what was typed before the question was there.
+    /// Turns echo off, and discards what was typed before the question.
     fn new(terminal: &File) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
         silent.local_modes.insert(LocalModes::ICANON | LocalModes::ISIG);
-        // A shell that comes back in the meantime turns its own echo on, and it stays on when we go on.
+        // If the user suspends us, the shell turns echo on, and it would still be on when we
+        // continue.
         for key in [SpecialCodeIndex::VSUSP, SpecialCodeIndex::VQUIT] {
             silent.special_codes[key] = NO_KEY;
         }
         let restored = terminal.try_clone()?;
         let echo_off = Self(Undo::with(move || {
-            // If the terminal is gone, so is its echo.
+            // If the terminal is gone, there is nothing to restore.
             let _ = tcsetattr(&restored, OptionalActions::Drain, &before);
         }));
         tcsetattr(terminal, OptionalActions::Flush, &silent)?;
