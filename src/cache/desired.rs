@@ -18,13 +18,13 @@ use crate::report::{self, Report};
 pub struct Comparison {
     pub desired: Desired,
     pub plan: Plan,
-    /// What is not known of single secrets and hosts.
+    /// What is wrong with single secrets and hosts.
     pub failures: Failures,
 }
 
 impl Comparison {
-    /// Looks at what the hosts of `profiles` need of the secrets `ids`, or of all if none is named, and at their copies
-    /// in the directory `cache`.
+    /// Compares what the hosts of `profiles` need of the secrets `ids`, or of all secrets if `ids`
+    /// is empty, with their copies in the directory `cache`.
     ///
     /// # Errors
     ///
@@ -59,16 +59,16 @@ impl Comparison {
     }
 }
 
-/// What failed so far, while the rest goes on.
+/// What has failed so far, while the rest continues.
 #[derive(Default)]
 pub struct Failures {
     pub errors: Vec<Error>,
-    /// Hosts that did not get all they need.
+    /// Hosts that are missing a copy because of that.
     pub hosts: BTreeSet<String>,
 }
 
 impl Failures {
-    /// Adds `error`, because of which `targets` are not made.
+    /// Adds `error`, which prevented `targets` from being made.
     pub fn add(&mut self, error: Error, targets: &[Target]) {
         self.errors.push(error);
         self.hosts.extend(targets.iter().map(|target| target.entry.host.clone()));
@@ -80,23 +80,23 @@ impl Failures {
     }
 }
 
-/// What the cache should hold for some hosts.
+/// What the cache should contain for some hosts.
 pub struct Desired {
-    /// Recipients by host, of all hosts that were chosen; `None` where it cannot be used.
+    /// The recipient of each chosen host; `None` if it cannot be used.
     pub hosts: BTreeMap<String, Option<SharedRecipient>>,
-    /// The files of the cache that the hosts need, with what each is made from.
+    /// The files that the hosts need in the cache, and what each is made from.
     pub wanted: BTreeMap<Entry, Wanted>,
     /// SHA-256 of each source.
     pub digests: BTreeMap<PathBuf, String>,
-    /// Hosts of which every file is known: what else lies in their directories is stale.
+    /// Hosts of which every file is known: any other file in their directories is stale.
     pub complete: BTreeSet<String>,
-    /// Hosts whose `hostPubkey` is not set yet: nothing can be made for them.
+    /// Hosts whose `hostPubkey` is not set yet: nothing can be encrypted to them.
     pub keyless: BTreeSet<String>,
 }
 
 impl Desired {
-    /// Works out what the hosts of `profiles` need of the secrets `ids`, or of all if none is named, and adds to
-    /// `failures` what is wrong with single secrets or hosts.
+    /// Works out what the hosts of `profiles` need of the secrets `ids`, or of all secrets if `ids`
+    /// is empty. Adds what is wrong with single secrets or hosts to `failures`.
     pub fn new(profiles: &[Profile], ids: &[String], failures: &mut Failures) -> Self {
         let sources: BTreeSet<&PathBuf> = profiles
             .iter()
@@ -132,7 +132,8 @@ impl Desired {
         desired
     }
 
-    /// Adds what the host of `profile` needs of the secrets `ids`, or of all if none is named.
+    /// Adds what the host of `profile` needs of the secrets `ids`, or of all secrets if `ids` is
+    /// empty.
     pub fn add(&mut self, profile: &Profile, ids: &[String], failures: &mut Failures) {
         let settings = &profile.settings;
         let host = &settings.host_identifier;
@@ -207,12 +208,12 @@ impl Comparison {
     }
 }
 
-/// Returns whether the user wants the secret `id`.
+/// Returns whether the user asked for the secret `id`.
 fn is_asked(ids: &[String], id: &String) -> bool {
     ids.is_empty() || ids.contains(id)
 }
 
-/// Says how `source`, which cannot be read, can be made, if it is not there.
+/// Adds to `error` how to create `source`, if it could not be read because it does not exist.
 pub fn with_fix(error: Error, profiles: &[Profile], source: &Path) -> Error {
     let mut secrets = profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
     let is_made = secrets.any(|secret| secret.ciphertext == source && secret.generator.is_some());

@@ -1,18 +1,18 @@
-//! what hosts need + what the cache contains → what to do; pure.
+//! what hosts need + what the cache contains → what to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// A file of the cache that some host needs.
+/// What a file in the cache is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// The secret as the user sees it.
+    /// The encrypted file in the repository.
     pub source: PathBuf,
-    /// The secret's id on this host.
+    /// The id of the secret on this host.
     pub secret: String,
 }
 
-/// A file of the cache: the host's directory, and the name in it.
+/// A file in the cache: the host's directory, and the name in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
     /// The host.
@@ -29,36 +29,36 @@ impl Entry {
     }
 }
 
-/// What the cache contains: sizes in bytes by name, by host.
+/// What the cache contains: for each host, the sizes in bytes by name.
 pub type Listing = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// What `renc` is about to do.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// What to make, by source: each is decrypted once, however many hosts use it.
+    /// What to make, by source: each source is decrypted once, no matter how many hosts use it.
     pub encrypt: BTreeMap<PathBuf, Vec<Target>>,
-    /// How many files are there and stay.
+    /// How many files exist and stay.
     pub up_to_date: usize,
-    /// Files of ours that no host needs.
+    /// Cache files that no host needs.
     pub stale: Vec<Entry>,
-    /// Files that are not of the cache. They stay.
+    /// Files that are not cache files. They stay.
     pub foreign: Vec<Entry>,
 }
 
-/// One file of the cache that is to be made.
+/// A file to make in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Where.
     pub entry: Entry,
-    /// The secret's id on this host.
+    /// The id of the secret on this host.
     pub secret: String,
 }
 
 /// Compares what is wanted with what is there.
 ///
-/// An empty file counts as absent: no age file is empty. Only in directories of `complete` hosts anything is
-/// stale: of the others it is not known what they need, because of a fault in their profile, a secret that
-/// could not be read, or because only some secrets were asked for.
+/// An empty file counts as missing: no age file is empty. Files are stale only in the directories
+/// of `complete` hosts. We do not know everything that the other hosts need: their profile has an
+/// error, a secret could not be read, or only some secrets were asked for.
 #[must_use]
 pub fn plan(
     wanted: &BTreeMap<Entry, Wanted>,
@@ -90,7 +90,7 @@ pub fn plan(
     plan
 }
 
-/// Returns whether `name` is one that the cache gives.
+/// Returns whether `name` has the form of a name in the cache.
 #[must_use]
 pub fn is_cache_name(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -100,7 +100,7 @@ pub fn is_cache_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// A name of the cache's form.
+    /// Returns a name of that form.
     fn name(digit: char) -> String {
         digit.to_string().repeat(64)
     }
@@ -121,7 +121,7 @@ mod tests {
         Listing::from([("web".to_owned(), files.iter().cloned().collect())])
     }
 
-    /// Hosts of which all is known.
+    /// Hosts of which everything is known.
     fn complete() -> BTreeSet<String> {
         BTreeSet::from(["web".to_owned()])
     }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_as_good_as_none() {
+    fn an_empty_file_counts_as_missing() {
         let plan = plan(&wanted(), &present(&[(name('a'), 0)]), &complete());
         assert_eq!((plan.encrypt.len(), plan.up_to_date), (1, 0));
         assert!(plan.stale.is_empty());
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_copy_goes_unless_its_host_is_incomplete() {
+    fn a_stale_copy_is_removed_unless_its_host_is_incomplete() {
         let present = present(&[(name('a'), 1), (name('b'), 1)]);
         let wanted = wanted();
         assert_eq!(plan(&wanted, &present, &complete()).stale, [entry(name('b'))]);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_file_is_named_and_stays() {
+    fn a_foreign_file_is_listed_and_stays() {
         for odd in ["README".to_owned(), name('A'), name('a') + ".age", "a".repeat(63)] {
             let plan = plan(&BTreeMap::new(), &present(&[(odd.clone(), 1)]), &complete());
             assert_eq!(plan.foreign, [entry(odd)]);

@@ -1,7 +1,8 @@
-//! master ciphertext + recipient → name of a file in the cache; ciphertext → that file, whole or not at all.
+//! master ciphertext + recipient → name of a file in the cache; ciphertext → that file, complete or
+//! not at all.
 //!
-//! The directories are held open from the first look to the last use: what is at their paths may be exchanged
-//! in the meantime by whoever may write there.
+//! The directories are held open from the first check to the last use: anyone who may write there
+//! can replace what is at their paths in the meantime.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -23,13 +24,14 @@ use crate::error::{Error, Exit, Result, Status};
 use crate::report;
 use crate::system::fence;
 
-/// What comes before the name of a file that is not whole yet.
+/// Comes before the name of a file that is not complete yet.
 const TEMPORARY_PREFIX: &str = ".new-";
 
-/// What every file of the cache begins with: <https://age-encryption.org/v1>, "Header".
+/// Every file in the cache begins with this line: <https://age-encryption.org/v1>, "Header".
 const FIRST_LINE: &[u8] = b"age-encryption.org/v1\n";
 
-/// How the directory of a host is opened: a link may have come with somebody's commit.
+/// How the directory of a host is opened: without following links, because anybody's commit may
+/// contain one.
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -39,10 +41,10 @@ const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
-/// Up to how many files are synced to disk each on its own (64).
+/// Up to this many files are synced to disk one by one (64).
 ///
-/// Beyond that, one sync of the whole file system is faster: 0.35 ms a file against 76 ms for 300 on ext4.
-/// Below it, that could mean to wait for what other programs wrote.
+/// Beyond that, one sync of the whole file system is faster: 76 ms for 300 files on ext4, against
+/// 0.35 ms for each. Below it, that could mean waiting for what other programs wrote.
 const SYNC_EACH: usize = 64;
 
 /// Returns the name of the file that contains the source with this digest, encrypted to `recipient`.
@@ -58,7 +60,7 @@ pub fn name(digest: &str, recipient: &str) -> String {
     escape::hex(&hash.finalize())
 }
 
-/// Returns what `root` contains for `hosts`. What is not there is empty.
+/// Returns what `root` contains for `hosts`. A missing directory counts as empty.
 ///
 /// # Errors
 ///
@@ -71,7 +73,7 @@ pub fn list<'a>(root: &Path, hosts: impl Iterator<Item = &'a str>) -> Result<Lis
             let Some((directory, mut files)) = cache.transpose()?.flatten() else {
                 return Ok((host.to_owned(), BTreeMap::new()));
             };
-            // One that cannot be read is not swept either, and that is said then.
+            // A leftover that cannot be read is not listed here; sweeping reports the error.
             files.retain(|(name, _)| {
                 !is_leftover(name)
                     || has_first_line(&directory, name, FirstLine::Partial).is_ok_and(|is| !is)
@@ -81,7 +83,7 @@ pub fn list<'a>(root: &Path, hosts: impl Iterator<Item = &'a str>) -> Result<Lis
         .collect()
 }
 
-/// Opens the cache `root`, `None` where it does not exist.
+/// Opens the cache `root`; `None` if it does not exist.
 fn open_existing(root: &Path) -> Result<Option<OwnedFd>> {
     match fence::open_directory(root) {
         Ok(cache) => Ok(Some(cache)),
@@ -90,7 +92,7 @@ fn open_existing(root: &Path) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// The error of a cache that we cannot `verb`.
+/// Returns the error of a cache that we cannot `verb`.
 fn cannot_use(verb: &str, root: &Path, error: &io::Error) -> Error {
     let error = fence::explain(
         Status::CantCreat,
@@ -103,8 +105,9 @@ fn cannot_use(verb: &str, root: &Path, error: &io::Error) -> Error {
     error
 }
 
-/// Moves from the files that `plan` removes to those that stay what is no age file, whatever its name: 64 hex digits are
-/// also what other programs call their files. Returns an error for each file that cannot be read; it stays as well.
+/// Moves every file in `plan.stale` that is not an age file to `plan.foreign`: other programs also
+/// use 64 hex digits as names of files. Returns an error for each file that cannot be read; it
+/// stays as well.
 ///
 /// # Errors
 ///
@@ -138,18 +141,18 @@ pub fn keep_foreign(root: &Path, plan: &mut Plan) -> Result<Vec<Error>> {
     Ok(failures)
 }
 
-/// How much of an age file's first line a file has to begin with.
+/// How much of the first line of an age file a file has to contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FirstLine {
     Whole,
-    /// As much as the file has: a killed run may have cut it.
+    /// As far as the file goes: a killed run may have written only part of it.
     Partial,
 }
 
-/// Returns whether `name` in `directory` is a file that begins as age files do.
+/// Returns whether `name` in `directory` is a file that begins like an age file.
 fn has_first_line(directory: &OwnedFd, name: &str, how: FirstLine) -> io::Result<bool> {
     let file = match openat(directory, name, FILE, Mode::empty()) {
-        // A link, or the socket of some program.
+        // A link, or a socket.
         Err(Errno::LOOP | Errno::NXIO) => return Ok(false),
         opened => File::from(opened?),
     };
@@ -164,7 +167,8 @@ fn has_first_line(directory: &OwnedFd, name: &str, how: FirstLine) -> io::Result
     })
 }
 
-/// Opens the directory of `host` in `cache`. Git's own is none: where the cache is at the top, it would be next to it.
+/// Opens the directory of `host` in `cache`. Refuses a host named `.git`: if the cache is at the
+/// top of the repository, this would be git's own directory.
 fn open_host(cache: BorrowedFd, host: &str) -> rustix::io::Result<OwnedFd> {
     if host.eq_ignore_ascii_case(".git") {
         return Err(Errno::PERM);
@@ -172,10 +176,10 @@ fn open_host(cache: BorrowedFd, host: &str) -> rustix::io::Result<OwnedFd> {
     openat(cache, host, DIRECTORY, Mode::empty())
 }
 
-/// What is in a directory: names, and sizes in bytes.
+/// The files in a directory: names, and sizes in bytes.
 type Files = Vec<(String, u64)>;
 
-/// Returns the directory of `host`, and what is in it; `None` where it does not exist.
+/// Returns the directory of `host`, and what is in it; `None` if it does not exist.
 fn list_host(cache: BorrowedFd, root: &Path, host: &str) -> Result<Option<(OwnedFd, Files)>> {
     let path = root.join(host);
     let shown = path.display();
@@ -193,7 +197,7 @@ fn list_host(cache: BorrowedFd, root: &Path, host: &str) -> Result<Option<(Owned
     }
 }
 
-/// Returns names and sizes of what is in `directory`.
+/// Returns names and sizes of the files in `directory`.
 fn files(directory: &OwnedFd) -> io::Result<Files> {
     let mut found = Vec::new();
     for entry in Dir::read_from(directory)? {
@@ -203,7 +207,7 @@ fn files(directory: &OwnedFd) -> io::Result<Files> {
             continue;
         }
         let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        // What is not a file cannot be read as one: as good as absent.
+        // Anything other than a regular file counts as empty, and so as missing.
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         let size = if is_file { u64::try_from(stat.st_size).unwrap_or_default() } else { 0 };
         found.push((name.to_string_lossy().into_owned(), size));
@@ -211,12 +215,12 @@ fn files(directory: &OwnedFd) -> io::Result<Files> {
     Ok(found)
 }
 
-/// Returns whether `name` is that of a file which a killed run did not finish.
+/// Returns whether `name` is the name of a file that a killed run did not finish.
 fn is_leftover(name: &str) -> bool {
     name.strip_prefix(TEMPORARY_PREFIX).is_some_and(is_cache_name)
 }
 
-/// A cache that is being changed, by nobody else at the same time.
+/// A cache that is being changed, locked against other runs.
 pub struct Cache {
     root: PathBuf,
     /// The cache's directory, open and locked.
@@ -226,11 +230,11 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Makes sure that `root` is there, and locks it against other runs of this program.
+    /// Creates the directory `root` if it is missing, and locks it against other runs.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, or another run is at work in it.
+    /// When it cannot be created, or another run is using it.
     pub fn open(root: &Path) -> Result<Self> {
         let directory =
             fence::make_directory(root).map_err(|error| cannot_use("write", root, &error))?;
@@ -243,7 +247,7 @@ impl Cache {
         }
     }
 
-    /// Opens the directory of `host`, and makes it where it is missing.
+    /// Opens the directory of `host`, and creates it if it is missing.
     fn host(&self, host: &str) -> io::Result<Arc<OwnedFd>> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(directory) = hosts.get(host) {
@@ -274,21 +278,21 @@ impl Cache {
         Ok(swept)
     }
 
-    /// Writes `ciphertext` next to the place of `entry`.
+    /// Writes `ciphertext` to a temporary file next to `entry`.
     ///
     /// # Errors
     ///
-    /// Names the file. Nothing is left of it.
+    /// Names the file. Nothing of it remains.
     pub fn stage(&self, entry: &Entry, ciphertext: &[u8]) -> Result<Staged> {
         let path = self.path(entry);
         let temporary_name = OsString::from(format!("{TEMPORARY_PREFIX}{}", entry.name));
         let shown = path.with_file_name(&temporary_name);
         let write = || {
             let directory = self.host(&entry.host)?;
-            // A new file: what is there already may be a link.
+            // Always a new file: an existing one may be a link.
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let file = openat(&directory, &temporary_name, flags, Mode::from_raw_mode(0o666))?;
-            // From here on, what is there is ours to remove.
+            // From here on, the file is ours, and removed when dropped.
             let name = OsString::from(&entry.name);
             let staged = Staged { directory, temporary_name, name, path: path.clone() };
             File::from(file).write_all(ciphertext)?;
@@ -297,13 +301,14 @@ impl Cache {
         write().map_err(|error: io::Error| cannot_write(&shown, error))
     }
 
-    /// Gives all of `staged` their names, once they are safely on disk.
+    /// Gives all of `staged` their final names, once they are safely on disk.
     ///
-    /// Returns an outcome for each, in order. Where one fails, its old file is still there, if there was one.
+    /// Returns a result for each, in order. If one fails, its old file is still there, if there was
+    /// one.
     ///
     /// # Errors
     ///
-    /// When the disk fails. Then none has its name.
+    /// When syncing fails. If it fails before the files are renamed, none has its final name.
     pub fn commit(&self, staged: Vec<Staged>) -> Result<Vec<Result<()>>> {
         let what = |error: Errno| cannot_write(&self.root, error.into());
         let each = staged.len() <= SYNC_EACH;
@@ -337,7 +342,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Names the file; also where it is no age file.
+    /// Names the file; also if it is not an age file.
     pub fn remove(&self, entry: &Entry) -> Result<()> {
         match self.remove_if(entry, FirstLine::Whole)? {
             Some(_) => Ok(()),
@@ -345,10 +350,10 @@ impl Cache {
         }
     }
 
-    /// Removes the file of `entry` if it begins as age files do, and returns its path then.
+    /// Removes the file of `entry` and returns its path, if it begins like an age file.
     ///
-    /// Between the look and the removal, only who may write to this directory could put another file there; they could
-    /// as well remove it themselves.
+    /// Only somebody who may write to this directory could put another file there between check and
+    /// removal, and they could also remove it themselves.
     fn remove_if(&self, entry: &Entry, how: FirstLine) -> Result<Option<PathBuf>> {
         let path = self.path(entry);
         let failed = |error: io::Error| cannot_remove(&path).because(error);
@@ -375,12 +380,12 @@ fn cannot_write(path: &Path, error: io::Error) -> Error {
     Error::new(Status::CantCreat, format!("cannot write {}", path.display())).because(error)
 }
 
-/// A file that is written, but does not have its name yet. Removed when dropped.
+/// A file that is written, but does not have its final name yet. Removed when dropped.
 pub struct Staged {
     directory: Arc<OwnedFd>,
     temporary_name: OsString,
     name: OsString,
-    /// The path that it will have, as the user knows it.
+    /// Its final path, for messages.
     path: PathBuf,
 }
 
@@ -393,7 +398,7 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        let _ = unlinkat(&self.directory, &self.temporary_name, AtFlags::empty()); // Not there once it has its name.
+        let _ = unlinkat(&self.directory, &self.temporary_name, AtFlags::empty()); // It no longer exists once it has its final name.
     }
 }
 
@@ -402,7 +407,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_what_sha256sum_says() {
+    fn a_name_is_what_sha256sum_prints() {
         // printf 'vaultix-v1\n%s\n%s\n' "$(printf secret | sha256sum | cut -d' ' -f1)" age1xyz | sha256sum
         let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
         assert_eq!(name(digest, "age1xyz"), NAME);
@@ -411,7 +416,7 @@ mod tests {
     const NAME: &str = "ac041395a2eb47115f23239676b2e82f24d7e34038de642277a5359568c8491a";
 
     #[test]
-    fn leftovers_are_told_by_their_name() {
+    fn leftovers_are_recognized_by_their_name() {
         assert!(is_leftover(&format!(".new-{}", "a".repeat(64))));
         assert!(!is_leftover(".new-thing"));
         assert!(!is_leftover(&"a".repeat(64)));

@@ -1,6 +1,6 @@
-//! a file + new bytes → the file with these bytes; or as it was, never half of each.
+//! a file + new bytes → the file with these bytes, or unchanged; never a mixture.
 //!
-//! The folder is held open from the first look to the last use, and all that is done in it is done by names there.
+//! The folder is held open from the first check to the last use, and all names are looked up in it.
 
 mod temporary;
 
@@ -19,22 +19,23 @@ use crate::files::source;
 use crate::report;
 use crate::system::fence;
 
-/// A file that is about to be replaced, and its successor next to it. That is removed when dropped.
+/// A file that is about to be replaced, and its successor next to it. The successor is removed when
+/// dropped.
 pub struct Replacement {
-    /// The file as the user calls it.
+    /// The path as the user gave it.
     user_path: PathBuf,
-    /// The file, links followed.
+    /// The same after following links.
     path: PathBuf,
     folder: OwnedFd,
     file_name: OsString,
-    /// The name of its successor there.
+    /// The successor's name in that folder.
     temporary_name: OsString,
-    /// Its successor, open and locked, so that no other run removes it.
+    /// The successor, open and locked, so that no other run removes it.
     file: File,
 }
 
 impl Replacement {
-    /// Makes the successor of `path`, and the directories above it.
+    /// Creates the successor of `path`, and the directories above it.
     ///
     /// # Errors
     ///
@@ -43,7 +44,7 @@ impl Replacement {
         Self::with_mode(path, 0o666)
     }
 
-    /// As [`Replacement::new`], for a file that only the user may read, if it is new.
+    /// As [`Replacement::new`]; if the file is new, only the user may read it.
     ///
     /// # Errors
     ///
@@ -52,7 +53,8 @@ impl Replacement {
         Self::with_mode(path, 0o600)
     }
 
-    /// Makes the successor with `mode`, less the user's umask, unless the file is there and has one.
+    /// Creates the successor with the mode of the file, or with `mode` and the user's umask if
+    /// there is none.
     fn with_mode(path: &Path, mode: u32) -> Result<Self> {
         Self::create(path, mode).map_err(|error| cannot_write(path, &error))
     }
@@ -61,15 +63,16 @@ impl Replacement {
         let path = fs::canonicalize(user_path).unwrap_or_else(|_| user_path.to_owned());
         let file_name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
         let parent = path.parent().unwrap_or(Path::new(""));
-        // By the name that it was called by, it may be fenced where its own is not.
+        // Check the path as given as well: it may be fenced where the real path is not.
         fence::ensure_writable(user_path, &path)?;
         let folder = fence::make_directory(parent)?;
-        // If another file is there by then, only its mode differs from that of the new one, which is a ciphertext.
+        // If the file is replaced after this, the successor only gets the mode of the previous
+        // file, and it is a ciphertext.
         let mode = match statat(&folder, &file_name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
                 FileType::Fifo => return Err(io::ErrorKind::InvalidInput.into()),
-                // A dead link: what replaces it is new.
+                // A dangling link: there is no file whose mode could be kept.
                 FileType::Symlink => None,
                 _ => Some(stat.st_mode),
             },
@@ -84,11 +87,11 @@ impl Replacement {
         Ok(replacement)
     }
 
-    /// Writes the successor, safely to disk.
+    /// Writes the successor, and syncs it to disk.
     ///
     /// # Errors
     ///
-    /// The system's own. The file is as it was.
+    /// The system's own. The file is unchanged.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let written = self.file.write_all(bytes).and_then(|()| self.file.sync_all());
         written.map_err(|error| cannot_write(&self.path, &error))
@@ -98,12 +101,13 @@ impl Replacement {
     ///
     /// # Errors
     ///
-    /// The system's own. The file is as it was, or wholly new.
+    /// The system's own. The file is unchanged, or completely replaced.
     pub fn persist(self) -> Result<()> {
         self.with_folder_locked(|| self.rename())
     }
 
-    /// Puts the successor where no file was; if there is one by then, it stays.
+    /// Gives the successor the name of the file, which must not exist; if somebody has created it
+    /// in the meantime, it stays.
     ///
     /// # Errors
     ///
@@ -121,21 +125,23 @@ impl Replacement {
         })
     }
 
-    /// Puts the successor in the place of the file that was read, if that is still there; see
-    /// [`Replacement::ensure_same`]. Until it is done, no other vaultix puts anything into that folder.
+    /// Puts the successor in the file's place, if that is still the one that was read; see
+    /// [`Replacement::ensure_same`]. While this is checked and done, no other vaultix writes to
+    /// that folder.
     ///
     /// # Errors
     ///
-    /// As [`Replacement::ensure_same`], or the system's own. The file is as it was, or wholly new.
+    /// As [`Replacement::ensure_same`], or the system's own. The file is unchanged, or completely
+    /// replaced.
     pub fn persist_if_unchanged(&self, before: Option<&str>, fix: &str) -> Result<()> {
         self.with_folder_locked(|| self.ensure_same(before, fix).and_then(|()| self.rename()))
     }
 
-    /// Makes sure that the file has the SHA-256 `before`, or is not there without one.
+    /// Makes sure that the file has the SHA-256 `before`; for `None`, that it does not exist.
     ///
     /// # Errors
     ///
-    /// When somebody else was at work on it, with `fix`; or it cannot be read.
+    /// When somebody else has changed it, with `fix`; or it cannot be read.
     pub fn ensure_same(&self, before: Option<&str>, fix: &str) -> Result<()> {
         let now = match source::digest(&self.path) {
             Ok(digest) => Some(digest),
@@ -155,7 +161,8 @@ impl Replacement {
             .fix(fix))
     }
 
-    /// Puts the successor next to the file permanently; the file stays as it is: `wifi.mine.age`. Returns its path.
+    /// Keeps the successor next to the file under another name, like `wifi.mine.age`. Returns its
+    /// path.
     ///
     /// # Errors
     ///
@@ -163,7 +170,7 @@ impl Replacement {
     pub fn keep(&self) -> io::Result<PathBuf> {
         for i in 1..100_u8 {
             let name = kept_name(&self.file_name, i);
-            // Ours from here on, so that nothing else is replaced.
+            // Creating it reserves the name, so that the rename replaces nothing else.
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             match openat(&self.folder, &name, flags, Mode::from_raw_mode(0o666)) {
                 Ok(_) => {
@@ -182,13 +189,14 @@ impl Replacement {
             .map_err(|error| cannot_write(&self.path, &error.into()))
     }
 
-    /// Has `give` give the successor its name, safely on disk, and alone in that folder.
+    /// Runs `give`, which gives the successor its name, with the folder locked; then syncs the
+    /// folder.
     fn with_folder_locked(&self, give: impl FnOnce() -> Result<()>) -> Result<()> {
         report::detail(format_args!("replacing {}", self.path.display()));
-        // Where the file system has no locks, nothing else is lost than a moment's certainty.
+        // On a file system without locks, another vaultix could change the folder in this moment.
         let _ = flock(&self.folder, FlockOperation::LockExclusive);
         let given = give();
-        let _ = flock(&self.folder, FlockOperation::Unlock); // As above.
+        let _ = flock(&self.folder, FlockOperation::Unlock); // The same.
         given?;
         fsync(&self.folder).map_err(|error| cannot_write(&self.path, &error.into()))
     }
@@ -196,7 +204,7 @@ impl Replacement {
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        // Not there once it is in place.
+        // It no longer exists once it is in place.
         let _ = unlinkat(&self.folder, &self.temporary_name, AtFlags::empty());
     }
 }
@@ -205,7 +213,7 @@ fn cannot_write(path: &Path, error: &io::Error) -> Error {
     fence::explain(Status::CantCreat, format!("cannot write {}", path.display()), error)
 }
 
-/// Returns the `i`th name for what could not be put in the place of `file_name`.
+/// Returns the `i`th name for a successor that could not replace `file_name`.
 fn kept_name(file_name: &OsStr, i: u8) -> OsString {
     let file_name = Path::new(file_name);
     let mut name = file_name.file_stem().unwrap_or_default().to_owned();
@@ -225,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_appeared_meanwhile_stays() {
+    fn a_file_that_has_appeared_in_the_meantime_stays() {
         let directory =
             std::env::temp_dir().join(format!("vaultix-replace-{}", std::process::id()));
         let path = directory.join("wifi.age");

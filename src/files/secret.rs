@@ -1,4 +1,4 @@
-//! secret file ↔ its text, in the form that it has.
+//! secret file ↔ its plaintext, armored or binary as before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -20,21 +20,21 @@ use crate::terminal::prompt::Prompt;
 
 /// A secret as it is in the repository.
 pub struct Secret {
-    /// The SHA-256 of the file as it was read: who changes it, makes sure that it still is the same.
+    /// The SHA-256 of the file when it was read, to check that it is unchanged before replacing it.
     pub digest: String,
     pub ciphertext: Vec<u8>,
-    /// What the file was: it stays that.
+    /// The format of the file, which is kept.
     pub format: Format,
-    /// To how many recipients it was encrypted.
+    /// How many recipients it is encrypted to.
     pub recipients: usize,
 }
 
 impl Secret {
-    /// Reads the secret `path`, which has to exist.
+    /// Reads the secret `path`, which must exist.
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or is no age file.
+    /// When it cannot be read, or is not an age file.
     pub fn read_existing(path: &Path) -> Result<Self> {
         Self::read(path)?.ok_or_else(|| {
             Error::new(Status::NoInput, format!("cannot decrypt {}", path.display()))
@@ -67,7 +67,7 @@ impl Secret {
         self.decrypt(path, &master.open(&[stanzas], prompt)?)
     }
 
-    /// Decrypts it with identities that need no asking; `None` where somebody would have to be asked.
+    /// Decrypts it with identities that need no prompt; `None` if the user would have to be asked.
     pub fn open_without_prompt(&self, path: &Path, master: &Master) -> Result<Option<Plaintext>> {
         let stanzas = decrypt::stanzas(&self.ciphertext)
             .map_err(|error| source::cannot_open(path, &error, &[]))?;
@@ -75,7 +75,7 @@ impl Secret {
         session.map(|session| self.decrypt(path, &session)).transpose()
     }
 
-    /// Decrypts it with what a session has found.
+    /// Decrypts it with the file keys that a session has found.
     fn decrypt(&self, path: &Path, session: &Session) -> Result<Plaintext> {
         let identities = session.keys.iter().map(|key| key as &dyn Identity);
         decrypt::decrypt(&self.ciphertext, identities)
@@ -83,11 +83,11 @@ impl Secret {
     }
 }
 
-/// Opens the secrets `paths`, all in one session; without any, asks for nothing.
+/// Decrypts the secrets `paths`, all in one session. Asks for nothing if there are none.
 ///
 /// # Errors
 ///
-/// When the user interrupts. What fails of a single secret is in its place.
+/// When the user interrupts. The error of a single secret is in its place.
 pub fn open_all(
     paths: &BTreeSet<&Path>,
     master: &mut Master,
@@ -121,7 +121,7 @@ pub fn open_all(
 ///
 /// # Errors
 ///
-/// Why it cannot be encrypted to the recipients.
+/// If it cannot be encrypted to the recipients, with the reason.
 pub fn encrypt(
     path: &Path,
     text: &Plaintext,
@@ -140,7 +140,7 @@ pub fn encrypt(
     armor().map_err(|error: io::Error| failed(error.to_string()))
 }
 
-/// Returns the error of the file `path`, which cannot be encrypted.
+/// Returns the error for the file `path`, which cannot be encrypted.
 pub fn cannot_encrypt(exit: impl Into<Exit>, path: &Path) -> Error {
     Error::new(exit, format!("cannot encrypt {}", path.display()))
 }

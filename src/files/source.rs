@@ -36,9 +36,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     Ok(std::mem::take(&mut *bytes))
 }
 
-/// Returns the error of a source that does not open.
+/// Returns the error for a source that cannot be decrypted.
 ///
-/// `skipped` say why some identities were not tried.
+/// `skipped` says why some identities were not tried.
 pub fn cannot_open(path: &Path, error: &decrypt::Error, skipped: &[Error]) -> Error {
     let what = format!("cannot decrypt {}", path.display());
     match error {
@@ -49,9 +49,9 @@ pub fn cannot_open(path: &Path, error: &decrypt::Error, skipped: &[Error]) -> Er
     }
 }
 
-/// Returns the error `what` of something encrypted to `recipients`, none of which is ours.
+/// Returns the error `what` for something that is encrypted to `recipients`, none of which is ours.
 ///
-/// `skipped` say why some identities were not tried.
+/// `skipped` says why some identities were not tried.
 pub fn no_match(what: String, recipients: &str, skipped: &[Error]) -> Error {
     let reason = format!("no identity can decrypt it: it is encrypted to {recipients}");
     let error = Error::new(Status::NoPerm, what).because(reason);
@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns a place for a file of the test `name`.
+    /// Returns a path for a file of the test `name`.
     fn place(name: &str) -> PathBuf {
         env::temp_dir().join(format!("vaultix-source-{name}-{}", std::process::id()))
     }
@@ -90,7 +90,7 @@ mod tests {
         let path = place("large");
         assert_eq!(exit(&path), Exit::Failed(Status::NoInput));
         assert_eq!(exit(&env::temp_dir()), Exit::Failed(Status::NoPerm));
-        // It takes no room: nothing is written.
+        // A sparse file, which takes no space.
         fs::File::create(&path).unwrap().set_len(bounded::MAX_CIPHERTEXT + 1).unwrap();
         assert_eq!(exit(&path), Exit::Failed(Status::DataErr));
         fs::remove_file(path).unwrap();

@@ -12,10 +12,11 @@ use rustix::fs::{AtFlags, Dir, FileType, statat};
 use crate::error::{Error, Exit, Result, Status};
 use crate::system::fence;
 
-/// Directories that programs keep for themselves. Other hidden directories may be where secrets are: `.secrets`.
+/// Directories of programs. Other hidden directories may contain secrets, such as `.secrets`.
 const PROGRAMS: [&str; 7] = [".git", ".hg", ".jj", ".svn", ".direnv", ".devenv", ".extensions"];
 
-/// Returns all `*.age` below `directory` that are not hidden themselves. A directory that cannot be listed counts as empty.
+/// Returns all `*.age` below `directory` whose own names are not hidden. A directory that cannot be
+/// listed counts as empty.
 pub fn secrets(directory: &Path) -> BTreeSet<PathBuf> {
     let paths = Walk::new(directory, None).files.into_iter();
     paths
@@ -25,7 +26,8 @@ pub fn secrets(directory: &Path) -> BTreeSet<PathBuf> {
         .collect()
 }
 
-/// Returns the files below `root` as paths relative to it, sorted; none of those in `skipped`, where our own files are.
+/// Returns the files below `root` as sorted paths relative to it, except those in `skipped`, where
+/// our own files are.
 ///
 /// # Errors
 ///
@@ -41,31 +43,32 @@ pub fn files(root: &Path, skipped: &Path) -> Result<Vec<PathBuf>> {
         let what = format!("cannot list {}", directory.display());
         return Err(Error::new(exit, what).because(error));
     }
-    // Only what is worth reading: whoever reads one opens it within the fence, and looks again at what it has opened.
+    // Only a first selection: the code that reads a file opens it through the fence, and checks
+    // what it has opened.
     files.retain(|path| root.join(path).is_file());
     files.sort();
     Ok(files)
 }
 
-/// Returns `path` as one relative to `root`, if it is there.
+/// Returns `path` relative to `root`, if it exists there.
 fn relative(root: &Path, path: &Path) -> Option<PathBuf> {
     let (root, path) = (root.canonicalize().ok()?, path.canonicalize().ok()?);
     path.strip_prefix(root).ok().map(Path::to_owned)
 }
 
-/// What is below a directory, as paths relative to it.
+/// The files below a directory, as paths relative to it.
 ///
-/// Neither directories of other programs, such as `.git`, nor directories behind links are looked into.
+/// Leaves out directories of other programs, such as `.git`, and directories behind links.
 #[derive(Default)]
 struct Walk {
-    /// All that is no directory, in no order.
+    /// Everything that is not a directory, unsorted.
     files: Vec<PathBuf>,
     /// Directories that could not be listed.
     failures: Vec<(PathBuf, io::Error)>,
 }
 
 impl Walk {
-    /// Lists all below `root`, but nothing in the directory `skipped`.
+    /// Lists everything below `root` except the directory `skipped`.
     fn new(root: &Path, skipped: Option<&Path>) -> Self {
         let mut walk = Self::default();
         let mut directories = vec![PathBuf::new()];
@@ -80,7 +83,7 @@ impl Walk {
         walk
     }
 
-    /// Adds the files in `directory`, and what has to be listed after it to `directories`.
+    /// Adds the files in `directory`, and adds its subdirectories to `directories`.
     fn list(
         &mut self,
         root: &Path,
@@ -101,8 +104,8 @@ impl Walk {
     }
 }
 
-/// Returns whether to look into `name` in `folder`. If it is exchanged for a link after that, the fence still holds: it is
-/// opened like any other.
+/// Returns whether `name` in `folder` is a directory. If it is replaced by a link after this, the
+/// fence still applies: it is opened through it.
 fn is_directory(folder: &OwnedFd, name: &OsStr) -> bool {
     let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
     stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
@@ -115,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    /// A directory of the test `name`, with files and links in it; removed when dropped.
+    /// A directory with files and links for a test; removed when dropped.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_told_by_their_ending() {
+    fn secrets_are_recognized_by_their_extension() {
         let folder = Folder::new("secrets");
         let found = secrets(&folder.0);
         let expected =
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_directory_is_named_or_empty() {
+    fn a_missing_directory_is_an_error_or_counts_as_empty() {
         let path = Path::new("/nonexistent/secrets");
         let error = files(path, path).unwrap_err();
         assert_eq!(error.exit, Exit::Failed(Status::NoInput));

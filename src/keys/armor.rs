@@ -4,19 +4,19 @@ use std::io::Read;
 
 use age::armor::ArmoredReader;
 
-/// How an armored file begins; `age` knows the rest.
+/// How an armored file begins; the `age` crate checks the rest.
 const ARMOR: &[u8] = b"-----BEGIN ";
 
-/// Returns whether `bytes` are an armored age file, or something else in armor.
+/// Returns whether `bytes` are armored, as an age file or as something else.
 pub fn is_armored(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(ARMOR)
 }
 
-/// Returns the binary age file that `bytes` hold, in armor or without.
+/// Returns `bytes` as a binary age file, without armor.
 ///
 /// # Errors
 ///
-/// When the armor is malformed: why.
+/// What is wrong with the armor.
 pub fn dearmor(bytes: Vec<u8>) -> std::result::Result<Vec<u8>, String> {
     if !is_armored(&bytes) {
         return Ok(bytes);
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn armor_comes_off() {
+    fn armor_is_removed() {
         let armored = |text| {
             format!(
                 "\n-----BEGIN AGE ENCRYPTED FILE-----\n{text}\n-----END AGE ENCRYPTED FILE-----\n"

@@ -1,4 +1,4 @@
-//! text of an identity file → its keys, of every kind; and new identities.
+//! text of an identity file → its keys, of all kinds; and new identities.
 
 use std::iter::once;
 
@@ -20,30 +20,31 @@ pub enum Key {
     /// A post-quantum identity of age.
     PostQuantum(Box<pq::Identity>),
     Ssh(Box<ssh::Identity>),
-    /// An ssh private key under a passphrase, and its public key.
+    /// An ssh private key with a passphrase, and its public key.
     LockedSsh(Box<ssh::EncryptedKey>, Box<ssh::Recipient>),
-    /// An age file under a passphrase, with identities in it; binary.
+    /// An age file with a passphrase that contains identities, in binary.
     LockedFile(Zeroizing<Vec<u8>>),
     /// An identity that a plugin understands.
     Plugin(plugin::Identity),
 }
 
-/// Why a key stays locked.
+/// Why a key cannot be unlocked.
 pub(super) enum UnlockError {
     Wrong,
     /// No passphrase would help.
     Unusable(String),
 }
 
-/// How much work, as a power of two, a file under a passphrase may demand (20).
+/// Largest work factor of a file with a passphrase, as a power of two (20).
 ///
-/// That takes a GiB of memory and some seconds; age and rage write 18 or so. A flake may name the file, so it is not
-/// the user's word. The `age` crate would measure this machine instead, and then refuse on a busy day what it accepts on
-/// another.
+/// That takes a GiB of memory and some seconds; age and rage use about 18. A limit is needed
+/// because a flake may name the file. The default of the `age` crate depends on how fast this
+/// machine is at the moment, so it would refuse a file while the machine is busy and accept it
+/// later.
 const MAX_WORK_FACTOR: u8 = 20;
 
 impl Key {
-    /// Returns the key, if it opens files as it is.
+    /// Returns the key, if it can decrypt without a prompt.
     pub(super) fn as_unlocked(&self) -> Option<&(dyn Identity + Sync)> {
         match self {
             Self::Native(key) => Some(key),
@@ -53,7 +54,7 @@ impl Key {
         }
     }
 
-    /// Returns the recipient that belongs to the key, if it is known without asking.
+    /// Returns the recipient that belongs to the key, if it is known without a prompt.
     pub fn recipient(&self) -> Option<ParsedRecipient> {
         match self {
             Self::Native(key) => Some(built_in(key.to_public())),
@@ -85,13 +86,13 @@ impl Key {
     }
 }
 
-/// Returns `recipient`, of which the text is known.
+/// Wraps a recipient whose text is known.
 fn built_in(recipient: impl age::Recipient + ToString + Send + Sync + 'static) -> ParsedRecipient {
     let text = recipient.to_string();
     ParsedRecipient::BuiltIn(Box::new(recipient), text)
 }
 
-/// Decrypts an identity file under a passphrase.
+/// Decrypts an identity file that has a passphrase.
 fn unlock_file(ciphertext: &[u8], passphrase: SecretString) -> Result<Identities, UnlockError> {
     let unusable = |error: decrypt::Error| UnlockError::Unusable(error.to_string());
     let mut identity = age::scrypt::Identity::new(passphrase);
@@ -118,24 +119,24 @@ fn unlock_file(ciphertext: &[u8], passphrase: SecretString) -> Result<Identities
 #[derive(Default)]
 pub struct Identities {
     pub keys: Vec<Key>,
-    /// Recipients named in comments, as the programs that make such files write them there.
+    /// Recipients named in comments, where `age-keygen` and plugins write them.
     pub recipients: Vec<String>,
-    /// What `ssh-to-age` makes of those that are ssh keys.
+    /// The identities that `ssh-to-age` makes from the ssh keys.
     pub converted: Vec<x25519::Identity>,
 }
 
 /// First bytes of a binary age file.
 const MAGIC: &[u8] = b"age-encryption.org/";
 
-/// First line of an armored one.
+/// First line of an armored age file.
 const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 
-/// Reads the identities in `text`: a whole age file under a passphrase, or any number of native identities,
-/// plugin identities and ssh keys, with comments and empty lines between them.
+/// Reads the identities in `text`: an age file with a passphrase, or any number of native
+/// identities, plugin identities and ssh keys, with comments and empty lines between them.
 ///
 /// # Errors
 ///
-/// What is wrong, by line number: never the line itself.
+/// What is wrong, with the line number, never the line itself.
 pub fn parse(text: &[u8]) -> Result<Identities, String> {
     let trimmed = text.trim_ascii_start();
     if trimmed.starts_with(MAGIC) || trimmed.starts_with(ARMOR) {
@@ -167,9 +168,9 @@ pub fn parse(text: &[u8]) -> Result<Identities, String> {
     if found.keys.is_empty() { Err("it contains no identity".to_owned()) } else { Ok(found) }
 }
 
-/// Joins lines, without the white space around them.
+/// Joins lines, without leading and trailing white space.
 fn joined(lines: &[&str]) -> Zeroizing<String> {
-    // Sized beforehand: a text that grows leaves copies behind.
+    // Allocated at its final size: a string that grows leaves copies behind.
     let size = lines.iter().map(|line| line.len() + 1).sum();
     let mut text = Zeroizing::new(String::with_capacity(size));
     for line in lines {
@@ -179,7 +180,7 @@ fn joined(lines: &[&str]) -> Zeroizing<String> {
     text
 }
 
-/// Reads one line that is no comment.
+/// Reads one line that is not a comment.
 fn native(line: &str, number: usize) -> Result<Key, String> {
     if line.starts_with("AGE-SECRET-KEY-1") {
         return match line.parse() {
@@ -205,7 +206,7 @@ fn native(line: &str, number: usize) -> Result<Key, String> {
     Err(format!("line {number} is not an identity"))
 }
 
-/// Reads an ssh private key, from its first line to its last, which begins at line `number`.
+/// Reads the ssh private key `block`, which begins at line `number` of the file.
 fn private_key(block: &str, number: usize) -> Result<Key, String> {
     let identity = parse_ssh(block.as_bytes())
         .map_err(|_| format!("line {number} begins an ssh private key that is not complete"))?;
@@ -231,7 +232,7 @@ fn private_key(block: &str, number: usize) -> Result<Key, String> {
     }
 }
 
-/// Checks that the binary age file `bytes` is under a passphrase.
+/// Returns the binary age file `bytes` as a key, if it has a passphrase.
 fn locked(bytes: Vec<u8>) -> Result<Key, String> {
     let bytes = Zeroizing::new(bytes);
     let recipients = decrypt::recipients(&bytes).map_err(|error| error.to_string())?;
@@ -251,7 +252,8 @@ fn recipient(comment: &str) -> Option<String> {
     (named && value.starts_with("age1")).then(|| value.to_owned())
 }
 
-/// Makes a new identity, as `age-keygen` writes it, its recipient in a comment; and that recipient.
+/// Generates an identity, in the format of `age-keygen` with the recipient in a comment. Returns it
+/// and its recipient.
 pub fn generate() -> (Plaintext, x25519::Recipient) {
     let identity = x25519::Identity::generate();
     let recipient = identity.to_public();
@@ -300,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_file_is_an_identity_if_a_passphrase_opens_it() {
+    fn an_age_file_is_an_identity_if_it_has_a_passphrase() {
         let file = |kind: &str| {
             let body = "4l79aULbC32GcDspHxAPBctUz0Em7tORXTUAKF2Dh6I";
             let mac = "F5Qaoa2jV5uPBmcPy24w21W9GRurqsWHib6IlDplm8w";
@@ -317,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn no_refusal_repeats_the_line() {
+    fn errors_do_not_repeat_the_line() {
         assert!(!refused(&KEY[..60]).contains("GQ9778"));
     }
 }

@@ -1,7 +1,7 @@
-//! identity files of the operator + headers of many files → their file keys, in one session.
+//! the user's identity files + headers of many files → their file keys, in one session.
 //!
-//! Every key is unlocked once for the whole run, and only if it is needed: a passphrase costs the user a
-//! prompt and the machine a second.
+//! Each key is unlocked at most once in a run, and only if it is needed: a passphrase costs a
+//! prompt and a second of computing.
 
 mod session;
 mod unlock;
@@ -27,15 +27,15 @@ pub use session::Session;
 use unlock::unlock;
 
 pub struct Master {
-    /// Their keys, in the order in which they were given.
+    /// The keys, in the order in which they were given.
     entries: Vec<LoadedKey>,
-    /// Recipients that comments in the files name, with the file.
+    /// Recipients named in comments, each with its file.
     comments: Vec<(PathBuf, String)>,
-    /// Files with keys that open secrets, and to which nothing is encrypted any more.
+    /// Identity files that only decrypt: nothing is encrypted to them any more.
     old: BTreeSet<PathBuf>,
-    /// What `ssh-to-age` makes of ssh keys among them.
+    /// The identities that `ssh-to-age` makes from the ssh keys.
     converted: Vec<age::x25519::Identity>,
-    /// Whether these are used.
+    /// Whether to use these.
     converts_ssh: bool,
 }
 
@@ -45,11 +45,11 @@ struct LoadedKey {
 }
 
 impl Master {
-    /// Reads the identity files `paths`, which may be pipes. Asks for nothing.
+    /// Reads the identity files `paths`, which may be pipes. Does not prompt.
     ///
     /// # Errors
     ///
-    /// Names the first file that cannot be read, or contains something else.
+    /// Names the first file that cannot be read, or is not an identity file.
     pub fn read(paths: &[PathBuf], interrupt: &Interrupt) -> Result<Self> {
         let mut master = Self {
             entries: Vec::new(),
@@ -62,13 +62,13 @@ impl Master {
         Ok(master)
     }
 
-    /// Also opens what was encrypted to the recipients that `ssh-to-age` makes from ssh keys. As recipients, the ssh keys
-    /// themselves are used.
+    /// Also decrypts files for the recipients that `ssh-to-age` makes from the ssh keys. Encrypting
+    /// still uses the ssh keys themselves.
     pub fn convert_ssh(&mut self) {
         self.converts_ssh = true;
     }
 
-    /// Also reads the identity files `paths`, which open secrets but are no longer recipients.
+    /// Also reads the identity files `paths`, which decrypt secrets but are no longer recipients.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Master {
         Ok(())
     }
 
-    /// Puts the keys from the file `path` in front of entry `at`.
+    /// Inserts the keys from the file `path` before entry `at`.
     fn add(&mut self, path: &Path, found: identity::Identities, at: usize) {
         let entries = found.keys.into_iter().map(|key| LoadedKey { path: path.to_owned(), key });
         self.entries.splice(at..at, entries);
@@ -110,13 +110,13 @@ impl Master {
         self.comments.extend(found.recipients.into_iter().map(|text| (path.to_owned(), text)));
     }
 
-    /// Opens files with these headers, as many as the identities open.
+    /// Returns the file keys for these headers, as far as the identities can decrypt them.
     ///
-    /// Asks for a passphrase only when a file is left that it may open.
+    /// Asks for a passphrase only if it may decrypt a file that is still closed.
     ///
     /// # Errors
     ///
-    /// When the user interrupts. That an identity could not be unlocked is in [`Session::skipped`].
+    /// When the user interrupts. Identities that could not be unlocked are in [`Session::skipped`].
     pub fn open(&mut self, files: &[Vec<Stanza>], prompt: &Prompt) -> Result<Session> {
         let mut session = self.try_unlocked(files);
         let mut asked = BTreeSet::new();
@@ -156,7 +156,7 @@ impl Master {
         Ok(session)
     }
 
-    /// Returns why ssh keys are not converted that may open what is still closed.
+    /// Returns why ssh keys that might decrypt what is still closed were not converted.
     fn unconverted(&self, files: &[Vec<Stanza>], session: &Session) -> Vec<Error> {
         let is_needed = self.converts_ssh && session.count_closed_of_x25519(files) > 0;
         let locked = self.entries.iter().filter(|entry| {
@@ -174,7 +174,8 @@ impl Master {
         locked.filter(|_| is_needed).map(cannot).collect()
     }
 
-    /// Opens files with these headers; `None` where one stays closed that somebody could be asked for.
+    /// Returns the file keys for these headers; `None` if a file stays closed that an identity with
+    /// a prompt might decrypt.
     pub fn open_without_prompt(&self, files: &[Vec<Stanza>]) -> Option<Session> {
         let session = self.try_unlocked(files);
         let is_open = session.keys.iter().all(|key| !key.is_closed());
@@ -206,7 +207,7 @@ impl Master {
         own.chain(commented.map(|(_, text)| recipient::canonical(text))).collect()
     }
 
-    /// Tries what opens files as it is.
+    /// Tries the identities that need no prompt.
     fn try_unlocked(&self, files: &[Vec<Stanza>]) -> Session {
         let mut session = Session::new(files.len());
         let keys = self.entries.iter().map(|entry| &entry.key);
@@ -215,7 +216,7 @@ impl Master {
         session
     }
 
-    /// Tries those of `keys` that are not locked, and what is `converted` from them where that counts.
+    /// Tries those of `keys` that are not locked, and the `converted` ones if they are used.
     fn try_keys<'a>(
         &self,
         keys: impl Iterator<Item = &'a Key>,
@@ -229,7 +230,7 @@ impl Master {
         session.try_identities(files, &unlocked);
     }
 
-    /// Returns the identities of the plugin `name`, as they were given.
+    /// Returns the identities of the plugin `name`, as text.
     fn plugin_identities(&self, name: &str) -> Vec<String> {
         let identities = self.entries.iter().filter_map(|entry| match &entry.key {
             Key::Plugin(identity) if identity.plugin() == name => Some(identity.to_string()),
@@ -238,16 +239,17 @@ impl Master {
         identities.collect()
     }
 
-    /// Returns the recipients that belong to the identities, and those of `extra`; each once.
+    /// Returns the recipients that belong to the identities, and `extra`, without duplicates.
     ///
-    /// That of a plugin's identity is in a comment, or else the plugin itself will know it.
+    /// The recipient of a plugin's identity comes from a comment; otherwise the plugin finds it
+    /// from the identity.
     ///
-    /// Asks for the passphrase of an identity file if it is still locked, but not for that of an ssh key: its
-    /// public key is next to it in clear.
+    /// Asks for the passphrase of an identity file if it is still locked, but not for that of an
+    /// ssh key, whose public key is not encrypted.
     ///
     /// # Errors
     ///
-    /// When a file stays locked.
+    /// When an identity file stays locked.
     pub fn recipients(
         &mut self,
         extra: Vec<ParsedRecipient>,
@@ -285,7 +287,7 @@ impl Master {
     }
 }
 
-/// Checks that `path` is not an identity itself.
+/// Makes sure that `path` is not itself a private key.
 fn ensure_path(path: &Path) -> Result<()> {
     if !private::is_private(&path.to_string_lossy()) {
         return Ok(());

@@ -1,7 +1,8 @@
-//! identities of a plugin + headers of many files → their file keys, from one process of that plugin.
+//! identities of a plugin + headers of many files → their file keys, from one process of the
+//! plugin.
 //!
-//! Protocol: <https://c2sp.org/age-plugin>, "identity-v1" and "recipient-v1". The client in the `age` crate
-//! starts a process for each file, and each of them asks for a PIN.
+//! Protocol: <https://c2sp.org/age-plugin>, "identity-v1" and "recipient-v1". The client in the
+//! `age` crate starts a process for each file, and each process asks for a PIN.
 
 mod connection;
 
@@ -24,25 +25,26 @@ use crate::system::program;
 use crate::terminal::prompt::{Prompt, Question};
 use connection::Connection;
 
-/// A file that is to be opened: where it is in the caller's list, and its header.
+/// A file to open: its index in the caller's list, and its header.
 pub type ClosedFile<'a> = (usize, &'a [Stanza]);
 
-/// What one session with a plugin gave.
+/// The result of a session with a plugin.
 #[derive(Default)]
 pub struct Opened {
-    /// File keys, with the place of their file.
+    /// File keys, each with the index of its file.
     pub keys: Vec<(usize, FileKey)>,
-    /// What the plugin has to say on files that it did not open.
+    /// The plugin's messages about files that it did not open, with their indexes.
     pub failures: Vec<(usize, String)>,
-    /// What made the whole session fail, if something did. Keys that came before it are good.
+    /// The error if the session failed as a whole. Keys that were received before it are valid.
     pub session_failure: Option<Error>,
 }
 
-/// Opens as many of `files` as the `identities` of the plugin `name` open.
+/// Opens as many of `files` as the `identities` of the plugin `name` can.
 ///
-/// One process and one conversation for all of them. Only files that the plugin knows but could not open in
-/// it get one of their own each: a YubiKey that wants its PIN for every use opens a single file a session.
-/// That is not tried after a PIN was refused, as three wrong ones block a card.
+/// Starts one process, with one conversation for all files. Each file that the plugin recognizes
+/// but could not open gets another conversation of its own: a YubiKey that requires its PIN for
+/// every use opens a single file per session. This is not tried after the whole session failed, for
+/// example because of a wrong PIN: three wrong PINs block a card.
 ///
 /// # Errors
 ///
@@ -71,7 +73,7 @@ pub fn open(
     Ok(opened)
 }
 
-/// Has one conversation on `files`.
+/// Has one conversation about `files`.
 fn session(
     name: &str,
     identities: &[String],
@@ -93,7 +95,7 @@ fn session(
 ///
 /// # Errors
 ///
-/// When there is none in `PATH`.
+/// If it is not in `PATH`.
 pub fn find(name: &str) -> Result<PathBuf> {
     let binary = binary(name);
     program::find(&binary).ok_or_else(|| {
@@ -103,12 +105,12 @@ pub fn find(name: &str) -> Result<PathBuf> {
     })
 }
 
-/// Returns what the program of the plugin `name` is called.
+/// Returns the program name of the plugin `name`.
 fn binary(name: &str) -> String {
     format!("age-plugin-{name}")
 }
 
-/// Returns the error of the plugin `name`, which cannot be used.
+/// Returns the error for the plugin `name`, which cannot be used.
 fn cannot_use(name: &str) -> Error {
     Error::new(Status::NoPerm, format!("cannot use the plugin {name}"))
 }
@@ -133,7 +135,8 @@ impl Job {
 struct Plugin<'a> {
     /// Its name, without `age-plugin-`.
     name: &'a str,
-    /// Both directions to it. Before the process, so that they are closed when that is waited for.
+    /// The pipes to and from it. Declared before the process, so that they are closed before we
+    /// wait for it.
     connection: Connection<BufReader<ChildStdout>, BufWriter<ChildStdin>>,
     _process: Process<'a>,
     prompt: &'a Prompt<'a>,
@@ -149,7 +152,7 @@ impl<'a> Plugin<'a> {
                 .arg(format!("--age-plugin={job}"))
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
-                .stderr(Stdio::null()) // In debug mode, keys and PINs go there.
+                .stderr(Stdio::null()) // In debug mode, plugins write keys and PINs there.
                 .spawn()?;
             let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
             let output = BufWriter::new(child.stdin.take().ok_or_else(missing)?);
@@ -162,13 +165,13 @@ impl<'a> Plugin<'a> {
         })
     }
 
-    /// Returns the error of a conversation that broke off.
+    /// Returns the error for a conversation that failed.
     fn broken(&self, reason: impl std::fmt::Display) -> Error {
         let name = self.name;
         cannot_use(name).because(format!("{}: {reason}", binary(name)))
     }
 
-    /// Shows the plugin all identities and headers, and takes the file keys that it sends back.
+    /// Sends all identities and headers to the plugin, and receives the file keys.
     fn unwrap(
         &mut self,
         identities: &[String],
@@ -188,7 +191,7 @@ impl<'a> Plugin<'a> {
             let replied = match (message.tag.as_str(), &args[..]) {
                 ("done", _) => return Ok(()),
                 ("file-key", [file]) => {
-                    // One key for each file: a second one could only be meant to confuse us.
+                    // One key for each file: a second one would be a trick.
                     let fresh = index(file).filter(|index| known.insert(*index));
                     match fresh.zip(file_key(&message.body)) {
                         Some(key) => {
@@ -214,7 +217,7 @@ impl<'a> Plugin<'a> {
         }
     }
 
-    /// Sends the first half of a conversation about opening files.
+    /// Sends the first phase of a conversation about opening files.
     fn send_request(&mut self, identities: &[String], files: &[ClosedFile]) -> io::Result<()> {
         for identity in identities {
             self.connection.send("add-identity", &[identity], &[])?;
@@ -237,7 +240,7 @@ impl<'a> Plugin<'a> {
     fn receive(&mut self) -> io::Result<Stanza> {
         let input = &self.connection.input;
         let interrupt = self.prompt.interrupt;
-        // One that talks without end may never leave the buffer empty.
+        // Checked first: a plugin that never stops sending may never leave the buffer empty.
         if interrupt.is_set()
             || (input.buffer().is_empty() && !interrupt.wait(input.get_ref().as_fd())?)
         {
@@ -251,11 +254,11 @@ impl<'a> Plugin<'a> {
         self.connection.flush()
     }
 
-    /// Passes a message for the user on, and their answer back.
+    /// Passes a message on to the user, and their answer back.
     ///
     /// # Errors
     ///
-    /// When the user cannot be asked. The result of replying is in the value.
+    /// When the user cannot be asked. The inner result is that of sending the reply.
     fn pass_on(&mut self, message: &Stanza, purpose: &str) -> Result<io::Result<()>> {
         let text = String::from_utf8_lossy(&message.body).into_owned();
         Ok(match message.tag.as_str() {
@@ -289,12 +292,12 @@ impl<'a> Plugin<'a> {
         })
     }
 
-    /// Returns what the plugin says, with its name.
+    /// Returns a message of the plugin, with its name in front.
     fn words(&self, body: &[u8]) -> String {
         format!("age-plugin-{}: {}", self.name, String::from_utf8_lossy(body))
     }
 
-    /// Has the plugin wrap `key` for `recipients` and for the recipients of `identities`.
+    /// Asks the plugin to wrap `key` for `recipients` and for the recipients of `identities`.
     fn wrap(
         &mut self,
         recipients: &[String],
@@ -344,17 +347,17 @@ impl<'a> Plugin<'a> {
     }
 }
 
-/// The process of a plugin. Waited for when dropped, after the pipes to it are closed.
+/// The process of a plugin. Waits for it when dropped, after the pipes to it are closed.
 struct Process<'a> {
     child: Child,
-    /// Whether the user wants all of this to end.
+    /// If it is set, the process is killed.
     interrupt: &'a Interrupt,
 }
 
 impl Drop for Process<'_> {
     fn drop(&mut self) {
         if self.interrupt.is_set() {
-            let _ = self.child.kill(); // It may have ended.
+            let _ = self.child.kill(); // It may have ended already.
         }
         let _ = self.child.wait();
     }
@@ -375,7 +378,7 @@ pub struct Recipient<'a> {
     pub name: String,
     /// Recipients as they were given.
     pub recipients: Vec<String>,
-    /// Identities of which the plugin knows the recipient.
+    /// Identities whose recipients the plugin finds itself.
     pub identities: Vec<String>,
     pub prompt: &'a Prompt<'a>,
 }

@@ -1,6 +1,7 @@
 //! post-quantum keys of age ↔ their text; file keys ↔ their stanzas.
 //!
-//! Format: <https://c2sp.org/age>, "The hybrid recipient type". What the `age` crate does not have yet.
+//! Format: <https://c2sp.org/age>, "The hybrid recipient type". The `age` crate does not have it
+//! yet.
 
 mod identity;
 mod recipient;
@@ -13,13 +14,13 @@ use zeroize::Zeroizing;
 pub use identity::Identity;
 pub use recipient::Recipient;
 
-/// The first word of a stanza, and the label of the key encapsulation.
+/// The type of a stanza.
 const TAG: &str = "mlkem768x25519";
 
 /// The `info` of HPKE.
 const INFO: &[u8] = b"age-encryption.org/mlkem768x25519";
 
-/// Returns the bytes that `text` contains after `prefix`; or what is wrong with it, as a clause.
+/// Decodes the bytes of `text` after `prefix`, or returns what is wrong with it, as a clause.
 fn decode(text: &str, prefix: Hrp) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     bech32_decode(
         text,

@@ -1,7 +1,7 @@
-//! text of an ed25519 key of ssh → the identity or recipient of age that `ssh-to-age` makes of it.
+//! text of an ssh ed25519 key → the age identity or recipient that `ssh-to-age` makes from it.
 //!
-//! Where sops is used with ssh keys, its files often name recipients like `age1…` that were made this way. The two kinds
-//! of keys are on the same curve, written differently.
+//! Users of sops with ssh keys often have files for `age1…` recipients that were made this way.
+//! Both kinds of keys are on the same curve, in different forms.
 
 use age::x25519;
 use base64::Engine;
@@ -11,20 +11,20 @@ use curve25519_dalek::edwards::CompressedEdwardsY;
 use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
-/// How the text of an identity begins, its `1` left out.
+/// How the text of an identity begins, before its `1`.
 const PREFIX: Hrp = Hrp::parse_unchecked("age-secret-key-");
 
-/// How the file of a key begins, once its base 64 is decoded.
+/// How a key file begins, after decoding its base64.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
 
-/// How the text of a recipient begins, its `1` left out.
+/// How the text of a recipient begins, before its `1`.
 const PUBLIC_PREFIX: Hrp = Hrp::parse_unchecked("age");
 
-/// Bytes of a key of either kind, private or public.
+/// Length of a key of either kind in bytes, private or public.
 const LENGTH: usize = 32;
 
-/// Returns the identity that is made of the key in `block`, all lines of its file; `None` where that is of another kind, or
-/// has a passphrase.
+/// Converts the key in `block`, all lines of its file; `None` if it is of another kind or has a
+/// passphrase.
 pub fn identity(block: &str) -> Option<x25519::Identity> {
     let size = block.len();
     let mut text = Zeroizing::new(String::with_capacity(size));
@@ -37,7 +37,7 @@ pub fn identity(block: &str) -> Option<x25519::Identity> {
     let mut bytes = Zeroizing::new(vec![0; size]);
     let length = BASE64_STANDARD.decode_slice(text.as_bytes(), &mut bytes).ok()?;
     let seed = seed(bytes.get(..length)?)?;
-    // RFC 8032, section 5.1.5: what is multiplied with comes from the digest.
+    // RFC 8032, section 5.1.5: the scalar is the first half of the digest.
     let digest = Zeroizing::new(<[u8; 64]>::from(Sha512::digest(seed)));
     let text =
         bech32::encode_upper::<Bech32>(PREFIX, digest.get(..LENGTH)?).ok().map(Zeroizing::new)?;
@@ -57,7 +57,7 @@ pub fn recipient(text: &str) -> Option<String> {
     bech32::encode_lower::<Bech32>(PUBLIC_PREFIX, point.as_bytes()).ok()
 }
 
-/// Returns the private key in the file `bytes`.
+/// Returns the private key in the decoded file `bytes`.
 ///
 /// Source: PROTOCOL.key of OpenSSH.
 fn seed(bytes: &[u8]) -> Option<&[u8]> {
@@ -69,13 +69,13 @@ fn seed(bytes: &[u8]) -> Option<&[u8]> {
     rest = rest.strip_prefix(&1_u32.to_be_bytes())?;
     let _public = field(&mut rest)?;
     let mut private = field(&mut rest)?;
-    // Two numbers that are the same show that a passphrase was right.
+    // Skips the two check numbers, which are equal if a passphrase was right.
     private = private.get(8..)?;
     if field(&mut private)? != b"ssh-ed25519" {
         return None;
     }
     let _public = field(&mut private)?;
-    // The private key, and then the public one.
+    // The private key, followed by the public key.
     field(&mut private)?.get(..LENGTH)
 }
 
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_made_of_another_kind() {
+    fn keys_of_another_kind_are_not_converted() {
         for name in ["ssh-rsa", "ssh-rsa-pem", "ssh-ed25519-passphrase", "ssh-ecdsa", "me.txt"] {
             assert!(identity(&key(name)).is_none(), "{name}");
         }

@@ -1,22 +1,22 @@
-//! a file key that some identity gave → an identity that opens this one file.
+//! file key that an identity unwrapped → an identity that opens only this file.
 
 use age::{DecryptError, Identity};
 use age_core::format::{FileKey, Stanza};
 use age_core::secrecy::ExposeSecret;
 
-/// What the identities made of one file: nothing, its file key, or a failure.
+/// What the identities found for a file: nothing, its file key, or a failure.
 ///
-/// As an identity it opens that file, and fails on another by the file's MAC.
+/// As an identity, it opens that file; any other file fails because its MAC does not match.
 #[derive(Default)]
 pub struct Unwrapped(Option<Result<FileKey, DecryptError>>);
 
 impl Unwrapped {
-    /// Returns whether no identity fitted so far.
+    /// Returns whether no identity has matched so far.
     pub fn is_closed(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Takes what an identity made of the file, `None` if it does not fit.
+    /// Stores the outcome of an identity; `None` if it does not match.
     pub fn set(&mut self, outcome: Option<Result<FileKey, DecryptError>>) {
         self.0 = outcome;
     }

@@ -1,4 +1,4 @@
-//! Profiles, and what their hosts need as far as that is known.
+//! Profiles, and what is known about the needs of their hosts.
 
 use pretty_assertions::assert_eq;
 use vaultix_generator::profile::Side;
@@ -9,10 +9,10 @@ use super::*;
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN";
 
-/// Two secrets that are as they should be.
+/// Two valid secrets.
 const GOOD: &str = r#""mail":{"file":"mail.age"},"wifi":{"file":"wifi.age"}"#;
 
-/// One that can be made, and one that cannot.
+/// A secret with a generator, and one without.
 const MADE: &str = r#""mail":{"file":"mail.age"},
     "wifi":{"file":"wifi.age","generator":{"kind":"wireguard"}}"#;
 
@@ -23,7 +23,8 @@ fn profile(host: &str, key: &str, secrets: &str) -> Profile {
     Profile::parse(&text, Side::Workspace).unwrap()
 }
 
-/// Works out what the hosts of `profiles` need of `asked`, or of all, where the files `read` could be read.
+/// Works out what the hosts of `profiles` need of `asked`, or of all, if only the files `read` can
+/// be read.
 fn desired(profiles: &[Profile], asked: &[&str], read: &[&str]) -> (Desired, Vec<String>) {
     let asked: Vec<String> = asked.iter().map(|&id| id.to_owned()).collect();
     let digests = read.iter().map(|&file| (file.into(), "0".repeat(64))).collect();
@@ -44,7 +45,7 @@ fn ids(desired: &Desired) -> Vec<&str> {
 }
 
 #[test]
-fn a_host_is_complete_if_all_it_needs_is_known() {
+fn a_host_is_complete_if_everything_it_needs_is_known() {
     let web = [profile("web", KEY, r#""wifi":{"file":"wifi.age"}"#)];
     let (all, errors) = desired(&web, &[], &["wifi.age"]);
     assert_eq!((all.complete, errors.len()), (BTreeSet::from(["web".to_owned()]), 0));
@@ -59,7 +60,7 @@ fn a_host_is_complete_if_all_it_needs_is_known() {
 }
 
 #[test]
-fn a_failure_of_one_host_or_secret_stops_no_other() {
+fn a_failure_of_one_host_or_secret_does_not_stop_others() {
     let bad = format!(r#"{GOOD},"vpn":{{"file":"vpn.age","mode":"9"}}"#);
     let hosts = [profile("web", KEY, &bad), profile("db", "ssh-ed25519 AAAA", GOOD)];
     let (some, errors) = desired(&hosts, &[], &["wifi.age"]);
@@ -72,7 +73,7 @@ fn a_failure_of_one_host_or_secret_stops_no_other() {
 }
 
 #[test]
-fn two_profiles_of_a_host_complete_it_only_together() {
+fn a_host_with_two_profiles_is_complete_if_both_are() {
     let good = || profile("web", KEY, r#""wifi":{"file":"wifi.age"}"#);
     let other = || profile("web", KEY, r#""mail":{"file":"mail.age"}"#);
     for (profiles, read, complete) in [
@@ -85,7 +86,7 @@ fn two_profiles_of_a_host_complete_it_only_together() {
 }
 
 #[test]
-fn a_file_that_is_missing_can_be_made() {
+fn the_error_of_a_missing_file_says_how_to_create_it() {
     let web = [profile("web", KEY, MADE)];
     let fixed = |exit, file: &str| {
         let error = with_fix(Error::new(exit, "x"), &web, Path::new(file));

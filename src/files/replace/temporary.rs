@@ -1,4 +1,5 @@
-//! name of a file → a new file next to it, locked while it is in use. What killed runs left there is removed.
+//! file name → a new file next to it, locked while it is in use. Removes what killed runs left
+//! there.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -15,7 +16,7 @@ use crate::system::random;
 
 const BYTES: usize = 4;
 
-/// Makes a file with `mode` in `folder`, next to `name` there. It is in use until it is closed.
+/// Creates a file with `mode` in `folder`, next to `name`. It is locked until it is closed.
 pub(super) fn create(folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<(OsString, File)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     sweep(folder, name);
@@ -26,8 +27,8 @@ pub(super) fn create(folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<(O
             Err(Errno::EXIST) => continue,
             opened => opened?,
         };
-        // Somebody who sweeps may have come in between; then it is gone, and the next name is tried. Where the
-        // file system has no locks, nobody sweeps.
+        // Another run may have swept it before it was locked; then it is gone, and the next name is
+        // tried. On a file system without locks, nobody sweeps.
         let taken = flock(&file, FlockOperation::NonBlockingLockExclusive);
         let is_there = || statat(folder, &new, AtFlags::SYMLINK_NOFOLLOW).is_ok();
         if taken != Err(Errno::WOULDBLOCK) && is_there() {
@@ -37,7 +38,7 @@ pub(super) fn create(folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<(O
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Returns how the names of files next to `name` begin.
+/// Returns how the names of temporary files next to `name` begin.
 fn beginning(name: &OsStr) -> OsString {
     let mut beginning = OsString::from(".");
     beginning.push(name);
@@ -45,7 +46,7 @@ fn beginning(name: &OsStr) -> OsString {
     beginning
 }
 
-/// Removes what killed runs left next to `name` in `folder`: their locks are gone with them.
+/// Removes what killed runs left next to `name` in `folder`: their locks ended with them.
 fn sweep(folder: &OwnedFd, name: &OsStr) {
     let beginning = beginning(name);
     for entry in Dir::read_from(folder).into_iter().flatten().flatten() {
@@ -53,19 +54,19 @@ fn sweep(folder: &OwnedFd, name: &OsStr) {
         if is_temporary_name(name, &beginning)
             && let Some(_lock) = lock(folder, name)
         {
-            let _ = unlinkat(folder, name, AtFlags::empty()); // What cannot be removed harms nobody.
+            let _ = unlinkat(folder, name, AtFlags::empty()); // A leftover does no harm.
         }
     }
 }
 
-/// Returns whether `name` is one of those that begin with `beginning`.
+/// Returns whether `name` is the name of such a file: `beginning` and hex digits.
 fn is_temporary_name(name: &OsStr, beginning: &OsStr) -> bool {
     let digits = name.as_bytes().strip_prefix(beginning.as_bytes());
     digits
         .is_some_and(|digits| digits.len() == 2 * BYTES && digits.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// Opens and locks a file, if it is one and nobody else has.
+/// Opens and locks `name`, if it is a regular file and not locked.
 fn lock(folder: &OwnedFd, name: &OsStr) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(folder, name, flags, Mode::empty()).ok()?;

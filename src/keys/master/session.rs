@@ -1,4 +1,5 @@
-//! headers of files + identities → the file keys that these unwrap, for all files that are still closed.
+//! headers of files + identities → the file keys that these unwrap. A file is *closed* as long as
+//! it has none.
 
 use std::fmt::Display;
 
@@ -13,7 +14,7 @@ use crate::keys::unwrapped::Unwrapped;
 use crate::report;
 use crate::terminal::prompt::Prompt;
 
-/// File keys of the files that were to be opened.
+/// The file keys of the files to decrypt.
 pub struct Session {
     /// One for each file, in order.
     pub keys: Vec<Unwrapped>,
@@ -28,7 +29,7 @@ impl Session {
         Self { keys, skipped: Vec::new() }
     }
 
-    /// Tells how many files are open, now that `what` was tried.
+    /// Prints how many files are open after `what` was tried.
     pub(super) fn report_progress(&self, what: impl Display) {
         let (open, all) =
             (self.keys.iter().filter(|key| !key.is_closed()).count(), self.keys.len());
@@ -49,7 +50,7 @@ impl Session {
         );
     }
 
-    /// Has a plugin open the files that are still closed.
+    /// Asks a plugin to open the files that are still closed.
     pub(super) fn try_plugin(
         &mut self,
         name: &str,
@@ -84,23 +85,24 @@ impl Session {
         Ok(())
     }
 
-    /// Returns how many files are closed and could be opened by an identity.
+    /// Counts the closed files that an identity could open: all but those with a passphrase.
     pub(super) fn count_closed(&self, files: &[Vec<Stanza>]) -> usize {
         self.count_matching(files, |stanza| stanza.kind != "scrypt")
     }
 
-    /// Returns how many files are closed and have a stanza for the ssh key `public`.
+    /// Counts the closed files with a stanza for the ssh key `public`.
     pub(super) fn count_closed_for(&self, files: &[Vec<Stanza>], public: &ssh::Recipient) -> usize {
         let wanted = stanza::parse_ssh_key(&public.to_string());
         self.count_matching(files, |stanza| Some(stanza) == wanted.as_ref())
     }
 
-    /// Returns how many files are closed and have a stanza for a native key of age, whichever: it does not tell.
+    /// Counts the closed files with a stanza for any X25519 recipient: a stanza does not show which
+    /// one.
     pub(super) fn count_closed_of_x25519(&self, files: &[Vec<Stanza>]) -> usize {
         self.count_matching(files, |stanza| stanza.kind == "X25519")
     }
 
-    /// Returns how many files are closed and have a stanza that is `fit`.
+    /// Counts the closed files with a stanza that matches `fit`.
     fn count_matching(&self, files: &[Vec<Stanza>], fit: impl Fn(&Recipient) -> bool) -> usize {
         let closed = self.keys.iter().zip(files).filter(|(key, _)| key.is_closed());
         closed

@@ -1,4 +1,4 @@
-//! a key under a passphrase + a prompt for it → the key.
+//! a key with a passphrase + a prompt for it → the unlocked key.
 
 use vaultix_generator::escape;
 
@@ -7,10 +7,10 @@ use crate::error::{Error, Result, Status};
 use crate::keys::identity::{self, UnlockError};
 use crate::terminal::prompt::{Prompt, Question};
 
-/// How often a passphrase may be typed.
+/// How often the user may try a passphrase.
 const ATTEMPTS: usize = 3;
 
-/// Unlocks a key under a passphrase, for `purpose`.
+/// Asks for the passphrase of a key, with `purpose` as the reason, and unlocks it.
 pub(super) fn unlock(
     entry: &LoadedKey,
     purpose: &str,

@@ -9,24 +9,23 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use zeroize::Zeroizing;
 
-/// Columns of a full line of a body. A shorter one, maybe empty, ends it.
+/// Columns of a full line in a body. A shorter line, which may be empty, ends the body.
 const COLUMNS: usize = 64;
 
 /// Longest line that a plugin may send, in bytes.
 const MAX_LINE: u64 = 1 << 20;
 
-/// Longest body that a plugin may send, in bytes of base 64.
+/// Longest body that a plugin may send, in bytes of base64.
 const MAX_BODY: usize = 1 << 20;
 
-/// Both directions to a plugin.
+/// The pipes to and from a plugin.
 pub(super) struct Connection<R, W> {
     pub(super) input: R,
-    /// What we write to it.
     pub(super) output: W,
 }
 
 impl<R: BufRead, W: Write> Connection<R, W> {
-    /// Sends one command, when the next [`Connection::flush`] comes at the latest.
+    /// Sends one command, at the latest with the next [`Connection::flush`].
     ///
     /// # Errors
     ///
@@ -62,7 +61,7 @@ impl<R: BufRead, W: Write> Connection<R, W> {
     ///
     /// # Errors
     ///
-    /// When the plugin ends, or sends what is no stanza.
+    /// When the plugin ends, or sends something that is not a stanza.
     pub(super) fn receive(&mut self) -> io::Result<Stanza> {
         let malformed = || io::Error::new(io::ErrorKind::InvalidData, "its message is malformed");
         let line = self.line()?;
@@ -84,7 +83,7 @@ impl<R: BufRead, W: Write> Connection<R, W> {
         Ok(Stanza { tag, args, body })
     }
 
-    /// Receives one line, its end left out.
+    /// Receives one line, without its newline.
     fn line(&mut self) -> io::Result<Zeroizing<String>> {
         let mut line = Zeroizing::new(String::new());
         let read = io::Read::take(&mut self.input, MAX_LINE).read_line(&mut line)?;
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn malformed_messages_are_refused() {
         for text in ["", "-> done", "hello\n\n", "-> \n\n", "-> done\n???\n", "-> done\nAA=\n"] {
             let mut connection = Connection { input: text.as_bytes(), output: io::sink() };
             assert!(connection.receive().is_err(), "{text:?}");

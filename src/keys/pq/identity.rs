@@ -15,10 +15,10 @@ use super::recipient::Recipient;
 use super::xwing::{Encapsulated, PrivateKey, XWing};
 use super::{INFO, TAG, decode};
 
-/// How the text begins, its `1` left out.
+/// How the text begins, before its `1`.
 const PREFIX: Hrp = Hrp::parse_unchecked("age-secret-key-pq-");
 
-/// Bytes of a body: a file key and what shows that it is whole.
+/// Length of a body in bytes: a file key and its authentication tag.
 const BODY: usize = 16 + 16;
 
 pub struct Identity(PrivateKey);
@@ -45,7 +45,8 @@ impl age::Identity for Identity {
         }
         let Some(sent) = sent(stanza) else { return Some(Err(DecryptError::InvalidHeader)) };
         match hpke_open::<XWing>(&sent, &self.0, INFO, &stanza.body).map(Zeroizing::new) {
-            // Whoever it was made for: a wrong key gives another secret, not an error of its own.
+            // Made for another recipient: decapsulating with the wrong key gives a different
+            // secret, not an error.
             Err(HpkeError::OpenError) => None,
             Err(_) => Some(Err(DecryptError::InvalidHeader)),
             Ok(bytes) => {
@@ -60,7 +61,7 @@ impl age::Identity for Identity {
     }
 }
 
-/// Returns what a stanza has for us, if it has the form that it should.
+/// Returns the encapsulated key in a stanza, if it is well-formed.
 fn sent(stanza: &Stanza) -> Option<Encapsulated> {
     let [text] = &stanza.args[..] else { return None };
     let bytes = BASE64_STANDARD_NO_PAD.decode(text).ok()?;

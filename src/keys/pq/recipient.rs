@@ -17,10 +17,11 @@ use rand::rngs::OsRng;
 use super::xwing::{PublicKey, XWing};
 use super::{INFO, TAG, decode};
 
-/// How the text begins, its `1` left out.
+/// How the text begins, before its `1`.
 const PREFIX: Hrp = Hrp::parse_unchecked("age1pq");
 
-/// What age puts on such recipients: they share a file with none that bears another label, or none.
+/// The label that age gives to such recipients: they cannot share a file with recipients that have
+/// another label or none.
 const LABEL: &str = "postquantum";
 
 #[derive(Clone)]
@@ -43,7 +44,8 @@ impl fmt::Display for Recipient {
 
 impl age::Recipient for Recipient {
     fn wrap_file_key(&self, key: &FileKey) -> Result<(Vec<Stanza>, HashSet<String>), EncryptError> {
-        // It would panic where the key encapsulation fails. That does for points of low order alone, which parsing refuses.
+        // It panics if the key encapsulation fails. That only happens for points of low order,
+        // which parsing refuses.
         let (sent, body) = hpke_seal::<XWing, _>(&self.0, INFO, key.expose_secret(), &mut OsRng);
         let args = vec![BASE64_STANDARD_NO_PAD.encode(sent.to_bytes())];
         Ok((vec![Stanza { tag: TAG.to_owned(), args, body }], HashSet::from([LABEL.to_owned()])))

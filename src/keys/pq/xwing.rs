@@ -14,10 +14,10 @@ use sha3::{Digest, Sha3_256, Shake256};
 use x25519_dalek::{PublicKey as Point, StaticSecret};
 use zeroize::Zeroizing;
 
-/// What comes after everything else in the last hash: the specification's drawing of the fighter.
+/// Comes last in the final hash: the specification's drawing of an X-wing.
 const LABEL: &[u8] = br"\.//^\";
 
-/// Bytes of one X25519 public key.
+/// Length of an X25519 public key in bytes.
 const POINT: usize = 32;
 
 /// ML-KEM's public key.
@@ -29,7 +29,7 @@ type DecapsulationKey = <MlKem768 as KemCore>::DecapsulationKey;
 /// The key encapsulation.
 pub(super) struct XWing;
 
-/// A private key: the seed of all its parts.
+/// A private key: the seed from which its parts are derived.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct PrivateKey(Zeroizing<[u8; 32]>);
 
@@ -41,7 +41,7 @@ pub(super) struct PublicKey {
 
 impl Eq for PublicKey {}
 
-/// An encapsulated key: what the sender sends along.
+/// An encapsulated key, which the sender puts into the stanza.
 #[derive(Clone)]
 pub(super) struct Encapsulated {
     lattice: Ciphertext<MlKem768>,
@@ -49,7 +49,7 @@ pub(super) struct Encapsulated {
 }
 
 impl PrivateKey {
-    /// Makes the parts from the seed.
+    /// Derives the parts from the seed.
     fn expand(&self) -> (DecapsulationKey, EncapsulationKey, StaticSecret) {
         let mut reader = Shake256::default().chain(*self.0).finalize_xof();
         let mut next = || {
@@ -92,11 +92,12 @@ impl Deserializable for PublicKey {
         let encoded = Encoded::<EncapsulationKey>::try_from(encoded)
             .map_err(|_| HpkeError::ValidationError)?;
         let lattice = EncapsulationKey::from_bytes(&encoded);
-        // Numbers above the modulus come back reduced: FIPS 203, 7.2, wants them refused.
+        // Decoding reduces numbers above the modulus; FIPS 203, 7.2, requires that they are
+        // refused.
         if lattice.as_bytes() != encoded {
             return Err(HpkeError::ValidationError);
         }
-        // Any secret will do: all of them give nothing with a point of low order.
+        // Any secret will do: with a point of low order, all of them give zero.
         if !StaticSecret::from([0; POINT]).diffie_hellman(&point).was_contributory() {
             return Err(HpkeError::ValidationError);
         }
@@ -120,19 +121,20 @@ impl Deserializable for Encapsulated {
     }
 }
 
-/// Writes what belongs to ML-KEM, then what belongs to X25519.
+/// Writes the part of ML-KEM, then that of X25519.
 fn write_both(bytes: &mut [u8], lattice: &[u8], point: &Point) {
     let both = lattice.iter().chain(point.as_bytes());
     bytes.iter_mut().zip(both).for_each(|(to, from)| *to = *from);
 }
 
-/// Takes the point from the end.
+/// Splits the point off the end.
 fn split(bytes: &[u8]) -> Result<(&[u8], Point), HpkeError> {
     let (lattice, point) = bytes.split_last_chunk::<POINT>().ok_or(HpkeError::ValidationError)?;
     Ok((lattice, Point::from(*point)))
 }
 
-/// Makes the shared secret from those of both, and from what X25519 was done with: ML-KEM hashes its own.
+/// Derives the shared secret from those of both, and from the points that X25519 used: ML-KEM
+/// hashes its own inputs.
 fn combine(
     lattice: &[u8],
     secret: &StaticSecret,
@@ -166,7 +168,7 @@ impl hpke::Kem for XWing {
         PublicKey { lattice, point: Point::from(&secret) }
     }
 
-    /// Part of the trait, and of no use here: age's keys are seeds as they are.
+    /// Required by the trait, but unused: age's keys are the seeds themselves.
     fn derive_keypair(material: &[u8]) -> (PrivateKey, PublicKey) {
         let mut seed = Zeroizing::new([0; 32]);
         Shake256::default().chain(material).finalize_xof().read(&mut *seed);
@@ -185,7 +187,7 @@ impl hpke::Kem for XWing {
             decapsulation.decapsulate(&sent.lattice).map_err(|()| HpkeError::DecapError)?;
         let public = Point::from(&secret);
         combine(&lattice, &secret, &sent.point, &sent.point, &public)
-            .filter(|_| sender.is_none()) // There is no mode with a sender.
+            .filter(|_| sender.is_none()) // Authenticated modes are not supported.
             .ok_or(HpkeError::DecapError)
     }
 
@@ -199,7 +201,7 @@ impl hpke::Kem for XWing {
         let secret = StaticSecret::random_from_rng(random);
         let point = Point::from(&secret);
         combine(&lattice, &secret, &public.point, &point, &public.point)
-            .filter(|_| sender.is_none()) // As above.
+            .filter(|_| sender.is_none()) // The same.
             .map(|shared| (shared, Encapsulated { lattice: ciphertext, point }))
             .ok_or(HpkeError::EncapError)
     }
