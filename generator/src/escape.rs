@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hex_is_lower_case_and_whole() {
+    fn hex_is_lower_case_with_leading_zeros() {
         assert_eq!(hex(&[0x00, 0x0f, 0xa9, 0xff]), "000fa9ff");
     }
     use pretty_assertions::assert_eq;
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_takes_no_variable_and_an_argument_does() {
+    fn a_dollar_is_escaped_in_arguments_only() {
         assert_eq!(program("/a$b %i"), r#""/a$b %%i""#);
         assert_eq!(argument("/a$b %i"), r#""/a$$b %%i""#);
     }
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn no_message_is_longer_than_it_helps() {
+    fn long_messages_are_truncated() {
         for (text, expected) in [
             ("a".repeat(MAX_MESSAGE), "a".repeat(MAX_MESSAGE)),
             ("a".repeat(MAX_MESSAGE + 1), format!("{}\u{2026}", "a".repeat(MAX_MESSAGE))),
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn no_id_gives_the_template_itself() {
+    fn an_empty_id_does_not_name_the_template() {
         assert!(unit_name("vaultix-secret@", "").starts_with("vaultix-secret@sha256-e3b0c44298fc"));
     }
 }

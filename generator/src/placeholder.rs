@@ -5,7 +5,7 @@
 pub enum Piece<'a> {
     /// Bytes that stay as they are.
     Text(&'a [u8]),
-    /// A placeholder: the 64 hex digits between its braces, and all of it.
+    /// A placeholder.
     Placeholder {
         /// 64 lower-case hex digits.
         hash: &'a str,
@@ -27,7 +27,8 @@ pub fn split(text: &[u8]) -> Vec<Piece<'_>> {
     let plain = |from, to| text.get(from..to).filter(|bytes| !bytes.is_empty()).map(Piece::Text);
     let mut pieces = Vec::new();
     let mut taken = 0;
-    // Also at the second brace: `{{{ hash }}` contains a placeholder after its first one. No placeholder begins inside another.
+    // Also tries the second of three braces: `{{{ hash }}` contains a placeholder after its first
+    // brace. No placeholder begins inside another.
     let braces = text.windows(2).enumerate().filter(|(_, pair)| pair == b"{{");
     for (start, _) in braces {
         if let Some((hash, whole)) = text.get(start..).and_then(placeholder) {
@@ -53,7 +54,7 @@ pub fn is_hash(text: &str) -> bool {
     text.len() == HASH_LENGTH && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Reads the placeholder that `text` begins with: its hash, and all of it.
+/// Reads the placeholder that `text` begins with: its hash, and the placeholder with its braces.
 fn placeholder(text: &[u8]) -> Option<(&str, &[u8])> {
     let inside = skip_blanks(text.strip_prefix(b"{{")?);
     let (hash, behind) = inside.split_at_checked(HASH_LENGTH)?;
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
     use pretty_assertions::assert_eq;
 
-    /// Writes the pieces so that a table can be read: text as it is, placeholders as `<first digit>`.
+    /// Shows the pieces: text as it is, placeholders as `<first digit>`.
     fn shown(text: &str) -> String {
         split(text.as_bytes())
             .iter()
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_found_wherever_they_stand() {
+    fn placeholders_are_found_anywhere() {
         let a = "a".repeat(64);
         let b = "b".repeat(64);
         for (text, expected) in [
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_stands_alone_in_its_placeholder() {
+    fn a_hash_needs_its_braces_and_nothing_else() {
         let a = "a".repeat(64);
         assert_eq!(hash(&format!("{{{{ {a} }}}}")), Some(a.as_str()));
         assert_eq!(hash(&format!("{{{{ {a} }}}} ")), None);

@@ -13,7 +13,8 @@ pub const HIDDEN: &str = "[a private key, not shown]";
 pub const PUBLIC_KEY_HINT: &str =
     "age-keygen -y FILE prints that of an identity, ssh-keygen -y -f FILE that of an ssh key";
 
-/// Returns whether `text` contains a private key, or what may have been one: a key that lacks a letter is still private.
+/// Returns whether `text` contains a private key, or something that may have been one: a key with a
+/// letter missing is still private.
 ///
 /// ```
 /// use vaultix_generator::private::is_private;
@@ -92,16 +93,16 @@ pub fn reason(error: &serde_json::Error) -> String {
     }
 }
 
-/// Returns where the first private key of several lines is in `upper`, a text in upper case, from `at` on.
+/// Finds the first private key of several lines in `upper`, a text in upper case, at or after `at`.
 fn block(upper: &str, at: usize) -> Option<Range<usize>> {
-    /// How they begin that have an end.
+    /// How keys begin that have an end line.
     const PEM: [&[u8]; 3] = [
         b"PRIVATE KEY-",
         b"PRIVATE KEY BLOCK",
         // `openssh-key-v1` in base64, with which the body of every private key of OpenSSH begins.
         b"B3BLBNNZAC1RZXKTDJE",
     ];
-    /// How those of `PuTTY` begin, which have none.
+    /// How keys of `PuTTY` begin, which have none.
     const PUTTY: [&[u8]; 2] = [b"PUTTY-USER-KEY-FILE", b"PRIVATE-LINES:"];
     let bytes = upper.as_bytes();
     for start in at..bytes.len() {
@@ -109,7 +110,7 @@ fn block(upper: &str, at: usize) -> Option<Range<usize>> {
         if PUTTY.iter().any(|mark| rest.starts_with(mark)) {
             return Some(start..bytes.len());
         }
-        // At the first dash of its line, so that a long line of dashes is looked at once.
+        // Only at the first of several dashes, so that a long line of dashes is read once.
         let is_first = start == at || bytes.get(start - 1) != Some(&b'-');
         if PEM.iter().any(|mark| rest.starts_with(mark)) || is_first && begins_private(rest) {
             return Some(start..end(upper, start));
@@ -118,8 +119,8 @@ fn block(upper: &str, at: usize) -> Option<Range<usize>> {
     None
 }
 
-/// Returns whether `rest` is the first line of a PEM block with a private key, or may have been: `-----BEGIN`, and a label
-/// with one of the words, but not *public*.
+/// Returns whether `rest` is the first line of a PEM block with a private key, or may have been
+/// one: `-----BEGIN`, and a label with *private* or *key*, but without *public*.
 fn begins_private(rest: &[u8]) -> bool {
     const LABEL: usize = 40;
     let dashes = rest.iter().take_while(|byte| **byte == b'-').count();
@@ -132,7 +133,8 @@ fn begins_private(rest: &[u8]) -> bool {
     (has(b"PRIVATE") || has(b"KEY")) && !has(b"PUBLIC")
 }
 
-/// Returns where the block ends that begins at `start`: after its last line, or with the text if it has none.
+/// Returns the end of the block that begins at `start`: after its end line, or the end of the text
+/// if it has none.
 fn end(upper: &str, start: usize) -> usize {
     let line =
         upper.get(start..).and_then(|rest| rest.find("-END ")).map(|found| start + found + 1);
@@ -143,18 +145,19 @@ fn end(upper: &str, start: usize) -> usize {
     line + label + dashes.find(|one| one != '-').unwrap_or(dashes.len())
 }
 
-/// Appends `text` to `shown` with [`HIDDEN`] in the place of each word that is a private key; returns whether one is.
+/// Appends `text` to `shown`, with [`HIDDEN`] in place of each word that is a private key; returns
+/// whether there was one.
 fn hide_words(text: &str, shown: &mut String) -> bool {
     let is_part = |one: char| one.is_ascii_alphanumeric() || matches!(one, '-' | '_');
     let mut hidden = false;
-    // Whether white space alone stands between a key and what comes.
+    // Whether only white space has followed the last key.
     let mut is_wrapped = false;
     let mut rest = text;
     while !rest.is_empty() {
         let (word, after) = rest.split_at(rest.find(|one| !is_part(one)).unwrap_or(rest.len()));
         let (gap, after) = after.split_at(after.find(is_part).unwrap_or(after.len()));
         if is_wrapped && is_rest(word) {
-            // Its beginning is hidden already, and this with it.
+            // Its beginning has been replaced; this part is left out.
         } else if is_identity(word) {
             shown.push_str(HIDDEN);
             (hidden, is_wrapped) = (true, true);
@@ -171,7 +174,7 @@ fn hide_words(text: &str, shown: &mut String) -> bool {
 
 /// Returns whether `word`, which follows a private key, may be the rest of it on another line.
 fn is_rest(word: &str) -> bool {
-    /// So short that not much of a key is in it; words of our own may follow one.
+    /// A shorter word reveals little of a key, and may be a word of our message.
     const SHORT: usize = 6;
     let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
     word.len() >= SHORT && has_digit && run(&word.to_ascii_uppercase()) == word.len()
@@ -181,11 +184,13 @@ fn is_rest(word: &str) -> bool {
 ///
 /// Rule: <https://age-encryption.org/v1>, "Native X25519 recipient type"; the data is in Bech32, see BIP 173.
 fn is_identity(word: &str) -> bool {
-    /// What they begin with.
+    /// How they begin.
     const WHOLE: [&str; 2] = ["AGE-SECRET-KEY-", "AGE-PLUGIN-"];
-    /// Halves of that: if a letter is missing or wrong, one of the two is whole.
-    const PUBLIC_KEY_HINT: [&str; 4] = ["AGE-SECR", "ET-KEY-", "AGE-PL", "UGIN-"];
-    /// So much data at least, after a whole beginning, after half of one, and after none: a name may be like one.
+    /// Both parts of each beginning: if a letter is missing or wrong, the other part is still
+    /// complete.
+    const PARTS: [&str; 4] = ["AGE-SECR", "ET-KEY-", "AGE-PL", "UGIN-"];
+    /// Least data after a whole beginning, after a part of one, and without one: a name may look
+    /// like a key.
     const LEAST: [usize; 3] = [20, 32, 50];
     if word.len() < LEAST[0] {
         return false;
@@ -195,8 +200,8 @@ fn is_identity(word: &str) -> bool {
         marks.iter().any(|mark| upper.split_once(mark).is_some_and(|(_, rest)| run(rest) >= least))
     };
     has_data(&WHOLE, LEAST[0])
-        || has_data(&PUBLIC_KEY_HINT, LEAST[1])
-        // A double click selects what stands between two dashes. Public hint have lower case.
+        || has_data(&PARTS, LEAST[1])
+        // A double click selects what is between two dashes. Public keys are in lower case.
         || upper == word && run(word) >= LEAST[2]
 }
 
@@ -214,11 +219,11 @@ mod tests {
     /// A throw-away identity, from the age crate's documentation.
     const KEY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
 
-    /// Its data alone.
+    /// Only its data.
     const DATA: &str = "GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
 
     #[test]
-    fn an_identity_is_hidden_whichever_letter_it_lacks() {
+    fn an_identity_with_any_letter_missing_is_hidden() {
         for key in [KEY.to_owned(), KEY.to_lowercase(), format!("AGE-PLUGIN-TPM-1{DATA}")] {
             for at in 0..key.len() {
                 for other in ["", "x", "-"] {
@@ -303,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_read_once() {
-        // A hundred thousand blocks: what looks at the rest for each of them would never end.
+        // A hundred thousand blocks: code that reads the rest for each of them would never finish.
         let text = "-BEGIN KEY-\n-END KEY-\n".repeat(100_000)
             + &"-BEGIN X".repeat(100_000)
             + &"- ".repeat(1 << 20)

@@ -1,4 +1,4 @@
-//! what the NixOS module refuses, and the kinds that it knows → the same here.
+//! what the NixOS module refuses, and the kinds that it knows → the generator agrees.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,7 +10,7 @@ use pretty_assertions::assert_eq;
 use vaultix_generator::escape;
 use vaultix_generator::profile::{Generator, Profile, Side};
 
-/// Invalid configurations whose profile is valid: what is wrong with them cannot be seen in a profile.
+/// Invalid configurations with a valid profile, and what the profile does not show.
 const ONLY_NIX: [(&str, &str); 28] = [
     ("cache-missing", "the cache"),
     ("cache-stale", "the cache"),

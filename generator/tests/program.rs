@@ -1,4 +1,4 @@
-//! the program itself + profiles that no one should have written → an exit status, and files nowhere but in its directory.
+//! the program + broken profiles → an exit status, and files only in its directory.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use pretty_assertions::assert_eq;
 
 const GENERATOR: &str = env!("CARGO_BIN_EXE_vaultix-generator");
 
-/// Makes a folder for one test, with an empty `normal`, `early` and `late` in it.
+/// Makes a folder for one test, with empty directories `normal`, `early` and `late`.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("program-{name}"));
     let _ = fs::remove_dir_all(&folder);
@@ -26,7 +26,7 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Writes `profile` and runs the program as systemd does, below `tracer` if that is not empty.
+/// Writes `profile` and runs the program as systemd does, under `tracer` if that is not empty.
 fn generate(folder: &Path, profile: &[u8], tracer: &[&str]) -> Output {
     fs::write(folder.join("profile.json"), profile).unwrap();
     let words: Vec<&str> = tracer.iter().copied().chain([GENERATOR]).collect();
@@ -54,7 +54,7 @@ fn take(directory: &Path) -> Vec<String> {
 /// A profile with an item of every kind.
 const WHOLE: &str = include_str!("../../tests/generator/09-all/profile.json");
 
-/// Numbers that look random and are the same each time: Knuth's linear congruential generator, MMIX.
+/// Pseudo-random numbers that are the same each time: Knuth's linear congruential generator, MMIX.
 struct Noise(u64);
 
 impl Noise {
@@ -66,7 +66,7 @@ impl Noise {
     }
 }
 
-/// Returns `text` with up to eight faults in it: bytes altered, left out, doubled, or all from some point on.
+/// Returns `text` with up to eight errors: bytes changed, removed or doubled, or the text cut off.
 fn damaged(text: &[u8], noise: &mut Noise) -> Vec<u8> {
     let mut bytes = text.to_vec();
     for _ in 0..=noise.below(8) {
@@ -87,7 +87,7 @@ fn damaged(text: &[u8], noise: &mut Noise) -> Vec<u8> {
 }
 
 #[test]
-fn no_profile_makes_it_die() {
+fn no_profile_crashes_the_generator() {
     let folder = folder("garbage");
     let mut noise = Noise(1);
     let deep = "[".repeat(200_000);
@@ -155,7 +155,7 @@ fn an_unwritable_directory_is_reported() {
 }
 
 #[test]
-fn in_the_initrd_it_does_nothing() {
+fn the_generator_does_nothing_in_the_initrd() {
     let folder = folder("initrd");
     fs::write(folder.join("profile.json"), WHOLE).unwrap();
     let status = Command::new(GENERATOR)
@@ -170,7 +170,7 @@ fn in_the_initrd_it_does_nothing() {
 
 #[test]
 fn no_private_key_gets_into_a_unit_or_a_message() {
-    /// A throw-away identity, from the age crate's documentation, and what is private of it.
+    /// A throw-away identity, from the age crate's documentation.
     const KEY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
     let folder = folder("private");
     let has = |text: &str, piece: &str| text.to_uppercase().contains(piece);
@@ -207,7 +207,7 @@ fn no_private_key_gets_into_a_unit_or_a_message() {
         }
     }
     assert!(said >= 8, "{said}");
-    // The same search finds what is no key.
+    // The control: the same search finds a value that is not a key.
     let nonsense = r#"{"version":1,"settings":{"hostKeys":"","hostPubkey":"x","hostIdentifier":"a/bcdefghijklmnopqrst"}}"#;
     let output = generate(&folder, nonsense.as_bytes(), &[]);
     assert!(has(&String::from_utf8(output.stderr).unwrap(), "A/BCDEFGHIJKLMNOPQRST"));

@@ -1,4 +1,4 @@
-//! `escape::shell` → what bash takes it for.
+//! `escape::shell` → what bash reads.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use vaultix_generator::escape::{line, shell};
 
 #[test]
-fn a_shell_takes_a_word_for_what_it_was() {
+fn a_shell_reads_the_original_text() {
     let odd: Vec<&[u8]> = vec![
         b"",
         b"plain/path.age",

@@ -41,7 +41,8 @@ fn generate(case: &Path) -> PathBuf {
     let output = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&output);
     fs::create_dir_all(&output).unwrap();
-    // The trees name the profile, so that its path is relative. The other test of this process uses no relative path.
+    // The trees contain the profile's path, so it must be relative. The other test of this process uses
+    // no relative path.
     std::env::set_current_dir(case).unwrap();
     let helper = Path::new("/usr/bin/vaultix-decrypt");
     let result = vaultix_generator::generate(Path::new("profile.json"), helper, &output);
