@@ -1,7 +1,8 @@
 //! a file → the same file without an access list, so that only its owner, group and mode decide who can open it.
 //!
-//! A directory may have a default access list, acl(5), which every new file in it inherits. With a mode of 0600, users in
-//! the list have no access; with the first permission of the group, they have.
+//! A directory may have a default access list, acl(5), which every new file in it inherits. While
+//! the mode is 0600, users in the list have no access; as soon as the mode gives the group a
+//! permission, they do.
 
 use std::os::fd::AsFd;
 

@@ -9,7 +9,7 @@ use vaultix_generator::unit::Kind;
 use crate::path::queue::VERB;
 use crate::switch::Phase;
 
-/// What is printed for a wrong command line.
+/// Printed for a wrong command line.
 pub const USAGE: &str = "\
 usage: vaultix-decrypt secret [--profile FILE] -- ID
        vaultix-decrypt template [--profile FILE] -- ID
@@ -36,9 +36,9 @@ pub enum Verb {
     },
     /// Start the units of all items once the boot is over.
     Rest,
-    /// Bring the running system to the profile: the early items, or all others.
+    /// Switch to the profile.
     Switch {
-        /// Whose turn it is.
+        /// Early items, or all others.
         phase: Phase,
     },
     /// Check that every item can be decrypted, and write nothing.
@@ -75,7 +75,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
             "--profile" => profile = args.next()?.into(),
             "--early" if verb == "switch" || verb == "boot" => phase = Phase::Early,
             "--mount" if verb == "paths" => mount = Some(args.next()?.into()),
-            // What follows is the id, or the reason, whatever it looks like.
+            // The next argument is the id, or the reason, even if it looks like an option.
             "--" => {
                 id = Some(args.next()?.into_string().ok()?);
                 if args.next().is_some() {
@@ -123,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn the_profile_may_be_another() {
+    fn another_profile_can_be_named() {
         let expected = (Verb::Switch { phase: Phase::Early }, PathBuf::from("/p"));
         assert_eq!(parsed(&["switch", "--profile", "/p", "--early"]), Some(expected));
         assert_eq!(parsed(&["check", "--profile", "/p"]), Some((Verb::Check, "/p".into())));
     }
 
     #[test]
-    fn every_verb_is_known_by_all_of_its_names() {
+    fn every_verb_has_all_of_its_names() {
         let id = || "a".to_owned();
         for (words, verb) in [
             (&["secret", "--", "a"][..], Verb::Item(Kind::Secret, id())),

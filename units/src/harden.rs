@@ -1,22 +1,23 @@
-//! this process → no core dumps, and no debugger.
+//! Keeps core dumps and debuggers away from this process.
 
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-/// Keeps the memory of this process, and of the programs that it runs, out of core dumps, and debuggers away from it.
+/// Keeps the memory of this process, and of the programs that it runs, out of core dumps, and
+/// prevents debuggers from attaching to it.
 ///
-/// The limit is 1 byte: a limit of 0 does not apply to core dumps that go through a pipe, as to systemd-coredump, see
-/// core(5).
+/// The limit is 1 byte: a limit of 0 does not apply to core dumps that go to a pipe, such as
+/// systemd-coredump's, see core(5).
 ///
 /// # Errors
 ///
 /// The system's own.
 pub fn harden() -> Result<(), Errno> {
     let limit = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
-    // A limit of 0 cannot be raised.
+    // If the limit is already 0, it cannot be raised to 1.
     setrlimit(Resource::Core, limit(1)).or_else(|_| setrlimit(Resource::Core, limit(0)))?;
-    // No memory is written to a core dump then, whatever the limit; child processes inherit this. The file exists unless the
-    // kernel was built without core dumps.
+    // With this, a core dump contains no memory, whatever the limit is. Child processes inherit it.
+    // The file exists unless the kernel was built without core dumps.
     let _ = std::fs::write("/proc/self/coredump_filter", "0");
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }

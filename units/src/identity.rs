@@ -14,8 +14,8 @@ use crate::path::FarFile;
 use crate::stack;
 use crate::stanza::{self, Recipient};
 
-/// How long reading a key may take: 5 seconds, and no longer for all keys. If one takes longer, its file system does not
-/// respond.
+/// How long reading host keys may take: 5 seconds for all of them together. If one takes longer,
+/// its file system does not respond.
 const LIMITS: Limits = Limits {
     slow: Duration::from_millis(50),
     each: Duration::from_secs(5),
@@ -24,11 +24,11 @@ const LIMITS: Limits = Limits {
 
 /// The host's identities that could be read, and why others could not.
 pub struct HostIdentities {
-    /// Those that could be read, in the order of the profile.
+    /// In the order of the profile.
     identities: Vec<Box<dyn Identity + Send + Sync>>,
-    /// Their files, with the stanza that identifies the key if it is an ssh key.
+    /// Their files, each with the stanza that identifies the key if it is an ssh key.
     pub tried: Vec<(PathBuf, Option<Recipient>)>,
-    /// Those that could not be read.
+    /// The files that could not be used.
     pub failures: Vec<Failure>,
 }
 
@@ -155,8 +155,9 @@ pub fn parse_ssh(text: &[u8]) -> io::Result<age::ssh::Identity> {
     age::ssh::Identity::from_buffer(AtOnce(text), None)
 }
 
-/// A text that is read as if it were one line: age parses everything so far again after each line, and decodes each
-/// character of base64 separately to check it. That took an eighth of all instructions of the helper.
+/// A text that is read as if it were one line: after each line, age parses everything read so far
+/// again, and decodes each character of base64 separately to check it. That took an eighth of all
+/// instructions of the helper.
 struct AtOnce<'a>(&'a [u8]);
 
 impl Read for AtOnce<'_> {

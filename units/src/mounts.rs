@@ -23,9 +23,9 @@ use crate::bounded;
 use crate::failure::{Failure, Level, log};
 use crate::replace::DIRECTORY;
 
-/// What statfs(2) calls a ramfs, from linux/magic.h.
+/// A ramfs in statfs(2), from linux/magic.h.
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
-/// What statfs(2) calls a tmpfs, from linux/magic.h.
+/// A tmpfs in statfs(2), from linux/magic.h.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// Mode of the directory around the ramfs.
@@ -45,14 +45,16 @@ pub struct Mounts {
 }
 
 impl Mounts {
-    /// Opens both mounts of `settings`, and makes sure that they are what they should be.
+    /// Opens both mounts of `settings`, and checks that they are safe to use.
     ///
-    /// The checks are made on the descriptors that are returned. They are in `/run`, where only root can exchange anything.
+    /// The checks are made on the descriptors that are returned. Both mounts are in `/run`, where
+    /// only root can replace anything.
     ///
     /// # Errors
     ///
-    /// [`Status::CantCreat`]: the ramfs is not mounted, or another file system is: the plaintext could be swapped out there or
-    /// written to a disk. Or the view is not a read-only view of it: users would see nothing, or could write.
+    /// [`Status::CantCreat`]: there is no ramfs, but no file system or one from which plaintexts
+    /// could be swapped out or written to a disk; or the view is not a read-only view of the ramfs,
+    /// so that users would see nothing or could write.
     pub fn open(settings: &Settings) -> Result<Self, Failure> {
         let view = &settings.decrypted_mount_point;
         let unit = escape::path_unit(&view.to_string_lossy(), "mount");
@@ -94,8 +96,8 @@ impl Mounts {
     }
 }
 
-/// Mounts both where they are missing, without systemd. A ramfs that an earlier release mounted at the path of the
-/// view is kept, with all files.
+/// Mounts both without systemd, if they are missing. A ramfs that an earlier release mounted at the
+/// path of the view is kept, with all files.
 ///
 /// # Errors
 ///
@@ -139,8 +141,8 @@ pub fn convert(settings: &Settings) -> Result<(), Failure> {
         return Ok(());
     }
     match mount::mount_remount(view, MountFlags::BIND | MountFlags::RDONLY | SAFE_FLAGS, c"") {
-        // A process has a file there open for writing. A second view is mounted on top of the first, which stays as it is for
-        // the processes that use it.
+        // A process has a file there open for writing. A second view is mounted on top of the first
+        // one, which is unchanged for the processes that use it.
         Err(Errno::BUSY) => {
             log(
                 Level::Warning,
@@ -190,7 +192,8 @@ fn keep_private(private: &OwnedFd) -> Result<(), Failure> {
     if Mode::from_raw_mode(stat.st_mode) == PRIVATE {
         return Ok(());
     }
-    // A container manager that mounts the ramfs from outside makes it with another mode.
+    // A container manager that mounts the ramfs from outside creates this directory with another
+    // mode.
     fs::fchmod(private, PRIVATE).or_else(|error| failed(error.to_string()))
 }
 
@@ -243,7 +246,7 @@ pub fn is_in_memory(directory: &OwnedFd) -> bool {
     is_magic(directory, &[RAMFS_MAGIC, TMPFS_MAGIC])
 }
 
-/// Returns whether `directory` was opened by a mount that is read-only.
+/// Returns whether `directory` was opened through a read-only mount.
 fn is_read_only(directory: &OwnedFd) -> bool {
     fs::fstatvfs(directory).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

@@ -31,11 +31,11 @@ pub struct Accounts {
     groups: Option<Vec<u8>>,
 }
 
-/// Longest text of them, in bytes (64 MiB): that of half a million accounts.
+/// Largest size of either file, in bytes (64 MiB): enough for half a million accounts.
 const MAX_ACCOUNTS: u64 = 64 << 20;
 
 impl Accounts {
-    /// Returns those of the texts of passwd(5) and group(5).
+    /// Uses these texts of passwd(5) and group(5) instead.
     #[must_use]
     pub fn of(users: Vec<u8>, groups: Vec<u8>) -> Self {
         Self { users: Some(users), groups: Some(groups) }
@@ -64,7 +64,8 @@ impl Accounts {
     }
 }
 
-/// Returns the number of the account `name`; `kind` is what it is, `database` the file that lists them.
+/// Returns the number of the account `name`. `kind` is `user` or `group`, `database` the file that
+/// lists them.
 fn number(
     kind: &str,
     name: &str,
@@ -77,7 +78,7 @@ fn number(
     if name.bytes().all(|byte| byte.is_ascii_digit())
         && let Ok(number) = name.parse()
     {
-        // chown(2) takes this one for "leave it as it is".
+        // chown(2) reads this number as "do not change it".
         return if number == u32::MAX { Err(unknown(kind, name, database)) } else { Ok(number) };
     }
     if text.is_none() {
@@ -98,7 +99,7 @@ fn find(text: &[u8], name: &str) -> Option<u32> {
         (fields.next()? == name.as_bytes()).then_some(())?;
         let number = fields.nth(1)?;
         fields.next()?;
-        // chown(2) takes the largest for "leave it as it is".
+        // chown(2) reads the largest number as "do not change it".
         str::from_utf8(number).ok()?.parse().ok().filter(|number| *number != u32::MAX)
     })
 }
@@ -120,7 +121,7 @@ mod tests {
     use super::find;
 
     #[test]
-    fn the_third_field_of_the_line_that_bears_the_name_counts() {
+    fn the_third_field_of_the_line_with_the_name_counts() {
         let text =
             b"root:x:0:0:root:/root:/bin/sh\nbroken\nweb:x:oops:1::\nweb2:x:12:13::/:/bin/sh";
         assert_eq!(find(text, "root"), Some(0));
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_there_twice_is_the_first_and_a_number_is_itself() {
+    fn the_first_of_two_equal_names_counts_and_a_number_is_itself() {
         assert_eq!(find(b"web:x:7:1::/:\nweb:x:0:0::/:\n", "web"), Some(7));
         let mut users = Some(b"1000:x:0:0::/:\n".to_vec());
         let number = super::number("user", "1000", "/etc/passwd", &mut users);

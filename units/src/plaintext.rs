@@ -16,13 +16,13 @@ pub struct Plaintext(Zeroizing<Vec<u8>>);
 pub type Plaintexts<'a> = BTreeMap<&'a str, &'a Plaintext>;
 
 impl Plaintext {
-    /// Takes over `bytes`, which are wiped when it is dropped.
+    /// Takes over `bytes`.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// Returns the bytes. Callers that copy them wipe the copy.
+    /// Returns the bytes. A caller that copies them must wipe the copy.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0

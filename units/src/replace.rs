@@ -1,4 +1,4 @@
-//! bytes, or a target → a file or a link under its name, complete as soon as it exists.
+//! bytes or target → a file or link under its final name, complete as soon as it exists.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -16,7 +16,7 @@ use crate::plaintext::Plaintext;
 
 /// Mode of a file until it has its owner.
 const UNFINISHED: Mode = Mode::from_raw_mode(0o600);
-/// A link on its way to `decryptedDir`.
+/// The temporary name of a link.
 const NEW_LINK: &str = ".vaultix-link";
 
 /// How directories are opened.
@@ -25,9 +25,10 @@ pub(crate) const DIRECTORY: OFlags =
 
 /// Writes `plaintext` to the new file `temporary` in `from`, then renames it to `name` in `to`.
 ///
-/// The order makes it safe: the content before the name, so that no reader sees a part of it; the
-/// owner before the mode, so that the mode's bits never apply to another owner; and before both, the access list that is
-/// inherited from the directory is removed, which the mode would activate.
+/// The order makes it safe. First, an access list inherited from the directory is removed, which
+/// the mode would activate. The content is written before the rename, so that no reader sees only
+/// part of it. The owner is set before the mode, so that the bits of the mode never apply to
+/// another owner.
 pub(crate) fn replace_file(
     from: &OwnedFd,
     temporary: &str,
@@ -53,13 +54,13 @@ pub(crate) fn replace_file(
     };
     let result = finish();
     if result.is_err() {
-        // Only root can access its directory; what cannot be removed is replaced by the next run.
+        // Only root can access its directory. If it cannot be removed, the next run replaces it.
         let _ = fs::unlinkat(from, temporary, AtFlags::empty());
     }
     result
 }
 
-/// Makes `name` in `parent`, where nobody but root can write, a link to `target` in one step.
+/// Replaces `name` in `parent`, where only root can write, with a link to `target`, in one step.
 pub(crate) fn replace_link(parent: &OwnedFd, name: &OsStr, target: &Path) -> Result<(), Errno> {
     match fs::unlinkat(parent, NEW_LINK, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
@@ -75,7 +76,7 @@ pub(crate) fn replace_link(parent: &OwnedFd, name: &OsStr, target: &Path) -> Res
 
 /// Reads the file `name` in `folder`.
 ///
-/// Never blocks: neither on a FIFO, nor until its owner gives up a lease on it, see fcntl(2).
+/// Never blocks: not on a FIFO, and not on a lease of its owner, see fcntl(2).
 pub(crate) fn read_file(folder: &OwnedFd, name: impl rustix::path::Arg) -> io::Result<Plaintext> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = File::from(fs::openat(folder, name, flags, Mode::empty())?);
@@ -83,7 +84,7 @@ pub(crate) fn read_file(folder: &OwnedFd, name: impl rustix::path::Arg) -> io::R
     Ok(Plaintext::new(std::mem::take(&mut *bytes)))
 }
 
-/// Makes the directory `name` in `parent`, with `mode`, where it is missing.
+/// Creates the directory `name` in `parent` with `mode`, if it is missing.
 pub(crate) fn ensure_directory(parent: &OwnedFd, name: &str, mode: Mode) -> Result<(), Errno> {
     match fs::mkdirat(parent, name, mode) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
@@ -91,7 +92,7 @@ pub(crate) fn ensure_directory(parent: &OwnedFd, name: &str, mode: Mode) -> Resu
     }
 }
 
-/// Makes the directory `name` in `parent`, with `mode`, where it is missing, and opens it.
+/// Opens the directory `name` in `parent`; creates it with `mode` if it is missing.
 pub(crate) fn make_directory(parent: &OwnedFd, name: &str, mode: Mode) -> Result<OwnedFd, Errno> {
     ensure_directory(parent, name, mode)?;
     fs::openat(parent, name, DIRECTORY, Mode::empty())

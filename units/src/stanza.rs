@@ -16,7 +16,8 @@ pub struct Recipient {
 }
 
 impl Recipient {
-    /// Returns the recipient of `stanza`, `None` for grease.
+    /// Returns the recipient of `stanza`; `None` for grease, which age programs add and which has
+    /// no meaning.
     #[must_use]
     pub fn new(stanza: &Stanza) -> Option<Self> {
         let kind = stanza.tag.clone();
@@ -33,7 +34,8 @@ impl Recipient {
     }
 }
 
-/// Returns the stanza that a file has for the ssh public key `recipient`, `None` if that is not an ssh public key.
+/// Returns the stanza that a file has for the ssh public key `recipient`; `None` if that is not an
+/// ssh public key.
 ///
 /// ```
 /// let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJKFAtszmoMMh2IBHZkmST/rxao9WDWCaShoXWZTOnKT me";
@@ -86,7 +88,7 @@ mod tests {
     use pretty_assertions::assert_eq;
 
     #[test]
-    fn recipients_are_listed_as_a_sentence_would() {
+    fn recipients_are_listed_as_in_a_sentence() {
         let recipient = |kind: &str, tag: Option<&str>| Recipient {
             kind: kind.to_owned(),
             tag: tag.map(str::to_owned),
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_fills_a_message_with_words_of_their_own() {
+    fn a_header_cannot_fill_a_message() {
         let recipient = Recipient {
             kind: format!("ssh-{}", "k".repeat(1 << 20)),
             tag: Some("\u{1b}".repeat(1 << 20)),

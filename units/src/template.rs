@@ -1,4 +1,4 @@
-//! text with placeholders + values → [`Plaintext`], pure, in one pass, any bytes.
+//! text with placeholders + values → [`Plaintext`], in one pass. Both may be any bytes.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::bounded::MAX_CIPHERTEXT;
 use crate::failure::Failure;
 use crate::plaintext::Plaintext;
 
-/// A text that would be larger than anything that is read, with its size in bytes.
+/// The text would exceed the limit; with its size in bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLarge(pub usize);
 
@@ -45,14 +45,14 @@ pub enum Value<'a> {
     Itself,
 }
 
-/// Replaces the placeholders in `text` with values, by the hash of each.
+/// Replaces each placeholder in `text` with the `value` for its hash.
 ///
 /// A value is not searched for placeholders, so no secret can include another one.
 ///
 /// # Errors
 ///
-/// The first error of `value`, or [`TooLarge`]: a few placeholders of a large value make a text that does not fit into memory.
-/// Nothing is left in memory in that case.
+/// The first error of `value`, or [`TooLarge`]: a few placeholders of a large value would make a
+/// text that does not fit into memory. Nothing is allocated then.
 pub fn fill<'a, E: From<TooLarge>>(
     text: &[u8],
     mut value: impl FnMut(&str) -> Result<Value<'a>, E>,
@@ -84,12 +84,13 @@ mod tests {
     use super::*;
     use pretty_assertions::assert_eq;
 
-    /// Returns the placeholder of 64 times `digit`.
+    /// Returns the placeholder whose hash is `digit`, 64 times.
     fn mark(digit: char) -> String {
         format!("{{{{ {} }}}}", digit.to_string().repeat(64))
     }
 
-    /// Fills with `\xff` for `a`, with the placeholder of `a` for `b`, with itself for `c`, fails for others.
+    /// Replaces `a` with `\xff` and `b` with the placeholder of `a`, keeps `c`, and fails for
+    /// others.
     fn filled(text: &str) -> Result<Vec<u8>, String> {
         let inner = mark('a').into_bytes();
         fill(text.as_bytes(), |hash| match hash.chars().next() {
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn many_placeholders_of_a_large_value_are_refused_before_they_take_memory() {
+    fn a_text_that_would_be_too_large_is_refused_before_it_takes_memory() {
         let value = vec![b'x'; 1 << 20];
         let made = |count: usize| {
             let filled: Result<Plaintext, TooLarge> =
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_one_is_an_error() {
+    fn an_unknown_placeholder_is_an_error() {
         assert_eq!(filled(&mark('d')), Err("d".repeat(64)));
     }
 }
