@@ -1,38 +1,39 @@
-//! value of `ExecStart=` → the arguments that the program gets, by the rules of systemd.service(5).
+//! value of `ExecStart=` → the arguments that the program receives, by the rules of
+//! systemd.service(5).
 
 use std::iter::Peekable;
 use std::str::Chars;
 
 use crate::unit_file::expand;
 
-/// Returns the program and its arguments. A second command in the line, a specifier, a variable, or anything
-/// that systemd refuses is a panic.
+/// Returns the program and its arguments. Panics at a second command in the line, a specifier, a
+/// variable, or anything that systemd refuses.
 #[must_use]
 pub fn split(value: &str) -> Vec<String> {
     let mut rest = value.chars().peekable();
     let mut words = Vec::new();
     while let Some(word) = word(&mut rest) {
         let word = expand(&word);
-        // The program's own path takes no variable, and so no doubled dollar sign either.
+        // systemd expands no variables in the program's own path, so a doubled dollar sign stays.
         words.push(if words.is_empty() { program(word) } else { variables(&word) });
     }
     assert!(!words.is_empty(), "no command in {value:?}");
     words
 }
 
-/// Returns what arrives of the argument `text`.
+/// Returns the argument `text` as the program receives it.
 #[must_use]
 pub fn told(text: &str) -> String {
     text.replace('\0', "\\x00")
 }
 
-/// Checks the first word, whose first character may mean something.
+/// Checks that the first word begins with none of systemd's special prefixes.
 fn program(word: String) -> String {
     assert!(!word.starts_with(['@', '-', ':', '+', '!', '|']), "a prefix on {word:?}");
     word
 }
 
-/// Reads the next word: quotes and backslashes as systemd.syntax(7) has them.
+/// Reads the next word, with quotes and backslashes as in systemd.syntax(7).
 fn word(rest: &mut Peekable<Chars>) -> Option<String> {
     while rest.next_if(char::is_ascii_whitespace).is_some() {}
     rest.peek()?;
@@ -63,7 +64,7 @@ fn escaped(rest: &mut Peekable<Chars>) -> Vec<u8> {
         'x' => {
             let digits: String = rest.by_ref().take(2).collect();
             match u8::from_str_radix(&digits, 16).unwrap() {
-                // No argument can hold it: systemd leaves the escape as it is.
+                // No argument can contain a NUL: systemd leaves the escape unchanged.
                 0 => b"\\x00".to_vec(),
                 byte => vec![byte],
             }
@@ -77,7 +78,7 @@ fn escaped(rest: &mut Peekable<Chars>) -> Vec<u8> {
     }
 }
 
-/// Puts variables in. There may be none but the doubled dollar sign, which is one.
+/// Expands variables. The only one allowed is the doubled dollar sign.
 fn variables(word: &str) -> String {
     let mut after = String::new();
     let mut rest = word.chars().peekable();

@@ -1,9 +1,9 @@
-//! bytes of a fuzzer → choices, names and texts, the odd ones more often than they come in life.
+//! bytes of a fuzzer → choices, names and texts, with odd ones more often than in practice.
 
-/// Bytes that are used up one by one; zeros follow their end.
+/// Bytes that are used up one by one, followed by zeros.
 pub struct Draw<'a>(&'a [u8]);
 
-/// What texts are put together from: whatever means something to systemd, to JSON, to paths or to us.
+/// What texts are made from: anything with a meaning in systemd, in JSON, in paths or to us.
 const PIECES: [&str; 40] = [
     "a",
     "b",
@@ -77,7 +77,7 @@ impl<'a> Draw<'a> {
 
     /// Returns true once in `times`.
     pub fn one_in(&mut self, times: usize) -> bool {
-        // Not at 0: what comes behind the end of the bytes is the usual case.
+        // Not at 0: after the end of the bytes, the usual case is drawn.
         self.below(times) == times - 1
     }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::draw::Draw;
 
-/// Draws a profile: right in most places, so that something comes of it.
+/// Draws a profile: valid in most places, so that units are made from it.
 #[must_use]
 pub fn profile(draw: &mut Draw) -> Value {
     let ids: Vec<String> = (0..=draw.below(4))
@@ -56,7 +56,7 @@ fn settings(draw: &mut Draw) -> Value {
         settings["decryptedDir"] = json!(draw.path());
     }
     if draw.one_in(4) {
-        // One that no unit can run would be the end of the whole profile.
+        // A program that no unit can run would make the whole profile invalid.
         let refused = |one: char| one.is_ascii_control() || "\"'\\".contains(one);
         settings["systemctl"] = json!(format!("/{}/it", draw.path()).replace(refused, ""));
     }

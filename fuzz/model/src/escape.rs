@@ -1,4 +1,4 @@
-//! any text ↔ its spelling in a unit.
+//! any text ↔ its escaped form in a unit.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use vaultix_generator::escape;
 use crate::draw::Draw;
 use crate::{command, unit_file};
 
-/// Compares every kind of escaping with a model of it, and reads back what was written.
+/// Compares every kind of escaping with a model, and reads back what was written.
 pub fn check(bytes: &[u8]) {
     let mut draw = Draw::new(bytes);
     let (text, other) = match draw.below(3) {
@@ -26,8 +26,8 @@ pub fn check(bytes: &[u8]) {
     path(&draw.path());
 }
 
-/// Returns `text` as a value on one line can carry it: what systemd takes for the end of a line, or for no
-/// character, is written out, and white space at the ends goes.
+/// Returns `text` as a value on one line can contain it: line ends and characters that systemd
+/// refuses are escaped, and white space at both ends is removed.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let mut line = String::new();
@@ -105,13 +105,13 @@ fn unit_name(text: &str, other: &str) {
 fn path(path: &str) {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let expected = if parts.is_empty() { "-".into() } else { systemd_escape(&parts.join("/")) };
-    // Only paths in their one spelling come here: the profile refuses the others.
+    // Only normalized paths get here: the profile refuses others.
     if format!("/{}", parts.join("/")) == path {
         assert_eq!(escape::path_unit(path, "mount"), format!("{expected}.mount"));
     }
 }
 
-/// Returns whether systemd takes `name` for that of a unit which can be started.
+/// Returns whether systemd accepts `name` as the name of a unit that can be started.
 #[must_use]
 pub fn is_unit_name(name: &str) -> bool {
     let Some((stem, kind)) = name.rsplit_once('.') else { return false };

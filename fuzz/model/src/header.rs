@@ -1,4 +1,4 @@
-//! any bytes → what their header names, if they are an age file.
+//! any bytes → the recipients in their header, if they are an age file.
 
 use vaultix_units::decrypt::{recipients, stanzas};
 use vaultix_units::stanza::describe;
@@ -6,7 +6,7 @@ use vaultix_units::stanza::describe;
 /// How an age file begins.
 const FIRST: &[u8] = b"age-encryption.org/v1\n";
 
-/// Reads a header, and compares what it names with its lines.
+/// Reads a header, and compares the recipients with its lines.
 pub fn check(bytes: &[u8]) {
     let whole = [FIRST, bytes].concat();
     for file in [bytes, &whole] {

@@ -1,7 +1,7 @@
 //! any bytes → a panic, if the product and a slow, obvious model of it disagree.
 //!
-//! The models share no code with the product. `fuzz/` has a fuzzer find the bytes; `tests/all.rs` tries the
-//! seeds of `fuzz/seeds` and a fixed number of random ones.
+//! The models share no code with the product. In `fuzz/`, a fuzzer finds the bytes; `tests/all.rs`
+//! tries the seeds of `fuzz/seeds` and a fixed number of random bytes.
 
 #![expect(
     clippy::unwrap_used,
@@ -23,7 +23,7 @@ pub mod template;
 pub mod unit;
 pub mod unit_file;
 
-/// A body of a fuzz target: fails by a panic.
+/// The body of a fuzz target, which panics if it fails.
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a file in `fuzz/fuzz_targets`.

@@ -1,4 +1,5 @@
-//! text of a unit, its template and what the values mean → a panic, unless it says that and no more.
+//! text of a unit, its template and what the values mean → a panic, unless the text says exactly
+//! that.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +7,12 @@ use crate::escape::{is_unit_name, one_line};
 use crate::unit_file::Setting;
 use crate::{command, unit_file};
 
-/// What a value in a unit has to say.
+/// What a value in a unit must mean.
 #[derive(Debug)]
 pub enum Meaning {
-    /// This, letter by letter.
+    /// This text, letter by letter.
     Verbatim(String),
-    /// This, once systemd has expanded it, as far as a line can carry it.
+    /// This text after systemd has expanded it, as far as one line can contain it.
     Text(String),
     /// This path, and no other.
     Path(String),
@@ -22,7 +23,7 @@ pub enum Meaning {
 }
 
 impl Meaning {
-    /// Fails unless `value` says it.
+    /// Fails unless `value` means it.
     fn check(&self, value: &str) {
         match self {
             Self::Verbatim(text) => assert_eq!(value, text),
@@ -38,9 +39,9 @@ impl Meaning {
     }
 }
 
-/// Fails unless the unit `text` is `template` with the values that `fields` mean.
+/// Fails unless the unit `text` is `template` with values that mean `fields`.
 ///
-/// `@ORDER@` stands for several settings: the names of these, each with units.
+/// `@ORDER@` stands for several settings, which are in `order`.
 pub fn compare(text: &str, template: &str, fields: &[(&str, Meaning)], order: &[(&str, Meaning)]) {
     let template = template.replace("\n@ORDER@\n", "\nOrder=@ORDER@\n");
     let mut found = unit_file::parse(text).into_iter();
@@ -51,7 +52,7 @@ pub fn compare(text: &str, template: &str, fields: &[(&str, Meaning)], order: &[
         meaning.check(&value);
     };
     for Setting { section, key, value } in unit_file::parse(&template) {
-        // White space between words says nothing; a line that goes on in the next has some.
+        // White space between words has no meaning; a continued line contains some.
         let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
         if key == "Order" {
             for (key, meaning) in order {
@@ -60,7 +61,7 @@ pub fn compare(text: &str, template: &str, fields: &[(&str, Meaning)], order: &[
         } else if let Some((_, meaning)) = fields.iter().find(|(field, _)| *field == value) {
             next(&section, &key, meaning);
         } else {
-            // Instances of a unit and sets of system calls also have one.
+            // Instances of a unit and sets of system calls also contain an `@`.
             let is_free =
                 |rest: &str| rest.starts_with(|it: char| it == '*' || it.is_ascii_lowercase());
             assert!(value.split('@').skip(1).all(is_free), "nobody expects {key}={value}");

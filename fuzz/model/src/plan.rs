@@ -1,4 +1,4 @@
-//! what hosts need + what the cache holds → the plan, as each file alone would have it.
+//! what hosts need + what the cache contains → the plan, worked out for each file alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,38 +10,38 @@ use crate::draw::Draw;
 struct Cache {
     /// What hosts need.
     wanted: BTreeMap<Entry, Wanted>,
-    /// What the cache holds.
+    /// What the cache contains.
     present: Listing,
-    /// Hosts of which all is known.
+    /// Hosts of which everything is known.
     complete: BTreeSet<String>,
 }
 
-/// What becomes of a file.
+/// What happens to a file.
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     /// It is made.
     Made,
-    /// It is needed and there.
+    /// It is needed, and exists.
     Kept,
     /// It is removed.
     Removed,
-    /// It is not the cache's, and stays.
+    /// It is not a cache file, and stays.
     Foreign,
-    /// Whether its host needs it is not known: it stays.
+    /// We do not know whether its host needs it: it stays.
     Unknown,
 }
 
-/// Plans, and looks at each file alone; then does what the plan says, and plans again.
+/// Plans, and checks each file alone; then carries out the plan, and plans again.
 pub fn check(bytes: &[u8]) {
     let cache = cache(&mut Draw::new(bytes));
     let plan = product::plan(&cache.wanted, &cache.present, &cache.complete);
     let files = files(&cache);
     for file in &files {
-        assert_eq!(found(&plan, file), told(fate(&cache, file)), "{file:?}");
+        assert_eq!(found(&plan, file), expected(fate(&cache, file)), "{file:?}");
     }
     let count = |one| files.iter().filter(|file| fate(&cache, file) == one).count();
     assert_eq!(plan.up_to_date, count(Fate::Kept));
-    // No file but those that were looked at.
+    // The plan contains no other files.
     let made: Vec<&Target> = plan.encrypt.values().flatten().collect();
     assert_eq!(made.len(), count(Fate::Made));
     assert_eq!(plan.stale.len(), count(Fate::Removed));
@@ -53,13 +53,14 @@ pub fn check(bytes: &[u8]) {
             assert_eq!((source, &target.secret), (&file.source, &file.secret));
         }
     }
-    // What is shown of the same cache is the same.
+    // The same cache always gives the same output.
     assert!(plan.encrypt.values().all(|targets| targets.is_sorted_by_key(|one| &one.entry)));
     assert!(plan.stale.is_sorted() && plan.foreign.is_sorted());
     carry_out(cache, plan);
 }
 
-/// Does what `plan` says. Nothing is left to do then, and what has to stay is there.
+/// Carries out `plan`. Afterwards nothing is left to do, and everything that must stay is still
+/// there.
 fn carry_out(mut cache: Cache, plan: Plan) {
     let before = cache.present.clone();
     for target in plan.encrypt.into_values().flatten() {
@@ -80,7 +81,7 @@ fn carry_out(mut cache: Cache, plan: Plan) {
     assert_eq!(again, Plan { up_to_date, foreign: plan.foreign, ..Plan::default() });
 }
 
-/// Returns all files that there are, or should be.
+/// Returns all files that exist or are wanted.
 fn files(cache: &Cache) -> BTreeSet<Entry> {
     let mut files: BTreeSet<Entry> = cache.wanted.keys().cloned().collect();
     for (host, names) in &cache.present {
@@ -89,7 +90,7 @@ fn files(cache: &Cache) -> BTreeSet<Entry> {
     files
 }
 
-/// Returns what should become of `file`.
+/// Returns what should happen to `file`.
 fn fate(cache: &Cache, file: &Entry) -> Fate {
     let size = cache.present.get(&file.host).and_then(|files| files.get(&file.name)).copied();
     if !is_cache_name(&file.name) {
@@ -103,8 +104,8 @@ fn fate(cache: &Cache, file: &Entry) -> Fate {
     }
 }
 
-/// Returns how often a file is made, removed, and named as foreign whose fate is `fate`.
-fn told(fate: Fate) -> [usize; 3] {
+/// Returns how often a file with this `fate` should be made, removed, and listed as foreign.
+fn expected(fate: Fate) -> [usize; 3] {
     match fate {
         Fate::Made => [1, 0, 0],
         Fate::Removed => [0, 1, 0],
@@ -113,7 +114,7 @@ fn told(fate: Fate) -> [usize; 3] {
     }
 }
 
-/// Returns how often `plan` has `file` made, removed, and named as foreign.
+/// Returns how often `file` is made, removed, and listed as foreign in `plan`.
 fn found(plan: &Plan, file: &Entry) -> [usize; 3] {
     let made = plan.encrypt.values().flatten().filter(|target| target.entry == *file);
     let of = |files: &[Entry]| files.iter().filter(|one| *one == file).count();
@@ -125,7 +126,7 @@ fn is_cache_name(name: &str) -> bool {
     name.chars().count() == 64 && name.chars().all(|one| "0123456789abcdef".contains(one))
 }
 
-/// Draws what is wanted and what is there, few files enough that they meet.
+/// Draws what is wanted and what exists, from few enough names that they overlap.
 fn cache(draw: &mut Draw) -> Cache {
     let hosts = ["web".to_owned(), "db".to_owned(), draw.name()];
     let mut cache =
@@ -149,7 +150,7 @@ fn cache(draw: &mut Draw) -> Cache {
     cache
 }
 
-/// Draws a name that the cache gives, or nearly one, or any.
+/// Draws a valid name in the cache, or nearly one, or any name.
 fn name(draw: &mut Draw) -> String {
     let mut name = char::from(*draw.pick(b"0a9f")).to_string().repeat(64);
     match draw.below(12) {
@@ -158,7 +159,7 @@ fn name(draw: &mut Draw) -> String {
         9 => name.push('a'),
         10 => {
             let at = *draw.pick(&[0, 31, 63]);
-            // The neighbours of the digits, and one that takes two bytes.
+            // The characters next to the hex digits, and one of two bytes.
             let odd = *draw.pick(&["/", ":", "`", "g", "A", "é"]);
             name.replace_range(at..=at, odd);
         }

@@ -1,4 +1,4 @@
-//! any text → what a profile is never allowed to be, once it has been read.
+//! any text → a panic, if it is accepted as a profile although it must not be.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
@@ -8,7 +8,7 @@ use vaultix_generator::profile::{Placement, Profile, Side};
 use crate::draw::Draw;
 use crate::drawn;
 
-/// Reads a profile for both sides, and looks at what was taken for right.
+/// Reads a profile for both sides, and checks what was accepted.
 pub fn check(bytes: &[u8]) {
     let mut draw = Draw::new(bytes);
     let text = match draw.below(2) {
@@ -25,7 +25,7 @@ pub fn check(bytes: &[u8]) {
     [host, desk].iter().flatten().for_each(items);
 }
 
-/// Checks all items that were taken for right.
+/// Checks all items that were accepted.
 fn items(profile: &Profile) {
     let mut names = BTreeSet::new();
     let mut paths = BTreeSet::new();
@@ -53,7 +53,7 @@ fn items(profile: &Profile) {
     }
 }
 
-/// Checks where one item goes.
+/// Checks where one item is placed.
 fn one(place: &Placement) {
     let name = Path::new(&place.name);
     let plain = |part: Component| matches!(part, Component::Normal(_));

@@ -1,14 +1,14 @@
-//! text with placeholders, and values → the filled text, as a loop over its bytes would make it.
+//! text with placeholders + values → the filled text, made by a loop over its bytes.
 
 use vaultix_generator::placeholder;
 use vaultix_units::template::{Value, fill};
 
 use crate::draw::Draw;
 
-/// What values consist of: other placeholders are the odd ones.
+/// Possible values; others are placeholders.
 const VALUES: [&[u8]; 5] = [b"", b"value", b" \n", b"\xff\0", b"{{"];
 
-/// Fills a text, and compares with the model.
+/// Fills a text, and compares the result with the model.
 pub fn check(bytes: &[u8]) {
     let mut draw = Draw::new(bytes);
     let values: Vec<Option<Vec<u8>>> = (0..3).map(|_| value(&mut draw)).collect();

@@ -1,4 +1,4 @@
-//! any profile → its units, read back as systemd reads them: what was meant, and not a line more.
+//! any profile → its units, read back as systemd reads them: what was meant, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use crate::escape::{is_unit_name, systemd_escape};
 use crate::meaning::{Meaning, compare};
 use crate::{command, drawn};
 
-/// Draws a profile and the programs' paths, renders, reads back.
+/// Draws a profile and the programs' paths, renders them, and reads the units back.
 pub fn check(bytes: &[u8]) {
     let mut draw = Draw::new(bytes);
     let (helper, source) = (draw.path(), draw.path());
     if !helper.starts_with('/') || format!("{helper}{source}").contains('\0') {
-        return; // The kernel gives the program its own path.
+        return; // Such a path cannot occur: the kernel gives the program its own path.
     }
     let programs = Programs { helper: Path::new(&helper), profile: Path::new(&source) };
     let reason = draw.text();
@@ -45,7 +45,7 @@ fn bad_profile(files: &[UnitFile], reason: &str, helper: &str, source: &str) {
     );
 }
 
-/// Returns the text of a file that is no link.
+/// Returns the text of a file that is not a link.
 fn text_of(file: &UnitFile) -> &str {
     match &file.content {
         Content::Text(text) => text,
@@ -53,31 +53,30 @@ fn text_of(file: &UnitFile) -> &str {
     }
 }
 
-/// Where the ramfs is mounted, and only root may enter.
+/// Where the ramfs is mounted, which only root may enter.
 const RAMFS: &str = "/run/vaultix.private/ramfs";
 /// The unit that hides the ramfs of an earlier release.
 const CONVERT: &str = "vaultix-convert.service";
 
-/// What the units of a profile have to be, found without the generator's code.
+/// What the units of a profile must be, worked out without the generator's code.
 struct Expected<'a> {
     profile: &'a Profile,
     helper: &'a str,
     source: &'a str,
 }
 
-/// An item: its kind and id, the secrets it puts in, and where it goes.
+/// An item: its kind and id, the secrets that its text uses, and its placement.
 type Item<'a> = (&'static str, &'a str, BTreeSet<&'a str>, Option<&'a Placement>);
 
-/// Units that make users.
+/// Units that create users.
 const USERS: [&str; 2] = ["systemd-sysusers.service", "userborn.service"];
 
 impl<'a> Expected<'a> {
-    /// Starts with nothing compared.
     fn new(profile: &'a Profile, helper: &'a str, source: &'a str) -> Self {
         Self { profile, helper, source }
     }
 
-    /// Fails unless `files` are what the profile means, all of it, and nothing else.
+    /// Fails unless `files` are exactly what the profile means.
     fn compare(&self, files: &[UnitFile]) {
         let mut left: BTreeMap<&str, &UnitFile> =
             files.iter().map(|file| (&*file.path, file)).collect();
@@ -140,7 +139,7 @@ impl<'a> Expected<'a> {
         mount_of(&self.profile.settings.decrypted_mount_point)
     }
 
-    /// Returns the names of what makes the ramfs and its view.
+    /// Returns the names of the units that mount the ramfs and its view.
     fn mounts(&self) -> [String; 2] {
         [self.mount(), CONVERT.to_owned()]
     }
@@ -155,7 +154,7 @@ impl<'a> Expected<'a> {
         all.into_iter().map(str::to_owned).collect()
     }
 
-    /// Returns the names of all mounts that may hold a key.
+    /// Returns the names of all mounts that a host key may be on.
     fn key_mounts(&self) -> BTreeSet<String> {
         let keys = self.profile.settings.host_keys.iter();
         let way = keys.flat_map(|key| key.path.ancestors());
@@ -165,7 +164,7 @@ impl<'a> Expected<'a> {
         names.filter(|name| name.len() <= 255).collect()
     }
 
-    /// Returns what `SourcePath=` means.
+    /// Returns the expected meaning of `SourcePath=`.
     fn source(&self) -> (&'static str, Meaning) {
         ("@PROFILE@", Meaning::Text(self.source.to_owned()))
     }
@@ -219,7 +218,7 @@ impl<'a> Expected<'a> {
         let mut seen = BTreeSet::new();
         for (at, key) in (1..).zip(keys) {
             if !seen.insert(&key.path) {
-                continue; // One unit waits for it already.
+                continue; // Another unit already waits for it.
             }
             let number = if at == 1 { String::new() } else { format!("-{at}") };
             let name = format!("vaultix-late-key{number}.path");
@@ -248,7 +247,7 @@ impl<'a> Expected<'a> {
         take: &mut impl FnMut(&str) -> &'a UnitFile,
         (kind, id, values, place): &Item,
     ) {
-        // Where no argument can be the id, the helper finds no such item, and says so.
+        // If the id cannot be an argument, the helper reports that there is no such item.
         let told = command::told(id);
         let mut words = self.words(&[kind]);
         words.extend(["--".to_owned(), told]);
@@ -521,7 +520,7 @@ fn paths_unit(mount: &Path) -> String {
     vaultix_generator::escape::unit_name("vaultix-paths@", path)
 }
 
-/// Returns the name of an item's unit. That of a long id is taken from the product: it is a hash.
+/// Returns the name of an item's unit. For a long id, it is a hash, and taken from the product.
 fn unit(kind: &str, id: &str) -> String {
     let name = format!("vaultix-{kind}@{}.service", systemd_escape(id));
     if name.len() <= 255 && !id.is_empty() {

@@ -7,14 +7,14 @@ pub struct Setting {
     pub section: String,
     /// Its name.
     pub key: String,
-    /// Its value as it stands in the file.
+    /// Its value as it is in the file.
     pub value: String,
 }
 
-/// What systemd takes for white space.
+/// What systemd treats as white space.
 const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// Reads a unit file. Whatever systemd would warn of, skip or refuse is a panic.
+/// Reads a unit file. Panics at anything that systemd would warn about, skip or refuse.
 #[must_use]
 pub fn parse(text: &str) -> Vec<Setting> {
     let mut settings = Vec::new();
@@ -40,7 +40,7 @@ pub fn parse(text: &str) -> Vec<Setting> {
     settings
 }
 
-/// Splits a text into lines, joins those that a backslash continues, and leaves comments out.
+/// Splits a text into lines, joins those that a backslash continues, and drops comments.
 fn lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut joined = String::new();
@@ -62,13 +62,13 @@ fn lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// Returns whether systemd refuses a line for this code point, which is one of Unicode's noncharacters.
+/// Returns whether this is one of Unicode's noncharacters, for which systemd refuses a line.
 fn is_no_character(one: char) -> bool {
     let code = u32::from(one);
     (0xfdd0..=0xfdef).contains(&code) || code % 0x1_0000 >= 0xfffe
 }
 
-/// Expands the specifiers of a value. None but `%%` may be there.
+/// Expands the specifiers of a value. The only one allowed is `%%`.
 #[must_use]
 pub fn expand(value: &str) -> String {
     let mut expanded = String::new();

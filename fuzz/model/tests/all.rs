@@ -1,4 +1,4 @@
-//! seeds of the fuzzer, and random bytes → each target's body, a fixed number of times.
+//! seeds of the fuzzer, and random bytes → each target, a fixed number of times.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -8,7 +8,8 @@ use std::path::Path;
 
 use vaultix_model::{TARGETS, Target};
 
-/// How often each target is tried with random bytes, and with each seed, changed here and there.
+/// How often each target is tried with random bytes; each seed is tried a quarter as often, with
+/// random changes.
 const ROUNDS: u64 = 1000;
 
 /// Random numbers: xorshift64, the same ones every time.
@@ -46,7 +47,7 @@ impl Random {
     }
 }
 
-/// Runs `target`; the bytes that it fails on are shown, and can be put beside the seeds.
+/// Runs `target`. If it fails, prints the bytes, which can be added to the seeds.
 fn run(name: &str, target: Target, bytes: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(bytes))) {
         eprintln!("{name} fails with these bytes: {:?}", bytes.escape_ascii().to_string());
@@ -104,7 +105,7 @@ fn unit() {
 }
 
 #[test]
-fn every_target_has_its_file_for_the_fuzzer() {
+fn every_target_has_a_file_for_the_fuzzer() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz_targets");
     for (name, _) in TARGETS {
         let text = fs::read_to_string(folder.join(format!("{name}.rs"))).unwrap();
