@@ -1,10 +1,10 @@
-//! line → standard error, also where a test's output is kept back.
+//! line → standard error, even when the output of tests is captured.
 
 use std::io::Write;
 
-/// Prints `line`. Unlike what `eprintln` prints, it is also shown if the test passes.
+/// Prints `line`. Unlike with `eprintln`, it is shown even if the test passes.
 pub fn say(line: &str) {
     let mut stderr = std::io::stderr();
-    // There is nobody else to tell.
+    // There is nowhere else to report it.
     let _ = writeln!(stderr, "{line}");
 }

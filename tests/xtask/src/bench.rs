@@ -1,4 +1,4 @@
-//! installed product + peers → one table of medians and ratios, on stdout.
+//! installed product + peers → a table of medians and ratios, on stdout.
 
 mod boot;
 mod desk;
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     inside: bool,
 }
 
-/// Everything that the measurements share.
+/// What the measurements share.
 struct Bench {
     /// Runs commands in the work tree.
     sh: Shell,
@@ -49,7 +49,7 @@ struct Bench {
     peers: PathBuf,
     /// A folder for inputs and outputs, in memory.
     work: PathBuf,
-    /// A static program that does nothing, the floor for any process.
+    /// A static program that does nothing: no process can be faster.
     noop: PathBuf,
     /// See [`Args::rounds`].
     rounds: usize,
@@ -57,7 +57,7 @@ struct Bench {
     boots: usize,
 }
 
-/// Prints the table. No figure is judged: a busy machine must not fail anything.
+/// Prints the table. No figure is checked: a busy machine must not cause a failure.
 ///
 /// # Errors
 ///
@@ -67,7 +67,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.inside {
         return prepare(&sh, args);
     }
-    // As /run is; making a thousand files on a disk would measure the disk. Gone with the namespace.
+    // A tmpfs like /run: creating a thousand files on a disk would measure the disk. It ends with
+    // the namespace.
     let work = workspace::target()?.join("bench");
     sh.create_dir(&work)?;
     cmd!(sh, "mount -t tmpfs -o mode=0755 vaultix-bench {work}").quiet().run()?;
@@ -93,7 +94,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Installs what is needed, builds the product, and starts this program again where it may mount.
+/// Installs what is needed, builds the product, and runs this program again in its own mount
+/// namespace.
 fn prepare(sh: &Shell, args: &Args) -> Result<()> {
     packages::ensure(sh, packages::BOOT)?;
     packages::ensure(sh, packages::BENCH)?;
@@ -118,7 +120,7 @@ fn prepare(sh: &Shell, args: &Args) -> Result<()> {
 }
 
 impl Bench {
-    /// Bytes on disk.
+    /// Sizes on disk, in bytes.
     fn size(&self) -> Result<()> {
         let noop = size(&self.noop)?;
         for program in [
@@ -134,7 +136,7 @@ impl Bench {
 
     /// Runs each of the commands once a round and returns the median of each, in milliseconds.
     ///
-    /// Taking turns spreads the machine's moods evenly. `before` runs before each, untimed.
+    /// Taking turns spreads fluctuations of the machine evenly. `before` runs before each, untimed.
     fn interleave<const N: usize>(
         &self,
         mut commands: [&mut Command; N],
@@ -164,7 +166,7 @@ fn host_profile(n: usize, mount_point: &str, recipient: &str) -> String {
     )
 }
 
-/// Makes an ssh key and returns its public half.
+/// Creates an ssh key, if it does not exist, and returns its public key.
 fn ssh_key(sh: &Shell, path: &Path) -> Result<String> {
     if let Some(folder) = path.parent() {
         sh.create_dir(folder)?;
@@ -180,7 +182,7 @@ fn encrypt(sh: &Shell, recipient: &str, plaintext: &str) -> Result<Vec<u8>> {
     Ok(cmd!(sh, "age -r {recipient}").stdin(plaintext).quiet().output()?.stdout)
 }
 
-/// Builds the program that does nothing, as the two programs of a host are built.
+/// Builds the program that does nothing, like the two programs of a host.
 fn noop(sh: &Shell, work: &Path) -> Result<PathBuf> {
     let (source, program) = (work.join("noop.rs"), work.join("noop"));
     let triple = triple::boot_side(sh)?;
@@ -207,14 +209,14 @@ fn time(command: &mut Command) -> Result<f64> {
     Ok(took)
 }
 
-/// Returns the most memory that a command ever had resident, in KiB.
+/// Returns the peak resident memory of a command, in KiB.
 fn peak(sh: &Shell, command: &Command) -> Result<f64> {
     let (program, args) = (command.get_program(), command.get_args());
     let said = cmd!(sh, "time --quiet --format=%M {program} {args...}").quiet().read_stderr()?;
     Ok(said.lines().last().ok_or("time says nothing")?.trim().parse()?)
 }
 
-/// Returns the milliseconds that a command is on a processor, in user space and in the kernel.
+/// Returns the processor time of a command in milliseconds, in user space and in the kernel.
 fn cpu(sh: &Shell, command: &Command) -> Result<f64> {
     let (program, args) = (command.get_program(), command.get_args());
     let said = cmd!(sh, "perf stat -x, -e task-clock {program} {args...}")
@@ -231,7 +233,7 @@ fn size(path: &Path) -> Result<f64> {
     Ok(f64::from(bytes))
 }
 
-/// Returns the value in the middle.
+/// Returns the median; of an even number of values, the upper of the middle ones.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -1,4 +1,4 @@
-//! a text that stands in secrets alone → every place where it is found in clear.
+//! a text that is only in secrets → every other place where it is found.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How much of a file is looked at in one go, in bytes.
+/// How much of a file is searched at once, in bytes.
 const PIECE: u64 = 1 << 20;
 
-/// Returns the text that stands in every plaintext of the tests of this checkout.
+/// Returns the text that is in every plaintext of the tests of this checkout.
 ///
-/// It is computed, so that no source and no program has it, and those who run them can keep it out of arguments.
+/// It is computed, so that no source and no program contains it, and it need not be in an argument.
 #[must_use]
 pub fn marker() -> String {
     let mut hasher = DefaultHasher::new();
@@ -24,14 +24,15 @@ pub fn marker() -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Returns a text that no file and no process of this machine has had before.
+/// Returns a text that has never been in a file or process of this machine.
 #[must_use]
 pub fn fresh_marker() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("canary-{}-{}", process::id(), now.as_nanos())
 }
 
-/// Returns `plaintext` with the marker in it: after white space, which may be trimmed. What is empty stays so.
+/// Adds the marker to `plaintext`, after leading white space, which may be trimmed. An empty text
+/// stays empty.
 #[must_use]
 pub fn marked(plaintext: &[u8]) -> Vec<u8> {
     if plaintext.is_empty() {
@@ -42,7 +43,7 @@ pub fn marked(plaintext: &[u8]) -> Vec<u8> {
     [before, marker().as_bytes(), after].concat()
 }
 
-/// Returns `bytes` as they were before they were [`marked`], also where several such texts are in them.
+/// Removes all markers that [`marked`] has added to `bytes`.
 #[must_use]
 pub fn plain(bytes: &[u8]) -> Vec<u8> {
     let marker = marker();
@@ -57,14 +58,15 @@ pub fn plain(bytes: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// The processes that had a text: which part of which program, and where that ran.
+/// The processes in which a text was seen: which part of which program, and where it ran.
 pub type Seen = BTreeMap<String, String>;
 
-/// Looks at the arguments and the environment of all processes, containers' included, over and over.
+/// Keeps looking at the arguments and the environment of all processes, including those in
+/// containers.
 pub struct Watch {
     /// Ends it.
     over: Arc<AtomicBool>,
-    /// Returns at how many processes it has looked, and those that had a text.
+    /// Returns how many processes it has looked at, and those that had a text.
     thread: JoinHandle<(usize, Seen)>,
 }
 
@@ -86,16 +88,16 @@ impl Watch {
         Self { over, thread }
     }
 
-    /// Ends it and returns at how many processes it has looked, and what it has found.
+    /// Ends it. Returns how many processes it has looked at, and what it has found.
     #[must_use]
     pub fn end(self) -> (usize, Seen) {
         self.over.store(true, Ordering::Relaxed);
-        // It panics nowhere; whoever asks how often it has looked would notice.
+        // It does not panic; if it did, the count of processes would be zero.
         self.thread.join().unwrap_or_default()
     }
 }
 
-/// Adds the processes that have one of `texts` now, and returns how many there are.
+/// Adds the processes that have one of `texts`, and returns how many processes there are.
 fn processes(texts: &[String], seen: &mut Seen) -> usize {
     let mut count = 0;
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -104,7 +106,7 @@ fn processes(texts: &[String], seen: &mut Seen) -> usize {
         }
         count += 1;
         for part in ["cmdline", "environ"] {
-            // The process may be gone by now.
+            // The process may have ended.
             let bytes = fs::read(entry.path().join(part)).unwrap_or_default();
             if texts.iter().any(|text| holds(&bytes, text)) {
                 let read = |name| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
@@ -119,7 +121,8 @@ fn processes(texts: &[String], seen: &mut Seen) -> usize {
     count
 }
 
-/// Returns the files below `root` that hold one of `texts`, or have it in their name, links not followed.
+/// Returns the files below `root` that contain one of `texts`, or have it in their name. Does not
+/// follow links.
 #[must_use]
 pub fn files(root: &Path, texts: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -130,8 +133,8 @@ pub fn files(root: &Path, texts: &[&str]) -> Vec<PathBuf> {
     found
 }
 
-/// Returns how many files below `roots` were made or changed after `since`, and which of them hold one of `texts`; what
-/// is below `skipped` does not count.
+/// Returns how many files below `roots` were created or changed after `since`, and which of them
+/// contain one of `texts`. Leaves out everything below `skipped`.
 #[must_use]
 pub fn changed(
     roots: &[PathBuf],
@@ -145,7 +148,7 @@ pub fn changed(
             if skipped.iter().any(|skipped| path == skipped) {
                 return false;
             }
-            // Its own times a program can set, but not when the file system saw a change.
+            // The ctime: unlike other times, a program cannot set it.
             if metadata.is_file() && change(metadata) >= since {
                 count += 1;
                 found.extend(has(path, texts).then(|| path.to_owned()));
@@ -164,12 +167,13 @@ fn change(metadata: &Metadata) -> SystemTime {
     UNIX_EPOCH + Duration::new(seconds, part)
 }
 
-/// Calls `visit` with everything at and below `root`, links not followed; it tells whether to go on below a folder.
+/// Calls `visit` with everything at and below `root`, without following links. `visit` returns
+/// whether to descend into a folder.
 fn walk(root: &Path, visit: &mut dyn FnMut(&Path, &Metadata) -> bool) {
     let mut todo = vec![root.to_owned()];
     while let Some(path) = todo.pop() {
         let Ok(metadata) = path.symlink_metadata() else {
-            continue; // Gone by now.
+            continue; // It has been removed.
         };
         if visit(&path, &metadata) && metadata.is_dir() {
             let below = fs::read_dir(&path).into_iter().flatten().flatten();
@@ -178,7 +182,7 @@ fn walk(root: &Path, visit: &mut dyn FnMut(&Path, &Metadata) -> bool) {
     }
 }
 
-/// Returns whether one of `texts` stands in the name of `path`, or in the file if it is one.
+/// Returns whether one of `texts` is in the name of `path`, or in its content if it is a file.
 fn has(path: &Path, texts: &[&str]) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     if texts.iter().any(|text| holds(name, text)) {
@@ -199,19 +203,19 @@ fn has(path: &Path, texts: &[&str]) -> bool {
         if length == 0 {
             return false;
         }
-        // A text may lie across two pieces.
+        // A text may be split over two pieces.
         let kept = bytes.len().saturating_sub(longest);
         bytes.drain(..kept);
     }
 }
 
-/// Returns whether `text` stands in `bytes`.
+/// Returns whether `bytes` contain `text`.
 #[must_use]
 pub fn holds(bytes: &[u8], text: &str) -> bool {
     position(bytes, text.as_bytes()).is_some()
 }
 
-/// Returns where `text` first stands in `bytes`.
+/// Returns where `text` is first found in `bytes`.
 fn position(bytes: &[u8], text: &[u8]) -> Option<usize> {
     bytes.windows(text.len()).position(|part| part == text)
 }
@@ -221,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_marked_text_is_plain_again() {
+    fn the_marker_is_added_and_removed() {
         for text in ["", " ", "  text\n", "text"] {
             let marked = marked(text.as_bytes());
             assert_eq!(holds(&marked, &marker()), !text.is_empty(), "{text:?}");

@@ -1,4 +1,4 @@
-//! root directory + files + script → what a real systemd did with them, in a folder.
+//! root directory + files + script → what a real systemd did with them, in the folder `out`.
 
 use std::fs;
 use std::io;
@@ -13,43 +13,44 @@ use std::time::Duration;
 
 use crate::workspace::Result;
 
-/// Longest time that one boot, with its scenario and its shutdown, may take unless more is asked for.
+/// Default limit for one boot, including its scenario and its shutdown.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// Environment variable that asks for all of the load, which takes longer.
+/// Environment variable that asks for the full load, which takes longer.
 pub const LOAD: &str = "VAULTIX_LOAD";
 
-/// Where the product's prefix is found inside a container, read-only.
+/// Where the product's prefix is inside a container, read-only.
 ///
-/// Not where it is outside: that may be in `/tmp`, and systemd 257 gives generators a `/tmp` of their own.
+/// Not at its path outside: that may be in `/tmp`, and systemd 257 gives generators their own
+/// `/tmp`.
 pub const PREFIX: &str = "/opt/vaultix";
 
-/// Where the prefix of an older release is found, if there is one.
+/// Where the prefix of an older release is, if there is one.
 pub const PREVIOUS: &str = "/opt/previous";
 
-/// A system that can boot: a root directory that nobody writes to, and what is laid over it.
+/// A system that can boot: a root directory that is never written to, and an overlay.
 ///
-/// Dropping it kills what still runs and removes all of it. That also happens when this process is
-/// interrupted or killed.
+/// Dropping it kills what is still running and removes everything. This also happens when our
+/// process is interrupted or killed.
 pub struct Container {
     /// Name of the machine, unique while it exists.
     name: String,
     /// The root directory, shared and never written.
     lower: PathBuf,
-    /// Everything of this container: `layer`, `out` and the mount points.
+    /// All files of this container: `layer`, `out` and the mount points.
     work: PathBuf,
-    /// Arguments of systemd-nspawn beyond the usual ones.
+    /// Additional arguments of systemd-nspawn.
     nspawn: Vec<String>,
     /// Arguments of PID 1, which are a container's kernel command line.
     init: Vec<String>,
-    /// Longest time that it may take.
+    /// How long a boot may take.
     limit: Duration,
-    /// Clears up once its standard input closes.
+    /// Cleans up once its standard input closes.
     janitor: Child,
 }
 
 impl Container {
-    /// Prepares a container over the root directory `lower`; `name` says what it is for.
+    /// Prepares a container on the root directory `lower`. `name` is part of its name.
     ///
     /// It has a machine id, so it is not a first boot, and an empty fstab.
     ///
@@ -57,7 +58,7 @@ impl Container {
     ///
     /// Those of the file system, mostly that this is not root.
     pub fn new(lower: &Path, name: &str) -> Result<Self> {
-        /// Tells apart the containers of one process.
+        /// Distinguishes the containers of one process.
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("vaultix-{name}-{}-{count}", process::id());
@@ -77,7 +78,7 @@ impl Container {
         container.put("/etc/machine-id", "5d1219c7c4c5404aaa1f6d2a48adfda4\n")?;
         container.put("/etc/fstab", "")?;
         container.link("/var/log/journal", "/out/journal")?;
-        // Without these, a soft reboot would take away the product and the folder that results go to.
+        // Without these, a soft reboot would unmount the product and the folder for results.
         for mount in ["opt-vaultix", "opt-previous", "out"] {
             let place = format!("/etc/systemd/system/{mount}.mount.d/stay.conf");
             container.put(&place, "[Unit]\nDefaultDependencies=no\n")?;
@@ -91,9 +92,9 @@ impl Container {
         self.work.join("out")
     }
 
-    /// Returns where the file lies that will be at the absolute `path` inside.
+    /// Returns the path outside of the file that will be at the absolute `path` inside.
     ///
-    /// Only what was put there is seen here, not what the container makes.
+    /// Only files that were put there are visible here, not those that the container writes.
     #[must_use]
     pub fn layer(&self, path: &str) -> PathBuf {
         self.work.join("layer").join(path.trim_start_matches('/'))
@@ -121,10 +122,10 @@ impl Container {
         symlink(target, &place).map_err(|error| format!("{}: {error}", place.display()).into())
     }
 
-    /// Installs the product of `prefix`, which is seen inside at [`PREFIX`], read-only: the generator
-    /// by a link in `/etc`, the helper by one in `PATH`.
+    /// Installs the product of `prefix`, which is at [`PREFIX`] inside, read-only. The generator is
+    /// found by a link in `/etc`, the helper by one in `PATH`.
     ///
-    /// The static units are copied, with the helper's path in them as it is inside.
+    /// The static units are copied, with the path that the helper has inside.
     ///
     /// # Errors
     ///
@@ -134,8 +135,9 @@ impl Container {
         self.run_from(PREFIX)
     }
 
-    /// Installs the product of `previous`, which is seen inside at [`PREVIOUS`], as [`Self::install`] does, and has that
-    /// of `prefix` ready for a script to take its place: at [`PREFIX`], its static units in `/upgrade`.
+    /// Installs the product of `previous`, which is at [`PREVIOUS`] inside, as [`Self::install`]
+    /// does. The product of `prefix` is ready for a script to upgrade to: at [`PREFIX`], with its
+    /// static units in `/upgrade`.
     ///
     /// # Errors
     ///
@@ -146,7 +148,8 @@ impl Container {
         self.run_from(PREVIOUS)
     }
 
-    /// Shows `prefix` inside at `place`, read-only, and copies its static units to the folder `units`.
+    /// Makes `prefix` visible at `place` inside, read-only, and copies its static units to the
+    /// folder `units`.
     fn bind(&mut self, prefix: &Path, place: &str, units: &str) -> Result<()> {
         let shown = prefix.display().to_string();
         self.nspawn(&format!("--bind-ro={shown}:{place}"));
@@ -162,15 +165,15 @@ impl Container {
         Ok(())
     }
 
-    /// Lets systemd and `PATH` find the programs at `place`.
+    /// Links the programs at `place` into `PATH` and systemd's directory for generators.
     fn run_from(&self, place: &str) -> Result<()> {
         let generator = "systemd/system-generators/vaultix-generator";
         self.link(&format!("/etc/{generator}"), &format!("{place}/lib/{generator}"))?;
         self.link("/usr/local/bin/vaultix-decrypt", &format!("{place}/bin/vaultix-decrypt"))
     }
 
-    /// Has all that the container leaves on its disk searched for `text` once the machine is off. The paths of files
-    /// that hold it, or have it in their name, are in `out/disk`.
+    /// Searches everything that the container leaves on its disk for `text`, once the machine is
+    /// off. The paths of files that contain it, or have it in their name, are in `out/disk`.
     ///
     /// # Errors
     ///
@@ -189,7 +192,7 @@ impl Container {
         self.init.push(argument.to_owned());
     }
 
-    /// Lets it take this long.
+    /// Sets how long it may take.
     pub fn limit(&mut self, limit: Duration) {
         self.limit = limit;
     }
@@ -213,7 +216,7 @@ impl Container {
             .process_group(0)
             .spawn()?;
         let (ended, end) = mpsc::channel();
-        // It ends by itself or because the janitor kills it; nobody needs to join it.
+        // It ends by itself or because the janitor kills it, so it need not be joined.
         thread::spawn(move || ended.send(child.wait()));
         if let Ok(status) = end.recv_timeout(self.limit) {
             return Ok(status?);
@@ -226,13 +229,13 @@ impl Container {
 impl Drop for Container {
     fn drop(&mut self) {
         drop(self.janitor.stdin.take());
-        // It cannot fail in a way that matters here, and there is nobody to tell.
+        // An error makes no difference here, and cannot be reported.
         let _ = self.janitor.wait();
     }
 }
 
-/// Starts the janitor of the container in `work` and `cgroup`, in a process group of its own, so that
-/// an interrupt from the terminal passes it by.
+/// Starts the janitor of the container in `work` and `cgroup`, in its own process group, so that
+/// Ctrl-C does not reach it.
 fn janitor(work: &Path, cgroup: &Path) -> io::Result<Child> {
     Command::new("sh")
         .args(["-c", include_str!("janitor.sh"), "janitor.sh"])
@@ -244,13 +247,13 @@ fn janitor(work: &Path, cgroup: &Path) -> io::Result<Child> {
         .spawn()
 }
 
-/// Returns the root of the cgroup v2 tree, which lies deeper where v1 is mounted as well.
+/// Returns the root of the cgroup v2 tree, which is elsewhere if v1 is mounted as well.
 fn cgroup_root() -> PathBuf {
     let beside_v1 = Path::new("/sys/fs/cgroup/unified");
     if beside_v1.is_dir() { beside_v1.to_owned() } else { PathBuf::from("/sys/fs/cgroup") }
 }
 
-/// Makes the folder that `place` lies in.
+/// Creates the parent folder of `place`.
 fn make_parent(place: &Path) -> Result<()> {
     let folder = place.parent().ok_or("a file needs a folder")?;
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()).into())

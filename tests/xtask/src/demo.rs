@@ -1,4 +1,4 @@
-//! nothing → a secret's whole way, from an editor to a booted host, shown and checked.
+//! Shows and checks a secret's whole way, from an editor to a booted host.
 
 use std::fs;
 use std::io::Write as _;
@@ -17,11 +17,11 @@ use crate::install;
 #[argh(subcommand, name = "demo")]
 pub(crate) struct Args {}
 
-/// A desk that is thrown away at the end.
+/// A temporary workspace.
 struct Desk {
-    /// Runs commands in the desk's folder.
+    /// Runs commands in its folder.
     sh: Shell,
-    /// The product's workstation command.
+    /// The command `vaultix`.
     vaultix: PathBuf,
 }
 
@@ -29,11 +29,11 @@ struct Desk {
 const SECRETS: [(&str, &str); 3] =
     [("wifi", "hunter2\n"), ("database", "postgres://app:s3cret@db\n"), ("broken", "never seen\n")];
 
-/// Shows it all. What is shown is also checked.
+/// Runs the demo. Everything that it shows is also checked.
 ///
 /// # Errors
 ///
-/// Something is missing, a command failed, or what was shown is not what should have been.
+/// Something is missing, a command failed, or what was shown is not what was expected.
 pub(crate) fn run(_: &Args) -> Result<()> {
     let sh = workspace::shell()?;
     packages::ensure(&sh, packages::BOOT)?;
@@ -68,7 +68,7 @@ pub(crate) fn run(_: &Args) -> Result<()> {
 }
 
 impl Desk {
-    /// Makes the keys, the secrets and the cache.
+    /// Creates the keys, the secrets and the cache.
     fn make(&self, host: &Container) -> Result<()> {
         let sh = &self.sh;
         say("A desk, in a folder that is thrown away, with a key for its owner; \
@@ -104,12 +104,12 @@ impl Desk {
         ))
     }
 
-    /// Encrypts what the cache lacks.
+    /// Encrypts what is missing from the cache.
     fn renc(&self) -> Result<()> {
         self.show("vaultix -p profile.json renc --identity identity.txt --cache cache")
     }
 
-    /// Writes a profile; `source` says where each secret's ciphertext is.
+    /// Writes a profile; `source` returns where each secret's ciphertext is.
     fn profile(&self, file: &str, source: &dyn Fn(&str) -> String) -> Result<()> {
         let key = self.sh.read_file("web.pub")?;
         let key: Vec<&str> = key.split_whitespace().take(2).collect();
@@ -141,7 +141,8 @@ impl Desk {
         Ok(self.sh.write_file(file, text)?)
     }
 
-    /// Puts the cache and a profile that names its files where the host looks, as Nix would.
+    /// Puts the cache, and a profile that names its files, where the host expects them, as Nix
+    /// would.
     fn deliver(&self, host: &Container, place: &str) -> Result<()> {
         let sh = &self.sh;
         let mut names = Vec::new();
@@ -159,7 +160,7 @@ impl Desk {
         host.put(&format!("{place}/profile.json"), sh.read_file("host.json")?)
     }
 
-    /// Returns the name in the cache of a secret's ciphertext, as Nix computes it.
+    /// Returns the name of a secret's copy in the cache, as Nix computes it.
     fn cache_name(&self, name: &str) -> Result<String> {
         let sh = &self.sh;
         let first = |text: String| text.split_whitespace().next().unwrap_or_default().to_owned();
@@ -181,7 +182,7 @@ impl Desk {
         host.put(&place, bytes)
     }
 
-    /// Changes one secret at the desk; it is to arrive at the host later on.
+    /// Changes one secret, which arrives at the host later.
     fn change(&self, host: &Container) -> Result<()> {
         say("Later, somebody changes the first secret. Only its ciphertext is made again, \
              and the old one goes:")?;
@@ -190,7 +191,7 @@ impl Desk {
         self.deliver(host, "/arriving")
     }
 
-    /// Shows a command and what it says.
+    /// Shows a command and its output.
     fn show(&self, command: &str) -> Result<()> {
         let bin = self.vaultix.parent().unwrap_or(Path::new("/")).display();
         let sh = &self.sh;
@@ -231,7 +232,7 @@ fn services(host: &Container) -> Result<()> {
     host.put("/demo", include_str!("demo.sh"))
 }
 
-/// Compares what the host has noted with what should have come about.
+/// Compares what the host has recorded with what was expected.
 fn check(host: &Container) -> Result<()> {
     for (fact, expected) in [
         ("failed", "vaultix-secret@broken.service"),
@@ -259,7 +260,7 @@ fn say(text: &str) -> Result<()> {
     print(&format!("\n\n{text}\n"))
 }
 
-/// Prints at once, so that the story keeps up with what it tells.
+/// Prints and flushes, so that the text keeps up with what happens.
 fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;

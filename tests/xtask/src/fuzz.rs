@@ -1,4 +1,4 @@
-//! models of the product → a search for bytes that they disagree on.
+//! models of the product → a search for bytes on which product and model disagree.
 
 use std::fs;
 
@@ -30,13 +30,13 @@ const MAX_BYTES: &str = "4096";
 
 /// Searches from the seeds in `fuzz/seeds` and from what earlier runs found worth keeping, in `target/fuzz-corpus`.
 ///
-/// Without a sanitizer of addresses: neither our code nor that of the models has `unsafe` in it, and without it the search is
-/// some times as fast.
+/// Without the address sanitizer: neither our code nor the models contain `unsafe`, and the search
+/// is several times as fast without it.
 ///
 /// # Errors
 ///
-/// Something is missing; or a target failed, and the fuzzer has said with which bytes. A copy of these in
-/// `fuzz/seeds` makes them a test.
+/// Something is missing; or a target failed, and the fuzzer has printed the bytes. Copy them to
+/// `fuzz/seeds` to make them a test.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let sh = workspace::shell()?;
     ensure_tools(&sh)?;
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that the fuzzer is there.
+/// Makes sure that the fuzzer is installed.
 ///
 /// # Errors
 ///
@@ -93,7 +93,7 @@ fn ensure_tools(sh: &Shell) -> Result<()> {
     Ok(())
 }
 
-/// Tells whether a nightly compiler is there.
+/// Returns whether there is a nightly compiler.
 fn has_nightly(sh: &Shell) -> bool {
     let version = cmd!(sh, "cargo +nightly --version").env_remove("RUSTUP_TOOLCHAIN");
     version.quiet().ignore_stderr().read().is_ok()

@@ -21,15 +21,15 @@ pub(crate) struct Args {
     destdir: Option<PathBuf>,
 }
 
-/// Builds everything, then puts each file in its place; nothing is written if the build fails.
+/// Builds everything, then installs each file. If the build fails, nothing is written.
 ///
-/// Each file appears whole under its name or not at all. An older one is replaced, even while it
-/// runs.
+/// Each file appears complete under its name or not at all. An older one is replaced, even while it
+/// is running.
 ///
 /// # Errors
 ///
-/// The build's, a unit text with a placeholder that is not known here, or those of the file system,
-/// with the file's name.
+/// Those of the build; a unit with an unknown placeholder; or those of the file system, with the
+/// file's name.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.prefix.is_absolute() {
         return Err(format!("--prefix must be absolute: {}", args.prefix.display()).into());
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Installs into `prefix`, to be run from there by a test; with musl, if it can be had.
+/// Installs into `prefix`, where tests run the programs; with musl, if it is available.
 ///
 /// # Errors
 ///
@@ -101,7 +101,7 @@ fn text_file(source: &Path, place: &str, name: Option<&str>) -> Result<File> {
     Ok(File { place, bytes: product::read(source)?, mode: 0o644 })
 }
 
-/// Returns what lies in `folder`, sorted; nothing if there is no such folder.
+/// Returns what is in `folder`, sorted; nothing if there is no such folder.
 fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.exists() {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! What the repository's own commands and its boot tests share.
+//! What the repository's own commands and its tests share.
 
 pub mod aloud;
 pub mod canary;

@@ -1,4 +1,4 @@
-//! work tree → the product under very many, very large and very fast, in containers.
+//! Runs the product with very many secrets, large ones and fast changes, in containers.
 
 use std::env;
 
@@ -18,7 +18,7 @@ pub(crate) struct Args {
     filter: Option<String>,
 }
 
-/// The tests that can be run with more than they are in CI.
+/// The tests that can run with more load than in CI.
 const TESTS: [&str; 5] = [
     "other_users_never_see_a_secret",
     "many_secrets_and_many_switches",
@@ -27,11 +27,11 @@ const TESTS: [&str; 5] = [
     "accounts_are_being_written",
 ];
 
-/// Runs them one after the other, so that each has the machine for itself.
+/// Runs them one after the other, so that each has the machine to itself.
 ///
 /// # Errors
 ///
-/// Something that is needed is not there, or a test failed.
+/// Something that is needed is missing, or a test failed.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let sh = workspace::shell()?;
     packages::ensure(&sh, packages::BOOT)?;

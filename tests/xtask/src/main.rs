@@ -66,7 +66,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Hands over to the command's own file.
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Bench(args) => bench::run(&args),

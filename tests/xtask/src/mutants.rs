@@ -19,8 +19,8 @@ pub(crate) struct Args {
 /// The version of cargo-mutants that this was tried with.
 const VERSION: &str = "27.1";
 
-/// The deciding files of each package. Its own tests are to notice, or the models: the fast ones, with no container
-/// and no release build.
+/// The deciding files of each package. Only fast tests are run: the package's own and the models,
+/// with no container and no release build.
 const FILES: [(&str, &[&str]); 3] = [
     ("vaultix-generator", &["escape", "placeholder", "profile", "profile/*", "unit"]),
     ("vaultix-units", &["args", "decrypt", "owner", "record", "stanza", "template"]),
@@ -47,7 +47,7 @@ const FILES: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// Runs cargo-mutants over one package after the other. Its notes are in `target/mutants`.
+/// Runs cargo-mutants over one package after the other. Its results are in `target/mutants`.
 ///
 /// # Errors
 ///
@@ -75,16 +75,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
-/// How cargo-mutants ends if no test noticed a change.
+/// The exit status of cargo-mutants if no test noticed a change.
 const MISSED: i32 = 2;
 
-/// How it ends if a change made a test run forever.
+/// The exit status if a change made a test run forever.
 const TIMEOUT: i32 = 3;
 
-/// What is built in the meantime, in one place for all packages: each run has a copy of the work tree without `target`.
+/// The folder for builds, shared by all packages: each run has a copy of the work tree without
+/// `target`.
 const BUILT: &str = "build";
 
-/// Changes the `files` of `package`. Leaves its `notes`.
+/// Changes the `files` of `package`, and leaves the results in `notes`.
 fn mutate(sh: &Shell, notes: &Path, package: &str, files: &[&str]) -> Result<()> {
     let folder = match package.strip_prefix("vaultix-") {
         Some(folder) => format!("{folder}/src"),
@@ -95,7 +96,8 @@ fn mutate(sh: &Shell, notes: &Path, package: &str, files: &[&str]) -> Result<()>
     let try_with = |tests: &str, which: Option<&str>| -> Result<Option<i32>> {
         let files =
             files.iter().flat_map(|file| ["--file".to_owned(), format!("{folder}/{file}.rs")]);
-        // Only what needs no installed product: not the desk's and the boots' binaries, which are at the root.
+        // Only tests that need no installed product: not the desk and boot tests, which are in the
+        // root package.
         let only = if tests == "vaultix" { &["--lib"][..] } else { &["--lib", "--tests"] };
         let only = only.iter().flat_map(|which| ["--cargo-arg", which]);
         let command = cmd!(
@@ -107,7 +109,8 @@ fn mutate(sh: &Shell, notes: &Path, package: &str, files: &[&str]) -> Result<()>
         Ok(Command::from(command).status()?.code())
     };
     let mut code = try_with(package, None)?;
-    // The models see more, but building them takes longer: they get what is left.
+    // The models notice more, but building them takes longer: they only get the changes that are
+    // left.
     if package != "vaultix" && matches!(code, Some(MISSED | TIMEOUT)) {
         code = try_with("vaultix-model", Some("--iterate"))?;
     }

@@ -1,4 +1,4 @@
-//! programs that are needed → the Debian packages that bring them, installed.
+//! needed programs → their Debian packages, installed.
 
 use std::env;
 use std::path::Path;
@@ -7,7 +7,7 @@ use xshell::{Shell, cmd};
 
 use crate::workspace::Result;
 
-/// A program, and the Debian package that holds it.
+/// A program, and the Debian package that contains it.
 pub type Program = (&'static str, &'static str);
 
 /// What a boot in a container needs.
@@ -23,10 +23,10 @@ pub const BOOT: &[Program] = &[
     ("fusermount3", "fuse3"),
 ];
 
-/// What measuring needs beyond that.
+/// What measurements need in addition.
 pub const BENCH: &[Program] = &[("time", "time"), ("perf", "linux-perf"), ("dpkg", "dpkg")];
 
-/// What the desk's tests need.
+/// What the desk tests need.
 pub const DESK: &[Program] = &[
     ("age", "age"),
     ("ssh-keygen", "openssh-client"),
@@ -57,12 +57,12 @@ pub const DESK: &[Program] = &[
 /// What fetching age's test vectors needs.
 pub const VECTORS: &[Program] = &[("npm", "npm"), ("node", "nodejs")];
 
-/// Installs the packages of those `programs` that are not there.
+/// Installs the packages of those `programs` that are missing.
 ///
 /// # Errors
 ///
-/// Some are missing and this is not root, or not Debian: the message is the command to run. Or
-/// apt-get failed.
+/// Some are missing, and we are not root or not on Debian: the message contains the command to run,
+/// if there is one. Or apt-get failed.
 pub fn ensure(sh: &Shell, programs: &[Program]) -> Result<()> {
     let mut wanted: Vec<&str> = missing(programs).iter().map(|(_, package)| *package).collect();
     wanted.sort_unstable();
@@ -91,13 +91,13 @@ pub fn ensure(sh: &Shell, programs: &[Program]) -> Result<()> {
     }
 }
 
-/// Returns those `programs` that are not there.
+/// Returns those `programs` that are missing.
 #[must_use]
 pub fn missing(programs: &[Program]) -> Vec<Program> {
     programs.iter().filter(|(name, _)| !is_there(name)).copied().collect()
 }
 
-/// Tells whether this process may mount and boot: user id 0.
+/// Returns whether this process may mount and boot: user id 0.
 ///
 /// # Errors
 ///
@@ -106,7 +106,8 @@ pub fn is_root(sh: &Shell) -> Result<bool> {
     Ok(cmd!(sh, "id --user").quiet().read()? == "0")
 }
 
-/// Tells whether `program` is in `PATH`, or in the `sbin` folders that a user's may lack.
+/// Returns whether `program` is in `PATH`, or in the `sbin` folders, which may not be in a user's
+/// `PATH`.
 #[must_use]
 pub fn is_there(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();

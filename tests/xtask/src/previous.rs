@@ -1,4 +1,4 @@
-//! git's history → the boot side of an older commit, built and installed below a prefix of its own.
+//! git's history → the boot side of an older commit, built and installed below its own prefix.
 
 use std::fs;
 use std::io;
@@ -14,27 +14,28 @@ use crate::workspace::{self, Result};
 /// The commit that hosts may still run when they switch to this work tree's product.
 pub const PREVIOUS: &str = "378d4062ce69ca29befc9c3c8e151a22fa5c2417";
 
-/// What makes the build quick; how large or fast the programs are is no matter here.
+/// Makes the build faster; the size and speed of these programs do not matter.
 const QUICK: [&str; 4] =
     ["--config", "profile.release.lto=false", "--config", "profile.release.codegen-units=16"];
 
-/// Returns the prefix where generator, helper and static units of `commit` are installed, as [`product`] does it with
-/// those of the work tree. Builds them first, once: from then on they lie in `target/previous/COMMIT`.
+/// Returns the prefix where generator, helper and static units of `commit` are installed, as
+/// [`product`] does for the work tree. The first call builds them; then they are in
+/// `target/previous/COMMIT`.
 ///
 /// # Errors
 ///
-/// The commit is not in the history, as in a clone without all of it; or the build's.
+/// The commit is not in the history, as in a shallow clone; or those of the build.
 pub fn prefix(commit: &str) -> Result<PathBuf> {
-    /// Lets one of several tests build while the others wait.
+    /// While one test builds, the others wait.
     static BUILDING: Mutex<()> = Mutex::new(());
-    // A build that failed leaves nothing behind that the next could take for done.
+    // A failed build leaves nothing that the next one could mistake for a complete one.
     let _one = BUILDING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let folder = workspace::target()?.join("previous");
     let prefix = folder.join(commit);
     if !prefix.is_dir() {
         let work = folder.join(format!(".{}", process::id()));
         let built = build(&workspace::shell()?, commit, &work, &prefix);
-        // Only what is built in there matters, and that is out of it by now.
+        // The result has been moved out of it.
         let _ = fs::remove_dir_all(&work);
         built.map_err(|error| format!("cannot build {commit}: {error}"))?;
     }
@@ -61,7 +62,7 @@ fn build(sh: &Shell, commit: &str, work: &Path, prefix: &Path) -> Result<()> {
     files.extend(product::units(&tree, prefix)?);
     product::write(&done, &files)?;
     match fs::rename(&done, prefix) {
-        // Another process was faster, with the same.
+        // Another process was faster, with the same result.
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         moved => Ok(moved?),
     }

@@ -14,7 +14,7 @@ use crate::workspace::{self, Result};
 pub struct File {
     /// Where it goes, relative to the prefix.
     pub place: PathBuf,
-    /// What it holds.
+    /// Its content.
     pub bytes: Vec<u8>,
     /// Its permission bits.
     pub mode: u32,
@@ -22,16 +22,17 @@ pub struct File {
 
 /// Builds the generator and the helper of the work tree that `sh` is in, into the folder `built`.
 ///
-/// Each alone, since one call for several packages unites their features and would pull the desk's into the helper.
-/// They are static: no dynamic loader to wait for at boot, and they run on a host whose libraries are not there yet.
-/// With `--target`, the flags for that leave build scripts and proc macros alone, which must be dynamic.
+/// Each is built alone: building several packages at once unites their features, and would pull the
+/// desk's into the helper. Both are static: they need no dynamic loader at boot, and run before a
+/// host's libraries are available. With `--target`, the flags for this do not apply to build
+/// scripts and proc macros, which must be dynamic.
 ///
-/// Cargo gets `options` beside those for a release. The same sources give the same bytes wherever they lie: where crates were unpacked, which panics would tell, is
-/// left out.
+/// Cargo gets `options` in addition to those for a release. The same sources give the same bytes in
+/// any directory: the paths of unpacked crates, which panics would print, are left out.
 ///
 /// # Errors
 ///
-/// The build's.
+/// Those of the build.
 pub fn boot_side(sh: &Shell, built: &Path, options: &[&str]) -> Result<Vec<File>> {
     let cargo = cargo();
     let triple = triple::boot_side(sh)?;
@@ -40,7 +41,7 @@ pub fn boot_side(sh: &Shell, built: &Path, options: &[&str]) -> Result<Vec<File>
         sh.var("RUSTFLAGS").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     flags.extend(["-Ctarget-feature=+crt-static", "-Crelocation-model=static"].map(str::to_owned));
     flags.push(format!("--remap-path-prefix={}=crates", crates.display()));
-    // Unlike RUSTFLAGS, it may have spaces in a flag.
+    // Unlike RUSTFLAGS, this variable can have spaces in a flag.
     let flags = flags.join("\u{1f}");
     let mut files = Vec::new();
     for (package, name, place) in [
@@ -74,11 +75,12 @@ pub fn program(built: &Path, name: &str, place: &str) -> Result<File> {
     Ok(File { place: Path::new(place).join(name), bytes: read(&built.join(name))?, mode: 0o755 })
 }
 
-/// Returns the static units of the sources in `root`, to run from `prefix`; all other units are made by the generator.
+/// Returns the static units of the sources in `root`, with the programs in `prefix`. The generator
+/// makes all other units.
 ///
 /// # Errors
 ///
-/// A placeholder that is not known here.
+/// An unknown placeholder.
 pub fn units(root: &Path, prefix: &Path) -> Result<Vec<File>> {
     let mut files = Vec::new();
     for name in ["vaultix-switch-early.service", "vaultix-switch.service"] {
@@ -98,13 +100,13 @@ pub fn units(root: &Path, prefix: &Path) -> Result<Vec<File>> {
     Ok(files)
 }
 
-/// Returns whether `word`, which has an `@` before it, is the name of a field. systemd's sets of system calls have small
-/// letters.
+/// Returns whether `word`, which follows an `@`, is the name of a field. systemd's sets of system
+/// calls are in lower case.
 fn is_field(word: &str) -> bool {
     word.starts_with(|first: char| first.is_ascii_uppercase())
 }
 
-/// Reads a file; the error has its name.
+/// Reads a file; the error contains its name.
 ///
 /// # Errors
 ///
@@ -113,7 +115,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
 }
 
-/// Puts each of `files` in its place below `folder`.
+/// Writes each of `files` to its place below `folder`.
 ///
 /// # Errors
 ///
@@ -126,7 +128,7 @@ pub fn write(folder: &Path, files: &[File]) -> Result<()> {
     Ok(())
 }
 
-/// Puts `file` at `path`, in one step: beside it first, then renamed.
+/// Writes `file` next to `path`, then renames it.
 fn put(path: &Path, file: &File) -> Result<()> {
     let folder = path.parent().ok_or("no folder to put it in")?;
     fs::create_dir_all(folder)?;
@@ -135,7 +137,7 @@ fn put(path: &Path, file: &File) -> Result<()> {
         .and_then(|()| fs::set_permissions(&beside, fs::Permissions::from_mode(file.mode)))
         .and_then(|()| fs::rename(&beside, path));
     if done.is_err() {
-        // The first error is the one to tell; what is left beside has a name that says what it is.
+        // The first error is reported. If the temporary file stays, its name says what it is.
         let _ = fs::remove_file(&beside);
     }
     Ok(done?)

@@ -7,22 +7,24 @@ use xshell::{Shell, cmd};
 
 use crate::workspace::{self, Result};
 
-/// The release that is spoken to, and measured against: the one of the library that we use. Debian has none.
+/// The release that we test and measure against, the same as that of our library. Debian has no
+/// package.
 const VERSION: &str = "0.12.1";
 
-/// Builds the one for tests, in `rage` in the target folder, unless it is there; that takes one to two minutes.
+/// Builds the one for tests, in `rage` in the target folder, unless it exists. This takes one to
+/// two minutes.
 ///
 /// # Errors
 ///
 /// Cargo's own.
 pub fn ensure(sh: &Shell) -> Result<()> {
-    // It is to be right, not fast.
+    // It needs to be correct, not fast.
     let _level = sh.push_env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
     let _lto = sh.push_env("CARGO_PROFILE_RELEASE_LTO", "off");
     build(sh, &workspace::target()?.join("rage"))
 }
 
-/// Builds it in `folder`, as `bin/rage`, unless it is there; that takes a few minutes.
+/// Builds it in `folder`, as `bin/rage`, unless it exists. This takes a few minutes.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! work tree → whether the two boot programs are the same bytes when they are built elsewhere.
+//! work tree → are the two boot programs the same bytes when they are built elsewhere?
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -16,11 +16,11 @@ use xtask::workspace::{self, Result};
 #[argh(subcommand, name = "reproduce")]
 pub(crate) struct Args {}
 
-/// Builds both in copies of what git tracks, and prints what sha256sum says of them.
+/// Builds both in copies of what git tracks, and prints their SHA-256.
 ///
 /// # Errors
 ///
-/// A build's; or that a program differs.
+/// Those of a build; or a program differs.
 pub(crate) fn run(_: &Args) -> Result<()> {
     let sh = workspace::shell()?;
     triple::ensure_musl(&sh)?;
@@ -44,7 +44,7 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     Ok(sh.remove_path(&folder)?)
 }
 
-/// Builds a copy of the work tree in `folder`, with crates from a home of cargo in there.
+/// Builds a copy of the work tree in `folder`, with its own cargo home there.
 fn build(sh: &Shell, folder: &Path) -> Result<Vec<File>> {
     let tree = folder.join("tree");
     copy(sh, &tree)?;
@@ -56,14 +56,14 @@ fn build(sh: &Shell, folder: &Path) -> Result<Vec<File>> {
     product::boot_side(sh, &folder.join("target"), &[])
 }
 
-/// Copies what git tracks, as it lies in the work tree, to `tree`.
+/// Copies the files that git tracks from the work tree to `tree`.
 fn copy(sh: &Shell, tree: &Path) -> Result<()> {
     let files = cmd!(sh, "git ls-files -z").quiet().read()?;
     for file in files.split('\0').filter(|file| !file.is_empty()) {
         let source = workspace::root()?.join(file);
         let place = tree.join(file);
         fs::create_dir_all(place.parent().ok_or("no folder to copy to")?)?;
-        // A link's own target counts, and a file that was removed is not there to be copied.
+        // Links are copied as links. A tracked file that was removed is left out.
         if let Ok(target) = fs::read_link(&source) {
             symlink(target, &place)?;
         } else if source.exists() {

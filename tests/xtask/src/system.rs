@@ -15,14 +15,14 @@ pub const TRIXIE: &str = "VAULTIX_TRIXIE_ROOT";
 /// The systems that boot tests run on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum System {
-    /// The machine's own root; on Debian 12 that is systemd 252.
+    /// The machine's own root; on Debian 12, systemd 252.
     Bookworm,
-    /// Debian 13, systemd 257, in a folder of its own.
+    /// Debian 13, systemd 257, in a separate folder.
     Trixie,
 }
 
 impl System {
-    /// Returns the root directory, to be laid under an overlay and never written.
+    /// Returns the root directory, which is used under an overlay and never written to.
     ///
     /// # Errors
     ///
@@ -42,7 +42,7 @@ impl System {
         }
     }
 
-    /// Returns its name as tests and listings have it.
+    /// Returns its name in tests and tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -52,11 +52,11 @@ impl System {
     }
 }
 
-/// Makes the root directory of Debian trixie, once; it appears whole or not at all.
+/// Creates the root directory of Debian trixie, once. It appears complete or not at all.
 ///
 /// # Errors
 ///
-/// debootstrap's, or those of the file system.
+/// Those of debootstrap or of the file system.
 pub fn make(sh: &Shell) -> Result<()> {
     let root = trixie()?;
     if root.is_dir() {
@@ -70,7 +70,7 @@ pub fn make(sh: &Shell) -> Result<()> {
     let packages = "systemd,systemd-sysv,dbus,openssh-client,util-linux";
     let mirror = "http://deb.debian.org/debian";
     let _path = sh.push_env("PATH", format!("{}:/usr/sbin:/sbin", sh.var("PATH")?));
-    // In a mount namespace of its own: it mounts /proc, and an interrupt would leave that behind.
+    // In its own mount namespace: it mounts /proc, and would leave that behind when interrupted.
     let made = cmd!(
         sh,
         "unshare --mount debootstrap --variant=minbase --include={packages} trixie {beside} {mirror}"

@@ -1,4 +1,4 @@
-//! work tree → everything that proves the product, run.
+//! Runs all tests of the work tree.
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -20,16 +20,16 @@ pub(crate) struct Args {
     filter: Option<String>,
 }
 
-/// Installs what the tests need, builds the product once, and runs all tests against that.
+/// Installs what the tests need, builds the product once, and runs all tests with it.
 ///
-/// Meanwhile and afterwards it looks for plaintexts in clear.
+/// During the run and afterwards, it searches for plaintexts.
 ///
-/// Nothing is skipped: what cannot run here is a failure. One thing is left out aloud: the NixOS module is evaluated only
-/// where `NIXPKGS_LIB` names the library of nixpkgs.
+/// Nothing is skipped: a test that cannot run here fails. One exception is printed: the NixOS
+/// module is evaluated only if `NIXPKGS_LIB` names the library of nixpkgs.
 ///
 /// # Errors
 ///
-/// Something that is needed is not there, a test failed, or a plaintext was seen in clear.
+/// Something that is needed is missing, a test failed, or a plaintext was found.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let sh = workspace::shell()?;
     packages::ensure(&sh, packages::BOOT)?;

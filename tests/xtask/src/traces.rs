@@ -1,7 +1,8 @@
-//! the whole suite, while it runs and when it is over → no plaintext anywhere in clear.
+//! Searches for plaintexts while all tests run, and afterwards.
 //!
-//! Every plaintext of the tests has a text in it that stands nowhere else. Containers and desks are searched by their own
-//! tests, when they end; here is what outlives them, and what only shows meanwhile.
+//! Every plaintext of the tests contains a marker that is nowhere else. Each test searches its own
+//! container or workspace when it ends. This file searches what outlives the tests, and what is
+//! only visible while they run.
 
 use std::env;
 use std::fs;
@@ -15,12 +16,12 @@ use xtask::canary::{Seen, Watch, changed, holds, marker};
 use xtask::workspace::{self, Result};
 use xtask::{aloud, system};
 
-/// Time between two looks at all processes. One look takes a few milliseconds.
+/// Time between two searches of all processes, each of which takes a few milliseconds.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A search that goes on.
+/// A running search.
 pub(crate) struct Search {
-    /// Looks at processes.
+    /// Searches processes.
     watch: Watch,
     /// When it began.
     since: SystemTime,
@@ -29,14 +30,14 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    /// Begins.
     pub(crate) fn start() -> Self {
-        // File systems' clocks may be a little behind.
+        // The clock of a file system may be a little behind.
         let since = SystemTime::now() - Duration::from_secs(1);
         Self { watch: Watch::start(&[&marker()], PAUSE), since, is_logged: false }
     }
 
-    /// Runs `command`, shows what it prints, and looks through that: panics of tests and of our programs among it.
+    /// Runs `command`, shows its output, and searches it, including panics of tests and of our
+    /// programs.
     ///
     /// # Errors
     ///
@@ -51,11 +52,11 @@ impl Search {
         if status.success() { Ok(()) } else { Err(format!("cargo test: {status}").into()) }
     }
 
-    /// Looks at everything that was made or changed since it began, and ends.
+    /// Searches everything that was created or changed since the start, and ends.
     ///
     /// # Errors
     ///
-    /// A plaintext was seen in clear: names each place.
+    /// A plaintext was found: names each place.
     pub(crate) fn end(self) -> Result<()> {
         let (looks, seen) = self.watch.end();
         let (count, files) = left(&places()?, self.since)?;
@@ -77,7 +78,7 @@ fn report(seen: &Seen, files: &[PathBuf]) -> String {
     seen.chain(files.iter().map(|path| format!("{}\n", path.display()))).collect()
 }
 
-/// Copies `log` to `shown` as it comes, and returns whether it has a plaintext.
+/// Copies `log` to `shown` as it comes, and returns whether it contains a plaintext.
 fn show(log: Option<impl Read>, shown: &mut impl Write) -> io::Result<bool> {
     let Some(mut log) = log else { return Ok(false) };
     let marker = marker();
@@ -91,18 +92,19 @@ fn show(log: Option<impl Read>, shown: &mut impl Write) -> io::Result<bool> {
         }
         shown.write_all(read)?;
         shown.flush()?;
-        // It may come in two pieces.
+        // The marker may come in two pieces.
         last.extend_from_slice(read);
         is_there |= holds(&last, &marker);
         last.drain(..last.len().saturating_sub(marker.len()));
     }
 }
 
-/// Returns how many files at `places` were made or changed after `since`, and which of them hold a plaintext.
+/// Returns how many files at `places` were created or changed after `since`, and which of them
+/// contain a plaintext.
 fn left(places: &[PathBuf], since: SystemTime) -> Result<(usize, Vec<PathBuf>)> {
     let target = workspace::target()?;
     let mut skipped = vec![target, workspace::root()?.join(".git")];
-    // Its files are not the suite's.
+    // Its files were not written by the tests.
     skipped.extend(system::System::Trixie.root());
     Ok(changed(places, &skipped, since, &[&marker()]))
 }
@@ -116,10 +118,10 @@ fn places() -> Result<Vec<PathBuf>> {
     places.extend([env::temp_dir(), workspace::root()?, workspace::target()?.join("tmp")]);
     let home = PathBuf::from(env::var_os("HOME").unwrap_or_default());
     places.extend([".cache", ".config", ".local", ".vim", ".emacs.d"].map(|name| home.join(name)));
-    // Files of the home itself, without folders, of which there may be many.
+    // Only the files directly in the home directory: its folders may be large.
     let files = fs::read_dir(&home).into_iter().flatten().flatten().map(|entry| entry.path());
     places.extend(files.filter(|path| path.is_file()));
-    // Where the machine puts core files, if that is one place.
+    // Where the machine puts core files, if that is a fixed directory.
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern")?;
     places.extend(
         Path::new(&pattern).parent().filter(|folder| folder.is_absolute()).map(Path::to_owned),
@@ -144,7 +146,7 @@ mod tests {
         assert_eq!(search(since), (1, vec![]));
         fs::write(&leak, marked(b"text")).unwrap();
         assert_eq!(search(since), (2, vec![leak.clone()]));
-        // Whatever the file itself says.
+        // Even if the file's own time is older.
         let old = SystemTime::UNIX_EPOCH;
         fs::File::options().write(true).open(&leak).unwrap().set_modified(old).unwrap();
         assert_eq!(search(since).1, [&*leak]);

@@ -8,25 +8,26 @@ use xshell::{Shell, cmd};
 use crate::aloud;
 use crate::workspace::Result;
 
-/// Returns the triple that the programs of a host are built for: the compiler's own, with musl in glibc's place where
-/// the compiler has a library for that.
+/// Returns the triple that the programs of a host are built for: the compiler's own, with musl
+/// instead of glibc if the compiler has a standard library for it.
 ///
-/// With musl they have not much more than half the bytes, start in half the time, and are what the Nix package ships.
+/// With musl, they are little more than half the size and start in half the time; the Nix package
+/// also uses it.
 ///
 /// # Errors
 ///
-/// The compiler cannot be asked.
+/// The compiler cannot be run.
 pub fn boot_side(sh: &Shell) -> Result<String> {
     let (own, musl) = both(sh)?;
     Ok(if has_library(sh, &musl)? { musl } else { own })
 }
 
-/// Has rustup fetch the library for musl, if it is not there; says so where that cannot be done, and all goes on with
-/// glibc.
+/// Installs the standard library for musl with rustup, if it is missing. If that fails, prints a
+/// warning and continues with glibc.
 ///
 /// # Errors
 ///
-/// The compiler cannot be asked.
+/// The compiler cannot be run.
 pub fn ensure_musl(sh: &Shell) -> Result<()> {
     let (own, musl) = both(sh)?;
     if own == musl || has_library(sh, &musl)? {
@@ -41,7 +42,7 @@ pub fn ensure_musl(sh: &Shell) -> Result<()> {
     Ok(())
 }
 
-/// Returns the triple that the compiler builds for by itself, and the same with musl for glibc.
+/// Returns the compiler's default triple, and the same with musl instead of glibc.
 fn both(sh: &Shell) -> Result<(String, String)> {
     let rustc = rustc();
     let version = cmd!(sh, "{rustc} --version --verbose").quiet().read()?;
@@ -51,7 +52,7 @@ fn both(sh: &Shell) -> Result<(String, String)> {
     Ok((own.to_owned(), musl))
 }
 
-/// Tells whether the compiler has a standard library for `triple`.
+/// Returns whether the compiler has a standard library for `triple`.
 fn has_library(sh: &Shell, triple: &str) -> Result<bool> {
     let rustc = rustc();
     let folder = cmd!(sh, "{rustc} --print target-libdir --target {triple}").quiet().read()?;

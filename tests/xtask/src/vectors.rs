@@ -12,7 +12,7 @@ use crate::workspace::{self, Result};
 const PACKAGE: &str = "cctv-age";
 /// Its version.
 const VERSION: &str = "0.2.0";
-/// SHA-512 of that version's archive. npm checks what the registry says; this is what we say.
+/// SHA-512 of that version's archive. npm only checks the hash that the registry gives.
 const SHA512: &str = "d5f88601a5abfac9ea82ef3eb820bba8f780a40bae78e112113da7a4a7b41552\
                       d8f87b9ff8a9226bcf51c9bc7fba818d0a6977d528008e2408785398e0adcd7b";
 
@@ -25,11 +25,11 @@ pub fn folder() -> Result<PathBuf> {
     Ok(workspace::target()?.join(format!("vectors/{PACKAGE}-{VERSION}")))
 }
 
-/// Fetches the vectors, once; their folder appears whole or not at all.
+/// Fetches the vectors, once. Their folder appears complete or not at all.
 ///
 /// # Errors
 ///
-/// npm's, or the archive is another one than it was.
+/// Those of npm; or the archive has changed.
 pub fn make(sh: &Shell) -> Result<()> {
     let folder = folder()?;
     if folder.is_dir() {
@@ -42,7 +42,7 @@ pub fn make(sh: &Shell) -> Result<()> {
     made
 }
 
-/// Fetches the vectors into the empty folder `beside` and returns where they are then.
+/// Fetches the vectors into the empty folder `beside`, and returns where they are.
 fn fetch(sh: &Shell, beside: &PathBuf) -> Result<PathBuf> {
     eprintln!("xtask: fetching age's test vectors: npm pack {PACKAGE}@{VERSION}");
     cmd!(sh, "npm pack --silent --pack-destination {beside} {PACKAGE}@{VERSION}")

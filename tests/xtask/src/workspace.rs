@@ -1,4 +1,4 @@
-//! nothing → where this work tree keeps its sources and what it builds.
+//! Where this work tree keeps its sources and builds.
 
 use std::env;
 use std::error::Error;
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use xshell::Shell;
 
-/// What went wrong, in words for the person at the terminal.
+/// The result of a command; the error is a message for the terminal.
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Returns the root of the work tree: the folder of the workspace's `Cargo.toml`.
 ///
 /// # Errors
 ///
-/// This package lies elsewhere than in `tests/xtask`.
+/// This package is not in `tests/xtask`.
 pub fn root() -> Result<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = here.ancestors().nth(2).ok_or("tests/xtask has no grandparent")?;

@@ -1,4 +1,4 @@
-//! a system with n secrets → where the time of its boot goes, beside units that do less.
+//! a system with n secrets → where the time of its boot goes, compared with units that do less.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,16 +15,16 @@ use super::{Bench, encrypt, figure, host_profile, median, ssh_key};
 enum Units {
     /// Ours, as they are.
     Ours,
-    /// Our units, with a static program in them that does nothing.
+    /// Our units, with a static program that does nothing.
     Idle,
-    /// Units of four lines with that program: none of what ours are confined by.
+    /// Short units with that program, without our hardening.
     Bare,
-    /// Units without any program at all.
+    /// Units that start no program.
     Empty,
 }
 
 impl Units {
-    /// Returns what the table calls them.
+    /// Returns their name in the table.
     fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
@@ -35,15 +35,15 @@ impl Units {
     }
 }
 
-/// Where the time of one boot went, in milliseconds; [`COLUMNS`] says what each is.
+/// Where the time of one boot went, in milliseconds, in the order of [`COLUMNS`].
 type Times = [f64; 6];
 
-/// What [`Times`] are: from PID 1's start; all generators; reading unit files; from the first item's start; on a
-/// processor, PID 1; on a processor, the whole system.
+/// The names of [`Times`]: from the start of PID 1; all generators; reading unit files; from the
+/// start of the first item; processor time of PID 1; processor time of the whole system.
 const COLUMNS: [&str; 6] =
     ["until vaultix.target", "generators", "unit files", "items", "cpu of PID 1", "cpu of all"];
 
-/// Starts after all items and notes what systemd and the kernel know.
+/// Starts after all items, and records the times that systemd and the kernel have measured.
 const TIMING: &str = r"[Unit]
 Wants=dbus.socket
 [Service]
@@ -56,11 +56,11 @@ ExecStart=/bin/sh -c 'systemctl show --property=UserspaceTimestampMonotonic \
     systemctl --failed --plain --no-legend >/out/failed; systemctl poweroff'
 ";
 
-/// A target that waits for units of our names.
+/// A target with the name of ours, for units with the names of ours.
 const TARGET: &str = "[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n";
 
 impl Bench {
-    /// Boots with 0, 10, 50 and 100 secrets, ours and what does less, in turns.
+    /// Boots with 0, 10, 50 and 100 secrets, with our units and with those that do less, in turn.
     pub(super) fn boot(&self) -> Result<()> {
         for system in [System::Bookworm, System::Trixie] {
             let [none] = self.boots_of(system, 0, [Units::Ours])?;
@@ -77,7 +77,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Boots with each of `units`, in turns, and returns the medians.
+    /// Boots with each of `units`, in turn, and returns the medians.
     fn boots_of<const N: usize>(
         &self,
         system: System,
@@ -142,7 +142,7 @@ impl Bench {
     }
 }
 
-/// Puts `n` units of our names into `container` that do next to nothing.
+/// Puts `n` units with the names of ours into `container`, which do next to nothing.
 fn put_units(container: &Container, n: usize, units: Units) -> Result<()> {
     let when = if units == Units::Empty { "ExecStop" } else { "ExecStart" };
     let text = format!(
@@ -161,7 +161,7 @@ fn put_units(container: &Container, n: usize, units: Units) -> Result<()> {
     Ok(())
 }
 
-/// Reads what [`TIMING`] noted.
+/// Reads what [`TIMING`] has recorded.
 fn read(container: &Container) -> Result<Times> {
     let text = |name: &str| fs::read_to_string(container.out().join(name));
     let failed = text("failed")?;
@@ -193,7 +193,7 @@ fn read(container: &Container) -> Result<Times> {
     ])
 }
 
-/// Prints a row for each column, beside the same units with a program that does nothing.
+/// Prints a row for each column, compared with our units with a program that does nothing.
 fn print(system: System, n: usize, units: Units, own: Times, idle: Times) -> Result<()> {
     for ((column, own), idle) in COLUMNS.into_iter().zip(own).zip(idle) {
         let what = format!("boot, {}, {}: {column}", system.name(), units.name());

@@ -10,8 +10,8 @@ use super::peers::RAGE;
 use super::{Bench, encrypt, figure, median, ssh_key, time};
 
 impl Bench {
-    /// `vaultix renc` for 100 secrets and 10 hosts, all of them and with nothing to do, beside a pair of
-    /// `age` processes for each.
+    /// Measures `vaultix renc` for 100 secrets and 10 hosts, with everything to do and with
+    /// nothing, and compares it with a pair of `age` processes for each copy.
     pub(super) fn renc(&self) -> Result<()> {
         let desk = self.work.join("desk");
         let identity = desk.join("identity.txt");

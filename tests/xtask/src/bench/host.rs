@@ -1,4 +1,4 @@
-//! generator and helper + peers → milliseconds, as whole processes outside of any container.
+//! generator and helper + peers → milliseconds, as whole processes outside any container.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ use super::{Bench, cpu, encrypt, figure, host_profile, peak, ssh_key, time};
 const RAMFS: &str = "/run/vaultix.private/ramfs";
 
 impl Bench {
-    /// The generator beside systemd's own for as many lines of fstab, each into empty folders.
+    /// Compares the generator with systemd's own for as many lines of fstab, each into empty
+    /// folders.
     pub(super) fn generator(&self) -> Result<()> {
         let ours = self.prefix.join("lib/systemd/system-generators/vaultix-generator");
         let theirs = Path::new("/usr/lib/systemd/system-generators/systemd-fstab-generator");
@@ -49,7 +50,8 @@ impl Bench {
         Ok(())
     }
 
-    /// Writes a configuration of `n` devices for the generator of zram devices, and returns the root it is below.
+    /// Writes a configuration of `n` devices for the zram generator, and returns the root that
+    /// contains it.
     fn zram_config(&self, n: usize) -> Result<PathBuf> {
         let root = self.work.join(format!("zram-{n}"));
         let device = |i| format!("[zram{i}]\n");
@@ -60,9 +62,9 @@ impl Bench {
         Ok(root)
     }
 
-    /// The helper with one secret on a real ramfs, beside a program that does nothing.
+    /// Compares the helper, with one secret on a real ramfs, with a program that does nothing.
     ///
-    /// Once with the file already in place, so that nothing is told of a change, and once without.
+    /// Once with the file already in place, so that there is nothing to notify, and once without.
     pub(super) fn helper(&self) -> Result<()> {
         let host = self.host(1)?;
         let mut mine = Command::new(self.prefix.join("bin/vaultix-decrypt"));
@@ -78,7 +80,8 @@ impl Bench {
         figure("helper, peak memory", 1, ours, "KiB", "static no-op", none)
     }
 
-    /// What each further secret costs in one process, on a processor: a check of a thousand and of one.
+    /// Measures the processor time of each additional secret in one process: a check of a thousand,
+    /// less a check of two.
     fn further(&self) -> Result<()> {
         let check = |n| -> Result<f64> {
             let host = self.host(n)?;
@@ -94,7 +97,7 @@ impl Bench {
         figure("helper, each further secret, cpu", many.into(), each, "ms", "rage -d", rage)
     }
 
-    /// A switch between two profiles: all secrets are new, one of them has changed, none has.
+    /// Measures a switch between two profiles: all secrets are new, one has changed, none has.
     pub(super) fn switch(&self) -> Result<()> {
         let n = 100;
         let host = self.host(n)?;
@@ -128,12 +131,12 @@ impl Bench {
         figure("switch, nothing to do", n, none, "ms", "static no-op", noop)
     }
 
-    /// Makes a host with `n` secrets outside of any container, on a ramfs of its own.
+    /// Makes a host with `n` secrets outside any container, on its own ramfs.
     fn host(&self, n: usize) -> Result<Host> {
         let (ramfs, view) = (PathBuf::from(RAMFS), self.work.join(format!("view-{n}")));
         self.sh.create_dir(&view)?;
         if !ramfs.exists() {
-            // Nothing of the machine's own; the mount namespace is ours.
+            // The machine's own /run is not affected: the mount namespace is ours.
             cmd!(self.sh, "mount -t tmpfs -o mode=0755 run /run").quiet().run()?;
             cmd!(self.sh, "mkdir -m 0700 /run/vaultix.private {ramfs}").quiet().run()?;
         }
@@ -142,7 +145,7 @@ impl Bench {
         cmd!(self.sh, "mount --bind -o ro,{options} {ramfs} {view}").quiet().run()?;
         let recipient = ssh_key(&self.sh, &self.work.join("host-key"))?;
         let profile = self.work.join(format!("host-{n}.json"));
-        // There is no systemd to be told of anything here.
+        // There is no systemd here to notify.
         let systemctl = format!(r#""systemctl": "{}", "hostKeys""#, self.noop.display());
         let text = host_profile(n, &view.display().to_string(), &recipient)
             .replace(r#""hostKeys""#, &systemctl)
@@ -162,7 +165,7 @@ impl Bench {
     }
 }
 
-/// A host outside of any container.
+/// A host outside any container.
 struct Host {
     /// Its profile.
     profile: PathBuf,

@@ -1,4 +1,4 @@
-//! names of programs to measure against → these programs, in a folder of their own.
+//! Installs the programs to measure against in a separate folder.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use xshell::{Shell, cmd};
 use xtask::rage;
 use xtask::workspace::{self, Result};
 
-/// The generator of zram devices, below the folder of peers.
+/// The zram generator, below the folder of peers.
 pub(super) const ZRAM_GENERATOR: &str = "zram/lib/systemd/system-generators/zram-generator";
 /// rage, below the folder of peers.
 pub(super) const RAGE: &str = "bin/rage";
@@ -16,12 +16,13 @@ pub(super) fn folder() -> Result<PathBuf> {
     Ok(workspace::target()?.join("peers"))
 }
 
-/// Gets the peers that are not part of the system: one unpacked from Debian's package and not installed, as it would
-/// run at this machine's next boot, one built from crates.io. Once; the build takes a few minutes.
+/// Fetches the peers that are not part of the system, once. The zram generator is only unpacked
+/// from Debian's package: if it were installed, it would run at this machine's next boot. rage is
+/// built from crates.io, which takes a few minutes.
 ///
 /// # Errors
 ///
-/// apt-get's, dpkg's or cargo's.
+/// Those of apt-get, dpkg or cargo.
 pub(super) fn make(sh: &Shell) -> Result<()> {
     let folder = folder()?;
     sh.create_dir(&folder)?;
