@@ -1,4 +1,4 @@
-//! file names that are not UTF-8, on the command line → taken like any other.
+//! file names on the command line that are not UTF-8 → accepted like any others.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -8,7 +8,8 @@ use pretty_assertions::assert_eq;
 
 use crate::support::{Done, Workspace, run};
 
-/// A name that is not UTF-8: Latin 1, a byte that begins no character, and one that ends early.
+/// A name that is not UTF-8: Latin 1, a byte that cannot begin a character, and a character that is
+/// cut off.
 const ODD: &[u8] = b"caf\xe9 \xff \xe2\x82";
 
 /// Returns `before`, the odd name and `after` as one argument.
@@ -37,7 +38,7 @@ fn a_secret_of_any_name_is_edited_and_viewed() {
     ] {
         assert_eq!(vaultix(&workspace, &args).exits(0).stdout, "new text");
     }
-    // What somebody types is encrypted as it is.
+    // The content of a file with such a name is encrypted as it is.
     let text = odd("", ".text");
     fs::write(workspace.root.join(&text), "from a file").unwrap();
     vaultix(&workspace, &["edit".as_ref(), &file, "-i".as_ref(), &key, &odd("--from=", ".text")])
@@ -52,7 +53,7 @@ fn a_secret_of_any_name_is_edited_and_viewed() {
 }
 
 #[test]
-fn a_way_out_names_such_a_file() {
+fn a_fix_names_such_a_file() {
     let workspace = Workspace::new("bytes-fix");
     let file = odd("", ".age");
     let done =
@@ -104,7 +105,7 @@ fn a_text_has_to_be_utf_8() {
         ]);
     }
     vaultix(&workspace, &[&odd("--", "")]).exits(64).says(&["unknown option \"--caf\u{fffd}"]);
-    // A flake names its identity in text.
+    // A flake contains the path of its identity as text.
     let done = vaultix(&workspace, &["init".as_ref(), "-i".as_ref(), &name]).exits(64);
     assert!(done.stderr.contains("its path is not UTF-8"), "{}", done.stderr);
     assert!(!workspace.root.join(&name).exists() && !workspace.path("flake.nix").exists());

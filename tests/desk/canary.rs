@@ -1,4 +1,5 @@
-//! commands that see plaintexts, and fail in many ways → no trace of a plaintext but where it belongs.
+//! commands that see plaintexts and fail in many ways → plaintexts are found only where they
+//! belong.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,23 +12,23 @@ use xtask::canary::{Watch, files, fresh_marker, holds, marked};
 use crate::pty::Pty;
 use crate::support::{Done, Workspace, feed, run};
 
-/// The passphrase of the keys in `tests/keys` that have one: as secret as what they open.
+/// The passphrase of the keys in `tests/keys` that have one: as secret as a plaintext.
 const PASSPHRASE: &str = "correct horse";
 
-/// A desk whose every program is watched.
+/// A workspace in which every program is traced.
 struct Watched {
-    /// The desk, with a home and a folder for temporary files of its own.
+    /// The workspace, with its own home and its own folder for temporary files.
     workspace: Workspace,
-    /// The text in all of its secrets.
+    /// The text that is in all of its secrets.
     marker: String,
-    /// What the programs did, by strace: in memory, since it holds what they wrote.
+    /// Traces of the programs by strace. In memory, because they contain what the programs wrote.
     traces: PathBuf,
     /// How many programs were run.
     count: usize,
 }
 
 impl Watched {
-    /// Makes one with a secret that is not there yet.
+    /// Makes one without any secret yet.
     fn new(name: &str) -> Self {
         let workspace = Workspace::new(name);
         for folder in ["home/.cache", "tmp", "secrets"] {
@@ -38,8 +39,8 @@ impl Watched {
         Self { workspace, marker: fresh_marker(), traces, count: 0 }
     }
 
-    /// Prepares `vaultix` with `line`: as talkative as can be, free to dump core, each program and each write of it
-    /// noted.
+    /// Prepares `vaultix` with `line`: with all debug output on, core dumps allowed, and each
+    /// program and each write traced.
     fn command(&mut self, line: &str) -> Command {
         self.count += 1;
         let trace = self.traces.join(self.count.to_string());
@@ -53,7 +54,7 @@ impl Watched {
         command
     }
 
-    /// Checks what a command said, and returns it.
+    /// Checks that a command printed no secret.
     #[track_caller]
     fn silent(&self, done: Done) -> Done {
         for said in [&done.stdout, &done.stderr] {
@@ -70,7 +71,7 @@ impl Watched {
         self.silent(done)
     }
 
-    /// Runs `edit` with this editor, a line of shell.
+    /// Runs `edit` with `editor`, a line of shell.
     #[track_caller]
     fn edit(&mut self, editor: &str) -> Done {
         let mut command = self.command("edit -v secrets/wifi.age -i keys/me.txt");
@@ -78,7 +79,8 @@ impl Watched {
         self.silent(done)
     }
 
-    /// Returns every line of a trace that took a text elsewhere than to memory, a terminal or another program.
+    /// Returns every line of a trace that wrote a secret anywhere except memory, a terminal or a
+    /// pipe.
     fn leaks(&self) -> Vec<String> {
         let text = |path: PathBuf| fs::read_to_string(path).unwrap();
         let lines: Vec<String> = (1..=self.count)
@@ -102,8 +104,8 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.traces); // It holds plaintexts of a test.
-        // What a program that was killed could not take away.
+        let _ = fs::remove_dir_all(&self.traces); // It contains plaintexts of a test.
+        // What a killed program could not remove.
         for left in files(Path::new("/dev/shm"), &[&self.marker]) {
             let _ = fs::remove_dir_all(left.parent().unwrap());
         }
@@ -172,7 +174,7 @@ fn a_leak_is_seen() {
     let watch = Watch::start(&[&marker], Duration::ZERO);
 
     let script = format!("echo {marker} >left; LEAK={marker} sleep 1");
-    // Without -v, which tells the editor's line, and here the text is in that.
+    // Without -v, which prints the editor's command line, which here contains the text.
     let mut edit = watched.command("edit secrets/wifi.age -i keys/me.txt");
     run(edit.env("EDITOR", format!("sh -c '{script}'"))).exits(0);
     let (_, seen) = watch.end();
@@ -191,9 +193,9 @@ fn fails(act: impl FnOnce()) -> bool {
     catch_unwind(AssertUnwindSafe(act)).is_err()
 }
 
-/// What every test at a desk is searched for is found, wherever it is.
+/// The control of the search that every desk test does: a plaintext is found wherever it is.
 #[test]
-fn a_desk_with_a_leak_fails() {
+fn a_workspace_with_a_leak_fails() {
     let text = String::from_utf8(marked(b"text")).unwrap();
     for (file, bytes) in [("left", &*text), ("below/tmp/.left", &text.repeat(100_000)), (&text, "")]
     {
@@ -210,7 +212,7 @@ fn a_desk_with_a_leak_fails() {
 
     let workspace = Workspace::new("leak-said");
     workspace.secret("secrets/wifi.age", "text");
-    // Stands where ours stands, and does the same for every verb.
+    // Replaces our program, and prints the secret for every verb.
     workspace.write("bin/vaultix", "#!/bin/sh\nage -d -i keys/me.txt secrets/wifi.age\n");
     workspace.sh("chmod 755 bin/vaultix").exits(0);
     let path = format!("{}:{}", workspace.path("bin").display(), std::env::var("PATH").unwrap());

@@ -1,4 +1,4 @@
-//! `vaultix check` → is every copy there, fit and needed?
+//! `vaultix check` → is every copy there, valid and needed?
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::Workspace;
 
-/// What every check of these tests is about.
+/// The check that most of these tests run.
 const CHECK: &str = "-p web1.json -p db1.json check";
 
 #[test]
@@ -38,13 +38,13 @@ fn a_missing_copy_is_named() {
 }
 
 #[test]
-fn a_secret_that_nobody_can_open_is_found_without_a_key() {
+fn a_secret_that_cannot_be_decrypted_is_found_without_a_key() {
     let workspace = Workspace::with_secrets("check-secret");
     workspace.renc().exits(0);
     workspace.write("secrets/tls.age", "no secret");
     let said = ["secrets/tls.age cannot be decrypted by anyone: the file is not an age file"];
     let done = workspace.vaultix(CHECK).exits(1).says(&said);
-    // What it says to do works: edit does not open a damaged file.
+    // The fix that it prints works, although edit does not open a damaged file.
     let fix = "rm secrets/tls.age && vaultix edit secrets/tls.age";
     assert!(done.stderr.contains(&format!("to fix: git checkout -- secrets/tls.age # or: {fix}")));
     let line = format!("echo new | ({fix} --stdin --identity keys/me.txt)");
@@ -52,7 +52,7 @@ fn a_secret_that_nobody_can_open_is_found_without_a_key() {
 }
 
 #[test]
-fn a_copy_that_its_host_cannot_open_is_found_without_a_key() {
+fn a_copy_that_its_host_cannot_decrypt_is_found_without_a_key() {
     for (what, damage) in [
         ("for another ssh key", "age -R keys/host-db1.pub -o FILE keys/README"),
         ("for another kind of key", "age -R keys/host-old1.pub -o FILE keys/README"),

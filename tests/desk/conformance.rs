@@ -1,7 +1,7 @@
-//! age's test vectors → what a host and the desk make of each, and what was expected.
+//! age's test vectors → the same outcome on a host and at the desk as expected.
 //!
-//! A vector is a file, the keys to try, and the outcome: the plaintext's SHA-256, or the layer at which an
-//! implementation has to refuse it.
+//! A vector is a file, the keys to try, and the expected outcome: the plaintext's SHA-256, or the
+//! layer at which an implementation must refuse it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,65 +21,64 @@ use crate::support::Workspace;
 /// How many vectors there are.
 const COUNT: usize = 143;
 
-/// Where the age crate differs: it takes stanzas whose last line is missing, which early files have. Listed, so
-/// that a change is noticed.
+/// Where the age crate differs: it accepts stanzas without their last line, as in early files.
+/// Listed, so that a change is noticed.
 const ACCEPTED: [&str; 2] = ["stanza_missing_body", "stanza_missing_final_line"];
 
-/// What became of a vector.
+/// What happened to a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// It opened, to what was expected if anything was.
+    /// It was decrypted, to the expected plaintext if there is one.
     Opened,
-    /// It is whole, as far as can be told, and for another key.
+    /// It seems to be valid, but for another key.
     NoMatch,
-    /// It was refused, and nothing of it was let out.
+    /// It was refused, and no part of the plaintext was printed.
     Damaged,
 }
 
-/// What a vector is to be opened with.
+/// What to open a vector with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Means {
     /// Native identities.
     Native,
     /// A passphrase.
     Passphrase,
-    /// Post-quantum identities, which the desk alone knows.
+    /// Post-quantum identities, which only the desk supports.
     PostQuantum,
 }
 
-/// An identity that opens none of them, from the age crate's documentation.
+/// An identity that opens no vector, from the age crate's documentation.
 const STRANGER: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
 
 /// One vector.
 struct Vector {
     /// Its name.
     name: String,
-    /// The lines before the file, by key.
+    /// The header lines before the file, by key.
     head: BTreeMap<String, String>,
     /// The age file.
     file: Vec<u8>,
 }
 
 impl Vector {
-    /// Reads one from its text.
     fn parse(name: String, bytes: &[u8]) -> Self {
         let end = bytes.windows(2).position(|pair| pair == b"\n\n").unwrap();
         let mut head = BTreeMap::new();
         for line in str::from_utf8(&bytes[..end]).unwrap().lines() {
             let (key, value) = line.split_once(": ").unwrap();
-            // Several identities belong into one file.
+            // Several identities go into one file.
             let values: &mut String = head.entry(key.to_owned()).or_default();
             write!(values, "{}{value}", if values.is_empty() { "" } else { "\n" }).unwrap();
         }
         Self { name, head, file: bytes[end + 2..].to_vec() }
     }
 
-    /// Returns the value of a line before the file.
+    /// Returns the value of a header line.
     fn get(&self, key: &str) -> Option<&str> {
         self.head.get(key).map(String::as_str)
     }
 
-    /// Returns what has to become of it.
+    /// Returns the expected outcome.
     fn expected(&self) -> Outcome {
         match self.get("expect").unwrap() {
             "success" => Outcome::Opened,
@@ -96,12 +95,12 @@ impl Vector {
         self.get("payload").is_some_and(|hash| format!("{:x}", Sha256::digest(plaintext)) == hash)
     }
 
-    /// Returns what is tried on it.
+    /// Returns what to open it with.
     fn means(&self) -> Means {
         match (self.get("identity"), self.get("passphrase")) {
             (Some(text), _) if text.contains("AGE-SECRET-KEY-PQ-") => Means::PostQuantum,
             (None, Some(_)) => Means::Passphrase,
-            // Some are so wrong that no key is named.
+            // Some are so malformed that no key is given.
             _ => Means::Native,
         }
     }
@@ -111,7 +110,7 @@ impl Vector {
         self.get("identity").unwrap_or(STRANGER)
     }
 
-    /// Checks what became of it.
+    /// Checks its outcome.
     fn check(&self, by: &str, outcome: Outcome) {
         if ACCEPTED.contains(&&*self.name) {
             assert_eq!(self.expected(), Outcome::Damaged, "{} is no difference now", self.name);
@@ -122,7 +121,7 @@ impl Vector {
     }
 }
 
-/// Returns all vectors; `None`, aloud, where they have not been fetched.
+/// Returns all vectors; `None`, with a message, if they have not been fetched.
 fn vectors() -> Option<Vec<Vector>> {
     let folder = vectors::folder().unwrap();
     let Ok(entries) = fs::read_dir(&folder) else {
@@ -140,17 +139,17 @@ fn vectors() -> Option<Vec<Vector>> {
     Some(all)
 }
 
-/// Splits `vectors` into those to be opened with `means`, and the others.
+/// Splits `vectors` into those to open with `means`, and the others.
 fn split(vectors: &[Vector], means: Means) -> (Vec<&Vector>, Vec<&Vector>) {
     vectors.iter().partition(|vector| vector.means() == means)
 }
 
-/// Tells how many vectors were tried at `by`.
-fn tell(by: &str, tried: &[&Vector]) {
+/// Prints how many vectors were tried at `by`.
+fn report(by: &str, tried: &[&Vector]) {
     say(&format!("{by}: {} of age's {COUNT} vectors, as expected", tried.len()));
 }
 
-/// Opens the vector as a host does, with the identities of a host key file.
+/// Opens the vector as a host does, with a file of identities as the host key.
 fn on_host(workspace: &Workspace, vector: &Vector) -> Outcome {
     let text =
         r#"{"version":1,"settings":{"hostIdentifier":"h","hostPubkey":"age1h","hostKeys":[]}}"#;
@@ -180,12 +179,12 @@ fn a_host_opens_what_it_should_and_nothing_else() {
     for vector in &binary {
         vector.check("the host", on_host(&workspace, vector));
     }
-    tell("on a host", &binary);
-    // The cache is binary: a host has no use for armor, however good.
+    report("on a host", &binary);
+    // The cache is binary: a host refuses even valid armor.
     for vector in &armored {
         assert_eq!(on_host(&workspace, vector), Outcome::Damaged, "{}", vector.name);
     }
-    tell("on a host, refused for their armor", &armored);
+    report("on a host, refused for their armor", &armored);
 }
 
 /// Opens the vector with `vaultix view`.
@@ -216,16 +215,17 @@ fn the_desk_opens_what_it_should_and_nothing_else() {
         for vector in &tried {
             vector.check("the desk", at_desk(&workspace, vector));
         }
-        tell(what, &tried);
+        report(what, &tried);
     }
 }
 
-/// What the desk says of a whole file that a passphrase does not open.
+/// What the desk prints for a valid file that the passphrase does not open.
 const NO_MATCH: [&str; 2] = ["the passphrase is wrong", "an age file without a passphrase"];
 
-/// Opens the vector as an identity file under a passphrase, which is what the desk has passphrases for.
+/// Opens the vector as an identity file with a passphrase: the desk uses passphrases only for
+/// these.
 ///
-/// What it holds is no identity, which is said only once it has been opened to its end.
+/// Its content is not an identity, which is only reported after it has been decrypted to its end.
 fn as_identity_file(workspace: &Workspace, vector: &Vector) -> Outcome {
     workspace.write("locked", &vector.file);
     let mut pty = Pty::start(&mut workspace.vaultix_command("view secret.age -i locked"));
@@ -244,7 +244,7 @@ fn as_identity_file(workspace: &Workspace, vector: &Vector) -> Outcome {
 }
 
 #[test]
-fn identity_files_under_a_passphrase_open_when_they_should() {
+fn identity_files_with_a_passphrase_open_when_they_should() {
     let Some(vectors) = vectors() else { return };
     let (locked, _) = split(&vectors, Means::Passphrase);
     let workspace = Workspace::new("conformance-passphrase");
@@ -252,11 +252,11 @@ fn identity_files_under_a_passphrase_open_when_they_should() {
     for vector in &locked {
         vector.check("an identity file", as_identity_file(&workspace, vector));
     }
-    tell("identity files at the desk", &locked);
+    report("identity files at the desk", &locked);
 }
 
 #[test]
-fn no_vector_is_left_out_unseen() {
+fn every_vector_is_tried() {
     let Some(vectors) = vectors() else { return };
     let all = [Means::Native, Means::Passphrase, Means::PostQuantum];
     let tried: usize = all.into_iter().map(|means| split(&vectors, means).0.len()).sum();

@@ -1,4 +1,4 @@
-//! the work tree itself → what its parts have agreed on.
+//! parts of the work tree → whether they agree with each other.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ fn text(path: &str) -> String {
 
 #[test]
 fn names_in_the_cache_are_those_of_the_vectors() {
-    // Through the product: a profile with the vector's recipient, and a source with the vector's bytes.
+    // Through the product: with the vector's recipient in a profile, and its bytes as the source.
     let vectors: Value = serde_json::from_str(&text("tests/vectors/cache-name.json")).unwrap();
     let vectors = vectors.as_array().unwrap();
     assert!(!vectors.is_empty());
@@ -30,7 +30,7 @@ fn names_in_the_cache_are_those_of_the_vectors() {
         workspace.write("secrets/x.age", (0..hex.len()).step_by(2).map(byte).collect::<Vec<_>>());
         let recipient = vector["recipient"].as_str().unwrap();
         workspace.profile_with("web1", recipient, &[("x", "x")], |_| {});
-        // Asked for JSON, since no vector is a real age file, and not all recipients are real.
+        // As JSON, because no vector is a real age file, and not all recipients are valid.
         let done = workspace.vaultix("-p web1.json check --json");
         let answer: Value = serde_json::from_str(&done.stdout).unwrap();
         let findings = answer["findings"].as_array().unwrap();
@@ -95,7 +95,7 @@ fn deciding_files_do_nothing() {
     ] {
         let text = text(path);
         for module in ["std::fs", "std::process", "std::env", "std::net"] {
-            // An exit status is a value; only `main` acts on it.
+            // An exit status is only a value.
             let text = text.replace("std::process::ExitCode", "");
             assert!(!text.contains(module), "{path} uses {module}");
         }
@@ -107,7 +107,7 @@ fn files_begin_with_what_they_do() {
     for path in sources(&["src", "generator/src", "units/src", "tests/desk"]) {
         let text = text(&path);
         let first = text.lines().next().unwrap_or_default();
-        // What goes in → what comes out; or a sentence, where nothing does.
+        // Input → output; or a sentence.
         let is_whole = first.contains(['→', '↔']) || first.ends_with('.');
         assert!(first.starts_with("//! ") && is_whole, "{path}: {first}");
     }
@@ -115,8 +115,8 @@ fn files_begin_with_what_they_do() {
 
 #[test]
 fn a_clock_that_is_set_back_changes_nothing() {
-    // Whoever does not ask for the time is not misled. `Instant` cannot go back; a file's times are compared with what they
-    // were, as its inode is, and not with each other.
+    // Code that does not read the clock does not depend on it. `Instant` cannot go back; the times
+    // of a file are only compared with its earlier times, like its inode.
     for path in sources(&["src", "generator/src", "units/src"]) {
         let text = text(&path);
         for asked in ["SystemTime", ".modified()"] {
@@ -135,7 +135,7 @@ fn sources(folders: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn units_are_called_as_systemd_would_escape_them() {
+fn unit_names_are_escaped_as_by_systemd() {
     let ids = [
         "wifi",
         "wifi/home psk",

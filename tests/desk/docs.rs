@@ -19,7 +19,6 @@ fn check(path: &str, now: &str) {
     assert_eq!(text, now, "{path}; BLESS=1 cargo test rewrites it");
 }
 
-/// A verb's name and description.
 type Verb = (&'static str, CommandInfoWithArgs);
 
 /// Returns all verbs.
@@ -28,7 +27,7 @@ fn verbs() -> Vec<Verb> {
     verbs.into_iter().map(|verb| (verb.name, verb.command)).collect()
 }
 
-/// Returns the name of what an option takes, `None` for one that takes nothing.
+/// Returns the name of an option's value; `None` for an option without one.
 fn value(flag: &FlagInfo<'static>) -> Option<&'static str> {
     match flag.kind {
         FlagInfoKind::Option { arg_name } => Some(arg_name),
@@ -36,7 +35,7 @@ fn value(flag: &FlagInfo<'static>) -> Option<&'static str> {
     }
 }
 
-/// Returns an option as the user types it, without dashes.
+/// Returns the long name of an option, without dashes.
 fn long(flag: &FlagInfo<'static>) -> &'static str {
     flag.long.trim_start_matches('-')
 }
@@ -215,7 +214,7 @@ fn completions_are_up_to_date() {
     check("completions/vaultix.zsh", &zsh());
 }
 
-/// Returns what options of these are called.
+/// Returns the names of options.
 fn words(flags: &[FlagInfo<'static>]) -> String {
     let words = flags.iter().flat_map(|flag| {
         let short = flag.short.map(|short| format!("-{short}"));
@@ -224,7 +223,7 @@ fn words(flags: &[FlagInfo<'static>]) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Returns the words that the first argument of `verb` may be; none if it is a file.
+/// Returns the words that the first argument of `verb` may be; empty if it is a file.
 fn choices(verb: &CommandInfoWithArgs) -> String {
     let names = cli::Scheme::NAMES.map(|(name, _)| name).join(" ");
     let first = verb.positionals.first().map(|one| one.name);

@@ -1,8 +1,8 @@
-//! `vaultix renc` + one fault, at every system call in turn → whole copies under right names, and a second run that
-//! completes them.
+//! `vaultix renc` + one fault, at every system call in turn → complete copies under the right
+//! names, and a second run that completes the cache.
 //!
-//! The host's counterpart is `tests/boot/fault.rs`. What the loader and the runtime do before the first line of `main`
-//! is left out: nothing of ours has happened by then.
+//! The same for a host is in `tests/boot/fault.rs`. System calls before the first line of `main`,
+//! by the loader and the runtime, are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,45 +14,46 @@ use std::thread;
 
 use crate::support::{Done, Workspace, run};
 
-/// Errors that a system call could really return. Each call gets one of them, in turn; `VAULTIX_FAULT=all` tries all of
-/// them at each, which takes twice as long.
+/// Errors that system calls can return in practice. Each call gets the next one;
+/// `VAULTIX_FAULT=all` tries all of them at each call, which takes twice as long.
 const ERRORS: [&str; 3] = ["error=EIO", "error=ENOSPC", "error=EACCES"];
 
-/// The end of the process before the call; at every one.
+/// Kills the process before the call; tried at every call.
 const KILL: &str = "signal=KILL";
 
-/// How long one run may take, in seconds.
+/// How long a run may take, in seconds.
 const PATIENCE: &str = "20";
 
-/// The line of the trace from which on all is ours: `main` turns core dumps off first.
+/// The line of the trace with the first system call of `main`, which turns core dumps off.
 const MAIN: &str = "prlimit64(0, RLIMIT_CORE";
 
-/// What `renc` is told in all of these runs.
+/// The command line of all runs.
 const RENC: &str = "-p web1.json renc -i keys/me.txt";
 
-/// Directories, one for each thread, in which a run starts from the same.
+/// Directories, one for each thread, in which each run starts from the same state.
 struct Place {
-    /// Where they are, and the keys.
+    /// Contains the directories and the keys.
     workspace: Workspace,
-    /// Names of the copies that the host has at first, and their texts.
+    /// Names of the copies that the host has at the start, and their texts.
     old: BTreeMap<String, String>,
-    /// Names of those that it is to have.
+    /// Names of the copies that it should have at the end, and their texts.
     new: BTreeMap<String, String>,
 }
 
 /// What is in a cache.
 #[derive(Default)]
 struct Look {
-    /// Copies by name, with their texts as age decrypts them; `None` for one that it refuses.
+    /// Copies by name, with their texts as age decrypts them; `None` if it cannot.
     copies: BTreeMap<String, Option<String>>,
     /// Other files.
     others: BTreeSet<String>,
-    /// Copies that git knows of.
+    /// Copies that git tracks.
     tracked: BTreeSet<String>,
 }
 
 impl Place {
-    /// Makes a repository with two secrets that have changed since the last run, and with what a killed run left.
+    /// Makes a repository with two secrets that have changed since the last run, and with a
+    /// leftover of a killed run.
     fn new(name: &str) -> Self {
         let workspace = Workspace::new(name);
         workspace.write("start/.gitignore", "keys\n");
@@ -71,7 +72,7 @@ impl Place {
         };
         let old = renc(["old wifi", "old mail"]);
         workspace.sh("cp -a start/secrets/cache old").exits(0);
-        // Of several pieces, when it is written.
+        // Large enough to be written in several pieces.
         let new = renc(["new wifi", &"new mail".repeat(40_000)]);
         workspace
             .sh("rm -r start/secrets/cache && mv old start/secrets/cache && git -C start add .")
@@ -90,14 +91,14 @@ impl Place {
         path
     }
 
-    /// Returns every system call of a run as strace counts them, by thread: name, and how many of that name there
-    /// were before.
+    /// Returns every system call of a run as strace counts them for each thread: its name, and its
+    /// number among those of that name.
     fn calls(&self) -> BTreeSet<(String, usize)> {
         let at = self.fresh(0);
         let trace = self.workspace.path("trace");
         traced(&self.workspace, &at, &["-o", trace.to_str().unwrap()]).exits(0);
         let trace = fs::read_to_string(trace).unwrap();
-        // What starts git is a child: it is git's name that fails there, and not a step of ours.
+        // Leaves out child processes, which only start git: their system calls are not our steps.
         let lines = || trace.lines().filter_map(|line| line.split_once(' '));
         let main = lines().position(|(_, rest)| rest.trim_start().starts_with(MAIN)).unwrap();
         let children: BTreeSet<&str> = lines()
@@ -112,7 +113,7 @@ impl Place {
             if children.contains(thread)
                 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             {
-                continue; // A signal, or the second half of a call.
+                continue; // A signal, or the end of a call that was interrupted by another line.
             }
             let count = counts.entry((thread, name)).or_default();
             *count += 1;
@@ -123,7 +124,7 @@ impl Place {
         calls
     }
 
-    /// Runs with one fault, and once more without; says what is wrong.
+    /// Runs with one fault, and again without; returns what is wrong.
     fn attempt(&self, fault: &str, number: usize) -> Result<i32, String> {
         let at = self.fresh(number);
         let done =
@@ -160,7 +161,7 @@ impl Place {
         Ok(done.exit)
     }
 
-    /// Returns whether there is what there should be in the end, and nothing else.
+    /// Returns whether exactly the copies are there that should be at the end.
     fn is_complete(&self, look: &Look) -> bool {
         let copies: BTreeSet<&String> = look.copies.keys().collect();
         copies == self.new.keys().collect()
@@ -169,7 +170,7 @@ impl Place {
     }
 }
 
-/// Looks into the cache of the repository `at`.
+/// Reads the cache of the repository `at`.
 fn look(workspace: &Workspace, at: &Path) -> Look {
     let mut look = Look::default();
     for path in
@@ -184,37 +185,38 @@ fn look(workspace: &Workspace, at: &Path) -> Look {
         let done = run(age.args(["--decrypt", "--identity", "keys/host-web1"]).arg(&path));
         look.copies.insert(name, (done.exit == 0).then_some(done.stdout));
     }
-    // Names stand in git's index as they are.
+    // git's index contains names as they are.
     let index =
         String::from_utf8_lossy(&fs::read(at.join(".git/index")).unwrap_or_default()).into_owned();
     look.tracked = look.copies.keys().filter(|name| index.contains(*name)).cloned().collect();
     look
 }
 
-/// Runs `renc` in `at` under strace with `options`, and lets go of git once it starts.
+/// Runs `renc` in `at` under strace with `options`, and detaches from git once it starts.
 fn traced(workspace: &Workspace, at: &Path, options: &[&str]) -> Done {
     let mut command: Command = workspace.command("timeout");
     command.args(["--foreground", PATIENCE, "strace", "--detach-on=execve", "-f", "-qq"]);
-    // One thread beside the first: a second one would take its turns at random.
+    // One worker thread: with two, the order would be random.
     command.args(options).arg("vaultix").args(RENC.split(' ')).env("RAYON_NUM_THREADS", "1");
     run(command.current_dir(at))
 }
 
-/// Returns whether the system call `name` is one to try: not one of which there are as many as a thread happens to
-/// wait long, and that change nothing but who waits.
+/// Returns whether to try the system call `name`: not those that only wait, whose number differs
+/// from run to run.
 fn is_step(name: &str) -> bool {
     !matches!(name, "futex" | "sched_yield" | "exit" | "exit_group")
 }
 
 #[test]
-fn a_fault_at_any_system_call_leaves_whole_copies_and_a_way_on() {
+fn a_fault_at_any_system_call_leaves_complete_copies() {
     let place = Place::new("fault");
     let calls = place.calls();
-    // One of them alone, to look into it.
+    // A single fault, to debug it.
     let only = std::env::var("VAULTIX_FAULT").ok();
     let all = only.as_ref().is_some_and(|only| only == "all");
     let faults = |(i, (name, count)): (usize, &(String, usize))| {
-        // A close that fails has still closed; strace would skip it, and a pipe would never end.
+        // A close that fails has still closed the file; but with an injected error, strace skips
+        // the call, and a pipe would never end.
         let errors = if name == "close" { &[][..] } else { &ERRORS[..] };
         let chosen = errors.iter().cycle().skip(i).take(if all { errors.len() } else { 1 });
         let chosen = chosen.chain([&KILL]);
@@ -241,10 +243,11 @@ fn a_fault_at_any_system_call_leaves_whole_copies_and_a_way_on() {
         }
     });
     let missed = missed.into_inner().unwrap();
-    // Not eprintln, which is only shown of a test that failed.
+    // Not eprintln, which is only shown if the test fails.
     let line = format!("renc: {count} faults at {} system calls, {missed} never met", calls.len());
     writeln!(std::io::stderr(), "{line}").unwrap();
-    // Two threads do not call for memory in the same way each time; nearly all else is met.
+    // Two threads do not always allocate memory in the same way, so a few calls may not happen
+    // again.
     assert!(missed * 20 <= calls.len(), "{missed} of {} kills did not kill", calls.len());
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{} of {count}:\n{}", failures.len(), failures.join("\n"));

@@ -1,4 +1,5 @@
-//! ten thousand pairs of a secret and a host → every copy under its name, in memory that does not grow with their number.
+//! ten thousand pairs of a secret and a host → every copy under its name, while memory does not
+//! grow with their number.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,7 +13,8 @@ use xtask::canary::{marked, plain};
 use crate::pty::Pty;
 use crate::support::{Workspace, run};
 
-/// Makes a desk with `secrets` secrets that all of `hosts` hosts use. Returns it with `-p` options for all of them.
+/// Makes a workspace with `secrets` secrets that all of `hosts` hosts use. Returns it with `-p`
+/// options for all of them.
 fn fleet(name: &str, secrets: usize, hosts: usize) -> (Workspace, String) {
     let workspace = Workspace::new(name);
     let me = workspace.key("me.txt");
@@ -44,14 +46,14 @@ fn key(host: usize) -> &'static str {
     ["host-web1", "host-db1"][host % 2]
 }
 
-/// Returns the name of the copy of `id` for the key `recipient`, as the contract has it.
+/// Returns the name of the copy of `id` for `recipient`, computed independently of the product.
 fn name(workspace: &Workspace, id: &str, recipient: &str) -> String {
     let source = Sha256::digest(workspace.read(&format!("secrets/{id}.age")));
     let recipient = recipient.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     format!("{:x}", Sha256::digest(format!("vaultix-v1\n{source:x}\n{recipient}\n")))
 }
 
-/// Returns what the cache is to hold: texts by path.
+/// Returns what the cache should contain: texts by path.
 fn wanted(workspace: &Workspace, secrets: usize, hosts: usize) -> BTreeMap<String, String> {
     let keys = [workspace.key("host-web1.pub"), workspace.key("host-db1.pub")];
     let copies = (0..secrets).flat_map(|i| {
@@ -62,7 +64,7 @@ fn wanted(workspace: &Workspace, secrets: usize, hosts: usize) -> BTreeMap<Strin
     copies.collect()
 }
 
-/// Returns what the cache holds, opened with the keys of the hosts.
+/// Returns what the cache contains, decrypted with the keys of the hosts.
 fn found(workspace: &Workspace) -> BTreeMap<String, String> {
     let keys = ["host-web1", "host-db1"]
         .map(|name| ssh::Identity::from_buffer(workspace.key(name).as_bytes(), None).unwrap());
@@ -109,7 +111,7 @@ fn ten_thousand_copies_are_all_there() {
 #[test]
 fn memory_does_not_grow_with_the_number_of_copies() {
     let (workspace, profiles) = fleet("fleet-memory", 1000, 10);
-    // In KiB, at its highest.
+    // Peak memory in KiB.
     let memory = |options: &str| -> f64 {
         let line = format!("vaultix {profiles} renc -q -i keys/me.txt {options}");
         let mut time = workspace.command("time");
@@ -123,7 +125,7 @@ fn memory_does_not_grow_with_the_number_of_copies() {
 }
 
 #[test]
-fn progress_is_shown_to_who_watches() {
+fn progress_is_shown_on_a_terminal() {
     let (workspace, profiles) = fleet("fleet-progress", 250, 10);
     let renc = format!("{profiles} renc -i keys/me.txt");
     let mut pty = Pty::start(&mut workspace.vaultix_command(&renc));

@@ -1,4 +1,4 @@
-//! `vaultix generate` → secrets that the programs they are for accept, each made once.
+//! `vaultix generate` → secrets that are accepted by the programs that use them, each created once.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -11,7 +11,7 @@ use xtask::canary::{marked, plain};
 use crate::pty::Pty;
 use crate::support::{Done, Workspace, feed_as_is, run};
 
-/// Makes a desk with a host `web1`, whose secrets have these generators; `null` is none.
+/// Makes a workspace with a host `web1`, whose secrets have these generators; `null` for none.
 fn workspace(name: &str, generators: &Value) -> Workspace {
     let workspace = Workspace::new(name);
     profile(&workspace, "web1", generators);
@@ -98,8 +98,8 @@ fn passwords_have_their_length_and_alphabet() {
 }
 
 #[test]
-fn ssh_takes_its_keys() {
-    // With comments of every length that is padded in another way.
+fn ssh_accepts_its_keys() {
+    // Comments of eight lengths, each of which needs different padding.
     let ids = ["s", "ss", "sss", "ssss", "sssss", "ssssss", "sssssss", "ssssssss"];
     let generators: serde_json::Map<_, _> =
         ids.iter().map(|&id| (id.to_owned(), json!({ "kind": "ssh-ed25519" }))).collect();
@@ -122,7 +122,7 @@ fn ssh_takes_its_keys() {
 }
 
 #[test]
-fn wireguard_and_age_take_their_keys() {
+fn wireguard_and_age_accept_their_keys() {
     let workspace = workspace(
         "generate-keys",
         &json!({ "wg.home": { "kind": "wireguard" }, "wg2": { "kind": "wireguard" }, "id": { "kind": "age" } }),
@@ -134,7 +134,8 @@ fn wireguard_and_age_take_their_keys() {
         workspace.sh(&line).exits(0);
     }
     assert_ne!(workspace.read("secrets/wg.home.pub"), workspace.read("secrets/wg2.pub"));
-    // The bits that `wg genkey` fixes are fixed, so that `wg show` prints what is in the file.
+    // The bits that `wg genkey` sets and clears are set and cleared, so that `wg show` prints the
+    // same key as the file.
     let line = "age -d -i keys/me.txt secrets/wg2.age | base64 -d | od -An -tu1 -v -w32";
     let bytes = workspace.sh(line).exits(0).stdout;
     let bytes: Vec<u8> = bytes.split_ascii_whitespace().map(|byte| byte.parse().unwrap()).collect();
@@ -147,7 +148,7 @@ fn wireguard_and_age_take_their_keys() {
 }
 
 #[test]
-fn web_servers_take_a_hash_of_another_secret() {
+fn web_servers_accept_a_hash_of_another_secret() {
     let workspace = workspace(
         "generate-htpasswd",
         &json!({
@@ -189,13 +190,14 @@ fn existing_secrets_are_not_replaced() {
         before.iter().map(|name| workspace.read(&format!("secrets/{name}"))).collect()
     };
     let bytes = read();
-    // Nothing to do takes no identity.
+    // With nothing to do, no identity is needed.
     workspace.vaultix("-p web1.json generate").exits(0).says(&["0 generated, 3 already there\n"]);
     assert_eq!(names(&workspace), ["mine.age", "new.age", "wg.age", "wg.pub"]);
     assert!(bytes == read());
     assert_eq!(fs::metadata(workspace.path("secrets/new.age")).unwrap().nlink(), 1);
 
-    // Whoever removes one half must mean it for both.
+    // A new private key must not be created while the old public key exists: the user has to remove
+    // it as well.
     fs::remove_file(workspace.path("secrets/wg.age")).unwrap();
     let half = workspace.read("secrets/wg.pub");
     generate(&workspace)
@@ -208,7 +210,7 @@ fn existing_secrets_are_not_replaced() {
 }
 
 #[test]
-fn a_secret_that_appears_meanwhile_stays() {
+fn a_secret_that_appears_in_the_meantime_stays() {
     let line = "mkdir secrets && echo theirs >secrets/x.age; echo ours";
     let workspace =
         workspace("generate-race", &json!({ "x": shell(line, &[]), "y": { "kind": "alnum" } }));
@@ -270,7 +272,8 @@ fn dependencies_are_opened_in_one_session() {
     assert_eq!((exit, shown.matches("Passphrase").count()), (0, 1), "{shown}");
     assert_eq!(open(&workspace, "y"), "c a b ");
 
-    // The public half of an ssh key is known without its passphrase; where nothing has to be opened, nothing is asked.
+    // The public key of an ssh key is known without its passphrase: if nothing has to be decrypted,
+    // nothing is asked.
     profile(&workspace, "web1", &json!({ "z": { "kind": "alnum" } }));
     let line = "-p web1.json generate -i keys/ssh-ed25519-passphrase -r";
     let other = workspace.sh("age-keygen -y keys/other.txt").exits(0).stdout;
@@ -279,7 +282,7 @@ fn dependencies_are_opened_in_one_session() {
 }
 
 #[test]
-fn a_command_reads_its_dependencies_in_memory_alone() {
+fn dependencies_of_a_command_are_only_in_memory() {
     let script = "cd \"$VAULTIX_DEPENDENCIES\" && {
         stat -f -c %T . && stat -c %a . dep deep dep deep/er && ls && cat dep deep/er; echo; pwd
         ls /proc/self/fd | wc -l; } >\"$OLDPWD/seen\"
@@ -335,7 +338,8 @@ fn a_command_that_fails_makes_nothing() {
         "cannot generate secret \"signal\": \"sh\" failed: signal: 9 (SIGKILL)\n",
         "cannot generate secret \"status\": \"sh\" failed: exit status: 3: why\n",
         "cannot generate secret \"much\": the output of \"sh\" cannot be used: it has more than 67108864 bytes\n",
-        // What a program says is shown, the secrets that it got or printed are not.
+        // What a program writes to stderr is shown, except secrets that it was given or has
+        // printed.
         "cannot generate secret \"quotes\": \"sh\" failed: exit status: 1: no: [a secret, not shown]: [a secret, not shown]\n",
         "1 generated, 0 already there; now run: vaultix renc, 8 failed",
     ]);
@@ -344,7 +348,7 @@ fn a_command_that_fails_makes_nothing() {
 }
 
 #[test]
-fn an_interrupted_run_leaves_whole_files() {
+fn an_interrupted_run_leaves_complete_files() {
     let slow = shell(
         "echo \"at $VAULTIX_DEPENDENCIES\" >&2; echo \"$VAULTIX_DEPENDENCIES\" >at; exec sleep 100",
         &["a"],
@@ -368,7 +372,8 @@ fn an_interrupted_run_leaves_whole_files() {
     gone(&workspace);
     assert_eq!(names(&workspace), ["a.age"]);
 
-    // Asked twice, it does not wait for a program that does not mind; and that has also ended.
+    // At the second signal, it does not wait for a program that ignores signals, and ends that as
+    // well.
     profile(
         &workspace,
         "web1",
@@ -402,7 +407,7 @@ fn an_interrupted_run_leaves_whole_files() {
     }
     profile(&workspace, "web1", &json!({ "a": { "kind": "alnum" }, "b": slow }));
 
-    // Asked to end by somebody else, the program is also asked.
+    // A SIGTERM from outside is passed on to the program.
     let mut pty = Pty::start(&mut command(&workspace));
     workspace.sh("until [ -s at ]; do sleep 0.01; done").exits(0);
     let at = String::from_utf8(workspace.read("at")).unwrap();
@@ -415,9 +420,9 @@ fn an_interrupted_run_leaves_whole_files() {
 }
 
 #[test]
-fn a_run_that_is_killed_between_two_halves_is_made_whole_by_the_next() {
+fn a_run_killed_between_private_and_public_key_is_completed_by_the_next() {
     let workspace = workspace("generate-killed", &json!({ "wg": { "kind": "wireguard" } }));
-    // At each call that gives a file its name, before and after it.
+    // Before and after each call that gives a file its name.
     for (when, found) in [(1, vec![]), (2, vec!["wg.age"])] {
         let _ = fs::remove_dir_all(workspace.path("secrets"));
         let mut strace = workspace.command("strace");
@@ -434,7 +439,7 @@ fn a_run_that_is_killed_between_two_halves_is_made_whole_by_the_next() {
             .sh("age -d -i keys/me.txt secrets/wg.age | wg pubkey | cmp - secrets/wg.pub")
             .exits(0);
     }
-    // A private half of somebody else's is no reason to write anything.
+    // If the secret is not a private key, nothing is written.
     workspace.secret("secrets/wg.age", "no key");
     fs::remove_file(workspace.path("secrets/wg.pub")).unwrap();
     generate(&workspace)
@@ -550,7 +555,7 @@ fn a_secret_that_hosts_share_draws_a_warning_once() {
         let done = run(line).exits(0).says(&[warning]);
         assert_eq!(done.stderr.matches("one value").count(), 1, "{}", done.stderr);
     }
-    // It is there now, and nothing can be done about it without a new one.
+    // The secret exists now, so the warning would be of no use.
     let done = run("").exits(0);
     assert!(!done.stderr.contains("one value"), "{}", done.stderr);
 }

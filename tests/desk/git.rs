@@ -1,8 +1,9 @@
-//! renc within hooks of git → the index of the repository in which the cache is, and no other.
+//! renc in git hooks → copies in the index of the repository that contains the cache, and in no
+//! other.
 
 use crate::support::Workspace;
 
-/// Makes a desk in git, in whose `work` there are secrets, and the hook `script` that runs before each commit.
+/// Makes a workspace in git, with the hook `script` that runs before each commit.
 fn workspace(name: &str, script: &str) -> Workspace {
     let workspace = Workspace::with_secrets(name);
     let git = "git init -q && git config user.name me && git config user.email me@example.org &&
@@ -13,10 +14,10 @@ fn workspace(name: &str, script: &str) -> Workspace {
     workspace
 }
 
-/// Has a copy made for each host; run where the profiles are.
+/// Makes a copy for each host; run in the directory with the profiles.
 const RENC: &str = "vaultix -p web1.json -p db1.json renc -i keys/me.txt || exit";
 
-/// Counts the copies that git knows in the work tree `tree`.
+/// Counts the copies that git tracks in the work tree `tree`.
 fn known(workspace: &Workspace, tree: &str) -> usize {
     workspace
         .sh(&format!("cd {tree} && git ls-files secrets/cache/web1 secrets/cache/db1 | wc -l"))
@@ -38,7 +39,7 @@ fn a_hook_has_its_copies_tracked() {
         assert_eq!(known(&workspace, "."), 5, "{name}");
         workspace.sh("git fsck --strict && git diff --cached --quiet").exits(0);
     }
-    // Below the top, where git's variables do not tell the same paths.
+    // Below the top, where the paths in git's variables do not fit.
     let renc = "cd secrets && vaultix -p ../web1.json renc -i ../keys/me.txt --cache cache || exit";
     let workspace = workspace("hook-below", renc);
     workspace.sh("sed -i s,secrets/,,g web1.json && git commit -qam second").exits(0);
@@ -76,7 +77,7 @@ fn the_hook_of_another_repository_does_not_mislead() {
         assert_eq!(known(&workspace, "."), 5, "{commit}");
         assert_eq!(workspace.sh("cd other && git ls-files").stdout, "file\n");
 
-        // As `git --git-dir … --work-tree …` tells its hooks.
+        // As `git --git-dir … --work-tree …` sets them for its hooks.
         workspace.sh("git rm -q -r --cached secrets/cache").exits(0);
         let variables =
             "GIT_DIR=$PWD/other/.git GIT_WORK_TREE=$PWD/other GIT_INDEX_FILE=$PWD/other/.git/index";
@@ -87,12 +88,12 @@ fn the_hook_of_another_repository_does_not_mislead() {
 }
 
 #[test]
-fn a_repository_among_the_files_is_none() {
+fn committed_files_that_look_like_a_repository_are_not_used_as_one() {
     let workspace = Workspace::with_secrets("bare");
     let made = "git init -q && git init -q --bare bare && mv bare/HEAD bare/objects bare/refs bare/config secrets/ &&
         git add . && git commit -qm first";
     workspace.sh(&format!("git config --global user.email me@example.org; {made}")).exits(0);
-    // The control: this is what git finds from there.
+    // The control: git itself uses it from there.
     let found = workspace.sh("git -C secrets rev-parse --absolute-git-dir").exits(0);
     assert_eq!(found.stdout.trim(), workspace.path("secrets").display().to_string());
     workspace.sh("vaultix -p web1.json renc -i keys/me.txt").exits(0);

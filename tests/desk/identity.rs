@@ -1,4 +1,4 @@
-//! identities of every kind → secrets opened, each passphrase asked for once.
+//! identities of every kind → secrets decrypted, each passphrase asked for once.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use crate::support::{Workspace, run};
 /// The passphrase of the keys in `tests/keys` that have one.
 const PASSPHRASE: &str = "correct horse";
 
-/// Makes a desk with five secrets for one host, encrypted with `to`.
+/// Makes a workspace with five secrets for one host, encrypted with the options `to`.
 fn workspace(name: &str, to: &[&str]) -> Workspace {
     let workspace = Workspace::new(name);
     let ids = ["a", "b", "c", "d", "e"];
@@ -63,14 +63,14 @@ fn each_passphrase_is_asked_for_once() {
 }
 
 #[test]
-fn nobody_is_asked_for_what_is_not_needed() {
+fn a_passphrase_that_is_not_needed_is_not_asked_for() {
     let workspace = workspace("not-needed", &["-i", "keys/me.txt"]);
-    // The first is for other secrets, the second opens all of these.
+    // The first identity is for other secrets, the third opens all of these without a passphrase.
     let line =
         "renc -p web1.json -i keys/ssh-ed25519-passphrase -i keys/me-passphrase.age -i keys/me.txt";
     workspace.vaultix(line).exits(0).says(&["5 re-encrypted"]);
 
-    // The stanzas of ssh keys bear a tag: this one fits none.
+    // The stanzas of ssh keys have a tag, which shows that this key fits none.
     let line =
         "renc -p web1.json -i keys/ssh-ed25519-passphrase -i keys/me-passphrase.age --cache other";
     let mut pty = Pty::start(&mut workspace.vaultix_command(line));
@@ -105,7 +105,8 @@ fn a_mistyped_passphrase_may_be_typed_again() {
 
 #[test]
 fn a_file_may_not_demand_all_memory() {
-    // Work of 2^20 takes 1 GiB, 2^21 two. The header tells before anything is computed.
+    // A work factor of 2^20 takes 1 GiB, 2^21 takes 2 GiB. It is in the header, so it is known
+    // before anything is computed.
     let workspace = Workspace::with_secrets("work");
     let file = workspace.read("keys/me-passphrase.age");
     let header = file.windows(2).position(|two| two == b"18").unwrap();
@@ -121,13 +122,14 @@ fn a_file_may_not_demand_all_memory() {
 }
 
 #[test]
-fn a_passphrase_is_not_left_half_typed_on_a_terminal_that_shows_it() {
+fn a_passphrase_is_never_shown_after_ctrl_z_or_ctrl_backslash() {
     let workspace = workspace("suspend", &["-i", "keys/me.txt"]);
-    // Ctrl-Z would bring back the shell and its echo, Ctrl-\ would end with none. Ctrl-U forgets the line.
+    // Ctrl-Z would bring back the shell and its echo, Ctrl-\ would end vaultix with echo off.
+    // Ctrl-U erases the line.
     for key in ["\x1a", "\x1c"] {
         let _ = fs::remove_dir_all(workspace.path("secrets/cache"));
         let line = "vaultix renc -p web1.json -i keys/me-passphrase.age; echo ended with $?";
-        // A shell with jobs, since nobody could continue a session's first process.
+        // A shell with job control, because the first process of a session could not be continued.
         let mut shell = workspace.command("setsid");
         let mut pty = Pty::start(shell.args(["--wait", "sh", "-mc", line]));
         pty.expect("): ");
@@ -156,7 +158,7 @@ fn an_error_says_that_nobody_can_be_asked() {
     run(&mut renc(&workspace, "me-passphrase.age")).exits(77).says(&[
         "cannot ask for the passphrase for keys/me-passphrase.age: there is no terminal and no pinentry",
     ]);
-    // What another identity opens is done all the same.
+    // Secrets that another identity opens are still processed.
     workspace.secret_with("secrets/a.age", "a text", &["-R", "keys/ssh-ed25519.pub"]);
     workspace
         .vaultix("renc -p web1.json -i keys/me-passphrase.age -i keys/ssh-ed25519")
@@ -164,7 +166,7 @@ fn an_error_says_that_nobody_can_be_asked() {
         .says(&["1 re-encrypted", "4 failed"]);
 }
 
-/// Writes a pinentry that answers `GETPIN` with `answer`, and logs what it hears.
+/// Writes a pinentry that answers `GETPIN` with `answer`, and logs the commands it receives.
 fn pinentry(workspace: &Workspace, answer: &str) -> String {
     let script = format!(
         "#!/bin/sh\necho OK hello\nwhile read -r line; do echo \"$line\" >>heard\ncase $line in\n\
@@ -186,7 +188,7 @@ fn pinentry_is_asked_where_there_is_one() {
     let description = "SETDESC passphrase for keys/me-passphrase.age (to decrypt 5 secrets)";
     assert!(heard.contains(description), "{heard}");
 
-    // Found by its name, where the variable is not set.
+    // It is found by its name if the variable is not set.
     fs::remove_dir_all(workspace.path("secrets/cache")).unwrap();
     let path = format!("{}:{}", workspace.root.display(), std::env::var("PATH").unwrap());
     let mut command = renc(&workspace, "me-passphrase.age");
@@ -217,7 +219,7 @@ fn pinentry_may_be_cancelled_missing_or_broken() {
 #[test]
 fn a_pinentry_that_ends_early_leaves_the_terminal_as_it_was() {
     let workspace = workspace("pinentry-early", &["-i", "keys/me.txt"]);
-    // What a pinentry on a terminal does; and how each ends that is interrupted.
+    // What a pinentry does to a terminal, and how different ones end when interrupted.
     let changes = "stty -icanon -echo -opost </dev/tty; echo ready >/dev/tty; sleep 9 & wait";
     for (trap, tidied) in [
         ("", false),
@@ -252,18 +254,18 @@ fn an_identity_may_come_through_a_pipe() {
     bash("vaultix -p <(cat web1.json) renc -i <(sleep .2; cat keys/me.txt)")
         .exits(0)
         .says(&["5 re-encrypted"]);
-    // Without somebody who writes yet.
+    // A FIFO that nobody has opened for writing yet.
     workspace.sh("mkfifo fifo").exits(0);
     bash("vaultix view secrets/a.age -i fifo & sleep .2; cat keys/me.txt >fifo; wait").exits(0);
     let done = bash("vaultix view secrets/a.age -i /dev/stdin <keys/me.txt").exits(0);
     assert_eq!(done.stdout, "a text");
-    // It has its limit, and its other end may be silent.
+    // There is a size limit, and Ctrl-C works while nothing is written.
     bash("vaultix view secrets/a.age -i <(yes)")
         .exits(77)
         .says(&["it has more than 1048576 bytes"]);
     let mut pty =
         Pty::start(&mut workspace.vaultix_command("-p web1.json renc -i fifo --cache other"));
-    // Opens once there is a reader.
+    // Opening for writing waits until there is a reader.
     let _silent = fs::File::options().write(true).open(workspace.path("fifo")).unwrap();
     pty.send("\x03");
     assert_eq!(pty.end().0, 130);

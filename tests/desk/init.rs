@@ -1,4 +1,4 @@
-//! `vaultix init` → a beginning that works, and nothing of what was there touched.
+//! `vaultix init` → a flake that works, without changes to existing files.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,7 @@ use crate::support::{Workspace, feed, run};
 /// Where the identity is.
 const IDENTITY: &str = "home/.config/vaultix/identity.txt";
 
-/// Makes a desk with a home directory, and a work tree of git in `work`.
+/// Makes a workspace with a home directory, and a git work tree in `work`.
 fn workspace(name: &str) -> Workspace {
     let workspace = Workspace::new(name);
     workspace.sh("mkdir home work && git init -q work").exits(0);
@@ -27,7 +27,7 @@ fn command(workspace: &Workspace, line: &str) -> Command {
     command
 }
 
-/// Evaluates `expression` with the real nix, in the work tree; `None` where there is none.
+/// Evaluates `expression` in the work tree with the real nix; `None` if there is no nix.
 fn eval(workspace: &Workspace, expression: &str) -> Option<String> {
     if workspace.sh("command -v nix-instantiate").exit != 0 {
         assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
@@ -36,12 +36,12 @@ fn eval(workspace: &Workspace, expression: &str) -> Option<String> {
     }
     let mut nix = workspace.command("nix-instantiate");
     nix.current_dir(workspace.path("work")).env("HOME", workspace.path("home"));
-    // Nothing is built, and not everyone may write to the store.
+    // Nothing is built, so no access to the store is needed, which not every user has.
     nix.env("NIX_REMOTE", "dummy://").args(["--eval", "--strict", "--json", "--expr", expression]);
     Some(run(&mut nix).exits(0).stdout.trim().to_owned())
 }
 
-/// Returns what `work` holds: names, bytes and times of change.
+/// Returns the files in `work`: names, bytes and times of change.
 fn state(workspace: &Workspace) -> Vec<(String, Vec<u8>, i64)> {
     let files = workspace.tree("work").into_iter().filter(|(name, _)| !name.starts_with(".git/"));
     let describe = |(name, _): (String, u64)| {
@@ -52,13 +52,13 @@ fn state(workspace: &Workspace) -> Vec<(String, Vec<u8>, i64)> {
     files.map(describe).collect()
 }
 
-/// Returns the names of what `work` holds.
+/// Returns the names of the files in `work`.
 fn names(workspace: &Workspace) -> Vec<String> {
     state(workspace).into_iter().map(|(name, _, _)| name).collect()
 }
 
 #[test]
-fn init_makes_all_that_a_host_needs() {
+fn init_creates_everything_that_a_host_needs() {
     let workspace = workspace("init");
     let mut init = workspace.command("setsid");
     init.current_dir(workspace.path("work")).env("HOME", workspace.path("home"));
@@ -78,7 +78,7 @@ fn init_makes_all_that_a_host_needs() {
     let tracked = workspace.sh("git -C work ls-files").exits(0).stdout;
     assert_eq!(tracked, ".gitattributes\nexample.nix\nflake.nix\nsecrets/example.age\n");
 
-    // The real age takes the identity, and opens the secret.
+    // The real age accepts the identity, and decrypts the secret.
     let line = format!("age-keygen -y {IDENTITY} && age -d -i {IDENTITY} work/secrets/example.age");
     let shown = workspace.sh(&line).exits(0).stdout;
     assert!(shown.contains("\nThis is a secret."), "{shown}");
@@ -102,7 +102,7 @@ fn init_makes_all_that_a_host_needs() {
 }
 
 #[test]
-fn a_flake_that_is_there_is_told_what_it_needs() {
+fn for_an_existing_flake_init_prints_what_to_add() {
     let workspace = workspace("init-flake");
     workspace.write("work/flake.nix", "{ outputs = _: { }; }\n");
     fs::create_dir(workspace.path("work/below")).unwrap();
@@ -126,7 +126,7 @@ fn a_flake_that_is_there_is_told_what_it_needs() {
         host.starts_with(r#"{"imports":[1],"services":{"userborn":{"enable":true}},"vaultix":"#)
     );
     eval(&workspace, &format!("{{ {inputs} }}"));
-    // With it, the flake says which identity opens what.
+    // With it, the flake names the identity.
     let configure =
         "arguments: { settings = { inherit (arguments) identity; extraRecipients = [ ]; }; }";
     let flake = format!(
@@ -144,7 +144,7 @@ fn a_flake_that_is_there_is_told_what_it_needs() {
 }
 
 #[test]
-fn an_identity_that_is_there_is_kept() {
+fn an_existing_identity_is_kept() {
     let workspace = workspace("init-kept");
     let keys = workspace.path("keys").canonicalize().unwrap();
     let before = workspace.key("me.txt");
@@ -155,7 +155,7 @@ fn an_identity_that_is_there_is_kept() {
     assert_eq!(workspace.key("me.txt"), before);
     assert!(workspace.open("work/secrets/example.age", "me.txt").starts_with("This is a secret."));
     assert!(!workspace.path("home/.config").exists());
-    // A new one where everybody would get it is made, but not without a word.
+    // A new identity inside the repository is created, but with a warning.
     run(&mut command(&workspace, "init other --identity other/me.txt")).exits(0).says(&[
         "other/me.txt: created\nother/secrets/example.age: created\n",
         "vaultix: other/me.txt is in the repository",
@@ -164,7 +164,7 @@ fn an_identity_that_is_there_is_kept() {
 }
 
 #[test]
-fn settings_are_where_the_user_has_them() {
+fn the_identity_is_created_in_the_users_settings_directory() {
     let workspace = workspace("init-settings");
     let settings = workspace.path("home/settings");
     let line = "init --passphrase";
@@ -203,7 +203,7 @@ fn a_passphrase_is_asked_for_twice() {
     pty.expect("This is a secret.");
     assert_eq!(pty.end().0, 0);
 
-    // The real age opens it with the same passphrase.
+    // The real age decrypts it with the same passphrase.
     let mut age = workspace.command("setsid");
     let mut pty = Pty::start(age.args(["--wait", "age", "--decrypt", IDENTITY]));
     pty.expect("Enter passphrase: ");
@@ -211,7 +211,7 @@ fn a_passphrase_is_asked_for_twice() {
     pty.expect("AGE-SECRET-KEY-1");
     assert_eq!(pty.end().0, 0);
 
-    // Without its recipient no secret can be made again.
+    // Creating the secret again needs the recipient, and so the passphrase.
     fs::remove_file(workspace.path("work/secrets/example.age")).unwrap();
     let mut pty = Pty::start(&mut command(&workspace, "init --passphrase"));
     pty.expect("(to find its recipient): ");

@@ -1,4 +1,5 @@
-//! our files → opened by age and rage; theirs → opened by us. Every kind of key that all of us know.
+//! our files → decrypted by age and rage; theirs → decrypted by us; for every kind of key that all
+//! support.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +10,8 @@ use xtask::canary::{marked, marker, plain};
 use crate::pty::Pty;
 use crate::support::{Workspace, feed, feed_as_is, run};
 
-/// Kinds of keys: the file with the private key, and the options that name the public one to any client.
+/// Kinds of keys: the file with the private key, and the options with the public key for any
+/// client.
 const KINDS: [(&str, [&str; 2]); 4] = [
     ("me.txt", ["-r", "age1pdl2sdxshcxxus82xq28kf8netg772gpu5ca78tl2hz9vrqmd4qqq8tkz5"]),
     ("ssh-ed25519", ["-R", "keys/ssh-ed25519.pub"]),
@@ -17,7 +19,7 @@ const KINDS: [(&str, [&str; 2]); 4] = [
     ("ssh-rsa-pem", ["-R", "keys/ssh-rsa-pem.pub"]),
 ];
 
-/// Sizes around the border of a chunk, which has 64 KiB.
+/// Sizes around the boundary of a chunk, which has 64 KiB.
 const SIZES: [usize; 4] = [1, 65_536, 65_537, 200_000];
 
 /// Returns the other implementations: Debian's age, in Go, and rage, in Rust, which `cargo xtask test` builds.
@@ -31,27 +33,27 @@ fn clients() -> Vec<PathBuf> {
     vec!["age".into()]
 }
 
-/// Returns a text of `size` bytes, with the marker in it where there is room.
+/// Returns a text of `size` bytes, with the marker if there is room for it.
 fn text(size: usize) -> Vec<u8> {
     let marker = if size == 1 { String::new() } else { marker() };
     let rest = b"0123456789abcde\n".iter().cycle();
     marker.as_bytes().iter().chain(rest).take(size).copied().collect()
 }
 
-/// Prepares to run `client` with `line`, where a terminal may be needed.
+/// Prepares to run `client` with `line`, in a way that it can get a terminal.
 fn at_terminal(workspace: &Workspace, client: &Path, line: &[&str]) -> Command {
     let mut command = workspace.command("setsid");
     command.arg("--wait").arg(client).args(line);
     command
 }
 
-/// Has `client` encrypt `text` as `name`, with options that say to whom.
+/// Encrypts `text` as `name` with `client`; the options `to` contain the recipients.
 fn seal(workspace: &Workspace, client: &Path, name: &str, text: &[u8], to: &[&str]) {
     let mut command = workspace.command(client);
     feed_as_is(command.args(["--encrypt", "--output", name]).args(to), text).exits(0);
 }
 
-/// Has `client` open the file `name`.
+/// Decrypts the file `name` with `client`.
 #[track_caller]
 fn open(workspace: &Workspace, client: &Path, name: &str, identity: &str) -> String {
     let identity = format!("keys/{identity}");
@@ -60,14 +62,14 @@ fn open(workspace: &Workspace, client: &Path, name: &str, identity: &str) -> Str
         .stdout
 }
 
-/// Opens the file `name` ourselves.
+/// Decrypts the file `name` with our program.
 #[track_caller]
 fn view(workspace: &Workspace, name: &str, identity: &str) -> String {
     workspace.vaultix(&format!("view {name} -i keys/{identity}")).exits(0).stdout
 }
 
 #[test]
-fn they_open_what_we_make() {
+fn other_clients_decrypt_our_files() {
     let workspace = Workspace::new("interop-ours");
     for client in clients() {
         for (identity, _) in KINDS {
@@ -86,7 +88,7 @@ fn they_open_what_we_make() {
 }
 
 #[test]
-fn we_open_what_they_make() {
+fn we_decrypt_files_of_other_clients() {
     let workspace = Workspace::new("interop-theirs");
     for client in clients() {
         for (identity, to) in KINDS {
@@ -103,7 +105,7 @@ fn we_open_what_they_make() {
 }
 
 #[test]
-fn a_file_for_several_is_opened_by_each_of_them() {
+fn a_file_for_several_recipients_is_decrypted_by_each() {
     let workspace = Workspace::new("interop-several");
     let all: Vec<&str> = KINDS.iter().flat_map(|(_, to)| to).copied().collect();
     for client in clients() {
@@ -117,7 +119,7 @@ fn a_file_for_several_is_opened_by_each_of_them() {
         for (identity, _) in KINDS {
             assert_eq!(view(&workspace, "several.age", identity), "theirs");
         }
-        // In armor still, and for as many.
+        // Still armored, and for as many recipients.
         let mut edit = workspace.vaultix_command("edit several.age --stdin");
         for (identity, _) in KINDS {
             edit.args(["-i", &format!("keys/{identity}")]);
@@ -132,11 +134,11 @@ fn a_file_for_several_is_opened_by_each_of_them() {
 }
 
 #[test]
-fn identities_under_a_passphrase_are_the_same_to_all() {
+fn identity_files_with_a_passphrase_are_exchangeable() {
     let workspace = Workspace::new("interop-passphrase");
     workspace.secret("secret.age", "text");
     for client in clients() {
-        // Theirs, made by them; both ask twice.
+        // Encrypted by the other client, which asks twice.
         let name = format!("{}.age", client.file_name().unwrap().display());
         let line = ["--passphrase", "--armor", "--output", &name, "keys/me.txt"];
         let mut pty = Pty::start(&mut at_terminal(&workspace, &client, &line));
@@ -152,7 +154,7 @@ fn identities_under_a_passphrase_are_the_same_to_all() {
         let (exit, shown) = pty.end();
         assert_eq!((exit, shown.contains("text")), (0, true), "{shown}");
 
-        // They open with one what we encrypt to it.
+        // The other client decrypts with it what we encrypt to it.
         let line = "edit ours.age -i keys/me-passphrase.age --from keys/README";
         let mut pty = Pty::start(&mut workspace.vaultix_command(line));
         pty.expect("): ");
@@ -169,7 +171,7 @@ fn identities_under_a_passphrase_are_the_same_to_all() {
 }
 
 #[test]
-fn they_open_the_copies_of_every_kind_of_host() {
+fn other_clients_decrypt_copies_for_every_kind_of_host_key() {
     let workspace = Workspace::new("interop-hosts");
     workspace.secret("secrets/wifi.age", "wifi text");
     let age = workspace.key("host-age.txt");

@@ -1,8 +1,8 @@
-//! a host whose `hostPubkey` is not set yet → a warning, while all others get what they need.
+//! a host whose `hostPubkey` is not set yet → a warning, while all other hosts get their copies.
 
 use crate::support::Workspace;
 
-/// A workspace with two hosts, of which `new1` has no key.
+/// Makes a workspace with two hosts, of which `new1` has no key.
 fn with_keyless_host(name: &str) -> Workspace {
     let workspace = Workspace::new(name);
     workspace.secret("secrets/wifi.age", "wifi text");

@@ -8,7 +8,8 @@ use pretty_assertions::assert_eq;
 
 use crate::support::run;
 
-/// The folders and files of `src`, from the top down. What is in one row does not import each other.
+/// The folders and files of `src`, from the top down. Those in the same row do not import each
+/// other.
 const LAYERS: [&[&str]; 8] = [
     &["main", "lib"],
     &["commands"],
@@ -20,12 +21,12 @@ const LAYERS: [&[&str]; 8] = [
     &["error", "cli"],
 ];
 
-/// Returns how far below the top `room` is, `None` if it has no place.
+/// Returns the row of `room`, counted from the top; `None` if it is in none.
 fn depth(room: &str) -> Option<usize> {
     LAYERS.iter().position(|rooms| rooms.contains(&room))
 }
 
-/// Returns what `text`, in the file `path` of `src`, must not import.
+/// Returns the forbidden imports of `text`, the file `path` of `src`.
 fn violations(path: &str, text: &str) -> Vec<String> {
     let modules: Vec<&str> = path.trim_end_matches(".rs").split('/').collect();
     let Some(own) = depth(modules[0]) else { return vec![format!("{path} is in no layer")] };
@@ -35,7 +36,8 @@ fn violations(path: &str, text: &str) -> Vec<String> {
 ",
     );
     let mut found = Vec::new();
-    // So many lead out of the folder, or to other commands; tests within the file may have one more.
+    // This many `super` lead out of the folder, or to other commands; tests inside the file may
+    // have one more.
     let climb = if modules[0] == "commands" { modules.len() - 1 } else { modules.len() };
     let product = code.split("#[cfg(test)]").next().unwrap();
     if product.contains(&"super::".repeat(climb.max(1))) {
@@ -45,7 +47,8 @@ fn violations(path: &str, text: &str) -> Vec<String> {
         for named in expand(&code[at + "crate::".len()..]) {
             let allowed = match depth(&named[0]) {
                 _ if named[0] == modules[0] => {
-                    // The file of the folder itself, the verb, or what belongs to it.
+                    // Inside the same folder everything is allowed, except from one command to
+                    // another.
                     named[0] != "commands"
                         || modules.len() < 2
                         || named.get(1).is_some_and(|verb| verb == modules[1])
@@ -61,7 +64,7 @@ fn violations(path: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// Returns the first two names of each path that `tree` begins with: `a::b`, or `{a, b::{c, d}}`.
+/// Returns the first two names of each path in `tree`: `a::b`, or `{a, b::{c, d}}`.
 fn expand(tree: &str) -> Vec<Vec<String>> {
     let tree = tree.trim_start();
     let Some(group) = tree.strip_prefix('{') else {

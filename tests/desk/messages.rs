@@ -1,8 +1,8 @@
-//! `tests/messages/NAME.txt` → each command there says exactly what stands below it.
+//! `tests/messages/NAME.txt` → each command there prints exactly what is below it.
 //!
-//! A file is a list of lines of shell after `$ `, each followed by its exit status, what it answered (`| `)
-//! and what it said (`> `). They run one after another at a desk with every kind of trouble, which
-//! [`trouble`] makes. `BLESS=1` writes the files.
+//! A file is a list of shell commands after `$ `, each followed by its exit status, its standard
+//! output (`| `) and its standard error (`> `). They run one after another in a workspace with
+//! every kind of trouble, which [`trouble`] makes. `BLESS=1` writes the files.
 
 use std::fmt::Write;
 use std::fs;
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::pty::Pty;
 use crate::support::{Workspace, run};
 
-/// Makes a desk with something wrong in every place.
+/// Makes a workspace with something wrong in every place.
 fn trouble(name: &str) -> Workspace {
     let workspace = Workspace::with_secrets(name);
     workspace.secret_with("secrets/foreign.age", "x", &["-R", "keys/ssh-ed25519.pub"]);
@@ -55,7 +55,7 @@ fn trouble(name: &str) -> Workspace {
     workspace
 }
 
-/// Writes profiles with generators that cannot be followed.
+/// Writes profiles with generators that cannot work.
 fn generators(workspace: &Workspace, recipient: &str) {
     let command =
         |from: &[&str]| json!({ "kind": "command", "command": ["true"], "dependencies": from });
@@ -76,7 +76,7 @@ fn generators(workspace: &Workspace, recipient: &str) {
     workspace.write("secrets/widow.pub", "of another one");
 }
 
-/// Runs the lines of a file, and returns it with what they do now.
+/// Runs the commands of a file, and returns the file with their current output.
 fn play(workspace: &Workspace, text: &str) -> String {
     let mut now = String::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("$ ")) {
@@ -88,12 +88,12 @@ fn play(workspace: &Workspace, text: &str) -> String {
         done.stderr.lines().for_each(|line| writeln!(now, "> {line}").unwrap());
         now.push('\n');
     }
-    // Where the desk is, depends on the checkout.
+    // The path of the workspace depends on the checkout.
     now.replace(workspace.root.to_str().unwrap(), "DESK")
 }
 
 #[test]
-fn every_message_is_as_it_stands_here() {
+fn every_message_is_as_expected() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages");
     let mut paths: Vec<_> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -112,7 +112,7 @@ fn every_message_is_as_it_stands_here() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_reader_that_goes_away_is_not_a_failure() {
     let workspace = Workspace::with_secrets("reader");
     workspace.profile_with(
         "made",
@@ -136,13 +136,13 @@ fn a_reader_that_goes_away_is_no_failure() {
         let done = workspace.sh(&format!("{{ sleep 0.2; vaultix {line}; echo $? >exit; }} | true"));
         assert!(!done.stderr.contains("cannot print"), "{line}: {}", done.stderr);
         assert_eq!(workspace.read("exit"), b"0\n", "{line}: {}", done.stderr);
-        // But nobody takes half an answer for a whole one.
+        // But an answer that cannot be written completely is a failure.
         workspace.sh(&format!("vaultix {line} >/dev/full")).exits(73).says(&["cannot print"]);
     }
 }
 
 #[test]
-fn no_name_forges_a_message() {
+fn a_name_cannot_forge_a_message() {
     let workspace = Workspace::new("forged");
     let odd = "a\u{1b}[31mX\nvaultix: all good";
     workspace.secret(&format!("secrets/{odd}.age"), "text");
@@ -190,7 +190,7 @@ fn no_name_forges_a_message() {
     }
     assert!(shown >= 8 * 2, "{shown}");
 
-    // A question stands on the terminal itself.
+    // A question is printed on the terminal itself.
     std::fs::copy(workspace.path("keys/me-passphrase.age"), workspace.path(odd)).unwrap();
     let mut command = workspace.vaultix_command("view secrets/old.age -i");
     let mut pty = Pty::start(command.arg(odd));
@@ -200,8 +200,9 @@ fn no_name_forges_a_message() {
 }
 
 #[test]
-fn a_way_out_can_be_pasted() {
-    // Names as somebody else's commit may bring them: what they make a shell do, they shall not.
+fn a_fix_can_be_pasted() {
+    // Names that somebody else may commit: pasting a fix must not make the shell run what is in
+    // them.
     let workspace = Workspace::new("pasted");
     for name in [
         "two words",
@@ -225,7 +226,7 @@ fn a_way_out_can_be_pasted() {
         run(workspace.command("setsid").args(["--wait", "bash", "fix"])).exits(0);
         assert_eq!(workspace.open(&format!("./{name}"), "me.txt"), "new", "{fix}");
         assert!(!workspace.path("hit").exists(), "{fix}");
-        // The control: without quotes it is another file, or none.
+        // The control: without quotes, another file is written, or none.
         workspace.write("fix", format!("printf evil | vaultix edit {name} -i keys/me.txt\n"));
         run(workspace
             .command("setsid")

@@ -1,11 +1,13 @@
-//! `vaultix edit` without a file, at a terminal → the secret that the user picks; and the terminal as it was.
+//! `vaultix edit` without a file, on a terminal → the secret that the user picks; the terminal is
+//! restored.
 
 use pretty_assertions::assert_eq;
 
 use crate::pty::Pty;
 use crate::support::Workspace;
 
-/// Starts the picker in a shell that compares the terminal before and after it, and tells its exit status.
+/// Starts the picker in a shell that compares the terminal's settings before and after it, and
+/// prints its exit status.
 fn start(workspace: &Workspace, options: &str) -> Pty {
     let line = format!(
         "stty -g >before; export EDITOR='sed -i s/text/new/'
@@ -16,7 +18,7 @@ fn start(workspace: &Workspace, options: &str) -> Pty {
     Pty::start(command.args(["--wait", "sh", "-c", &line]))
 }
 
-/// Checks that the program left with `exit`, and the terminal as it was.
+/// Checks that the program ended with `exit`, and that the terminal was restored.
 #[track_caller]
 fn left(pty: Pty, exit: i32) -> String {
     let (_, shown) = pty.end();
@@ -73,7 +75,7 @@ fn leaving_changes_nothing() {
 }
 
 #[test]
-fn profiles_tell_what_there_is() {
+fn secrets_are_listed_from_profiles() {
     let workspace = Workspace::with_secrets("pick-profiles");
     workspace.profile(
         "web1",
@@ -93,7 +95,7 @@ fn profiles_tell_what_there_is() {
 }
 
 #[test]
-fn a_terminal_of_any_size_will_do() {
+fn a_terminal_of_any_size_works() {
     let workspace = Workspace::with_secrets("pick-size");
     let mut pty = start(&workspace, "edit");
     pty.expect("3 of 3");

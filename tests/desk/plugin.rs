@@ -1,4 +1,4 @@
-//! identities of a plugin → one process and one PIN, whatever the number of secrets.
+//! identities of a plugin → one process and one PIN, no matter how many secrets.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::pty::Pty;
 use crate::support::{Workspace, feed, run};
 
-/// Returns the directory with the plugin of `tests/plugin`, built if need be.
+/// Returns the directory with the plugin of `tests/plugin`, and builds it if necessary.
 fn plugin() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
@@ -27,7 +27,7 @@ fn plugin() -> &'static Path {
     })
 }
 
-/// Makes a desk with `count` secrets for the plugin, and three hosts that use all of them.
+/// Makes a workspace with `count` secrets for the plugin, and three hosts that use all of them.
 fn workspace(name: &str, count: usize) -> Workspace {
     let workspace = Workspace::new(name);
     let identity =
@@ -90,7 +90,7 @@ fn two_hundred_secrets_cost_one_process_and_one_pin() {
 }
 
 #[test]
-fn one_change_for_twenty_hosts_costs_one_pin_and_its_check_no_key() {
+fn a_change_for_twenty_hosts_costs_one_pin_and_checking_needs_no_key() {
     let workspace = workspace("plugin-change", 5);
     let secrets = ["s0", "s1", "s2", "s3", "s4"].map(|id| (id, id));
     let hosts: Vec<String> = (0..20).map(|host| format!("h{host}")).collect();
@@ -116,7 +116,7 @@ fn one_change_for_twenty_hosts_costs_one_pin_and_its_check_no_key() {
     let before = log(&workspace);
     feed(&mut with_plugin(&workspace, "edit secrets/s3.age -i card.txt"), b"another").exits(0);
     assert_eq!(log(&workspace), before + "recipient-v1\n", "no PIN for what is thrown away");
-    // Without the plugin, and without the identity.
+    // Checking needs neither the plugin nor the identity.
     workspace.vaultix(&format!("{hosts} check")).exits(1).says(&["40 problems"]);
     assert!(renc("1", "1 secret").contains("20 re-encrypted, 80 up to date, 20 removed"));
     workspace.vaultix(&format!("{hosts} check")).exits(0).says(&["100 up to date"]);
@@ -139,7 +139,7 @@ fn importing_costs_one_pin_to_open_and_none_to_encrypt() {
     assert_eq!(log.matches("pin").count(), 1, "{log}");
     assert_eq!(log.matches("identity").count(), 2, "opened in one session: {log}");
 
-    // What opens the old files need not be what the flake encrypts to.
+    // The identity that opens the old files may differ from the recipients of the flake.
     let root = workspace.root.display();
     let flake =
         format!("{{ outputs = _: {{ vaultix.settings.identity = \"{root}/card.txt\"; }}; }}\n");
@@ -183,7 +183,7 @@ fn a_cancelled_pin_ends_the_session() {
 }
 
 #[test]
-fn a_card_that_wants_its_pin_every_time_gets_it() {
+fn a_card_that_requires_its_pin_every_time_gets_it() {
     let workspace = workspace("plugin-always", 3);
     let mut pty = Pty::start(renc(&workspace).env("COUNTING_POLICY", "always"));
     for _ in 0..3 {
@@ -198,7 +198,7 @@ fn a_card_that_wants_its_pin_every_time_gets_it() {
 }
 
 #[test]
-fn a_card_counts_as_absent_where_nobody_answers() {
+fn a_card_counts_as_absent_if_nobody_can_answer() {
     let workspace = workspace("plugin-nobody", 2);
     run(&mut renc(&workspace)).exits(77).says(&["Insert the card", "2 failed"]);
     assert!(log(&workspace).ends_with("skipped\n"));
@@ -207,7 +207,7 @@ fn a_card_counts_as_absent_where_nobody_answers() {
 #[test]
 fn encrypting_touches_no_card() {
     let workspace = workspace("plugin-encrypt", 1);
-    // By the recipient in the comment; and, without that, by asking the plugin.
+    // With the recipient from the comment; without a comment, the plugin finds it.
     feed(&mut with_plugin(&workspace, "edit secrets/new.age -i card.txt"), b"x").exits(0);
     let card = String::from_utf8(workspace.read("card.txt")).unwrap();
     let bare: Vec<&str> = card.lines().filter(|line| !line.starts_with('#')).collect();
@@ -218,7 +218,7 @@ fn encrypting_touches_no_card() {
 }
 
 #[test]
-fn generating_touches_the_card_only_for_what_is_there() {
+fn generating_touches_the_card_only_to_decrypt() {
     let workspace = workspace("plugin-generate", 2);
     let line = "-p web1.json generate -i card.txt";
     let generate = |from: &[&str]| {
@@ -264,19 +264,19 @@ fn a_missing_plugin_is_named() {
         .says(&["there is no program age-plugin-counting in PATH"]);
 }
 
-/// Makes the program `name` of the shell's `lines`.
+/// Writes the shell script `name`, with these `lines`.
 fn script(workspace: &Workspace, name: &str, lines: &str) {
     workspace.write(name, format!("#!/bin/sh\n{lines}\n"));
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(workspace.path(name), mode).unwrap();
 }
 
-/// Returns `data` as text of bech32, for what `kind` says.
+/// Returns `data` in bech32 with the prefix `kind`.
 fn bech32(kind: &str, data: &[u8]) -> String {
     bech32::encode::<bech32::Bech32>(bech32::Hrp::parse(kind).unwrap(), data).unwrap()
 }
 
-/// Whoever commits chooses the names of plugins, and may also commit programs.
+/// Anyone who can commit chooses the names of plugins, and can also commit programs.
 #[test]
 fn a_plugin_whose_name_is_a_path_is_not_run() {
     let workspace = Workspace::new("plugin-path");
@@ -298,13 +298,13 @@ fn a_plugin_whose_name_is_a_path_is_not_run() {
         assert_ne!(workspace.vaultix("view old.age -i card.txt").exit, 0, "{name}");
     }
     assert!(!workspace.path("ran").exists() && !workspace.path("new.age").exists());
-    // The control: as paths, they lead there.
+    // The control: as paths, these names lead to the programs.
     workspace.sh("age-plugin-/program && age-plugin-/../program").exits(0);
     assert_eq!(workspace.read("ran"), b"ran\nran\n");
 }
 
 #[test]
-fn a_plugin_that_talks_without_end_is_ended_by_a_signal() {
+fn a_plugin_that_never_stops_sending_is_ended_by_a_signal() {
     use std::io::{BufRead, BufReader};
     use std::os::unix::process::CommandExt;
     let workspace = Workspace::new("plugin-talks");
@@ -327,7 +327,7 @@ fn a_plugin_that_talks_without_end_is_ended_by_a_signal() {
     assert_eq!(child.wait().unwrap().code(), Some(143), "{rest:?}");
 }
 
-/// Prepares to edit with a plugin that fails to encrypt as often as `failing` has lines.
+/// Prepares to edit with a plugin that fails to encrypt once for each line of the file `failing`.
 fn failing(workspace: &Workspace, line: &str) -> Command {
     let script = format!(
         "#!/bin/sh\nif [ \"$1\" = --age-plugin=recipient-v1 ] && [ -s failing ]; then\n\
@@ -364,7 +364,7 @@ fn typed_text_is_not_lost_when_a_plugin_fails() {
     );
     assert_eq!(workspace.tree("secrets").len(), 1);
 
-    // Only who says so loses it.
+    // It is lost only if the user confirms that.
     workspace.write("failing", "1\n");
     let mut pty = Pty::start(&mut failing(&workspace, "edit secrets/newer.age -i card.txt"));
     pty.expect("n: edit it again] ");
@@ -374,7 +374,7 @@ fn typed_text_is_not_lost_when_a_plugin_fails() {
     assert!(shown.contains("the new text is lost"), "{shown}");
     assert_eq!(workspace.tree("secrets").len(), 1);
 
-    // Where somebody else could open it, it is kept for them, and nobody is asked.
+    // If another identity could decrypt it, it is kept encrypted to that, without a question.
     workspace.write("failing", "1\n");
     let line = "edit secrets/newer.age -i card.txt -i keys/me.txt";
     let (exit, shown) = Pty::start(&mut failing(&workspace, line)).end();

@@ -1,19 +1,21 @@
-//! post-quantum master identities → secrets that only they open, and copies that hosts open as ever.
+//! post-quantum master identities → secrets that only they open, and copies that hosts open as
+//! usual.
 //!
-//! `keys/for-me-pq.age` was made by age 1.3.2; Debian has none that knows these keys. The rest of the format: conformance.rs.
+//! `keys/for-me-pq.age` was made by age 1.3.2: Debian's age does not support these keys.
+//! `conformance.rs` tests the rest of the format.
 
 use pretty_assertions::assert_eq;
 
 use crate::pty::Pty;
 use crate::support::{Workspace, feed, run};
 
-/// Returns the public half of the key file `name`.
+/// Returns the public key of the key file `name`.
 fn public(workspace: &Workspace, name: &str) -> String {
     let key = workspace.key(name);
     key.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned()
 }
 
-/// Makes a desk with one secret for a post-quantum identity.
+/// Makes a workspace with one secret for a post-quantum identity.
 fn workspace(name: &str) -> Workspace {
     let workspace = Workspace::new(name);
     let edit = "edit secrets/wifi.age -i keys/me-pq.txt";
@@ -43,7 +45,7 @@ fn a_post_quantum_identity_opens_all_secrets() {
         .vaultix_command("edit secrets/wifi.age -i keys/me-pq.txt")
         .env("EDITOR", "sed -i s/text/new/"))
     .exits(0);
-    // Not for somebody else.
+    // Another identity cannot.
     workspace.vaultix("-p web1.json renc -i keys/other-pq.txt").exits(77);
     workspace.vaultix("-p web1.json renc -i keys/other-pq.txt -i keys/me-pq.txt").exits(0);
     workspace.cached("web1", "host-web1", "wifi new");
@@ -70,7 +72,7 @@ fn post_quantum_recipients_share_a_file_with_each_other_only() {
             "cannot encrypt secrets/wifi.age: post-quantum recipients and others cannot share a file",
         ]);
     }
-    // Also in the other order.
+    // The same in the other order.
     let line = "edit new.age -i keys/me.txt -i keys/me-pq.txt";
     feed(&mut workspace.vaultix_command(line), b"x").exits(78).says(&["cannot share a file"]);
     assert!(workspace.read("secrets/wifi.age") == before);
@@ -105,7 +107,7 @@ fn a_post_quantum_identity_may_have_a_passphrase() {
 }
 
 #[test]
-fn hosts_have_none() {
+fn a_post_quantum_host_key_is_refused() {
     let workspace = workspace("pq-host");
     workspace.profile_with("web1", &public(&workspace, "me-pq.txt"), &[("wifi", "wifi")], |_| {});
     workspace
@@ -115,7 +117,7 @@ fn hosts_have_none() {
 }
 
 #[test]
-fn a_cut_key_is_refused() {
+fn a_truncated_key_is_refused() {
     let workspace = workspace("pq-half");
     let key = workspace.key("me-pq.txt");
     let secret = key.lines().last().unwrap();

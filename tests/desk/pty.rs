@@ -1,4 +1,4 @@
-//! a command → the same, in a terminal of its own, where somebody types.
+//! command → the same command on its own terminal, with input as if typed.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,25 +15,25 @@ use xtask::canary::plain;
 
 use crate::support::may_answer;
 
-/// How long a program may take to say what it is expected to.
+/// How long to wait for an expected output.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A program in a terminal.
+/// A program on a terminal.
 pub struct Pty {
     /// The program.
     child: Child,
     /// The other end of its terminal.
     terminal: File,
-    /// All that was shown so far.
+    /// Everything that was shown so far.
     pub shown: String,
-    /// How much of it was waited for.
+    /// How much of it has matched what was expected.
     seen: usize,
     /// Whether it may show a plaintext.
     is_open: bool,
 }
 
 impl Pty {
-    /// Starts `command`, which must be a `setsid --wait` as of `Workspace::vaultix_command`.
+    /// Starts `command`, which must be a `setsid --wait` as from `Workspace::vaultix_command`.
     pub fn start(command: &mut Command) -> Self {
         let terminal =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
@@ -61,13 +61,13 @@ impl Pty {
         Self { child, terminal: terminal.into(), shown: String::new(), seen: 0, is_open }
     }
 
-    /// Waits until `text` is shown, after what was waited for before.
+    /// Waits until `text` is shown, after the last expected text.
     #[track_caller]
     pub fn expect(&mut self, text: &str) {
         assert!(self.offers(text), "not shown: {text:?}\nshown:\n{}", self.shown);
     }
 
-    /// Waits until `text` is shown, or nothing more will be; returns whether it was.
+    /// Waits until `text` is shown or the program has ended; returns whether it was shown.
     pub fn offers(&mut self, text: &str) -> bool {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -86,14 +86,14 @@ impl Pty {
         self.terminal.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Gives the terminal so many lines.
+    /// Sets the height of the terminal.
     pub fn resize(&mut self, rows: u16) {
         let size = Winsize { ws_row: rows, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&self.terminal, size).unwrap();
     }
 
-    /// Waits for the end, and returns the exit status and all that was shown, without the marker. Fails if a plaintext was
-    /// shown that nobody asked for.
+    /// Waits for the end, and returns the exit status and everything that was shown, without the
+    /// marker. Fails if a plaintext was shown although the command must not show one.
     pub fn end(mut self) -> (i32, String) {
         let end = Instant::now() + PATIENCE;
         while self.more(end) {}
@@ -102,7 +102,7 @@ impl Pty {
         (self.child.wait().unwrap().code().unwrap(), String::from_utf8(shown).unwrap())
     }
 
-    /// Takes more of what is shown; returns whether there may be more still.
+    /// Reads more output; returns whether there may be still more.
     fn more(&mut self, end: Instant) -> bool {
         let left = end.saturating_duration_since(Instant::now());
         let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: 0 };
@@ -110,7 +110,7 @@ impl Pty {
         let ready = poll(&mut files, Some(&left)).unwrap();
         let mut bytes = [0; 4096];
         assert!(ready > 0, "nothing happened for {PATIENCE:?}; shown:\n{}", self.shown);
-        // A terminal that nobody has open any more cannot be read.
+        // A terminal that no process has open any more cannot be read.
         match self.terminal.read(&mut bytes) {
             Ok(0) | Err(_) => false,
             Ok(length) => {
@@ -123,7 +123,7 @@ impl Pty {
 
 impl Drop for Pty {
     fn drop(&mut self) {
-        let _ = self.child.kill(); // It has ended, unless the test fails.
+        let _ = self.child.kill(); // It has already ended, unless the test has failed.
         let _ = self.child.wait();
     }
 }

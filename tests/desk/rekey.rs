@@ -1,4 +1,5 @@
-//! `vaultix rekey` → all secrets encrypted to other recipients, or none; and a word on those that no profile names.
+//! `vaultix rekey` → all secrets encrypted to other recipients, or none; and a warning about those
+//! that no profile names.
 
 use std::os::unix::fs::symlink;
 
@@ -6,18 +7,18 @@ use pretty_assertions::assert_eq;
 
 use crate::support::Workspace;
 
-/// Leaves an identity behind.
+/// Stops encrypting to an old identity.
 const REKEY: &str = "-p web1.json rekey --old keys/me.txt -i keys/ssh-ed25519";
 
 #[test]
-fn secrets_that_no_profile_names_are_told() {
+fn secrets_that_no_profile_names_are_listed() {
     let workspace = Workspace::with_secrets("rekey-left");
     for secret in ["loose", "deep/below", "cache/copy", ".hidden/old"] {
         workspace.secret(&format!("secrets/{secret}.age"), "loose text");
     }
     workspace.secret_with("secrets/theirs.age", "theirs", &["-i", "keys/other.txt"]);
     workspace.write("secrets/text.age", "no secret");
-    // Nobody knows what this is; better said than not.
+    // It may be a secret, so it is listed as well.
     symlink("/dev/null", workspace.path("secrets/unread.age")).unwrap();
     symlink("wifi.age", workspace.path("secrets/link.age")).unwrap();
     let before = workspace.read("secrets/loose.age");
@@ -29,7 +30,7 @@ fn secrets_that_no_profile_names_are_told() {
 }
 
 #[test]
-fn ten_of_many_secrets_are_told() {
+fn ten_of_many_secrets_are_listed() {
     let workspace = Workspace::with_secrets("rekey-many");
     for i in 10..22 {
         workspace.secret(&format!("secrets/more/{i}.age"), "more text");
@@ -39,7 +40,7 @@ fn ten_of_many_secrets_are_told() {
 }
 
 #[test]
-fn secrets_on_the_command_line_are_rekeyed_too() {
+fn secrets_on_the_command_line_are_also_rekeyed() {
     let workspace = Workspace::with_secrets("rekey-passed");
     workspace.secret("secrets/loose.age", "loose text");
     workspace.secret("elsewhere/key.age", "key text");
@@ -67,7 +68,7 @@ fn secrets_may_outnumber_open_files() {
 }
 
 #[test]
-fn secrets_in_the_working_directory_are_looked_for_too() {
+fn secrets_in_the_working_directory_are_also_found() {
     let workspace = Workspace::with_secrets("rekey-here");
     workspace.secret("here.age", "text");
     workspace.secret("loose.age", "text");
@@ -104,18 +105,18 @@ fn rekey_changes_all_or_nothing() {
 }
 
 #[test]
-fn rekey_leaves_an_old_identity_behind() {
+fn rekey_stops_encrypting_to_an_old_identity() {
     let workspace = Workspace::with_secrets("rekey-old");
     let line = "-p web1.json rekey --old keys/me.txt -i keys/ssh-ed25519";
     workspace.vaultix(line).exits(0).says(&["3 rekeyed"]);
     assert_eq!(workspace.open("secrets/mail.age", "ssh-ed25519"), "mail text");
     workspace.vaultix("view secrets/mail.age -i keys/me.txt").exits(77);
-    // The old one alone leaves nobody.
+    // With only the old identity, no recipient is left.
     workspace
         .vaultix("-p web1.json rekey --old keys/ssh-ed25519")
         .exits(64)
         .says(&["cannot encrypt without a recipient"]);
-    // It is not unlocked where it is not needed.
+    // The old identity is not unlocked if it is not needed.
     let line = "-p web1.json rekey --old keys/me-passphrase.age -i keys/ssh-ed25519";
     workspace.vaultix(line).exits(0).says(&["3 rekeyed"]);
 }

@@ -1,4 +1,4 @@
-//! `vaultix renc` → copies that hosts can open, and nothing else changed.
+//! `vaultix renc` → copies that hosts can decrypt, and nothing else changed.
 
 use std::fmt::Write;
 use std::fs::{self, File};
@@ -60,7 +60,7 @@ fn a_run_with_nothing_to_do_asks_for_nothing() {
 }
 
 #[test]
-fn a_changed_secret_alone_is_made_again() {
+fn only_a_changed_secret_is_reencrypted() {
     let workspace = Workspace::with_secrets("only-changed");
     workspace.renc().exits(0);
     let wifi = workspace.cached("web1", "host-web1", "wifi text");
@@ -85,7 +85,7 @@ fn a_changed_secret_alone_is_made_again() {
 }
 
 #[test]
-fn an_empty_file_is_as_good_as_none() {
+fn an_empty_file_counts_as_missing() {
     let workspace = Workspace::with_secrets("empty-file");
     workspace.renc().exits(0);
     let name = format!("secrets/cache/web1/{}", workspace.cached("web1", "host-web1", "tls text"));
@@ -95,7 +95,7 @@ fn an_empty_file_is_as_good_as_none() {
 }
 
 #[test]
-fn a_foreign_file_is_named_and_stays() {
+fn a_foreign_file_is_listed_and_stays() {
     let workspace = Workspace::with_secrets("foreign-file");
     workspace.write("secrets/cache/web1/README", "mine");
     workspace.write("secrets/cache/other/0", "of a host that was not asked for");
@@ -108,7 +108,7 @@ fn a_foreign_file_is_named_and_stays() {
 }
 
 #[test]
-fn failures_are_named_and_the_others_go_on() {
+fn failures_are_reported_and_the_others_continue() {
     let workspace = Workspace::with_secrets("failures");
     let all = ["wifi", "mail", "tls"].map(|name| (name, name));
     let broken = ["corrupt", "foreign", "missing"].map(|name| (name, name));
@@ -124,8 +124,8 @@ fn failures_are_named_and_the_others_go_on() {
     *bytes.last_mut().unwrap() ^= 1;
     workspace.write("secrets/corrupt.age", bytes);
     let stale = "a".repeat(64);
-    workspace.write(&format!("secrets/cache/web1/{stale}"), AGE); // The last good copy of some secret.
-    workspace.write(&format!("secrets/cache/db1/{stale}"), AGE); // Of a secret that is gone.
+    workspace.write(&format!("secrets/cache/web1/{stale}"), AGE); // Perhaps the last good copy of a secret.
+    workspace.write(&format!("secrets/cache/db1/{stale}"), AGE); // A copy of a secret that no longer exists.
     workspace.renc().exits(1).says(&[
         "secret \"corrupt\" for host web1",
         "secret \"foreign\" for host web1",
@@ -217,14 +217,14 @@ fn a_shared_secret_is_one_source_with_many_names() {
 }
 
 #[test]
-fn git_is_made_aware_of_what_is_new() {
+fn new_copies_are_tracked_by_git() {
     let workspace = Workspace::with_secrets("git");
     workspace.sh("git init -q && printf 'keys\n*.json\n' >.gitignore").exits(0);
     workspace.renc().exits(0);
     let status = workspace.sh("git status --porcelain secrets/cache").stdout;
     assert_eq!(status.lines().filter(|line| line.starts_with(" A ")).count(), 5, "{status}");
 
-    // A run that was killed before it got so far is made up for.
+    // If a run was killed before this, the next one does it.
     workspace.sh("git rm -q -r --cached secrets/cache").exits(0);
     workspace.renc().exits(0).says(&["0 re-encrypted, 5 up to date"]);
     assert_eq!(workspace.sh("git status --porcelain secrets/cache").stdout, status);
@@ -239,7 +239,7 @@ fn git_is_made_aware_of_what_is_new() {
 #[test]
 fn a_link_in_the_cache_is_not_followed() {
     let workspace = Workspace::with_secrets("link");
-    // The cache itself may be elsewhere, if the user wants that.
+    // The cache itself may be a link, if the user wants that.
     fs::create_dir_all(workspace.path("elsewhere")).unwrap();
     std::os::unix::fs::symlink("../elsewhere", workspace.path("secrets/cache")).unwrap();
     workspace.renc().exits(0);
@@ -271,17 +271,17 @@ fn leftovers_of_a_killed_run_are_removed() {
         workspace.renc().exits(0).says(&[&format!("{left}: removed, a killed run had left it\n")]);
         assert!(!workspace.path(&left).exists());
     }
-    // What none of ours can have begun.
+    // A file that vaultix cannot have written.
     workspace.write(&left, "mine");
     workspace.renc().exits(0).says(&[&format!("{left} is not part of the cache, and stays\n")]);
     assert_eq!(workspace.read(&left), b"mine");
 }
 
 #[test]
-fn a_removed_file_is_an_age_file_and_named() {
+fn only_age_files_are_removed_and_each_is_listed() {
     let workspace = Workspace::with_secrets("removed");
     let at = |digit: &str| format!("secrets/cache/web1/{}", digit.repeat(64));
-    // As restic calls its files, and others.
+    // Names like those of restic's files.
     for (digit, bytes) in [("a", "{}"), ("b", "age-encryption.org/v2\n"), ("c", ""), ("d", AGE)] {
         workspace.write(&at(digit), bytes);
     }
@@ -318,14 +318,14 @@ fn two_runs_do_not_mix() {
     let workspace = Workspace::with_secrets("two-runs");
     fs::create_dir_all(workspace.path("secrets/cache")).unwrap();
     let other = File::open(workspace.path("secrets/cache")).unwrap();
-    // A lock that others may share is also in the way: ours is one for a single run.
+    // A shared lock also blocks it: ours is exclusive.
     rustix::fs::flock(&other, FlockOperation::LockShared).unwrap();
     workspace.renc().exits(73).says(&["another vaultix is using it"]);
     assert!(workspace.tree("secrets/cache").is_empty());
 }
 
 #[test]
-fn a_full_disk_leaves_whole_files_or_none() {
+fn a_full_disk_leaves_complete_files_or_none() {
     let workspace = Workspace::with_secrets("full-disk");
     workspace.secret("secrets/tls.age", "x".repeat(300_000));
     fs::create_dir_all(workspace.path("secrets/cache")).unwrap();
@@ -354,7 +354,7 @@ fn a_large_secret_arrives() {
 }
 
 #[test]
-fn a_damaged_copy_is_not_taken_for_whole() {
+fn a_damaged_secret_is_not_copied() {
     let workspace = Workspace::with_secrets("damaged");
     workspace.profile("web1", "host-web1.pub", &[("tls", "tls")]);
     workspace.secret("secrets/tls.age", "x".repeat(300_000));
@@ -377,7 +377,7 @@ fn a_damaged_copy_is_not_taken_for_whole() {
         let length = bytes.len();
         workspace.write("secrets/tls.age", bytes);
         let done = workspace.vaultix("-p web1.json renc -i keys/me.txt");
-        // A damaged stanza looks like that of another key.
+        // A damaged stanza looks like a stanza for another key.
         assert!([65, 77].contains(&done.exit), "{length}: {}", done.stderr);
         assert!(workspace.tree("secrets/cache/web1").is_empty(), "{length}");
     }
@@ -407,7 +407,7 @@ fn a_fleet_is_done_in_batches() {
 
 #[test]
 fn secrets_stay_private_while_they_are_handled() {
-    // Core dumps are off, and no debugger may look: as seen from outside while a prompt waits.
+    // Core dumps are off and debuggers are refused, seen from outside while a prompt waits.
     let workspace = Workspace::with_secrets("private");
     let mut command = workspace.vaultix_command("-p web1.json renc -i keys/me-passphrase.age");
     let mut pty = crate::pty::Pty::start(&mut command);
@@ -420,7 +420,7 @@ fn secrets_stay_private_while_they_are_handled() {
     let process = found.expect("it waits for a passphrase").path();
     let limits = fs::read_to_string(process.join("limits")).unwrap();
     let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    // Not 0, which does not hold for a core dump that goes through a pipe.
+    // Not 0, which does not apply to core dumps that go to a pipe.
     assert_eq!(cores.split_whitespace().collect::<Vec<_>>()[4..6], ["1", "1"], "{cores}");
     let owner = fs::metadata(Path::new(&process).join("mem")).unwrap().uid();
     assert_eq!(owner, 0, "files of a process that is not dumpable belong to root");

@@ -1,4 +1,4 @@
-//! A secret that changes while `vaultix edit` or `rekey` is at work on it → nobody's work is lost.
+//! a secret that changes while `vaultix edit` or `rekey` is running → no change is lost.
 
 use std::fs::{self, File};
 use std::process::Command;
@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::pty::Pty;
 use crate::support::{Workspace, run};
 
-/// Makes a desk with one secret, and another one that somebody else saves meanwhile.
+/// Makes a workspace with one secret, and another one that somebody else saves in the meantime.
 fn workspace(name: &str) -> Workspace {
     let workspace = Workspace::new(name);
     workspace.secret("secrets/wifi.age", "old\n");
@@ -30,7 +30,7 @@ fn names(workspace: &Workspace) -> Vec<String> {
 }
 
 #[test]
-fn an_edit_does_not_replace_what_it_did_not_read() {
+fn an_edit_does_not_replace_a_changed_secret() {
     let workspace = workspace("replace-edit");
     let theirs = workspace.read("theirs.age");
     let script = "cp theirs.age secrets/wifi.age; echo mine >\"$1\"";
@@ -49,7 +49,7 @@ fn an_edit_does_not_replace_what_it_did_not_read() {
 }
 
 #[test]
-fn a_secret_is_made_by_one_only() {
+fn a_secret_is_created_only_once() {
     let workspace = workspace("replace-made");
     let theirs = workspace.read("theirs.age");
     let script = "cp theirs.age secrets/new.age; echo mine >\"$1\"";
@@ -85,13 +85,13 @@ fn a_text_from_elsewhere_is_not_kept() {
 }
 
 #[test]
-fn two_runs_look_one_after_the_other() {
+fn two_runs_check_one_after_the_other() {
     let workspace = workspace("replace-lock");
     let other = File::open(workspace.path("secrets")).unwrap();
     flock(&other, FlockOperation::LockExclusive).unwrap();
     let mut command = edit(&workspace, "secrets/wifi.age", "echo mine >\"$1\"");
     let mut pty = Pty::start(command.arg("-v"));
-    // It looks once it has the lock, which we have.
+    // It checks the file once it gets the lock, which we hold.
     pty.expect("replacing ");
     fs::copy(workspace.path("theirs.age"), workspace.path("secrets/wifi.age")).unwrap();
     drop(other);
@@ -101,7 +101,7 @@ fn two_runs_look_one_after_the_other() {
 }
 
 #[test]
-fn rekey_does_not_replace_what_it_did_not_read() {
+fn rekey_does_not_replace_a_changed_secret() {
     let workspace = Workspace::with_secrets("replace-rekey");
     workspace.secret("theirs.age", "theirs");
     let mail = workspace.read("secrets/mail.age");
@@ -134,7 +134,7 @@ fn leftovers_of_a_killed_run_are_removed() {
         })
     };
     assert!(is_random(&left[0]), "{left:?}");
-    // One that is in use, one of another secret, and some that are not ours.
+    // One that is in use, one for another secret, and some that are not ours.
     let used = ".wifi.age.new-0123abcd";
     let others = [
         ".mail.age.new-0123abcd",
@@ -160,7 +160,7 @@ fn leftovers_of_a_killed_run_are_removed() {
 }
 
 #[test]
-fn a_run_leaves_what_another_has_in_use() {
+fn a_run_does_not_remove_the_temporary_file_of_another() {
     let workspace = workspace("replace-both");
     let inner =
         "EDITOR='f() { echo inner >\"$1\"; }; f' vaultix edit secrets/wifi.age -i keys/me.txt";

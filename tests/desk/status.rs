@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::Workspace;
 
 #[test]
-fn status_tells_what_is_where() {
+fn status_shows_secrets_recipients_and_hosts() {
     let workspace = Workspace::with_secrets("status");
     workspace.vaultix("-p web1.json renc -i keys/me.txt").exits(0);
     let done = workspace.vaultix("-p web1.json -p db1.json status").exits(0);

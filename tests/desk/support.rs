@@ -1,4 +1,4 @@
-//! name of a test → a directory with keys, secrets and profiles, and the product to run in it.
+//! test name → a directory with keys, secrets and profiles, in which to run the product.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,26 +14,27 @@ use xtask::canary::{files, holds, marked, marker, plain};
 
 use crate::prefix::prefix;
 
-/// A throw-away desk. Kept for a look when its test fails, which it does if a plaintext is left there in clear.
+/// A temporary workspace. Kept if its test fails. The test also fails if a plaintext is left in it.
 pub struct Workspace {
     /// Its directory, where commands run.
     pub root: PathBuf,
-    /// Files there that hold plaintexts because the test has put them there.
+    /// Files that contain plaintexts which the test has put there.
     kept: Mutex<Vec<PathBuf>>,
 }
 
 /// What a command did.
 pub struct Done {
-    /// Its exit status; 128 and more for a signal.
+    /// Its exit status; 128 plus the number of a signal.
     pub exit: i32,
-    /// What it answered, without the marker.
+    /// Its standard output, without the marker.
     pub stdout: String,
-    /// What it said.
+    /// Its standard error.
     pub stderr: String,
 }
 
 impl Done {
-    /// Takes what `command` left. Fails if it has printed a plaintext without having been asked for one.
+    /// Reads the output of `command`. Fails if it contains a plaintext although the command must
+    /// not print one.
     fn new(command: &Command, output: Output) -> Self {
         use std::os::unix::process::ExitStatusExt;
         assert!(!holds(&output.stderr, &marker()), "{command:?} has told a plaintext");
@@ -47,14 +48,14 @@ impl Done {
         }
     }
 
-    /// Checks the exit status, and shows everything if it is another one.
+    /// Checks the exit status, and prints everything if it is a different one.
     #[track_caller]
     pub fn exits(self, exit: i32) -> Self {
         assert_eq!(self.exit, exit, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
-    /// Checks that all of `texts` were said.
+    /// Checks that standard error contains all of `texts`.
     #[track_caller]
     pub fn says(self, texts: &[&str]) -> Self {
         for text in texts {
@@ -65,9 +66,10 @@ impl Done {
 }
 
 impl Workspace {
-    /// Makes a desk with the keys of `tests/keys` in `keys/`.
+    /// Makes a workspace with the keys of `tests/keys` in `keys/`.
     pub fn new(name: &str) -> Self {
-        // Not below this repository, whose git would have a say in it; and not where another checkout is tested.
+        // Not below this repository, because git would find it; and not in the directory that
+        // another checkout uses.
         let checkout = env!("CARGO_MANIFEST_DIR").replace('/', "-");
         let all = format!("vaultix-desk-{}{checkout}", rustix::process::getuid().as_raw());
         let root = std::env::temp_dir().join(all).join(name);
@@ -79,7 +81,7 @@ impl Workspace {
         workspace
     }
 
-    /// Makes a desk with three secrets that two hosts use, and their profiles.
+    /// Makes a workspace with three secrets that two hosts use, and their profiles.
     pub fn with_secrets(name: &str) -> Self {
         let workspace = Self::new(name);
         for secret in ["wifi", "mail", "tls"] {
@@ -91,7 +93,7 @@ impl Workspace {
         workspace
     }
 
-    /// Returns the path of `name` on this desk.
+    /// Returns the path of `name` in this workspace.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
@@ -103,7 +105,7 @@ impl Workspace {
         fs::write(path, bytes).unwrap();
     }
 
-    /// Expects a plaintext in the file `name` in the end.
+    /// Expects a plaintext in the file `name` at the end.
     pub fn keeps(&self, name: &str) {
         self.kept.lock().unwrap().push(self.path(name));
     }
@@ -119,12 +121,12 @@ impl Workspace {
         String::from_utf8(self.read(&format!("keys/{name}"))).unwrap()
     }
 
-    /// Has the real age client encrypt `text` to the operator's native identity, as `name`.
+    /// Encrypts `text` as `name` to the user's native identity, with the real age client.
     pub fn secret(&self, name: &str, text: impl AsRef<[u8]>) {
         self.secret_with(name, text, &["-i", "keys/me.txt"]);
     }
 
-    /// Has the real age client encrypt `text` as `name`, with options that say to whom.
+    /// Encrypts `text` as `name` with the real age client; the options `to` contain the recipients.
     pub fn secret_with(&self, name: &str, text: impl AsRef<[u8]>, to: &[&str]) {
         fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
         let mut age = self.command("age");
@@ -132,7 +134,7 @@ impl Workspace {
         feed(&mut age, text.as_ref()).exits(0);
     }
 
-    /// Has the real age client decrypt the file `name`.
+    /// Decrypts the file `name` with the real age client.
     #[track_caller]
     pub fn open(&self, name: &str, identity: &str) -> String {
         let mut age = self.command("age");
@@ -145,7 +147,7 @@ impl Workspace {
         self.profile_with(host, self.key(public).trim(), secrets, |_| {});
     }
 
-    /// The same, with a recipient as text, changed by `change` before it is written.
+    /// The same, with the recipient as text; `change` can change the profile before it is written.
     pub fn profile_with(
         &self,
         host: &str,
@@ -166,7 +168,7 @@ impl Workspace {
         self.write(&format!("{host}.json"), profile.to_string());
     }
 
-    /// Prepares to run `program` here, with nothing of the developer's own settings.
+    /// Prepares to run `program` here, without the developer's own settings.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let path = format!("{}:{}", prefix().join("bin").display(), std::env::var("PATH").unwrap());
         let mut command = Command::new(program);
@@ -179,12 +181,12 @@ impl Workspace {
         command
     }
 
-    /// Runs `vaultix` with `line`, words separated by spaces, away from any terminal.
+    /// Runs `vaultix` with the words of `line`, without a terminal.
     pub fn vaultix(&self, line: &str) -> Done {
         run(&mut self.vaultix_command(line))
     }
 
-    /// Prepares that.
+    /// Prepares to do that.
     pub fn vaultix_command(&self, line: &str) -> Command {
         let mut command = self.command("setsid");
         command.args(["--wait", "vaultix"]).args(line.split_ascii_whitespace());
@@ -255,13 +257,14 @@ pub fn run(command: &mut Command) -> Done {
     Done::new(command, output)
 }
 
-/// Returns whether `command` is one whose answer may be a plaintext: all but those of ours that do not show any.
+/// Returns whether `command` may print plaintexts: all programs may, except `vaultix` with a verb
+/// that shows none.
 pub fn may_answer(command: &Command) -> bool {
     let has = |words: &[&str]| command.get_args().any(|arg| words.iter().any(|word| arg == *word));
     !has(&["vaultix"]) || has(&["view", "textconv"])
 }
 
-/// Runs `command` to its end, with the plaintext `input`, in which the marker is put.
+/// Runs `command` to its end, with the plaintext `input`, to which the marker is added.
 pub fn feed(command: &mut Command, input: &[u8]) -> Done {
     feed_as_is(command, &marked(input))
 }
@@ -272,7 +275,7 @@ pub fn feed_as_is(command: &mut Command, input: &[u8]) -> Done {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
-    // A program that fails early does not read all of it.
+    // A program that fails early does not read all of its input.
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();

@@ -1,11 +1,11 @@
-//! `vaultix textconv` → what git shows as differences of secrets, and keeps nowhere.
+//! `vaultix textconv` → git shows differences of plaintexts, and stores them nowhere.
 
 use pretty_assertions::assert_eq;
 
 use crate::support::{Workspace, feed, run};
 
-/// Nix runs `git diff` to learn whether a flake is dirty, and git runs us on every secret: without an end to it, each
-/// evaluation would start another one.
+/// Nix runs `git diff` to find out whether a flake is dirty, and git runs us on every secret. If each
+/// of these runs evaluated the flake, this would never end.
 #[test]
 fn a_diff_inside_an_evaluation_starts_no_other() {
     let workspace = Workspace::with_secrets("recursion");
@@ -43,7 +43,7 @@ fn git_shows_differences_of_plaintext() {
 }
 
 #[test]
-fn git_keeps_no_text_that_it_is_shown() {
+fn git_does_not_store_plaintexts() {
     let workspace = Workspace::with_secrets("cachetextconv");
     let script = "git init -q && git config user.name me && git config user.email me@example.org &&
         git config diff.vaultix.textconv 'vaultix textconv -i keys/me.txt' && git config diff.vaultix.cachetextconv true &&
@@ -60,7 +60,7 @@ fn git_keeps_no_text_that_it_is_shown() {
     assert_eq!(workspace.sh(objects).stdout, "0\n");
     let done = workspace.sh(&format!("{{ {fix}; }} 2>&1 && git show")).exits(0);
     assert!(done.stdout.contains("-wifi text"), "{}", done.stdout);
-    // The control: git does keep it.
+    // The control: with another program, git does.
     let script = "git config diff.vaultix.textconv 'age -d -i keys/me.txt' && git config diff.vaultix.cachetextconv true &&
         git show";
     assert!(workspace.sh(script).exits(0).stdout.contains("-wifi text"));

@@ -1,24 +1,24 @@
-//! `-v` → each step, by name; and never what is secret.
+//! `-v` → a line for each step, which contains names but no secrets.
 
 use crate::pty::Pty;
 use crate::support::{Done, Workspace, feed, run};
 
-/// Stands in every secret of these tests.
+/// Is in every secret of these tests.
 const MARKER: &str = "marker4711";
 
-/// Checks that nothing secret was said.
+/// Checks that nothing secret was printed.
 #[track_caller]
-fn is_discreet(said: &str) {
+fn ensure_no_secret(said: &str) {
     for secret in [MARKER, "AGE-SECRET-KEY-", "PRIVATE KEY", "correct horse"] {
         assert!(!said.contains(secret), "{secret}: {said}");
     }
 }
 
-/// Checks that a command has told `steps`, with times, and nothing secret.
+/// Checks that a command has printed `steps`, with times, and nothing secret.
 #[track_caller]
-fn tells(done: Done, steps: &[&str]) {
+fn prints(done: Done, steps: &[&str]) {
     let done = done.exits(0).says(steps);
-    is_discreet(&done.stderr);
+    ensure_no_secret(&done.stderr);
     let timed = |line: &str| {
         line.trim_start().split_once("  ").is_some_and(|(time, _)| time.parse::<f64>().is_ok())
     };
@@ -32,14 +32,14 @@ fn tells(done: Done, steps: &[&str]) {
 }
 
 #[test]
-fn every_verb_tells_its_steps() {
+fn every_verb_prints_its_steps() {
     let workspace = Workspace::with_secrets("verbose");
     for id in ["wifi", "mail", "tls"] {
         workspace.secret(&format!("secrets/{id}.age"), format!("{MARKER} {id}"));
     }
     let all = "-p web1.json -p db1.json";
     let read = "read the profile web1.json: host web1, 3 secrets";
-    tells(
+    prints(
         workspace.vaultix(&format!("{all} renc -v -i keys/me.txt")),
         &[
             read,
@@ -50,25 +50,28 @@ fn every_verb_tells_its_steps() {
             "wrote 5 copies to secrets/cache, and synced",
         ],
     );
-    tells(workspace.vaultix(&format!("-v {all} check")), &[read]);
-    tells(workspace.vaultix(&format!("{all} status --verbose")), &[read]);
+    prints(workspace.vaultix(&format!("-v {all} check")), &[read]);
+    prints(workspace.vaultix(&format!("{all} status --verbose")), &[read]);
     let text = format!("{MARKER} new");
     let edit = "edit secrets/wifi.age -v -i keys/me.txt";
     let steps = ["read secrets/wifi.age: ", "encrypting to age1pdl", "replacing /"];
-    tells(feed(&mut workspace.vaultix_command(edit), text.as_bytes()), &steps);
+    prints(feed(&mut workspace.vaultix_command(edit), text.as_bytes()), &steps);
     let mut command = workspace.vaultix_command(edit);
-    tells(
+    prints(
         run(command.env("EDITOR", "sed -i s/new/newer/")),
         &["starting the editor sed -i s/new/newer/ on /"],
     );
-    tells(workspace.vaultix(&format!("{all} rekey -v -i keys/me.txt")), &["encrypting to age1pdl"]);
+    prints(
+        workspace.vaultix(&format!("{all} rekey -v -i keys/me.txt")),
+        &["encrypting to age1pdl"],
+    );
     let done = workspace.vaultix("view -v secrets/wifi.age -i keys/me.txt");
     assert!(done.stdout.contains(MARKER));
-    tells(done, &["read secrets/wifi.age: "]);
+    prints(done, &["read secrets/wifi.age: "]);
 }
 
 #[test]
-fn typed_text_is_not_told() {
+fn typed_text_is_not_printed() {
     let workspace = Workspace::with_secrets("verbose-typed");
     let mut command = workspace.vaultix_command("-p web1.json renc -v -i keys/me-passphrase.age");
     let mut pty = Pty::start(&mut command);
@@ -77,11 +80,11 @@ fn typed_text_is_not_told() {
     pty.expect("tried keys/me-passphrase.age: 3 of 3 secrets are decrypted");
     let (exit, shown) = pty.end();
     assert_eq!(exit, 0, "{shown}");
-    is_discreet(&shown);
+    ensure_no_secret(&shown);
 }
 
 #[test]
-fn steps_are_told_on_request_only() {
+fn steps_are_printed_only_on_request() {
     let workspace = Workspace::with_secrets("verbose-not");
     let done = workspace.vaultix("-p web1.json renc -q -i keys/me.txt").exits(0);
     assert_eq!(done.stderr, "3 re-encrypted, 0 up to date, 0 removed\n");

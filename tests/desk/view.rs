@@ -27,10 +27,11 @@ fn a_pager_shows_a_secret_on_a_terminal() {
         command.envs(pager.map(|pager| ("PAGER", pager)));
         Pty::start(&mut command)
     };
-    // What fits on the screen is only shown.
+    // A text that fits on the screen is shown without waiting.
     let (exit, shown) = view("wifi", None).end();
     assert_eq!((exit, shown.contains("wifi text")), (0, true), "{shown}");
-    // The rest can be searched; that leaves no history, and no program can be started from it.
+    // A longer text can be searched, but this leaves no history, and the pager cannot start a
+    // program.
     let mut pty = view("tls", None);
     pty.expect("line 20");
     pty.send("/line 150\r");
