@@ -35,8 +35,8 @@ pub fn a_password_is_there_before_users(system: System) {
         note owned stat --format='%a %U' /run/vaultix/owned
         note early find /run/vaultix-for-user/ -name .vaultix -prune -o -type f -printf '%P %m %U %G\n'
         note order systemctl show --property=ActiveEnterTimestampMonotonic --value \
-            vaultix-secret@alice.service userborn.service vaultix-secret@owned.service
-        note needs systemctl show --property=After --value vaultix-secret@alice.service
+            vaultix-boot-early.service userborn.service vaultix-boot.service
+        note needs systemctl show --property=After --value vaultix-boot-early.service
         note verify systemd-analyze verify --generators=yes --man=no default.target
         reencrypt bob-hash bob2
         note restart systemctl restart 'vaultix-secret@bob\x2dhash.service'

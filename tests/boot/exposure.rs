@@ -10,7 +10,13 @@ use xtask::system::System;
 use crate::support::{Scenario, placeholder};
 
 /// The most that each unit may be exposed, from 0 to 10, on the systemd that counts more. A new unit gets its line here.
-const MOST: [(&str, f32); 8] = [
+const MOST: [(&str, f32); 14] = [
+    ("vaultix-boot", 6.0),
+    ("vaultix-boot-early", 6.0),
+    ("vaultix-boot-failed", 2.8),
+    ("vaultix-boot-early-failed", 2.8),
+    ("vaultix-paths", 6.0),
+    ("vaultix-rest", 2.8),
     ("vaultix-secret@", 6.0),
     ("vaultix-template@", 6.0),
     ("vaultix-switch-early", 3.1),
@@ -51,6 +57,7 @@ pub fn each_unit_may_do_less_than_before(system: System) {
     host.secret("one", "one-v1");
     let units = json!({ "alice": ["mail.service"] });
     host.secret("early", "early-v1");
+    host.secret_with("elsewhere", "1", json!({ "path": "/var/lib/elsewhere" }));
     host.profile()["beforeUserborn"] = json!(["early"]);
     host.profile()["placeholder"] = json!({ "one": placeholder("one") });
     host.profile()["templates"] = json!({ "conf": { "content": placeholder("one") } });

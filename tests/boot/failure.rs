@@ -242,7 +242,7 @@ pub fn no_mount(system: System) {
         note found find /run/vaultix.d /run/vaultix
         rm /etc/systemd/system/run-vaultix.d.mount
         systemctl daemon-reload
-        note start systemctl start vaultix.target
+        note start systemctl start vaultix-items.target
         note token cat /run/vaultix/token
         note state systemctl is-system-running
         ",

@@ -16,7 +16,21 @@ secret() { "${@:2}" vaultix-decrypt secret --profile "$work/$1.json" -- token; }
 early() { "${@:2}" vaultix-decrypt switch --early --profile "$work/$1.json"; }
 normal() { "${@:2}" vaultix-decrypt switch --profile "$work/$1.json"; }
 
+# boot PROFILE [TRACER...]: what the boot does; units PROFILE: what it would leave to the units of items
+boot() { "${@:2}" vaultix-decrypt boot --profile "$work/$1.json"; }
+units() {
+    for it in added keep moved token; do
+        vaultix-decrypt secret --profile "$work/$1.json" -- $it || return
+    done
+    vaultix-decrypt template --profile "$work/$1.json" -- outer
+}
+
 case $what in
+boot)
+    before() { vaultix-decrypt boot --early --profile "$work/new.json"; }
+    under() { boot new "$@"; }
+    again() { units new; }
+    ;;
 first)
     before() { true; }
     under() { secret new "$@"; }

@@ -156,7 +156,9 @@ pub fn rescue_and_the_mount(system: System) {
         systemctl isolate home.target; look home
         systemctl stop run-vaultix.d.mount; look stopped
         note gone findmnt /run/vaultix.d
-        systemctl start vaultix.target; look again
+        systemctl start vaultix.target
+        note placed cat /run/vaultix/token /run/vaultix/other
+        systemctl start vaultix-items.target; look again
         note link readlink --canonicalize /run/vaultix
         note fstype stat --file-system --format=%T /run/vaultix/
         ",
@@ -169,6 +171,7 @@ pub fn rescue_and_the_mount(system: System) {
         }
     }
     assert_eq!(boot.status("gone"), 1, "it was unmounted");
+    assert_eq!(boot.text("placed"), "hunter2hunter3", "before their units run");
     assert_eq!(boot.unit_at("stopped", &secret_unit("token"))["ActiveState"], "inactive");
     assert_eq!(boot.text("link"), "/run/vaultix.d/1");
     assert_eq!(boot.text("fstype"), "ramfs");

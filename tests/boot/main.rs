@@ -52,6 +52,9 @@ mod load;
 /// Items with a path of their own.
 mod path;
 
+/// One process that places all items.
+mod placing;
+
 /// What an owner can do on the way to a path.
 mod owner;
 
@@ -106,6 +109,11 @@ on_both! {
     arrival::every_kind_of_host_key,
     arrival::readable_until_services_stop,
     arrival::the_helper_has_few_rights,
+    placing::a_slow_item_among_ten,
+    placing::a_process_that_dies_is_no_failure_of_items,
+    placing::units_start_once_the_boot_is_over,
+    placing::a_path_below_a_late_mount,
+    placing::the_network_finds_its_secret,
     failure::four_of_ten,
     failure::a_bad_item_fails_alone,
     failure::an_invalid_profile,
@@ -208,6 +216,7 @@ faults! {
     systemd_cannot_be_reached,
     memory_is_wiped_at_the_end,
     first_secret,
+    whole_boot,
     first_activation,
     changed_secret,
     early_switch,

@@ -223,20 +223,31 @@ pub(crate) fn write_item(
         // Before the plaintext is there, so that a crash in between does not hide that it is new or has changed.
         schedule_notification(generation, item)?;
     }
-    if !same {
-        generation.write(name, &plaintext, ownership)?;
-    }
     for link in links_of(item, settings) {
         if ramfs.linked_generation(link)?.is_none() {
             ramfs.set_link(link, generation.number)?;
         }
     }
     let record = Record::new(inputs, digest, item.kind(), item.id(), place, settings);
-    if old.as_ref() != Some(&record) {
+    let note = || {
+        if old.as_ref() == Some(&record) {
+            return Ok(());
+        }
         if let Some(moved) = old.as_ref().filter(|old| old.path != record.path) {
             generation.write_entry(List::Remove, &key, &moved.to_text())?;
         }
-        generation.write_entry(List::Placed, &key, &record.to_text())?;
+        generation.write_entry(List::Placed, &key, &record.to_text())
+    };
+    // A file without a record would look like one that has changed, and its consumers would be notified; so where there is
+    // no file, the record is first. One of a file that is to be replaced is last, or that would never happen.
+    if !is_there {
+        note()?;
+    }
+    if !same {
+        generation.write(name, &plaintext, ownership)?;
+    }
+    if is_there {
+        note()?;
     }
     Ok(path::Job::put(place, settings, ownership, digest, Some(plaintext), old.as_ref()))
 }
