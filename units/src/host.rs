@@ -46,7 +46,9 @@ pub struct Host(Arc<Keys>);
 struct Keys {
     settings: Settings,
     identities: OnceLock<HostIdentities>,
-    /// How many bytes of ciphertexts may still be read.
+    /// How many bytes of ciphertexts may be read.
+    total: u64,
+    /// How many of them may still be read.
     budget: AtomicU64,
     /// When the first of them was asked for.
     since: OnceLock<Instant>,
@@ -54,16 +56,23 @@ struct Keys {
 
 /// Largest sum of all ciphertexts that one run reads, in bytes (1 GiB). Plaintexts stay in memory until they are placed,
 /// and a profile may name one large file for each of a thousand secrets.
-const MAX_TOTAL_CIPHERTEXTS: u64 = 1 << 30;
+pub const MAX_TOTAL_CIPHERTEXTS: u64 = 1 << 30;
 
 impl Host {
     /// Returns the host with these settings.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
+        Self::with_total(settings, MAX_TOTAL_CIPHERTEXTS)
+    }
+
+    /// Returns the host with these settings, for which ciphertexts of `total` bytes are read.
+    #[must_use]
+    pub fn with_total(settings: &Settings, total: u64) -> Self {
         Self(Arc::new(Keys {
             settings: settings.clone(),
             identities: OnceLock::new(),
-            budget: AtomicU64::new(MAX_TOTAL_CIPHERTEXTS),
+            total,
+            budget: AtomicU64::new(total),
             since: OnceLock::new(),
         }))
     }
@@ -96,7 +105,7 @@ impl Keys {
         Limits { all: LIMITS.all.saturating_sub(gone).max(LEAST), ..LIMITS }
     }
 
-    /// Reads the ciphertext `path`, if all that are read stay within [`MAX_TOTAL_CIPHERTEXTS`].
+    /// Reads the ciphertext `path`, if all that are read stay within the total.
     fn read(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let failed = |error| unreadable(path, &error);
         let file = FarFile::new(path);
@@ -110,7 +119,7 @@ impl Keys {
                 let reason = format!(
                     "with the {size} bytes of {1}, the ciphertexts of this host are larger than {0} MiB together; keep \
                      large data elsewhere, and only its key here",
-                    MAX_TOTAL_CIPHERTEXTS >> 20,
+                    self.total >> 20,
                     path.display()
                 );
                 return Err(Failure::new(Status::DataErr, reason));
