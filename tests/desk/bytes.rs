@@ -12,7 +12,7 @@ use crate::support::{Done, Workspace, run};
 /// cut off.
 const ODD: &[u8] = b"caf\xe9 \xff \xe2\x82";
 
-/// Returns `before`, the odd name and `after` as one argument.
+/// Returns `before`, [`ODD`] and `after` as one argument.
 fn odd(before: &str, after: &str) -> OsString {
     OsStr::from_bytes(&[before.as_bytes(), ODD, after.as_bytes()].concat()).to_owned()
 }
@@ -70,7 +70,7 @@ fn a_fix_names_such_a_file() {
 }
 
 #[test]
-fn profiles_identities_and_the_cache_have_any_name() {
+fn profiles_identities_and_the_cache_may_have_any_name() {
     let workspace = Workspace::with_secrets("bytes-renc");
     workspace.sh("git init -q").exits(0);
     let (profile, key, cache) = (odd("", ".json"), odd("", ".txt"), odd("cache-", ""));
@@ -95,7 +95,7 @@ fn profiles_identities_and_the_cache_have_any_name() {
 }
 
 #[test]
-fn a_text_has_to_be_utf_8() {
+fn hosts_ids_and_recipients_must_be_utf_8() {
     let workspace = Workspace::with_secrets("bytes-text");
     let name = odd("", "");
     for (option, verb) in [("--host", "renc"), ("--secret", "renc"), ("--recipient", "edit")] {

@@ -23,7 +23,7 @@ struct Watched {
     marker: String,
     /// Traces of the programs by strace. In memory, because they contain what the programs wrote.
     traces: PathBuf,
-    /// How many programs were run.
+    /// How many commands were run.
     count: usize,
 }
 
@@ -124,7 +124,7 @@ fn no_plaintext_is_left_anywhere() {
     watched.workspace.profile("web1", "host-web1.pub", &all);
     watched.workspace.profile("db1", "host-db1.pub", &all[..2]);
 
-    // What works.
+    // Runs that succeed.
     let new = format!("password {marker}\n");
     let mut stdin = watched.command("edit -v secrets/wifi.age -i keys/me.txt --stdin");
     let done = feed(&mut stdin, new.as_bytes());
@@ -143,7 +143,7 @@ fn no_plaintext_is_left_anywhere() {
         watched.run(&format!("-p web1.json -p db1.json {line}")).exits(0);
     }
 
-    // What fails: editors, identities, files.
+    // Runs that fail: editors, identities, files.
     watched.edit("sh -c 'echo >>\"$0\"; exit 3'").exits(1);
     watched.edit("sh -c 'kill -9 $$'").exits(1);
     watched.edit("f() { kill -ABRT $PPID; sleep 0.1; }; f").exits(134);

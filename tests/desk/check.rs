@@ -76,7 +76,7 @@ fn a_copy_that_its_host_cannot_decrypt_is_found_without_a_key() {
 }
 
 #[test]
-fn a_foreign_file_is_named() {
+fn a_foreign_file_is_reported() {
     let workspace = Workspace::with_secrets("check-foreign");
     workspace.renc().exits(0);
     workspace.write("secrets/cache/web1/README", "mine");

@@ -70,7 +70,7 @@ fn the_boot_side_needs_only_what_is_listed() {
 }
 
 #[test]
-fn deciding_files_do_nothing() {
+fn files_that_decide_do_no_io() {
     for path in [
         "generator/src/profile.rs",
         "generator/src/profile/check.rs",

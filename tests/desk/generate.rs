@@ -31,12 +31,12 @@ fn profile(workspace: &Workspace, host: &str, generators: &Value) {
     });
 }
 
-/// Prepares to generate, with the native identity.
+/// Prepares `generate` with the native identity.
 fn command(workspace: &Workspace) -> Command {
     workspace.vaultix_command("-p web1.json generate -i keys/me.txt")
 }
 
-/// Generates.
+/// Runs `generate`.
 fn generate(workspace: &Workspace) -> Done {
     run(&mut command(workspace))
 }
@@ -224,7 +224,7 @@ fn a_secret_that_appears_in_the_meantime_stays() {
 }
 
 #[test]
-fn a_dry_run_needs_no_key_and_makes_nothing() {
+fn a_dry_run_needs_no_key_and_creates_nothing() {
     let workspace = workspace(
         "generate-dry",
         &json!({
@@ -252,7 +252,7 @@ fn a_dry_run_needs_no_key_and_makes_nothing() {
 }
 
 #[test]
-fn dependencies_are_opened_in_one_session() {
+fn dependencies_are_decrypted_in_one_session() {
     let workspace = workspace(
         "generate-session",
         &json!({
@@ -315,7 +315,7 @@ fn dependencies_of_a_command_are_only_in_memory() {
 }
 
 #[test]
-fn a_command_that_fails_makes_nothing() {
+fn a_command_that_fails_creates_nothing() {
     let workspace = workspace(
         "generate-failing",
         &json!({
@@ -422,7 +422,7 @@ fn an_interrupted_run_leaves_complete_files() {
 #[test]
 fn a_run_killed_between_private_and_public_key_is_completed_by_the_next() {
     let workspace = workspace("generate-killed", &json!({ "wg": { "kind": "wireguard" } }));
-    // Before and after each call that gives a file its name.
+    // Before each call that gives a file its name.
     for (when, found) in [(1, vec![]), (2, vec!["wg.age"])] {
         let _ = fs::remove_dir_all(workspace.path("secrets"));
         let mut strace = workspace.command("strace");
@@ -449,7 +449,7 @@ fn a_run_killed_between_private_and_public_key_is_completed_by_the_next() {
 }
 
 #[test]
-fn git_learns_of_what_was_made() {
+fn generated_files_are_added_to_git() {
     let workspace = workspace(
         "generate-git",
         &json!({ "wg": { "kind": "wireguard" }, "deep/x": { "kind": "hex" } }),
@@ -472,7 +472,7 @@ fn git_learns_of_what_was_made() {
 }
 
 #[test]
-fn a_flake_is_asked_and_gets_what_was_made() {
+fn secrets_of_a_flake_are_generated() {
     let workspace = Workspace::new("generate-flake");
     if workspace.sh("command -v nix").exit != 0 {
         assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
@@ -532,7 +532,7 @@ fn a_flake_is_asked_and_gets_what_was_made() {
 }
 
 #[test]
-fn a_secret_that_hosts_share_draws_a_warning_once() {
+fn a_secret_that_hosts_share_is_warned_about_once() {
     let own = json!({ "kind": "hex" });
     let workspace = workspace("generate-shared", &json!({ "shared": own, "web": own }));
     let recipient = workspace.key("host-db1.pub");

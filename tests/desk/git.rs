@@ -29,7 +29,7 @@ fn known(workspace: &Workspace, tree: &str) -> usize {
 }
 
 #[test]
-fn a_hook_has_its_copies_tracked() {
+fn copies_made_by_a_hook_are_tracked() {
     for (name, commit) in [
         ("hook", "git add web1.json && git commit -qm second"),
         ("hook-all", "git commit -qam second"),
@@ -47,7 +47,7 @@ fn a_hook_has_its_copies_tracked() {
 }
 
 #[test]
-fn a_hook_of_a_linked_work_tree_does_as_well() {
+fn copies_made_by_a_hook_of_a_linked_work_tree_are_tracked() {
     for (name, commit) in [
         ("hook-linked", "git add web1.json && git commit -qm second"),
         ("hook-linked-all", "git commit -qam second"),
@@ -63,7 +63,7 @@ fn a_hook_of_a_linked_work_tree_does_as_well() {
 }
 
 #[test]
-fn the_hook_of_another_repository_does_not_mislead() {
+fn a_hook_of_another_repository_changes_only_the_index_of_ours() {
     for commit in ["git add file && git commit -qm second", "git commit -qam second"] {
         let workspace = workspace("hook-other", "true");
         let git = "git init -q other && cd other && git config user.name me && \

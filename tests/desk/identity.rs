@@ -104,7 +104,7 @@ fn a_mistyped_passphrase_may_be_typed_again() {
 }
 
 #[test]
-fn a_file_may_not_demand_all_memory() {
+fn an_identity_file_cannot_make_us_use_all_memory() {
     // A work factor of 2^20 takes 1 GiB, 2^21 takes 2 GiB. It is in the header, so it is known
     // before anything is computed.
     let workspace = Workspace::with_secrets("work");
@@ -153,7 +153,7 @@ fn an_empty_answer_is_a_refusal() {
 }
 
 #[test]
-fn an_error_says_that_nobody_can_be_asked() {
+fn an_error_says_that_there_is_no_terminal_and_no_pinentry() {
     let workspace = workspace("nobody", &["-i", "keys/me.txt"]);
     run(&mut renc(&workspace, "me-passphrase.age")).exits(77).says(&[
         "cannot ask for the passphrase for keys/me-passphrase.age: there is no terminal and no pinentry",
@@ -179,7 +179,7 @@ fn pinentry(workspace: &Workspace, answer: &str) -> String {
 }
 
 #[test]
-fn pinentry_is_asked_where_there_is_one() {
+fn pinentry_is_used_if_there_is_one() {
     let workspace = workspace("pinentry", &["-i", "keys/me.txt"]);
     let program = pinentry(&workspace, "echo 'D correct%20horse'; echo OK");
     run(renc(&workspace, "me-passphrase.age").env("PINENTRY_PROGRAM", &program)).exits(0);

@@ -36,7 +36,7 @@ fn edited(workspace: &Workspace) -> Vec<&'static str> {
 }
 
 #[test]
-fn letters_and_arrows_pick() {
+fn letters_and_arrows_select_a_secret() {
     for (keys, picked) in [
         ("\r", "mail"),
         ("wfi\r", "wifi"),
@@ -58,7 +58,7 @@ fn letters_and_arrows_pick() {
 }
 
 #[test]
-fn leaving_changes_nothing() {
+fn cancelling_changes_nothing() {
     for keys in ["\x1b", "\x03", "\x04", "wi\x1b"] {
         let workspace = Workspace::with_secrets("pick-left");
         let mut pty = start(&workspace, "edit");
@@ -113,7 +113,7 @@ fn a_terminal_of_any_size_works() {
 }
 
 #[test]
-fn an_error_says_that_nothing_can_be_picked() {
+fn without_a_terminal_nothing_can_be_picked() {
     let workspace = Workspace::with_secrets("pick-not");
     let said = "cannot choose a secret to edit: no FILE is given, and there is no terminal";
     workspace.vaultix("edit -i keys/me.txt").exits(64).says(&[said, "vaultix edit FILE"]);

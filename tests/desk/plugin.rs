@@ -124,7 +124,7 @@ fn a_change_for_twenty_hosts_costs_one_pin_and_checking_needs_no_key() {
 }
 
 #[test]
-fn importing_costs_one_pin_to_open_and_none_to_encrypt() {
+fn importing_costs_one_pin_to_decrypt_and_none_to_encrypt() {
     let workspace = workspace("plugin-import", 4);
     let mut line = with_plugin(&workspace, "import agenix-rekey secrets -i card.txt --into new");
     let mut pty = Pty::start(&mut line);
@@ -308,7 +308,7 @@ fn a_plugin_that_never_stops_sending_is_ended_by_a_signal() {
     use std::io::{BufRead, BufReader};
     use std::os::unix::process::CommandExt;
     let workspace = Workspace::new("plugin-talks");
-    // The message is `hi`, in red, and a bell.
+    // The message is `hi` in red, followed by a bell.
     let talk = "cat >/dev/null & while :; do printf '%s\\n' '-> msg' 'G1szMW1oaQc'; done";
     script(&workspace, "bin/age-plugin-talking", talk);
     workspace.write("card.txt", bech32("age-plugin-talking-", &[7; 16]).to_uppercase());

@@ -25,7 +25,7 @@ fn workspace(name: &str) -> Workspace {
 }
 
 #[test]
-fn a_file_of_age_is_opened() {
+fn a_file_made_by_age_is_decrypted() {
     let workspace = Workspace::new("pq-theirs");
     let done = workspace.vaultix("view keys/for-me-pq.age -i keys/me-pq.txt").exits(0);
     assert_eq!(done.stdout, workspace.key("README"));
@@ -36,7 +36,7 @@ fn a_file_of_age_is_opened() {
 }
 
 #[test]
-fn a_post_quantum_identity_opens_all_secrets() {
+fn a_post_quantum_identity_decrypts_all_secrets() {
     let workspace = workspace("pq-renc");
     workspace.vaultix("-p web1.json renc -i keys/me-pq.txt").exits(0).says(&["1 re-encrypted"]);
     workspace.cached("web1", "host-web1", "wifi text");
@@ -80,7 +80,7 @@ fn post_quantum_recipients_share_a_file_with_each_other_only() {
 }
 
 #[test]
-fn a_master_identity_can_become_one() {
+fn secrets_can_be_rekeyed_to_a_post_quantum_identity() {
     let workspace = Workspace::with_secrets("pq-rekey");
     let line = "-p web1.json -p db1.json rekey --old keys/me.txt -i keys/me-pq.txt";
     workspace.vaultix(line).exits(0).says(&["3 rekeyed"]);

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Pty {
     /// The program.
     child: Child,
-    /// The other end of its terminal.
+    /// Our end of its terminal.
     terminal: File,
     /// Everything that was shown so far.
     pub shown: String,

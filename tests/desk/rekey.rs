@@ -57,7 +57,7 @@ fn secrets_on_the_command_line_are_also_rekeyed() {
 }
 
 #[test]
-fn secrets_may_outnumber_open_files() {
+fn there_may_be_more_secrets_than_open_files_allowed() {
     let workspace = Workspace::with_secrets("rekey-limit");
     let files: Vec<String> = (0..80).map(|i| format!("secrets/{i}.age")).collect();
     for file in &files {

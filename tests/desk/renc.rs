@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::support::{Workspace, run};
 
-/// How every age file begins.
+/// The first line of every age file.
 const AGE: &str = "age-encryption.org/v1\n";
 
 #[test]
@@ -301,7 +301,7 @@ fn only_age_files_are_removed_and_each_is_listed() {
 }
 
 #[test]
-fn a_link_beside_a_copy_is_not_written_through() {
+fn a_link_at_a_temporary_name_is_not_followed() {
     let workspace = Workspace::with_secrets("link-beside");
     workspace.renc().exits(0);
     let name = workspace.cached("web1", "host-web1", "wifi text");
@@ -345,7 +345,7 @@ fn a_full_disk_leaves_complete_files_or_none() {
 }
 
 #[test]
-fn a_large_secret_arrives() {
+fn a_large_secret_is_re_encrypted() {
     let workspace = Workspace::with_secrets("large");
     let text = "0123456789abcdef".repeat(4 << 20);
     workspace.secret("secrets/tls.age", &text);
@@ -384,7 +384,7 @@ fn a_damaged_secret_is_not_copied() {
 }
 
 #[test]
-fn a_fleet_is_done_in_batches() {
+fn many_copies_are_written_in_batches() {
     let workspace = Workspace::new("fleet");
     workspace.secret("secrets/wifi.age", "wifi text");
     let ids: Vec<String> = (0..40).map(|i| format!("secret{i}")).collect();
@@ -406,7 +406,7 @@ fn a_fleet_is_done_in_batches() {
 }
 
 #[test]
-fn secrets_stay_private_while_they_are_handled() {
+fn the_process_cannot_be_dumped_or_traced() {
     // Core dumps are off and debuggers are refused, seen from outside while a prompt waits.
     let workspace = Workspace::with_secrets("private");
     let mut command = workspace.vaultix_command("-p web1.json renc -i keys/me-passphrase.age");

@@ -17,7 +17,7 @@ fn workspace(name: &str) -> Workspace {
     workspace
 }
 
-/// Prepares to edit `file` with the editor `script`, a shell function's body.
+/// Prepares to edit `file` with the editor `script`, the body of a shell function.
 fn edit(workspace: &Workspace, file: &str, script: &str) -> Command {
     let mut command = workspace.vaultix_command(&format!("edit {file} -i keys/me.txt"));
     command.env("EDITOR", format!("f() {{ {script}; }}; f"));
@@ -70,7 +70,7 @@ fn a_secret_that_was_removed_does_not_come_back() {
 }
 
 #[test]
-fn a_text_from_elsewhere_is_not_kept() {
+fn a_text_from_standard_input_is_not_kept() {
     let workspace = workspace("replace-stdin");
     let mut pty =
         Pty::start(&mut workspace.vaultix_command("edit secrets/wifi.age -i keys/me.txt --stdin"));

@@ -98,7 +98,7 @@ impl Workspace {
         self.root.join(name)
     }
 
-    /// Writes the file `name`, and the directories above it.
+    /// Writes the file `name`, and creates the directories above it.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -7,7 +7,7 @@ use crate::support::{Workspace, feed, run};
 /// Nix runs `git diff` to find out whether a flake is dirty, and git runs us on every secret. If each
 /// of these runs evaluated the flake, this would never end.
 #[test]
-fn a_diff_inside_an_evaluation_starts_no_other() {
+fn a_diff_during_an_evaluation_does_not_start_another() {
     let workspace = Workspace::with_secrets("recursion");
     workspace.write("flake.nix", "{ }");
     let vaultix = crate::prefix::prefix().join("bin/vaultix");
