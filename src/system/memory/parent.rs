@@ -80,7 +80,8 @@ fn walk(path: &Path) -> Result<OwnedFd, String> {
         .map_err(|error| failed(&at, error))
 }
 
-/// Makes sure that only root and we can replace what is in `directory`, whose path is `at`.
+/// Makes sure that only root, we and its own owner can replace an entry of `directory`, whose path is
+/// `at`.
 fn ensure_safe(directory: &OwnedFd, at: &Path) -> Result<(), String> {
     let found = fstat(directory).map_err(|error| format!("{}: {error}", at.display()))?;
     refusal(&found).map_or(Ok(()), |why| Err(format!("{} {why}", at.display())))
