@@ -47,12 +47,24 @@ pub struct Error {
     /// What failed: `cannot`, a verb, and the thing.
     what: String,
     /// Why: the immediate cause first, the root cause last.
-    because: Vec<String>,
+    because: Vec<Reason>,
     /// A command to paste, or the option to set.
     fix: Option<String>,
     /// How the run ends if nothing else fails.
     pub exit: Exit,
 }
+
+/// Why something failed.
+#[derive(Clone, Debug)]
+enum Reason {
+    /// A clause, which may contain names that somebody else chose.
+    Text(String),
+    /// Something else that failed, with what to do about it.
+    Error(Box<Error>),
+}
+
+/// What stands before what to do: see [`fact`].
+const FIX: &str = "to fix:";
 
 /// Result of a step.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -66,7 +78,14 @@ impl Error {
     /// Adds a reason: the cause of those added before it.
     #[must_use]
     pub fn because(mut self, reason: impl fmt::Display) -> Self {
-        self.because.push(reason.to_string().trim_end().replace('\n', " "));
+        self.because.push(Reason::Text(reason.to_string().trim_end().replace('\n', " ")));
+        self
+    }
+
+    /// Adds another error as a reason, with what to do about that one.
+    #[must_use]
+    pub fn because_of(mut self, error: Self) -> Self {
+        self.because.push(Reason::Error(Box::new(error)));
         self
     }
 
@@ -76,11 +95,18 @@ impl Error {
         self
     }
 
+    /// Returns it without what to do, where that is something else.
+    #[must_use]
+    pub fn without_fix(mut self) -> Self {
+        self.fix = None;
+        self
+    }
+
     /// Wraps the error in another one, and becomes its reason.
     #[must_use]
     pub fn context(mut self, what: impl Into<String>) -> Self {
         let what = std::mem::replace(&mut self.what, what.into());
-        self.because.insert(0, what);
+        self.because.insert(0, Reason::Text(what));
         self
     }
 }
@@ -89,12 +115,26 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (because, fix) =
             if f.alternate() { (": ", "; to fix: ") } else { ("\n  because: ", "\n  to fix:  ") };
-        f.write_str(&escape::message(&self.what))?;
-        self.because
-            .iter()
-            .try_for_each(|reason| write!(f, "{because}{}", escape::message(reason)))?;
+        f.write_str(&fact(&self.what))?;
+        self.because.iter().try_for_each(|reason| match reason {
+            Reason::Text(text) => write!(f, "{because}{}", fact(text)),
+            Reason::Error(error) => write!(f, "{because}{error:#}"),
+        })?;
         self.fix.iter().try_for_each(|text| write!(f, "{fix}{}", escape::line(text)))
     }
+}
+
+impl std::error::Error for Error {}
+
+/// Returns `text` for a message: on one line, and without what could be taken for our word on what to do. A file, a host or a
+/// comment may be called `a; to fix: curl https://example.org | sh`.
+pub fn fact(text: &str) -> String {
+    without_fix(&escape::message(text))
+}
+
+/// Returns `line` without what could be taken for our word on what to do.
+pub fn without_fix(line: &str) -> String {
+    line.replace(FIX, r"to fix\u{3a}")
 }
 
 /// Returns how a run with these `failures` ends: with a signal if there was one, else with the
@@ -147,6 +187,18 @@ mod tests {
             error.to_string(),
             "cannot decrypt a\\nb\n  because: c\\u{1b}[1m\n  to fix:  rm \\u{9b}d"
         );
+    }
+
+    #[test]
+    fn a_name_says_not_what_to_do() {
+        let forged = "a; to fix: curl https://example.org | sh";
+        let error = Error::new(Status::DataErr, format!("cannot read {forged}")).because(forged);
+        let error = error.because_of(Error::new(Status::NoPerm, forged).fix("rm b")).fix("rm c");
+        for shown in [format!("{error:#}"), error.to_string()] {
+            assert_eq!(shown.matches(r"a; to fix\u{3a} curl").count(), 3, "{shown}");
+            assert_eq!(shown.matches("to fix: ").count(), 2, "{shown}");
+            assert!(shown.contains("; to fix: rm b"), "{shown}");
+        }
     }
 
     #[test]

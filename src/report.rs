@@ -1,5 +1,6 @@
 //! Lines for people on standard error, answers for programs on standard output.
 
+use std::borrow::Cow;
 use std::env;
 use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write as _};
@@ -8,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use serde::Serialize;
 use vaultix_generator::{escape, private};
 use vaultix_units::failure::is_journal;
 
@@ -29,6 +31,9 @@ pub struct Report {
     /// Who reads them.
     reader: Reader,
 }
+
+/// Most lines that another program may say at once.
+const MAX_LINES: usize = 64;
 
 /// Who reads standard error.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,14 +77,32 @@ impl Report {
 
     /// Prints that something is odd, but was handled.
     pub fn warning(&self, line: impl Display) {
-        let level = if self.reader == Reader::Journal { "<4>" } else { "" };
-        write_line(format_args!("{level}vaultix: {line}"));
+        let line = error::fact(&line.to_string());
+        write_lines(format_args!("{}vaultix: {line}", self.level("<4>")));
     }
 
-    /// Prints a message of a plugin.
-    pub fn message(&self, text: &str) {
-        let level = if self.reader == Reader::Journal { "<5>" } else { "" };
-        write_lines(format_args!("{level}{}", printable(text)));
+    /// Says that something failed that is not needed.
+    pub fn warning_of(&self, error: &Error) {
+        write_lines(format_args!("{}vaultix: {error:#}", self.level("<4>")));
+    }
+
+    /// Prints what the program `speaker` says; none of its lines looks like one of ours.
+    pub fn message(&self, speaker: &str, text: &str) {
+        let level = self.level("<5>");
+        let text = printable(text);
+        let mut left = MAX_LINES;
+        for line in text.trim_end().split('\n') {
+            let Some(next) = left.checked_sub(1) else {
+                return write_lines(format_args!("{level}{speaker}: \u{2026}"));
+            };
+            left = next;
+            write_lines(format_args!("{level}{speaker}: {}", escape::message(line)));
+        }
+    }
+
+    /// Returns `level` where the journal wants one.
+    fn level(&self, level: &'static str) -> &'static str {
+        if self.reader == Reader::Journal { level } else { "" }
     }
 
     /// Prints an error: on a terminal each fact on its own line, elsewhere all on one.
@@ -136,7 +159,8 @@ pub fn enable_details() {
 /// Only for names: never pass a plaintext, a key or what the user typed.
 pub fn detail(line: impl Display) {
     if let Some(since) = SINCE.get() {
-        write_line(format_args!("{:8.3}  {line}", since.elapsed().as_secs_f64()));
+        let line = error::fact(&line.to_string());
+        write_lines(format_args!("{}{:8.3}  {line}", level(), since.elapsed().as_secs_f64()));
     }
 }
 
@@ -166,8 +190,31 @@ pub fn answer(text: &[u8]) -> Result<()> {
 ///
 /// When they cannot be written.
 pub fn answer_lines(lines: impl Iterator<Item = String>) -> Result<()> {
-    let text: String = lines.map(|line| escape::line(&line) + "\n").collect();
+    let mut text = String::new();
+    for line in lines {
+        let line = error::without_fix(&escape::line(&line));
+        let _ = writeln!(text, "{}", begun(&line)); // Writing to a String cannot fail.
+    }
     answer(text.as_bytes())
+}
+
+/// Writes `value` as JSON, as an answer. Characters that a terminal does not show themselves are escaped: it means the same.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn answer_json(value: &impl Serialize) -> Result<()> {
+    let mut text = String::new();
+    for character in serde_json::to_string(value).unwrap_or_default().chars() {
+        if escape::is_hidden(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}"); // Writing to a String cannot fail.
+            }
+        } else {
+            text.push(character);
+        }
+    }
+    answer((text + "\n").as_bytes())
 }
 
 /// Returns `text` without private keys, and without characters that would move the cursor, or
@@ -201,7 +248,24 @@ pub fn columns() -> usize {
 
 /// Writes `line` to standard error, escaped so that it stays on one line.
 fn write_line(line: impl Display) {
-    write_lines(format_args!("{}", escape::message(&line.to_string())));
+    write_lines(format_args!("{}{}", level(), begun(&error::fact(&line.to_string()))));
+}
+
+/// Returns the level of what is no trouble, where the journal wants one.
+fn level() -> &'static str {
+    if is_journal() { "<6>" } else { "" }
+}
+
+/// Returns `line` so that it does not begin as a message of ours, one of its further lines, or a level of the journal does: a
+/// name may stand there that somebody else chose.
+fn begun(line: &str) -> Cow<'_, str> {
+    let is_forged = line.starts_with("vaultix:")
+        || line.starts_with(|first: char| first == '<' || first.is_whitespace());
+    let mut rest = line.chars();
+    match rest.next().filter(|_| is_forged) {
+        Some(first) => format!("{}{}", first.escape_unicode(), rest.as_str()).into(),
+        None => line.into(),
+    }
 }
 
 fn write_lines(line: std::fmt::Arguments) {
@@ -261,4 +325,25 @@ impl Drop for Progress {
 pub fn relative(path: &Path) -> PathBuf {
     let here = env::current_dir().ok();
     here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_begins_a_line_but_no_message() {
+        for (line, expected) in [
+            ("secrets/wifi.age: rekeyed", "secrets/wifi.age: rekeyed"),
+            ("- nix flake lock", "- nix flake lock"),
+            ("vaultix.age: rekeyed", "vaultix.age: rekeyed"),
+            ("", ""),
+            ("vaultix: cannot", r"\u{76}aultix: cannot"),
+            ("<3>x", r"\u{3c}3>x"),
+            ("  because: x", r"\u{20} because: x"),
+            ("\u{3000}x", r"\u{3000}x"),
+        ] {
+            assert_eq!(begun(line), expected, "{line:?}");
+        }
+    }
 }

@@ -119,8 +119,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let up_to_date = plan.up_to_date - bad;
     if args.json {
         let answer = Answer { ok: findings.is_empty(), up_to_date, findings: &findings };
-        let text = serde_json::to_string(&answer).unwrap_or_default() + "\n";
-        report::answer(text.as_bytes())?;
+        report::answer_json(&answer)?;
     } else {
         let errors = findings.iter().filter(|finding| finding.kind != Kind::Failure).map(as_error);
         report.errors(&errors.chain(failures.errors.iter().cloned()).collect::<Vec<_>>());
@@ -242,7 +241,7 @@ fn problem(file: &Path, key: &str) -> Option<String> {
     const LEAST: usize = 16 + 16;
     let bytes = match source::read(file) {
         Ok(bytes) => bytes,
-        Err(error) => return Some(format!("{error:#}")),
+        Err(error) => return Some(format!("{:#}", error.without_fix())),
     };
     let found = match decrypt::recipients(&bytes) {
         Ok(found) => found,

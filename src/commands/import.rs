@@ -57,7 +57,7 @@ pub fn run(args: &Import) -> Result<Exit> {
     let plan = Plan::new(listing, &destination.directory);
     let mut failures = plan.failures.clone();
     if args.dry_run {
-        report::answer(plan.show(&destination.directory).as_bytes())?;
+        report::answer_lines(plan.show(&destination.directory))?;
         return Ok(report.finish(&failures, &format!("{} to import", plan.count())));
     }
     let mut made = Made::default();

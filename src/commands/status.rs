@@ -67,8 +67,7 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     }
     let rows: Vec<Row> = rows.into_values().collect();
     if args.json {
-        let text = serde_json::to_string(&rows).unwrap_or_default() + "\n";
-        report::answer(text.as_bytes())?;
+        report::answer_json(&rows)?;
     } else {
         report::answer_lines(table(&rows))?;
     }

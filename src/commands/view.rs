@@ -49,7 +49,7 @@ pub fn textconv(args: &Textconv) -> Result<Exit> {
     let printed = match opened {
         Ok(text) => report::answer(text.expose()),
         Err(error) => {
-            report.warning(format_args!("{error:#}"));
+            report.warning_of(&error);
             let digest = source::digest(&args.file)?;
             report::answer(format!("encrypted, sha256 {digest}\n").as_bytes())
         }

@@ -128,16 +128,16 @@ pub fn encrypt(
     recipients: &[Box<dyn age::Recipient + '_>],
     format: &Format,
 ) -> Result<Vec<u8>> {
-    let failed = |reason: String| cannot_encrypt(Status::Config, path).because(reason);
+    let failed = || cannot_encrypt(Status::Config, path);
     let recipients = recipients.iter().map(|recipient| &**recipient as &dyn age::Recipient);
     let binary = recipient::encrypt(text, recipients)
-        .map_err(|error| failed(recipient::describe_error(&error)))?;
+        .map_err(|error| recipient::because(failed(), &error))?;
     let armor = || {
         let mut writer = ArmoredWriter::wrap_output(Vec::new(), copy(format))?;
         writer.write_all(&binary)?;
         writer.finish()
     };
-    armor().map_err(|error: io::Error| failed(error.to_string()))
+    armor().map_err(|error: io::Error| failed().because(error))
 }
 
 /// Returns the error for the file `path`, which cannot be encrypted.

@@ -58,7 +58,7 @@ pub fn no_match(what: String, recipients: &str, skipped: &[Error]) -> Error {
     if skipped.is_empty() {
         return error.fix("pass an identity that can decrypt it with --identity FILE");
     }
-    skipped.iter().fold(error, |error, reason| error.because(format!("{reason:#}")))
+    skipped.iter().fold(error, |error, reason| error.because_of(reason.clone()))
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ pub fn settings(optional: bool, report: &Report) -> Result<(PathBuf, Settings)> 
         Ok(settings) => Ok((root, settings)),
         Err(error) if !optional => Err(error),
         Err(error) => {
-            report.warning(format_args!("extraRecipients and rules are unknown: {error:#}"));
+            report.warning_of(&error.context("extraRecipients and rules are unknown"));
             Ok((root, Settings::default()))
         }
     }

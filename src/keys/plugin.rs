@@ -263,7 +263,7 @@ impl<'a> Plugin<'a> {
         let text = String::from_utf8_lossy(&message.body).into_owned();
         Ok(match message.tag.as_str() {
             "msg" => {
-                self.prompt.say(&format!("age-plugin-{}: {text}", self.name));
+                self.prompt.say(&binary(self.name), &text);
                 self.reply("ok", &[], &[])
             }
             "confirm" => {
@@ -272,12 +272,15 @@ impl<'a> Plugin<'a> {
                     String::from_utf8(bytes).ok()
                 };
                 let yes = word(0).unwrap_or_else(|| "yes".to_owned());
-                let question = Question { what: &text, purpose, complaint: None };
+                let question = Question { what: &self.marked(&text), purpose, complaint: None };
                 let agreed = self.prompt.confirm(&question, &yes, word(1).as_deref())?;
-                self.reply("ok", &[if agreed { "yes" } else { "no" }], &[])
+                if agreed.is_none() {
+                    self.prompt.say(&binary(self.name), &text);
+                }
+                self.reply("ok", &[if agreed == Some(true) { "yes" } else { "no" }], &[])
             }
             "request-secret" | "request-public" => {
-                let question = Question { what: &text, purpose, complaint: None };
+                let question = Question { what: &self.marked(&text), purpose, complaint: None };
                 let answer = if message.tag == "request-secret" {
                     self.prompt.secret(&question)?
                 } else {
@@ -290,6 +293,12 @@ impl<'a> Plugin<'a> {
             }
             _ => self.reply("unsupported", &[], &[]),
         })
+    }
+
+    /// Returns a question of the plugin, none of whose further lines looks like one of ours. What is asked for begins with a
+    /// capital, unlike a message.
+    fn marked(&self, text: &str) -> String {
+        text.trim_end().replace('\n', &format!("\n{}: ", binary(self.name)))
     }
 
     /// Returns a message of the plugin, with its name in front.
@@ -390,6 +399,6 @@ impl age::Recipient for Recipient<'_> {
     ) -> std::result::Result<(Vec<Stanza>, HashSet<String>), EncryptError> {
         Plugin::start(&self.name, Job::Encrypt, self.prompt)
             .and_then(|mut plugin| plugin.wrap(&self.recipients, &self.identities, key))
-            .map_err(|error| EncryptError::Io(io::Error::other(format!("{error:#}"))))
+            .map_err(|error| EncryptError::Io(io::Error::other(error)))
     }
 }

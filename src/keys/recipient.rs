@@ -8,6 +8,7 @@ use vaultix_generator::private;
 use vaultix_units::plaintext::Plaintext;
 use vaultix_units::stack;
 
+use crate::error::Error;
 use crate::keys::{plugin, pq};
 use crate::terminal::prompt::Prompt;
 
@@ -201,15 +202,18 @@ pub fn encrypt<'a>(
     Ok(ciphertext)
 }
 
-/// Says why something cannot be encrypted.
-pub fn describe_error(error: &EncryptError) -> String {
-    match error {
-        EncryptError::IncompatibleRecipients { .. } => {
+/// Adds to `error` why something cannot be encrypted.
+pub fn because(error: Error, reason: &EncryptError) -> Error {
+    match reason {
+        EncryptError::IncompatibleRecipients { .. } => error.because(
             "post-quantum recipients and others cannot share a file: it would be as weak as the \
-             others"
-                .to_owned()
-        }
-        other => other.to_string(),
+             others",
+        ),
+        EncryptError::Io(inner) => match inner.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(plugin) => error.because_of(Error::clone(plugin)),
+            None => error.because(reason),
+        },
+        other => error.because(other),
     }
 }
 

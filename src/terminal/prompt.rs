@@ -51,9 +51,9 @@ impl<'a> Prompt<'a> {
         Self { interrupt, report }
     }
 
-    /// Shows the user a message.
-    pub fn say(&self, message: &str) {
-        self.report.message(message);
+    /// Shows the user a message of the program `speaker`.
+    pub fn say(&self, speaker: &str, message: &str) {
+        self.report.message(speaker, message);
     }
 
     /// Asks for something secret. Returns `None` if the user does not answer.
@@ -74,20 +74,22 @@ impl<'a> Prompt<'a> {
         self.ask(question, Kind::Public)
     }
 
-    /// Asks to choose between `yes` and `no`. If nobody can be asked, the answer is no: a plugin
-    /// that waits for a device would otherwise ask forever.
+    /// Asks to choose between `yes` and `no`; `None` if nobody can be asked. That must count as no: a plugin that
+    /// waits for a device would otherwise ask forever.
     ///
     /// # Errors
     ///
     /// When the user interrupts.
-    pub fn confirm(&self, question: &Question, yes: &str, no: Option<&str>) -> Result<bool> {
+    pub fn confirm(
+        &self,
+        question: &Question,
+        yes: &str,
+        no: Option<&str>,
+    ) -> Result<Option<bool>> {
         match self.ask(question, Kind::Choice(yes, no)) {
-            Ok(answer) => Ok(answer.is_some()),
+            Ok(answer) => Ok(Some(answer.is_some())),
             Err(error) if matches!(error.exit, Exit::Signal(_)) => Err(error),
-            Err(_) => {
-                self.say(question.what);
-                Ok(false)
-            }
+            Err(_) => Ok(None),
         }
     }
 

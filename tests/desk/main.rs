@@ -119,5 +119,8 @@ mod view;
 /// Somebody else's flake.
 mod flake_owner;
 
+/// Names that look like what we say.
+mod forged;
+
 /// Telling each step.
 mod verbose;

@@ -69,7 +69,7 @@ fn secrets(named: &[PathBuf], report: &Report) -> Result<Secrets> {
         _ if !named.is_empty() => from_profiles(&profiles::read_all(named)?),
         Some(root) => nix::profiles(root).map_or_else(
             |error| {
-                report.warning(format_args!("ids are unknown: {error:#}"));
+                report.warning_of(&error.context("ids are unknown"));
                 Secrets::new()
             },
             |profiles| from_profiles(&profiles),

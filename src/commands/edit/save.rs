@@ -140,9 +140,10 @@ impl Save<'_> {
         if signal.is_some_and(|signal| signal != 2) || !prompt::has_user() {
             return Err(lost());
         }
-        let what = format!("the new text of {} is not saved", self.path.display());
+        let path = escape::line(&self.path.display().to_string());
+        let what = format!("the new text of {path} is not saved");
         let question = Question { what: &what, purpose: "", complaint: None };
-        if self.prompt.confirm(&question, "discard it", Some("edit it again"))? {
+        if self.prompt.confirm(&question, "discard it", Some("edit it again"))? == Some(true) {
             return Err(lost());
         }
         Ok(())

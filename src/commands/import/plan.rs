@@ -1,7 +1,6 @@
 //! what an older scheme has + the directory for new secrets → what is to be made, and what cannot be.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use age_core::format::Stanza;
@@ -82,16 +81,14 @@ impl Plan {
     }
 
     /// Returns a line for each secret that will be made in `directory`.
-    pub fn show(&self, directory: &Path) -> String {
-        let mut text = String::new();
-        for file in &self.files {
-            for secret in file.wanted.iter().filter_map(|i| file.legacy.secrets.get(*i)) {
+    pub fn show(&self, directory: &Path) -> impl Iterator<Item = String> {
+        self.files.iter().flat_map(move |file| {
+            let secrets = file.wanted.iter().filter_map(|i| file.legacy.secrets.get(*i));
+            secrets.map(move |secret| {
                 let path = name::file(directory, &secret.stem);
-                // Writing to a String cannot fail.
-                let _ = writeln!(text, "{}: from {}", path.display(), file.legacy.path.display());
-            }
-        }
-        text
+                format!("{}: from {}", path.display(), file.legacy.path.display())
+            })
+        })
     }
 }
 
@@ -187,12 +184,13 @@ mod tests {
             .map(|stanzas| stanzas.into_iter().map(|stanza| stanza.tag).collect())
             .collect();
         assert_eq!(headers, [["X25519"], ["X25519"]]);
-        let shown = plan.show(Path::new("secrets")).replace(&*folder.0.to_string_lossy(), "old");
+        let shown: Vec<String> = plan.show(Path::new("secrets")).collect();
+        let shown = shown.join("\n").replace(&*folder.0.to_string_lossy(), "old");
         assert_eq!(
             shown,
             "secrets/wifi.age: from old/a\n\
              secrets/mail.age: from old/a\n\
-             secrets/db/password.age: from old/b\n"
+             secrets/db/password.age: from old/b"
         );
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use age::armor::Format;
 use age::{scrypt, x25519};
 use age_core::secrecy::SecretString;
+use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 
 use crate::error::{Error, Result, Status};
@@ -54,7 +55,7 @@ fn lock(text: &Plaintext, path: &Path, prompt: &Prompt) -> Result<Vec<u8>> {
 
 /// Asks for a new passphrase, twice: nobody sees what is typed.
 fn ask(path: &Path, prompt: &Prompt) -> Result<Answer> {
-    let what = format!("new passphrase for {}", path.display());
+    let what = format!("new passphrase for {}", escape::line(&path.display().to_string()));
     let none = |reason: &str| {
         Error::new(Status::NoPerm, "cannot create an identity with a passphrase")
             .because(reason)

@@ -26,9 +26,8 @@ pub fn declared(root: &Path, report: &Report) -> Vec<HostSecret> {
     let hosts: Vec<String> = match eval_with(root, HOSTS, Some("builtins.attrNames")) {
         Ok(hosts) => hosts,
         Err(error) => {
-            let text = format!("{error:#}");
-            if !text.contains("does not provide attribute") {
-                report.warning(format_args!("it is not known what hosts declare: {text}"));
+            if !error.to_string().contains("does not provide attribute") {
+                report.warning_of(&error.context("it is not known what hosts declare"));
             }
             return from_profiles(root);
         }
@@ -39,8 +38,8 @@ pub fn declared(root: &Path, report: &Report) -> Vec<HostSecret> {
         match read_host(root, &host) {
             Ok(secrets) => found.extend(secrets),
             Err(error) => {
-                report
-                    .warning(format_args!("it is not known what host {host} declares: {error:#}"));
+                let what = format!("it is not known what host {host} declares");
+                report.warning_of(&error.context(what));
             }
         }
         progress.step();

@@ -1,6 +1,7 @@
 //! Recipients of hosts and of secrets, and what is encrypted to them.
 
 use super::*;
+use crate::error::Status;
 use crate::report::{Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 
@@ -108,7 +109,12 @@ fn post_quantum_recipients_want_to_be_among_themselves() {
     };
     assert!(of([&text, &text]).is_ok());
     let error = of([&text, SSH]).unwrap_err();
-    assert!(describe_error(&error).starts_with("post-quantum recipients and others cannot share"));
-    let other = EncryptError::Io(std::io::ErrorKind::StorageFull.into());
-    assert_eq!(describe_error(&other), other.to_string());
+    let explain = |error| format!("{:#}", because(Error::new(Status::Config, "cannot"), &error));
+    assert!(explain(error).starts_with("cannot: post-quantum recipients and others cannot share"));
+    let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+    assert_eq!(explain(EncryptError::Io(full())), format!("cannot: {}", full()));
+    // What a plugin needs is still said as what to do.
+    let missing = Error::new(Status::NoPerm, "no plugin").fix("install it");
+    let error = EncryptError::Io(std::io::Error::other(missing));
+    assert_eq!(explain(error), "cannot: no plugin; to fix: install it");
 }
