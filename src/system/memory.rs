@@ -13,16 +13,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, flock, openat2,
+};
 use rustix::io::Errno;
 use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
 
+use crate::system::random;
 use crate::system::undo::Undo;
 use parent::Parent;
 
-/// The names of our directories: this, a process id, and a number.
+/// The names of our directories: this, a process id, a dash and a random number.
 const PREFIX: &str = "vaultix-";
 
 const DIRECTORY: OFlags =
@@ -145,8 +148,10 @@ impl Directory {
 impl OpenDirectory {
     /// Creates one in `parent`.
     fn make(parent: Parent) -> rustix::io::Result<Self> {
-        for i in 0..100_u8 {
-            let name = format!("{PREFIX}{}-{i}", std::process::id());
+        for _ in 0..100 {
+            // Nobody can take all names that it may have before it has one.
+            let random = random::array().map_err(|_| Errno::IO)?;
+            let name = format!("{PREFIX}{}-{}", std::process::id(), u64::from_ne_bytes(*random));
             match rustix::fs::mkdirat(&parent.directory, &name, Mode::RWXU) {
                 Ok(()) => {}
                 // Some other program's directory of this name is left alone.
@@ -175,7 +180,9 @@ impl OpenDirectory {
 
 /// Opens and locks the directory `name` in `parent`, if it is ours, not locked, and still there.
 fn lock(parent: &Parent, name: &str) -> Option<OwnedFd> {
-    let directory = rustix::fs::openat(&parent.directory, name, DIRECTORY, Mode::empty()).ok()?;
+    // A file system that somebody has mounted there is not asked anything: it may never answer.
+    let beneath = ResolveFlags::NO_XDEV;
+    let directory = openat2(&parent.directory, name, DIRECTORY, Mode::empty(), beneath).ok()?;
     let found = rustix::fs::fstat(&directory).ok()?;
     let is_ours = found.st_uid == rustix::process::geteuid().as_raw()
         && Mode::from_raw_mode(found.st_mode) == Mode::RWXU;

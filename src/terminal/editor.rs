@@ -72,8 +72,8 @@ fn command() -> OsString {
     set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into())
 }
 
-/// Runs the editor on `path` until it ends. Warns if we do not know how to keep it from leaving
-/// copies elsewhere.
+/// Runs the editor on `path` until it ends. Warns if nobody has tried what copies it leaves
+/// elsewhere.
 fn run(
     command: &OsStr,
     path: &Path,
@@ -82,15 +82,15 @@ fn run(
 ) -> io::Result<ExitStatus> {
     let directory = path.parent().unwrap_or(path);
     let program = |word: &str| program::find(word)?.canonicalize().ok();
-    let options = known::options(command, directory, program);
-    if options.is_none() {
+    let known = known::options(command, directory, program);
+    if !known.is_tried {
         report.warning(format_args!(
             "the editor \"{}\" may keep copies of the text elsewhere; see \"Editors\" in vaultix(1)",
             command.display()
         ));
     }
     let child = program::in_shell(command)
-        .args(options.unwrap_or_default())
+        .args(known.options)
         .arg(path)
         // For an editor's temporary files.
         .env("TMPDIR", directory)

@@ -163,8 +163,8 @@ fn signals_and_editors() -> String {
                     run of any command.\n.SH EDITORS\nA file in memory does not help if the editor keeps copies \
                     elsewhere: backups, undo and swap files, or histories of cut text and searches. Vaultix starts the \
                     editors that it knows with options that turn these off. The editor can be any word of \\fBVISUAL\\fR or \
-                    \\fBEDITOR\\fR, as in \\fBenv X=1 vim\\fR. For any other editor, Vaultix prints a warning, because it \
-                    does not know what that editor keeps. A script that starts an editor counts as another editor. Nothing \
+                    \\fBEDITOR\\fR, as in \\fBenv X=1 vim\\fR. For any other editor, and for those that were not tried, Vaultix \
+                    prints a warning, because it does not know what that editor keeps. A script that starts an editor counts as another editor. Nothing \
                     can turn off from outside what the plugins of an editor or a clipboard keep. \\(dqTried\\(dq means: in the \
                     places where its settings keep copies, a secret was changed and saved, and no file contained any of \
                     it; the same editor, run by a script without these options, left copies.\n"
@@ -187,15 +187,16 @@ fn signals_and_editors() -> String {
         ),
         ("mg", "\\-n: no backups. Tried: 20221112; by hand with backups in \\(ti/.mg.d."),
         (
-            "kak, jed, vile, zile",
+            "kak, jed, busybox vi, vile, zile",
             "Need no options: they keep everything next to the file. Tried with their own settings: Kakoune 2022.10.31, jed \
-             0.99.20; by hand, vile 9.8y and zile 2.6.2.",
+             0.99.20, BusyBox 1.35; by hand, vile 9.8y and zile 2.6.2.",
         ),
-        ("hx, busybox vi", "Need no options, according to their manuals. Not tried."),
+        ("hx", "Needs no options, according to its manual. Not tried, so there is a warning."),
         (
             "code, codium",
             "\\-\\-wait \\-\\-new\\-window \\-\\-disable\\-extensions, with a \\-\\-user\\-data\\-dir in memory: \
-             local history and unsaved text go there, according to the manual. Not tried.",
+             local history and unsaved text go there, according to the manual. Not tried, so there is a \
+             warning.",
         ),
         (
             "others",

@@ -9,6 +9,24 @@ struct Family {
     names: &'static [(&'static str, Match)],
     /// Put before the file name. `DIR` stands for the directory in memory.
     options: &'static [&'static str],
+    /// Whether it was tried, or its manual read.
+    evidence: Evidence,
+}
+
+/// How it is known what an editor keeps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    Tried,
+    Manual,
+}
+
+/// What the editor on a line is given.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub(super) struct Known {
+    /// Put before the file.
+    pub(super) options: Vec<String>,
+    /// Whether that editor was tried with them, and kept nothing.
+    pub(super) is_tried: bool,
 }
 
 /// How a name has to match.
@@ -20,6 +38,7 @@ enum Match {
     Beginning,
 }
 
+use Evidence::{Manual, Tried};
 use Match::{Beginning, Whole};
 
 /// Turns off the copies that Emacs and its common packages keep. savehist can save the kill ring,
@@ -32,14 +51,19 @@ const EMACS: &str = "(progn (setq make-backup-files nil auto-save-default nil cr
     (dolist (save '(savehist-autosave desktop-kill recentf-save-list save-place-kill-emacs-hook \
     session-save-session)) (remove-hook 'kill-emacs-hook save)))";
 
-/// The editors that were tried; see "Editors" in vaultix(1).
+/// The editors that are known; see "Editors" in vaultix(1).
 const FAMILIES: &[Family] = &[
     Family {
         names: &[("vim", Beginning), ("nvim", Beginning), ("gvim", Beginning)],
         options: &["-n", "-i", "NONE", "-c", "set nobackup nowritebackup noundofile"],
+        evidence: Tried,
     },
-    Family { names: &[("emacs", Beginning)], options: &["--eval", EMACS] },
-    Family { names: &[("nano", Whole), ("rnano", Whole)], options: &["--restricted"] },
+    Family { names: &[("emacs", Beginning)], options: &["--eval", EMACS], evidence: Tried },
+    Family {
+        names: &[("nano", Whole), ("rnano", Whole)],
+        options: &["--restricted"],
+        evidence: Tried,
+    },
     Family {
         names: &[("micro", Whole)],
         options: &[
@@ -54,6 +78,7 @@ const FAMILIES: &[Family] = &[
             "-savecursor",
             "false",
         ],
+        evidence: Tried,
     },
     Family {
         names: &[
@@ -64,8 +89,9 @@ const FAMILIES: &[Family] = &[
             ("rjoe", Whole),
         ],
         options: &["-nobackups", "-nodeadjoe", "--joe_state"],
+        evidence: Tried,
     },
-    Family { names: &[("mg", Whole)], options: &["-n"] },
+    Family { names: &[("mg", Whole)], options: &["-n"], evidence: Tried },
     Family {
         names: &[("code", Whole), ("code-insiders", Whole), ("codium", Whole), ("code-oss", Whole)],
         options: &[
@@ -75,27 +101,28 @@ const FAMILIES: &[Family] = &[
             "--user-data-dir",
             "DIR/.code",
         ],
+        evidence: Manual,
     },
     // These put their copies next to the file, which is in memory.
     Family {
         names: &[
             ("kak", Whole),
-            ("hx", Whole),
-            ("helix", Whole),
             ("jed", Whole),
             ("vile", Whole),
             ("zile", Whole),
             ("busybox", Whole),
         ],
         options: &[],
+        evidence: Tried,
     },
+    Family { names: &[("hx", Whole), ("helix", Whole)], options: &[], evidence: Manual },
 ];
 
 /// Programs that only pass a file to an editor that may already be running with any settings. The
 /// words after one of them do not name the editor.
 const CLIENTS: &[&str] = &["emacsclient"];
 
-/// Returns the options for the editor that `line` starts, with the file in `directory`; `None` for
+/// Returns the options for the editor that `line` starts, with the file in `directory`; none for
 /// an unknown editor.
 ///
 /// Any word may be the editor, as in `env X=1 vim`. `find` resolves a word to a program, following
@@ -104,7 +131,16 @@ pub(super) fn options(
     line: &OsStr,
     directory: &Path,
     find: impl Fn(&str) -> Option<PathBuf>,
-) -> Option<Vec<String>> {
+) -> Known {
+    let found = family(line, find).zip(directory.to_str());
+    found.map_or_else(Known::default, |(family, directory)| Known {
+        options: family.options.iter().map(|one| one.replace("DIR", directory)).collect(),
+        is_tried: family.evidence == Tried,
+    })
+}
+
+/// Returns the family of the editor that `line` starts.
+fn family(line: &OsStr, find: impl Fn(&str) -> Option<PathBuf>) -> Option<&'static Family> {
     let line = line.to_str()?;
     for word in line.split_ascii_whitespace() {
         let Some(program) = find(word) else { continue };
@@ -113,8 +149,7 @@ pub(super) fn options(
             return None;
         }
         if let Some(family) = FAMILIES.iter().find(|family| family.has(name)) {
-            let directory = directory.to_str()?;
-            return Some(family.options.iter().map(|one| one.replace("DIR", directory)).collect());
+            return Some(family);
         }
     }
     None
@@ -134,7 +169,7 @@ mod tests {
     use super::*;
 
     /// Returns the options for `line`, with a program in `/bin` for each word.
-    fn found(line: &str) -> Option<Vec<String>> {
+    fn found(line: &str) -> Known {
         let find = |word: &str| (!word.contains('=')).then(|| PathBuf::from("/bin").join(word));
         options(OsStr::new(line), Path::new("/run/v"), find)
     }
@@ -142,7 +177,7 @@ mod tests {
     #[test]
     fn every_word_may_be_the_editor() {
         let vim = found("vim");
-        assert!(vim.is_some());
+        assert!(vim.is_tried && !vim.options.is_empty());
         for line in ["env X=1 vim", "sudo -u me /usr/bin/vim.basic -y", "  nvim", "nice nvim -u x"]
         {
             assert_eq!(found(line), vim, "{line}");
@@ -150,13 +185,16 @@ mod tests {
         for line in
             ["", "ed", "my-vim", "emacsclient -t -a emacs", "env emacsclient.emacs vim", "nanox"]
         {
-            assert_eq!(found(line), None, "{line}");
+            assert_eq!(found(line), Known::default(), "{line}");
         }
-        assert_eq!(found("kak"), Some(Vec::new()));
+        assert_eq!(found("kak"), Known { options: Vec::new(), is_tried: true });
+        assert_eq!(found("hx"), Known::default(), "its manual says that it keeps nothing");
     }
 
     #[test]
     fn an_editor_keeps_its_own_files_in_memory() {
-        assert_eq!(found("code").unwrap().last().unwrap(), "/run/v/.code");
+        let code = found("code");
+        assert_eq!(code.options.last().unwrap(), "/run/v/.code");
+        assert!(!code.is_tried);
     }
 }

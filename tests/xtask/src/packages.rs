@@ -41,6 +41,7 @@ pub const DESK: &[Program] = &[
     ("joe", "joe"),
     ("mg", "mg"),
     ("jed", "jed"),
+    ("busybox", "busybox"),
     ("setpriv", "util-linux"),
     ("gpg", "gnupg"),
     ("pass", "pass"),
