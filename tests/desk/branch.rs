@@ -422,6 +422,27 @@ fn a_command_that_only_reads_copies_nothing_into_the_store() {
     assert!(branch_store(&unique), "the control of what is looked for");
 }
 
+/// Nix itself copies any directory into the store, even in pure evaluation, if it is told a revision, which it does not check.
+#[test]
+fn what_evaluation_has_fetched_is_no_secret_of_the_flake() {
+    let Some(mut branch) = Branch::new("evaluated") else { return };
+    let unique = unique(&branch, "evaluated");
+    let private = branch.at("private");
+    let revision = "0".repeat(40);
+    let tree = format!(
+        "builtins.fetchTree {{ type = \"path\"; path = \"{private}\"; rev = \"{revision}\"; }}"
+    );
+    branch.flake.secrets = format!("bank.file = \"${{{tree}}}/bank.age\";");
+    branch.commit();
+    for verb in ["renc", "rekey"] {
+        let done = run(&mut branch.vaultix(verb)).exits(78);
+        done.says(&["bank.age, which is not part of"]);
+        assert_eq!(branch.copies(), [""; 0]);
+    }
+    // Where Nix refuses this, nothing needs to be refused.
+    assert!(branch_store(&unique), "the control: it was copied, by Nix");
+}
+
 #[test]
 fn the_store_is_not_written_to() {
     let Some(mut branch) = Branch::new("store") else { return };

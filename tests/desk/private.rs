@@ -277,9 +277,12 @@ fn a_private_key_in_a_flake_is_not_shown() {
             (format!("{{ extraRecipients = {text}; }}"), &host),
             (format!("{{ identity = {text}; }}"), &host),
             (format!("{{ identity = [ {text} ]; }}"), &host),
+            (format!("{{ identity = {{ {text} = {text}; }}; cache = [ {text} ]; }}"), &host),
             (format!("{{ identity = \"keys/me.txt\"; cache = {text}; }}"), &host),
             (format!("throw {text}"), &host),
             ("{ identity = \"keys/me.txt\"; }".to_owned(), &text),
+            ("{ identity = \"keys/me.txt\"; }".to_owned(), &format!("{{ x = {text}; }}")),
+            ("{ identity = \"keys/me.txt\"; }".to_owned(), &format!("[ {text} ]")),
         ] {
             flake(&settings, host);
             for verb in [
