@@ -83,7 +83,7 @@ switch() {
     note "$1.files" find /run/vaultix/ /run/vaultix-for-user/ -name .vaultix -prune -o ! -type d -printf '%p %m %u %g %l\n'
     note "$1.texts" grep -r --exclude-dir=.vaultix '' /run/vaultix/
     note "$1.inodes" find /run/vaultix/ /run/vaultix-for-user/ -name .vaultix -prune -o ! -type d -printf '%f %i\n'
-    note "$1.generations" ls /run/vaultix.d
+    note "$1.generations" ls --ignore="current*" /run/vaultix.d
 }
 # Who holds the lock lives as long as the switch.
 switch_to() {

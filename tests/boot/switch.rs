@@ -224,6 +224,7 @@ pub fn first_activation(system: System) {
 /// and what did not change but for its name takes no key.
 pub fn ten_switches(system: System) {
     let mut host = Scenario::new(system, "ten");
+    host.limit(Duration::from_secs(180));
     host.nixos();
     host.file("/etc/users", "");
     host.secret("token", "v0");
@@ -421,4 +422,49 @@ pub fn the_second_run_repeats_the_first(system: System) {
     }
     assert!(said.contains("vaultix-decrypt: generation 3: 1 made"), "its own: {said}");
     assert!(!boot.text("three.said").contains("earlier"), "that was another switch");
+}
+
+/// Whoever binds the view of the ramfs and reads through its link `current` sees every switch, in a container or a guest as
+/// well. Who binds what `/run/vaultix` leads to is left with an empty directory.
+pub fn bound_folders_see_every_switch(system: System) {
+    let mut host = Scenario::new(system, "bound");
+    host.nixos();
+    host.file("/etc/users", "");
+    host.secret("token", "v1");
+    host.secret("keep", "kept");
+    host.secret("early", "e1");
+    host.profile()["beforeUserborn"] = json!(["early"]);
+    let mut profile = host.profile().clone();
+    for version in ["2", "3"] {
+        let (token, early) = (format!("v{version}"), format!("e{version}"));
+        profile["secrets"]["token"]["cipher"] = host.store(&token, &token).into();
+        profile["secrets"]["early"]["cipher"] = host.store(&early, &early).into();
+        host.next(&token, &profile);
+    }
+    host.unit(
+        "guest.service",
+        "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n\
+         BindReadOnlyPaths=/run/vaultix.d:/guest /run/vaultix:/followed\n",
+    );
+    let boot = host.run(
+        r"
+        links() { readlink /run/vaultix /run/vaultix-for-user; stat --format=%i --no-dereference /run/vaultix /run/vaultix-for-user; }
+        guest() { nsenter --target=$(systemctl show --property=MainPID --value guest.service) --mount plain $@; }
+        sees() { note $1 guest /guest/current/token /guest/current/keep /guest/current-early/early; note $1.followed guest /followed/keep; }
+        sees v1
+        note before links
+        switch v2; sees v2
+        switch v3; sees v3
+        note after links
+        ",
+    );
+    for version in ["1", "2", "3"] {
+        let step = format!("v{version}");
+        assert_eq!(boot.text(&step), format!("v{version}kepte{version}"), "{step}");
+    }
+    assert_eq!(boot.text("v1.followed"), "kept");
+    assert_ne!(boot.status("v2.followed"), 0, "that directory is gone");
+    let links = boot.text("before");
+    assert!(links.starts_with("/run/vaultix.d/current\n/run/vaultix.d/current-early\n"), "{links}");
+    assert_eq!(links, boot.text("after"), "they never change");
 }

@@ -1,7 +1,7 @@
 //! one numbered directory of the ramfs → its plaintexts, and its journal.
 //!
 //! ```text
-//! /run/vaultix -> /run/vaultix.d/2
+//! /run/vaultix.d/current -> 2
 //! /run/vaultix.d/2/wifi                            a plaintext
 //! /run/vaultix.d/2/.vaultix/placed/UNIT            its record: what it was made from, and where it was put
 //! /run/vaultix.d/2/.vaultix/notify-consumers/UNIT  its consumers have not been notified of it

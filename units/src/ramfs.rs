@@ -1,4 +1,14 @@
 //! the mounted ramfs → the generations in it, and the links that lead to the current one.
+//!
+//! ```text
+//! /run/vaultix           -> /run/vaultix.d/current        never changes
+//! /run/vaultix-for-user  -> /run/vaultix.d/current-early  never changes
+//! /run/vaultix.d/current       -> 2
+//! /run/vaultix.d/current-early -> 2
+//! ```
+//!
+//! What changes is inside the ramfs: who has bound its view into a container or a guest sees every switch. A link of the release
+//! before leads straight to a generation, until the next switch.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
@@ -19,6 +29,10 @@ use crate::path::{Missing, open_trusted_parent};
 use crate::plaintext::Plaintext;
 use crate::replace::{DIRECTORY, ensure_directory, read_file, replace_file, replace_link};
 
+/// The link in it to the current generation.
+const CURRENT: &str = "current";
+/// The same for early items.
+const CURRENT_EARLY: &str = "current-early";
 /// The directory with a notice for each user whose units have to be notified.
 pub const NOTICES: &str = ".notify";
 /// A notice on its way.
@@ -34,6 +48,8 @@ pub struct Ramfs {
     lock: OwnedFd,
     /// Where users see the ramfs, read-only.
     view: PathBuf,
+    /// The link under which users find early items.
+    early: PathBuf,
 }
 
 impl Ramfs {
@@ -46,7 +62,12 @@ impl Ramfs {
         let Mounts { private, root } = Mounts::open(settings)?;
         fs::flock(&private, FlockOperation::LockExclusive)
             .map_err(|error| Failure::path(Status::CantCreat, "lock", PRIVATE_DIR, error))?;
-        Ok(Self { root, lock: private, view: settings.decrypted_mount_point.clone() })
+        Ok(Self {
+            root,
+            lock: private,
+            view: settings.decrypted_mount_point.clone(),
+            early: settings.decrypted_dir_for_user.clone(),
+        })
     }
 
     /// Does `work` without the lock, and takes it again: work that may wait for a user's file system does not block other
@@ -88,10 +109,18 @@ impl Ramfs {
             }
             Err(error) => return Err(failed(&error)),
         };
-        let inside = target.strip_prefix(&self.view).ok();
-        let Some(number) = inside.and_then(Path::to_str).and_then(parse_number) else {
-            return Ok(None);
+        let inside = target.strip_prefix(&self.view).ok().and_then(Path::to_str);
+        let number = match inside {
+            Some(inner @ (CURRENT | CURRENT_EARLY)) => {
+                match fs::readlinkat(&self.root, inner, Vec::new()) {
+                    Ok(target) => target.to_str().ok().and_then(parse_number),
+                    Err(Errno::NOENT) => None,
+                    Err(error) => return Err(failed(&error)),
+                }
+            }
+            other => other.and_then(parse_number),
         };
+        let Some(number) = number else { return Ok(None) };
         match fs::statat(&self.root, number.to_string(), AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(Some(number)),
             Err(Errno::NOENT) => Ok(None),
@@ -129,25 +158,48 @@ impl Ramfs {
     ///
     /// # Errors
     ///
-    /// [`Status::CantCreat`]: something that is not a link is in the way, or the system's own reason. `link` is
-    /// unchanged in that case.
+    /// [`Status::CantCreat`]: something that is not a link is in the way, or the system's own reason. `link` leads where it did
+    /// in that case.
     pub fn set_link(&self, link: &Path, number: u32) -> Result<(), Failure> {
-        let target = self.view.join(number.to_string());
+        let inner = self.inner_link(link);
+        let target = self.view.join(inner);
         // The directory is held open, and only root can write to it or to one on the way: its names cannot be exchanged.
         let (parent, name) = open_trusted_parent(link, Missing::Make)?;
-        match fs::readlinkat(&parent, &name, Vec::new()) {
-            Ok(old) if old.to_bytes() == target.as_os_str().as_bytes() => return Ok(()),
-            Ok(_) | Err(Errno::NOENT) => {}
+        let leads_there = match fs::readlinkat(&parent, &name, Vec::new()) {
+            Ok(old) => old.to_bytes() == target.as_os_str().as_bytes(),
+            Err(Errno::NOENT) => false,
             Err(Errno::INVAL) => {
                 let why = "something that is not a link is there; move it away";
                 return Err(Failure::write(link, why));
             }
             Err(error) => return Err(Failure::write(link, error)),
+        };
+        // First the link inside, which nobody follows yet if the other leads somewhere else.
+        self.set_inner_link(inner, number)?;
+        if leads_there {
+            return Ok(());
         }
         replace_link(&parent, &name, &target).map_err(|error| Failure::write(link, error))
     }
 
-    /// Removes `link` if it leads into the ramfs.
+    /// Makes the link `inner` of the ramfs lead to the generation `number`.
+    fn set_inner_link(&self, inner: &str, number: u32) -> Result<(), Failure> {
+        // Relative, so that it leads there wherever the ramfs is bound.
+        let number = number.to_string();
+        let old = fs::readlinkat(&self.root, inner, Vec::new());
+        if old.is_ok_and(|old| old.to_bytes() == number.as_bytes()) {
+            return Ok(());
+        }
+        replace_link(&self.root, OsStr::new(inner), Path::new(&number))
+            .map_err(|error| Failure::write(self.view.join(inner), error))
+    }
+
+    /// Returns the name of the link of the ramfs that `link` leads to.
+    fn inner_link(&self, link: &Path) -> &'static str {
+        if link == self.early { CURRENT_EARLY } else { CURRENT }
+    }
+
+    /// Removes `link` if it leads into the ramfs, and the one that it leads to.
     ///
     /// # Errors
     ///
@@ -162,8 +214,13 @@ impl Ramfs {
         if !ours {
             return Ok(());
         }
-        fs::unlinkat(&parent, &name, AtFlags::empty())
-            .map_err(|error| Failure::path(Status::CantCreat, "remove", link, error))
+        let failed = |path: &Path, error| Failure::path(Status::CantCreat, "remove", path, error);
+        fs::unlinkat(&parent, &name, AtFlags::empty()).map_err(|error| failed(link, error))?;
+        let inner = self.inner_link(link);
+        match fs::unlinkat(&self.root, inner, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(failed(&self.view.join(inner), error)),
+        }
     }
 
     /// Returns the notice for the user `uid`, if there is one.

@@ -191,14 +191,20 @@ impl Place {
                     look.told.extend(units.iter().map(|unit| format!("{verb} {unit}")));
                 }
                 ["there", path, kind, rest @ ..] => {
-                    // /ramfs/7/name is /ramfs/*/name here, also where a link leads to it.
+                    // /ramfs/7/name is /ramfs/*/name here, and a link that leads to 7 leads to *.
                     let plain = |word: &str| match word.strip_prefix(&ramfs) {
                         Some(rest) => {
                             format!("*{}", rest.trim_start_matches(|it: char| it.is_ascii_digit()))
                         }
                         None => word.to_owned(),
                     };
-                    let rest: Vec<String> = rest.iter().map(|word| plain(word)).collect();
+                    let is_number = |word: &str| word.bytes().all(|it| it.is_ascii_digit());
+                    let mut rest: Vec<String> = rest.iter().map(|word| plain(word)).collect();
+                    if let (&"l", Some(target)) = (kind, rest.last_mut())
+                        && is_number(target)
+                    {
+                        "*".clone_into(target);
+                    }
                     look.there.insert(format!("{} {kind} {}", plain(path), rest.join(" ")));
                 }
                 ["seen", path, mode, owner, size] => {
