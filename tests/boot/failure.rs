@@ -388,3 +388,56 @@ pub fn a_private_key_is_not_printed(system: System) {
         assert!(name.ends_with("switch") || said.contains("private key"), "{name}: {said}");
     }
 }
+
+/// A secret that the initrd has read makes a directory of our link's place: it is moved aside, and the host has its secrets.
+/// One that may contain anything else is left alone.
+pub fn a_directory_in_place_of_the_link(system: System) {
+    let mut host = Scenario::new(system, "instead");
+    host.secret("token", "hunter2");
+    host.secret_with("deep", "hunter3", json!({ "name": "ssh/host" }));
+    host.secret("early", "hunter4");
+    host.profile()["beforeUserborn"] = json!(["early"]);
+    for (name, script) in [
+        // As the initrd does it, before any unit of the system.
+        (
+            "initrd",
+            "mkdir -p /run/vaultix/ssh; echo old >/run/vaultix/ssh/host; echo old >/run/vaultix/token",
+        ),
+        ("other", "mkdir -p /run/vaultix-for-user; echo old >/run/vaultix-for-user/notes"),
+    ] {
+        host.file(
+            &format!("/etc/systemd/system/{name}.service"),
+            format!(
+                "[Unit]\nDefaultDependencies=no\nBefore=run-vaultix.d.mount run-vaultix.private-ramfs.mount\n\
+                 [Service]\nType=oneshot\nExecStart=/bin/sh -c '{script}'\n"
+            ),
+        );
+        host.link(
+            &format!("/etc/systemd/system/run-vaultix.private-ramfs.mount.wants/{name}.service"),
+            &format!("../{name}.service"),
+        );
+    }
+    let boot = host.run(
+        r"
+        note placed cat /run/vaultix/token /run/vaultix/ssh/host
+        note aside tail -n 1 /run/vaultix.aside/token /run/vaultix.aside/ssh/host
+        note mode stat --format='%a %U' /run/vaultix.aside
+        note other cat /run/vaultix-for-user/notes
+        rm -r /run/vaultix-for-user
+        note again systemctl restart vaultix-secret@early.service
+        note early cat /run/vaultix-for-user/early
+        ",
+    );
+    assert_eq!(boot.text("placed"), "hunter2hunter3");
+    assert_eq!(boot.text("aside").matches("old").count(), 2, "{}", boot.text("aside"));
+    assert_eq!(boot.text("mode"), "700 root");
+    let named = boot.journal().into_iter().filter(|line| {
+        line.priority == 4
+            && line.unit.starts_with("vaultix-")
+            && line.message.contains("/run/vaultix.aside")
+    });
+    assert_eq!(named.count(), 1, "named, and once");
+    assert_eq!(boot.text("other"), "old", "that may be anything");
+    boot.assert_error(&secret_unit("early"), &["/run/vaultix-for-user", "not a link"]);
+    assert_eq!((boot.status("again"), boot.text("early")), (0, "hunter4".into()));
+}

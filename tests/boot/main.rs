@@ -122,6 +122,7 @@ on_both! {
     failure::turned_off,
     failure::turned_on_again,
     failure::a_private_key_is_not_printed,
+    failure::a_directory_in_place_of_the_link,
     early::a_password_is_there_before_users,
     early::users_are_made_without_their_password,
     early::a_key_on_a_late_mount,

@@ -2,6 +2,7 @@
 
 mod acl;
 pub mod args;
+mod aside;
 pub mod boot;
 pub mod bounded;
 pub mod check;

@@ -7,6 +7,7 @@ use vaultix_generator::profile::{Profile, Secret, Settings, Template};
 use vaultix_generator::status::Status;
 use vaultix_generator::unit::{Kind, late_key_unit};
 
+use crate::aside::make_way;
 use crate::failure::Failure;
 use crate::generation::{Generation, List};
 use crate::host::{Host, decrypt_all};
@@ -51,7 +52,7 @@ fn decrypt_and_place(
     let made = decrypt_all(&host, &[secret]).pop();
     let none = || Err(Failure::new(Status::Software, "nothing was decrypted"));
     let made = made.unwrap_or_else(none);
-    let result = place_in_current_generation(settings, Item::Secret(secret), is_current, made);
+    let result = place_in_current_generation(profile, Item::Secret(secret), is_current, made);
     if result.as_ref().is_err_and(|failure| failure.status == Status::NoPerm) {
         wait_for_keys(&host, settings);
     }
@@ -64,11 +65,10 @@ fn render_and_place(
     template: &Template,
     is_current: impl Fn() -> bool,
 ) -> Result<(), Failure> {
-    let settings = &profile.settings;
     let item = Item::Template(template);
-    let host = Host::new(settings);
+    let host = Host::new(&profile.settings);
     let made = decrypt_and_render(profile, template, &host);
-    let notification = place_in_current_generation(settings, item, is_current, made)?;
+    let notification = place_in_current_generation(profile, item, is_current, made)?;
     notification.map_or(Ok(()), |notification| notification.notify(profile, item))
 }
 
@@ -142,17 +142,19 @@ pub(crate) fn schedule_notification(generation: &Generation, item: Item) -> Resu
 /// Consumers are notified when the plaintext is different, and when there was none because the item had failed. At boot
 /// there was none before, and nothing to notify.
 fn place_in_current_generation(
-    settings: &Settings,
+    profile: &Profile,
     item: Item,
     is_current: impl Fn() -> bool,
     made: Made,
 ) -> Result<Option<Notification>, Failure> {
+    let settings = &profile.settings;
     let key = item.key();
     let place = item.placement();
     let ramfs = Ramfs::open(settings)?;
     if !is_current() {
         return Err(replaced_meanwhile(&key));
     }
+    make_way(profile)?;
     let generation =
         ramfs.generation(current_number(&ramfs, settings.link_of(place), settings)?)?;
     let result = write_item(&ramfs, &generation, settings, &mut Accounts::default(), item, made)

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use vaultix_generator::profile::{Profile, Settings};
 use vaultix_generator::unit::Kind;
 
+use crate::aside::make_way;
 use crate::failure::Failure;
 use crate::generation::{Generation, List};
 use crate::host::Host;
@@ -57,6 +58,7 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
     let host = Host::new(&profile.settings);
     let inputs = plan::inputs(profile, phase, &host);
     let ramfs = Ramfs::open(&profile.settings)?;
+    make_way(profile)?;
     let secrets = profile.secrets.keys().map(|id| Kind::Secret.unit(id));
     let templates = profile.templates.keys().map(|id| Kind::Template.unit(id));
     let wanted = secrets.chain(templates).collect();
