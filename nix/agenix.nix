@@ -6,7 +6,6 @@ let
     {
       config,
       lib,
-      pkgs,
       ...
     }:
     let
@@ -30,7 +29,7 @@ let
 
       # Also for paths written out in texts, which are common.
       hasLink = cfg.active && age.secretsDir != cfg.settings.decryptedDir;
-      coreutils = "${pkgs.coreutils}/bin";
+      helper = "${cfg.package}/bin/vaultix-decrypt";
     in
     {
       imports = [
@@ -119,9 +118,9 @@ let
           serviceConfig = {
             Type = "oneshot";
             RemainAfterExit = true;
-            # What agenix left is a link as well; a directory is not replaced.
-            ExecStart = "${coreutils}/ln -sfnT ${cfg.settings.decryptedDir} ${age.secretsDir}";
-            ExecStop = "${coreutils}/rm -f ${age.secretsDir}";
+            # What agenix left is a link as well. Anything else is not replaced: a warning says so, and the switch goes on.
+            ExecStart = "${helper} link -- ${age.secretsDir}";
+            ExecStop = "${helper} unlink -- ${age.secretsDir}";
           };
         };
       };

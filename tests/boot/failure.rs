@@ -426,6 +426,13 @@ pub fn a_directory_in_place_of_the_link(system: System) {
         rm -r /run/vaultix-for-user
         note again systemctl restart vaultix-secret@early.service
         note early cat /run/vaultix-for-user/early
+        mkdir /run/agenix && ln -s /nowhere /run/older
+        for it in agenix older new; do
+            note link.$it vaultix-decrypt link -- /run/$it
+            note read.$it cat /run/$it/token
+        done
+        for it in agenix older new; do note unlink.$it vaultix-decrypt unlink -- /run/$it; done
+        note left find /run/agenix /run/older /run/new
         ",
     );
     assert_eq!(boot.text("placed"), "hunter2hunter3");
@@ -440,4 +447,14 @@ pub fn a_directory_in_place_of_the_link(system: System) {
     assert_eq!(boot.text("other"), "old", "that may be anything");
     boot.assert_error(&secret_unit("early"), &["/run/vaultix-for-user", "not a link"]);
     assert_eq!((boot.status("again"), boot.text("early")), (0, "hunter4".into()));
+    // The path of another tool is a link to ours, where it can be; where it cannot, a switch goes on.
+    for (it, text) in [("agenix", None), ("older", Some("hunter2")), ("new", Some("hunter2"))] {
+        let said = boot.text(&format!("link.{it}"));
+        assert_eq!(boot.status(&format!("link.{it}")), 0, "{said}");
+        assert_eq!(said.contains("is not a link is there"), text.is_none(), "{said}");
+        assert_eq!(boot.status(&format!("read.{it}")) == 0, text.is_some(), "{it}");
+        assert_eq!(boot.status(&format!("unlink.{it}")), 0, "{it}");
+    }
+    let left = boot.text("left");
+    assert!(left.starts_with("/run/agenix\n") && !left.contains("\n/run/older\n"), "{left}");
 }

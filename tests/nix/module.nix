@@ -283,7 +283,7 @@ let
         "/etc/ssh/ssh_host_ed25519_key"
       ];
     "the directory of agenix is a link to ours" =
-      lib.hasSuffix "/ln -sfnT /run/vaultix /run/agenix" fromAgenix.systemd.services.vaultix-agenix-link.serviceConfig.ExecStart
+      lib.hasSuffix "/vaultix-decrypt link -- /run/agenix" fromAgenix.systemd.services.vaultix-agenix-link.serviceConfig.ExecStart
       && !(good.systemd.services ? vaultix-agenix-link);
     "a mount point of agenix is that of the ramfs, and what has no meaning is said to have none" =
       let

@@ -47,6 +47,13 @@ pub enum Verb {
     Retry,
     /// Fail, for this reason: the generator cannot say it itself.
     Fail(String),
+    /// Make the path a link to `decryptedDir`, or remove it.
+    Link {
+        /// The path.
+        path: PathBuf,
+        /// Whether it is removed.
+        remove: bool,
+    },
     /// Pass a notice on to the manager of the user who runs this.
     Notify,
     /// Hide the ramfs of an earlier release.
@@ -95,6 +102,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
         ("check", None) => Verb::Check,
         ("retry", None) => Verb::Retry,
         ("fail", Some(reason)) => Verb::Fail(reason),
+        ("link", Some(path)) => Verb::Link { path: path.into(), remove: false },
+        ("unlink", Some(path)) => Verb::Link { path: path.into(), remove: true },
         ("notify", None) => Verb::Notify,
         ("convert", None) => Verb::Convert,
         (VERB, None) => Verb::PathJobs,
@@ -144,6 +153,8 @@ mod tests {
             (&["check"], Verb::Check),
             (&["retry"], Verb::Retry),
             (&["fail", "--", "-b"], Verb::Fail("-b".to_owned())),
+            (&["link", "--", "/a"], Verb::Link { path: "/a".into(), remove: false }),
+            (&["unlink", "--", "/a"], Verb::Link { path: "/a".into(), remove: true }),
             (&["notify"], Verb::Notify),
             (&["convert"], Verb::Convert),
             (&["path-jobs"], Verb::PathJobs),

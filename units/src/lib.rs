@@ -16,6 +16,7 @@ pub mod identity;
 pub mod item;
 pub mod mounts;
 pub mod nixos;
+pub mod other_link;
 pub mod owner;
 pub mod parallel;
 pub mod path;

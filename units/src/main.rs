@@ -16,6 +16,7 @@ use vaultix_units::failure::{Failure, Level, log};
 use vaultix_units::harden::harden;
 use vaultix_units::item::describe_task;
 use vaultix_units::mounts;
+use vaultix_units::other_link;
 use vaultix_units::path::queue;
 use vaultix_units::place;
 use vaultix_units::retry::retry;
@@ -94,6 +95,14 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
                 earlier.repeat();
             }
             result
+        }
+        Verb::Link { path: link, remove } => {
+            let settings = read(path)?.settings;
+            let work = if *remove { other_link::remove } else { other_link::make };
+            work(&settings, link).map_err(|failure| {
+                log(Level::Error, &format!("cannot link {}: {}", link.display(), failure.reason));
+                failure.status
+            })
         }
         Verb::Notify => users::pass_on(&read(path)?.settings).map_err(|failure| {
             log(Level::Error, &format!("cannot notify units: {}", failure.reason));
