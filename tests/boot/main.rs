@@ -136,6 +136,7 @@ on_both! {
     switch::nixos_restarts_some_units_itself,
     switch::the_second_run_repeats_the_first,
     switch::bound_folders_see_every_switch,
+    switch::what_no_switch_finished_is_removed,
     path::paths_of_their_own,
     path::old_paths_are_removed,
     path::consumers_are_notified_once_the_path_is_there,

@@ -468,3 +468,47 @@ pub fn bound_folders_see_every_switch(system: System) {
     assert!(links.starts_with("/run/vaultix.d/current\n/run/vaultix.d/current-early\n"), "{links}");
     assert_eq!(links, boot.text("after"), "they never change");
 }
+
+/// The generation of a first phase whose second never ran is none: it takes the place of no complete one, and goes.
+pub fn what_no_switch_finished_is_removed(system: System) {
+    let mut host = Scenario::new(system, "halves");
+    host.nixos();
+    host.file("/etc/users", "");
+    host.secret("token", "v0");
+    host.secret("early", "e0");
+    host.profile()["beforeUserborn"] = json!(["early"]);
+    host.profile()["settings"]["keepGenerations"] = 3.into();
+    let mut profile = host.profile().clone();
+    let names = ["one", "two", "three", "four", "five"];
+    for name in names {
+        profile["secrets"]["early"]["cipher"] = host.store(name, name).into();
+        // A restart of userborn would restart the target that wants both phases.
+        let is_half = ["two", "three"].contains(&name);
+        profile["settings"]["systemctl"] = if is_half { "/bin/true" } else { "systemctl" }.into();
+        host.next(name, &profile);
+    }
+    let boot = host.run(
+        r"
+        half() { vaultix-decrypt switch --early --profile /next/$1/profile.json; }
+        switch one
+        half two
+        half three
+        # As one that was killed when it had just begun.
+        mkdir /run/vaultix.private/ramfs/6
+        note halves ls --ignore='current*' /run/vaultix.d
+        switch four
+        switch five
+        note early cat /run/vaultix-for-user/early
+        ",
+    );
+    let numbers = |name: &str| -> Vec<String> {
+        let mut numbers: Vec<String> = boot.text(name).lines().map(str::to_owned).collect();
+        numbers.sort_by_key(|number| number.parse::<u32>().unwrap());
+        numbers
+    };
+    assert_eq!(numbers("one.generations"), ["1", "3"]);
+    assert_eq!(numbers("halves"), ["1", "3", "4", "5", "6"], "they are there until a switch");
+    assert_eq!(numbers("four.generations"), ["1", "3", "8"], "and count for nothing");
+    assert_eq!(numbers("five.generations"), ["3", "8", "10"]);
+    assert_eq!(boot.text("early"), "five");
+}

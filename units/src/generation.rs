@@ -9,6 +9,7 @@
 //! /run/vaultix.d/2/.vaultix/notify-unit/UNIT       the unit itself has to be notified: userborn of early items, or the target
 //! /run/vaultix.d/2/.vaultix/remove/UNIT            what an earlier profile put elsewhere, to be removed
 //! /run/vaultix.d/2/.vaultix/fresh/UNIT             the boot has placed it, and its unit has not been started since
+//! /run/vaultix.d/2/.vaultix/unfinished/switch      a switch has begun it, and it was never current and complete
 //! ```
 //!
 //! Nothing here opens a plaintext again: its owner can take a lease on it and block whoever opens it, see fcntl(2). What was
@@ -38,6 +39,8 @@ pub use journal::List;
 const PASSABLE: Mode = Mode::from_raw_mode(0o711);
 const PRIVATE: Mode = Mode::from_raw_mode(0o700);
 
+/// The entry of a switch in [`List::Unfinished`].
+pub(crate) const SWITCH: &str = "switch";
 /// A file on its way into a generation; only the holder of the lock makes one.
 const NEW: &str = ".new";
 /// An entry of the journal on its way.
@@ -75,6 +78,15 @@ impl Generation {
         let generation = Self { number, path, root, record };
         generation.adopt_old_names().map_err(|error| Failure::write(&generation.path, error))?;
         Ok(generation)
+    }
+
+    /// Returns whether no switch has finished it. What a killed one has just made is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`] when that cannot be determined.
+    pub fn is_unfinished(&self) -> Result<bool, Failure> {
+        Ok(self.has_entry(List::Unfinished, SWITCH)? || self.entries(List::Placed)?.is_empty())
     }
 
     /// Returns the path of its file `name`.

@@ -257,21 +257,27 @@ impl Ramfs {
         self.view.join(NOTICES).join(uid.to_string())
     }
 
-    /// Removes old generations, so that `keep` are left including `current`; 0 keeps all.
-    /// Those newer than `current`, and `unfinished`, were never complete, and are also removed.
+    /// Removes old generations, so that `keep` are left including `current`; 0 keeps all. Those that no switch has finished do
+    /// not count, and are also removed.
     ///
     /// # Errors
     ///
     /// The first that could not be removed; the others are removed.
-    pub fn prune(&self, current: u32, keep: usize, unfinished: Option<u32>) -> Result<(), Failure> {
-        let (older, newer): (Vec<u32>, Vec<u32>) = self
-            .generation_numbers()?
-            .into_iter()
-            .filter(|number| *number != current)
-            .partition(|number| *number < current && Some(*number) != unfinished);
-        let surplus = if keep == 0 { 0 } else { (older.len() + 1).saturating_sub(keep) };
+    pub fn prune(&self, current: u32, keep: usize) -> Result<(), Failure> {
+        let mut numbers = self.generation_numbers()?;
+        numbers.retain(|number| *number != current);
+        let (older, mut surplus): (Vec<u32>, Vec<u32>) =
+            numbers.into_iter().partition(|number| *number < current);
+        let mut finished = Vec::new();
+        for number in older {
+            // Looked at only if it could be kept.
+            let is_kept = keep != 1 && !self.generation(number)?.is_unfinished()?;
+            if is_kept { finished.push(number) } else { surplus.push(number) }
+        }
+        let more = if keep == 0 { 0 } else { (finished.len() + 1).saturating_sub(keep) };
+        surplus.extend(finished.into_iter().take(more));
         let mut result = Ok(());
-        for number in older.into_iter().take(surplus).chain(newer) {
+        for number in surplus {
             let name = CString::new(number.to_string()).unwrap_or_default();
             if let Err(error) = remove_tree(&self.root, &name) {
                 let path = self.view.join(number.to_string());

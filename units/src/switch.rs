@@ -81,7 +81,7 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
     if let Some(generation) = generation {
         switch.make_current(generation.number)?;
         outcome.generation = Some(generation.number);
-        switch.finish(generation, &current, &tasks, &host, &mut outcome);
+        switch.finish(generation, &tasks, &host, &mut outcome);
     }
     drop(switch);
     if jobs == Jobs::Queue {

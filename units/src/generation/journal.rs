@@ -30,6 +30,8 @@ pub enum List {
     Remove,
     /// Items that the boot has placed and whose unit has not been started since, see [`crate::fresh`].
     Fresh,
+    /// Phases of a switch that have begun the generation. Cleared once it is current, and complete. Empty files.
+    Unfinished,
 }
 
 /// Lists of pending work as the release before this one called them.
@@ -50,6 +52,7 @@ impl List {
             Self::NotifyUnit => "notify-unit",
             Self::Remove => "remove",
             Self::Fresh => "fresh",
+            Self::Unfinished => "unfinished",
         }
     }
 }

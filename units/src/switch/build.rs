@@ -8,7 +8,7 @@ use vaultix_generator::unit::{Kind, TARGET_UNIT};
 use super::plan::{State, Task};
 use super::{Current, Phase, Switch};
 use crate::failure::Failure;
-use crate::generation::{Generation, List};
+use crate::generation::{Generation, List, SWITCH};
 use crate::item::Item;
 use crate::owner::Ownership;
 use crate::place::{has_ownership, schedule_notification};
@@ -25,6 +25,7 @@ impl Switch<'_> {
         removed: &[Record],
     ) -> Result<Generation, Failure> {
         let next = self.ramfs.generation(current.next)?;
+        next.mark(List::Unfinished, SWITCH)?;
         let taken = self.file_names();
         if self.phase == Phase::Normal {
             self.carry_over_early(current, &next, &taken)?;

@@ -10,7 +10,7 @@ use vaultix_generator::unit::{ITEMS_UNIT, TARGET_UNIT};
 use super::plan::{State, Task};
 use super::{Current, Jobs, Outcome, Phase, Switch};
 use crate::failure::{Failure, Level, log};
-use crate::generation::{Generation, List};
+use crate::generation::{Generation, List, SWITCH};
 use crate::host::{Decrypted, Host, decrypt_all, plaintexts};
 use crate::item::Item;
 use crate::nixos;
@@ -55,19 +55,15 @@ impl Switch<'_> {
     pub(super) fn finish(
         &self,
         generation: &Generation,
-        current: &Current,
         tasks: &[Task],
         host: &Host,
         outcome: &mut Outcome,
     ) {
+        // What the first phase has made stays unfinished: the second one makes another generation.
         if self.phase == Phase::Normal {
-            let passing = current
-                .early
-                .as_ref()
-                .filter(|early| current.old.as_ref().is_none_or(|old| old.number < early.number));
-            let keep = self.settings.keep_generations;
-            let passing = passing.map(|early| early.number);
-            let pruned = self.ramfs.prune(generation.number, keep, passing);
+            let pruned = generation
+                .clear(List::Unfinished, SWITCH)
+                .and_then(|()| self.ramfs.prune(generation.number, self.settings.keep_generations));
             outcome.add("remove old generations", pruned);
         }
         let finished = match self.update_paths(generation, tasks, host, outcome) {
