@@ -117,10 +117,10 @@ fn order(item: &ItemUnit, settings: &Settings, normal: &str) -> String {
     } else {
         format!("After={}\n{normal}", boot::BOOT_UNIT)
     };
-    let is_at_own_path = |place: &&Placement| {
+    let is_at_own_path = |place: &Placement| {
         settings.is_custom(place) && settings.late_mount_of(&place.path).is_none()
     };
-    if !item.early && item.place.filter(is_at_own_path).is_some() {
+    if !item.early && item.place.is_some_and(is_at_own_path) {
         order = format!("{order}\nAfter={}", boot::LOCAL_FILES);
     }
     if !item.values.is_empty() {

@@ -338,8 +338,11 @@ pub fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
 /// Secrets that are being decrypted on all processors.
 pub struct Decrypting<'a> {
     secrets: Vec<&'a Secret>,
-    running: Running<Option<(Decrypted, Vec<u8>)>>,
+    running: Running<Option<Stamped>>,
 }
+
+/// A result, and what distinguished versions of its ciphertext.
+type Stamped = (Decrypted, Vec<u8>);
 
 /// A secret whose decryption has ended.
 pub struct Ended {
@@ -374,7 +377,7 @@ impl<'a> Decrypting<'a> {
     /// Waits for results, for `patience` at most, and returns those that have come since; `None` once all have been returned.
     pub fn next(&mut self, patience: Duration) -> Option<Vec<Ended>> {
         let ended = self.running.next(patience)?;
-        let result = |(at, outcome): (usize, Outcome<Option<(Decrypted, Vec<u8>)>>)| {
+        let result = |(at, outcome): (usize, Outcome<Option<Stamped>>)| {
             let secret = self.secrets.get(at)?;
             let (result, stamp) = match outcome {
                 Outcome::Done(Some(done)) => done,

@@ -224,7 +224,7 @@ fn is_listed(table: &[u8], point: &Path) -> bool {
         (unescaped(place) == point.as_os_str().as_encoded_bytes()).then_some(kind != b"autofs")
     };
     // The last one is on top.
-    table.split(|byte| *byte == b'\n').filter_map(at).last().unwrap_or(false)
+    table.rsplit(|byte| *byte == b'\n').find_map(at).unwrap_or(false)
 }
 
 /// Returns the bytes of a field of the table of mounts, in which white space and backslashes are three octal digits.

@@ -203,7 +203,9 @@ impl<T: Send + 'static> Pool<T> {
                 late.push(at);
             }
         }
-        late.into_iter().for_each(|at| state.end(at, Outcome::Slow));
+        for at in late {
+            state.end(at, Outcome::Slow);
+        }
     }
 }
 

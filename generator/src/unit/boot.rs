@@ -1,6 +1,6 @@
 //! [`Profile`] → the units that place all items at boot, in a process for each phase, and those that follow them.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{
@@ -161,12 +161,14 @@ impl Units<'_> {
 
     /// Renders the units that put items at paths of their own: one at boot, and one for each late mount.
     fn paths(&self, profile: &Profile, exec: &str) -> Vec<UnitFile> {
-        let mut late: BTreeMap<&Path, ()> = BTreeMap::new();
+        let mut late: BTreeSet<&Path> = BTreeSet::new();
         let mut is_needed = false;
         let places = items(profile).filter_map(|item| Some((item.early, item.place?)));
         for (early, place) in places.filter(|(_, place)| self.settings.is_custom(place)) {
             match self.settings.late_mount_of(&place.path) {
-                Some(mount) => drop(late.insert(mount, ())),
+                Some(mount) => {
+                    late.insert(mount);
+                }
                 // The boot unit puts early ones there.
                 None => is_needed |= !early,
             }
@@ -182,7 +184,7 @@ impl Units<'_> {
             files.push(self.path_unit(PATHS_UNIT, ("", &before, &order), exec));
             files.push(wants_link(TARGET_UNIT, PATHS_UNIT));
         }
-        for mount in late.into_keys() {
+        for mount in late {
             let shown = mount.to_string_lossy();
             let unit = paths_unit(mount);
             let mount_unit = escape::path_unit(&shown, "mount");

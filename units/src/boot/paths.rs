@@ -136,7 +136,7 @@ fn placed<'a>(
 }
 
 /// Does the jobs. A plaintext that is needed is made again: files that belong to others are never opened.
-fn run(profile: &Profile, placed: &[Placed], jobs: Vec<Job>) -> Vec<JobResult> {
+fn run(profile: &Profile, items: &[Placed], jobs: Vec<Job>) -> Vec<JobResult> {
     let settings = &profile.settings;
     let ours = OwnDirectories::new(settings);
     let mut done = queue::run(jobs, &ours);
@@ -146,7 +146,7 @@ fn run(profile: &Profile, placed: &[Placed], jobs: Vec<Job>) -> Vec<JobResult> {
         .filter(|(_, done)| matches!(done, Ok(Outcome::NeedsPlaintext)))
         .map(|(at, _)| at)
         .collect();
-    let wanted: Vec<&Placed> = again.iter().filter_map(|at| placed.get(*at)).collect();
+    let wanted: Vec<&Placed> = again.iter().filter_map(|at| items.get(*at)).collect();
     let made = remake(profile, &wanted.iter().map(|one| one.item).collect::<Vec<_>>());
     let (mut places, mut jobs) = (Vec::new(), Vec::new());
     for ((at, one), made) in again.into_iter().zip(wanted).zip(made) {
