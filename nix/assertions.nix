@@ -6,11 +6,27 @@
   config,
   lib,
   utils,
+  self ? null,
+  inputs ? self.inputs or { },
 }:
 let
   inherit (builtins) filter;
   inherit (import ./message.nix) failure list quote;
-  inherit (import ./root.nix { inherit lib cfg; }) cacheDirectory recipientKeyType;
+  inherit
+    (import ./root.nix {
+      inherit
+        lib
+        cfg
+        self
+        inputs
+        ;
+    })
+    below
+    cacheDirectory
+    inputOf
+    recipientKeyType
+    shown
+    ;
   inherit (import ./ciphertext.nix { inherit lib cfg; }) withoutSource withoutEntry;
 
   inherit (import ./private.nix { inherit lib; })
@@ -34,29 +50,41 @@ let
     message = failure { inherit what because fix; };
   };
 
-  flakePlace = file: lib.removePrefix "${toString cfg.settings.flake}/" (toString file);
+  # Nix sees of another repository what flake.lock has.
+  update =
+    text:
+    lib.optionalString (inputOf text != null)
+      "; then commit and push in the repository of the input ${inputOf text}, and: nix flake update ${inputOf text}";
 
+  place = id: shown cfg.secrets.${id}.file;
+  missing = map place withoutSource;
+  shownCache = shown (below cacheDirectory);
   cache = [
     (ensure (cfg.secrets == { } || cfg.settings.flake != null) "cannot find the secrets of host ${host}"
       "vaultix.settings.flake is not set, and neither specialArgs nor _module.args has `self` or `inputs.self`"
       "set vaultix.settings.flake = self, or pass specialArgs = { inherit self; } to nixosSystem"
     )
     (ensure (withoutSource == [ ]) "cannot use ${list withoutSource} of vaultix.secrets on host ${host}"
-      "Nix cannot see ${
-        list (map (id: flakePlace cfg.secrets.${id}.file) withoutSource)
-      }; in a flake, it sees only what git tracks"
+      "Nix cannot see ${list missing}; in a flake, it sees only what git tracks${
+        lib.optionalString (lib.any (text: inputOf text != null) missing) ", and of an input, what flake.lock has"
+      }"
       "git add them; create those that do not exist yet with: ${
         lib.concatStringsSep " and " (
           lib.optional (lib.any isGenerated withoutSource) "vaultix generate"
-          ++ map (id: "vaultix edit ${flakePlace cfg.secrets.${id}.file}") (
+          ++ map (id: "vaultix edit ${place id}") (
             lib.take 1 (filter (id: !isGenerated id) withoutSource)
           )
         )
-      }"
+      }${lib.concatMapStrings update (lib.take 1 (filter (text: inputOf text != null) missing))}"
     )
     (ensure (!isKeyPublic || withoutEntry == [ ]) "cannot use ${list withoutEntry} of vaultix.secrets on host ${host}"
-      "${cacheDirectory} has no ciphertexts for them that match their files and the key of the host"
-      "vaultix renc && git add ${lib.removeSuffix "/${host}" cacheDirectory}"
+      "${shownCache} has no ciphertexts for them that match their files and the key of the host"
+      (
+        if inputOf shownCache == null then
+          "vaultix renc && git add ${lib.removeSuffix "/${host}" shownCache}"
+        else
+          "vaultix renc${update shownCache}"
+      )
     )
   ];
 

@@ -5,9 +5,15 @@
   pkgs,
   utils,
   ...
-}:
+}@args:
 let
   cfg = config.vaultix;
+
+  # As in options.nix, to name repositories in messages.
+  self =
+    args.self or args.inputs.self or config._module.args.self or config._module.args.inputs.self
+      or null;
+  inputs = args.inputs or config._module.args.inputs or self.inputs or { };
 
   helper = "${cfg.package}/bin/vaultix-decrypt";
   generator = "${cfg.package}/lib/systemd/system-generators/vaultix-generator";
@@ -45,7 +51,19 @@ in
       id: _: lib.mkDefault "{{ ${builtins.hashString "sha256" id} }}"
     ) cfg.secrets;
 
-    inherit (import ./assertions.nix { inherit config lib utils; }) assertions warnings;
+    inherit
+      (import ./assertions.nix {
+        inherit
+          config
+          lib
+          utils
+          self
+          inputs
+          ;
+      })
+      assertions
+      warnings
+      ;
 
     environment.etc."vaultix/profile.json".source = profile;
     # For the days when something is wrong: `vaultix-decrypt check`, and the manual pages.

@@ -214,6 +214,25 @@ in
       '';
     };
 
+    caches = mkOption {
+      type = types.raw;
+      readOnly = true;
+      default = builtins.mapAttrs (
+        _: names:
+        let
+          cfg = hosts.${builtins.head names}.config.vaultix;
+        in
+        if cfg.settings.flake == null then null else (import ./root.nix { inherit lib cfg; }).cacheRoot
+      ) byIdentifier;
+      defaultText = literalExpression "<hostIdentifier>.<path>";
+      description = ''
+        Where each host looks for its ciphertexts.
+
+        With `vaultix.settings.flake = inputs.secrets` on hosts, that is a path in the input: `vaultix` reads and
+        writes the cache of that repository.
+      '';
+    };
+
     refusals = mkOption {
       type = types.listOf types.str;
       readOnly = true;

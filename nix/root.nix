@@ -1,5 +1,11 @@
-# settings.flake → folders and files below it.
-{ lib, cfg }:
+# settings.flake → folders and files below it, and the repository that they are in.
+{
+  lib,
+  cfg,
+  # The flake that is built, and its inputs: only to name repositories in messages.
+  self ? null,
+  inputs ? self.inputs or { },
+}:
 let
   inherit (cfg.settings) flake;
   inherit (import ./cache-name.nix) withoutComment;
@@ -17,6 +23,33 @@ rec {
   defaultFile = id: below "${plain cfg.settings.defaultSecretDirectory}/${id}.age";
 
   cacheDirectory = "${plain cfg.settings.cache}/${cfg.settings.hostIdentifier}";
+
+  # Where the copies of all hosts are.
+  cacheRoot = below cfg.settings.cache;
+
+  # file of the flake or of one of its inputs → what it is called. Inputs are looked at only for one that is
+  # not in the flake, since they would be fetched.
+  shown =
+    file:
+    let
+      isIn = place: lib.hasPrefix "${toString place}/" (toString file);
+      from = place: lib.removePrefix "${toString place}/" (toString file);
+      name = lib.findFirst (name: isIn inputs.${name}) null (builtins.attrNames inputs);
+    in
+    if self == null || isIn self then
+      from (if self == null then flake else self)
+    else if name != null then
+      "${name}:${from inputs.${name}}"
+    else
+      from flake;
+
+  # The input that a file is in, as `shown` calls it; null for a file of the flake.
+  inputOf =
+    text:
+    let
+      found = builtins.match "([^:]+):.*" text;
+    in
+    if found == null || !(inputs ? ${lib.head found}) then null else lib.head found;
 
   # Type of the private key that belongs to a recipient.
   recipientKeyType =

@@ -12,6 +12,7 @@ use vaultix_generator::profile::{Generator, Profile, Side};
 
 /// Invalid configurations with a valid profile, and what the profile does not show.
 const ONLY_NIX: [(&str, &str); 28] = [
+    ("cache-input", "the cache"),
     ("cache-missing", "the cache"),
     ("cache-stale", "the cache"),
     ("flake-unknown", "the flake"),
@@ -36,6 +37,7 @@ const ONLY_NIX: [(&str, &str); 28] = [
     ("reader-script", "what else is in the configuration"),
     ("reader-script-order", "what else is in the configuration"),
     ("reader-tmpfiles", "what else is in the configuration"),
+    ("source-input", "sources"),
     ("source-missing", "sources"),
     ("source-missing-generated", "sources"),
     ("source-missing-some-generated", "sources"),

@@ -5,8 +5,19 @@
 let
   # A throw-away identity, from the documentation of the age crate.
   identity = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+
+  inputs = {
+    self.outPath = "/nix/store/00000000000000000000000000000000-source";
+    secrets.outPath = toString ./flake;
+  };
 in
 {
+  # The secrets and their cache are in another repository.
+  cache-input = {
+    _module.args.inputs = inputs;
+    vaultix.secrets.new = { };
+  };
+
   cache-missing.vaultix.secrets.new = { };
 
   cache-stale.vaultix.settings.hostPubkey = lib.mkForce "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAlrgSeCFlHTIgediv8iaOVr+4iigZa54kc9wKL+bHZG";
@@ -152,6 +163,11 @@ in
 
   placeholder-unknown.vaultix.templates.x.content =
     "{{ 81c4b7f7e0549f1514e9cae97cf40cf133920418d3dc71bedbf60ec9bd6148cb }}";
+
+  source-input = {
+    _module.args.inputs = inputs;
+    vaultix.secrets.tls.file = ./flake/secrets/nowhere/tls.age;
+  };
 
   source-missing.vaultix.secrets = {
     wifi = { };
