@@ -31,6 +31,7 @@ pub fn paths_of_their_own(system: System) {
         ("theirs", json!({ "path": "/home/mallory/dir/secret" })),
         ("theirlink", json!({ "path": "/srv/planted/secret" })),
         ("own", json!({ "path": "/home/games/secret", "owner": "games" })),
+        ("config", json!({ "path": "/home/games/.config/gh/token", "owner": "games" })),
     ] {
         host.secret_with(id, format!("{id}-v1"), fields);
     }
@@ -105,13 +106,16 @@ pub fn paths_of_their_own(system: System) {
     has("boot.paths", "/etc/app/deep d 755 0 0");
     has("boot.paths", "/etc/app/deep/link l 777 0 0 /run/vaultix/link");
     has("boot.paths", "/etc/app/before l 777 0 0 /run/vaultix/moved");
+    has("boot.paths", "/home/games/.config d 755 5 60");
+    has("boot.paths", "/home/games/.config/gh d 755 5 60");
+    has("boot.paths", "/home/games/.config/gh/token l 777 5 60 /run/vaultix/config");
     has("boot.paths", "/run/app/file f 440 1 0");
     for file in ["gone", "theirs", "before", "tolink"] {
         has("boot.paths", &format!("/run/app/{file} f 400 0 0"));
     }
     has("boot.paths", "/run/app/tofile l 777 0 0 /run/vaultix/tofile");
     has("boot.paths", "/etc/app/allowed f 400 0 0");
-    has("boot.paths", "/home/games/secret l 777 0 0 /run/vaultix/own");
+    has("boot.paths", "/home/games/secret l 777 5 60 /run/vaultix/own");
     has("boot.paths", "/etc/app/foreign f 644 0 0");
     lacks("boot.paths", "/etc/app/disk");
     lacks("boot.paths", "/home/mallory/dir/secret");

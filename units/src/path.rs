@@ -371,6 +371,7 @@ impl Destination {
                 Err(error) => return Err(error),
             }
             fs::symlinkat(target, directory, &fresh)?;
+            self.give_link_to_owner(&fresh, target)?;
             fs::renameat(directory, &fresh, directory, name)
         };
         make().map_err(|error| {
@@ -378,6 +379,29 @@ impl Destination {
             self.parent.failed("write", error)
         })?;
         Ok(Outcome::Done)
+    }
+
+    /// Gives the new link `fresh` to the item's owner, where the directory is the owner's.
+    ///
+    /// The owner can exchange names there, so that only what is held counts: a link of root's to this target that has no other
+    /// name. Nothing else is given away.
+    fn give_link_to_owner(&self, fresh: &str, target: &Path) -> Result<(), Errno> {
+        let node = &self.parent.node;
+        let Some(owner) = self.parent.owner.filter(|owner| *owner != 0 && *owner == node.uid)
+        else {
+            return Ok(());
+        };
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let held = fs::openat(&node.held, fresh, flags, Mode::empty())?;
+        let stat = fs::fstat(&held)?;
+        let is_new = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
+            && (stat.st_uid, stat.st_nlink) == (0, 1)
+            && fs::readlinkat(&held, "", Vec::new())?.to_bytes() == target.as_os_str().as_bytes();
+        if !is_new {
+            return Ok(());
+        }
+        let (owner, group) = (fs::Uid::from_raw(owner), fs::Gid::from_raw(node.gid));
+        fs::chownat(&held, "", Some(owner), Some(group), AtFlags::EMPTY_PATH)
     }
 
     /// Puts the plaintext itself there. An existing file is replaced, whatever it contains: on a disk, no record

@@ -296,6 +296,24 @@ fn a_link_of_roots_in_a_directory_of_the_owner_counts_as_theirs() {
 }
 
 #[test]
+fn parents_and_links_belong_to_the_owner_where_the_directory_does() {
+    let Some(scratch) = directory("/tmp", "owned") else { return };
+    for (name, owner) in [("home", OWNER), ("home/roots", 0), ("roots", 0)] {
+        make(&scratch.join(name), owner, 0o755);
+    }
+    for (parent, owner) in [("home", OWNER), ("home/roots", 0), ("roots", 0)] {
+        let path = scratch.join(parent).join(".config/gh/token");
+        assert_eq!(try_put(&path, &format!(r#","owner":"{OWNER}""#), "x"), Ok(()));
+        for (above, what) in path.ancestors().zip(["link", "parent", "parent of it"]) {
+            let metadata = fs::symlink_metadata(above).unwrap();
+            assert_eq!(metadata.uid(), owner, "{}: {what}", above.display());
+        }
+        let again = try_put(&path, &format!(r#","owner":"{OWNER}""#), "x");
+        assert_eq!(again, Ok(()), "the owner's link is what was put there");
+    }
+}
+
+#[test]
 fn directories_made_below_one_of_the_owner_are_the_owners() {
     let Some(directory) = directory("/dev/shm", "made") else { return };
     let home = directory.join("home");

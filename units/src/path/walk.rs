@@ -416,7 +416,8 @@ impl<'a> Walk<'a> {
     /// In a directory of root, nobody else can exchange it before it is looked up; in a sticky one, another user may
     /// have made it first, and then it belongs to that user.
     fn make(&self, component: &OsStr) -> Result<(), Obstacle> {
-        let made = match self.owner.filter(|_| self.is_untrusted) {
+        // The owner's where the directory that it is made in is the owner's, so that the owner can use it; otherwise root's.
+        let made = match self.owner.filter(|owner| *owner != 0 && *owner == self.here.uid) {
             Some(owner) => self.make_with_retries(component, owner),
             None => fs::mkdirat(&self.here.held, component, PARENT).map_err(LookupError::from),
         };
