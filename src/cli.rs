@@ -135,6 +135,7 @@ pub struct Renc {
     note = "If the secret changes while you edit it, that change stays, and your text is saved next to it, encrypted. If encryption fails, your text is saved in the same way, for the recipients that need no plugin, or the editor opens again.",
     note = "If standard input is a pipe or a file, the new text is read from it. In a loop that reads from one, add </dev/tty.",
     note = "Without a file, on a terminal, all secrets are listed: arrow keys move, letters filter, Enter edits, Esc quits.",
+    note = "A file such as secrets:wifi.age is in the input secrets of the flake. It is changed in your checkout of that: git config --global vaultix.secrets.checkout DIR.",
     error_code(0, "the secret is saved, or was not changed"),
     error_code(77, "no identity can decrypt the secret")
 )]

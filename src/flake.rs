@@ -4,5 +4,6 @@ pub mod git;
 pub mod literal;
 pub mod nix;
 pub mod profiles;
+pub mod repository;
 pub mod rules;
 pub mod workspace;

@@ -11,8 +11,10 @@ use crate::cache::plan::{Entry, Plan, Target, Wanted, plan};
 use crate::cache::store;
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::source;
+use crate::flake::repository;
 use crate::keys::recipient::{self, SharedRecipient};
 use crate::report::{self, Report};
+use crate::system::origin;
 
 /// What some hosts should have, compared with what the cache contains.
 pub struct Comparison {
@@ -50,7 +52,7 @@ impl Comparison {
             "read {} sources for {} hosts, and listed {}: {} copies up to date, {} missing, {} stale",
             desired.digests.len(),
             desired.hosts.len(),
-            cache.display(),
+            origin::shown(cache),
             plan.up_to_date,
             plan.encrypt.values().map(Vec::len).sum::<usize>(),
             plan.stale.len()
@@ -105,7 +107,7 @@ impl Desired {
             .filter_map(|(_, secret)| Some(&secret.as_ref().ok()?.ciphertext))
             .collect();
         let read: Vec<_> =
-            sources.into_par_iter().map(|path| (path.clone(), source::digest(path))).collect();
+            sources.into_par_iter().map(|path| (path.clone(), digest(path))).collect();
         let mut digests = BTreeMap::new();
         for (path, outcome) in read {
             match outcome {
@@ -208,6 +210,12 @@ impl Comparison {
     }
 }
 
+/// Returns the digest of the source `path`, if it is the one that Nix computes.
+fn digest(path: &Path) -> Result<String> {
+    let digest = source::digest(path)?;
+    repository::ensure_seen(path, &digest).map(|()| digest)
+}
+
 /// Returns whether the user asked for the secret `id`.
 fn is_asked(ids: &[String], id: &String) -> bool {
     ids.is_empty() || ids.contains(id)
@@ -220,7 +228,7 @@ pub fn with_fix(error: Error, profiles: &[Profile], source: &Path) -> Error {
     match error.exit {
         Exit::Failed(Status::NoInput) if is_made => error.fix("vaultix generate"),
         Exit::Failed(Status::NoInput) => {
-            error.fix(format!("vaultix edit {}", escape::shell_path(source)))
+            error.fix(format!("vaultix edit {}", escape::shell_path(origin::shown(source))))
         }
         _ => error,
     }

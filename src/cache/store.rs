@@ -23,6 +23,7 @@ use crate::cache::plan::{Entry, Listing, Plan, is_cache_name};
 use crate::error::{Error, Exit, Result, Status};
 use crate::report;
 use crate::system::fence;
+use crate::system::origin;
 
 /// Comes before the name of a file that is not complete yet.
 const TEMPORARY_PREFIX: &str = ".new-";
@@ -96,7 +97,7 @@ fn open_existing(root: &Path) -> Result<Option<OwnedFd>> {
 fn cannot_use(verb: &str, root: &Path, error: &io::Error) -> Error {
     let error = fence::explain(
         Status::CantCreat,
-        format!("cannot {verb} the cache {}", root.display()),
+        format!("cannot {verb} the cache {}", origin::shown(root)),
         error,
     );
     if error.exit == Exit::Failed(Status::Config) {
@@ -132,8 +133,10 @@ pub fn keep_foreign(root: &Path, plan: &mut Plan) -> Result<Vec<Error>> {
             Ok(false) => plan.foreign.push(entry),
             Err(error) => {
                 let path = entry.path(root);
-                let what =
-                    format!("cannot determine whether {} is part of the cache", path.display());
+                let what = format!(
+                    "cannot determine whether {} is part of the cache",
+                    origin::shown(&path)
+                );
                 failures.push(Error::new(Status::CantCreat, what).because(error));
             }
         }
@@ -182,7 +185,7 @@ type Files = Vec<(String, u64)>;
 /// Returns the directory of `host`, and what is in it; `None` if it does not exist.
 fn list_host(cache: BorrowedFd, root: &Path, host: &str) -> Result<Option<(OwnedFd, Files)>> {
     let path = root.join(host);
-    let shown = path.display();
+    let shown = origin::shown(&path);
     let what = || Error::new(Status::CantCreat, format!("cannot list the cache {shown}"));
     match open_host(cache, host) {
         Ok(directory) => {
@@ -238,8 +241,9 @@ impl Cache {
     pub fn open(root: &Path) -> Result<Self> {
         let directory =
             fence::make_directory(root).map_err(|error| cannot_use("write", root, &error))?;
-        let what =
-            || Error::new(Status::CantCreat, format!("cannot write the cache {}", root.display()));
+        let what = || {
+            Error::new(Status::CantCreat, format!("cannot write the cache {}", origin::shown(root)))
+        };
         match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { root: root.to_owned(), directory, hosts: Mutex::default() }),
             Err(Errno::WOULDBLOCK) => Err(what().because("another vaultix is using it")),

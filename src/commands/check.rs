@@ -18,8 +18,10 @@ use crate::cache::plan::{Entry, Plan};
 use crate::cli::{Check, Cli};
 use crate::error::{self, Error, Exit, Result, Status};
 use crate::files::source;
+use crate::flake::repository;
 use crate::flake::workspace::Workspace;
 use crate::report::{self, Report, Verbosity};
+use crate::system::origin;
 use sources::ExpectedRecipients;
 
 /// What brings copies up to date.
@@ -64,6 +66,9 @@ struct Finding {
     secret: Option<String>,
     /// The file, if it is about one.
     file: Option<String>,
+    /// The name of the file, such as `secrets:wifi.age`, if it is in an input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
     /// What is wrong, as a sentence without its end.
     problem: String,
     fix: Option<String>,
@@ -100,6 +105,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let Comparison { desired, plan, failures } =
         Comparison::new(&workspace.profiles, &[], &workspace.cache, &report)?;
 
+    repository::warn_newer(&desired.digests, &report);
     let mut findings = plan_findings(&workspace.cache, &plan);
     findings.extend(unfit_findings(&workspace.cache, &desired, &plan, &workspace.profiles));
     let expected = ExpectedRecipients::from_workspace(&workspace);
@@ -110,6 +116,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
         host: None,
         secret: None,
         file: None,
+        source: None,
         problem: format!("{error:#}"),
         fix: None,
     }));
@@ -146,14 +153,15 @@ fn as_error(finding: &Finding) -> Error {
 }
 
 fn source_findings(desired: &Desired, expected: &ExpectedRecipients) -> Vec<Finding> {
-    let problems = desired.digests.keys().filter_map(|file| {
-        let (problem, fix) = expected.problem(file)?;
-        let file = Some(file.display().to_string());
+    let problems = desired.digests.keys().filter_map(|path| {
+        let (problem, fix) = expected.problem(path)?;
+        let file = Some(path.display().to_string());
         Some(Finding {
             kind: Kind::Secret,
             host: None,
             secret: None,
             file,
+            source: origin::in_input(path),
             problem,
             fix: Some(fix),
         })
@@ -168,11 +176,12 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
             host: Some(target.entry.host.clone()),
             secret: Some(target.secret.clone()),
             file: Some(target.entry.path(root).display().to_string()),
+            source: origin::in_input(&target.entry.path(root)),
             problem: format!(
                 "host {} has no copy of secret \"{}\" that matches {}",
                 target.entry.host,
                 target.secret,
-                source.display()
+                origin::shown(source)
             ),
             fix: Some(RENC.to_owned()),
         })
@@ -182,7 +191,8 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
         host: Some(entry.host.clone()),
         secret: None,
         file: Some(entry.path(root).display().to_string()),
-        problem: format!("{} {problem}", entry.path(root).display()),
+        source: origin::in_input(&entry.path(root)),
+        problem: format!("{} {problem}", origin::shown(&entry.path(root))),
         fix: fix.map(str::to_owned),
     };
     let stale = plan
@@ -225,11 +235,12 @@ fn unfit_findings(
                 problem: format!(
                     "host {} cannot decrypt {}, its copy of secret \"{}\": {problem}",
                     entry.host,
-                    file.display(),
+                    origin::shown(&file),
                     wanted.secret
                 ),
                 fix: Some(format!("rm {} && {RENC}", escape::shell_path(&file))),
                 file: Some(file.display().to_string()),
+                source: origin::in_input(&file),
             })
         })
         .collect()

@@ -10,6 +10,7 @@ use crate::cli::{Cli, Edit};
 use crate::error::{Exit, Result};
 use crate::files::replace::Replacement;
 use crate::files::secret::Secret;
+use crate::flake::repository::Checkouts;
 use crate::flake::workspace;
 use crate::keys::master::Master;
 use crate::report::{self, Report, Verbosity};
@@ -29,12 +30,13 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     let input = Input::choose(args)?;
     let (identities, rules) = workspace::keys_for_file(&args.identities, &report)?;
     let file = match &args.file {
-        Some(path) => Ok(path.clone()),
+        Some(path) => Ok(workspace::file(path)?),
         None => Err(List::read(&cli.profiles, &report)?),
     };
     // After what runs nix: until here, a signal ends both.
     let interrupt = Interrupt::new()?;
-    let path = &file.or_else(|list| list.pick(&interrupt))?;
+    let mut checkouts = Checkouts::default();
+    let path = &checkouts.writable(&file.or_else(|list| list.pick(&interrupt))?)?;
     let extra = workspace::parse_recipients(&rules, path, &args.recipients)?;
     let prompt = Prompt::new(&interrupt, &report);
     let mut master = Master::read(&identities, &interrupt)?;
@@ -71,6 +73,9 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
         new = input.read(Some(&new), path, &report, &interrupt)?;
     }
     report_saved(&report, path, &input, before.as_ref(), count);
+    if let Some(steps) = checkouts.steps([path.as_path()]) {
+        report::summary(format_args!("now run: {steps} && vaultix renc"));
+    }
     Ok(Exit::Done)
 }
 

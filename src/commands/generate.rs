@@ -9,6 +9,7 @@ mod shared;
 mod ssh;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use vaultix_generator::escape;
 use vaultix_generator::profile::{Generator, Profile, Secret};
@@ -17,10 +18,12 @@ use crate::cli::{Cli, Generate};
 use crate::error::{Exit, Result, Status};
 use crate::files::secret;
 use crate::flake::git;
+use crate::flake::repository::Checkouts;
 use crate::flake::workspace::{ParsedRecipients, Workspace};
 use crate::keys::master::Master;
 use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
+use crate::system::origin;
 use crate::terminal::prompt::Prompt;
 use command::RunContext;
 use plan::{Plan, cannot_generate, plan};
@@ -33,11 +36,17 @@ use run::{Outcome, Run};
 /// When nothing at all can be made. Failures of single secrets are printed, and count in the exit status.
 pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
     let report = Report::new(if args.quiet { Verbosity::Quiet } else { Verbosity::Normal });
-    let workspace = Workspace::open(&cli.profiles, &args.identities, None)?;
+    let mut workspace = Workspace::open(&cli.profiles, &args.identities, None)?;
+    let mut checkouts = Checkouts::default();
+    // What Nix sees needs not be made. What it does not see may be in the checkout already; if there
+    // is no checkout, the plan says so about what has to be made.
+    let mut unusable = workspace.use_checkouts(&mut checkouts, |path| !path.exists());
+    unusable.retain(|error| error.exit == Exit::Failed(Status::NoPerm));
     ensure_known(&args.secrets, &workspace.profiles)?;
     let mut plan =
         plan(&workspace.profiles, &args.secrets, &|path| path.symlink_metadata().is_ok())?;
     let mut failures = std::mem::take(&mut plan.failures);
+    failures.append(&mut unusable);
     shared::warn(&plan, &workspace.profiles, &report);
     if args.dry_run {
         show(&plan)?;
@@ -51,7 +60,8 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
         failures.append(&mut done.failures);
         failures.extend(git::track_all(&done.files, &report));
     }
-    let renc = if done.count > 0 { "; now run: vaultix renc" } else { "" };
+    let files = done.files.iter().map(PathBuf::as_path);
+    let renc = if done.count > 0 { checkouts.next(files) } else { String::new() };
     let line = format!("{} generated, {} already there{renc}", done.count, plan.there);
     Ok(report.finish(&failures, &line))
 }
@@ -76,11 +86,15 @@ fn show(plan: &Plan) -> Result<()> {
     let made = plan.make.iter().map(|recipe| {
         let ids: Vec<&str> = recipe.inputs.iter().map(|input| input.id.as_str()).collect();
         let from = if ids.is_empty() { String::new() } else { format!(" from {}", ids.join(", ")) };
-        format!("{}: generate, {}{from}", recipe.path.display(), describe(&recipe.generator))
+        format!("{}: generate, {}{from}", origin::shown(&recipe.path), describe(&recipe.generator))
     });
     let published = plan.publish.iter().map(|recipe| {
         let public_key = public::path(&recipe.path);
-        format!("{}: write, public key of {}", public_key.display(), recipe.path.display())
+        format!(
+            "{}: write, public key of {}",
+            origin::shown(&public_key),
+            origin::shown(&recipe.path)
+        )
     });
     report::answer_lines(made.chain(published))
 }

@@ -18,12 +18,16 @@ use crate::error::{Exit, Result};
 use crate::files::replace::Replacement;
 use crate::files::secret::{self, Secret};
 use crate::files::source;
-use crate::flake::workspace::{ParsedRecipients, Workspace};
+use crate::flake::repository::Checkouts;
+use crate::flake::workspace::{self, ParsedRecipients, Workspace};
 use crate::keys::master::Master;
 use crate::report::{Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
 use others::Others;
+
+/// What was done if anything failed.
+const NOTHING: &str = "0 rekeyed";
 
 /// What to do where a secret was changed in the meantime.
 const AGAIN: &str = "vaultix rekey";
@@ -38,8 +42,20 @@ const AGAIN: &str = "vaultix rekey";
 /// When one of them cannot be opened or written, or there is nobody to encrypt to.
 pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
-    let workspace = Workspace::open(&cli.profiles, &args.identities, None)?;
-    let paths = paths(&workspace, &args.files);
+    let mut workspace = Workspace::open(&cli.profiles, &args.identities, None)?;
+    let mut checkouts = Checkouts::default();
+    let mut unwritable = workspace.use_checkouts(&mut checkouts, |_| true);
+    let mut files = Vec::new();
+    for file in &args.files {
+        match workspace::file(file).and_then(|file| checkouts.writable(&file)) {
+            Ok(file) => files.push(file),
+            Err(error) => unwritable.push(error),
+        }
+    }
+    if !unwritable.is_empty() {
+        return Ok(report.finish(&unwritable, NOTHING));
+    }
+    let paths = paths(&workspace, &files);
     let recipients =
         ParsedRecipients::new(paths.values().copied(), &workspace.rules, &args.recipients)?;
     let interrupt = Interrupt::new()?;
@@ -68,7 +84,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
                 .map_err(|error| source::cannot_open(path, &error, &session.skipped))
         })
         .collect();
-    let mut others = Others::new(&workspace, &master, &session, &args.files);
+    let mut others = Others::new(&workspace, &master, &session, &files);
     allow_open_files();
     let mut replacements = Vec::new();
     for ((path, secret), text) in secrets.iter().zip(opened) {
@@ -100,13 +116,13 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     failures.extend(replacements.iter().filter_map(same));
     if !failures.is_empty() {
         failures.append(&mut others.failures);
-        return Ok(report.finish(&failures, "0 rekeyed"));
+        return Ok(report.finish(&failures, NOTHING));
     }
-    let mut count = 0;
+    let mut done = Vec::new();
     for (path, secret, replacement) in replacements {
         match replacement.persist_if_unchanged(Some(&secret.digest), AGAIN) {
             Ok(()) => {
-                count += 1;
+                done.push(*path);
                 report.line(format_args!("{}: rekeyed", path.display()));
             }
             Err(error) => failures.push(error),
@@ -114,7 +130,8 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     }
     failures.append(&mut others.failures);
     let passed_over = others.report(&report);
-    let next = if count > 0 { "; now run: vaultix renc" } else { "" };
+    let count = done.len();
+    let next = if count > 0 { checkouts.next(done) } else { String::new() };
     let exit = report.finish(&failures, &format!("{count} rekeyed{passed_over}{next}"));
     remaining::warn(&workspace, &paths.keys().collect(), &master, &report);
     Ok(exit)

@@ -13,9 +13,11 @@ use crate::cache::store::Cache;
 use crate::cli::{Cli, Renc};
 use crate::error::{Error, Exit, Result, Status};
 use crate::flake::git::{self, Tracked};
+use crate::flake::repository;
 use crate::flake::workspace::Workspace;
 use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
+use crate::system::origin;
 use run::{Counts, Run};
 
 /// Brings the copies of all hosts up to date.
@@ -30,6 +32,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let profiles = choose(workspace.profiles, args)?;
     let Comparison { desired, plan, mut failures } =
         Comparison::new(&profiles, &args.secrets, &root, &report)?;
+    repository::warn_newer(&desired.digests, &report);
     if !args.hosts.is_empty() {
         failures.errors.extend(desired.keyless.iter().map(|host| cannot_encrypt_to(host)));
     }
@@ -94,7 +97,7 @@ fn count(plan: &Plan) -> String {
 fn show(root: &Path, plan: &Plan) -> Result<()> {
     let made = plan.encrypt.iter().flat_map(|(source, targets)| {
         targets.iter().map(move |target| {
-            format!("{}/{}: re-encrypt {}", target.entry.host, target.secret, source.display())
+            format!("{}/{}: re-encrypt {}", target.entry.host, target.secret, origin::shown(source))
         })
     });
     let removed = plan.stale.iter().map(|entry| format!("{}: remove", entry.path(root).display()));

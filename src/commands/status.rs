@@ -11,9 +11,11 @@ use crate::cache::plan::Entry;
 use crate::cli::{Cli, Status};
 use crate::error::{self, Exit, Result};
 use crate::files::source;
+use crate::flake::repository;
 use crate::flake::workspace::Workspace;
 use crate::keys::armor;
 use crate::report::{self, Report, Verbosity};
+use crate::system::origin;
 
 /// How many recipients of a source a table names (32): what its header says is as long as whoever made it wants.
 const MAX_SHOWN: usize = 32;
@@ -22,6 +24,9 @@ const MAX_SHOWN: usize = 32;
 #[derive(Serialize, Default)]
 struct Row {
     file: String,
+    /// Its name, such as `secrets:wifi.age`, if it is in an input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
     /// What opens it, as its header says; empty where there is no header to read.
     recipients: Vec<String>,
     /// The path of the rule for its recipients, if there is one.
@@ -48,6 +53,7 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
     let Comparison { desired, plan, failures } =
         Comparison::new(&workspace.profiles, &[], &workspace.cache, &report)?;
+    repository::warn_newer(&desired.digests, &report);
     let missing: BTreeSet<&Entry> =
         plan.encrypt.values().flatten().map(|target| &target.entry).collect();
 
@@ -58,6 +64,7 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
         let file = hide(&file);
         let row = rows.entry(file.clone()).or_insert_with(|| Row {
             file,
+            source: origin::in_input(&wanted.source).map(|name| hide(&name)),
             recipients: recipients(&wanted.source),
             rule: workspace.rules.rule(&wanted.source).map(|rule| rule.path.clone()),
             hosts: BTreeMap::new(),
@@ -90,7 +97,8 @@ fn recipients(path: &std::path::Path) -> Vec<String> {
 
 /// Writes a line for each source: the file, its recipients and their rule, and its hosts with a mark on what is missing.
 fn table(rows: &[Row]) -> impl Iterator<Item = String> {
-    let width = rows.iter().map(|row| row.file.chars().count()).max().unwrap_or_default();
+    let name = |row: &Row| row.source.as_ref().unwrap_or(&row.file).clone();
+    let width = rows.iter().map(|row| name(row).chars().count()).max().unwrap_or_default();
     let line = move |row: &Row| {
         let hosts = row.hosts.iter().map(|(host, one)| {
             format!("{host}/{}{}", one.secret, if one.cached { "" } else { " (missing)" })
@@ -101,7 +109,7 @@ fn table(rows: &[Row]) -> impl Iterator<Item = String> {
         let more = (more > 0).then(|| format!("{more} more"));
         let recipients: Vec<&str> = shown.chain(more.as_deref()).collect();
         let rule = row.rule.as_ref().map(|path| format!(" (rule {path})")).unwrap_or_default();
-        format!("{:width$}  for {}{rule}  on {hosts}", row.file, recipients.join(", "))
+        format!("{:width$}  for {}{rule}  on {hosts}", name(row), recipients.join(", "))
     };
     rows.iter().map(line)
 }

@@ -14,6 +14,7 @@ use crate::flake::{git, workspace};
 use crate::keys::master::Master;
 use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
+use crate::system::origin;
 use crate::terminal::pager;
 use crate::terminal::prompt::Prompt;
 
@@ -24,9 +25,10 @@ use crate::terminal::prompt::Prompt;
 /// When it cannot be opened or printed.
 pub fn run(args: &View) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
+    let file = workspace::file(&args.file)?;
     let identities = workspace::identities(&args.identities, &report)?;
     let interrupt = Interrupt::new()?;
-    let text = open(&args.file, &identities, &Prompt::new(&interrupt, &report))?;
+    let text = open(&file, &identities, &Prompt::new(&interrupt, &report))?;
     match pager::command_line().filter(|_| io::stdout().is_terminal()) {
         Some(line) => pager::show(&text, &line, &interrupt).map(|()| Exit::Done),
         None => report::answer(text.expose()).map(|()| Exit::Done),
@@ -100,9 +102,12 @@ fn cached_driver(settings: &str) -> Option<&str> {
 fn open(path: &Path, identities: &[PathBuf], prompt: &Prompt) -> Result<Plaintext> {
     let secret = Secret::read_existing(path)?;
     if identities.is_empty() {
-        return Err(Error::new(Status::Usage, format!("cannot decrypt {}", path.display()))
+        return Err(Error::new(Status::Usage, format!("cannot decrypt {}", origin::shown(path)))
             .because("there is no identity")
-            .fix(format!("vaultix view {} --identity FILE", escape::shell_path(path))));
+            .fix(format!(
+                "vaultix view {} --identity FILE",
+                escape::shell_path(origin::shown(path))
+            )));
     }
     secret.open(path, &mut Master::read(identities, prompt.interrupt)?, prompt)
 }

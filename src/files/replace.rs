@@ -18,6 +18,7 @@ use crate::error::{Error, Exit, Result, Status};
 use crate::files::source;
 use crate::report;
 use crate::system::fence;
+use crate::system::origin;
 
 /// A file that is about to be replaced, and its successor next to it. The successor is removed when
 /// dropped.
@@ -210,7 +211,7 @@ impl Drop for Replacement {
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Error {
-    fence::explain(Status::CantCreat, format!("cannot write {}", path.display()), error)
+    fence::explain(Status::CantCreat, format!("cannot write {}", origin::shown(path)), error)
 }
 
 /// Returns the `i`th name for a successor that could not replace `file_name`.

@@ -16,6 +16,7 @@ use crate::files::source;
 use crate::keys::master::{Master, Session};
 use crate::keys::{armor, recipient};
 use crate::report;
+use crate::system::origin;
 use crate::terminal::prompt::Prompt;
 
 /// A secret as it is in the repository.
@@ -37,7 +38,7 @@ impl Secret {
     /// When it cannot be read, or is not an age file.
     pub fn read_existing(path: &Path) -> Result<Self> {
         Self::read(path)?.ok_or_else(|| {
-            Error::new(Status::NoInput, format!("cannot decrypt {}", path.display()))
+            Error::new(Status::NoInput, format!("cannot decrypt {}", origin::shown(path)))
                 .because("it does not exist")
         })
     }
@@ -48,11 +49,11 @@ impl Secret {
             return Ok(None);
         }
         let bytes = source::read(path)?;
-        report::detail(format_args!("read {}: {} bytes", path.display(), bytes.len()));
+        report::detail(format_args!("read {}: {} bytes", origin::shown(path), bytes.len()));
         let digest = escape::hex(&Sha256::digest(&bytes));
         let format = if armor::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
         let damaged = |reason: String| {
-            Error::new(Status::DataErr, format!("cannot decrypt {}", path.display()))
+            Error::new(Status::DataErr, format!("cannot decrypt {}", origin::shown(path)))
                 .because(reason)
         };
         let ciphertext = armor::dearmor(bytes).map_err(damaged)?;
@@ -142,7 +143,7 @@ pub fn encrypt(
 
 /// Returns the error for the file `path`, which cannot be encrypted.
 pub fn cannot_encrypt(exit: impl Into<Exit>, path: &Path) -> Error {
-    Error::new(exit, format!("cannot encrypt {}", path.display()))
+    Error::new(exit, format!("cannot encrypt {}", origin::shown(path)))
 }
 
 fn copy(format: &Format) -> Format {

@@ -9,6 +9,7 @@ use vaultix_units::{bounded, decrypt, stanza};
 
 use crate::error::{Error, Exit, Result, Status};
 use crate::system::fence;
+use crate::system::origin;
 
 /// Returns the SHA-256 of the file's bytes, in lower-case hex.
 ///
@@ -31,7 +32,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
             io::ErrorKind::FileTooLarge => Exit::Failed(Status::DataErr),
             _ => Exit::Failed(Status::NoPerm),
         };
-        fence::explain(exit, format!("cannot read {}", path.display()), &error)
+        fence::explain(exit, format!("cannot read {}", origin::shown(path)), &error)
     })?;
     Ok(std::mem::take(&mut *bytes))
 }
@@ -40,7 +41,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 ///
 /// `skipped` says why some identities were not tried.
 pub fn cannot_open(path: &Path, error: &decrypt::Error, skipped: &[Error]) -> Error {
-    let what = format!("cannot decrypt {}", path.display());
+    let what = format!("cannot decrypt {}", origin::shown(path));
     match error {
         decrypt::Error::NoMatch(recipients) => {
             no_match(what, &stanza::describe(recipients), skipped)

@@ -79,6 +79,51 @@ pub fn track_all<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, report: &Repo
     tracked.filter_map(Result::err).collect()
 }
 
+/// Returns the files that git tracks below `top`, a top of a work tree, also in submodules, relative to it; none where
+/// git cannot tell.
+pub fn tracked(top: &Path) -> Vec<PathBuf> {
+    list(top, &["ls-files", "--recurse-submodules", "-z"])
+        .map(|name| PathBuf::from(OsStr::from_bytes(&name)))
+        .collect()
+}
+
+/// Returns the submodules that are checked out below `top`, each with those of `commits` that it has.
+pub fn submodules_with(top: &Path, commits: &[&str]) -> Vec<(PathBuf, Vec<String>)> {
+    /// Mode of a submodule in the index, with the space behind it.
+    const SUBMODULE: &[u8] = b"160000 ";
+    if commits.is_empty() || !top.join(".gitmodules").exists() {
+        return Vec::new();
+    }
+    let name = |entry: Vec<u8>| {
+        let at = entry.iter().position(|byte| *byte == b'\t')?;
+        let name = entry.starts_with(SUBMODULE).then(|| entry.get(at + 1..))??;
+        Some(top.join(OsStr::from_bytes(name)))
+    };
+    let found = list(top, &["ls-files", "--stage", "-z"]).filter_map(name);
+    let found = found.filter(|directory| directory.join(".git").exists());
+    found.map(|directory| (directory.clone(), present(&directory, commits))).collect()
+}
+
+/// Returns those of `commits` that the repository of `directory` has.
+fn present(directory: &Path, commits: &[&str]) -> Vec<String> {
+    let is_commit = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let names: Vec<&str> = commits.iter().copied().filter(|name| is_commit(name)).collect();
+    let names = names.join("\n") + "\n";
+    let args = ["cat-file".as_ref(), "--batch-check".as_ref()];
+    let Ok(output) = run(directory, &args, names.as_bytes()) else { return Vec::new() };
+    let name = |line: &str| line.split_once(" commit ").map(|(name, _)| name.to_owned());
+    String::from_utf8_lossy(&output.stdout).lines().filter_map(name).collect()
+}
+
+/// Returns what git in `directory` answers, in pieces that end with a zero byte; nothing where it fails.
+fn list(directory: &Path, args: &[&str]) -> impl Iterator<Item = Vec<u8>> {
+    let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
+    let output = run(directory, &args, &[]).ok().filter(|output| output.status.success());
+    let answer = output.map(|output| output.stdout).unwrap_or_default();
+    let pieces: Vec<Vec<u8>> = answer.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+    pieces.into_iter().filter(|piece| !piece.is_empty())
+}
+
 /// Says that git ignores files in `directory`.
 pub fn warn_ignored(directory: &Path, report: &Report) {
     let directory = directory.display();

@@ -4,7 +4,9 @@ mod declared;
 mod find;
 mod hosts;
 mod input;
+mod place;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::env;
 use std::io;
@@ -25,11 +27,14 @@ use crate::flake::rules::RuleSetting;
 use crate::report;
 use crate::system::fence::{self, Extent};
 use crate::system::memory::Directory;
+use crate::system::origin::{self, STORE};
 use crate::system::program::{self, MAX_ANSWER};
 pub use declared::declared;
-pub use find::{root, root_if_ours, use_flake};
+pub use find::{foreign_owner, root, root_if_ours, use_flake};
 pub use hosts::host_keys;
 use input::{DeclaredInputs, Lock, Metadata};
+pub use place::{FlakeInput, digest, digest_in_nix, key as checkout_key};
+use place::{Tracked, in_work_tree};
 
 /// What a flake says in `vaultix.settings`. Twin of `settings` in `nix/flake-options.nix`.
 #[derive(Deserialize, Default)]
@@ -113,13 +118,18 @@ pub fn settings(root: &Path) -> Result<Settings> {
 pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
     let texts: BTreeMap<String, Box<RawValue>> = eval(root, "vaultix.profiles")?;
     let copy = flake_copy(root)?;
+    let tracked = OnceCell::new();
     let read = |(host, text): (String, Box<RawValue>)| {
         let mut profile = Profile::parse(text.get(), Side::Workspace).map_err(|error| {
             Error::new(Status::Config, format!("cannot use the profile of host {host}"))
                 .because(error)
         })?;
         for secret in profile.secrets.values_mut().flatten() {
-            if let Some(path) = in_work_tree(copy, &secret.ciphertext) {
+            let path = &secret.ciphertext;
+            let by_content = || tracked.get_or_init(|| Tracked::new(copy)).find(path);
+            let is_other = || path.starts_with(STORE) && origin::find(path).is_none();
+            let found = in_work_tree(copy, path);
+            if let Some(path) = found.or_else(|| is_other().then(by_content).flatten()) {
                 secret.ciphertext = path;
             }
             fence::mark_named(&secret.ciphertext);
@@ -127,13 +137,6 @@ pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
         Ok(profile)
     };
     texts.into_iter().map(read).collect()
-}
-
-/// Returns the file of the work tree that `path`, in the copy that Nix evaluates, is a copy of, or would be if it existed.
-///
-/// The user knows it by this name, and it is the one that can be changed.
-fn in_work_tree(copy: &FlakeCopy, path: &Path) -> Option<PathBuf> {
-    Some(report::relative(&copy.top.join(path.strip_prefix(&copy.path).ok()?)))
 }
 
 /// Evaluates one output of the flake at `root`.
@@ -189,6 +192,47 @@ struct FlakeCopy {
     top: PathBuf,
     /// Where the copy is in the store.
     path: PathBuf,
+    /// The directory of the flake.
+    root: PathBuf,
+    inputs: Vec<FlakeInput>,
+}
+
+/// The flake of this run, once it was asked: there is one.
+static COPY: OnceLock<FlakeCopy> = OnceLock::new();
+
+/// Returns the top of what Nix copies of the flake, if that was asked.
+pub fn top() -> Option<&'static Path> {
+    COPY.get().map(|copy| copy.top.as_path())
+}
+
+/// Returns the inputs of the flake, if that was asked.
+pub fn inputs() -> &'static [FlakeInput] {
+    COPY.get().map_or(&[], |copy| copy.inputs.as_slice())
+}
+
+/// Returns the command that has the flake use the newest state of the input `name`.
+pub fn update_command(name: &str) -> String {
+    let name = escape::shell(name);
+    match COPY.get().map(|copy| report::relative(&copy.root)) {
+        Some(root) if root != Path::new("") && !is_around(&root) => {
+            format!("nix flake update {name} --flake {}", escape::shell_path(root))
+        }
+        _ => format!("nix flake update {name}"),
+    }
+}
+
+/// Returns whether the working directory is below `directory`, where Nix finds a flake by itself.
+fn is_around(directory: &Path) -> bool {
+    env::current_dir().is_ok_and(|here| here.starts_with(directory))
+}
+
+/// Asks what Nix copies of the flake at `root`: from then on, names of files in its inputs are known.
+///
+/// # Errors
+///
+/// Nix's own; and where an input must not be read.
+pub fn know_inputs(root: &Path) -> Result<()> {
+    flake_copy(root).map(drop)
 }
 
 /// Returns the copy of the flake at `root` that Nix evaluates. From then on, what the flake names is fenced.
@@ -198,8 +242,6 @@ struct FlakeCopy {
 /// Nix's own; and where an input is outside of the flake, on this machine, and the user has not allowed it. Nothing is
 /// evaluated then.
 fn flake_copy(root: &Path) -> Result<&'static FlakeCopy> {
-    /// The flake of this run: there is one.
-    static COPY: OnceLock<FlakeCopy> = OnceLock::new();
     if let Some(copy) = COPY.get() {
         return Ok(copy);
     }
@@ -209,7 +251,7 @@ fn flake_copy(root: &Path) -> Result<&'static FlakeCopy> {
     let top = fence_repository(root, Extent::Whole)?;
     // Before anything is copied: as it is written, without what only flakes know.
     let declared: DeclaredInputs =
-        run_json(&mut inputs(root)).map_err(|failure| failure.into_error(what("read")))?;
+        run_json(&mut declared_inputs(root)).map_err(|failure| failure.into_error(what("read")))?;
     let local = |paths: &mut dyn Iterator<Item = PathBuf>| -> Vec<PathBuf> {
         paths.map(|path| input::resolve(root, path)).collect()
     };
@@ -241,8 +283,10 @@ fn flake_copy(root: &Path) -> Result<&'static FlakeCopy> {
     drop(store);
     let locked = local(&mut metadata.locks.local_paths());
     ensure_allowed(&top, locked.into_iter(), || what("evaluate"))?;
-    fence::allow_inputs(metadata.locks.store_paths());
-    Ok(COPY.get_or_init(|| FlakeCopy { top, path: metadata.path }))
+    let inputs = FlakeInput::all(metadata.locks.inputs(), root, &top);
+    origin::add_inputs(inputs.iter().map(FlakeInput::origin));
+    let (root, path) = (root.to_owned(), metadata.path);
+    Ok(COPY.get_or_init(|| FlakeCopy { top, path, root, inputs }))
 }
 
 /// Largest `flake.lock` that is read, in bytes (16 MiB).
@@ -271,7 +315,7 @@ pub fn fence_repository(root: &Path, extent: Extent) -> Result<PathBuf> {
 }
 
 /// Prepares to read the inputs of the flake at `root` as they are written, with nothing fetched or copied.
-fn inputs(root: &Path) -> Command {
+fn declared_inputs(root: &Path) -> Command {
     /// All inputs, and those of inputs, as a list.
     const EXPRESSION: &str = "{ file }: let
         text = name: input: toString (input.${name} or \"\");

@@ -1,6 +1,6 @@
 //! options + flake → the profiles, identities, recipients and cache that a command works with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use age::Recipient;
@@ -10,11 +10,13 @@ use vaultix_generator::profile::Profile;
 use crate::error::{Error, Result, Status};
 use crate::flake::nix::{self, Settings};
 use crate::flake::profiles;
+use crate::flake::repository::Checkouts;
 use crate::flake::rules::Rules;
 use crate::keys::master::Master;
 use crate::keys::recipient::{self, ParsedRecipient};
 use crate::report::{self, Report};
 use crate::system::fence::{self, Extent};
+use crate::system::origin;
 use crate::terminal::prompt::Prompt;
 
 /// Where copies for hosts are, unless the flake or the user says otherwise; relative to the flake.
@@ -75,6 +77,32 @@ impl Workspace {
         let rules = Rules::new(&settings, &root)?;
         Ok(Self { root, profiles, identities, rules, cache, secrets })
     }
+
+    /// Uses the files in the user's checkouts in place of those in inputs, where `which` asks for
+    /// it. Returns what cannot be changed, one error for each input.
+    pub fn use_checkouts(
+        &mut self,
+        checkouts: &mut Checkouts,
+        which: impl Fn(&Path) -> bool,
+    ) -> Vec<Error> {
+        let mut failures = Vec::new();
+        let mut failed = BTreeSet::new();
+        for secret in self.profiles.iter_mut().flat_map(|profile| profile.secrets.values_mut()) {
+            let Ok(secret) = secret else { continue };
+            let Some((input, _)) = origin::find(&secret.ciphertext) else { continue };
+            if !which(&secret.ciphertext) || failed.contains(&input.name) {
+                continue;
+            }
+            match checkouts.writable(&secret.ciphertext) {
+                Ok(path) => secret.ciphertext = path,
+                Err(error) => {
+                    failed.insert(input.name);
+                    failures.push(error);
+                }
+            }
+        }
+        failures
+    }
 }
 
 /// Returns where copies are, as nobody says otherwise than the flake at `root`.
@@ -98,6 +126,22 @@ fn cache_directory(root: Option<&Path>, settings: &Settings) -> Result<PathBuf> 
 pub fn keys_for_file(identities: &[PathBuf], report: &Report) -> Result<(Vec<PathBuf>, Rules)> {
     let (root, settings) = settings(!identities.is_empty(), report)?;
     Ok((given_or(identities, &settings, &root)?, Rules::new(&settings, &root)?))
+}
+
+/// Returns the path of the file that the user calls `typed`: that of one in an input for `secrets:wifi.age`, unless there is a
+/// file of this name.
+///
+/// # Errors
+///
+/// When the flake cannot be asked for its inputs.
+pub fn file(typed: &Path) -> Result<PathBuf> {
+    if !origin::may_be_name(typed) || typed.symlink_metadata().is_ok() {
+        return Ok(typed.to_owned());
+    }
+    if let Some(root) = nix::root()? {
+        nix::know_inputs(&root)?;
+    }
+    Ok(origin::parse(typed).unwrap_or_else(|| typed.to_owned()))
 }
 
 /// Returns the root of the flake, and what it says; nothing where there is none.

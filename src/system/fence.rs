@@ -23,13 +23,10 @@ use vaultix_units::bounded;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Exit, Status};
-
-/// The Nix store.
-pub const STORE: &str = "/nix/store";
+use crate::system::origin::{self, STORE};
 
 /// What this run knows about flakes.
-static FENCE: RwLock<Fence> =
-    RwLock::new(Fence { roots: Vec::new(), named: BTreeSet::new(), inputs: BTreeSet::new() });
+static FENCE: RwLock<Fence> = RwLock::new(Fence { roots: Vec::new(), named: BTreeSet::new() });
 
 /// How a directory is opened.
 const DIRECTORY: OFlags = OFlags::RDONLY
@@ -51,8 +48,6 @@ struct Fence {
     roots: Vec<Root>,
     /// Absolute paths that flakes have named. Everything below them is fenced as well.
     named: BTreeSet<PathBuf>,
-    /// The paths of inputs in the store. They are only read.
-    inputs: BTreeSet<PathBuf>,
 }
 
 /// The top directory of what Nix copies.
@@ -85,8 +80,8 @@ enum Access {
 enum Refusal {
     /// It leads to this path, which is below none of these roots.
     Outside(PathBuf, Vec<PathBuf>),
-    /// It would be written into the store.
-    Store,
+    /// It is this path, and would be written into the store.
+    Store(PathBuf),
 }
 
 impl std::error::Error for Refusal {}
@@ -100,7 +95,7 @@ impl Display for Refusal {
                 let roots = roots.join(" and ");
                 write!(f, "it is {}, which is not part of {roots}", real.display())
             }
-            Self::Store => write!(f, "it is in the Nix store, which only Nix may change"),
+            Self::Store(_) => write!(f, "it is in the Nix store, which only Nix may change"),
         }
     }
 }
@@ -120,9 +115,13 @@ pub fn explain(exit: impl Into<Exit>, what: String, error: &io::Error) -> Error 
         Some(refusal @ Refusal::Outside(..)) => Error::new(Status::Config, what)
             .because(refusal)
             .fix("put it inside the flake, or pass the profile with --profile FILE if it is one of yours"),
-        Some(Refusal::Store) => Error::new(Status::CantCreat, what)
-            .because(&Refusal::Store)
-            .fix("change it in the repository that it comes from, and update the input"),
+        Some(refusal @ Refusal::Store(path)) => {
+            let error = Error::new(Status::CantCreat, what).because(refusal);
+            error.fix(match origin::find(path) {
+                Some((input, _)) => input.map,
+                None => "change it in the repository that it comes from".to_owned(),
+            })
+        }
     }
 }
 
@@ -149,11 +148,6 @@ pub fn mark_named(path: &Path) {
     if let Ok(path) = normalize(path) {
         FENCE.write().unwrap_or_else(PoisonError::into_inner).named.insert(path);
     }
-}
-
-/// Allows reading below `paths`, the inputs in the store.
-pub fn allow_inputs(paths: impl IntoIterator<Item = PathBuf>) {
-    FENCE.write().unwrap_or_else(PoisonError::into_inner).inputs.extend(paths);
 }
 
 /// Reads the regular file `path`, of at most `limit` bytes. They are wiped when dropped.
@@ -201,7 +195,7 @@ pub fn make_directory(path: &Path) -> io::Result<OwnedFd> {
     let path = or_current(path);
     let real = resolve(path)?;
     if real.starts_with(STORE) {
-        return Err(Refusal::Store.into());
+        return Err(Refusal::Store(real).into());
     }
     let fence = FENCE.read().unwrap_or_else(PoisonError::into_inner);
     if !fence.is_fenced(path)? {
@@ -235,7 +229,7 @@ pub fn ensure_readable(path: &Path) -> io::Result<()> {
 pub fn ensure_writable(called: &Path, found: &Path) -> io::Result<()> {
     let real = resolve(found)?;
     if real.starts_with(STORE) {
-        return Err(Refusal::Store.into());
+        return Err(Refusal::Store(real).into());
     }
     let fence = FENCE.read().unwrap_or_else(PoisonError::into_inner);
     if fence.is_fenced(called)? { fence.find_base(&real, Access::Write).map(drop) } else { Ok(()) }
@@ -264,12 +258,9 @@ impl Fence {
                 return Ok((base, below.to_owned()));
             }
         }
-        let input =
-            self.inputs.iter().find(|input| access == Access::Read && real.starts_with(input));
-        if let Some(input) = input {
-            let below = real.strip_prefix(input).map_err(io::Error::other)?;
-            let base = rustix::fs::open(input, DIRECTORY, Mode::empty())?;
-            return Ok((base, below.to_owned()));
+        if let Some((input, below)) = origin::find(real).filter(|_| access == Access::Read) {
+            let base = rustix::fs::open(&input.store, DIRECTORY, Mode::empty())?;
+            return Ok((base, below));
         }
         let roots = self.roots.iter().map(|root| root.path.clone()).collect();
         Err(Refusal::Outside(real.to_owned(), roots).into())

@@ -139,6 +139,12 @@ fn manual() -> String {
         ),
         ("VAULTIX_FLAKE", "The directory of the flake, if \\fB\\-\\-flake\\fR is not given."),
         (
+            "VAULTIX_CHECKOUTS",
+            "Checkouts of the flake's inputs, where \\fBedit\\fR, \\fBrekey\\fR and \\fBgenerate\\fR change their \
+             secrets: \\fINAME\\fR=\\fIDIRECTORY\\fR, separated by colons. For inputs that are not in it, \
+             vaultix.\\fINAME\\fR.checkout in your own git configuration.",
+        ),
+        (
             "VAULTIX_DEPENDENCIES",
             "Set for commands that generate a secret: a directory in memory that contains the plaintext of each \
              dependency, in a file named after its id.",

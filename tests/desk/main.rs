@@ -65,6 +65,9 @@ mod identity;
 /// A beginning.
 mod init;
 
+/// Secrets in other repositories.
+mod inputs;
+
 /// Coming from an older scheme.
 mod import;
 

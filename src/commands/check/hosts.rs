@@ -12,6 +12,7 @@ use super::sources::{self, ExpectedRecipients};
 use crate::cache::desired::Desired;
 use crate::flake::workspace::Workspace;
 use crate::report;
+use crate::system::origin;
 
 /// Returns a hint that names these secrets and their hosts; `None` if there are none.
 pub(super) fn hint(
@@ -33,7 +34,7 @@ pub(super) fn hint(
         .filter_map(|file| {
             let hosts = hosts(file, &keys, expected);
             let hosts: Vec<&str> = hosts.into_iter().collect();
-            (!hosts.is_empty()).then(|| format!("{} ({})", file.display(), hosts.join(", ")))
+            (!hosts.is_empty()).then(|| format!("{} ({})", origin::shown(file), hosts.join(", ")))
         })
         .collect();
     (!found.is_empty()).then(|| {

@@ -10,6 +10,7 @@ use crate::files::tree;
 use crate::flake::rules::Rule;
 use crate::flake::workspace::Workspace;
 use crate::report::{self, Report};
+use crate::system::origin;
 
 /// Warns of rules that are for no secret, neither one that a host declares nor one that is there.
 pub(super) fn warn_unused(workspace: &Workspace, report: &Report) {
@@ -71,5 +72,5 @@ pub(super) fn hints(
 }
 
 fn shown(file: &Path) -> String {
-    file.display().to_string()
+    origin::shown(file)
 }

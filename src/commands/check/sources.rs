@@ -14,6 +14,7 @@ use crate::flake::workspace::Workspace;
 use crate::keys::recipient::canonical;
 use crate::keys::{armor, identity};
 use crate::system::input;
+use crate::system::origin;
 
 /// The recipients that the header of each secret has to hold.
 pub struct ExpectedRecipients<'a> {
@@ -74,10 +75,13 @@ impl<'a> ExpectedRecipients<'a> {
 
     /// Returns what is wrong with the secret `file`, and how to fix it.
     pub fn problem(&self, file: &Path) -> Option<(String, String)> {
-        let shown = file.display();
+        let shown = origin::shown(file);
         let damaged = |reason| {
             let problem = format!("{shown} cannot be decrypted by anyone: {reason}");
-            let word = escape::shell_path(file);
+            let word = escape::shell_path(&shown);
+            if origin::in_input(file).is_some() {
+                return Some((problem, format!("vaultix edit {word}")));
+            }
             Some((
                 problem,
                 format!("git checkout -- {word} # or: rm {word} && vaultix edit {word}"),

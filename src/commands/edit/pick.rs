@@ -13,6 +13,7 @@ use crate::flake::workspace::DEFAULT_SECRETS;
 use crate::flake::{nix, profiles};
 use crate::report::{self, Report};
 use crate::system::interrupt::Interrupt;
+use crate::system::origin;
 use crate::terminal::menu::{self, Labels};
 
 const LABELS: Labels = Labels { filter: "Edit: ", help: "type to filter, Enter edits, Esc quits" };
@@ -58,7 +59,7 @@ impl List {
 fn described((path, ids): (PathBuf, BTreeSet<String>)) -> (PathBuf, String) {
     let stem = path.file_stem().unwrap_or_default();
     let others: Vec<&str> = ids.iter().map(String::as_str).filter(|id| stem != *id).collect();
-    let text = format!("{}  {}", path.display(), others.join(", "));
+    let text = format!("{}  {}", origin::shown(&path), others.join(", "));
     (path, text.trim_end().to_owned())
 }
 

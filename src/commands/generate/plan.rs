@@ -8,7 +8,7 @@ use vaultix_generator::profile::{Generator, Profile, Secret};
 
 use super::public;
 use crate::error::{Error, Exit, Result, Status};
-use crate::system::fence;
+use crate::system::origin;
 
 /// How one secret is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub fn plan(
         if !is_there(&recipe.path) {
             planner.add_missing(&recipe.path);
         } else if recipe.generator.has_public_key()
-            && !recipe.path.starts_with(fence::STORE)
+            && !recipe.path.starts_with(origin::STORE)
             && !is_there(&public::path(&recipe.path))
         {
             planner.plan.publish.push(recipe.clone());
@@ -116,7 +116,7 @@ fn recipes(
     for path in conflicting {
         let id = recipes.remove(&path).map(|recipe| recipe.id).unwrap_or_default();
         let error = cannot_generate(Status::Config, &id)
-            .because(format!("{} has two different generators", path.display()))
+            .because(format!("{} has two different generators", origin::shown(&path)))
             .fix(format!("set the same vaultix.secrets.{id}.generator on all hosts"));
         failures.extend(is_asked(&id).then_some(error));
     }
@@ -202,23 +202,29 @@ impl<'a> Planner<'a> {
     /// Returns why `recipe` cannot be followed; plans to make what it needs.
     fn obstacle(&mut self, recipe: &'a Recipe) -> Option<Error> {
         let error = |reason: String| cannot_generate(Status::NoInput, &recipe.id).because(reason);
-        if recipe.path.starts_with(fence::STORE) {
-            let reason = format!("{} is in the Nix store", recipe.path.display());
-            let fix = format!("set vaultix.secrets.{}.file to a path of this flake", recipe.id);
-            return Some(error(reason).fix(fix));
+        if recipe.path.starts_with(origin::STORE) {
+            let error = error(format!("{} is in the Nix store", origin::shown(&recipe.path)));
+            return Some(match origin::find(&recipe.path) {
+                Some((input, _)) => error.because(input.unmapped()).fix(input.map),
+                None => error
+                    .fix(format!("set vaultix.secrets.{}.file to a path of this flake", recipe.id)),
+            });
         }
         let public_key = public::path(&recipe.path);
         if recipe.generator.has_public_key() && (self.is_there)(&public_key) {
             return Some(
-                error(format!("{} is the public key of another secret", public_key.display()))
-                    .fix(format!("rm {}", escape::shell_path(&public_key))),
+                error(format!(
+                    "{} is the public key of another secret",
+                    origin::shown(&public_key)
+                ))
+                .fix(format!("rm {}", escape::shell_path(&public_key))),
             );
         }
         for input in &recipe.inputs {
             if (self.is_there)(&input.path) || self.add_missing(&input.path) {
                 continue;
             }
-            let (id, path) = (&input.id, input.path.display());
+            let (id, path) = (&input.id, origin::shown(&input.path));
             return Some(if self.recipes.contains_key(&input.path) {
                 error(format!("it is made from \"{id}\", which cannot be generated"))
             } else {

@@ -9,6 +9,7 @@ use vaultix_generator::profile::Profile;
 
 use super::plan::Plan;
 use crate::report::Report;
+use crate::system::origin;
 
 /// How many hosts are named.
 const MAX_NAMED: usize = 4;
@@ -22,7 +23,7 @@ pub(super) fn warn(plan: &Plan, profiles: &[Profile], report: &Report) {
                 "{} is one value for {}; for a value for each host, set on all of them: \
                  vaultix.settings.defaultSecretDirectory = \
                  \"./secrets/generated/${{config.networking.hostName}}\";",
-                recipe.path.display(),
+                origin::shown(&recipe.path),
                 listed(&hosts)
             ));
         }

@@ -12,6 +12,7 @@ use crate::flake::workspace::Workspace;
 use crate::keys::master::{Master, Session};
 use crate::keys::recipient::canonical;
 use crate::report::{self, Report};
+use crate::system::origin;
 
 pub(super) struct Others<'a> {
     workspace: &'a Workspace,
@@ -75,7 +76,7 @@ impl<'a> Others<'a> {
             let fix = "vaultix rekey # by somebody who can decrypt it";
             self.failures.push(error.because(reason).fix(fix));
         } else {
-            self.passed_over.push(path.display().to_string());
+            self.passed_over.push(origin::shown(path));
         }
         Ok(None)
     }

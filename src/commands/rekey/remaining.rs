@@ -10,6 +10,7 @@ use crate::files::tree;
 use crate::flake::workspace::Workspace;
 use crate::keys::master::Master;
 use crate::report::{self, Report};
+use crate::system::origin;
 
 /// Says which secrets are next to those of the profiles, and are none of `done`, whole paths.
 pub(super) fn warn(
@@ -19,7 +20,7 @@ pub(super) fn warn(
     report: &Report,
 ) {
     let left = find(workspace, done, master);
-    let names: Vec<String> = left.iter().map(|path| path.display().to_string()).collect();
+    let names: Vec<String> = left.iter().map(|path| origin::shown(path)).collect();
     if names.is_empty() {
         return;
     }

@@ -21,6 +21,7 @@ use crate::keys::unwrapped::Unwrapped;
 use crate::keys::{armor, recipient};
 use crate::report::{self, Progress, Report};
 use crate::system::interrupt::Interrupt;
+use crate::system::origin;
 use crate::terminal::prompt::Prompt;
 
 /// How many files are written before they get their names, all at once (1024).
@@ -101,7 +102,7 @@ impl Run<'_> {
         let others: Vec<String> = sources
             .into_iter()
             .filter(|path| !plan.encrypt.contains_key(*path) && is_others(path))
-            .map(|path| path.display().to_string())
+            .map(|path| origin::shown(path))
             .collect();
         if !others.is_empty() {
             self.report.line(format_args!(
@@ -174,12 +175,12 @@ impl Run<'_> {
         let bytes = source::read(path)?;
         let digest = escape::hex(&Sha256::digest(&bytes));
         if self.desired.digests.get(path) != Some(&digest) {
-            return Err(Error::new(Status::DataErr, format!("cannot use {}", path.display()))
+            return Err(Error::new(Status::DataErr, format!("cannot use {}", origin::shown(path)))
                 .because("it was changed in the meantime")
                 .fix("vaultix renc"));
         }
         armor::dearmor(bytes).map_err(|reason| {
-            Error::new(Status::DataErr, format!("cannot decrypt {}", path.display()))
+            Error::new(Status::DataErr, format!("cannot decrypt {}", origin::shown(path)))
                 .because(reason)
         })
     }
@@ -189,7 +190,7 @@ impl Run<'_> {
             return Err(self.interrupt.error());
         }
         let ciphertext = self.read(job.path)?;
-        report::detail(format_args!("decrypting {}", job.path.display()));
+        report::detail(format_args!("decrypting {}", origin::shown(job.path)));
         decrypt::decrypt(&ciphertext, std::iter::once(job.key as &dyn Identity))
             .map_err(|error| source::cannot_open(job.path, &error, &session.skipped))
     }

@@ -46,14 +46,12 @@ pub fn root() -> Result<Option<PathBuf>> {
             .fix("name the directory of one with --flake DIR, or in VAULTIX_FLAKE"));
     }
     let Some(root) = find_upwards() else { return Ok(None) };
-    let uid = rustix::process::geteuid().as_raw();
-    let whom = env::var(SUDO).ok().filter(|_| uid == 0).and_then(|text| text.parse().ok());
-    match find_foreign_owner(&root, &[Some(0), Some(uid), whom]) {
+    match foreign_owner(&root, &[FILE, "flake.lock"]) {
         Ok(None) => Ok(Some(root)),
         Ok(Some((path, owner))) => {
             let directory = root.display();
             Err(Error::new(Status::NoPerm, format!("cannot use {directory}/{FILE}"))
-                .because(format!("{} belongs to {}", path.display(), user_name(owner)))
+                .because(format!("{} belongs to {owner}", path.display()))
                 .because("you have not chosen it")
                 .fix(format!("export {VARIABLE}={}", escape::shell(&root))))
         }
@@ -95,16 +93,23 @@ fn find_upwards() -> Option<PathBuf> {
         .map(Path::to_owned)
 }
 
-/// Returns a path of the flake in `root` that belongs to somebody else than `ours`, and its owner: the directory, what makes it a
-/// flake, or the repository around it, which decides what Nix sees of it.
-fn find_foreign_owner(root: &Path, ours: &[Option<u32>]) -> io::Result<Option<(PathBuf, u32)>> {
-    let top = git::top(root)?;
-    let mut paths = vec![root.to_owned(), root.join(FILE), root.join("flake.lock")];
-    paths.extend(top.into_iter().flat_map(|top| [top.join(".git"), top]));
+/// Returns a path in `directory` that belongs neither to the user nor to root, and its owner: the directory, one of its
+/// `files`, or the repository around it, which decides what Nix sees of it.
+///
+/// # Errors
+///
+/// The system's own.
+pub fn foreign_owner(directory: &Path, files: &[&str]) -> io::Result<Option<(PathBuf, String)>> {
+    let uid = rustix::process::geteuid().as_raw();
+    let whom = env::var(SUDO).ok().filter(|_| uid == 0).and_then(|text| text.parse().ok());
+    let ours = [Some(0), Some(uid), whom];
+    let mut paths = vec![directory.to_owned()];
+    paths.extend(files.iter().map(|file| directory.join(file)));
+    paths.extend(git::top(directory)?.into_iter().flat_map(|top| [top.join(".git"), top]));
     for path in paths {
         match path.symlink_metadata() {
             Ok(found) if !ours.contains(&Some(found.uid())) => {
-                return Ok(Some((path, found.uid())));
+                return Ok(Some((path, user_name(found.uid()))));
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

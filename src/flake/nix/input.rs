@@ -3,7 +3,7 @@
 //! Whoever commits to a repository can name any directory of the user's as an input: Nix copies it to the store, where
 //! everybody reads it, and the flake can name its files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape;
 
-use crate::system::fence::STORE;
+use crate::system::origin::STORE;
 
 /// What `nix flake metadata --json` says.
 #[derive(Deserialize)]
@@ -66,8 +66,69 @@ impl Lock {
         self.nodes.get(&self.root).is_some_and(|root| root.inputs.contains_key(name))
     }
 
-    pub(super) fn store_paths(&self) -> impl Iterator<Item = PathBuf> {
-        self.nodes.values().filter_map(|node| store_path(node.locked.get("narHash")?.as_str()?))
+    /// Returns all inputs that are in the store, those of the flake itself before their own.
+    pub(super) fn inputs(&self) -> Vec<LockedInput> {
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::from([self.root.as_str()]));
+        let mut nodes = VecDeque::from([(String::new(), self.root.as_str())]);
+        while let Some((above, node)) = nodes.pop_front() {
+            for (name, node) in self.nodes.get(node).map(|node| &node.inputs).into_iter().flatten()
+            {
+                // What follows another input is found as that one.
+                let Some(node) = node.as_str().filter(|node| seen.insert(node)) else { continue };
+                let name = format!("{above}{name}");
+                nodes.push_back((format!("{name}/"), node));
+                found.extend(self.nodes.get(node).and_then(|node| LockedInput::new(name, node)));
+            }
+        }
+        found
+    }
+}
+
+/// An input as `flake.lock` has it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LockedInput {
+    /// Its name, as `nix flake update` takes it.
+    pub(super) name: String,
+    /// Where it is in the store.
+    pub(super) store: PathBuf,
+    /// Where it is taken from on this machine, as it is written.
+    pub(super) local: Option<PathBuf>,
+    /// Whether Nix takes files as they are there, committed or not.
+    pub(super) is_directory: bool,
+    /// What git clones.
+    pub(super) url: Option<String>,
+    /// The commit.
+    pub(super) rev: Option<String>,
+}
+
+impl LockedInput {
+    fn new(name: String, node: &Node) -> Option<Self> {
+        let text = |name: &str| node.locked.get(name).and_then(Value::as_str);
+        Some(Self {
+            name,
+            store: store_path(text("narHash")?)?,
+            local: local_path(&node.locked).filter(|_| node.parent.is_empty()),
+            is_directory: text("type") == Some("path"),
+            url: url(&text),
+            rev: text("rev").map(str::to_owned),
+        })
+    }
+}
+
+/// Returns what git clones to have the input that `text` tells the attributes of.
+///
+/// Source: the Nix manual, "nix flake", "Types".
+fn url<'a>(text: &impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    let host = |default| text("host").unwrap_or(default);
+    let of = |host: &str| Some(format!("git@{host}:{}/{}.git", text("owner")?, text("repo")?));
+    match text("type")? {
+        "git" => text("url").map(|url| url.split('?').next().unwrap_or_default().to_owned()),
+        "github" => of(host("github.com")),
+        "gitlab" => of(host("gitlab.com")),
+        "sourcehut" => {
+            Some(format!("git@{}:{}/{}", host("git.sr.ht"), text("owner")?, text("repo")?))
+        }
+        _ => None,
     }
 }
 
@@ -242,6 +303,25 @@ mod tests {
         assert_eq!(url("git", "link"), Some("link".into()));
         assert_eq!(url("git", "https://example.org/x"), None);
         assert_eq!(url("indirect", "nixpkgs"), None);
+    }
+
+    #[test]
+    fn inputs_have_the_names_that_nix_updates_them_by() {
+        let lock = r#"{"root": "r", "nodes": {
+            "r": {"inputs": {"secrets": "secrets_2", "common": "common", "alias": ["common"]}},
+            "common": {"inputs": {"deep": "secrets"}, "locked": {"type": "github", "owner": "me", "repo": "c",
+              "narHash": "sha256-j8kb4pmwWFy57Ycqg2FqxCzaRXc+v+nzCQvy4ZORdeE=", "rev": "1"}},
+            "secrets": {"locked": {"type": "path", "path": "/x", "narHash": "sha256-"}},
+            "secrets_2": {"inputs": {"back": "common"}, "locked": {"type": "git", "url": "ssh://git@x.org/s?ref=a",
+              "narHash": "sha256-"}},
+            "none": {"locked": {"narHash": "sha256-"}}}}"#;
+        let inputs = serde_json::from_str::<Lock>(lock).unwrap().inputs();
+        let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+        assert_eq!(names, ["common", "secrets", "common/deep"]);
+        let urls: Vec<Option<&str>> = inputs.iter().map(|input| input.url.as_deref()).collect();
+        assert_eq!(urls, [Some("git@github.com:me/c.git"), Some("ssh://git@x.org/s"), None]);
+        assert_eq!(inputs[2].local.as_deref(), Some(Path::new("/x")));
+        assert!(inputs[2].is_directory && !inputs[1].is_directory);
     }
 
     #[test]
