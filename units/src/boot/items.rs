@@ -8,6 +8,7 @@ use vaultix_generator::profile::{Profile, Secret, Template};
 use vaultix_generator::unit::Kind;
 
 use super::{Left, fresh, notify};
+use crate::aside::make_way;
 use crate::failure::Failure;
 use crate::generation::Generation;
 use crate::host::{Decrypting, Ended, Host};
@@ -42,7 +43,7 @@ pub fn place_all(
     let host = Host::new(&profile.settings);
     let (mut run, secrets) = Run::new(profile, phase, begun, stamp);
     let decrypting = Decrypting::start(&host, &secrets);
-    let opened = Ramfs::open(&profile.settings);
+    let opened = Ramfs::open(&profile.settings).and_then(|ramfs| make_way(profile).map(|()| ramfs));
     let told = match opened.and_then(|ramfs| run.place(ramfs, &secrets, decrypting)) {
         Ok(at) => run.notify(&at),
         Err(failure) => {
