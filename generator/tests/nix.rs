@@ -11,7 +11,7 @@ use vaultix_generator::escape;
 use vaultix_generator::profile::{Generator, Profile, Side};
 
 /// Invalid configurations with a valid profile, and what the profile does not show.
-const ONLY_NIX: [(&str, &str); 28] = [
+const ONLY_NIX: [(&str, &str); 30] = [
     ("cache-input", "the cache"),
     ("cache-missing", "the cache"),
     ("cache-stale", "the cache"),
