@@ -107,8 +107,7 @@ impl Bench {
         for system in [System::Bookworm, System::Trixie] {
             for n in [0, 1, 10, 50, 100, 1000] {
                 let all: &[Units] = match n {
-                    0 | 1 => &[Ours, One],
-                    1000 => &[Ours, One],
+                    0 | 1 | 1000 => &[Ours, One],
                     _ => &[Ours, One, Failing, Each, Read, OneRead],
                 };
                 let times = self.boots_of(system, n, all)?;
