@@ -1,5 +1,6 @@
 //! `vaultix rekey`: all secrets of the profiles → the same, encrypted to the present recipients; or none of them.
 
+mod lost;
 mod others;
 mod remaining;
 
@@ -24,6 +25,7 @@ use crate::keys::master::Master;
 use crate::report::{Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
+use lost::Lost;
 use others::Others;
 
 /// What was done if anything failed.
@@ -85,6 +87,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
         })
         .collect();
     let mut others = Others::new(&workspace, &master, &session, &files);
+    let mut lost = Lost::new(&workspace.profiles, args.old.len());
     allow_open_files();
     let mut replacements = Vec::new();
     for ((path, secret), text) in secrets.iter().zip(opened) {
@@ -102,15 +105,15 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
             let ciphertext = secret::encrypt(path, &text, recipients.of(path), &secret.format)?;
             let mut replacement = Replacement::new(path)?;
             replacement.write(&ciphertext)?;
-            Ok(replacement)
+            Ok((replacement, ciphertext))
         };
         match write() {
-            Ok(replacement) => replacements.push((path, secret, replacement)),
+            Ok((replacement, after)) => replacements.push((path, secret, replacement, after)),
             Err(error) => failures.push(error),
         }
     }
     // All of them, before the first is replaced.
-    let same = |(_, secret, replacement): &(_, &Secret, Replacement)| {
+    let same = |(_, secret, replacement, _): &(_, &Secret, Replacement, _)| {
         replacement.ensure_same(Some(&secret.digest), AGAIN).err()
     };
     failures.extend(replacements.iter().filter_map(same));
@@ -119,10 +122,11 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
         return Ok(report.finish(&failures, NOTHING));
     }
     let mut done = Vec::new();
-    for (path, secret, replacement) in replacements {
+    for (path, secret, replacement, after) in replacements {
         match replacement.persist_if_unchanged(Some(&secret.digest), AGAIN) {
             Ok(()) => {
                 done.push(*path);
+                lost.add(path, &secret.ciphertext, after);
                 report.line(format_args!("{}: rekeyed", path.display()));
             }
             Err(error) => failures.push(error),
@@ -133,6 +137,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let count = done.len();
     let next = if count > 0 { checkouts.next(done) } else { String::new() };
     let exit = report.finish(&failures, &format!("{count} rekeyed{passed_over}{next}"));
+    lost.warn(&report);
     remaining::warn(&workspace, &paths.keys().collect(), &master, &report);
     Ok(exit)
 }

@@ -414,7 +414,7 @@ fn files_of_agenix_stay_where_they_are() {
         "), but to ssh-ed25519 (tag",
         "to fix: vaultix rekey --old IDENTITY_THAT_OPENS_IT",
         "hosts can decrypt the secrets themselves, without copies: secrets/mail.age (web1), secrets/root.age (db1, web1), \
-         secrets/wifi.age (db1, web1); to encrypt to you alone: vaultix rekey",
+         secrets/wifi.age (db1, web1); to encrypt them to people alone: vaultix rekey",
     ]);
     in_flake(&workspace, "renc").exits(77).says(&["secrets/root.age", "4 re-encrypted"]);
 

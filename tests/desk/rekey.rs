@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use pretty_assertions::assert_eq;
 
-use crate::support::Workspace;
+use crate::support::{Workspace, run};
 
 /// Stops encrypting to an old identity.
 const REKEY: &str = "-p web1.json rekey --old keys/me.txt -i keys/ssh-ed25519";
@@ -119,4 +119,40 @@ fn rekey_stops_encrypting_to_an_old_identity() {
     // The old identity is not unlocked if it is not needed.
     let line = "-p web1.json rekey --old keys/me-passphrase.age -i keys/ssh-ed25519";
     workspace.vaultix(line).exits(0).says(&["3 rekeyed"]);
+}
+
+#[test]
+fn who_loses_a_secret_is_no_surprise() {
+    const LOST: &str = "others could decrypt these secrets before, and cannot any more: ";
+    let workspace = Workspace::with_secrets("rekey-lost");
+    let encrypt = || {
+        let [me, team, host] =
+            ["-i keys/me.txt", "-R keys/ssh-ed25519.pub", "-R keys/host-web1.pub"];
+        for (name, to) in [
+            ("wifi", format!("{me} {team} {host}")),
+            ("mail", format!("-a {me} {team}")),
+            ("tls", format!("{me} {host}")),
+        ] {
+            let to: Vec<&str> = to.split(' ').collect();
+            workspace.secret_with(&format!("secrets/{name}.age"), format!("{name} text"), &to);
+        }
+    };
+    encrypt();
+    let line = "-p web1.json -p db1.json rekey -i keys/me.txt";
+    let names =
+        "secrets/mail.age, secrets/wifi.age; if they should, name them in vaultix.extraRecipients";
+    workspace.vaultix(line).exits(0).says(&["3 rekeyed", &format!("{LOST}{names}")]);
+    workspace.vaultix("view secrets/wifi.age -i keys/ssh-ed25519").exits(77);
+    // Nobody has lost anything since.
+    let done = workspace.vaultix(line).exits(0);
+    assert!(!done.stderr.contains(LOST), "{}", done.stderr);
+    // Those that are named, and those that are old, are no surprise.
+    encrypt();
+    let mut command = workspace.vaultix_command(line);
+    let done = run(command.args(["-r", workspace.key("ssh-ed25519.pub").trim()])).exits(0);
+    assert!(!done.stderr.contains(LOST), "{}", done.stderr);
+    encrypt();
+    let done = workspace.vaultix(&format!("{line} --old keys/ssh-ed25519")).exits(0);
+    assert!(!done.stderr.contains(LOST), "{}", done.stderr);
+    assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "wifi text");
 }

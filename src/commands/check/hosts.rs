@@ -39,7 +39,7 @@ pub(super) fn hint(
         .collect();
     (!found.is_empty()).then(|| {
         format!(
-            "hosts can decrypt the secrets themselves, without copies: {}; to encrypt to you alone: vaultix rekey",
+            "hosts can decrypt the secrets themselves, without copies: {}; to encrypt them to people alone: vaultix rekey",
             report::list(&found)
         )
     })
