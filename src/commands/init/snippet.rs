@@ -38,7 +38,6 @@ vaultix = vaultix.configure {{
 
 # and in each host, with specialArgs = {{ inherit self; }}:
 imports = [ vaultix.nixosModules.default ];
-services.userborn.enable = true;
 vaultix.settings.hostPubkey = \"ssh-ed25519 AAAA…\"; # ssh-keyscan -t ed25519 HOST
 vaultix.secrets.example = {{ }};
 ",
