@@ -18,14 +18,12 @@ use crate::cache::plan::{Entry, Plan};
 use crate::cli::{Check, Cli};
 use crate::error::{self, Error, Exit, Result, Status};
 use crate::files::source;
+use crate::flake::cache::CachePlace;
 use crate::flake::repository;
 use crate::flake::workspace::Workspace;
 use crate::report::{self, Report, Verbosity};
 use crate::system::origin;
 use sources::ExpectedRecipients;
-
-/// What brings copies up to date.
-const RENC: &str = "vaultix renc";
 
 /// What kind of thing is wrong; answers list kinds in this order.
 #[derive(Clone, Copy, Serialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,11 +101,14 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
     let Comparison { desired, plan, failures } =
-        Comparison::new(&workspace.profiles, &[], &workspace.cache, &report)?;
+        Comparison::new(&workspace.profiles, &[], &workspace.cache.directory, &report)?;
 
     repository::warn_newer(&desired.digests, &report);
     let mut findings = plan_findings(&workspace.cache, &plan);
     findings.extend(unfit_findings(&workspace.cache, &desired, &plan, &workspace.profiles));
+    let unseen = unseen_findings(&workspace.cache, &desired, &plan);
+    let unseen_count = unseen.len();
+    findings.extend(unseen);
     let expected = ExpectedRecipients::from_workspace(&workspace);
     rules::warn_unused(&workspace, &report);
     findings.extend(source_findings(&desired, &expected));
@@ -123,7 +124,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     findings.iter_mut().for_each(Finding::hide);
     findings.sort();
     let bad = findings.iter().filter(|finding| finding.kind == Kind::Unfit).count();
-    let up_to_date = plan.up_to_date - bad;
+    let up_to_date = plan.up_to_date.saturating_sub(bad + unseen_count);
     if args.json {
         let answer = Answer { ok: findings.is_empty(), up_to_date, findings: &findings };
         report::answer_json(&answer)?;
@@ -169,7 +170,8 @@ fn source_findings(desired: &Desired, expected: &ExpectedRecipients) -> Vec<Find
     problems.collect()
 }
 
-fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
+fn plan_findings(cache: &CachePlace, plan: &Plan) -> Vec<Finding> {
+    let (root, renc) = (cache.directory.as_path(), &cache.renc());
     let missing = plan.encrypt.iter().flat_map(|(source, targets)| {
         targets.iter().map(move |target| Finding {
             kind: Kind::Missing,
@@ -183,7 +185,7 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
                 target.secret,
                 origin::shown(source)
             ),
-            fix: Some(RENC.to_owned()),
+            fix: Some(renc.clone()),
         })
     });
     let other = |kind: Kind, entry: &Entry, problem: &str, fix: Option<&str>| Finding {
@@ -198,7 +200,7 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
     let stale = plan
         .stale
         .iter()
-        .map(|entry| other(Kind::Stale, entry, "is not used by its host", Some(RENC)));
+        .map(|entry| other(Kind::Stale, entry, "is not used by its host", Some(renc)));
     let foreign = plan
         .foreign
         .iter()
@@ -210,7 +212,7 @@ fn plan_findings(root: &Path, plan: &Plan) -> Vec<Finding> {
 ///
 /// An ssh stanza names its key; of others only the kind is known.
 fn unfit_findings(
-    root: &Path,
+    cache: &CachePlace,
     desired: &Desired,
     plan: &Plan,
     profiles: &[Profile],
@@ -225,7 +227,7 @@ fn unfit_findings(
     let there = desired.wanted.iter().filter(|(entry, _)| !missing.contains(entry));
     there
         .filter_map(|(entry, wanted)| {
-            let file = entry.path(root);
+            let file = entry.path(&cache.directory);
             let key = keys.get(entry.host.as_str())?;
             let problem = problem(&file, key)?;
             Some(Finding {
@@ -238,9 +240,39 @@ fn unfit_findings(
                     origin::shown(&file),
                     wanted.secret
                 ),
-                fix: Some(format!("rm {} && {RENC}", escape::shell_path(&file))),
+                fix: Some(if origin::find(&file).is_some() {
+                    cache.renc()
+                } else {
+                    format!("rm {} && {}", escape::shell_path(&file), cache.renc())
+                }),
                 file: Some(file.display().to_string()),
                 source: origin::in_input(&file),
+            })
+        })
+        .collect()
+}
+
+/// Returns the copies that are there, but not where Nix looks for them.
+fn unseen_findings(cache: &CachePlace, desired: &Desired, plan: &Plan) -> Vec<Finding> {
+    let missing: BTreeSet<&Entry> =
+        plan.encrypt.values().flatten().map(|target| &target.entry).collect();
+    let there = desired.wanted.iter().filter(|(entry, _)| !missing.contains(entry));
+    there
+        .filter_map(|(entry, wanted)| {
+            let path = cache.unseen(&entry.host, &entry.name)?;
+            let Entry { host, .. } = entry;
+            let (secret, place) = (&wanted.secret, cache.directory.display());
+            Some(Finding {
+                kind: Kind::Missing,
+                host: Some(host.clone()),
+                secret: Some(secret.clone()),
+                problem: format!(
+                    "host {host} has a copy of secret \"{secret}\" in {place}, which Nix does not see yet as {}",
+                    origin::shown(&path)
+                ),
+                fix: cache.steps(),
+                source: origin::in_input(&path),
+                file: Some(path.display().to_string()),
             })
         })
         .collect()

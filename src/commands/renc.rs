@@ -28,7 +28,8 @@ use run::{Counts, Run};
 pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let report = Report::new(if args.quiet { Verbosity::Quiet } else { Verbosity::Normal });
     let workspace = Workspace::open(&cli.profiles, &args.identities, args.cache.as_ref())?;
-    let root = workspace.cache;
+    let place = workspace.cache;
+    let root = place.directory.clone();
     let profiles = choose(workspace.profiles, args)?;
     let Comparison { desired, plan, mut failures } =
         Comparison::new(&profiles, &args.secrets, &root, &report)?;
@@ -73,9 +74,14 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         Ok(Tracked::Ignored) => git::warn_ignored(&root, &report),
         Err(error) => failures.errors.push(error),
     }
+    let changed = done.encrypted + done.removed > 0;
+    let next = place.steps().filter(|_| changed).map(|steps| format!("; now run: {steps}"));
     let line = format!(
-        "{} re-encrypted, {} up to date, {} removed",
-        done.encrypted, plan.up_to_date, done.removed
+        "{} re-encrypted, {} up to date, {} removed{}",
+        done.encrypted,
+        plan.up_to_date,
+        done.removed,
+        next.unwrap_or_default()
     );
     Ok(report.finish(&failures.errors, &line))
 }

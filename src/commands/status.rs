@@ -52,10 +52,13 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
     let Comparison { desired, plan, failures } =
-        Comparison::new(&workspace.profiles, &[], &workspace.cache, &report)?;
+        Comparison::new(&workspace.profiles, &[], &workspace.cache.directory, &report)?;
     repository::warn_newer(&desired.digests, &report);
-    let missing: BTreeSet<&Entry> =
+    let mut missing: BTreeSet<&Entry> =
         plan.encrypt.values().flatten().map(|target| &target.entry).collect();
+    // What Nix does not see is missing for a host.
+    let is_unseen = |entry: &&Entry| workspace.cache.unseen(&entry.host, &entry.name).is_some();
+    missing.extend(desired.wanted.keys().filter(is_unseen));
 
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     for (entry, wanted) in &desired.wanted {
@@ -81,7 +84,7 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     report.errors(&failures.errors);
     report::summary(format_args!(
         "{} up to date, {} missing, {} stale",
-        plan.up_to_date,
+        desired.wanted.len() - missing.len(),
         missing.len(),
         plan.stale.len()
     ));

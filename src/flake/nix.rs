@@ -22,6 +22,7 @@ use vaultix_generator::profile::{Profile, Side};
 use vaultix_generator::{escape, private};
 
 use crate::error::{Error, Result, Status};
+use crate::flake::cache::Caches;
 use crate::flake::git;
 use crate::flake::rules::RuleSetting;
 use crate::report;
@@ -110,13 +111,38 @@ pub fn settings(root: &Path) -> Result<Settings> {
     eval(root, "vaultix.settings")
 }
 
+/// What a flake says of its hosts.
+#[derive(Default)]
+pub struct Hosts {
+    pub profiles: Vec<Profile>,
+    pub caches: Caches,
+}
+
 /// Asks the flake at `root` for the profiles of all its hosts.
 ///
 /// # Errors
 ///
-/// Nix's own; or names the host whose profile cannot be used.
+/// As [`hosts`].
 pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
-    let texts: BTreeMap<String, Box<RawValue>> = eval(root, "vaultix.profiles")?;
+    hosts(root).map(|hosts| hosts.profiles)
+}
+
+/// Asks the flake at `root` for the profiles of all its hosts, and for the places of their caches.
+///
+/// # Errors
+///
+/// Nix's own; or names the host whose profile cannot be used.
+pub fn hosts(root: &Path) -> Result<Hosts> {
+    /// Both at once: evaluating hosts is what takes time. Only newer flakes have caches.
+    const FUNCTION: &str =
+        "vaultix: { inherit (vaultix) profiles; caches = vaultix.caches or { }; }";
+    #[derive(Deserialize)]
+    struct Answer {
+        profiles: BTreeMap<String, Box<RawValue>>,
+        caches: Caches,
+    }
+    let Answer { profiles: texts, caches } =
+        eval_as("vaultix.profiles", root, "vaultix", Some(FUNCTION))?;
     let copy = flake_copy(root)?;
     let tracked = OnceCell::new();
     let read = |(host, text): (String, Box<RawValue>)| {
@@ -136,7 +162,7 @@ pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
         }
         Ok(profile)
     };
-    texts.into_iter().map(read).collect()
+    Ok(Hosts { profiles: texts.into_iter().map(read).collect::<Result<_>>()?, caches })
 }
 
 /// Evaluates one output of the flake at `root`.
@@ -146,17 +172,27 @@ fn eval<T: DeserializeOwned>(root: &Path, output: &str) -> Result<T> {
 
 /// Evaluates one output of the flake at `root`, or what a `function` in Nix makes of it.
 fn eval_with<T: DeserializeOwned>(root: &Path, output: &str, function: Option<&str>) -> Result<T> {
+    eval_as(output, root, output, function)
+}
+
+/// The same, for what messages call `shown`.
+fn eval_as<T: DeserializeOwned>(
+    shown: &str,
+    root: &Path,
+    output: &str,
+    function: Option<&str>,
+) -> Result<T> {
     let what = || {
         Error::new(
             Status::Config,
-            format!("cannot evaluate {output} of {}/flake.nix", root.display()),
+            format!("cannot evaluate {shown} of {}/flake.nix", root.display()),
         )
     };
     if env::var_os(EVALUATING).is_some() {
         return Err(what().because("it is already being evaluated, which needs this file"));
     }
     flake_copy(root)?;
-    report::detail(format_args!("evaluating {output} of {}/flake.nix", root.display()));
+    report::detail(format_args!("evaluating {shown} of {}/flake.nix", root.display()));
     let evaluate = || {
         let mut nix = nix(root, &["eval", "--json"])?;
         nix.arg(format!(".#{output}"));

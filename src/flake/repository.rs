@@ -80,6 +80,11 @@ impl Checkouts {
         Ok(found)
     }
 
+    /// Takes `directory` for the checkout of the input `name`.
+    pub fn assume(&mut self, name: String, directory: PathBuf) {
+        self.known.insert(name, Some(directory));
+    }
+
     /// Returns the commands that have Nix see `files`, which were changed; `None` where it sees them as they are.
     pub fn steps<'a>(&self, files: impl IntoIterator<Item = &'a Path>) -> Option<String> {
         let mut repositories: BTreeMap<Repository, BTreeSet<PathBuf>> = BTreeMap::new();
@@ -107,7 +112,7 @@ impl Checkouts {
             |input: &&FlakeInput| self.place(input).is_some_and(|place| real.starts_with(place));
         let input = nix::inputs().iter().find(is_in);
         let top = nix::top();
-        let parent = real.ancestors().skip(1).find(|parent| parent.is_dir())?;
+        let parent = real.ancestors().find(|parent| parent.is_dir())?;
         let found = git::top(parent).ok().flatten();
         let is_submodule = top
             .zip(found.as_deref())
@@ -140,7 +145,11 @@ impl Repository {
         let mut steps = Vec::new();
         let git = git_in(&self.directory);
         if self.is_committed {
-            let files: Vec<String> = files.iter().map(escape::shell_path).collect();
+            let name = |file: &PathBuf| {
+                let is_all = file == Path::new("");
+                escape::shell_path(if is_all { Path::new(".") } else { file })
+            };
+            let files: Vec<String> = files.iter().map(name).collect();
             steps.push(format!("{git} add {}", files.join(" ")));
             steps.push(format!("{git} commit"));
         }

@@ -8,7 +8,8 @@ use vaultix_generator::private;
 use vaultix_generator::profile::Profile;
 
 use crate::error::{Error, Result, Status};
-use crate::flake::nix::{self, Settings};
+use crate::flake::cache::CachePlace;
+use crate::flake::nix::{self, Hosts, Settings};
 use crate::flake::profiles;
 use crate::flake::repository::Checkouts;
 use crate::flake::rules::Rules;
@@ -35,7 +36,7 @@ pub struct Workspace {
     /// Recipients in addition to the identities' own, by files.
     pub rules: Rules,
     /// Where copies for hosts are.
-    pub cache: PathBuf,
+    pub cache: CachePlace,
     /// Where secrets are of which the flake says nothing else.
     pub secrets: Option<PathBuf>,
 }
@@ -54,12 +55,15 @@ impl Workspace {
     ) -> Result<Self> {
         let is_asked = named.is_empty();
         let root = if is_asked { nix::root()? } else { nix::root_if_ours()? };
-        let (profiles, settings) = match &root {
-            _ if !is_asked => (profiles::read_all(named)?, Settings::default()),
+        let (Hosts { profiles, caches }, settings) = match &root {
+            _ if !is_asked => {
+                let profiles = profiles::read_all(named)?;
+                (Hosts { profiles, ..Hosts::default() }, Settings::default())
+            }
             Some(root) => {
-                let profiles = nix::profiles(root)?;
-                profiles::ensure_distinct(&profiles)?;
-                (profiles, nix::settings(root)?)
+                let hosts = nix::hosts(root)?;
+                profiles::ensure_distinct(&hosts.profiles)?;
+                (hosts, nix::settings(root)?)
             }
             None => {
                 return Err(Error::new(Status::Config, "cannot find any profile")
@@ -68,8 +72,11 @@ impl Workspace {
             }
         };
         let cache = match cache {
-            Some(cache) => cache.clone(),
-            None => cache_directory(root.as_deref(), &settings)?,
+            Some(cache) => CachePlace::named(cache.clone(), &profiles, &caches),
+            None => match CachePlace::find(&profiles, &caches)? {
+                Some(cache) => cache,
+                None => CachePlace::in_flake(cache_directory(root.as_deref(), &settings)?),
+            },
         };
         let root = root.unwrap_or_default();
         let secrets = settings.secrets(&root)?;

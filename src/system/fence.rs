@@ -117,10 +117,10 @@ pub fn explain(exit: impl Into<Exit>, what: String, error: &io::Error) -> Error 
             .fix("put it inside the flake, or pass the profile with --profile FILE if it is one of yours"),
         Some(refusal @ Refusal::Store(path)) => {
             let error = Error::new(Status::CantCreat, what).because(refusal);
-            error.fix(match origin::find(path) {
-                Some((input, _)) => input.map,
-                None => "change it in the repository that it comes from".to_owned(),
-            })
+            match origin::find(path) {
+                Some((input, _)) => error.because(input.unmapped()).fix(input.map),
+                None => error.fix("change it in the repository that it comes from"),
+            }
         }
     }
 }

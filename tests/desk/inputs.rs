@@ -376,3 +376,89 @@ fn a_submodule_that_is_not_committed_is_no_news() {
     team.sh("cd repo && git submodule --quiet deinit -f vault").exits(0);
     assert!(team.vaultix("status").exits(0).stdout.contains("secrets:wifi.age"));
 }
+
+#[test]
+fn a_cache_may_be_in_an_input() {
+    let Some(team) = Team::new("cache") else { return };
+    let caches = "caches.web1 = \"${all.secrets}/hosts/cache\";";
+    team.flake_with(&team.remote(), SECRETS, caches);
+    let said = [
+        "you have named no checkout of the input secrets",
+        "to fix: git clone -- file:///",
+        "git config --global vaultix.secrets.checkout ~/secrets",
+    ];
+    team.vaultix("check")
+        .exits(66)
+        .says(&said[1..])
+        .says(&["~/secrets && vaultix renc\n", "2 problems"]);
+    let missing = team
+        .vaultix("renc")
+        .exits(73)
+        .says(&said)
+        .says(&["cannot write the cache secrets:hosts/cache"]);
+    assert_eq!(team.workspace.tree("repo/secrets"), []);
+
+    // In a directory that is named for this time, it is the same repository.
+    let other = "git -C ../other add hosts/cache && git -C ../other commit && git -C ../other push";
+    let other = other.replace(
+        "../other",
+        &team.workspace.path("other").canonicalize().unwrap().display().to_string(),
+    );
+    let done = team.vaultix("renc --cache ../other/hosts/cache").exits(0).says(&[&format!(
+        "2 re-encrypted, 0 up to date, 0 removed; now run: {other} && nix flake update secrets\n"
+    )]);
+    assert_eq!(team.copies("other/hosts/cache"), ["mail text", "wifi text"]);
+    team.paste(&done, "now run: ");
+    let done = team.vaultix("check").exits(0).says(&["2 up to date, 0 problems"]);
+    assert!(!done.stderr.contains("checkout"), "{}", done.stderr);
+    team.vaultix("renc").exits(0).says(&["0 re-encrypted, 2 up to date, 0 removed\n"]);
+
+    // In the checkout, nothing has to be named.
+    team.paste(&missing, "to fix: ");
+    let done = team.edit("secrets:wifi.age", "new wifi").exits(0);
+    team.paste(&done, "now run: ");
+    assert_eq!(team.copies("home/secrets/hosts/cache"), ["mail text", "new wifi"]);
+    let done = team.vaultix("check").exits(66).says(&[
+        "host web1 has a copy of secret \"wifi\" in /",
+        "which Nix does not see yet as secrets:hosts/cache/web1/",
+        "home/secrets add hosts/cache && git -C ",
+        "&& nix flake update secrets\n",
+        "1 up to date, 1 problem",
+    ]);
+    team.vaultix("status").exits(0).says(&["1 up to date, 1 missing"]);
+    team.paste(&done, "to fix: ");
+    team.vaultix("check").exits(0).says(&["2 up to date, 0 problems"]);
+    team.vaultix("status").exits(0).says(&["2 up to date, 0 missing, 0 stale"]);
+
+    // Two places for one run are refused.
+    let flake = String::from_utf8(team.workspace.read("repo/flake.nix")).unwrap();
+    let two = flake.replace("caches.web1", "profiles.db1 = { version = 1; settings = { hostIdentifier = \"db1\"; hostPubkey = \"\"; hostKeys = [ ]; }; secrets = { }; }; caches.db1 = \"${self}/secrets/cache\"; caches.web1");
+    team.workspace.write("repo/flake.nix", two);
+    team.vaultix("renc").exits(78).says(&[
+        "cannot find one cache for all hosts",
+        "that of host db1 in the flake, that of host web1 in secrets:hosts/cache",
+    ]);
+}
+
+#[test]
+fn a_cache_may_be_in_a_submodule() {
+    let Some(team) = Team::new("cache-submodule") else { return };
+    team.sh("cd repo && git submodule --quiet add \"$PWD/../remote.git\" vault").exits(0);
+    team.flake("", "wifi.file = \"${self}/vault/wifi.age\";");
+    let flake = String::from_utf8(team.workspace.read("repo/flake.nix")).unwrap();
+    team.workspace.write(
+        "repo/flake.nix",
+        flake.replace("me.txt\";", "me.txt\"; cache = \"./vault/cache\";"),
+    );
+    let steps =
+        "git -C vault add cache && git -C vault commit && git -C vault push && git add vault";
+    team.vaultix("check").exits(66).says(&[&format!("to fix: vaultix renc && {steps}\n")]);
+    let done = team.vaultix("renc").exits(0).says(&[&format!("0 removed; now run: {steps}\n")]);
+    team.paste(&done, "now run: ");
+    assert_eq!(team.copies("repo/vault/cache"), ["wifi text"]);
+    assert_eq!(
+        team.sh("git -C remote.git ls-tree -r --name-only HEAD cache | wc -l").stdout.trim(),
+        "1"
+    );
+    team.vaultix("check").exits(0);
+}

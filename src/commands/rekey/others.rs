@@ -86,7 +86,7 @@ impl<'a> Others<'a> {
         let Workspace { profiles, cache, .. } = self.workspace;
         let comparison = match self.comparison.take() {
             Some(comparison) => comparison,
-            None => Comparison::new(profiles, &[], cache, report)?,
+            None => Comparison::new(profiles, &[], &cache.directory, report)?,
         };
         Ok(self.comparison.insert(comparison).has_copies(profiles, path))
     }

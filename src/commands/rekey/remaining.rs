@@ -37,7 +37,7 @@ fn find(workspace: &Workspace, done: &BTreeSet<&PathBuf>, master: &Master) -> Ve
         .filter_map(|secret| secret.ciphertext.parent())
         .chain(workspace.secrets.as_deref())
         .collect();
-    let cache = whole(&workspace.cache);
+    let cache = whole(&workspace.cache.directory);
     let mut seen = BTreeSet::new();
     folders
         .into_iter()
