@@ -256,6 +256,7 @@ pub struct Generate {
     name = "rekey",
     example = "{command_name} --old ~/old.txt --identity ~/new.txt\n{command_name} --old ~/old.txt --identity ~/new.txt secrets/unused.age",
     note = "Changes all secrets or none; if one of them changes in the meantime, none. Secrets in the same directories that are in no profile stay as they are, and are listed: rekey them as well before you delete the old identity. Anyone who could decrypt an old version still can: git keeps it.",
+    note = "Warns if somebody could decrypt a secret before and no longer can. Hosts, and identities given with --old, do not count.",
     note = "Secrets whose rule in vaultix.rules does not name your identity, and which it cannot decrypt, are passed over and listed, if all their hosts have copies. If their rule names it, somebody else has to rekey them first: the others are rekeyed, and the exit status is 77.",
     error_code(
         0,

@@ -28,6 +28,9 @@ const NAMES: [&str; 10] = [
     "\u{202e}forged",
 ];
 
+/// How a line of the rules begins that an import prints.
+const RULE: &str = "  { path = \"";
+
 /// Returns the first line of `text` that somebody could take for one of ours, or that a terminal would not show as it is.
 fn forged(text: &str) -> Option<&str> {
     text.split('\n').find(|line| {
@@ -37,7 +40,7 @@ fn forged(text: &str) -> Option<&str> {
         let plain: String = line.split('\'').step_by(2).collect();
         line.chars().any(escape::is_hidden)
             || line.starts_with("vaultix: cannot forged")
-            || line.starts_with(['<', ' '])
+            || line.starts_with(['<', ' ']) && !line.starts_with(RULE)
             || plain.contains("to fix: forged") && !is_code
     })
 }
