@@ -122,7 +122,7 @@ pub struct Hosts {
 ///
 /// # Errors
 ///
-/// As [`hosts`].
+/// As [`hosts()`].
 pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
     hosts(root).map(|hosts| hosts.profiles)
 }

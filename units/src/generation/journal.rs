@@ -28,7 +28,7 @@ pub enum List {
     NotifyUnit,
     /// What an earlier profile put somewhere else: a [`crate::record::Record`] each.
     Remove,
-    /// Items that the boot has placed and whose unit has not been started since, see [`crate::fresh`].
+    /// Items that the boot has placed and whose unit has not been started since, see [`crate::boot::fresh`].
     Fresh,
     /// Phases of a switch that have begun the generation. Cleared once it is current, and complete. Empty files.
     Unfinished,
