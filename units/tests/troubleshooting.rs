@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What the system or a parser says, or what is put together from words.
-const OF_OTHERS: [&str; 9] = [
+const OF_OTHERS: [&str; 10] = [
+    "is not active, cannot reload",
     "cannot read",
     "invalid type:",
     ": No such file or directory",
