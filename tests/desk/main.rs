@@ -1,6 +1,6 @@
-//! installed product + a throw-away desk → what its commands do there.
+//! the installed product + a temporary repository → what its commands do there.
 //!
-//! Needs no root, but what `cargo xtask test` installs: age, git, strace and editors among others.
+//! Needs what `cargo xtask test` installs (age, git, strace, editors and others), and no root.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,116 +14,116 @@ mod prefix;
 mod pty;
 mod support;
 
-/// What age itself expects of all who read its files.
+/// age's own test vectors.
 mod conformance;
 
-/// What holds between the parts, and is easily broken by one of them.
+/// What the parts agree on: names of files, dependencies, arguments of units.
 mod contract;
 
-/// Manual page and completions, made from the command line's own description.
+/// Manual page and completions, generated from the command line.
 mod docs;
 
-/// What somebody else has committed.
+/// Attacks by what somebody else has committed.
 mod branch;
 
 /// File names that are not UTF-8.
 mod bytes;
 
-/// Changing a secret.
+/// `edit`.
 mod edit;
 
-/// Where plaintexts must not be.
+/// Places where no plaintext may be found.
 mod canary;
 
-/// Whether every copy is there and fits.
+/// `check`.
 mod check;
 
-/// What units do, without systemd.
+/// `deploy`.
 mod deploy;
 
-/// Secrets that programs make.
+/// `generate`.
 mod generate;
 
-/// Hosts that have no key yet.
+/// Hosts without a key.
 mod keyless;
 
-/// One fault at every step.
+/// A fault at every system call.
 mod fault;
 
 /// Many secrets, many hosts.
 mod fleet;
 
-/// What a flake sets.
+/// Settings of a flake.
 mod flake;
 
-/// Within git's hooks.
+/// Commands run by git hooks.
 mod git;
 
 /// Identities of every kind, and how they are unlocked.
 mod identity;
 
-/// A beginning.
+/// `init`.
 mod init;
 
-/// Secrets in other repositories.
+/// Secrets in flake inputs and submodules.
 mod inputs;
 
-/// Coming from an older scheme.
+/// `import`.
 mod import;
 
-/// Other programs for the same files.
+/// age, rage and other programs on the same files.
 mod interop;
 
-/// Which folder of the sources may know of which.
+/// Which folder of `src` may import which.
 mod layers;
 
-/// Layouts of public repositories, and what becomes of them.
+/// Layouts of public repositories, and moving them to Vaultix.
 mod layout;
 
-/// What is said when something is wrong, word by word.
+/// Every message, word by word.
 mod messages;
 
-/// Choosing a secret from a list.
+/// The list of `edit`.
 mod pick;
 
-/// Keys for the time of quantum computers.
+/// Post-quantum identities.
 mod pq;
 
-/// Hardware keys and the like.
+/// age plugins, such as those of hardware keys.
 mod plugin;
 
-/// Private keys where public ones belong.
+/// Private keys in the place of public keys.
 mod private;
 
-/// Other recipients, and what is left.
+/// `rekey`.
 mod rekey;
 
-/// Re-encrypting.
+/// `renc`.
 mod renc;
 
-/// Recipients for some files, by rules of a flake, in a team.
+/// `vaultix.rules`: recipients for some files.
 mod rules;
 
-/// Two hands at one secret.
+/// Two programs that change the same secret.
 mod replace;
 
-/// Inputs that are bad on purpose.
+/// Inputs that are slow to parse.
 mod slow;
 
-/// A table of what is where.
+/// `status`.
 mod status;
 
-/// Secrets in `git diff`.
+/// `textconv`, for `git diff`.
 mod textconv;
 
-/// Looking at one secret.
+/// `view`.
 mod view;
 
-/// Somebody else's flake.
+/// A flake that belongs to another user.
 mod flake_owner;
 
-/// Names that look like what we say.
+/// Names that look like messages of Vaultix.
 mod forged;
 
-/// Telling each step.
+/// `--verbose`.
 mod verbose;
