@@ -31,17 +31,11 @@ let
     && !lib.hasSuffix ".pub" identity
     && !lib.hasSuffix ".age" identity;
   # A list of texts, of which no value is shown that is none.
-  texts = lib.mkOptionType {
+  texts = import ./discreet-list.nix { inherit lib; } {
     name = "texts";
     description = "list of string";
-    descriptionClass = "composite";
-    check = _: true;
-    merge =
-      _:
-      lib.concatMap (
-        { value, ... }:
-        if builtins.isList value then map (asText toString) value else [ "<${builtins.typeOf value}>" ]
-      );
+    read = asText toString;
+    other = value: "<${builtins.typeOf value}>";
   };
 
   # Hosts without the module have no secrets; a node that is not a NixOS host does not have the option.

@@ -68,21 +68,12 @@ let
       });
 in
 rec {
-  # A list of rules. A type that refuses a value prints it, and it may be or contain a private key.
-  type = lib.mkOptionType {
+  # A list of rules.
+  type = import ./discreet-list.nix { inherit lib; } {
     name = "rules";
     description = "list of { path, recipients }";
-    descriptionClass = "composite";
-    check = _: true;
-    merge =
-      _:
-      lib.concatMap (
-        { value, ... }:
-        if builtins.isList value then
-          map (rule: if builtins.isAttrs rule then read rule else noRule rule) value
-        else
-          [ (noRule value) ]
-      );
+    read = rule: if builtins.isAttrs rule then read rule else noRule rule;
+    other = noRule;
   };
 
   # What the desk reads of a rule.
