@@ -1,6 +1,7 @@
 //! rules + secrets → the rules that no secret has, and the secrets that are for others, or for more than their rules name.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use vaultix_units::stanza::{self, Recipient};
 
@@ -14,9 +15,20 @@ use crate::system::origin;
 
 /// Warns of rules that are for no secret, neither one that a host declares nor one that is there.
 pub(super) fn warn_unused(workspace: &Workspace, report: &Report) {
-    for rule in workspace.rules.all().filter(|rule| !is_used(rule, workspace)) {
+    let declared = workspace.profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
+    let declared = declared.map(|secret| secret.ciphertext.clone());
+    let is_unused = |rule: &&Rule, secrets: &BTreeSet<PathBuf>| {
+        !secrets.iter().any(|path| workspace.rules.covers(rule, path))
+    };
+    let mut secrets: BTreeSet<PathBuf> = declared.collect();
+    if workspace.rules.all().all(|rule| !is_unused(&rule, &secrets)) {
+        return;
+    }
+    // The walk does not leave the flake, whatever links are committed.
+    secrets.extend(tree::secrets(&workspace.root));
+    for rule in workspace.rules.all().filter(|rule| is_unused(rule, &secrets)) {
         let place = workspace.root.join(&rule.path);
-        let hint = if !rule.path.ends_with('/') && place.is_dir() {
+        let hint = if secrets.iter().any(|path| path != &place && path.starts_with(&place)) {
             format!(", since it is a directory; write \"{}/\"", rule.path)
         } else {
             String::new()
@@ -26,16 +38,6 @@ pub(super) fn warn_unused(workspace: &Workspace, report: &Report) {
             rule.path
         ));
     }
-}
-
-fn is_used(rule: &Rule, workspace: &Workspace) -> bool {
-    let place = workspace.root.join(&rule.path);
-    let mut declared =
-        workspace.profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
-    if declared.any(|secret| workspace.rules.covers(rule, &secret.ciphertext)) {
-        return true;
-    }
-    if rule.path.ends_with('/') { !tree::secrets(&place).is_empty() } else { place.is_file() }
 }
 
 /// Returns lines about secrets that are for others than the identity, and about those that are for more than their rules
