@@ -43,10 +43,7 @@ impl CachePlace {
     pub fn named(directory: PathBuf, profiles: &[Profile], caches: &Caches) -> Self {
         let mut cache = Self::in_flake(directory);
         let Ok(Some(place)) = in_input(profiles, caches) else { return cache };
-        let top = fence::resolve(&cache.directory).ok().and_then(|real| {
-            let parent = real.ancestors().find(|parent| parent.is_dir())?;
-            git::top(parent).ok()?
-        });
+        let top = fence::resolve(&cache.directory).ok().and_then(|real| git::top_around(&real));
         if let Some(((input, _), top)) = origin::find(&place).zip(top)
             && nix::top() != Some(&top)
         {
@@ -92,6 +89,7 @@ impl CachePlace {
     /// Returns the path of the copy `name` of `host` where Nix looks for it, if it is not there.
     pub fn unseen(&self, host: &str, name: &str) -> Option<PathBuf> {
         let path = self.seen.as_ref()?.join(host).join(name);
+        // In the store, whose names nobody can exchange.
         (!path.exists()).then_some(path)
     }
 }

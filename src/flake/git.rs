@@ -91,6 +91,7 @@ pub fn tracked(top: &Path) -> Vec<PathBuf> {
 pub fn submodules_with(top: &Path, commits: &[&str]) -> Vec<(PathBuf, Vec<String>)> {
     /// Mode of a submodule in the index, with the space behind it.
     const SUBMODULE: &[u8] = b"160000 ";
+    // Only whether it is worth asking git, which looks for itself.
     if commits.is_empty() || !top.join(".gitmodules").exists() {
         return Vec::new();
     }
@@ -100,6 +101,7 @@ pub fn submodules_with(top: &Path, commits: &[&str]) -> Vec<(PathBuf, Vec<String
         Some(top.join(OsStr::from_bytes(name)))
     };
     let found = list(top, &["ls-files", "--stage", "-z"]).filter_map(name);
+    // Those that are checked out: elsewhere, git would answer for the repository around it.
     let found = found.filter(|directory| directory.join(".git").exists());
     found.map(|directory| (directory.clone(), present(&directory, commits))).collect()
 }
@@ -152,6 +154,15 @@ pub fn top(directory: &Path) -> io::Result<Option<PathBuf>> {
         }
     }
     Ok(None)
+}
+
+/// Returns the top of the work tree that `path`, which has no links, is in or would be in; `None` outside
+/// of one.
+///
+/// The name is only for commands that are shown: what is written is opened through the fence.
+pub fn top_around(path: &Path) -> Option<PathBuf> {
+    let directory = path.ancestors().find(|parent| parent.is_dir())?;
+    top(directory).ok().flatten()
 }
 
 /// Settings that would have git run what a repository names, or take a directory of its files for another repository.

@@ -112,8 +112,7 @@ impl Checkouts {
             |input: &&FlakeInput| self.place(input).is_some_and(|place| real.starts_with(place));
         let input = nix::inputs().iter().find(is_in);
         let top = nix::top();
-        let parent = real.ancestors().find(|parent| parent.is_dir())?;
-        let found = git::top(parent).ok().flatten();
+        let found = git::top_around(real);
         let is_submodule = top
             .zip(found.as_deref())
             .is_some_and(|(top, found)| found != top && found.starts_with(top));

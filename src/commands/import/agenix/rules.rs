@@ -40,6 +40,7 @@ pub fn read(source: &Path, new: &Path) -> Result<Vec<Result<Rule>>> {
     let found = source.metadata().map_err(|error| {
         Error::new(Status::NoInput, format!("cannot read {}", source.display())).because(error)
     })?;
+    // The user has named it, and either is opened anew: a file by Nix, a directory through the fence.
     if !found.is_dir() {
         let rules = rules(source, source.parent().unwrap_or(Path::new("")))?;
         let none = || {
