@@ -139,15 +139,7 @@ pub fn rescue_and_the_mount(system: System) {
         "[Unit]\nDefaultDependencies=no\nConflicts=shutdown.target\nBefore=shutdown.target\n\
          [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n",
     );
-    // The script waits for jobs by way of D-Bus.
-    for unit in ["dbus.socket", "dbus.service"] {
-        let place = format!("/etc/systemd/system/{unit}.d/stay.conf");
-        host.file(&place, "[Unit]\nIgnoreOnIsolate=yes\n");
-    }
-    host.file(
-        "/etc/systemd/system/home.target",
-        "[Unit]\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n",
-    );
+    host.isolates();
     let boot = host.run(
         r"
         look() { settle; snapshot $1; note $1 cat /run/vaultix/token /run/vaultix/other; }

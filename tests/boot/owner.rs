@@ -1,5 +1,7 @@
 //! owners who lay traps on the way to a path of their own → nothing of root's is touched, and nobody else waits.
 
+use std::time::Duration;
+
 use serde_json::json;
 use xtask::previous::PREVIOUS;
 use xtask::system::System;
@@ -122,6 +124,8 @@ fn assert_warned(boot: &Boot, words: &str) {
 /// switch, no unit and no other item. A loop of links that a former owner has made fails nothing.
 pub fn a_silent_file_system_waits_alone(system: System) {
     let mut host = Scenario::new(system, "silent");
+    // A switch runs its units twice, as NixOS does, and each waits for what does not answer.
+    host.limit(Duration::from_secs(120));
     host.nspawn("--bind=/dev/fuse");
     host.nixos();
     host.file("/etc/users", "");

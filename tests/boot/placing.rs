@@ -193,15 +193,7 @@ pub fn units_start_once_the_boot_is_over(system: System) {
         "/etc/systemd/system/vaultix-rest.service.d/over.conf",
         "[Service]\nExecStopPost=/bin/touch /run/rest-is-over\n",
     );
-    // The script waits for jobs by way of D-Bus.
-    for unit in ["dbus.socket", "dbus.service"] {
-        let place = format!("/etc/systemd/system/{unit}.d/stay.conf");
-        host.file(&place, "[Unit]\nIgnoreOnIsolate=yes\n");
-    }
-    host.file(
-        "/etc/systemd/system/home.target",
-        "[Unit]\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n",
-    );
+    host.isolates();
     let boot = host.run(
         r"
         note reload systemctl reload vaultix-secret@other.service

@@ -237,6 +237,18 @@ impl Scenario {
         self.unit(&format!("{name}.service"), &text);
     }
 
+    /// Adds `home.target`, for `systemctl isolate`, which D-Bus survives: the script waits for jobs by way of it.
+    pub fn isolates(&mut self) {
+        for unit in ["dbus.socket", "dbus.service"] {
+            let place = format!("/etc/systemd/system/{unit}.d/stay.conf");
+            self.file(&place, "[Unit]\nIgnoreOnIsolate=yes\n");
+        }
+        self.file(
+            "/etc/systemd/system/home.target",
+            "[Unit]\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n",
+        );
+    }
+
     /// Lets the boot take this long, where the usual minute may not do.
     pub fn limit(&mut self, limit: Duration) {
         self.container.limit(limit);

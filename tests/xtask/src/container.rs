@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::workspace::Result;
 
 /// Default limit for one boot, including its scenario and its shutdown.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Environment variable that asks for the full load, which takes longer.
 pub const LOAD: &str = "VAULTIX_LOAD";
