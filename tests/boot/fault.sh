@@ -31,6 +31,14 @@ boot)
     under() { boot new "$@"; }
     again() { units new; }
     ;;
+boot-early)
+    before() { true; }
+    under() { "$@" vaultix-decrypt boot --early --profile "$work/new.json"; }
+    again() {
+        vaultix-decrypt secret --profile "$work/new.json" -- early &&
+            vaultix-decrypt secret --profile "$work/new.json" -- soon
+    }
+    ;;
 first)
     before() { true; }
     under() { secret new "$@"; }

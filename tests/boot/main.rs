@@ -220,6 +220,7 @@ faults! {
     memory_is_wiped_at_the_end,
     first_secret,
     whole_boot,
+    whole_early_boot,
     first_activation,
     changed_secret,
     early_switch,

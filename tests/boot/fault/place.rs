@@ -12,7 +12,7 @@ use vaultix_generator::escape::hex;
 use xtask::canary::{files, holds, marker};
 
 use crate::prefix::prefix;
-use crate::support::{encrypt, placeholder, ssh_key};
+use crate::support::{encrypt, placeholder, secret_unit, ssh_key, template_unit};
 
 /// A place with an old profile and a new one.
 pub struct Place {
@@ -134,6 +134,11 @@ impl Place {
         secrets["early"]["cipher"] = json!(cipher("early-new", "early-new"));
         secrets["added"] = json!({ "cipher": cipher("added", "added") });
         secrets.as_object_mut().unwrap().remove("gone");
+        if name == "boot-early" {
+            secrets["soon"] =
+                json!({ "cipher": cipher("soon", "soon"), "path": run.join("app/soon") });
+            profile["beforeUserborn"] = json!(["early", "soon"]);
+        }
         write("new.json", &profile);
         Self { work }
     }
@@ -177,6 +182,38 @@ impl Place {
             second: number("again "),
             said,
         }
+    }
+
+    /// Returns what is left to do after a boot, which leaves items to their units: those of `run` that are neither in place nor
+    /// is their unit started.
+    pub fn forgotten(&self, run: &Run, clean: &Run) -> Vec<String> {
+        let links = |look: &Look| -> BTreeSet<String> {
+            let app = format!("{}/", self.work.join("run/app").display());
+            let below = look.there.iter().filter_map(|line| line.strip_prefix(&app));
+            below.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+        };
+        let files = |look: &Look| -> BTreeSet<String> {
+            let name = |path: &String| path.rsplit('/').next().unwrap().to_owned();
+            look.seen.keys().map(name).collect()
+        };
+        let missing = |all: BTreeSet<String>, there: BTreeSet<String>| -> Vec<String> {
+            all.difference(&there).cloned().collect()
+        };
+        let mut missing = [
+            missing(links(&clean.after), links(&run.after)),
+            missing(files(&clean.after), files(&run.after)),
+        ]
+        .concat();
+        missing.retain(|name| {
+            let unit = match name.as_str() {
+                "outer" => template_unit(name),
+                // The name of another secret.
+                "er" => secret_unit("moved"),
+                _ => secret_unit(name),
+            };
+            !run.after.told.contains(&format!("start {unit}"))
+        });
+        missing
     }
 
     /// Reads what `look` of fault.sh has printed.

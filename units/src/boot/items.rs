@@ -280,8 +280,15 @@ impl<'a> Run<'a> {
         let (items, jobs): (Vec<Item>, Vec<Job>) =
             std::mem::take(&mut self.jobs).into_iter().unzip();
         let ours = OwnDirectories::new(&self.profile.settings);
-        let done = at.ramfs.unlocked(|| queue::run(jobs, &ours))?;
-        self.look_again(at)?;
+        let done = match at.ramfs.unlocked(|| queue::run(jobs, &ours)) {
+            Ok(done) => done,
+            Err(failure) => {
+                for item in items {
+                    self.left.add(item.kind(), item.id(), &failure);
+                }
+                return Err(failure);
+            }
+        };
         for (item, done) in items.into_iter().zip(done) {
             let failure = match done {
                 Ok(Outcome::Done) => continue,
@@ -290,7 +297,7 @@ impl<'a> Run<'a> {
             };
             self.left.add(item.kind(), item.id(), &failure);
         }
-        Ok(())
+        self.look_again(at)
     }
 
     /// Notifies the readers of what has changed, but for what is put at a path of its own later.
@@ -305,8 +312,11 @@ impl<'a> Run<'a> {
         notify(self.profile, &at.generation, &done, &rendered)
     }
 
-    /// Leaves all items of the phase that are not placed to their own units.
+    /// Leaves all items of the phase that are not placed, or not at their own paths, to their own units.
     fn leave_missing(&mut self, failure: &Failure) {
+        for (item, _) in std::mem::take(&mut self.jobs) {
+            self.left.add(item.kind(), item.id(), failure);
+        }
         let placed: BTreeSet<String> = self.placed.iter().map(|item| item.key()).collect();
         let items = super::valid_items(self.profile);
         for item in items.filter(|it| it.placement().early == (self.phase == Phase::Early)) {
