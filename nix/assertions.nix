@@ -233,6 +233,13 @@ in
     ++ directories
     ++ early
     ++ readers.assertions
-    ++ import ./items.nix { inherit lib cfg ensure; };
+    ++ import ./items.nix {
+      inherit
+        lib
+        cfg
+        ensure
+        shown
+        ;
+    };
   inherit (readers) warnings;
 }

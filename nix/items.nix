@@ -5,6 +5,8 @@
   lib,
   cfg,
   ensure,
+  # What a file is called in messages.
+  shown,
 }:
 let
   inherit (builtins) elem filter match;
@@ -213,12 +215,17 @@ let
         "group"
       ];
 
-  # Hashes of the placeholders in a text, and the ids of the secrets that they stand for.
-  hashesIn =
+  # Placeholders in a text, and the ids of the secrets that they stand for.
+  marksIn =
     text:
-    map lib.head (
-      filter builtins.isList (builtins.split "[{][{][ \t]*([0-9a-f]{64})[ \t]*[}][}]" text)
-    );
+    map
+      (groups: {
+        hash = lib.head groups;
+        # null for the value as it is.
+        encoding = lib.head (match "[ \t]*(.*[^ \t])?[ \t]*" (toString (lib.last groups)));
+      })
+      (filter builtins.isList (builtins.split "[{][{][ \t]*([0-9a-f]{64})([ \t][^{}\n]*)?[}][}]" text));
+  hashesIn = text: map (mark: mark.hash) (marksIn text);
   idOf = lib.listToAttrs (
     mapAttrsToList (id: placeholder: lib.nameValuePair (lib.head (hashesIn placeholder)) id) (
       builtins.intersectAttrs cfg.secrets cfg.placeholder
@@ -227,17 +234,58 @@ let
   used = text: map (hash: idOf.${hash}) (filter (hash: idOf ? ${hash}) (hashesIn text));
   unknownIn = { item, ... }: lib.unique (filter (hash: !(idOf ? ${hash})) (hashesIn item.content));
   lateIn = { item, ... }: lib.unique (filter (id: !elem id cfg.beforeUserborn) (used item.content));
+  encodings = import ./encodings.nix;
+  unknownEncodingsIn =
+    { item, ... }:
+    lib.unique (
+      filter (encoding: encoding != null && !elem encoding encodings) (
+        map (mark: mark.encoding) (marksIn item.content)
+      )
+    );
+  known = "the encodings are ${lib.concatStringsSep ", " encodings}";
   contents =
     whenever (entry: unknownIn entry != [ ]) (entry: {
       what = field "content" entry;
       because = "it has placeholders that belong to no secret of this host: ${list (unknownIn entry)}";
       fix = "write \${config.vaultix.placeholder.<name>} with the name of a secret";
     }) templates
+    ++ whenever (entry: unknownEncodingsIn entry != [ ]) (entry: {
+      what = field "content" entry;
+      because = "placeholders ask for ${list (unknownEncodingsIn entry)}; ${known}";
+      fix = "write \${config.vaultix.placeholderAs.<encoding>.<name>}";
+    }) templates
     ++ whenever (entry: entry.isEarly && lateIn entry != [ ]) (entry: {
       what = field "content" entry;
       because = "${quote entry.id} is in vaultix.beforeUserborn, and it uses ${list (lateIn entry)}, which is not";
       fix = "add ${list (lateIn entry)} to vaultix.beforeUserborn";
     }) templates;
+
+  filled = import ./template-file.nix { inherit lib cfg; };
+  withFile = map (
+    entry: entry // { isThere = builtins.pathExists entry.item.file; name = shown entry.item.file; }
+  ) (filter ({ item, ... }: item.file != null) templates);
+  texts = map (entry: entry // filled entry.item.file) (filter (entry: entry.isThere) withFile);
+  files =
+    whenever (entry: !entry.isThere) (entry: {
+      what = field "file" entry;
+      because = "Nix cannot see ${quote entry.name}; in a flake, it sees only what git tracks";
+      fix = "git add it, or correct the path";
+    }) withFile
+    ++ whenever (entry: entry.item.content != entry.text) (entry: {
+      what = field "content" entry;
+      because = "file is also set, to ${quote entry.name}";
+      fix = "set only one of the two";
+    }) texts
+    ++ whenever (entry: entry.unknownIds != [ ]) (entry: {
+      what = field "file" entry;
+      because = "${quote entry.name} names ${list entry.unknownIds}, which this host does not have in vaultix.secrets";
+      fix = "declare them, or correct the ids after @vaultix: in the file; an id that contains @ can only be used in content";
+    }) texts
+    ++ whenever (entry: entry.unknownEncodings != [ ]) (entry: {
+      what = field "file" entry;
+      because = "${quote entry.name} asks for ${list entry.unknownEncodings}; ${known}";
+      fix = "write @vaultix.<encoding>:<id>@, or @vaultix:<id>@ for the value as it is";
+    }) texts;
 
   isHash = hash.check;
   odd = { item, ... }: filter (text: !isHash text) (builtins.attrNames item.insert);
@@ -247,4 +295,4 @@ let
     fix = "make them with: openssl rand -hex 32";
   }) secrets;
 in
-names ++ clashes ++ paths ++ units ++ accounts ++ contents ++ inserts
+names ++ clashes ++ paths ++ units ++ accounts ++ contents ++ files ++ inserts

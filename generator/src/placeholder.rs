@@ -1,4 +1,68 @@
-//! text with `{{ <64 hex digits> }}` in it → placeholders and the text between them.
+//! text with `{{ <64 hex digits> }}` or `{{ <64 hex digits> ENCODING }}` in it → placeholders and the text between them.
+
+use std::fmt;
+
+/// How a value is written where it is put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// The inside of a JSON string.
+    Json,
+    /// Percent-encoded, as a part of a URL.
+    Url,
+    /// One word of a shell.
+    Shell,
+    /// Base64, with padding.
+    Base64,
+    /// Lower-case hex digits.
+    Hex,
+    /// The value of a variable in an `EnvironmentFile=`.
+    Environment,
+    /// Text of an XML element, or of an attribute.
+    Xml,
+}
+
+impl Encoding {
+    /// All encodings, in the order in which messages list them. Also in `nix/encodings.nix`.
+    pub const ALL: [Self; 7] =
+        [Self::Json, Self::Url, Self::Shell, Self::Base64, Self::Hex, Self::Environment, Self::Xml];
+
+    /// Returns its name in a placeholder.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Url => "url",
+            Self::Shell => "shell",
+            Self::Base64 => "base64",
+            Self::Hex => "hex",
+            Self::Environment => "environment",
+            Self::Xml => "xml",
+        }
+    }
+
+    /// Reads a name.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownEncoding`] if there is no encoding with this name.
+    pub fn parse(name: &str) -> Result<Self, UnknownEncoding> {
+        let known = Self::ALL.into_iter().find(|encoding| encoding.name() == name);
+        known.ok_or_else(|| UnknownEncoding(name.to_owned()))
+    }
+}
+
+/// A placeholder asks for an encoding that does not exist; with what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownEncoding(pub String);
+
+impl fmt::Display for UnknownEncoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = Encoding::ALL.map(Encoding::name).join(", ");
+        write!(f, "a placeholder asks for the encoding \"{}\"; the encodings are {known}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownEncoding {}
 
 /// One piece of a text.
 #[derive(Debug, PartialEq, Eq)]
@@ -9,6 +73,8 @@ pub enum Piece<'a> {
     Placeholder {
         /// 64 lower-case hex digits.
         hash: &'a str,
+        /// The encoding that it asks for, which may be unknown; `None` for the bytes as they are.
+        encoding: Option<&'a str>,
         /// The placeholder with its braces, as it is written in the text.
         whole: &'a [u8],
     },
@@ -19,8 +85,9 @@ const HASH_LENGTH: usize = 64;
 
 /// Splits `text` into placeholders and the text between them.
 ///
-/// A placeholder is `{{`, 64 lower-case hex digits and `}}`; spaces and tabs inside the braces are ignored.
-/// Anything else in double braces is plain text, since the templates of other programs also use them. The
+/// A placeholder is `{{`, 64 lower-case hex digits, possibly a space and an encoding, and `}}`; spaces and tabs inside the
+/// braces are ignored. Whatever follows the digits and a space on the same line counts as an encoding, so that a misspelt
+/// one is reported. Anything else in double braces is plain text, since the templates of other programs also use them. The
 /// concatenation of all pieces is `text`.
 #[must_use]
 pub fn split(text: &[u8]) -> Vec<Piece<'_>> {
@@ -31,21 +98,27 @@ pub fn split(text: &[u8]) -> Vec<Piece<'_>> {
     // brace. No placeholder begins inside another.
     let braces = text.windows(2).enumerate().filter(|(_, pair)| pair == b"{{");
     for (start, _) in braces {
-        if let Some((hash, whole)) = text.get(start..).and_then(placeholder) {
+        if let Some(found) = text.get(start..).and_then(placeholder) {
             pieces.extend(plain(taken, start));
-            pieces.push(Piece::Placeholder { hash, whole });
-            taken = start + whole.len();
+            if let Piece::Placeholder { whole, .. } = found {
+                taken = start + whole.len();
+            }
+            pieces.push(found);
         }
     }
     pieces.extend(plain(taken, text.len()));
     pieces
 }
 
-/// Returns the hash when `text` is one placeholder and nothing else.
+/// Returns the hash when `text` is one placeholder without an encoding, and nothing else.
 #[must_use]
 pub fn hash(text: &str) -> Option<&str> {
-    let (hash, whole) = placeholder(text.as_bytes())?;
-    (whole.len() == text.len()).then_some(hash)
+    match placeholder(text.as_bytes())? {
+        Piece::Placeholder { hash, encoding: None, whole } if whole.len() == text.len() => {
+            Some(hash)
+        }
+        _ => None,
+    }
 }
 
 /// Returns whether `text` is 64 lower-case hex digits.
@@ -54,14 +127,24 @@ pub fn is_hash(text: &str) -> bool {
     text.len() == HASH_LENGTH && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Reads the placeholder that `text` begins with: its hash, and the placeholder with its braces.
-fn placeholder(text: &[u8]) -> Option<(&str, &[u8])> {
+/// Reads the placeholder that `text` begins with.
+fn placeholder(text: &[u8]) -> Option<Piece<'_>> {
     let inside = skip_blanks(text.strip_prefix(b"{{")?);
     let (hash, behind) = inside.split_at_checked(HASH_LENGTH)?;
     let hash = str::from_utf8(hash).ok().filter(|hash| is_hash(hash))?;
-    let after = skip_blanks(behind).strip_prefix(b"}}")?;
-    Some((hash, text.get(..text.len() - after.len())?))
+    let end = behind.iter().position(|byte| matches!(byte, b'{' | b'}' | b'\n'))?;
+    let (asked, rest) = behind.split_at_checked(end)?;
+    let after = rest.strip_prefix(b"}}")?;
+    let encoding = str::from_utf8(asked).ok()?.trim_matches(BLANKS);
+    if !encoding.is_empty() && !asked.starts_with(b" ") && !asked.starts_with(b"\t") {
+        return None;
+    }
+    let whole = text.get(..text.len() - after.len())?;
+    Some(Piece::Placeholder { hash, encoding: Some(encoding).filter(|it| !it.is_empty()), whole })
 }
+
+/// White space that is ignored inside the braces.
+const BLANKS: [char; 2] = [' ', '\t'];
 
 /// Returns `text` without the spaces and tabs it begins with.
 fn skip_blanks(text: &[u8]) -> &[u8] {
@@ -74,13 +157,17 @@ mod tests {
     use super::*;
     use pretty_assertions::assert_eq;
 
-    /// Shows the pieces: text as it is, placeholders as `<first digit>`.
+    /// Shows the pieces: text as it is, placeholders as `<first digit>` or `<first digit encoding>`.
     fn shown(text: &str) -> String {
         split(text.as_bytes())
             .iter()
             .map(|piece| match piece {
                 Piece::Text(text) => String::from_utf8_lossy(text).into_owned(),
-                Piece::Placeholder { hash, .. } => format!("<{}>", &hash[..1]),
+                Piece::Placeholder { hash, encoding, .. } => {
+                    let encoding =
+                        encoding.map_or(String::new(), |encoding| format!(" {encoding}"));
+                    format!("<{}{encoding}>", &hash[..1])
+                }
             })
             .collect()
     }
@@ -101,6 +188,34 @@ mod tests {
     }
 
     #[test]
+    fn an_encoding_may_follow_the_digits() {
+        let a = "a".repeat(64);
+        for (text, expected) in [
+            (format!("{{{{ {a} json }}}}"), "<a json>"),
+            (format!("{{{{{a}\t url\t}}}}x"), "<a url>x"),
+            (format!("{{{{ {a} xml}}}}{{{{ {a} }}}}"), "<a xml><a>"),
+            // Unknown ones, which are reported.
+            (format!("{{{{ {a} Json }}}}"), "<a Json>"),
+            (format!("{{{{ {a} json url }}}}"), "<a json url>"),
+            (format!("{{{{ {a} | json }}}}"), "<a | json>"),
+            (format!("{{{{ {a} \u{e9} }}}}"), "<a \u{e9}>"),
+            (format!("{{{{ {a} {{{{ {a} json }}}}"), &*format!("{{{{ {a} <a json>")),
+        ] {
+            assert_eq!(shown(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn encodings_are_known_by_name() {
+        for encoding in Encoding::ALL {
+            assert_eq!(Encoding::parse(encoding.name()), Ok(encoding));
+        }
+        for name in ["", "Json", "json ", "jso", "base32"] {
+            assert_eq!(Encoding::parse(name), Err(UnknownEncoding(name.to_owned())));
+        }
+    }
+
+    #[test]
     fn other_braces_are_text() {
         let a = "a".repeat(64);
         for text in [
@@ -116,6 +231,11 @@ mod tests {
             &format!("{{{{ {a} }}"),
             &format!("{{ {a} }}}}"),
             &format!("{{{{\n{a} }}}}"),
+            &format!("{{{{ {a}json }}}}"),
+            &format!("{{{{ {a} json\n}}}}"),
+            &format!("{{{{ {a} json }}"),
+            &format!("{{{{ {a} json }} }}}}"),
+            &format!("{{{{ {a} json {{ }}}}"),
         ] {
             assert_eq!(shown(text), text);
         }
@@ -138,6 +258,7 @@ mod tests {
         let a = "a".repeat(64);
         assert_eq!(hash(&format!("{{{{ {a} }}}}")), Some(a.as_str()));
         assert_eq!(hash(&format!("{{{{ {a} }}}} ")), None);
+        assert_eq!(hash(&format!("{{{{ {a} json }}}}")), None);
         assert_eq!(hash(&a), None);
     }
 }

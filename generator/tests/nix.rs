@@ -8,10 +8,11 @@ use std::path::Path;
 
 use pretty_assertions::assert_eq;
 use vaultix_generator::escape;
+use vaultix_generator::placeholder::Encoding;
 use vaultix_generator::profile::{Generator, Profile, Side};
 
 /// Invalid configurations with a valid profile, and what the profile does not show.
-const ONLY_NIX: [(&str, &str); 30] = [
+const ONLY_NIX: [(&str, &str); 34] = [
     ("cache-input", "the cache"),
     ("cache-missing", "the cache"),
     ("cache-stale", "the cache"),
@@ -41,6 +42,10 @@ const ONLY_NIX: [(&str, &str); 30] = [
     ("source-missing", "sources"),
     ("source-missing-generated", "sources"),
     ("source-missing-some-generated", "sources"),
+    ("template-file", "the file of a template"),
+    ("template-file-both", "the file of a template"),
+    ("template-file-encoding", "the file of a template"),
+    ("template-file-unknown", "the file of a template"),
     ("users-without-unit", "users"),
 ];
 
@@ -93,4 +98,12 @@ fn generator_kinds_are_those_of_the_module() {
     let (list, _) = list.split_once("];").unwrap();
     let kinds: Vec<&str> = list.lines().map(|line| line.trim().trim_matches('"')).collect();
     assert_eq!(kinds[..kinds.len() - 1], Generator::KINDS);
+}
+
+#[test]
+fn encodings_are_those_of_the_module() {
+    let text = read("nix/encodings.nix");
+    let known: Vec<&str> =
+        text.lines().filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix('"')).collect();
+    assert_eq!(known, Encoding::ALL.map(Encoding::name));
 }

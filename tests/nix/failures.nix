@@ -164,6 +164,25 @@ in
   placeholder-unknown.vaultix.templates.x.content =
     "{{ 81c4b7f7e0549f1514e9cae97cf40cf133920418d3dc71bedbf60ec9bd6148cb }}";
 
+  placeholder-encoding =
+    { config, ... }:
+    {
+      vaultix.templates.x.content = "${config.vaultix.placeholderAs.json.hello} ${
+        lib.replaceStrings [ "json" ] [ "jsn" ] config.vaultix.placeholderAs.json.hello
+      }";
+    };
+
+  template-file.vaultix.templates.x.file = ./flake/nowhere.conf;
+
+  template-file-both.vaultix.templates.x = {
+    content = "x";
+    file = ./flake/app.conf;
+  };
+
+  template-file-encoding.vaultix.templates.x.file = ./flake/encoding.conf;
+
+  template-file-unknown.vaultix.templates.x.file = ./flake/unknown.conf;
+
   source-input = {
     _module.args.inputs = inputs;
     vaultix.secrets.tls.file = ./flake/secrets/nowhere/tls.age;

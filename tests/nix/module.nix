@@ -321,6 +321,24 @@ let
       contextOf
         (host [ { vaultix.templates.x.content = "${builtins.toFile "x" "x"}"; } ])
         .vaultix-debug.templates.x.content != [ ];
+    "a file of a template names secrets, and how their values are written" =
+      let
+        config = host [ { vaultix.templates.x.file = ./flake/app.conf; } ];
+        mark = id: "{{ ${builtins.hashString "sha256" id} }}";
+        as = encoding: id: "{{ ${builtins.hashString "sha256" id} ${encoding} }}";
+      in
+      failed config == [ ]
+      &&
+        config.vaultix-debug.templates.x.content
+        == "# What names a secret, what looks like it, and what does not.\nas-it-is = ${mark "hello"}\njson = \"${as "json" "password"}\", \"${as "base64" "hello"}${mark "hello"}\"\nmail = me@vaultix.example, @vaultix@, @vaultix.json@, @vaultix:\nhello@\n";
+    "each encoding has a placeholder for each secret, as the profile wants them" =
+      builtins.attrNames good.vaultix.placeholderAs == lib.sort builtins.lessThan (import ../../nix/encodings.nix)
+      && good.vaultix.placeholderAs.url.hello == "{{ ${builtins.hashString "sha256" "hello"} url }}"
+      && failed (host [ ({ config, ... }: {
+        vaultix.templates.x.content = lib.concatMapStrings (all: all.hello) (
+          lib.attrValues config.vaultix.placeholderAs
+        );
+      }) ]) == [ ];
     "the desk's profile has no cipher and the host's no file" =
       flake.profiles.machine.secrets.hello ? file
       && !(flake.profiles.machine.secrets.hello ? cipher)

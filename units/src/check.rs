@@ -8,11 +8,12 @@ use vaultix_generator::status::Status;
 use vaultix_generator::unit::Kind;
 
 use crate::failure::Failure;
-use crate::host::{Host, decrypt_all};
+use crate::host::{Host, decrypt_all, plaintexts};
 use crate::item::describe_task;
-use crate::render::unknown_placeholder;
+use crate::plaintext::Plaintexts;
+use crate::render::{render, unknown_placeholder};
 
-/// Decrypts every secret, looks up every placeholder, and returns each failure with what was tried.
+/// Decrypts every secret, renders every template in memory, and returns each failure with what was tried.
 ///
 /// Owners are not looked up: users of a future profile may not exist yet.
 #[must_use]
@@ -27,14 +28,16 @@ pub fn check(profile: &Profile) -> Vec<(String, Failure)> {
     }
     let host = Host::new(&profile.settings);
     let mut missing: BTreeSet<&str> = BTreeSet::new();
-    for (secret, result) in secrets.iter().zip(decrypt_all(&host, &secrets)) {
+    let decrypted = decrypt_all(&host, &secrets);
+    for (secret, result) in secrets.iter().zip(&decrypted) {
         if let Err(failure) = result {
             missing.insert(&secret.id);
-            failures.push((describe_task(Kind::Secret, &secret.id), failure));
+            failures.push((describe_task(Kind::Secret, &secret.id), failure.clone()));
         }
     }
+    let known = plaintexts(&secrets, &decrypted);
     for (id, template) in &profile.templates {
-        if let Err(failure) = check_template(profile, template.as_ref(), &missing) {
+        if let Err(failure) = check_template(profile, template.as_ref(), &missing, &known) {
             failures.push((describe_task(Kind::Template, id), failure));
         }
     }
@@ -45,8 +48,10 @@ fn check_template(
     profile: &Profile,
     template: Result<&Template, &Invalid>,
     missing: &BTreeSet<&str>,
+    known: &Plaintexts,
 ) -> Result<(), Failure> {
-    for piece in split(template?.content.as_bytes()) {
+    let template = template?;
+    for piece in split(template.content.as_bytes()) {
         let Piece::Placeholder { hash, .. } = piece else { continue };
         let secret = profile.placeholders.get(hash);
         let Some(id) = secret.filter(|id| profile.secrets.contains_key(*id)) else {
@@ -56,6 +61,10 @@ fn check_template(
             let reason = format!("it uses the secret \"{id}\", which cannot be decrypted");
             return Err(Failure::new(Status::NoInput, reason));
         }
+    }
+    // A secret that is invalid in the profile has been reported.
+    if template.secrets(&profile.placeholders).iter().all(|id| known.contains_key(id)) {
+        render(profile, template, known)?;
     }
     Ok(())
 }

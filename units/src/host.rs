@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use vaultix_generator::placeholder::Encoding;
 use vaultix_generator::profile::{Secret, Settings};
 use vaultix_generator::status::Status;
 use vaultix_generator::unit::Kind;
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::bounded;
 use crate::decrypt::{self, decrypt};
+use crate::encoding::Encoded;
 use crate::failure::{Failure, Level, log};
 use crate::identity::{self, HostIdentities, Reason};
 use crate::parallel::{self, Limits, Outcome, Running};
@@ -149,12 +151,10 @@ impl Keys {
         if secret.insert.is_empty() && !secret.clean_placeholder {
             return Ok(plaintext);
         }
-        let value = |hash: &str| {
-            Ok::<_, Failure>(match secret.insert.get(hash) {
-                Some(text) => Value::Bytes(text.as_bytes()),
-                None if secret.clean_placeholder => Value::Bytes(b""),
-                None => Value::Itself,
-            })
+        let value = |hash: &str, encoding: Option<&str>| match secret.insert.get(hash) {
+            Some(text) => inserted(text, encoding),
+            None if secret.clean_placeholder => Ok(Value::Bytes(b"")),
+            None => Ok(Value::Itself),
         };
         fill(plaintext.expose(), value)
     }
@@ -248,6 +248,24 @@ impl Keys {
         let reasons: Vec<String> = identities.failures.iter().map(explain).collect();
         format!("no host key can be read: {}", reasons.join(", "))
     }
+}
+
+/// Returns `text` of `insert` in the encoding that a placeholder of a secret asks for.
+///
+/// What it asks for is not shown if it is unknown: it is a part of the secret.
+fn inserted<'a>(text: &'a str, encoding: Option<&str>) -> Result<Value<'a>, Failure> {
+    let Some(name) = encoding else { return Ok(Value::Bytes(text.as_bytes())) };
+    let refused = |reason: String| Failure::new(Status::DataErr, reason);
+    let encoding = Encoding::parse(name).map_err(|_| {
+        let known = Encoding::ALL.map(Encoding::name).join(", ");
+        refused(format!(
+            "a placeholder in it asks for an unknown encoding; the encodings are {known}"
+        ))
+    })?;
+    let encoded = Encoded::new(text.as_bytes(), encoding).map_err(|why| {
+        refused(format!("a text of its insert cannot be written as {name}: {why}"))
+    })?;
+    Ok(Value::Encoded(encoded))
 }
 
 /// Explains why a host key cannot be read, and where to look.

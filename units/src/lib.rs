@@ -8,6 +8,7 @@ pub mod bounded;
 pub mod check;
 pub mod decrypt;
 pub mod earlier;
+pub mod encoding;
 pub mod failure;
 pub mod generation;
 pub mod harden;

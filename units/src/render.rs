@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use vaultix_generator::placeholder::Encoding;
 use vaultix_generator::profile::{Profile, Secret, Template};
 use vaultix_generator::status::Status;
 use vaultix_generator::unit::Kind;
 
+use crate::encoding::Encoded;
 use crate::failure::Failure;
 use crate::host::{Host, decrypt_all, plaintexts};
 use crate::plaintext::{Plaintext, Plaintexts};
@@ -38,7 +40,8 @@ pub fn values<'a>(profile: &'a Profile, template: &Template) -> Vec<(&'a str, &'
 ///
 /// # Errors
 ///
-/// [`Status::DataErr`] for a placeholder of no secret, [`Status::NoInput`] for a secret without a plaintext.
+/// [`Status::DataErr`] for a placeholder of no secret, and for a value that cannot be written in the encoding that a
+/// placeholder asks for; [`Status::NoInput`] for a secret without a plaintext.
 pub fn render(
     profile: &Profile,
     template: &Template,
@@ -54,14 +57,25 @@ pub fn render(
         // Once for each value, however many placeholders it has.
         let bytes = plaintext.expose();
         let bytes = if template.trim { bytes.trim_ascii() } else { bytes };
-        values.insert(hash.as_str(), (plaintext, bytes));
+        values.insert(hash.as_str(), (id, plaintext, bytes));
     }
-    let rendered = fill(template.content.as_bytes(), |hash| match values.get(hash) {
-        Some((_, bytes)) => Ok(Value::Bytes(bytes)),
+    let rendered = fill(template.content.as_bytes(), |hash, encoding| match values.get(hash) {
+        Some((id, _, bytes)) => encoded(bytes, encoding, id),
         None => Err(unknown_placeholder(hash, None)),
     })?;
-    let digests = values.iter().map(|(hash, (plaintext, _))| (*hash, Some(plaintext.digest())));
+    let digests = values.iter().map(|(hash, (_, plaintext, _))| (*hash, Some(plaintext.digest())));
     Ok((rendered, template_inputs(template, digests)))
+}
+
+/// Returns `bytes`, the value of the secret `id`, in the encoding that a placeholder of a template asks for.
+fn encoded<'a>(bytes: &'a [u8], encoding: Option<&str>, id: &str) -> Result<Value<'a>, Failure> {
+    let Some(name) = encoding else { return Ok(Value::Bytes(bytes)) };
+    let refused = |reason: String| Failure::new(Status::DataErr, reason);
+    let encoding = Encoding::parse(name).map_err(|unknown| refused(unknown.to_string()))?;
+    let encoded = Encoded::new(bytes, encoding).map_err(|why| {
+        refused(format!("the value of the secret \"{id}\" cannot be written as {name}: {why}"))
+    })?;
+    Ok(Value::Encoded(encoded))
 }
 
 /// Decrypts the secrets that `template` uses, and renders it with them.

@@ -1,5 +1,6 @@
 //! text with placeholders + values → [`Plaintext`], in one pass. Both may be any bytes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use vaultix_generator::placeholder::{Piece, split};
@@ -7,6 +8,7 @@ use vaultix_generator::status::Status;
 use zeroize::Zeroizing;
 
 use crate::bounded::MAX_CIPHERTEXT;
+use crate::encoding::Encoded;
 use crate::failure::Failure;
 use crate::plaintext::Plaintext;
 
@@ -38,14 +40,17 @@ impl From<TooLarge> for Failure {
 }
 
 /// What a placeholder is replaced with.
+#[derive(Clone, Copy)]
 pub enum Value<'a> {
     /// These bytes.
     Bytes(&'a [u8]),
+    /// This value in its encoding.
+    Encoded(Encoded<'a>),
     /// The placeholder itself.
     Itself,
 }
 
-/// Replaces each placeholder in `text` with the `value` for its hash.
+/// Replaces each placeholder in `text` with the `value` for its hash and the encoding that it asks for.
 ///
 /// A value is not searched for placeholders, so no secret can include another one.
 ///
@@ -55,34 +60,58 @@ pub enum Value<'a> {
 /// text that does not fit into memory. Nothing is allocated then.
 pub fn fill<'a, E: From<TooLarge>>(
     text: &[u8],
-    mut value: impl FnMut(&str) -> Result<Value<'a>, E>,
+    mut value: impl FnMut(&str, Option<&str>) -> Result<Value<'a>, E>,
 ) -> Result<Plaintext, E> {
-    let mut parts: Vec<&[u8]> = Vec::new();
+    let mut parts: Vec<Value> = Vec::new();
+    // A large value is read once for each encoding, however many placeholders it has.
+    let mut encoded = BTreeMap::new();
     for piece in split(text) {
         parts.push(match piece {
-            Piece::Text(bytes) => bytes,
-            Piece::Placeholder { hash, whole } => match value(hash)? {
-                Value::Bytes(bytes) => bytes,
-                Value::Itself => whole,
-            },
+            Piece::Text(bytes) => Value::Bytes(bytes),
+            Piece::Placeholder { hash, encoding, whole } => {
+                let known = encoded.get(&(hash, encoding)).copied();
+                match known.map_or_else(|| value(hash, encoding), Ok)? {
+                    Value::Itself => Value::Bytes(whole),
+                    value @ Value::Encoded(_) => {
+                        encoded.insert((hash, encoding), value);
+                        value
+                    }
+                    value @ Value::Bytes(_) => value,
+                }
+            }
         });
     }
     // Allocated at its full size: a growing vector leaves copies behind.
-    let size = parts.iter().fold(0_usize, |size, part| size.saturating_add(part.len()));
+    let size = parts.iter().fold(0_usize, |size, part| size.saturating_add(part.length()));
     if size as u64 > MAX_CIPHERTEXT {
         return Err(TooLarge(size).into());
     }
     let mut filled = Zeroizing::new(Vec::with_capacity(size));
     for part in parts {
-        filled.extend_from_slice(part);
+        match part {
+            Value::Bytes(bytes) => filled.extend_from_slice(bytes),
+            Value::Encoded(value) => value.append_to(&mut filled),
+            Value::Itself => {}
+        }
     }
     Ok(Plaintext::new(std::mem::take(&mut *filled)))
+}
+
+impl Value<'_> {
+    fn length(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Encoded(value) => value.length(),
+            Self::Itself => 0,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use pretty_assertions::assert_eq;
+    use vaultix_generator::placeholder::Encoding;
 
     /// Returns the placeholder whose hash is `digit`, 64 times.
     fn mark(digit: char) -> String {
@@ -93,7 +122,10 @@ mod tests {
     /// others.
     fn filled(text: &str) -> Result<Vec<u8>, String> {
         let inner = mark('a').into_bytes();
-        fill(text.as_bytes(), |hash| match hash.chars().next() {
+        fill(text.as_bytes(), |hash, encoding| match hash.chars().next() {
+            Some('a') if encoding == Some("hex") => {
+                Ok(Value::Encoded(Encoded::new(b"\xff", Encoding::Hex)?))
+            }
             Some('a') => Ok(Value::Bytes(b"\xff")),
             Some('b') => Ok(Value::Bytes(&inner)),
             Some('c') => Ok(Value::Itself),
@@ -123,13 +155,38 @@ mod tests {
         let value = vec![b'x'; 1 << 20];
         let made = |count: usize| {
             let filled: Result<Plaintext, TooLarge> =
-                fill(mark('a').repeat(count).as_bytes(), |_| Ok(Value::Bytes(&value)));
+                fill(mark('a').repeat(count).as_bytes(), |_, _| Ok(Value::Bytes(&value)));
             filled.map(|plaintext| plaintext.expose().len())
         };
         assert_eq!(made(128), Ok(128 << 20));
         assert_eq!(made(129), Err(TooLarge(129 << 20)));
         // 256 GiB.
         assert_eq!(made(1 << 18), Err(TooLarge(1 << 38)));
+    }
+
+    #[test]
+    fn a_value_may_be_put_in_encoded_and_as_it_is() {
+        let encoded = mark('a').replace(" }}", " hex }}");
+        let text = [mark('a'), encoded.clone(), mark('c'), encoded].concat();
+        assert_eq!(filled(&text), Ok([b"\xffff", mark('c').as_bytes(), b"ff"].concat()));
+    }
+
+    #[test]
+    fn an_encoded_value_is_counted_before_it_takes_memory() {
+        let value = vec![b'x'; 1 << 20];
+        let text = mark('a').replace(" }}", " hex }}");
+        let mut asked = 0;
+        let mut made = |count: usize| {
+            let filled: Result<Plaintext, TooLarge> =
+                fill(text.repeat(count).as_bytes(), |_, _| {
+                    asked += 1;
+                    Ok(Value::Encoded(Encoded::new(&value, Encoding::Hex).unwrap()))
+                });
+            filled.map(|plaintext| plaintext.expose().len())
+        };
+        assert_eq!(made(64), Ok(128 << 20));
+        assert_eq!(made(1 << 17), Err(TooLarge(1 << 38)));
+        assert_eq!(asked, 2, "once for all placeholders of a value");
     }
 
     #[test]

@@ -8,12 +8,14 @@
 use std::env;
 use std::process::Command;
 
+use vaultix_generator::placeholder::Encoding;
 use vaultix_generator::profile::{Profile, Side};
+use vaultix_units::encoding::Encoded;
 use vaultix_units::identity::parse_ssh;
 use vaultix_units::owner::Accounts;
 use vaultix_units::plaintext::Plaintext;
 use vaultix_units::record::Record;
-use vaultix_units::template::{Value, fill};
+use vaultix_units::template::{TooLarge, Value, fill};
 
 /// Largest input (1 MiB).
 const LARGEST: usize = 1 << 20;
@@ -41,7 +43,14 @@ fn look_up(users: Vec<u8>, groups: Vec<u8>) {
 
 /// Fills in a template.
 fn render(content: &[u8], value: &[u8]) {
-    let _ = fill(content, |_| Ok::<_, vaultix_units::failure::Failure>(Value::Bytes(value)));
+    let _ = fill(content, |_, _| Ok::<_, vaultix_units::failure::Failure>(Value::Bytes(value)));
+}
+
+/// Fills in a template with a value as an XML text.
+fn render_encoded(content: &[u8], value: &[u8]) {
+    let _ = fill(content, |_, _| {
+        Ok::<_, TooLarge>(Value::Encoded(Encoded::new(value, Encoding::Xml).unwrap()))
+    });
 }
 
 /// A placeholder.
@@ -53,7 +62,7 @@ fn note(text: Vec<u8>) {
 }
 
 /// All of them.
-const CASES: [Case; 14] = [
+const CASES: [Case; 17] = [
     ("fields of a note", |size| note(many("a\0", size))),
     ("a long field of a note", |size| note([many("a", size), b"\0".to_vec()].concat())),
     ("digits of a note", |size| note([many("5a", size), many("\0x", 18), b"\0".to_vec()].concat())),
@@ -67,6 +76,14 @@ const CASES: [Case; 14] = [
     ("placeholders that do not end", |size| render(&many("{{ 01", size), b"v")),
     ("white space in a placeholder", |size| {
         render(&[b"{{".to_vec(), many(" ", size)].concat(), b"v");
+    }),
+    ("encodings that do not end", |size| {
+        render(&many(PLACEHOLDER.trim_end_matches('}'), size), b"v");
+    }),
+    // Less of it, since each byte of it is one of its own.
+    ("an encoded value", |size| render_encoded(PLACEHOLDER.as_bytes(), &many("<\n", size / 16))),
+    ("placeholders of an encoded value", |size| {
+        render_encoded(&many(PLACEHOLDER, size), b"<<<<<<")
     }),
     ("values with placeholders", |size| render(PLACEHOLDER.as_bytes(), &many(PLACEHOLDER, size))),
     ("lines of an ssh key", |size| {

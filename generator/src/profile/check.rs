@@ -5,6 +5,7 @@ use std::path::Path;
 use super::fields::Invalid;
 use super::{PRIVATE_DIR, RAMFS_PATH, RESERVED_NAME, Settings, USERS};
 use crate::escape;
+use crate::placeholder::{Encoding, Piece, split};
 
 /// Longest name of a file, in bytes: Linux's `NAME_MAX`.
 const MAX_NAME: usize = 255;
@@ -24,6 +25,16 @@ pub(super) fn ensure_id(id: &str) -> Result<(), Invalid> {
     } else {
         Ok(())
     }
+}
+
+/// Checks that the placeholders in `content` ask only for encodings that exist.
+pub(super) fn ensure_encodings(content: &str) -> Result<(), Invalid> {
+    for piece in split(content.as_bytes()) {
+        if let Piece::Placeholder { encoding: Some(name), .. } = piece {
+            Encoding::parse(name).map_err(|unknown| Invalid::here(unknown.to_string()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks that `name` can be the name of an account; for an early item it has to be known before accounts exist.

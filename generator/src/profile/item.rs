@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 use super::check::{
-    ensure_absolute, ensure_account, ensure_consumer, ensure_id, ensure_name, ensure_path,
-    ensure_user_unit,
+    ensure_absolute, ensure_account, ensure_consumer, ensure_encodings, ensure_id, ensure_name,
+    ensure_path, ensure_user_unit,
 };
 use super::fields::{Entries, Fields, Invalid, join};
 use super::{Generator, Kind, Mode, Placement, Secret, Settings, Side, Template, UserUnits};
@@ -139,7 +139,8 @@ pub(super) fn template(
 ) -> Result<Template, Invalid> {
     let mut fields = Fields::read(location, object)?;
     fields.check("id", ensure_id(key))?;
-    let text = fields.required("content")?;
+    let text: String = fields.required("content")?;
+    fields.check("content", ensure_encodings(&text))?;
     let trim = fields.optional("trim")?.unwrap_or(true);
     let placement = placement(fields, key, false, context)?;
     Ok(Template { id: key.to_owned(), content: text, trim, placement })

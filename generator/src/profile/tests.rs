@@ -242,6 +242,11 @@ fn errors_in_a_template_are_named() {
             "templates.t.trim: invalid type: string, expected a boolean",
         ),
         (r#""content":"x","allowDisk":true"#, "templates.t.allowDisk: unknown field"),
+        (
+            &format!(r#""content":"{{{{ {0} url }}}} {{{{ {0} Json }}}}""#, "0".repeat(64)),
+            "templates.t.content: a placeholder asks for the encoding \"Json\"; the encodings are json, url, shell, \
+             base64, hex, environment, xml",
+        ),
     ] {
         let text =
             format!(r#"{{"version":1,"settings":{SETTINGS},"templates":{{"t":{{{fields}}}}}}}"#);

@@ -53,6 +53,7 @@ pub const DESK: &[Program] = &[
     ("wg", "wireguard-tools"),
     ("htpasswd", "apache2-utils"),
     ("valgrind", "valgrind"),
+    ("python3", "python3"),
 ];
 
 /// What fetching age's test vectors needs.
