@@ -10,6 +10,8 @@ mod files;
 mod flake;
 mod keys;
 mod report;
+/// Files with many values, decrypted.
+pub mod structured;
 mod system;
 mod terminal;
 

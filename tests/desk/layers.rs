@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 8] = [
     &["cache"],
     &["files", "flake"],
     &["keys"],
-    &["terminal"],
+    &["terminal", "structured"],
     &["report", "system"],
     &["error", "cli"],
 ];

@@ -1,0 +1,356 @@
+//! one document of YAML 1.2 → its values, and where they are.
+//!
+//! Aliases and merged maps (`<<`) are resolved, tags are refused. What a value without quotes is follows the core schema
+//! (YAML 1.2.2, section 10.3), so that `no` is a text.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
+use zeroize::Zeroizing;
+
+use crate::structured::Malformed;
+use crate::structured::node::{Content, Entry, MAX_DEPTH, Names, Node, Origin, Slot};
+
+/// The key of what a map merges: <https://yaml.org/type/merge.html>.
+const MERGE: &str = "<<";
+
+/// Reads `text`, which may also be empty.
+pub fn read(text: &str) -> Result<Slot, Malformed> {
+    Reader::new(text).document()
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    parser: Parser<'a, StrInput<'a>>,
+    places: Places<'a>,
+    /// What aliases stand for, by the parser's numbers.
+    anchors: BTreeMap<usize, Arc<Node>>,
+    /// Where the last value that was read ends.
+    end: usize,
+}
+
+/// What the parser has found.
+struct Found<'a> {
+    event: Event<'a>,
+    place: Range<usize>,
+    line: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            parser: Parser::new_from_str(text),
+            places: Places::new(text),
+            anchors: BTreeMap::new(),
+            end: 0,
+        }
+    }
+
+    fn document(&mut self) -> Result<Slot, Malformed> {
+        let mut root = None;
+        loop {
+            let found = self.next()?;
+            match found.event {
+                Event::StreamEnd => break,
+                Event::DocumentStart(_) if root.is_some() => {
+                    return Err(malformed(found.line, "there is more than one document"));
+                }
+                Event::DocumentStart(_) => {
+                    let first = self.next()?;
+                    root = Some(self.slot(first, 1)?);
+                }
+                _ => {}
+            }
+        }
+        let is_nothing = |slot: &Slot| match &slot.node.content {
+            Content::Literal(text) => text.is_empty(),
+            _ => false,
+        };
+        if let Some(root) = root.filter(|root| !is_nothing(root)) {
+            return Ok(root);
+        }
+        let end = self.text.len();
+        let node = Node::new(Content::Map(Vec::new()))?;
+        Ok(Slot { node, place: end..end, origin: Origin::Own })
+    }
+
+    fn next(&mut self) -> Result<Found<'a>, Malformed> {
+        match self.parser.next() {
+            Some(Ok((event, span))) => {
+                Ok(Found { event, place: self.places.of(span), line: span.start.line() })
+            }
+            Some(Err(error)) => {
+                // One message quotes a character.
+                let reason = error.info().split(": `").next().unwrap_or_default().to_owned();
+                Err(Malformed { line: Some(error.marker().line()), reason })
+            }
+            None => Ok(Found { event: Event::StreamEnd, place: 0..0, line: 0 }),
+        }
+    }
+
+    /// Reads what begins with `found`.
+    fn slot(&mut self, found: Found<'a>, depth: usize) -> Result<Slot, Malformed> {
+        let line = found.line;
+        if depth > MAX_DEPTH {
+            return Err(malformed(line, &format!("it is more than {MAX_DEPTH} levels deep")));
+        }
+        let mut start = found.place.start;
+        let (content, anchor) = match found.event {
+            Event::Scalar(.., Some(_))
+            | Event::SequenceStart(_, Some(_))
+            | Event::MappingStart(_, Some(_)) => {
+                return Err(malformed(line, "it has a tag, which is not supported"));
+            }
+            Event::Alias(anchor) => {
+                self.end = found.place.end;
+                let node = self.anchors.get(&anchor).cloned();
+                let node = node.ok_or_else(|| malformed(line, "an alias stands for itself"))?;
+                return Ok(Slot { node, place: found.place, origin: Origin::Alias });
+            }
+            Event::Scalar(text, style, anchor, None) => {
+                self.end = self.trimmed(&found.place);
+                let text = Zeroizing::new(text.into_owned());
+                let is_literal = style == ScalarStyle::Plain && is_literal(&text);
+                (if is_literal { Content::Literal(text) } else { Content::Text(text) }, anchor)
+            }
+            Event::SequenceStart(anchor, None) => (Content::List(self.list(depth)?), anchor),
+            Event::MappingStart(anchor, None) => {
+                let entries = self.map(depth)?;
+                if !self.text.get(start..).is_some_and(|rest| rest.starts_with('{')) {
+                    start = entries.first().map_or(start, |entry| entry.name_place.start);
+                }
+                (Content::Map(entries), anchor)
+            }
+            _ => return Err(malformed(line, "it ends too early")),
+        };
+        let node = Node::new(content).map_err(|reason| malformed(line, &reason))?;
+        if anchor > 0 {
+            self.anchors.insert(anchor, Arc::clone(&node));
+        }
+        Ok(Slot { node, place: start..self.end.max(start), origin: Origin::Own })
+    }
+
+    /// Returns where a value at `place` ends, without what the parser has skipped after it.
+    fn trimmed(&self, place: &Range<usize>) -> usize {
+        let text = self.text.get(place.clone()).unwrap_or_default();
+        place.start + text.trim_end().len()
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Vec<Slot>, Malformed> {
+        let mut slots = Vec::new();
+        loop {
+            let found = self.next()?;
+            if matches!(found.event, Event::SequenceEnd) {
+                self.end = self.end.max(self.trimmed(&found.place));
+                return Ok(slots);
+            }
+            slots.push(self.slot(found, depth + 1)?);
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Vec<Entry>, Malformed> {
+        let (mut entries, mut merged) = (Vec::new(), Vec::new());
+        let mut names = Names::default();
+        loop {
+            let key = self.next()?;
+            let line = key.line;
+            let (name, style) = match key.event {
+                Event::MappingEnd => {
+                    self.end = self.end.max(self.trimmed(&key.place));
+                    break;
+                }
+                Event::Scalar(name, style, _, None) => (name.into_owned(), style),
+                Event::Scalar(..) => {
+                    return Err(malformed(line, "it has a tag, which is not supported"));
+                }
+                _ => return Err(malformed(line, "there is a key that is not text")),
+            };
+            let name_place = key.place.start..self.trimmed(&key.place);
+            self.end = name_place.end;
+            let value = self.next()?;
+            let slot = self.slot(value, depth + 1)?;
+            if name == MERGE && style == ScalarStyle::Plain {
+                collect_merged(&slot, &mut merged).map_err(|reason| malformed(line, &reason))?;
+            } else {
+                names.add(&name).map_err(|reason| malformed(line, &reason))?;
+                entries.push(Entry { name, name_place, slot });
+            }
+        }
+        // A map's own keys count, and of several maps that it merges the first.
+        merged.retain(|entry| names.add(&entry.name).is_ok());
+        entries.extend(merged);
+        Ok(entries)
+    }
+}
+
+/// Adds what is merged from `slot`, a map or a list of maps, to `merged`.
+fn collect_merged(slot: &Slot, merged: &mut Vec<Entry>) -> Result<(), String> {
+    match &slot.node.content {
+        Content::Map(entries) => merged.extend(entries.iter().map(|entry| Entry {
+            name: entry.name.clone(),
+            name_place: entry.name_place.clone(),
+            slot: Slot { origin: Origin::Merged, ..entry.slot.clone() },
+        })),
+        Content::List(slots) if slots.iter().all(is_map) => {
+            slots.iter().try_for_each(|slot| collect_merged(slot, merged))?;
+        }
+        _ => return Err("what is merged is not a map".to_owned()),
+    }
+    Ok(())
+}
+
+fn is_map(slot: &Slot) -> bool {
+    matches!(slot.node.content, Content::Map(_))
+}
+
+fn malformed(line: usize, reason: &str) -> Malformed {
+    Malformed { line: Some(line), reason: reason.to_owned() }
+}
+
+/// Returns whether a plain scalar is null, a boolean or a number.
+pub fn is_literal(text: &str) -> bool {
+    let is_word = [
+        "", "~", "null", "Null", "NULL", "true", "True", "TRUE", "false", "False", "FALSE", ".nan",
+        ".NaN", ".NAN",
+    ]
+    .contains(&text);
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    is_word
+        || [".inf", ".Inf", ".INF"].contains(&digits)
+        || is_in_base(text, "0o", 8)
+        || is_in_base(text, "0x", 16)
+        || is_decimal(digits)
+}
+
+fn is_in_base(text: &str, prefix: &str, base: u32) -> bool {
+    text.strip_prefix(prefix)
+        .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|digit| digit.is_digit(base)))
+}
+
+/// Returns whether `text` is `(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`.
+fn is_decimal(text: &str) -> bool {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (number, exponent) = match text.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, Some(exponent)),
+        None => (text, None),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let is_number = match (whole, fraction) {
+        ("", _) => number.starts_with('.') && is_digits(fraction),
+        (whole, "") => is_digits(whole),
+        (whole, fraction) => is_digits(whole) && is_digits(fraction),
+    };
+    is_number
+        && exponent.is_none_or(|text| is_digits(text.strip_prefix(['+', '-']).unwrap_or(text)))
+}
+
+/// How many characters there are from one known place to the next.
+const STEP: usize = 64;
+
+/// Turns the parser's positions, which count characters, into bytes.
+struct Places<'a> {
+    text: &'a str,
+    /// Where each [`STEP`]th character begins; empty where characters are bytes.
+    known: Vec<usize>,
+}
+
+impl<'a> Places<'a> {
+    fn new(text: &'a str) -> Self {
+        let known = if text.is_ascii() {
+            Vec::new()
+        } else {
+            text.char_indices().step_by(STEP).map(|(at, _)| at).collect()
+        };
+        Self { text, known }
+    }
+
+    fn of(&self, span: Span) -> Range<usize> {
+        self.byte(span.start.index())..self.byte(span.end.index())
+    }
+
+    fn byte(&self, character: usize) -> usize {
+        if self.known.is_empty() {
+            return character.min(self.text.len());
+        }
+        let Some(at) = self.known.get(character / STEP) else { return self.text.len() };
+        let rest = self.text.get(*at..).unwrap_or_default();
+        rest.char_indices().nth(character % STEP).map_or(self.text.len(), |(more, _)| at + more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use crate::structured::{Document, Format, Pointer};
+
+    #[test]
+    fn a_value_is_taken_as_the_file_writes_it() {
+        let text = "é: &a\n  b: 0x1F # c\n  d: 'e ''f'\n  g: |\n    h\n     i\n\n  j: >-\n    k\n    l\nm: {<<: *a, b: no, n: [~, +1.5e3, 1.2.3, ~]}\no:\n  - <<: [*a, {p: q, b: r}]\n    b: \"s\\n\"\n  - *a\nu:\n\"<<\": v\n";
+        let document = Document::parse(text.as_bytes(), Format::Yaml).unwrap();
+        for (key, expected) in [
+            ("é/b", "0x1F"),
+            ("é/d", "e 'f"),
+            ("é/g", "h\n i\n"),
+            ("é/j", "k l"),
+            (
+                "m",
+                "{\"b\":\"no\",\"n\":[null,1500.0,\"1.2.3\",null],\"d\":\"e 'f\",\"g\":\"h\\n i\\n\",\"j\":\"k l\"}",
+            ),
+            ("m/n/0", "~"),
+            ("o/0/b", "s\n"),
+            ("o/0/p", "q"),
+            ("o/1/b", "0x1F"),
+            ("u", ""),
+            ("<<", "v"),
+        ] {
+            let value = document.get(&Pointer::from_user(key).unwrap()).unwrap();
+            assert_eq!(String::from_utf8_lossy(&value), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_document_is_refused_without_its_text() {
+        for (text, reason) in [
+            ("a: !t hunter2", "line 1: it has a tag, which is not supported"),
+            ("a: 1\n!!str b: hunter2", "line 2: it has a tag, which is not supported"),
+            ("a: 1\n---\nb: hunter2", "line 2: there is more than one document"),
+            ("a: 1\na: hunter2", "line 2: the key \"a\" is there twice"),
+            ("? [a]\n: hunter2", "line 1: there is a key that is not text"),
+            ("a: 1\n<<: hunter2", "line 2: what is merged is not a map"),
+            ("a: &b [hunter2, *b]", "line 1: an alias stands for itself"),
+            ("a: *hunter2", "line 1: while parsing node, found unknown anchor"),
+            ("a: 'x'\n@hunter2", "line 2: unexpected character"),
+        ] {
+            let refused = Document::parse(text.as_bytes(), Format::Yaml).err().unwrap();
+            assert_eq!(refused.to_string(), reason, "{text}");
+        }
+    }
+
+    #[test]
+    fn aliases_do_not_make_a_small_file_large() {
+        let doubled = |first: &str| {
+            let mut text = format!("a0: &a0 {first}\n");
+            for i in 0..40 {
+                writeln!(text, "a{}: &a{} [*a{i}, *a{i}]", i + 1, i + 1).unwrap();
+            }
+            Document::parse(text.as_bytes(), Format::Yaml).err().unwrap().to_string()
+        };
+        assert!(doubled("x").ends_with("bytes, with all keys above each of them"));
+        assert!(
+            doubled(&"x".repeat(1000)).ends_with("its values amount to more than 134217728 bytes")
+        );
+        let mut deep = "a0: &a0 x\n".to_owned();
+        for i in 0..100 {
+            writeln!(deep, "a{}: &a{} [*a{i}]", i + 1, i + 1).unwrap();
+        }
+        let refused = Document::parse(deep.as_bytes(), Format::Yaml).err().unwrap();
+        assert_eq!(refused.to_string(), "line 65: it is more than 64 levels deep");
+        let many = format!("{}: [{}]", "a".repeat(1 << 10), "1,".repeat(1 << 17));
+        let refused = Document::parse(many.as_bytes(), Format::Yaml).err().unwrap();
+        assert!(refused.to_string().contains("with all keys above each of them"), "{refused}");
+    }
+}
