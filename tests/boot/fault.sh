@@ -10,6 +10,10 @@ mount -t tmpfs -o mode=0755 run /run &&
 hidden=/run/vaultix.private/ramfs
 mount -t tmpfs -o mode=0755 vaultix-run "$work/run" || exit 99
 : >"$work/run/told" # By the stand-in for systemctl.
+# What is on an overlay counts as being on a disk. The record of it is in /var/lib.
+mkdir -p /run/disk/{lower,upper,work} &&
+    mount -t overlay -o lowerdir=/run/disk/lower,upperdir=/run/disk/upper,workdir=/run/disk/work disk "$work/disk" &&
+    mount -t tmpfs -o mode=0755 lib /var/lib || exit 99
 
 # secret|early|normal PROFILE [TRACER...]: runs the helper, maybe under a tracer
 secret() { "${@:2}" vaultix-decrypt secret --profile "$work/$1.json" -- token; }
@@ -79,11 +83,26 @@ look() {
     echo "look $1"
     sed 's/^/told /' "$work/run/told"
     : >"$work/run/told"
-    find "$work/ramfs" "$work/run" -path '*/.vaultix/placed' -prune -o -path "$work/run/told" -prune -o ! -type d \
+    find "$work/ramfs" "$work/run" "$work/disk" -path '*/.vaultix/placed' -prune -o -path "$work/run/told" -prune -o ! -type d \
         -printf 'there %p %y %m %U:%G %l\n'
     find "$work/run/vaultix/" "$work/run/early/early" -name .vaultix -prune -o -type f -printf 'seen %p %m %U:%G %s\n' \
         -exec sha256sum {} + 2>/dev/null
-    grep -rlaF -f "$work/search" "$work/run" | sed 's/^/leak /'
+    grep -rlaF -f "$work/search" "$work/run" "$work/disk" /var/lib | sed 's/^/leak /'
+    record
+}
+
+# record: what the record on the disk says of each path, and whether it is so; and what else is beside the record.
+record() {
+    local kind id path shape target stamp dev ino seconds part
+    find /var/lib ! -type d ! -path /var/lib/vaultix/placed -printf 'there %p %y %m %U:%G %l\n'
+    [ -e /var/lib/vaultix/placed ] || return 0
+    stat -c 'there /var/lib/vaultix/placed f %a %u:%g' /var/lib/vaultix/placed
+    tr '\0' '\n' </var/lib/vaultix/placed | tail -n +2 | while read -r kind && read -r id && read -r path && read -r shape &&
+        read -r target && read -r stamp; do
+        read -r _ dev ino seconds part <<<"$stamp"
+        [ "$(stat -c '%d %i %.9Z' "$path")" = "$dev $ino $seconds.$(printf %09d "$part")" ] || stamp=wrong
+        echo "there record:$path r $kind $id $shape $target ${stamp/* */right}"
+    done
 }
 
 # ending COMMAND...: runs it until it would end, and tells whether its memory holds what it should not remember, 1 or 0;
@@ -114,7 +133,17 @@ memory() {
     done <"/proc/$1/maps"
 }
 
-before || exit 98
+# leave: what an earlier boot has put at a path that no item has any more
+leave() {
+    local path=$work/disk/app/left changed
+    mkdir -p "$work/disk/app" && mkdir -p -m 0700 /var/lib/vaultix && ln -s "$work/run/other/left" "$path" || return
+    [ -e /var/lib/vaultix/placed ] || printf 'vaultix-placed-1\0' >/var/lib/vaultix/placed && chmod 0600 /var/lib/vaultix/placed
+    changed=$(stat -c %.9Z "$path")
+    printf 'secret\0left\0%s\0link\0%s\0%s %s %s %s\0' "$path" "$work/run/other/left" 0 "$(stat -c '%d %i' "$path")" \
+        "${changed%.*}" "$((10#${changed#*.}))" >>/var/lib/vaultix/placed
+}
+
+before && leave || exit 98
 look before
 case $fault in
 memory) under ending ;;

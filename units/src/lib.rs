@@ -7,6 +7,7 @@ pub mod boot;
 pub mod bounded;
 pub mod check;
 pub mod decrypt;
+pub mod disk_record;
 pub mod earlier;
 pub mod encoding;
 pub mod failure;

@@ -1,8 +1,8 @@
 //! an item with a path of its own → a link there, or the plaintext itself.
 //!
 //! Files that decide nothing about a path: `mount` tells what file system a directory is on, `walk` opens the directory
-//! that a path stands in, `queue` keeps who does not answer from holding up anybody else, and `far` reads
-//! ciphertexts and keys in the same way.
+//! that a path stands in, `queue` keeps who does not answer from holding up anybody else, `far` reads ciphertexts and keys in
+//! the same way, and `stamp` recognizes a file after a reboot.
 //!
 //! In the directory at the end of the way, three things use a name twice. None can be exchanged in between to any avail:
 //! in a directory of root's only root exchanges names; in a sticky one nobody else can exchange what is root's or the
@@ -13,12 +13,13 @@ mod codec;
 mod far;
 mod mount;
 pub mod queue;
+mod stamp;
 mod walk;
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +27,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape::hex;
-use vaultix_generator::profile::{Placement, Settings};
+use vaultix_generator::profile::{PRIVATE_DIR, Placement, RAMFS_PATH, Settings};
 use zeroize::Zeroizing;
 
 use crate::acl;
@@ -36,10 +37,11 @@ use crate::mounts::{is_in_memory, is_mounted};
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
 use crate::record::Record;
-use crate::replace::replace_file;
+use crate::replace::replace_and_hold;
 pub(crate) use far::FarFile;
+pub use stamp::Stamp;
 pub(crate) use walk::Missing;
-use walk::{Node, Obstacle, Parent, Reach, open_parent};
+use walk::{End, HOLD, Node, Obstacle, Parent, Reach, end_of, open_parent};
 
 /// Largest file that is read to check that it is still what was put there, in bytes (1 MiB). Its owner can make it as
 /// large as they like; a larger one is compared with the plaintext, which costs no more than decrypting it.
@@ -62,7 +64,7 @@ pub enum Task {
         /// Where it leads.
         target: PathBuf,
         /// What was put there before, and may be replaced.
-        before: Option<PathContent>,
+        before: Vec<PathContent>,
     },
     /// Put the plaintext itself there.
     File {
@@ -75,7 +77,7 @@ pub enum Task {
         /// The plaintext, if it is known.
         plaintext: Option<Plaintext>,
         /// What was put there before, and may be replaced.
-        before: Option<PathContent>,
+        before: Vec<PathContent>,
     },
     /// Remove what was put there, if it is unchanged.
     Remove(PathContent),
@@ -88,13 +90,28 @@ pub enum PathContent {
     Link(PathBuf),
     /// A file whose content has this SHA-256.
     File([u8; 32]),
+    /// What was put there at an earlier boot, of which no digest is kept.
+    Earlier(Earlier),
+}
+
+/// What was put at a path on a disk at an earlier boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Earlier {
+    /// Where the link leads; `None` for a file.
+    pub target: Option<PathBuf>,
+    /// Which one it is.
+    pub stamp: Stamp,
 }
 
 /// The outcome of a [`Job`] that did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The link or file is there, or has been removed.
+    /// The link or file is there, in memory, or has been removed.
     Done,
+    /// The link or file is there, on a disk, where it outlives this boot.
+    OnDisk(Stamp),
+    /// Nothing is there to remove, but what was put there at an earlier boot was on another file system: it may not be mounted.
+    Absent,
     /// The file is missing or different, and the job came without the plaintext: repeat the job with it.
     NeedsPlaintext,
     /// It was not removed, and will not be tried again, for this reason: only a link may be left, or a file that is not
@@ -133,6 +150,55 @@ impl PathContent {
     pub fn from_record(record: &Record) -> Self {
         if record.symlink { Self::Link(record.target.clone()) } else { Self::File(record.digest) }
     }
+
+    /// Returns whether it is a link, which contains no secret.
+    fn is_link(&self) -> bool {
+        match self {
+            Self::Link(_) => true,
+            Self::File(_) => false,
+            Self::Earlier(earlier) => earlier.target.is_some(),
+        }
+    }
+}
+
+impl Earlier {
+    /// Returns whether `node` is it, unchanged.
+    fn is(&self, node: &Node) -> bool {
+        let is_as_it_was = match (node.kind, &self.target) {
+            (FileType::Symlink, Some(target)) => node.target().is_ok_and(|it| it == *target),
+            (FileType::RegularFile, None) => true,
+            _ => false,
+        };
+        is_as_it_was && Stamp::of(&node.held).is_ok_and(|stamp| stamp.is_same(&self.stamp))
+    }
+}
+
+/// Returns whether one of `contents` was put at a path at an earlier boot, and is `node`.
+fn is_earlier(contents: &[PathContent], node: &Node) -> bool {
+    let is = |content: &PathContent| matches!(content, PathContent::Earlier(it) if it.is(node));
+    contents.iter().any(is)
+}
+
+/// Returns whether a link of root's to `target` is one that a tool has left, agenix or sops-nix: a dead one into `/run`, which is
+/// empty after each boot, or one that by now leads to a file of ours, by a link in the place of that tool's directory.
+fn is_left_by_a_tool(target: &Path) -> bool {
+    let mut parts = target.components().skip(1);
+    let is_plain = |part| matches!(part, std::path::Component::Normal(_));
+    if !target.starts_with("/run") || !parts.all(is_plain) {
+        return false;
+    }
+    match end_of(target) {
+        End::Far => false,
+        End::Missing => true,
+        End::There(node) => node.kind == FileType::RegularFile && is_on_ramfs(&node),
+    }
+}
+
+/// Returns whether `node` is on our ramfs.
+fn is_on_ramfs(node: &Node) -> bool {
+    let device = |stat: rustix::fs::Stat| stat.st_dev;
+    let [ramfs, around] = [RAMFS_PATH, PRIVATE_DIR].map(|path| fs::stat(path).ok().map(device));
+    ramfs.is_some() && ramfs != around && fs::fstat(&node.held).ok().map(device) == ramfs
 }
 
 impl Job {
@@ -153,6 +219,7 @@ impl Job {
         }
         let path = place.path.clone();
         let before = before.filter(|before| before.path == path).map(PathContent::from_record);
+        let before = before.into_iter().collect();
         let task = if place.symlink {
             let target = settings.link_of(place).join(&place.name);
             Task::Link { owner: ownership.uid, target, before }
@@ -171,13 +238,20 @@ impl Job {
         })
     }
 
+    /// Allows to replace what was put there at an `earlier` boot.
+    pub fn allow(&mut self, earlier: Earlier) {
+        if let Task::Link { before, .. } | Task::File { before, .. } = &mut self.task {
+            before.push(PathContent::Earlier(earlier));
+        }
+    }
+
     /// Does it, as far as `reach` goes.
     fn perform(&self, ours: &OwnDirectories, reach: Reach) -> Result<Outcome, Obstacle> {
         match &self.task {
             Task::Link { owner, target, before } => {
                 let destination =
                     Destination::open(&self.path, Some(*owner), Missing::Make, reach)?;
-                destination.put_link(target, ours, before.as_ref())
+                destination.put_link(target, ours, before)
             }
             Task::File { ownership, .. } => {
                 let destination =
@@ -185,9 +259,12 @@ impl Job {
                 destination.put_file(&self.task, ours)
             }
             Task::Remove(content) => match remove_content(&self.path, content, reach) {
+                Err(Obstacle::Missing(_)) if matches!(content, PathContent::Earlier(_)) => {
+                    Ok(Outcome::Absent)
+                }
                 Err(Obstacle::Missing(_)) => Ok(Outcome::Done),
                 // A link contains no secret. What the system refuses in directories of root is tried again.
-                Err(Obstacle::Untrusted(failure)) if matches!(content, PathContent::Link(_)) => {
+                Err(Obstacle::Untrusted(failure)) if content.is_link() => {
                     Ok(Outcome::Abandoned(failure.reason))
                 }
                 Err(Obstacle::Untrusted(failure)) => Ok(Outcome::Remains(failure.reason)),
@@ -212,10 +289,17 @@ fn is_out_of_reach(path: &Path, settings: &Settings) -> bool {
 fn remove_content(path: &Path, content: &PathContent, reach: Reach) -> Result<Outcome, Obstacle> {
     // The directories on the way may have any owner now: only what Vaultix put there is removed.
     let destination = Destination::open(path, None, Missing::Fail, reach)?;
-    if matches!(content, PathContent::File(_)) {
+    if !content.is_link() {
         destination.remove_leftover()?;
     }
-    let Some(node) = destination.parent.entry()? else { return Ok(Outcome::Done) };
+    let Some(node) = destination.parent.entry()? else {
+        return Ok(match content {
+            PathContent::Earlier(it) if !it.stamp.is_on(&destination.parent.node.held) => {
+                Outcome::Absent
+            }
+            _ => Outcome::Done,
+        });
+    };
     let is_ours = match (node.kind, content) {
         (FileType::Symlink, PathContent::Link(target)) => destination.target(&node)? == *target,
         (FileType::RegularFile, PathContent::File(digest)) => {
@@ -225,6 +309,7 @@ fn remove_content(path: &Path, content: &PathContent, reach: Reach) -> Result<Ou
                 (found, _) => found? == Some(*digest),
             }
         }
+        (_, PathContent::Earlier(earlier)) => earlier.is(&node),
         _ => false,
     };
     if is_ours {
@@ -242,6 +327,10 @@ fn remove_content(path: &Path, content: &PathContent, reach: Reach) -> Result<Ou
         PathContent::Link(_) => Outcome::Done,
         PathContent::File(_) => Outcome::Abandoned(format!(
             "{} is not what was put there, so it was not removed; check whether it contains a secret",
+            path.display()
+        )),
+        PathContent::Earlier(_) => Outcome::Abandoned(format!(
+            "{} is not what was put there at an earlier boot, so it was not removed; check whether it contains a secret",
             path.display()
         )),
     })
@@ -340,24 +429,20 @@ impl Destination {
         &self,
         target: &Path,
         ours: &OwnDirectories,
-        before: Option<&PathContent>,
+        before: &[PathContent],
     ) -> Result<Outcome, Obstacle> {
         match self.entry()? {
             None => {}
             Some(node) if node.kind == FileType::Symlink => {
                 let old = self.target(&node)?;
                 if old == target {
-                    return Ok(Outcome::Done);
+                    return Ok(self.outcome(&node.held));
                 }
-                self.ensure_replaceable(&old, ours, before)?;
+                self.ensure_replaceable(&node, &old, ours, before)?;
             }
             Some(node) if node.kind == FileType::RegularFile => {
-                // Not read if no file was put there: it may be anything.
-                let Some(PathContent::File(digest)) = before else {
-                    return Err(self.taken("a file that Vaultix did not put there"));
-                };
-                if self.digest(MAX_CIPHERTEXT)?.as_ref() != Some(digest) {
-                    return Err(self.taken("a file that Vaultix did not put there"));
+                if !is_earlier(before, &node) {
+                    self.ensure_file_is_ours(before)?;
                 }
             }
             Some(_) => return Err(self.taken("something that is neither a file nor a link")),
@@ -371,41 +456,68 @@ impl Destination {
                 Err(error) => return Err(error),
             }
             fs::symlinkat(target, directory, &fresh)?;
-            self.give_link_to_owner(&fresh, target)?;
-            fs::renameat(directory, &fresh, directory, name)
+            let held = self.hold_link(&fresh, target)?;
+            if let Some(held) = &held {
+                self.give_link_to_owner(held)?;
+            }
+            fs::renameat(directory, &fresh, directory, name)?;
+            Ok(held)
         };
-        make().map_err(|error| {
+        let made = make().map_err(|error| {
             let _ = fs::unlinkat(directory, &fresh, AtFlags::empty()); // A link contains no secret.
             self.parent.failed("write", error)
         })?;
-        Ok(Outcome::Done)
+        Ok(made.map_or(Outcome::Done, |held| self.outcome(&held)))
     }
 
-    /// Gives the new link `fresh` to the item's owner, where the directory is the owner's.
+    /// Makes sure that the file that stands there was put there since this boot.
+    fn ensure_file_is_ours(&self, before: &[PathContent]) -> Result<(), Obstacle> {
+        // Not read if no file was put there: it may be anything.
+        for content in before {
+            if let PathContent::File(digest) = content
+                && self.digest(MAX_CIPHERTEXT)?.as_ref() == Some(digest)
+            {
+                return Ok(());
+            }
+        }
+        Err(self.taken("a file that Vaultix did not put there"))
+    }
+
+    /// Returns the outcome that `held`, which is ours, stands there.
+    fn outcome(&self, held: impl AsFd) -> Outcome {
+        if is_in_memory(&self.parent.node.held) {
+            return Outcome::Done;
+        }
+        // Without a stamp, the next boot does not know it.
+        Stamp::of(held).map_or(Outcome::Done, Outcome::OnDisk)
+    }
+
+    /// Holds the new link `fresh`; `None` if it is another one.
     ///
-    /// The owner can exchange names there, so that only what is held counts: a link of root's to this target that has no other
-    /// name. Nothing else is given away.
-    fn give_link_to_owner(&self, fresh: &str, target: &Path) -> Result<(), Errno> {
+    /// The owner of the directory can exchange names there, so that only what is held counts: a link of root's to this target
+    /// that has no other name.
+    fn hold_link(&self, fresh: &str, target: &Path) -> Result<Option<OwnedFd>, Errno> {
+        let held = fs::openat(&self.parent.node.held, fresh, HOLD, Mode::empty())?;
+        let stat = fs::fstat(&held)?;
+        let is_new = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
+            && (stat.st_uid, stat.st_nlink) == (0, 1)
+            && fs::readlinkat(&held, "", Vec::new())?.to_bytes() == target.as_os_str().as_bytes();
+        Ok(is_new.then_some(held))
+    }
+
+    /// Gives the new link to the item's owner, where the directory is the owner's.
+    fn give_link_to_owner(&self, held: &OwnedFd) -> Result<(), Errno> {
         let node = &self.parent.node;
         let Some(owner) = self.parent.owner.filter(|owner| *owner != 0 && *owner == node.uid)
         else {
             return Ok(());
         };
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let held = fs::openat(&node.held, fresh, flags, Mode::empty())?;
-        let stat = fs::fstat(&held)?;
-        let is_new = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
-            && (stat.st_uid, stat.st_nlink) == (0, 1)
-            && fs::readlinkat(&held, "", Vec::new())?.to_bytes() == target.as_os_str().as_bytes();
-        if !is_new {
-            return Ok(());
-        }
         let (owner, group) = (fs::Uid::from_raw(owner), fs::Gid::from_raw(node.gid));
-        fs::chownat(&held, "", Some(owner), Some(group), AtFlags::EMPTY_PATH)
+        fs::chownat(held, "", Some(owner), Some(group), AtFlags::EMPTY_PATH)
     }
 
-    /// Puts the plaintext itself there. An existing file is replaced, whatever it contains: on a disk, no record
-    /// remains of what was put there before the last boot.
+    /// Puts the plaintext itself there. An existing file is replaced, whatever it contains: a host may have no record of what was
+    /// put there before the last boot.
     fn put_file(&self, task: &Task, ours: &OwnDirectories) -> Result<Outcome, Obstacle> {
         let Task::File { ownership, allow_disk, digest, plaintext, before } = task else {
             return Ok(Outcome::Done);
@@ -421,14 +533,14 @@ impl Destination {
         match self.entry()? {
             None => {}
             Some(node) if node.kind == FileType::Symlink => {
-                self.ensure_replaceable(&self.target(&node)?, ours, before.as_ref())?;
+                self.ensure_replaceable(&node, &self.target(&node)?, ours, before)?;
             }
             Some(node) if node.kind == FileType::RegularFile => {
                 let has = (node.uid, node.gid, node.mode);
                 if has == (ownership.uid, ownership.gid, ownership.mode)
                     && self.holds(digest, limit(plaintext.as_ref()))
                 {
-                    return Ok(Outcome::Done);
+                    return Ok(self.outcome(&node.held));
                 }
             }
             Some(_) => return Err(self.taken("something that is not a file")),
@@ -438,20 +550,25 @@ impl Destination {
             (&self.parent.node.held, &self.parent.name, self.temporary());
         // Owner, mode and content are set on the descriptor of the new file; only the rename uses names, see above.
         // An owner who exchanges the file before that gets what they have put there, and may read the plaintext anyway.
-        replace_file(directory, &fresh, directory, name, plaintext, *ownership)
+        let file = replace_and_hold(directory, &fresh, directory, name, plaintext, *ownership)
             .map_err(|error| self.parent.failed("write", error))?;
-        Ok(Outcome::Done)
+        Ok(self.outcome(&file))
     }
 
-    /// Makes sure that a link to `old` may be replaced.
+    /// Makes sure that the link `node`, which leads to `old`, may be replaced.
     fn ensure_replaceable(
         &self,
+        node: &Node,
         old: &Path,
         ours: &OwnDirectories,
-        before: Option<&PathContent>,
+        before: &[PathContent],
     ) -> Result<(), Obstacle> {
-        let was_put = matches!(before, Some(PathContent::Link(target)) if target == old);
-        if was_put || ours.contains(old) {
+        let was_put = |content: &PathContent| matches!(content, PathContent::Link(it) if it == old);
+        if before.iter().any(was_put)
+            || ours.contains(old)
+            || is_earlier(before, node)
+            || (node.uid == 0 && is_left_by_a_tool(old))
+        {
             return Ok(());
         }
         Err(self.taken("a link that Vaultix did not put there"))
@@ -489,4 +606,24 @@ pub(crate) fn open_trusted_parent(
 ) -> Result<(OwnedFd, OsString), Failure> {
     let parent = open_parent(path, Some(0), missing, Reach::Everywhere).map_err(Failure::from)?;
     Ok((parent.node.held, parent.name))
+}
+
+/// As [`open_trusted_parent`], on a file system that always responds, and where nobody else can make files; `None` if a
+/// directory on the way does not exist.
+pub(crate) fn open_private_parent(
+    path: &Path,
+    missing: Missing,
+) -> Result<Option<(OwnedFd, OsString)>, Failure> {
+    match open_parent(path, Some(0), missing, Reach::RootOnly) {
+        Ok(parent) if parent.node.is_shared() => {
+            Err(Failure::write(path, "others can make files in its directory"))
+        }
+        Ok(parent) => Ok(Some((parent.node.held, parent.name))),
+        Err(Obstacle::Missing(_)) if missing == Missing::Fail => Ok(None),
+        Err(Obstacle::OutOfReach) => {
+            let reason = "its directory is not one of root's on a local file system";
+            Err(Failure::write(path, reason))
+        }
+        Err(obstacle) => Err(obstacle.into()),
+    }
 }

@@ -8,6 +8,7 @@ use vaultix_generator::status::Status;
 use vaultix_generator::unit::{Kind, late_key_unit};
 
 use crate::aside::make_way;
+use crate::disk_record::{Changes, DiskRecord};
 use crate::failure::Failure;
 use crate::generation::{Generation, List};
 use crate::host::{Host, decrypt_all};
@@ -184,19 +185,28 @@ fn put_at_path(
     item: Item,
     job: Option<path::Job>,
 ) -> Result<(), Failure> {
-    let Some(job) = job else { return Ok(()) };
+    let Some(mut job) = job else { return Ok(()) };
     let key = item.key();
     let placed = generation.record(&key)?;
+    DiskRecord::read(settings).allow([&mut job]);
     let done = ramfs.unlocked(|| queue::run(vec![job], &OwnDirectories::new(settings)).pop())?;
     // A newer plaintext may have been put at the path before this one.
     let number = current_number(ramfs, settings.link_of(item.placement()), settings)?;
     if number != generation.number || generation.record(&key)? != placed {
         return Err(replaced_meanwhile(&key));
     }
-    if let Some(Err(failure)) = done {
-        // Its readers run without it, or with an older one.
-        generation.mark(List::NotifyConsumers, &key)?;
-        return Err(failure);
+    match done {
+        Some(Err(failure)) => {
+            // Its readers run without it, or with an older one.
+            generation.mark(List::NotifyConsumers, &key)?;
+            return Err(failure);
+        }
+        Some(Ok(outcome)) => {
+            let mut changes = Changes::default();
+            changes.put(item, settings, &outcome);
+            changes.write(settings);
+        }
+        None => {}
     }
     generation.clear(List::PutAtPath, &key)
 }

@@ -37,6 +37,18 @@ pub(crate) fn replace_file(
     plaintext: &Plaintext,
     ownership: Ownership,
 ) -> Result<(), Errno> {
+    replace_and_hold(from, temporary, to, name, plaintext, ownership).map(drop)
+}
+
+/// As [`replace_file`], and returns the new file.
+pub(crate) fn replace_and_hold(
+    from: &OwnedFd,
+    temporary: &str,
+    to: &OwnedFd,
+    name: impl rustix::path::Arg,
+    plaintext: &Plaintext,
+    ownership: Ownership,
+) -> Result<File, Errno> {
     match fs::unlinkat(from, temporary, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error),
@@ -50,7 +62,8 @@ pub(crate) fn replace_file(
         let (uid, gid) = (fs::Uid::from_raw(ownership.uid), fs::Gid::from_raw(ownership.gid));
         fs::fchown(&file, Some(uid), Some(gid))?;
         fs::fchmod(&file, Mode::from_raw_mode(ownership.mode))?;
-        fs::renameat(from, temporary, to, name)
+        fs::renameat(from, temporary, to, name)?;
+        Ok(file)
     };
     let result = finish();
     if result.is_err() {

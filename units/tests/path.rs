@@ -14,7 +14,7 @@ use pretty_assertions::assert_eq;
 use sha2::Digest as _;
 use vaultix_generator::profile::{Profile, Secret, Side};
 use vaultix_units::owner::Ownership;
-use vaultix_units::path::{Job, Outcome, OwnDirectories, PathContent, Task, queue};
+use vaultix_units::path::{Earlier, Job, Outcome, OwnDirectories, PathContent, Stamp, Task, queue};
 use vaultix_units::plaintext::Plaintext;
 
 /// A user who is neither root nor the owner of the secret.
@@ -86,7 +86,7 @@ fn try_put(path: &Path, fields: &str, plaintext: &str) -> Result<(), String> {
     let (job, ours) = job(path, fields, plaintext);
     match perform(job, &ours) {
         Ok(outcome) => {
-            assert_eq!(outcome, Outcome::Done);
+            assert!(matches!(outcome, Outcome::Done | Outcome::OnDisk(_)), "{outcome:?}");
             Ok(())
         }
         Err(failure) => {
@@ -681,4 +681,187 @@ fn an_access_list_that_allows_writing_is_refused_and_an_inherited_group_is_not_k
     try_put(&handed.join("x"), r#","symlink":false"#, "v1").unwrap();
     let metadata = fs::metadata(handed.join("x")).unwrap();
     assert_eq!((metadata.uid(), metadata.gid(), metadata.mode()), (OWNER, OWNER, 0o100_440));
+}
+
+/// Does this at `path`.
+fn act(path: &Path, task: Task) -> Result<Outcome, String> {
+    let ours = job(Path::new("/x"), "", "").1;
+    perform(Job { path: path.to_owned(), task }, &ours).map_err(|failure| failure.reason)
+}
+
+/// Puts a link of ours at `path`, if what is there is one of `before`.
+fn relink(path: &Path, target: &str, before: Vec<PathContent>) -> Result<Outcome, String> {
+    act(path, Task::Link { owner: OWNER, target: target.into(), before })
+}
+
+/// Puts a link or a file at `path` as an earlier boot did; returns what the record of it says.
+fn put_earlier(path: &Path, target: Option<&str>) -> Earlier {
+    let outcome = match target {
+        Some(target) => relink(path, target, Vec::new()),
+        None => {
+            let plaintext = Plaintext::new(b"earlier".to_vec());
+            let ownership = Ownership { uid: OWNER, gid: OWNER, mode: 0o400 };
+            let (digest, before) = (plaintext.digest(), Vec::new());
+            let plaintext = Some(plaintext);
+            act(path, Task::File { ownership, allow_disk: true, digest, plaintext, before })
+        }
+    };
+    let Ok(Outcome::OnDisk(stamp)) = outcome else { panic!("{outcome:?}") };
+    Earlier { target: target.map(PathBuf::from), stamp }
+}
+
+/// Where the links of an earlier boot lead: nowhere that counts as ours by itself.
+const OLD: &str = "/elsewhere/x";
+
+/// What a user, or a record that is not of this disk, can do to what an earlier boot has put at a path: a name, and what is
+/// done, which may also be to the record.
+type Attack = (&'static str, fn(&Path, &mut Earlier));
+
+/// All of them. The file or link looks the same after each.
+const ATTACKS: [Attack; 6] = [
+    ("another one in its place", |path, _| {
+        let was = fs::symlink_metadata(path).unwrap();
+        let other = path.with_extension("other");
+        match fs::read_link(path) {
+            Ok(target) => symlink(target, &other).unwrap(),
+            Err(_) => drop(fs::copy(path, &other).unwrap()),
+        }
+        lchown(&other, Some(was.uid()), Some(was.gid())).unwrap();
+        fs::rename(other, path).unwrap();
+    }),
+    ("moved away and back", |path, _| {
+        fs::rename(path, path.with_extension("away")).unwrap();
+        fs::rename(path.with_extension("away"), path).unwrap();
+    }),
+    ("another name for it", |path, _| {
+        fs::hard_link(path, path.with_extension("name")).unwrap();
+    }),
+    ("given to another user", |path, _| {
+        let was = fs::symlink_metadata(path).unwrap().uid();
+        lchown(path, Some(STRANGER), None).unwrap();
+        lchown(path, Some(was), None).unwrap();
+    }),
+    ("another number in the record", |_, earlier| change(earlier, 2)),
+    ("another time in the record", |_, earlier| change(earlier, 4)),
+];
+
+/// Changes a number in the record.
+fn change(earlier: &mut Earlier, at: usize) {
+    let text = earlier.stamp.to_text();
+    let mut words: Vec<u64> = text.split(' ').map(|word| word.parse().unwrap()).collect();
+    words[at] += 1;
+    let text: Vec<String> = words.iter().map(u64::to_string).collect();
+    earlier.stamp = Stamp::parse(&text.join(" ")).unwrap();
+}
+
+#[test]
+fn what_an_earlier_boot_put_there_is_known_by_its_stamp() {
+    let Some(disk) = directory(env!("CARGO_TARGET_TMPDIR"), "earlier") else { return };
+    // In a directory of the owner's, by a child.
+    make(&disk.join("roots"), 0, 0o755);
+    make(&disk.join("home"), OWNER, 0o755);
+    for folder in ["roots", "home"] {
+        let path = disk.join(folder).join("x");
+        for target in [Some(OLD), None] {
+            let earlier = put_earlier(&path, target);
+            let known = vec![PathContent::Earlier(earlier)];
+            let refused = relink(&path, "/run/vaultix/x", Vec::new()).unwrap_err();
+            assert!(refused.contains("that Vaultix did not put there is in the way"), "{refused}");
+            let Ok(Outcome::OnDisk(_)) = relink(&path, "/run/vaultix/x", known) else {
+                panic!("{folder} {target:?}: it is ours");
+            };
+            assert_eq!(fs::read_link(&path).unwrap(), Path::new("/run/vaultix/x"));
+            fs::remove_file(&path).unwrap();
+            let earlier = put_earlier(&path, target);
+            assert_eq!(take_away(&path, PathContent::Earlier(earlier)).unwrap(), Outcome::Done);
+            assert!(fs::symlink_metadata(&path).is_err(), "{folder} {target:?}: it is removed");
+        }
+    }
+}
+
+#[test]
+fn what_only_looks_as_an_earlier_boot_put_it_there_stays() {
+    let Some(disk) = directory(env!("CARGO_TARGET_TMPDIR"), "forged") else { return };
+    for (at, (name, attack)) in ATTACKS.iter().enumerate() {
+        for target in [Some(OLD), None] {
+            let path = disk.join(format!("{at}-{}", target.is_some()));
+            let mut earlier = put_earlier(&path, target);
+            attack(&path, &mut earlier);
+            let there = fs::symlink_metadata(&path).unwrap().ino();
+            let known = vec![PathContent::Earlier(earlier.clone())];
+            let refused = relink(&path, "/run/vaultix/x", known).unwrap_err();
+            assert!(refused.contains(&path.display().to_string()), "{name}: {refused}");
+            assert!(refused.contains("that Vaultix did not put there is in the way"), "{refused}");
+            let left = take_away(&path, PathContent::Earlier(earlier)).unwrap();
+            let Outcome::Abandoned(reason) = left else { panic!("{name}: {left:?}") };
+            assert!(reason.contains(&path.display().to_string()), "{name}: {reason}");
+            assert_eq!(fs::symlink_metadata(&path).unwrap().ino(), there, "{name}");
+        }
+    }
+}
+
+#[test]
+fn control_what_looks_the_same_is_taken_for_ours_without_a_stamp() {
+    let Some(disk) = directory(env!("CARGO_TARGET_TMPDIR"), "forged-control") else { return };
+    for (at, (name, attack)) in ATTACKS.iter().enumerate() {
+        for target in [Some(OLD), None] {
+            let path = disk.join(format!("{at}-{}", target.is_some()));
+            let mut earlier = put_earlier(&path, target);
+            attack(&path, &mut earlier);
+            // A record that has only what can be seen.
+            let digest = Plaintext::new(b"earlier".to_vec()).digest();
+            let seen = target.map_or(PathContent::File(digest), |it| PathContent::Link(it.into()));
+            assert_eq!(take_away(&path, seen).unwrap(), Outcome::Done, "{name}");
+            assert!(fs::symlink_metadata(&path).is_err(), "{name} {target:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_mounted_is_not_gone() {
+    let Some(disk) = directory(env!("CARGO_TARGET_TMPDIR"), "absent") else { return };
+    let Some(memory) = directory("/dev/shm", "absent") else { return };
+    let earlier = put_earlier(&disk.join("x"), None);
+    let earlier = || PathContent::Earlier(earlier.clone());
+    assert_eq!(take_away(&disk.join("y"), earlier()).unwrap(), Outcome::Done);
+    assert_eq!(take_away(&memory.join("x"), earlier()).unwrap(), Outcome::Absent);
+    assert_eq!(take_away(&disk.join("none/x"), earlier()).unwrap(), Outcome::Absent);
+    assert!(disk.join("x").exists());
+}
+
+#[test]
+fn only_a_dead_link_of_roots_into_run_is_replaced() {
+    let Some(disk) = directory(env!("CARGO_TARGET_TMPDIR"), "dead") else { return };
+    let run = Scratch(PathBuf::from("/run/vaultix-test-dead"));
+    let _ = fs::remove_dir_all(&*run);
+    fs::create_dir(&*run).unwrap();
+    fs::write(run.join("file"), "").unwrap();
+    symlink("nowhere", run.join("dead")).unwrap();
+    symlink("/etc/passwd", run.join("alive")).unwrap();
+    make(&disk.join("home"), OWNER, 0o755);
+    for (owner, target, is_replaced) in [
+        (0, "/run/agenix-of-another-time/x", true),
+        (0, "/run/vaultix-test-dead/none", true),
+        (0, "/run/vaultix-test-dead/dead", true),
+        (0, "/run/vaultix-test-dead/file/x", true),
+        (OWNER, "/run/agenix-of-another-time/x", false),
+        (0, "/run/vaultix-test-dead/file", false),
+        (0, "/run/vaultix-test-dead/alive", false),
+        (0, "/run/vaultix-test-dead", false),
+        (0, "/run/../none", false),
+        (0, "/run/agenix/../../etc/none", false),
+        (0, "/runs/none", false),
+        (0, "run/none", false),
+        (0, "/none", false),
+    ] {
+        for folder in ["", "home"] {
+            let path = disk.join(folder).join("x");
+            link(target, &path, owner);
+            let made = relink(&path, "/run/vaultix/x", Vec::new());
+            assert_eq!(made.is_ok(), is_replaced, "{owner} {target}: {made:?}");
+            let expected = if is_replaced { "/run/vaultix/x" } else { target };
+            assert_eq!(fs::read_link(&path).unwrap(), Path::new(expected));
+            fs::remove_file(&path).unwrap();
+        }
+    }
 }

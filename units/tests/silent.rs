@@ -139,7 +139,7 @@ fn run(jobs: Vec<Job>) -> Vec<queue::JobResult> {
 /// Returns the job to make a link for an item of `owner`.
 fn link(path: PathBuf, owner: u32) -> Job {
     let target = PathBuf::from("/run/vaultix/x");
-    Job { path, task: Task::Link { owner, target, before: None } }
+    Job { path, task: Task::Link { owner, target, before: Vec::new() } }
 }
 
 /// Returns the reason of a failure.
@@ -159,7 +159,7 @@ fn a_silent_file_system_delays_only_its_owner() {
         allow_disk: false,
         digest: plaintext.digest(),
         plaintext: Some(plaintext),
-        before: None,
+        before: Vec::new(),
     };
     let mut jobs: Vec<Job> =
         (0..10).map(|number| link(folder.inside(&format!("{number}")), OWNER)).collect();

@@ -163,25 +163,24 @@ impl Units<'_> {
     fn paths(&self, profile: &Profile, exec: &str) -> Vec<UnitFile> {
         let mut late: BTreeSet<&Path> = BTreeSet::new();
         let mut is_needed = false;
-        let places = items(profile).filter_map(|item| Some((item.early, item.place?)));
-        for (early, place) in places.filter(|(_, place)| self.settings.is_custom(place)) {
+        let places = items(profile).filter_map(|item| item.place);
+        for place in places.filter(|place| self.settings.is_custom(place)) {
             match self.settings.late_mount_of(&place.path) {
                 Some(mount) => {
                     late.insert(mount);
                 }
-                // The boot unit puts early ones there.
-                None => is_needed |= !early,
+                None => is_needed = true,
             }
         }
-        let mut files = Vec::new();
+        let order = format!(
+            "After=local-fs.target systemd-tmpfiles-setup.service {BOOT_UNIT}\n\
+             PartOf={} {TARGET_UNIT}\nOnFailure={FAILED_UNIT}",
+            self.view
+        );
+        let before = format!("{TARGET_UNIT} ");
+        // Where no item has such a path, it is started once the boot is over, if an earlier boot has left something.
+        let mut files = vec![self.path_unit(PATHS_UNIT, ("", &before, &order), exec)];
         if is_needed {
-            let order = format!(
-                "After=local-fs.target systemd-tmpfiles-setup.service {BOOT_UNIT}\n\
-                 PartOf={} {TARGET_UNIT}\nOnFailure={FAILED_UNIT}",
-                self.view
-            );
-            let before = format!("{TARGET_UNIT} ");
-            files.push(self.path_unit(PATHS_UNIT, ("", &before, &order), exec));
             files.push(wants_link(TARGET_UNIT, PATHS_UNIT));
         }
         for mount in late {

@@ -82,7 +82,7 @@ impl Place {
     pub fn new(name: &str) -> Self {
         let work = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("fault-{name}"));
         let _ = fs::remove_dir_all(&work); // It may not be there.
-        for folder in ["ramfs", "run"] {
+        for folder in ["ramfs", "run", "disk"] {
             fs::create_dir_all(work.join(folder)).unwrap();
         }
         fs::write(work.join("search"), format!("{}\n", marker())).unwrap();
@@ -99,7 +99,7 @@ impl Place {
         };
         // Long enough to be read and written in several pieces.
         let long = |word: &str| word.repeat(30_000);
-        let run = work.join("run");
+        let (run, disk) = (work.join("run"), work.join("disk"));
         let mut profile = json!({
             "version": 1,
             "settings": { "hostIdentifier": "tester", "hostPubkey": recipient,
@@ -108,11 +108,11 @@ impl Place {
                 "decryptedDirForUser": run.join("early"), "systemctl": work.join("systemctl") },
             "secrets": {
                 "token": { "cipher": cipher("token-old", &long("old")), "mode": "0440",
-                    "owner": "daemon", "group": "mail", "path": run.join("app/token"),
+                    "owner": "daemon", "group": "mail", "path": disk.join("app/token"),
                     "restartUnits": ["token.service"], "reloadUnits": ["reload.service"] },
                 "keep": { "cipher": cipher("keep", "keep"), "owner": "games",
                     "restartUnits": ["keep.service"] },
-                "gone": { "cipher": cipher("gone", "gone"), "path": run.join("app/gone") },
+                "gone": { "cipher": cipher("gone", "gone"), "path": disk.join("app/gone") },
                 "moved": { "cipher": cipher("moved", "moved"), "restartUnits": ["keep.service"] },
                 "early": { "cipher": cipher("early-old", "early-old"),
                     "restartUnits": ["early.service"] },
@@ -136,7 +136,7 @@ impl Place {
         secrets.as_object_mut().unwrap().remove("gone");
         if name == "boot-early" {
             secrets["soon"] =
-                json!({ "cipher": cipher("soon", "soon"), "path": run.join("app/soon") });
+                json!({ "cipher": cipher("soon", "soon"), "path": disk.join("app/soon") });
             profile["beforeUserborn"] = json!(["early", "soon"]);
         }
         write("new.json", &profile);
@@ -188,7 +188,7 @@ impl Place {
     /// is their unit started.
     pub fn forgotten(&self, run: &Run, clean: &Run) -> Vec<String> {
         let links = |look: &Look| -> BTreeSet<String> {
-            let app = format!("{}/", self.work.join("run/app").display());
+            let app = format!("{}/", self.work.join("disk/app").display());
             let below = look.there.iter().filter_map(|line| line.strip_prefix(&app));
             below.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
         };

@@ -9,6 +9,7 @@ use vaultix_generator::unit::Kind;
 
 use super::{Left, fresh, notify};
 use crate::aside::make_way;
+use crate::disk_record::DiskRecord;
 use crate::failure::Failure;
 use crate::generation::Generation;
 use crate::host::{Decrypting, Ended, Host};
@@ -277,8 +278,10 @@ impl<'a> Run<'a> {
 
     /// Puts early items at paths of their own, without the lock.
     fn put_at_paths(&mut self, at: &mut Place) -> Result<(), Failure> {
-        let (items, jobs): (Vec<Item>, Vec<Job>) =
+        let (items, mut jobs): (Vec<Item>, Vec<Job>) =
             std::mem::take(&mut self.jobs).into_iter().unzip();
+        // Only read: its file system may not be writable yet. What is put there is written down by vaultix-paths.service.
+        DiskRecord::read(&self.profile.settings).allow(&mut jobs);
         let ours = OwnDirectories::new(&self.profile.settings);
         let done = match at.ramfs.unlocked(|| queue::run(jobs, &ours)) {
             Ok(done) => done,
@@ -291,7 +294,7 @@ impl<'a> Run<'a> {
         };
         for (item, done) in items.into_iter().zip(done) {
             let failure = match done {
-                Ok(Outcome::Done) => continue,
+                Ok(Outcome::Done | Outcome::OnDisk(_)) => continue,
                 Ok(_) => Failure::write(&item.placement().path, "its plaintext is needed again"),
                 Err(failure) => failure,
             };

@@ -6,7 +6,8 @@ use std::path::Path;
 use vaultix_generator::profile::{Profile, Secret, Settings};
 
 use super::{Left, notify, valid_items};
-use crate::failure::Failure;
+use crate::disk_record::{Changes, DiskRecord, note_removal, removal};
+use crate::failure::{Failure, Level, log};
 use crate::generation::{Generation, List};
 use crate::host::{Host, decrypt_all, plaintexts};
 use crate::item::Item;
@@ -20,9 +21,10 @@ use crate::ramfs::Ramfs;
 use crate::record::Record;
 use crate::render::{render, values};
 
-/// Puts items at paths of their own: all on local file systems, or those below the late `mount`. Returns how many.
+/// Puts items at paths of their own: all on local file systems, or those below the late `mount`. Returns how many. Removes what
+/// an earlier boot has put where no item has a path any more.
 ///
-/// Items that are not on the ramfs have been left to their own units. `is_current` returns whether `profile` is still the
+/// Early items are there already, and are only written down: their phase comes before the record's file system. Items that are not on the ramfs have been left to their own units. `is_current` returns whether `profile` is still the
 /// host's.
 ///
 /// # Errors
@@ -37,8 +39,10 @@ pub fn put_at_paths(
     let items: Vec<Item> =
         valid_items(profile).filter(|it| is_ours(*it, mount, settings)).collect();
     let mut left = Left::default();
-    let done =
-        Ramfs::open(settings).and_then(|ramfs| put(profile, &ramfs, &items, is_current, &mut left));
+    let done = Ramfs::open(settings).and_then(|ramfs| {
+        remove_leftovers(profile, mount, &ramfs, is_current)?;
+        put(profile, &ramfs, &items, is_current, &mut left)
+    });
     let count = done.unwrap_or_else(|failure| {
         for item in &items {
             left.add(item.kind(), item.id(), &failure);
@@ -56,9 +60,35 @@ fn is_ours(item: Item, mount: Option<&Path>, settings: &Settings) -> bool {
         && match (settings.late_mount_of(&place.path), mount) {
             (late, Some(mount)) => late == Some(mount),
             (Some(late), None) => is_mounted(late),
-            // The boot puts early ones there.
-            (None, None) => !place.early,
+            (None, None) => true,
         }
+}
+
+/// Removes what an earlier boot has put where no item of `profile` has a path any more. What fails is tried again at the next
+/// switch or boot.
+fn remove_leftovers(
+    profile: &Profile,
+    mount: Option<&Path>,
+    ramfs: &Ramfs,
+    is_current: &dyn Fn() -> bool,
+) -> Result<(), Failure> {
+    let settings = &profile.settings;
+    let mut leftovers = DiskRecord::read(settings).leftovers(profile);
+    leftovers.retain(|(path, _)| mount.is_none() || settings.late_mount_of(path) == mount);
+    if leftovers.is_empty() || !is_current() {
+        return Ok(());
+    }
+    let jobs = leftovers.iter().map(|(path, entry)| removal(path, entry)).collect();
+    let done = ramfs.unlocked(|| queue::run(jobs, &OwnDirectories::new(settings)))?;
+    let mut changes = Changes::default();
+    for ((path, entry), done) in leftovers.iter().zip(done) {
+        if let Err(failure) = note_removal(&mut changes, path, entry, done) {
+            let what = entry.description();
+            log(Level::Error, &format!("cannot {what}: {}", failure.reason));
+        }
+    }
+    changes.write(settings);
+    Ok(())
 }
 
 /// An item on the ramfs.
@@ -87,23 +117,26 @@ fn put(
     let number = current_number(ramfs, &settings.decrypted_dir, settings)?;
     let generation = ramfs.generation(number)?;
     let placed = placed(&generation, items, left)?;
+    let record = if placed.is_empty() { DiskRecord::default() } else { DiskRecord::read(settings) };
     let (placed, jobs): (Vec<Placed>, Vec<Job>) =
         placed.into_iter().filter_map(|one| one.job(settings, None).map(|job| (one, job))).unzip();
-    let done = ramfs.unlocked(|| run(profile, &placed, jobs))?;
+    let done = ramfs.unlocked(|| run(profile, &placed, jobs, &record))?;
     let is_same = is_current()
         && current_number(ramfs, &settings.decrypted_dir, settings)? == generation.number;
-    let mut there = Vec::new();
+    let (mut there, mut changes) = (Vec::new(), Changes::default());
     for (one, done) in placed.iter().zip(done) {
         let key = one.item.key();
         let same = is_same && generation.record(&key)?.as_ref() == Some(&one.record);
-        match done.and_then(|_| if same { Ok(()) } else { Err(replaced_meanwhile(&key)) }) {
-            Ok(()) => {
+        match done.and_then(|it| if same { Ok(it) } else { Err(replaced_meanwhile(&key)) }) {
+            Ok(outcome) => {
+                changes.put(one.item, settings, &outcome);
                 generation.clear(List::PutAtPath, &key)?;
                 there.push(one.item);
             }
             Err(failure) => left.add(one.item.kind(), one.item.id(), &failure),
         }
     }
+    changes.write(settings);
     if is_same {
         let rendered: BTreeSet<String> = items.iter().map(|item| item.key()).collect();
         notify(profile, &generation, &there, &rendered)?;
@@ -136,9 +169,15 @@ fn placed<'a>(
 }
 
 /// Does the jobs. A plaintext that is needed is made again: files that belong to others are never opened.
-fn run(profile: &Profile, items: &[Placed], jobs: Vec<Job>) -> Vec<JobResult> {
+fn run(
+    profile: &Profile,
+    items: &[Placed],
+    mut jobs: Vec<Job>,
+    record: &DiskRecord,
+) -> Vec<JobResult> {
     let settings = &profile.settings;
     let ours = OwnDirectories::new(settings);
+    record.allow(&mut jobs);
     let mut done = queue::run(jobs, &ours);
     let again: Vec<usize> = done
         .iter()
@@ -167,6 +206,7 @@ fn run(profile: &Profile, items: &[Placed], jobs: Vec<Job>) -> Vec<JobResult> {
             (Err(_), None) => {}
         }
     }
+    record.allow(&mut jobs);
     for (at, outcome) in places.into_iter().zip(queue::run(jobs, &ours)) {
         if let Some(done) = done.get_mut(at) {
             *done = outcome;

@@ -1,12 +1,13 @@
-//! the end of the boot → the units of all items, started.
+//! the end of the boot → the units of all items, started, and the one that removes what earlier boots have left.
 
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use vaultix_generator::profile::Profile;
-use vaultix_generator::unit::{ITEMS_UNIT, Kind};
+use vaultix_generator::unit::{ITEMS_UNIT, Kind, PATHS_UNIT};
 
+use crate::disk_record::DiskRecord;
 use crate::failure::Failure;
 use crate::systemctl::{self, Job};
 
@@ -40,6 +41,10 @@ pub fn start_rest(profile: &Profile) -> Result<(), Failure> {
     let units: Vec<String> = secrets.chain(templates).filter(|it| !tried.contains(it)).collect();
     for units in units.chunks(MAX_NAMES) {
         systemctl::queue(systemctl, Job::Start, units)?;
+    }
+    if !DiskRecord::read(&profile.settings).leftovers(profile).is_empty() {
+        // Where items have paths of their own, it has run: what is left then waits for the next switch.
+        systemctl::queue(systemctl, Job::Start, &[PATHS_UNIT.to_owned()])?;
     }
     // Without what it wants: that would try the failed ones again.
     systemctl::start_alone(systemctl, ITEMS_UNIT)

@@ -9,6 +9,7 @@
 //! A child is this same program, started as `vaultix-decrypt path-jobs`. It reads its jobs, including plaintexts, from
 //! standard input, and nothing from its arguments or its environment; it writes the results to standard output.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
@@ -23,7 +24,7 @@ use vaultix_generator::status::Status;
 use zeroize::Zeroizing;
 
 use super::walk::{Obstacle, Reach};
-use super::{Job, Outcome, OwnDirectories, PathContent, Task, codec, far};
+use super::{Earlier, Job, Outcome, OwnDirectories, PathContent, Stamp, Task, codec, far};
 use crate::bounded::MAX_CIPHERTEXT;
 use crate::failure::Failure;
 use crate::owner::Ownership;
@@ -102,10 +103,10 @@ impl HandedOver {
     /// Returns its result if the child did not answer.
     fn unanswered(&self, reason: &str) -> JobResult {
         let failure = Failure::path(Status::CantCreat, "reach", &self.path, reason);
-        match self.removal {
+        match &self.removal {
             None => Err(failure),
-            Some(PathContent::Link(_)) => Ok(Outcome::Abandoned(failure.reason)),
-            Some(PathContent::File(_)) => Ok(Outcome::Remains(failure.reason)),
+            Some(content) if content.is_link() => Ok(Outcome::Abandoned(failure.reason)),
+            Some(_) => Ok(Outcome::Remains(failure.reason)),
         }
     }
 }
@@ -268,28 +269,30 @@ pub fn serve(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
     for job in jobs {
         let done = job.perform(&ours, Reach::Everywhere).map_err(Failure::from);
         drop(job);
-        let (word, reason) = encode(&done);
-        codec::write(&mut to, &[word, reason])?;
+        let (word, text) = encode(&done);
+        codec::write(&mut to, &[word, text.as_bytes()])?;
         to.flush()?;
     }
     Ok(())
 }
 
-/// Returns the word for the result of a job, and its reason.
-fn encode(done: &JobResult) -> (&[u8], &[u8]) {
+/// Returns the word for the result of a job, and its reason or stamp.
+fn encode(done: &JobResult) -> (&[u8], Cow<'_, str>) {
     match done {
-        Ok(Outcome::Done) => (b"done", b""),
-        Ok(Outcome::NeedsPlaintext) => (b"plaintext", b""),
-        Ok(Outcome::Abandoned(reason)) => (b"abandoned", short(reason)),
-        Ok(Outcome::Remains(reason)) => (b"remains", short(reason)),
-        Err(failure) => (b"failed", short(&failure.reason)),
+        Ok(Outcome::Done) => (b"done", "".into()),
+        Ok(Outcome::OnDisk(stamp)) => (b"disk", stamp.to_text().into()),
+        Ok(Outcome::Absent) => (b"absent", "".into()),
+        Ok(Outcome::NeedsPlaintext) => (b"plaintext", "".into()),
+        Ok(Outcome::Abandoned(reason)) => (b"abandoned", short(reason).into()),
+        Ok(Outcome::Remains(reason)) => (b"remains", short(reason).into()),
+        Err(failure) => (b"failed", short(&failure.reason).into()),
     }
 }
 
 /// Shortens `reason` to what is read: it contains paths, which an owner can make as long as they like.
-fn short(reason: &str) -> &[u8] {
+fn short(reason: &str) -> &str {
     let end = (0..=reason.len().min(MAX_REASON)).rev().find(|at| reason.is_char_boundary(*at));
-    reason.as_bytes().get(..end.unwrap_or(0)).unwrap_or_default()
+    reason.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 /// Reads the result of a job.
@@ -299,6 +302,8 @@ fn decode(answer: &[Zeroizing<Vec<u8>>]) -> JobResult {
     let reason = String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();
     match word {
         b"done" => Ok(Outcome::Done),
+        b"disk" => Ok(Stamp::parse(&reason).map_or(Outcome::Done, Outcome::OnDisk)),
+        b"absent" => Ok(Outcome::Absent),
         b"plaintext" => Ok(Outcome::NeedsPlaintext),
         b"abandoned" => Ok(Outcome::Abandoned(reason)),
         b"remains" => Ok(Outcome::Remains(reason)),
@@ -308,11 +313,18 @@ fn decode(answer: &[Zeroizing<Vec<u8>>]) -> JobResult {
 
 impl PathContent {
     /// Returns the word for what kind of thing it is, and its bytes.
-    fn fields(content: Option<&Self>) -> (&[u8], &[u8]) {
-        match content {
-            None => (b"", b""),
-            Some(Self::Link(target)) => (b"link", target.as_os_str().as_bytes()),
-            Some(Self::File(digest)) => (b"file", digest),
+    fn fields(&self) -> (&'static [u8], Vec<u8>) {
+        match self {
+            Self::Link(target) => (b"link", target.as_os_str().as_bytes().to_vec()),
+            Self::File(digest) => (b"file", digest.to_vec()),
+            Self::Earlier(Earlier { target, stamp }) => {
+                let mut bytes = stamp.to_text().into_bytes();
+                if let Some(target) = target {
+                    bytes.push(0);
+                    bytes.extend_from_slice(target.as_os_str().as_bytes());
+                }
+                (b"earlier", bytes)
+            }
         }
     }
 
@@ -321,9 +333,31 @@ impl PathContent {
         match word {
             b"link" => Some(Self::Link(path_of(bytes))),
             b"file" => Some(Self::File(bytes.try_into().ok()?)),
+            b"earlier" => {
+                let mut fields = bytes.splitn(2, |byte| *byte == 0);
+                let stamp = Stamp::parse(str::from_utf8(fields.next()?).ok()?)?;
+                Some(Self::Earlier(Earlier { target: fields.next().map(path_of), stamp }))
+            }
             _ => None,
         }
     }
+
+    /// Reads all of them from pairs of fields.
+    fn read_all(fields: &[&[u8]]) -> Option<Vec<Self>> {
+        let read = |pair: &[&[u8]]| match *pair {
+            [word, bytes] => Self::read(word, bytes),
+            _ => None,
+        };
+        fields.chunks(2).map(read).collect()
+    }
+}
+
+/// Writes a job with these `fields`, and what was there `before` it.
+fn write_with(to: &mut impl Write, fields: &[&[u8]], before: &[PathContent]) -> io::Result<()> {
+    let before: Vec<_> = before.iter().map(PathContent::fields).collect();
+    let mut all = fields.to_vec();
+    all.extend(before.iter().flat_map(|(word, bytes)| [*word, bytes.as_slice()]));
+    codec::write(to, &all)
 }
 
 impl Job {
@@ -331,26 +365,22 @@ impl Job {
         let path = self.path.as_os_str().as_bytes();
         match &self.task {
             Task::Link { owner, target, before } => {
-                let (word, bytes) = PathContent::fields(before.as_ref());
                 let (owner, target) = (owner.to_le_bytes(), target.as_os_str().as_bytes());
-                codec::write(to, &[b"link", path, &owner, target, word, bytes])
+                write_with(to, &[b"link", path, &owner, target], before)
             }
             Task::File { ownership, allow_disk, digest, plaintext, before } => {
-                let (word, bytes) = PathContent::fields(before.as_ref());
                 let Ownership { uid, gid, mode } = ownership;
                 let numbers = [uid, gid, mode].map(|number| number.to_le_bytes());
                 let [uid, gid, mode] = &numbers;
                 let disk: &[u8] = if *allow_disk { b"disk" } else { b"memory" };
                 let known: &[u8] = if plaintext.is_some() { b"known" } else { b"" };
                 let plaintext = plaintext.as_ref().map_or(&b""[..], Plaintext::expose);
-                codec::write(
-                    to,
-                    &[b"file", path, uid, gid, mode, disk, digest, word, bytes, known, plaintext],
-                )
+                let fields: [&[u8]; 9] =
+                    [b"file", path, uid, gid, mode, disk, digest, known, plaintext];
+                write_with(to, &fields, before)
             }
             Task::Remove(content) => {
-                let (word, bytes) = PathContent::fields(Some(content));
-                codec::write(to, &[b"remove", path, word, bytes])
+                write_with(to, &[b"remove", path], std::slice::from_ref(content))
             }
         }
     }
@@ -360,16 +390,16 @@ impl Job {
         let fields: Vec<&[u8]> = fields.iter().map(|field| field.as_slice()).collect();
         let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_le_bytes);
         let (path, task) = match *fields.as_slice() {
-            [b"link", path, owner, target, word, bytes] => {
-                let (owner, before) = (number(owner)?, PathContent::read(word, bytes));
+            [b"link", path, owner, target, ref before @ ..] => {
+                let (owner, before) = (number(owner)?, PathContent::read_all(before)?);
                 (path, Task::Link { owner, target: path_of(target), before })
             }
-            [b"file", path, uid, gid, mode, disk, digest, word, bytes, known, plaintext] => {
+            [b"file", path, uid, gid, mode, disk, digest, known, plaintext, ref before @ ..] => {
                 let ownership =
                     Ownership { uid: number(uid)?, gid: number(gid)?, mode: number(mode)? };
                 let plaintext = (known == b"known").then(|| Plaintext::new(plaintext.to_vec()));
                 let (allow_disk, digest) = (disk == b"disk", digest.try_into().ok()?);
-                let before = PathContent::read(word, bytes);
+                let before = PathContent::read_all(before)?;
                 (path, Task::File { ownership, allow_disk, digest, plaintext, before })
             }
             [b"remove", path, word, bytes] => (path, Task::Remove(PathContent::read(word, bytes)?)),

@@ -30,7 +30,7 @@ const STAGING: &str = ".vaultix-new";
 /// Permission bits that let others than the owner write.
 const SHARED: u32 = 0o022;
 /// How a component is held: without opening it, which involves neither the file system nor the holder of a lease.
-const HOLD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(super) const HOLD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// What to do when a directory on the way does not exist.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -272,36 +272,51 @@ pub(super) fn open_parent(
     walk.end(name)
 }
 
-/// Returns whether all of the way to `path` is on file systems of this kernel, whoever laid it: then reading it waits for
-/// nobody. What is not there is near.
+/// Where a path leads to, whoever laid the way.
+pub(super) enum End {
+    /// A file system that may not respond is on the way.
+    Far,
+    /// Nothing is there.
+    Missing,
+    /// This is there.
+    There(Node),
+}
+
+/// Returns whether all of the way to `path` is on file systems of this kernel: then reading it waits for nobody. What does
+/// not exist is near.
 pub(super) fn is_near(path: &Path) -> bool {
-    let Ok(path) = std::path::absolute(path) else { return false };
-    let Ok(mut here) = Node::root() else { return false };
-    let (mut rest, mut links) = (components(&path), 0);
+    std::path::absolute(path).is_ok_and(|path| !matches!(end_of(&path), End::Far))
+}
+
+/// Follows the absolute `path`, only on file systems of this kernel, so that it waits for nobody.
+pub(super) fn end_of(path: &Path) -> End {
+    let Ok(mut here) = Node::root() else { return End::Far };
+    let (mut rest, mut links) = (components(path), 0);
     while let Some(component) = rest.pop() {
         let node = match here.find(&component, Reach::Near) {
             Ok(Some(node)) => node,
-            Ok(None) => return true,
-            Err(_) => return false,
+            Ok(None) => return End::Missing,
+            Err(_) => return End::Far,
         };
         match node.kind {
             FileType::Directory => here = node,
             FileType::Symlink => {
-                let Ok(target) = node.target() else { return false };
+                let Ok(target) = node.target() else { return End::Far };
                 links += 1;
                 if links > MAX_LINKS {
-                    return false;
+                    return End::Far;
                 }
                 rest.extend(components(&target));
                 if target.is_absolute() {
-                    let Ok(root) = Node::root() else { return false };
+                    let Ok(root) = Node::root() else { return End::Far };
                     here = root;
                 }
             }
-            _ => return true,
+            _ if rest.is_empty() => return End::There(node),
+            _ => return End::Missing,
         }
     }
-    true
+    End::There(here)
 }
 
 /// A walk from the root directory, one component at a time.

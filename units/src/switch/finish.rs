@@ -1,7 +1,7 @@
 //! a complete generation → the links to it, files at custom paths, and notified consumers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vaultix_generator::profile::Secret;
 use vaultix_generator::status::Status;
@@ -9,6 +9,7 @@ use vaultix_generator::unit::{ITEMS_UNIT, TARGET_UNIT};
 
 use super::plan::{State, Task};
 use super::{Current, Jobs, Outcome, Phase, Switch};
+use crate::disk_record::{Changes, DiskRecord, Entry, note_removal, removal};
 use crate::failure::{Failure, Level, log};
 use crate::generation::{Generation, List, SWITCH};
 use crate::host::{Decrypted, Host, decrypt_all, plaintexts};
@@ -28,8 +29,10 @@ type PathJobs<'t, 'a> = Vec<(Purpose<'t, 'a>, Job)>;
 enum Purpose<'t, 'a> {
     /// An item is put there.
     Put(&'t Task<'a>),
-    /// The note of this key is finished; what it is, in errors.
-    Remove(String, String),
+    /// The note of this key is finished; the path, and what it is, in errors.
+    Remove(String, PathBuf, String),
+    /// What an earlier boot has put at this path is removed.
+    Leftover(PathBuf, Entry),
 }
 
 impl Switch<'_> {
@@ -95,6 +98,10 @@ impl Switch<'_> {
             Phase::Early => (Vec::new(), Vec::new()),
             Phase::Normal => self.removals(generation)?,
         };
+        let record = DiskRecord::read(self.settings);
+        if self.phase == Phase::Normal {
+            path_jobs.extend(self.leftovers(&record, &path_jobs));
+        }
         for task in tasks.iter().filter(|task| !task.has_failed()) {
             match self.path_job(task, generation, None) {
                 Ok(job) => path_jobs.extend(job.map(|job| (Purpose::Put(task), job))),
@@ -104,14 +111,18 @@ impl Switch<'_> {
         if path_jobs.is_empty() {
             return Ok(Some(finished));
         }
-        let done = self.ramfs.unlocked(|| self.run_jobs(path_jobs, generation, host))?;
+        let done = self.ramfs.unlocked(|| self.run_jobs(path_jobs, generation, host, &record))?;
         let is_current = match self.phase {
             Phase::Early => self.ramfs.linked_generation(&self.settings.decrypted_dir_for_user)?,
             Phase::Normal => self.ramfs.linked_generation(&self.settings.decrypted_dir)?,
         } == Some(generation.number);
+        let mut changes = Changes::default();
         for (purpose, done) in done {
             match purpose {
                 Purpose::Put(task) => {
+                    if let (Ok(done), Some((item, _))) = (&done, task.item) {
+                        changes.put(item, self.settings, done);
+                    }
                     let done = done.and_then(|_| {
                         ensure_unchanged(task, generation).filter(|_| is_current).unwrap_or(Ok(()))
                     });
@@ -120,19 +131,30 @@ impl Switch<'_> {
                     }
                     outcome.add(task.description(), done);
                 }
-                Purpose::Remove(key, what) => match done {
-                    Ok(PathOutcome::Done | PathOutcome::NeedsPlaintext) => finished.push(key),
+                Purpose::Leftover(path, entry) => {
+                    let noted = note_removal(&mut changes, &path, &entry, done);
+                    outcome.add(entry.description(), noted);
+                }
+                Purpose::Remove(key, path, what) => match done {
                     Ok(PathOutcome::Abandoned(reason)) => {
                         log(Level::Warning, &format!("cannot {what}: {reason}"));
+                        changes.remove(&path);
                         finished.push(key);
                     }
                     Ok(PathOutcome::Remains(reason)) => {
                         let left = "the secret may still be there; remove it";
                         log(Level::Warning, &format!("cannot {what}: {reason}; {left}"));
                     }
+                    Ok(_) => {
+                        changes.remove(&path);
+                        finished.push(key);
+                    }
                     Err(failure) => outcome.failures.push((what, failure)),
                 },
             }
+        }
+        if is_current {
+            changes.write(self.settings);
         }
         Ok(is_current.then_some(finished))
     }
@@ -143,14 +165,16 @@ impl Switch<'_> {
         path_jobs: PathJobs<'t, 'a>,
         generation: &Generation,
         host: &Host,
+        record: &DiskRecord,
     ) -> Vec<(Purpose<'t, 'a>, path::queue::JobResult)> {
         let ours = OwnDirectories::new(self.settings);
         // All removals first: the new path of an item may be another name of its old one.
-        let (gone, put): (PathJobs, PathJobs) =
-            path_jobs.into_iter().partition(|(purpose, _)| matches!(purpose, Purpose::Remove(..)));
+        let (put, gone): (PathJobs, PathJobs) =
+            path_jobs.into_iter().partition(|(purpose, _)| matches!(purpose, Purpose::Put(..)));
         let (mut purposes, jobs): (Vec<_>, Vec<_>) = gone.into_iter().unzip();
         let mut done = path::queue::run(jobs, &ours);
-        let (put, jobs): (Vec<_>, Vec<_>) = put.into_iter().unzip();
+        let (put, mut jobs): (Vec<_>, Vec<_>) = put.into_iter().unzip();
+        record.allow(&mut jobs);
         purposes.extend(put);
         done.extend(path::queue::run(jobs, &ours));
         let items: Vec<Item> = (purposes.iter().zip(&done))
@@ -174,6 +198,7 @@ impl Switch<'_> {
                 Err(failure) => *done = Err(failure),
             }
         }
+        record.allow(&mut jobs);
         for (at, outcome) in again.into_iter().zip(path::queue::run(jobs, &ours)) {
             if let Some(done) = done.get_mut(at) {
                 *done = outcome;
@@ -200,9 +225,25 @@ impl Switch<'_> {
                 continue;
             };
             let what = format!("remove what {} \"{}\" left", record.kind.name(), record.id);
-            path_jobs.push((Purpose::Remove(key, what), job));
+            path_jobs.push((Purpose::Remove(key, record.path, what), job));
         }
         Ok((finished, path_jobs))
+    }
+
+    /// Returns the jobs to remove what earlier boots have put where no item has a path any more, but for what is in `path_jobs`.
+    fn leftovers<'t, 'a>(
+        &self,
+        record: &DiskRecord,
+        path_jobs: &PathJobs<'t, 'a>,
+    ) -> PathJobs<'t, 'a> {
+        let known: BTreeSet<&Path> = path_jobs.iter().map(|(_, job)| &*job.path).collect();
+        let mut leftovers = record.leftovers(self.profile);
+        leftovers.retain(|(path, _)| !known.contains(&**path));
+        let job = |(path, entry): (PathBuf, Entry)| {
+            let job = removal(&path, &entry);
+            (Purpose::Leftover(path, entry), job)
+        };
+        leftovers.into_iter().map(job).collect()
     }
 
     /// Returns the job for the path of an item, if it has a custom one. Its plaintext may have been made `again`.
