@@ -80,6 +80,11 @@ in
       # Before anything is changed. `boot` also runs during installation, when the host's key may
       # not exist yet.
       preSwitchChecks.vaultix = ''
+        if [ "''${2-}" = dry-activate ]; then
+          echo "Vaultix, if this were a switch:"
+          # What fails in it is an error below as well.
+          ${helper} switch --dry-run --profile ${profile} || true
+        fi
         if ! ${helper} check --profile ${profile}; then
           [ "''${2-}" = boot ] || exit 1
           echo "vaultix: continuing, since nothing is placed before the next boot" >&2

@@ -25,6 +25,9 @@ mod early;
 /// What a user tries by other ways.
 mod again;
 
+/// What is on a disk from an earlier boot.
+mod earlier;
+
 /// How much each unit may do.
 mod exposure;
 
@@ -141,6 +144,7 @@ on_both! {
     path::old_paths_are_removed,
     path::consumers_are_notified_once_the_path_is_there,
     path::two_names_of_one_place,
+    earlier::what_an_earlier_boot_left,
     owner::a_silent_ciphertext_waits_alone,
     owner::exchanged_links_lead_nowhere,
     owner::a_silent_file_system_waits_alone,

@@ -129,6 +129,66 @@ pub fn every_kind_of_change(system: System) {
     boot.assert_error("vaultix-switch.service", &["change", "/store/broken"]);
     assert_eq!(boot.unit_at("bad", "vaultix-switch.service")["ActiveState"], "failed");
 
+    // What is said beforehand is what is done.
+    for (step, lines) in [
+        ("nothing", &["would leave unchanged: 10"][..]),
+        ("add", &["would add:", "  secret \"added\" at /run/vaultix/added"]),
+        (
+            "change",
+            &[
+                "would change:",
+                "  secret \"change\" at /run/vaultix/change (new content)",
+                "would leave unchanged: 10",
+                "would restart, if running: c-change.service, c-stopped.service",
+                "would reload, if running: l-change.service",
+            ],
+        ),
+        ("remove", &["would remove:", "  secret \"remove\" at /run/vaultix/remove"]),
+        (
+            "rename",
+            &[
+                "would move:",
+                "  secret \"rename\" at /run/vaultix/renamed (before: /run/vaultix/rename)",
+            ],
+        ),
+        ("owner", &["  secret \"owner\" at /run/vaultix/owner (new owner, group or mode)"]),
+        ("same", &["would leave unchanged: 10"]),
+        (
+            "inner",
+            &[
+                "  secret \"inner\" at /run/vaultix/inner (new content)",
+                "  template \"outer\" at /run/vaultix/outer (new content)",
+            ],
+        ),
+        (
+            "early",
+            &[
+                "  secret \"alice\" at /run/vaultix-for-user/alice (new content)",
+                "would restart, if running: c-alice.service, userborn.service",
+            ],
+        ),
+        ("early-same", &["would leave unchanged: 10"]),
+        (
+            "bad",
+            &[
+                "would fail, and leave as it is:",
+                "  template \"outer\" at /run/vaultix/outer (new content)",
+            ],
+        ),
+        ("idle", &["would leave unchanged: 10"]),
+    ] {
+        let text = boot.text(&format!("{step}.preview"));
+        for line in lines {
+            assert!(text.lines().any(|it| it == *line), "{step}: {line} in\n{text}");
+        }
+    }
+    let bad = boot.text("bad.preview");
+    assert!(bad.contains("  secret \"change\": cannot use the ciphertext /store/broken"), "{bad}");
+    for step in ["nothing", "same", "early-same", "idle"] {
+        let text = boot.text(&format!("{step}.preview"));
+        assert_eq!(text.lines().count(), 1, "{step}: {text}");
+    }
+
     let line = |step: &str, file: &str, name: &str| -> String {
         let text = boot.text(&format!("{step}.{file}"));
         let found = text.lines().find(|line| line.split(' ').any(|word| word.ends_with(name)));

@@ -14,7 +14,7 @@ pub const USAGE: &str = "\
 usage: vaultix-decrypt secret [--profile FILE] -- ID
        vaultix-decrypt template [--profile FILE] -- ID
        vaultix-decrypt boot [--early] [--profile FILE]
-       vaultix-decrypt switch [--early] [--profile FILE]
+       vaultix-decrypt switch [--early] [--dry-run] [--profile FILE]
        vaultix-decrypt check [--profile FILE]
        vaultix-decrypt retry [--profile FILE]
 The units run it; by hand: systemctl restart vaultix-secret@ID. See vaultix-decrypt(8).";
@@ -39,6 +39,11 @@ pub enum Verb {
     /// Switch to the profile.
     Switch {
         /// Early items, or all others.
+        phase: Phase,
+    },
+    /// Show what a switch would do, and write nothing.
+    Preview {
+        /// The last phase that is shown.
         phase: Phase,
     },
     /// Check that every item can be decrypted, and write nothing.
@@ -75,12 +80,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
     let verb = args.next()?;
     let mut profile = PathBuf::from(DEFAULT_PATH);
     let mut phase = Phase::Normal;
+    let mut is_dry = false;
     let mut mount = None;
     let mut id = None;
     while let Some(arg) = args.next() {
         match arg.to_str()? {
             "--profile" => profile = args.next()?.into(),
             "--early" if verb == "switch" || verb == "boot" => phase = Phase::Early,
+            "--dry-run" if verb == "switch" => is_dry = true,
             "--mount" if verb == "paths" => mount = Some(args.next()?.into()),
             // The next argument is the id, or the reason, even if it looks like an option.
             "--" => {
@@ -98,6 +105,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
         ("boot", None) => Verb::Boot { phase },
         ("paths", None) => Verb::Paths { mount },
         ("rest", None) => Verb::Rest,
+        ("switch", None) if is_dry => Verb::Preview { phase },
         ("switch", None) => Verb::Switch { phase },
         ("check", None) => Verb::Check,
         ("retry", None) => Verb::Retry,
@@ -145,6 +153,8 @@ mod tests {
             (&["secret", "--", "a"][..], Verb::Item(Kind::Secret, id())),
             (&["template", "--", "a"], Verb::Item(Kind::Template, id())),
             (&["switch"], Verb::Switch { phase: Phase::Normal }),
+            (&["switch", "--dry-run"], Verb::Preview { phase: Phase::Normal }),
+            (&["switch", "--early", "--dry-run"], Verb::Preview { phase: Phase::Early }),
             (&["boot"], Verb::Boot { phase: Phase::Normal }),
             (&["boot", "--early"], Verb::Boot { phase: Phase::Early }),
             (&["paths"], Verb::Paths { mount: None }),
@@ -180,6 +190,7 @@ mod tests {
             &["secret", "--early", "--", "a"],
             &["switch", "--", "a"],
             &["check", "--early"],
+            &["check", "--dry-run"],
             &["boot", "--mount", "/home"],
             &["paths", "--early"],
             &["paths", "--mount"],

@@ -32,7 +32,7 @@ use crate::failure::Failure;
 use crate::owner::Ownership;
 use crate::plaintext::Plaintext;
 use crate::record::Record;
-use crate::replace::{ensure_directory, make_directory, replace_file};
+use crate::replace::{DIRECTORY, ensure_directory, make_directory, replace_file};
 pub use journal::List;
 
 /// Mode of the directories of a generation: everyone may pass through, only root may list.
@@ -78,6 +78,25 @@ impl Generation {
         let generation = Self { number, path, root, record };
         generation.adopt_old_names().map_err(|error| Failure::write(&generation.path, error))?;
         Ok(generation)
+    }
+
+    /// Opens the generation `number` as it is, to be read; `None` if it is not complete.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::CantCreat`], with the path.
+    pub(crate) fn look(root: &OwnedFd, point: &Path, number: u32) -> Result<Option<Self>, Failure> {
+        let path = point.join(number.to_string());
+        let open = || {
+            let root = fs::openat(root, number.to_string(), DIRECTORY, Mode::empty())?;
+            let record = fs::openat(&root, RESERVED_NAME, DIRECTORY, Mode::empty())?;
+            Ok((root, record))
+        };
+        match open() {
+            Ok((root, record)) => Ok(Some(Self { number, path, root, record })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(Failure::path(Status::CantCreat, "open", path, error)),
+        }
     }
 
     /// Returns whether no switch has finished it. What a killed one has just made is empty.

@@ -20,7 +20,7 @@ use vaultix_units::other_link;
 use vaultix_units::path::queue;
 use vaultix_units::place;
 use vaultix_units::retry::retry;
-use vaultix_units::switch::{Jobs, Phase, switch};
+use vaultix_units::switch::{Jobs, Phase, preview, switch};
 use vaultix_units::users;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -95,6 +95,12 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
                 earlier.repeat();
             }
             result
+        }
+        Verb::Preview { phase } => {
+            let preview = preview(&read(path)?, *phase)
+                .map_err(|failure| gone("preview the switch", &failure))?;
+            print(&preview.to_string());
+            if preview.has_failures() { Err(Status::SomeFailed) } else { Ok(()) }
         }
         Verb::Link { path: link, remove } => {
             let settings = read(path)?.settings;

@@ -153,6 +153,15 @@ impl Ramfs {
         Generation::open(&self.root, &self.view, number)
     }
 
+    /// Opens the generation `number` as it is, to be read; `None` if it is not complete.
+    ///
+    /// # Errors
+    ///
+    /// As `Generation::look`.
+    pub fn existing_generation(&self, number: u32) -> Result<Option<Generation>, Failure> {
+        Generation::look(&self.root, &self.view, number)
+    }
+
     /// Makes `link` lead to the generation `number`, in a single step: readers see either the old
     /// generation or the new one. Does nothing if it already does.
     ///

@@ -8,6 +8,7 @@ mod build;
 mod finish;
 mod outcome;
 mod plan;
+mod preview;
 
 use std::collections::BTreeSet;
 
@@ -24,6 +25,7 @@ use crate::ramfs::Ramfs;
 use crate::record::Record;
 pub use outcome::Outcome;
 use plan::{State, decrypt};
+pub use preview::{Preview, preview};
 
 /// Which items a switch updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,17 +61,16 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
     let inputs = plan::inputs(profile, phase, &host);
     let ramfs = Ramfs::open(&profile.settings)?;
     make_way(profile)?;
-    let secrets = profile.secrets.keys().map(|id| Kind::Secret.unit(id));
-    let templates = profile.templates.keys().map(|id| Kind::Template.unit(id));
-    let wanted = secrets.chain(templates).collect();
-    let switch = Switch { profile, settings: &profile.settings, phase, jobs, ramfs, wanted };
-    let current = switch.current()?;
-    let mut tasks = switch.plan_secrets(&current, inputs)?;
+    let planner = Planner { profile, settings: &profile.settings, phase };
+    let current = Current::find(&planner, &ramfs, |number| ramfs.generation(number).map(Some))?;
+    let mut tasks = planner.plan_secrets(&current, inputs)?;
     decrypt(&host, &mut tasks);
-    let mut templates = switch.plan_templates(&current, &tasks)?;
-    switch.render(&host, &tasks, &mut templates);
+    let mut templates = planner.plan_templates(&current, &tasks)?;
+    planner.render(&host, &tasks, &mut templates);
     tasks.extend(templates);
-    let removed = switch.removed_items(&current)?;
+    let removed = planner.removed_items(&current)?;
+    let wanted = wanted(profile);
+    let switch = Switch { profile, settings: &profile.settings, phase, jobs, ramfs, wanted };
 
     let mut outcome = Outcome { removed: removed.len(), ..Outcome::default() };
     let next = match current.old {
@@ -96,6 +97,20 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
     Ok(outcome)
 }
 
+/// Returns the keys of all items of `profile`, valid and invalid.
+fn wanted(profile: &Profile) -> BTreeSet<String> {
+    let secrets = profile.secrets.keys().map(|id| Kind::Secret.unit(id));
+    let templates = profile.templates.keys().map(|id| Kind::Template.unit(id));
+    secrets.chain(templates).collect()
+}
+
+/// What decides on what has to be done in a phase. It writes nothing.
+struct Planner<'a> {
+    profile: &'a Profile,
+    settings: &'a Settings,
+    phase: Phase,
+}
+
 /// One run of a phase.
 struct Switch<'a> {
     profile: &'a Profile,
@@ -109,6 +124,7 @@ struct Switch<'a> {
 }
 
 /// The state before a switch.
+#[derive(Default)]
 struct Current {
     /// The generation that the items of this phase are in.
     old: Option<Generation>,
@@ -127,45 +143,55 @@ impl Current {
     }
 }
 
-impl<'a> Switch<'a> {
-    /// Determines the state before the switch.
-    fn current(&self) -> Result<Current, Failure> {
-        let numbers = self.ramfs.generation_numbers()?;
+impl Current {
+    /// Determines the state before the switch. `open` opens a generation, if it is one.
+    fn find(
+        planner: &Planner,
+        ramfs: &Ramfs,
+        open: impl Fn(u32) -> Result<Option<Generation>, Failure>,
+    ) -> Result<Self, Failure> {
+        let (settings, phase) = (planner.settings, planner.phase);
+        let numbers = ramfs.generation_numbers()?;
         let newest = numbers.last().copied();
-        let early = self.ramfs.linked_generation(&self.settings.decrypted_dir_for_user)?;
-        let normal = self.ramfs.linked_generation(&self.settings.decrypted_dir)?;
-        let old = match self.phase {
+        let early = ramfs.linked_generation(&settings.decrypted_dir_for_user)?;
+        let normal = ramfs.linked_generation(&settings.decrypted_dir)?;
+        let old = match phase {
             Phase::Early => early.or(normal).or(newest),
             Phase::Normal => match (normal, early) {
                 (Some(normal), _) => Some(normal),
                 // Nothing was placed, but its journal may list what failed.
                 (None, None) => newest,
-                (None, Some(_)) => self.newest_with_normal_items(&numbers)?,
+                (None, Some(_)) => newest_with_normal_items(&numbers, &open)?,
             },
         };
-        let open =
-            |number: Option<u32>| number.map(|number| self.ramfs.generation(number)).transpose();
-        Ok(Current {
-            old: open(old)?,
-            early: open(early.or(old).filter(|_| self.phase == Phase::Normal))?,
+        let early = early.or(old).filter(|_| phase == Phase::Normal);
+        let find = |number: Option<u32>| number.map_or(Ok(None), &open);
+        Ok(Self {
+            old: find(old)?,
+            early: find(early)?,
             next: newest.map_or(1, |newest| newest.saturating_add(1)),
         })
     }
+}
 
-    /// Returns the newest of the generations `numbers` that contains more than the first phase puts into one. It is the current
-    /// one if `decryptedDir` has been changed to another directory, which does not lead to a generation yet.
-    fn newest_with_normal_items(&self, numbers: &[u32]) -> Result<Option<u32>, Failure> {
-        for &number in numbers.iter().rev() {
-            let generation = self.ramfs.generation(number)?;
-            for key in generation.entries(List::Placed)? {
-                if generation.record(&key)?.is_some_and(|record| !record.early) {
-                    return Ok(Some(number));
-                }
+/// Returns the newest of the generations `numbers` that contains more than the first phase puts into one. It is the current
+/// one if `decryptedDir` has been changed to another directory, which does not lead to a generation yet.
+fn newest_with_normal_items(
+    numbers: &[u32],
+    open: impl Fn(u32) -> Result<Option<Generation>, Failure>,
+) -> Result<Option<u32>, Failure> {
+    for &number in numbers.iter().rev() {
+        let Some(generation) = open(number)? else { continue };
+        for key in generation.entries(List::Placed)? {
+            if generation.record(&key)?.is_some_and(|record| !record.early) {
+                return Ok(Some(number));
             }
         }
-        Ok(None)
     }
+    Ok(None)
+}
 
+impl<'a> Switch<'a> {
     /// Returns the valid items of the profile, of both phases.
     fn items(&self) -> impl Iterator<Item = Item<'a>> {
         let secrets = self.profile.secrets.values().flatten().map(Item::Secret);

@@ -52,9 +52,20 @@ impl Walk {
         self.files.insert(name.to_owned(), text.to_owned());
     }
 
-    /// Returns the script that switches to all of them in turn.
+    /// Returns the script that switches to all of them in turn, each after a preview, which must not touch anything.
     pub fn script(&self) -> String {
-        self.steps.iter().flat_map(|step| ["switch ", step.name, "\n"]).collect()
+        let step = |step: &Step| {
+            let name = step.name;
+            format!(
+                "tree >/out/{name}.before
+                note {name}.preview vaultix-decrypt switch --dry-run --profile /next/{name}/profile.json
+                tree >/out/{name}.after
+                switch {name}\n"
+            )
+        };
+        let tree = "tree() { find /run/vaultix* /run/vaultix.private/ramfs /var/lib/vaultix /etc \\
+                    -printf '%p %y %m %U %G %i %C@ %l\\n' 2>&1; }\n";
+        std::iter::once(tree.to_owned()).chain(self.steps.iter().map(step)).collect()
     }
 
     /// Checks every step: files, restarts, exit status, one generation left.
@@ -72,6 +83,15 @@ impl Walk {
                 .collect();
             pretty_assertions::assert_eq!(found, step.files, "{name}");
             assert_eq!(restarted(boot, before, name), step.restarted, "{name}");
+            let (tree, same) = (format!("{name}.before"), format!("{name}.after"));
+            pretty_assertions::assert_eq!(boot.text(&tree), boot.text(&same), "{name}");
+            let fails = i32::from(step.status != 0);
+            let preview = boot.text(&format!("{name}.preview"));
+            assert_eq!(boot.status(&format!("{name}.preview")), fails, "{name}: {preview}");
+            // Units that do not run are named as well; here it is one.
+            let mut told = told(&preview);
+            told.retain(|name| name != "stopped");
+            assert_eq!(told, step.restarted, "{name}: {preview}");
             let generations = boot.text(&format!("{name}.generations"));
             assert_eq!(generations.lines().count(), 1, "{name}: {generations}");
             before = name;
@@ -89,4 +109,11 @@ pub fn restarted(boot: &Boot, from: &str, to: &str) -> Vec<String> {
         .filter(|(unit, was)| was["InvocationID"] != after[*unit]["InvocationID"])
         .map(|(unit, _)| name(unit))
         .collect()
+}
+
+/// Returns the names of the consumers that would be restarted according to `preview`, sorted.
+fn told(preview: &str) -> Vec<String> {
+    let line = preview.lines().find_map(|line| line.strip_prefix("would restart, if running: "));
+    let name = |unit: &str| Some(unit.strip_prefix("c-")?.replace(".service", ""));
+    line.unwrap_or_default().split(", ").filter_map(name).collect()
 }

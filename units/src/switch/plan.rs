@@ -6,7 +6,7 @@ use std::path::Path;
 use vaultix_generator::profile::{Invalid, Profile, Secret, Template};
 use vaultix_generator::unit::Kind;
 
-use super::{Current, Phase, Switch};
+use super::{Current, Phase, Planner, Switch, wanted};
 use crate::failure::Failure;
 use crate::generation::{Generation, List};
 use crate::host::{Host, decrypt_all, inputs_of_secrets, plaintexts};
@@ -67,7 +67,7 @@ impl<'a> Task<'a> {
     }
 }
 
-impl<'a> Switch<'a> {
+impl<'a> Planner<'a> {
     /// Plans the secrets.
     pub(super) fn plan_secrets(
         &self,
@@ -175,15 +175,17 @@ impl<'a> Switch<'a> {
         let Some(old) = current.old.as_ref().filter(|_| self.phase == Phase::Normal) else {
             return Ok(Vec::new());
         };
-        let mut removed = Vec::new();
+        let (mut removed, wanted) = (Vec::new(), wanted(self.profile));
         for key in old.entries(List::Placed)? {
-            if !self.wanted.contains(&key) {
+            if !wanted.contains(&key) {
                 removed.extend(old.record(&key)?);
             }
         }
         Ok(removed)
     }
+}
 
+impl Switch<'_> {
     /// Returns whether `old` already is what is wanted, apart from items that fail.
     pub(super) fn is_up_to_date(&self, old: &Generation, tasks: &[Task]) -> Result<bool, Failure> {
         let links: &[&Path] = match self.phase {
