@@ -240,6 +240,7 @@ in
         ensure
         shown
         ;
-    };
+    }
+    ++ lib.optionals hasPublicPaths (import ./before.nix { inherit config lib ensure late; });
   inherit (readers) warnings;
 }

@@ -153,7 +153,16 @@ let
             fix = "write it in full, like ${quote (withSuffix (lib.head odd))}";
           }
         ) items
-        ++ whenever (entry: earlier entry name != [ ]) (entry: {
+      )
+      [
+        "restartUnits"
+        "reloadUnits"
+        "before"
+      ]
+    ++ concatMap
+      (
+        name:
+        whenever (entry: earlier entry name != [ ]) (entry: {
           what = field name entry;
           because = "${list (earlier entry name)} starts before ${quote entry.id}, and cannot wait for it";
           fix = "list units that start later";

@@ -123,6 +123,22 @@ in
       '';
     };
 
+    before = units // {
+      example = [
+        "cryptsetup-pre.target"
+        "systemd-cryptsetup@data.service"
+      ];
+      description = ''
+        Units to start after this item, by their full names. They are not restarted when it changes.
+
+        For units that start before `sysinit.target`, such as those that open a disk or mount a file system with a
+        password; all others start after secrets anyway. The file below {option}`vaultix.settings.decryptedDir` is there in
+        time. A `path` of its own is not: that is made once local file systems are mounted. What the item itself waits for
+        is refused: the creation of users, and the mount of the host key. Items in {option}`vaultix.beforeUserborn` wait for
+        neither.
+      '';
+    };
+
     restartUserUnits = userUnits // {
       description = ''
         Units of users' own managers (`systemctl --user`) to restart when the plaintext, owner, group or mode has changed:

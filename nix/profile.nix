@@ -23,6 +23,7 @@ let
       reloadUnits
       restartUserUnits
       reloadUserUnits
+      before
       ;
   };
 

@@ -181,13 +181,25 @@ let
   isCopy = type: lib.hasPrefix "C" type;
   rules =
     let
+      # Where each item that the text names is there in time, and not at a path of its own, which is made later.
+      waits =
+        text:
+        let
+          named = filter (item: names text item.path) items;
+          isInTime =
+            item:
+            elem "systemd-tmpfiles-setup.service" item.before
+            && lib.any (directory: lib.hasPrefix "${directory}/" item.path) directories;
+        in
+        named != [ ] && lib.all isInTime named;
+      isEarly = text: isOurs text && !waits text;
       wordsOf = line: filter (word: word != "") (lib.splitString " " (builtins.replaceStrings [ "\t" ] [ " " ] line));
       fromLines = concatMap (
         line:
         let
           words = wordsOf line;
         in
-        lib.optional (words != [ ] && isCopy (lib.head words) && isOurs (lib.last words)) line
+        lib.optional (words != [ ] && isCopy (lib.head words) && isEarly (lib.last words)) line
       ) (valueOf [ "systemd" "tmpfiles" "rules" ] [ ]);
       fromSettings = concatMap (
         files:
@@ -196,7 +208,7 @@ let
           concatMap (
             type:
             lib.optional (
-              isCopy type && isOurs (asText (files.${target}.${type}.argument or ""))
+              isCopy type && isEarly (asText (files.${target}.${type}.argument or ""))
             ) "${type} ${target}"
           ) (attrNames files.${target})
         ) (attrNames files)
@@ -206,7 +218,7 @@ let
       rule:
       warn "the rule ${quote rule} of systemd.tmpfiles copies what Vaultix places"
         "systemd-tmpfiles does not wait for secrets"
-        "set path of the secret to where the copy should be, with symlink = false where it has to be a file of its own"
+        "set path of the secret to where the copy should be, with symlink = false where it has to be a file of its own; or, if it has no path, let systemd-tmpfiles wait: before = [ \"systemd-tmpfiles-setup.service\" \"systemd-tmpfiles-resetup.service\" ]"
     ) (fromLines ++ fromSettings);
 
   otherTools = [

@@ -1,5 +1,6 @@
 //! text of profile.json → a checked [`Profile`]: the fields of secrets and templates; `profile/item.rs` reads them.
 
+mod before;
 mod check;
 mod clash;
 mod fields;
@@ -236,6 +237,8 @@ pub struct Placement {
     pub restart_user_units: UserUnits,
     /// Units of users' managers that are reloaded when the plaintext has changed, by user.
     pub reload_user_units: UserUnits,
+    /// Units that start after it, without being restarted for it: also those that start before `sysinit.target`.
+    pub before: Vec<String>,
     /// Whether it is needed before users exist.
     pub early: bool,
 }

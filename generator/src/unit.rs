@@ -85,10 +85,14 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     files.extend(late_key(settings, &source, programs));
 
     let key_mounts = key_mounts(settings);
-    files.extend(switch(&mounts, &key_mounts));
+    files.extend(switch(profile, &mounts, &key_mounts));
     let units = boot::Units { settings, source: &source, mounts: &mounts, view: &view };
     files.extend(units.render(profile, programs, &key_mounts));
     let normal = normal_order(&key_mounts);
+    let waiting: BTreeSet<&str> = items(profile)
+        .filter(|item| item.kind == Kind::Secret && waits_for_local_files(item, settings))
+        .map(|item| item.id)
+        .collect();
     let (template, command) = (without_comments(ITEM), command(programs));
     let parts: Vec<&str> = template.split('@').collect();
     for item in items(profile) {
@@ -99,7 +103,7 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
             ("PROFILE", &source),
             ("MOUNTS", &mounts),
             ("VIEW", &view),
-            ("ORDER", &order(&item, settings, &normal)),
+            ("ORDER", &order(&item, settings, &normal, &waiting)),
             ("EXEC", &command(item.kind, item.id)),
         ];
         let content = Content::Text(fill(&parts, &fields));
@@ -110,17 +114,16 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     files
 }
 
-/// Returns the ordering of an item's unit, `normal` being that of items that are not early.
-fn order(item: &ItemUnit, settings: &Settings, normal: &str) -> String {
+/// Returns the ordering of an item's unit, `normal` being that of items that are not early, and `waiting` the secrets that
+/// wait for local file systems.
+fn order(item: &ItemUnit, settings: &Settings, normal: &str, waiting: &BTreeSet<&str>) -> String {
     let mut order = if item.early {
         format!("After={}\nBefore={}", boot::EARLY_UNIT, USERS.join(" "))
     } else {
         format!("After={}\n{normal}", boot::BOOT_UNIT)
     };
-    let is_at_own_path = |place: &Placement| {
-        settings.is_custom(place) && settings.late_mount_of(&place.path).is_none()
-    };
-    if !item.early && item.place.is_some_and(is_at_own_path) {
+    let waits = waits_for_local_files(item, settings);
+    if waits {
         order = format!("{order}\nAfter={}", boot::LOCAL_FILES);
     }
     if !item.values.is_empty() {
@@ -131,12 +134,34 @@ fn order(item: &ItemUnit, settings: &Settings, normal: &str) -> String {
     }
     let readers =
         item.place.into_iter().flat_map(|it| it.restart_units.iter().chain(&it.reload_units));
-    let readers: BTreeSet<&str> = readers.map(String::as_str).collect();
+    // Not where it waits for local file systems, if only through a secret that it uses: what comes after the item may have to
+    // come before these. The order of the boot unit, which waits for neither, is enough unless the item fails.
+    let is_free = !waits && item.values.is_disjoint(waiting);
+    let later = item.place.into_iter().filter(|_| is_free).flat_map(|it| &it.before);
+    let readers: BTreeSet<&str> = readers.chain(later).map(String::as_str).collect();
     if !readers.is_empty() {
         let readers: Vec<&str> = readers.into_iter().collect();
         order = format!("{order}\nBefore={}", readers.join(" "));
     }
     order
+}
+
+/// Returns whether the unit of an item waits for local file systems, since it also puts the item at a path on one.
+fn waits_for_local_files(item: &ItemUnit, settings: &Settings) -> bool {
+    let is_there = |place: &Placement| {
+        settings.is_custom(place) && settings.late_mount_of(&place.path).is_none()
+    };
+    !item.early && item.place.is_some_and(is_there)
+}
+
+/// Returns the units that items of a phase come before, `early` or not.
+fn later_units(profile: &Profile, early: bool) -> Vec<&str> {
+    let units: BTreeSet<&str> = items(profile)
+        .filter(|item| item.early == early)
+        .filter_map(|item| item.place)
+        .flat_map(|place| place.before.iter().map(String::as_str))
+        .collect();
+    units.into_iter().collect()
 }
 
 /// Returns the name of the unit that notifies the units of the user `uid`.
@@ -263,11 +288,16 @@ fn normal_order(key_mounts: &str) -> String {
 }
 
 /// Renders drop-ins for the two static units. The early one does not wait for keys, like early items.
-fn switch(mounts: &str, key_mounts: &str) -> [UnitFile; 2] {
+fn switch(profile: &Profile, mounts: &str, key_mounts: &str) -> [UnitFile; 2] {
     let all = format!("{mounts} {key_mounts}");
     let [early, normal] = SWITCH_UNITS;
-    [(early, mounts), (normal, all.trim_end())].map(|(unit, mounts)| {
-        unit_file(format!("{unit}.d/50-vaultix.conf"), SWITCH, &[("MOUNTS", mounts)])
+    [(early, true, mounts), (normal, false, all.trim_end())].map(|(unit, early, mounts)| {
+        let mut order = format!("Wants={mounts}\nAfter={mounts}");
+        let later = later_units(profile, early);
+        if !later.is_empty() {
+            order = format!("{order}\nBefore={}", later.join(" "));
+        }
+        unit_file(format!("{unit}.d/50-vaultix.conf"), SWITCH, &[("ORDER", &order)])
     })
 }
 

@@ -12,7 +12,9 @@ use vaultix_generator::placeholder::Encoding;
 use vaultix_generator::profile::{Generator, Profile, Side};
 
 /// Invalid configurations with a valid profile, and what the profile does not show.
-const ONLY_NIX: [(&str, &str); 34] = [
+const ONLY_NIX: [(&str, &str); 36] = [
+    ("before-disk", "file systems"),
+    ("before-user", "units of users"),
     ("cache-input", "the cache"),
     ("cache-missing", "the cache"),
     ("cache-stale", "the cache"),

@@ -117,6 +117,7 @@ on_both! {
     placing::units_start_once_the_boot_is_over,
     placing::a_path_below_a_late_mount,
     placing::the_network_finds_its_secret,
+    placing::units_that_start_early_find_their_secrets,
     failure::four_of_ten,
     failure::a_bad_item_fails_alone,
     failure::an_invalid_profile,

@@ -122,9 +122,21 @@ pub fn a_process_that_dies_is_no_failure_of_items(system: System) {
         host.file("/etc/users", "alice 1500\n");
         for n in 0..10 {
             let size = if n == 5 { 5000 } else { 1 };
-            host.secret(&format!("item{n}"), "x".repeat(size));
-            let size = if n == 5 { 5000 } else { 1 };
-            host.secret(&format!("early{n}"), "y".repeat(size));
+            for kind in ["item", "early"] {
+                let later = json!({ "before": [format!("after-{kind}.service")] });
+                host.secret_with(&format!("{kind}{n}"), "x".repeat(size), later);
+            }
+        }
+        for kind in ["item", "early"] {
+            let name = format!("after-{kind}.service");
+            host.file(
+                &format!("/etc/systemd/system/{name}"),
+                "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n",
+            );
+            host.link(
+                &format!("/etc/systemd/system/sysinit.target.wants/{name}"),
+                &format!("../{name}"),
+            );
         }
         host.secret_with("elsewhere", "z", json!({ "path": "/var/lib/elsewhere" }));
         let early: Vec<String> = (0..10).map(|n| format!("early{n}")).collect();
@@ -135,7 +147,7 @@ pub fn a_process_that_dies_is_no_failure_of_items(system: System) {
         }
         let boot = host.run(&format!(
             "{WHEN}
-            note when when 'vaultix-secret@*' vaultix.target sysinit.target userborn.service
+            note when when 'vaultix-secret@*' vaultix.target sysinit.target userborn.service 'after-*.service'
             note files find /run/vaultix/ -name .vaultix -prune -o -type f -printf '%f\\n'
             note elsewhere readlink /var/lib/elsewhere
             "
@@ -151,8 +163,14 @@ pub fn a_process_that_dies_is_no_failure_of_items(system: System) {
             {
                 let unit = secret_unit(&format!("{kind}{n}"));
                 assert_eq!(boot.unit_at("boot", &unit)["ActiveState"], "active", "{name}: {unit}");
-                let (to, before) = (when[&format!("{unit} to")], when[before]);
-                assert!(0.0 < to && to <= before, "{name}: {unit} at {to}, and not by {before}");
+                let after = format!("after-{kind}.service from");
+                for before in [before, &after] {
+                    let (to, before) = (when[&format!("{unit} to")], when[before]);
+                    assert!(
+                        0.0 < to && to <= before,
+                        "{name}: {unit} at {to}, and not by {before}"
+                    );
+                }
                 count += 1;
             }
         }
@@ -312,6 +330,120 @@ pub fn a_path_below_a_late_mount(system: System) {
         assert_eq!(boot.unit_at("boot", &secret_unit(id))["ActiveState"], "active", "{id}");
     }
     assert!(boot.text("reader.log").starts_with("start lost-v1"));
+    assert!(!boot.text("verify").to_lowercase().contains("cycle"), "{}", boot.text("verify"));
+    boot.assert_no_cycle();
+}
+
+/// A unit that opens a disk, ordered as systemd-cryptsetup-generator(8) orders it.
+const CRYPTSETUP: &str = "\
+[Unit]
+DefaultDependencies=no
+IgnoreOnIsolate=yes
+After=cryptsetup-pre.target systemd-udevd-kernel.socket
+Wants=blockdev@dev-mapper-data.target
+Before=blockdev@dev-mapper-data.target cryptsetup.target umount.target
+Conflicts=umount.target
+RequiresMountsFor=/run/vaultix/disk
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'plain /run/vaultix/disk >/out/data.log 2>&1'
+";
+
+/// What starts before `sysinit.target` finds the items that come before it, however long they take, and waits for those that
+/// fail. Where it need not wait, it has started: the control.
+pub fn units_that_start_early_find_their_secrets(system: System) {
+    let mut host = Scenario::new(system, "order");
+    host.nixos();
+    host.file("/etc/users", "");
+    let data = "systemd-cryptsetup@data.service";
+    host.secret_with(
+        "disk",
+        "disk-v1",
+        json!({ "before": ["cryptsetup-pre.target", data, "switched.service"] }),
+    );
+    host.secret_with(
+        "copied",
+        "copied-v1",
+        json!({ "before": ["systemd-tmpfiles-setup.service"] }),
+    );
+    let early = json!({ "before": ["users.service", "local-fs-pre.target"] });
+    host.secret_with("early", "early-v1", early);
+    host.profile()["beforeUserborn"] = json!(["early"]);
+    // Their units run at boot. That of the template waits for local file systems, as that of its secret does, and these wait
+    // for the disk.
+    let broken = Some(b"not an age file".as_slice());
+    host.ciphertext("broken", broken, json!({ "before": [data] }));
+    host.ciphertext("linked", broken, json!({ "before": [data], "path": "/var/lib/app/linked" }));
+    host.profile()["placeholder"] = json!({ "linked": placeholder("linked") });
+    host.profile()["templates"] =
+        json!({ "conf": { "content": placeholder("linked"), "before": [data] } });
+    let mut profile = host.profile().clone();
+    profile["secrets"]["disk"]["cipher"] = host.store("disk-v2", "disk-v2").into();
+    host.next("two", &profile);
+    for unit in ["vaultix-boot", "vaultix-boot-early", "vaultix-switch"] {
+        let place = format!("/etc/systemd/system/{unit}.service.d/slow.conf");
+        host.file(&place, "[Service]\nExecStartPre=/bin/sleep 1\n");
+    }
+
+    let reads = |name: &str, order: &str, path: &str| {
+        let text = format!(
+            "[Unit]\nDefaultDependencies=no\n{order}\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+             ExecStart=/bin/sh -c 'plain {path} >>/out/{name}.log 2>&1'\n"
+        );
+        host.file(&format!("/etc/systemd/system/{name}.service"), text);
+    };
+    reads("passive", "After=cryptsetup-pre.target\nBefore=sysinit.target", "/run/vaultix/disk");
+    reads("unordered", "Before=sysinit.target", "/run/vaultix/disk");
+    reads("users", "Before=userborn.service", "/run/vaultix-for-user/early");
+    reads("switched", "Before=sysinit-reactivation.target", "/run/vaultix/disk");
+    host.file(&format!("/etc/systemd/system/{data}"), CRYPTSETUP);
+    // Debian 13 has them in a package of their own.
+    let passive = "[Unit]\nRefuseManualStart=yes\nBefore=cryptsetup.target\n";
+    host.file("/etc/systemd/system/cryptsetup-pre.target", passive);
+    host.file("/etc/systemd/system/cryptsetup.target", "[Unit]\n");
+    host.file(
+        "/etc/systemd/system/srv-data.mount",
+        format!("[Unit]\nRequires={data}\nAfter={data}\n[Mount]\nWhat=tmpfs\nWhere=/srv/data\nType=tmpfs\n"),
+    );
+    host.file("/etc/tmpfiles.d/copied.conf", "C /run/copied - - - - /run/vaultix/copied\n");
+    host.keeps(&["/run/copied"]);
+    for (by, unit) in [
+        ("sysinit.target.wants", "passive.service"),
+        ("sysinit.target.wants", "unordered.service"),
+        ("userborn.service.wants", "users.service"),
+        ("cryptsetup.target.requires", data),
+        ("sysinit.target.wants", "cryptsetup.target"),
+        ("local-fs.target.requires", "srv-data.mount"),
+        ("sysinit-reactivation.target.requires", "switched.service"),
+    ] {
+        host.link(&format!("/etc/systemd/system/{by}/{unit}"), &format!("../{unit}"));
+    }
+    let boot = host.run(&format!(
+        "{WHEN}
+        note when when vaultix-boot.service {data} vaultix-secret@broken.service sysinit.target
+        note copied plain /run/copied
+        note verify systemd-analyze verify --generators=yes --man=no default.target
+        switch two
+        "
+    ));
+    for (name, text) in [("data", "disk-v1"), ("passive", "disk-v1"), ("users", "early-v1")] {
+        assert_eq!(boot.text(&format!("{name}.log")), text, "{name}");
+    }
+    assert_eq!(boot.text("copied"), "copied-v1");
+    assert_eq!(boot.text("switched.log"), "disk-v2", "the switch comes before it as well");
+    assert!(boot.text("unordered.log").contains("No such file"), "{}", boot.text("unordered.log"));
+    let mut failed = boot.failed("boot");
+    failed.sort();
+    let units = [secret_unit("broken"), secret_unit("linked"), template_unit("conf")];
+    assert_eq!(failed, [&["unordered.service".to_owned()], units.as_slice()].concat());
+    let when = numbers(&boot, "when");
+    let began = when[&format!("{data} from")];
+    for unit in ["vaultix-boot.service", "vaultix-secret@broken.service"] {
+        let over = when[&format!("{unit} over")];
+        assert!(0.0 < over && over <= began, "{unit} at {over}, the disk at {began}");
+    }
+    assert_eq!(boot.unit("srv-data.mount")["ActiveState"], "active");
     assert!(!boot.text("verify").to_lowercase().contains("cycle"), "{}", boot.text("verify"));
     boot.assert_no_cycle();
 }

@@ -220,6 +220,60 @@ in
     ];
   };
 
+  before-disk = {
+    fileSystems."/persist" = {
+      fsType = "ext4";
+      device = "/dev/mapper/data";
+    };
+    vaultix = {
+      beforeUserborn = lib.mkForce [ ];
+      settings.hostKeys = [
+        {
+          path = "/persist/ssh/host_key";
+          type = "ed25519";
+        }
+      ];
+      secrets.hello.before = [
+        "cryptsetup-pre.target"
+        "systemd-cryptsetup@data.service"
+        "systemd-cryptsetup@other.service"
+      ];
+    };
+    users.users.alice.hashedPasswordFile = lib.mkForce null;
+  };
+
+  before-name.vaultix.templates."app.conf".before = [ "systemd-cryptsetup@data" ];
+
+  before-order.vaultix = {
+    secrets.hello.before = [
+      "dev-sda.device"
+      "etc-ssh.mount"
+      "graphical-session.target"
+      "local-fs-pre.target"
+      "run-vaultix.d.mount"
+      "systemd-remount-fs.service"
+      "vaultix.target"
+    ];
+    # Fine, but for the first.
+    secrets.password.before = [
+      "run.mount"
+      "etc-ssh.mount"
+      "local-fs-pre.target"
+      "userborn.service"
+    ];
+    templates."app.conf".before = [ "userborn.service" ];
+  };
+
+  before-user = {
+    systemd.user.services.mail = { };
+    systemd.user.services.both = { };
+    systemd.services.both = { };
+    vaultix.secrets.hello.before = [
+      "mail.service"
+      "both.service"
+    ];
+  };
+
   unit-of-user.vaultix.secrets.hello.restartUserUnits.alice = [
     "mail.service"
     "mail"

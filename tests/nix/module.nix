@@ -242,6 +242,16 @@ let
           }
         )
       ]).warnings == [ ];
+    "a copy of systemd-tmpfiles that waits for its secret draws no warning" =
+      (host [
+        (
+          { config, ... }:
+          {
+            vaultix.secrets.hello.before = [ "systemd-tmpfiles-setup.service" ];
+            systemd.tmpfiles.rules = [ "C /srv/token - - - - ${config.vaultix.secrets.hello.path}" ];
+          }
+        )
+      ]).warnings == [ ];
     "a long script is read to its end" =
       builtins.length
         (host [

@@ -26,6 +26,7 @@ let
         mountPoint = option types.str name;
         # NixOS 26.05 has no default for it.
         fsType = mkOption { type = types.str; };
+        device = option (types.nullOr types.str) null;
         options = option (types.listOf types.str) [ ];
         neededForBoot = option types.bool false;
       };
@@ -80,6 +81,7 @@ lib.evalModules {
         system.activationScripts = attrs { };
         systemd.services = attrs { };
         systemd.sockets = attrs { };
+        systemd.user.services = attrs { };
         systemd.tmpfiles.rules = option (types.listOf types.str) [ ];
         systemd.tmpfiles.settings = attrs { };
         fileSystems = option (types.attrsOf (types.submodule fileSystem)) { };

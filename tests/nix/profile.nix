@@ -50,6 +50,7 @@ let
       reloadUnits = [ ];
       restartUserUnits.alice = [ "mail.service" ];
       reloadUserUnits = { };
+      before = [ "cryptsetup-pre.target" ];
       unit = throw "the unit was looked at";
     };
     templates."app.conf" = {
@@ -65,6 +66,7 @@ let
       reloadUnits = [ "app.service" ];
       restartUserUnits = { };
       reloadUserUnits = { };
+      before = [ ];
       unit = throw "the unit was looked at";
     };
     placeholder.wifi = "{{ debdc6fdb6c19c94ff78b653767bfac108d84ed51a54a58a72866dc635b15729 }}";

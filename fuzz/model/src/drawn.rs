@@ -78,6 +78,19 @@ fn place(draw: &mut Draw) -> Value {
         };
         place[field] = (0..count).map(|_| unit(draw)).collect();
     }
+    // Some come before some items.
+    let later = [
+        "systemd-cryptsetup@data.service",
+        "cryptsetup-pre.target",
+        "network-pre.target",
+        "local-fs-pre.target",
+        "userborn.service",
+        "home.mount",
+        "vaultix.target",
+    ];
+    if draw.one_in(4) {
+        place["before"] = (0..draw.below(3)).map(|_| *draw.pick(&later)).collect();
+    }
     for field in ["restartUserUnits", "reloadUserUnits"] {
         if draw.one_in(8) {
             place[field] = json!({ draw.name(): [*draw.pick(&units)] });

@@ -61,6 +61,13 @@ fn one(place: &Placement) {
     assert!(!name.starts_with(".vaultix"), "{} is ours", place.name);
     assert!(place.path.is_absolute() && place.path.components().skip(1).all(plain));
     assert!(place.mode.bits() <= 0o777);
+    let is_own = |unit: &&String| unit.starts_with("vaultix");
+    assert_eq!(place.before.iter().find(is_own), None, "our units have their own order");
+    if !place.early {
+        let users = ["userborn.service", "systemd-sysusers.service"];
+        let cycle = place.before.iter().find(|unit| users.contains(&unit.as_str()));
+        assert_eq!(cycle, None, "users come first");
+    }
     for account in [&place.owner, &place.group] {
         assert!(!account.is_empty() && !account.contains([':', '\n']), "{account:?}");
         assert!(!place.early || account == "root" || account.parse::<u32>().is_ok());

@@ -199,10 +199,10 @@ impl<'a> Expected<'a> {
         for (name, keys) in
             [("vaultix-switch-early", BTreeSet::new()), ("vaultix-switch", self.key_mounts())]
         {
-            let mounts = keys.into_iter().chain(self.mounts()).collect();
+            let mut order: Vec<_> = pair(keys.into_iter().chain(self.mounts()).collect()).into();
+            order.extend(self.later(name == "vaultix-switch-early").map(|it| ("Before", it)));
             let file = take(&format!("{name}.service.d/50-vaultix.conf"));
-            let template = include_str!("../../../units/switch.conf.in");
-            compare(text_of(file), template, &[("@MOUNTS@", Meaning::Names(mounts))], &[]);
+            compare(text_of(file), include_str!("../../../units/switch.conf.in"), &[], &order);
         }
     }
 
@@ -274,15 +274,13 @@ impl<'a> Expected<'a> {
         place: Option<&Placement>,
     ) -> Vec<(&'static str, Meaning)> {
         let mut order = Vec::new();
-        let settings = &self.profile.settings;
         if self.profile.early.contains(id) {
             order.push(("After", names(["vaultix-boot-early.service"])));
             order.push(("Before", names(USERS)));
         } else {
             order.push(("After", names(["vaultix-boot.service"])));
             order.extend(self.normal_order());
-            let place = place.filter(|place| self.has_own_path(place));
-            if place.is_some_and(|place| late_mount(settings, &place.path).is_none()) {
+            if place.is_some_and(|place| self.comes_after_files(place)) {
                 let local = ["local-fs.target", "systemd-tmpfiles-setup.service"];
                 order.push(("After", names([local[0], local[1], "vaultix-paths.service"])));
             }
@@ -292,7 +290,13 @@ impl<'a> Expected<'a> {
         }
         let readers =
             place.into_iter().flat_map(|it| it.restart_units.iter().chain(&it.reload_units));
-        let readers: BTreeSet<String> = readers.cloned().collect();
+        let mut readers: BTreeSet<String> = readers.cloned().collect();
+        let values = self.profile.secrets.iter().filter(|(id, _)| values.contains(&***id));
+        let uses_late = values.filter_map(|(_, it)| Some(&it.as_ref().ok()?.placement));
+        let all = place.into_iter().chain(uses_late);
+        if !all.into_iter().any(|place| self.comes_after_files(place)) {
+            readers.extend(place.into_iter().flat_map(|it| it.before.iter().cloned()));
+        }
         if !readers.is_empty() {
             order.push(("Before", Meaning::Names(readers)));
         }
@@ -311,6 +315,20 @@ impl<'a> Expected<'a> {
         let settings = &self.profile.settings;
         let ours = [&settings.decrypted_dir, &settings.decrypted_dir_for_user];
         !ours.into_iter().any(|folder| folder.join(&place.name) == place.path)
+    }
+
+    /// Returns whether the unit of what is placed there comes after local file systems.
+    fn comes_after_files(&self, place: &Placement) -> bool {
+        let is_late = late_mount(&self.profile.settings, &place.path).is_some();
+        self.has_own_path(place) && !place.early && !is_late
+    }
+
+    /// Returns the units that items come before, early ones or others, if there are any.
+    fn later(&self, early: bool) -> Option<Meaning> {
+        let items = self.items().into_iter().filter_map(|(.., place)| place);
+        let items = items.filter(|place| place.early == early);
+        let units: BTreeSet<_> = items.flat_map(|place| place.before.clone()).collect();
+        (!units.is_empty()).then_some(Meaning::Names(units))
     }
 
     /// Returns whether there are items that are early, and others.
@@ -368,7 +386,7 @@ impl<'a> Expected<'a> {
         compare(text_of(take("vaultix-rest.service")), rest, &[source(), exec(&["rest"])], &[]);
         self.compare_failed(
             text_of(take("vaultix-boot-failed.service")),
-            ("vaultix-boot.service", &["vaultix.target"]),
+            ("vaultix-boot.service", &["vaultix.target"], false),
             &["vaultix-items.target".to_owned()],
         );
         if early {
@@ -381,7 +399,7 @@ impl<'a> Expected<'a> {
                 .collect();
             self.compare_failed(
                 text_of(take("vaultix-boot-early-failed.service")),
-                ("vaultix-boot-early.service", &[USERS[0], USERS[1], "vaultix.target"]),
+                ("vaultix-boot-early.service", &[USERS[0], USERS[1], "vaultix.target"], true),
                 &units,
             );
             self.compare_place(
@@ -390,7 +408,7 @@ impl<'a> Expected<'a> {
                     "Vaultix places the items that are needed before users exist",
                     "vaultix-boot-early-failed.service",
                 ),
-                &["boot", "--early"],
+                (&["boot", "--early"], true),
                 vec![("Before", names(USERS))],
             );
         }
@@ -400,7 +418,7 @@ impl<'a> Expected<'a> {
             self.compare_place(
                 text_of(take("vaultix-boot.service")),
                 ("Vaultix places secrets and templates", "vaultix-boot-failed.service"),
-                &["boot"],
+                (&["boot"], false),
                 order,
             );
         }
@@ -412,12 +430,21 @@ impl<'a> Expected<'a> {
         &self,
         text: &str,
         (what, failed): (&str, &str),
-        words: &[&str],
+        (words, early): (&[&str], bool),
         mut order: Vec<(&'static str, Meaning)>,
     ) {
         if self.profile.settings.before_network {
             order.push(("Before", names(["network-pre.target"])));
             order.push(("Wants", names(["network-pre.target"])));
+        }
+        if let Some(Meaning::Names(units)) = self.later(early) {
+            // All that nothing else starts are called like this; of others, none is drawn.
+            let passive: BTreeSet<_> =
+                units.iter().filter(|unit| unit.ends_with("-pre.target")).cloned().collect();
+            order.push(("Before", Meaning::Names(units)));
+            if !passive.is_empty() {
+                order.push(("Wants", Meaning::Names(passive)));
+            }
         }
         let fields = [
             self.source(),
@@ -431,15 +458,24 @@ impl<'a> Expected<'a> {
     }
 
     /// Compares a unit that starts others one by one.
-    fn compare_failed(&self, text: &str, (after, before): (&str, &[&str]), units: &[String]) {
+    fn compare_failed(
+        &self,
+        text: &str,
+        (after, before, early): (&str, &[&str], bool),
+        units: &[String],
+    ) {
         let systemctl = self.profile.settings.systemctl.to_str().unwrap().to_owned();
         let words = ["--no-block", "start", "--"].map(str::to_owned);
         let words = [systemctl].into_iter().chain(words).chain(units.iter().cloned()).collect();
-        let before = before.iter().chain(&["shutdown.target"]).copied();
+        let before = before.iter().chain(&["shutdown.target"]).map(|&unit| unit.to_owned());
+        let mut before: BTreeSet<String> = before.collect();
+        if let Some(Meaning::Names(units)) = self.later(early) {
+            before.extend(units);
+        }
         let fields = [
             self.source(),
             ("@AFTER@", names([after])),
-            ("@BEFORE@ shutdown.target", names(before)),
+            ("@BEFORE@ shutdown.target", Meaning::Names(before)),
             ("@EXEC@", Meaning::Command(words)),
         ];
         compare(text, include_str!("../../../units/vaultix-boot-failed.service.in"), &fields, &[]);

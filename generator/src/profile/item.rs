@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
+use super::before::ensure_before;
 use super::check::{
     ensure_absolute, ensure_account, ensure_consumer, ensure_encodings, ensure_id, ensure_name,
     ensure_path, ensure_user_unit,
@@ -187,8 +188,10 @@ fn placement(
     let owner = account(&mut fields, "owner", early)?;
     let group = account(&mut fields, "group", early)?;
     let symlink = fields.optional("symlink")?.unwrap_or(true);
-    let restart_units = units(&mut fields, "restartUnits", early, context.settings)?;
-    let reload_units = units(&mut fields, "reloadUnits", early, context.settings)?;
+    let consumer = |unit: &str| ensure_consumer(unit, early, context.settings);
+    let restart_units = units(&mut fields, "restartUnits", consumer)?;
+    let reload_units = units(&mut fields, "reloadUnits", consumer)?;
+    let before = units(&mut fields, "before", |unit| ensure_before(unit, early, context.settings))?;
     let restart_user_units = user_units(&mut fields, "restartUserUnits")?;
     let reload_user_units = user_units(&mut fields, "reloadUserUnits")?;
     fields.finish()?;
@@ -204,6 +207,7 @@ fn placement(
         reload_units,
         restart_user_units,
         reload_user_units,
+        before,
         early,
     })
 }
@@ -230,17 +234,14 @@ fn account(fields: &mut Fields, field: &str, early: bool) -> Result<String, Inva
     Ok(name)
 }
 
-/// Reads a list of unit names.
+/// Reads a list of unit names, each checked with `ensure`.
 fn units(
     fields: &mut Fields,
     field: &str,
-    early: bool,
-    settings: &Settings,
+    ensure: impl Fn(&str) -> Result<(), Invalid>,
 ) -> Result<Vec<String>, Invalid> {
     let units: Vec<String> = fields.optional(field)?.unwrap_or_default();
-    units
-        .iter()
-        .try_for_each(|unit| fields.check(field, ensure_consumer(unit, early, settings)))?;
+    units.iter().try_for_each(|unit| fields.check(field, ensure(unit)))?;
     Ok(units)
 }
 

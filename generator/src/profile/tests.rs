@@ -365,6 +365,7 @@ fn missing_fields_take_their_defaults() {
             reload_units: Vec::new(),
             restart_user_units: BTreeMap::new(),
             reload_user_units: BTreeMap::new(),
+            before: Vec::new(),
             early: false,
         },
     };
@@ -406,11 +407,11 @@ fn the_example_of_the_contract_is_read() {
         "secrets":{{"example":{{"id":"example","name":"example","file":"/nix/store/x/secrets/example.age",
         "cipher":"/nix/store/x-vaultix-cache-myhost/9f","path":"/run/vaultix/example","mode":"0400","owner":"root",
         "group":"root","symlink":true,"insert":{{"{hash}":{{"order":0,"content":"text"}}}},
-        "cleanPlaceholder":false,"restartUnits":[],"reloadUnits":[],
+        "cleanPlaceholder":false,"restartUnits":[],"reloadUnits":[],"before":[],
         "restartUserUnits":{{"alice":["mail.service"]}}}}}},
         "templates":{{"app.conf":{{"name":"app.conf","content":"password = {{{{ {hash} }}}}","trim":true,
         "path":"/run/vaultix/app.conf","mode":"0400","owner":"root","group":"root","symlink":true,
-        "restartUnits":[],"reloadUnits":[],"restartUserUnits":{{}}}}}},
+        "restartUnits":[],"reloadUnits":[],"before":[],"restartUserUnits":{{}}}}}},
         "placeholder":{{"example":"{{{{ {hash} }}}}"}},"beforeUserborn":["example"]}}"#
     );
     assert_eq!(failures(&text), [""; 0]);

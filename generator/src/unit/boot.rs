@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{
-    Programs, Settings, TARGET_UNIT, UnitFile, helper, items, normal_order, profile_option,
-    unit_file, wants_link,
+    Programs, Settings, TARGET_UNIT, UnitFile, helper, items, later_units, normal_order,
+    profile_option, unit_file, wants_link,
 };
 use crate::escape;
 use crate::profile::{Profile, USERS};
@@ -39,6 +39,17 @@ const REST_UNIT: &str = "vaultix-rest.service";
 /// What comes before an item is put at a path of its own.
 pub(super) const LOCAL_FILES: &str =
     "local-fs.target systemd-tmpfiles-setup.service vaultix-paths.service";
+
+/// Targets that nothing pulls in but what comes before them, from systemd.special(7).
+const PASSIVE: [&str; 7] = [
+    "cryptsetup-pre.target",
+    "getty-pre.target",
+    "integritysetup-pre.target",
+    "local-fs-pre.target",
+    "network-pre.target",
+    "remote-fs-pre.target",
+    "veritysetup-pre.target",
+];
 
 /// How many units one command of a unit starts. A line of a unit has a limit, of 1 MiB.
 const MAX_NAMES: usize = 100;
@@ -76,26 +87,29 @@ impl Units<'_> {
             files.extend(self.early(profile, &command("boot --early")));
         }
         if items(profile).any(|item| !item.early) {
-            files.push(self.normal(&command("boot"), key_mounts));
+            files.push(self.normal(profile, &command("boot"), key_mounts));
             files.push(wants_link(TARGET_UNIT, BOOT_UNIT));
         }
         files.extend(self.paths(profile, &command("paths")));
-        files.push(self.failed(FAILED_UNIT, (BOOT_UNIT, TARGET_UNIT), &[ITEMS_UNIT.to_owned()]));
+        let before = before(TARGET_UNIT, &later_units(profile, false));
+        files.push(self.failed(FAILED_UNIT, (BOOT_UNIT, &before), &[ITEMS_UNIT.to_owned()]));
         files
     }
 
     /// Renders the unit that places the early items, before there are users.
     fn early(&self, profile: &Profile, exec: &str) -> Vec<UnitFile> {
         let users = USERS.join(" ");
+        let later = later_units(profile, true);
         // No mount but the ramfs, as for the items' units.
-        let order = self.before_network(format!("Before={users}"));
+        let order = self.before_others(format!("Before={users}"), &later);
+        let before = before(&format!("{users} {TARGET_UNIT}"), &later);
         let what = "the items that are needed before users exist";
         let names: Vec<String> =
             items(profile).filter(|it| it.early).map(|it| it.kind.unit(it.id)).collect();
         let mut files = vec![
             self.boot(EARLY_UNIT, what, (exec, &order, EARLY_FAILED_UNIT)),
             wants_link(TARGET_UNIT, EARLY_UNIT),
-            self.failed(EARLY_FAILED_UNIT, (EARLY_UNIT, &format!("{users} {TARGET_UNIT}")), &names),
+            self.failed(EARLY_FAILED_UNIT, (EARLY_UNIT, &before), &names),
         ];
         // Wants=, since userborn must still make the other users when the secret of one fails.
         files.extend(USERS.map(|users| wants_link(users, EARLY_UNIT)));
@@ -103,21 +117,26 @@ impl Units<'_> {
     }
 
     /// Renders the unit that places all others.
-    fn normal(&self, exec: &str, key_mounts: &str) -> UnitFile {
+    fn normal(&self, profile: &Profile, exec: &str, key_mounts: &str) -> UnitFile {
         let order = format!("After={EARLY_UNIT}\n{}", normal_order(key_mounts));
-        self.boot(
-            BOOT_UNIT,
-            "secrets and templates",
-            (exec, &self.before_network(order), FAILED_UNIT),
-        )
+        let order = self.before_others(order, &later_units(profile, false));
+        self.boot(BOOT_UNIT, "secrets and templates", (exec, &order, FAILED_UNIT))
     }
 
-    /// Adds the order before the network, which may need secrets: network-pre.target is passive, so it is also wanted.
-    fn before_network(&self, order: String) -> String {
-        if !self.settings.before_network {
-            return order;
+    /// Adds the order before the units `later`, and before the network, which may need secrets.
+    fn before_others(&self, mut order: String, later: &[&str]) -> String {
+        if self.settings.before_network {
+            order.push_str("\nBefore=network-pre.target\nWants=network-pre.target");
         }
-        format!("{order}\nBefore=network-pre.target\nWants=network-pre.target")
+        if !later.is_empty() {
+            order = format!("{order}\nBefore={}", later.join(" "));
+        }
+        let passive: Vec<&str> =
+            later.iter().copied().filter(|unit| PASSIVE.contains(unit)).collect();
+        if !passive.is_empty() {
+            order = format!("{order}\nWants={}", passive.join(" "));
+        }
+        order
     }
 
     /// Renders a unit that places many items.
@@ -215,6 +234,11 @@ impl Units<'_> {
         ];
         unit_file(unit, PATHS, &fields)
     }
+}
+
+/// Returns `units` and `later` in one list.
+fn before(units: &str, later: &[&str]) -> String {
+    [&[units], later].concat().join(" ")
 }
 
 /// Returns the name of the unit that puts items at their paths below the late mount `mount`.

@@ -100,6 +100,63 @@ fn a_unit_that_comes_before_an_item_is_no_consumer_of_it() {
 }
 
 #[test]
+fn what_comes_before_an_item_cannot_start_after_it() {
+    let keys =
+        r#""hostKeys":[{"path":"/late/key","type":"rsa"},{"path":"/etc/ssh/key","type":"rsa"}]"#;
+    let settings =
+        SETTINGS.replace(r#""hostKeys":[]"#, &format!(r#"{keys},"lateMounts":["/late"]"#));
+    let reason = |unit: &str, early: bool| {
+        let secrets = format!(r#"{{"x":{{"cipher":"/c","before":["{unit}"]}}}}"#);
+        let ids = if early { r#"["x"]"# } else { "[]" };
+        let text = format!(
+            r#"{{"version":1,"settings":{settings},"secrets":{secrets},"beforeUserborn":{ids}}}"#
+        );
+        failures(&text).join(" | ")
+    };
+    for unit in [
+        "cryptsetup-pre.target",
+        r"systemd-cryptsetup@my\\x2ddata.service",
+        "systemd-tmpfiles-setup.service",
+        "network-pre.target",
+        "local-fs.target",
+        "sysinit.target",
+        "home.mount",
+        "late.mount",
+    ] {
+        assert_eq!(reason(unit, false), "", "{unit}");
+        assert_eq!(reason(unit, true), "", "{unit}");
+    }
+    let users = "comes before this item: users are created by it or after it";
+    let mounts = "may be on a file system that is mounted after it";
+    for (unit, why, is_early_fine) in [
+        ("vaultix.target", "is a unit of Vaultix", false),
+        ("vaultix-secret@y.service", "is a unit of Vaultix", false),
+        ("run-vaultix.d.mount", "comes before this item: the ramfs", false),
+        (r"run-vaultix.private-ramfs.mount", "comes before this item: the ramfs", false),
+        ("run.mount", "comes before this item: the ramfs", false),
+        ("systemd-journald.socket", "comes before this item: the ramfs", false),
+        ("graphical-session.target", "is a unit of users' managers", false),
+        ("session.slice", "is a unit of users' managers", false),
+        ("system.slice", "is a slice, which cannot wait", false),
+        ("dev-sda.device", "is a device, which cannot wait", false),
+        ("init.scope", "is a scope, which cannot wait", false),
+        ("cryptsetup-pre", "is not the name of a unit", false),
+        ("userborn.service", users, true),
+        ("systemd-sysusers.service", users, true),
+        ("systemd-remount-fs.service", users, true),
+        ("systemd-tmpfiles-setup-dev-early.service", users, true),
+        ("etc-ssh.mount", "the host key /etc/ssh/key may be on it", true),
+        ("local-fs-pre.target", mounts, true),
+        ("systemd-udevd.service", mounts, true),
+    ] {
+        let found = reason(unit, false);
+        assert!(found.starts_with("secrets.x.before: \"") && found.contains(why), "{found}");
+        let early = reason(unit, true);
+        assert_eq!(early.is_empty(), is_early_fine, "{unit}: {early}");
+    }
+}
+
+#[test]
 fn a_unit_is_named_as_systemd_names_them() {
     let units = |unit: &str| invalid(&format!(r#""restartUnits":["{unit}"]"#));
     for unit in ["a.service", "a@b.service", "a:b_c-d.socket", r"a\\x2db.mount", "a@b@c.service"] {
