@@ -3,11 +3,14 @@
 //! Formats are read as their own specifications say; env as systemd reads an `EnvironmentFile=`, ini as most programs do: see
 //! `vaultix-structured(5)` for both. Nothing here prints, and no message has anything of a value in it.
 
+mod edit;
 mod env;
+mod flow;
 mod ini;
 mod json;
 mod node;
 mod pointer;
+mod splice;
 mod toml;
 mod yaml;
 
@@ -59,6 +62,12 @@ impl Format {
             "yml" => Some(Self::Yaml),
             suffix => Self::parse(suffix),
         }
+    }
+
+    /// Returns a file without values.
+    #[must_use]
+    pub fn empty(self) -> &'static [u8] {
+        if self == Self::Json { b"{}\n" } else { b"" }
     }
 
     /// Returns its name, which is part of what names a copy in the cache.
@@ -143,6 +152,44 @@ impl Document {
         self.root.node.collect_keys(&mut Vec::new(), &mut found);
         found
     }
+}
+
+/// Returns `bytes`, a file in `format`, with `value` at `pointer`: in the place of the value there, or as a new key, with the maps
+/// on the way to it. All else stays byte for byte: comments, order, quotes.
+///
+/// A number or a boolean stays one where the new value is one as well; all other values are texts.
+///
+/// # Errors
+///
+/// Why that cannot be, as a clause; never a value.
+pub fn set(
+    bytes: &[u8],
+    format: Format,
+    pointer: &Pointer,
+    value: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, String> {
+    let old = text(bytes).map_err(|malformed| malformed.to_string())?;
+    let value = str::from_utf8(value)
+        .map_err(|_| format!("the value is not UTF-8, and {format} has nothing else"))?;
+    edit::set(old, format, pointer, value).map(into_bytes)
+}
+
+/// Returns `bytes`, a file in `format`, without what is at `pointer`. All else stays byte for byte.
+///
+/// # Errors
+///
+/// Why that cannot be, as a clause; never a value.
+pub fn unset(
+    bytes: &[u8],
+    format: Format,
+    pointer: &Pointer,
+) -> Result<Zeroizing<Vec<u8>>, String> {
+    let old = text(bytes).map_err(|malformed| malformed.to_string())?;
+    edit::unset(old, format, pointer).map(into_bytes)
+}
+
+fn into_bytes(mut text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(std::mem::take(&mut *text).into_bytes())
 }
 
 /// Returns `bytes` as text.

@@ -1,4 +1,5 @@
-//! a file of variables → their values, and where they are, as systemd reads an `EnvironmentFile=`.
+//! a file of variables → their values, and where they are, as systemd reads an `EnvironmentFile=`; and how to
+//! change one.
 //!
 //! The same states as in `parse_env_file_internal` of systemd's `src/basic/env-file.c`; besides, `export` may stand before a
 //! name, as in files for shells, and a quote that is not closed is an error.
@@ -9,13 +10,15 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 use crate::structured::Malformed;
+use crate::structured::edit::{Value, Way, Ways, spliced};
 use crate::structured::node::{Content, Entry, Node, Origin, Slot};
+use crate::structured::splice::{Splice, Text, lines, newline};
 
 /// Characters that a backslash in double quotes takes the meaning from.
-pub const ESCAPED: [char; 4] = ['"', '\\', '`', '$'];
+const ESCAPED: [char; 4] = ['"', '\\', '`', '$'];
 
 /// One variable of a file.
-pub struct Variable<'a> {
+struct Variable<'a> {
     pub name: &'a str,
     pub name_place: Range<usize>,
     /// Without quotes and escapes.
@@ -56,7 +59,7 @@ enum State {
 }
 
 /// Returns all variables of `text`, in order.
-pub fn variables(text: &str) -> Result<Vec<Variable<'_>>, Malformed> {
+fn variables(text: &str) -> Result<Vec<Variable<'_>>, Malformed> {
     let mut reader = Reader::new(text);
     for (at, character) in text.char_indices() {
         reader.step(at, character);
@@ -193,6 +196,82 @@ impl<'a> Reader<'a> {
 
 fn is_closing(state: State, character: char) -> bool {
     character == if state == State::SingleQuotes { '\'' } else { '"' }
+}
+
+/// Returns `way.text` with `value` at the end of `way`.
+///
+/// # Errors
+///
+/// When there can be no such variable.
+pub fn set(way: &Way, value: &Value) -> Result<Ways, String> {
+    if value.text.contains('\0') {
+        return Err("the value has a NUL byte, and a variable has none".to_owned());
+    }
+    let [name] = way.missing else {
+        let old = way.text.get(way.last.place.clone()).unwrap_or_default();
+        let written = written(value.text, old.chars().next());
+        let splice = |new: &Text| vec![Splice::new(way.last.place.clone(), new.as_str())];
+        let is_there = way.missing.is_empty();
+        return if is_there {
+            Ok(spliced(way.text, written.iter().map(splice)))
+        } else {
+            Err(flat())
+        };
+    };
+    if !way.found.is_empty() {
+        return Err(flat());
+    }
+    let is_letter = |letter: char| letter == '_' || letter.is_ascii_alphabetic();
+    if !name.starts_with(is_letter) || !name.chars().all(|l| is_letter(l) || l.is_ascii_digit()) {
+        return Err(format!("\"{name}\" is no name of a variable: letters, digits and _"));
+    }
+    let newline = newline(way.text);
+    let before = if way.text.is_empty() || way.text.ends_with('\n') { "" } else { newline };
+    let line = |new: &Text| {
+        let line = format!("{before}{name}={}{newline}", **new);
+        vec![Splice::insert(way.text.len(), line)]
+    };
+    Ok(spliced(way.text, written(value.text, None).iter().map(line)))
+}
+
+fn flat() -> String {
+    "a variable has no keys below it".to_owned()
+}
+
+/// Returns `way.text` without the variable at the end of `way`, wherever it is set.
+pub fn unset(way: &Way) -> Ways {
+    let Some(name) = way.found.last() else { return Ways::new() };
+    let variables = variables(way.text).unwrap_or_default();
+    let same = variables.iter().filter(|variable| variable.name == name);
+    let splices = same.map(|variable| {
+        Splice::remove(lines(way.text, &(variable.name_place.start..variable.place.end)))
+    });
+    spliced(way.text, [splices.collect()])
+}
+
+/// Returns how a value can be written, best first; `quote` is how the one before begins.
+fn written(value: &str, quote: Option<char>) -> Vec<Text> {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || "_-./:@%+,=".contains(character);
+    let mut double = Zeroizing::new("\"".to_owned());
+    for character in value.chars() {
+        if ESCAPED.contains(&character) {
+            double.push('\\');
+        }
+        double.push(character);
+    }
+    double.push('"');
+    let single = Zeroizing::new(format!("'{value}'"));
+    let plain = Zeroizing::new(value.to_owned());
+    let can_be_plain = !value.is_empty() && value.chars().all(is_plain);
+    let is_single = !value.contains('\'');
+    match quote {
+        Some('"') => vec![double],
+        Some('\'') if is_single => vec![single],
+        _ if can_be_plain => vec![plain, double],
+        _ if is_single => vec![single, double],
+        _ => vec![double],
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! sections with names and values → the values, and where they are.
+//! sections with names and values → the values, and where they are; and how to change one.
 //!
 //! There is no specification. A section is the first key, a name in it the second; what comes before the first section is by
 //! its name alone. As in Python's configparser, a line that is indented more than its name continues a value, and there are
@@ -10,13 +10,15 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 use crate::structured::Malformed;
+use crate::structured::edit::{Value, Way, Ways, spliced};
 use crate::structured::node::{Content, Entry, Names, Node, Origin, Slot};
+use crate::structured::splice::{Splice, Text, indent, line_end, lines, newline};
 
 /// The quote around a value that may have several lines.
-pub const LONG: &str = "\"\"\"";
+const LONG: &str = "\"\"\"";
 
 /// Other quotes.
-pub const QUOTES: [char; 3] = ['"', '\'', '`'];
+const QUOTES: [char; 3] = ['"', '\'', '`'];
 
 /// Reads `text`.
 pub fn read(text: &str) -> Result<Slot, Malformed> {
@@ -54,7 +56,7 @@ fn section_name(line: &str) -> Option<&str> {
     (rest.trim().is_empty() || is_comment(rest)).then_some(name)
 }
 
-pub fn is_comment(line: &str) -> bool {
+fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with([';', '#'])
 }
 
@@ -185,6 +187,104 @@ fn unquoted(value: &str) -> Option<&str> {
         (!inside.contains(quote)).then_some(inside)
     };
     QUOTES.into_iter().find_map(inside)
+}
+
+/// Returns `way.text` with `value` at the end of `way`.
+///
+/// # Errors
+///
+/// When there can be no such value.
+pub fn set(way: &Way, value: &Value) -> Result<Ways, String> {
+    let text = way.text;
+    let Some(written) = written(value.text) else {
+        return Err(
+            "the value has line breaks and three quotes, which INI cannot have together".to_owned()
+        );
+    };
+    let newline = newline(text);
+    let splice = match (way.found, way.missing) {
+        (_, []) => {
+            let old = text.get(way.last.place.clone()).unwrap_or_default();
+            let sign =
+                way.entry.and_then(|entry| text.get(entry.name_place.end..way.last.place.start));
+            let is_wide = sign.is_some_and(|sign| sign.starts_with(' ') && !sign.ends_with(' '));
+            let space = if is_wide && (old.is_empty() || old.starts_with('\n')) { " " } else { "" };
+            Splice::new(way.last.place.clone(), format!("{space}{}", *written))
+        }
+        ([_], [name]) => {
+            let end = line_end(text, way.last.place.end);
+            let line = line(way, way.last, name, &written);
+            Splice::insert(end, format!("{newline}{}", *line))
+        }
+        ([], [name]) => {
+            let last = entries(way.last).iter().rev().find(|entry| !is_section(entry));
+            match last {
+                Some(last) => {
+                    let end = line_end(text, last.slot.place.end);
+                    let line = line(way, way.last, name, &written);
+                    Splice::insert(end, format!("{newline}{}", *line))
+                }
+                None => Splice::insert(0, format!("{name} = {}{newline}", *written)),
+            }
+        }
+        ([], [section, name]) => {
+            let before = match text {
+                "" => "",
+                text if text.ends_with('\n') => newline,
+                _ => &newline.repeat(2),
+            };
+            let name = format!("{name} = {}", *written);
+            let section = format!("{before}[{section}]{newline}{name}{newline}");
+            Splice::insert(text.len(), section)
+        }
+        _ => return Err("INI has sections and names in them, and nothing deeper".to_owned()),
+    };
+    Ok(spliced(text, [vec![splice]]))
+}
+
+/// Returns `way.text` without what is at the end of `way`.
+pub fn unset(way: &Way) -> Ways {
+    let Some(entry) = way.entry else { return Ways::new() };
+    let place = entry.name_place.start..way.last.place.end;
+    spliced(way.text, [vec![Splice::remove(lines(way.text, &place))]])
+}
+
+fn entries(slot: &Slot) -> &[Entry] {
+    match &slot.node.content {
+        Content::Map(entries) => entries,
+        _ => &[],
+    }
+}
+
+fn is_section(entry: &Entry) -> bool {
+    matches!(entry.slot.node.content, Content::Map(_))
+}
+
+/// Returns the line of a new value, written as the last one beside it in `section`.
+fn line(way: &Way, section: &Slot, name: &str, written: &str) -> Text {
+    let last = entries(section).iter().rev().find(|entry| !is_section(entry));
+    let around = last.and_then(|last| {
+        let sign = way.text.get(last.name_place.end..last.slot.place.start);
+        let sign = sign.filter(|sign| !sign.contains('\n') && !last.slot.place.is_empty());
+        Some((indent(way.text, last.name_place.start)?, sign.unwrap_or(" = ")))
+    });
+    let (indent, sign) = around.unwrap_or(("", " = "));
+    Zeroizing::new(format!("{indent}{name}{sign}{written}"))
+}
+
+/// Returns how `value` is written, with quotes where they are needed; `None` if there is no way.
+fn written(value: &str) -> Option<Text> {
+    let is_plain = value.trim() == value && !value.contains(['\n', '\r']);
+    let is_quoted = value.starts_with(LONG) || unquoted(value).is_some();
+    if is_plain && !is_quoted {
+        return Some(Zeroizing::new(value.to_owned()));
+    }
+    if !value.contains(['\n', '\r'])
+        && let Some(quote) = QUOTES.into_iter().find(|quote| !value.contains(*quote))
+    {
+        return Some(Zeroizing::new(format!("{quote}{value}{quote}")));
+    }
+    (!value.contains(LONG)).then(|| Zeroizing::new(format!("{LONG}{value}{LONG}")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! JSON (RFC 8259) → its values, and where they are.
+//! JSON (RFC 8259) → its values, and where they are; and how to change one.
 
 use std::ops::Range;
 
@@ -6,7 +6,10 @@ use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
 use crate::structured::Malformed;
-use crate::structured::node::{Content, Entry, MAX_DEPTH, Node, Origin, Slot};
+use crate::structured::edit::{Kind, Value, Way, Ways, spliced};
+use crate::structured::flow::Flow;
+use crate::structured::node::{Content, Entry, MAX_DEPTH, Names, Node, Origin, Slot};
+use crate::structured::splice::{Splice, Text, line_start, newline};
 
 /// Reads `text`.
 pub fn read(text: &str) -> Result<Slot, Malformed> {
@@ -60,7 +63,7 @@ impl Reader<'_> {
 
     fn map(&mut self, depth: usize) -> Result<Vec<Entry>, Malformed> {
         let mut entries = Vec::new();
-        let mut names = super::node::Names::default();
+        let mut names = Names::default();
         self.at += 1;
         while self.next() == Some(b'"') {
             let (name, name_place) = self.string()?;
@@ -112,6 +115,109 @@ impl Reader<'_> {
             .map_err(|error| Malformed::at(self.text, start, error.reason))?;
         Ok((text, start..self.at))
     }
+}
+
+/// Returns `way.text` with `value` at the end of `way`.
+pub fn set(way: &Way, value: &Value) -> Ways {
+    let written = || match value.kind {
+        Kind::Literal => Zeroizing::new(value.text.to_owned()),
+        Kind::Text => quoted(value.text),
+    };
+    let Some((first, below)) = way.missing.split_first() else {
+        return spliced(way.text, [vec![Splice::new(way.last.place.clone(), written().as_str())]]);
+    };
+    let place = way.last.place.clone();
+    let flow = Flow { text: way.text, place: place.clone(), parts: parts(way.last) };
+    // As deep as the line on which the map begins, or as its last part.
+    let outer = line_indent(way.text, place.start);
+    let has_lines = flow.parts.is_empty() && way.above.is_empty()
+        || flow.separator().contains('\n')
+        || flow.parts.is_empty() && way.text.trim_end().contains('\n');
+    let lines = has_lines.then(|| Lines { indent: format!("{outer}{INDENT}") });
+    let name = matches!(way.last.node.content, Content::Map(_)).then_some(first);
+    let colon = match &way.last.node.content {
+        Content::Map(entries) => entries
+            .last()
+            .and_then(|entry| way.text.get(entry.name_place.end..entry.slot.place.start)),
+        _ => None,
+    };
+    let value = nested(below, &written(), lines.as_ref());
+    let part = match name {
+        Some(name) => format!("{}{}{}", *quoted(name), colon.unwrap_or(": "), *value),
+        None => value.to_string(),
+    };
+    let part = Zeroizing::new(part);
+    if flow.parts.is_empty() && has_lines {
+        let newline = newline(way.text);
+        let inside = format!("{newline}{outer}{INDENT}{}{newline}{outer}", *part);
+        return spliced(way.text, [vec![Splice::new(place.start + 1..place.end - 1, inside)]]);
+    }
+    spliced(way.text, [flow.append(&part)])
+}
+
+/// Returns `way.text` without what is at the end of `way`.
+pub fn unset(way: &Way) -> Ways {
+    let (Some(parent), Some(number)) = (way.above.last(), number(way)) else { return Ways::new() };
+    let flow = Flow { text: way.text, place: parent.place.clone(), parts: parts(parent) };
+    spliced(way.text, flow.remove(number))
+}
+
+/// How deep each level of a new map is indented.
+const INDENT: &str = "  ";
+
+/// How maps are written that have a line for each key.
+struct Lines {
+    /// What is before each key.
+    indent: String,
+}
+
+/// Returns `value` in maps with the keys `words`.
+fn nested(words: &[String], value: &str, lines: Option<&Lines>) -> Text {
+    let Some((word, below)) = words.split_first() else { return Zeroizing::new(value.to_owned()) };
+    let name = quoted(word);
+    Zeroizing::new(match lines {
+        Some(Lines { indent }) => {
+            let deeper = Lines { indent: format!("{indent}{INDENT}") };
+            let inner = nested(below, value, Some(&deeper));
+            format!("{{\n{}{}: {}\n{indent}}}", deeper.indent, *name, *inner)
+        }
+        None => format!("{{{}: {}}}", *name, *nested(below, value, None)),
+    })
+}
+
+/// Returns `text` as JSON writes it.
+pub fn quoted(text: &str) -> Text {
+    Zeroizing::new(serde_json::to_string(text).unwrap_or_default())
+}
+
+/// Returns where the parts of a map or list are, each from its key to the end of its value.
+pub fn parts(slot: &Slot) -> Vec<Range<usize>> {
+    match &slot.node.content {
+        Content::Map(entries) => entries
+            .iter()
+            .filter(|entry| entry.slot.origin != Origin::Merged)
+            .map(|entry| entry.name_place.start..entry.slot.place.end)
+            .collect(),
+        Content::List(slots) => slots.iter().map(|slot| slot.place.clone()).collect(),
+        Content::Text(_) | Content::Literal(_) => Vec::new(),
+    }
+}
+
+/// Returns the number of what is at the end of `way` among [`parts`].
+pub fn number(way: &Way) -> Option<usize> {
+    match &way.above.last()?.node.content {
+        Content::Map(entries) => {
+            let name = way.found.last()?;
+            entries.iter().position(|entry| entry.name == *name)
+        }
+        _ => way.number(),
+    }
+}
+
+/// Returns the white space at the beginning of the line of the byte `at`.
+fn line_indent(text: &str, at: usize) -> &str {
+    let line = text.get(line_start(text, at)..).unwrap_or_default();
+    line.get(..line.len() - line.trim_start_matches([' ', '\t']).len()).unwrap_or_default()
 }
 
 #[cfg(test)]

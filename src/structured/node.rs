@@ -1,6 +1,6 @@
 //! What a structured file consists of, whatever its format.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -44,6 +44,7 @@ pub enum Content {
 }
 
 /// A key in a map and what it stands for.
+#[derive(Clone)]
 pub struct Entry {
     pub name: String,
     /// Where the key is in the file, in bytes.
@@ -257,13 +258,21 @@ impl Node {
 impl PartialEq for Node {
     fn eq(&self, other: &Self) -> bool {
         match (&self.content, &other.content) {
-            (Content::Map(own), Content::Map(other)) => own.iter().eq(other),
+            (Content::Map(own), Content::Map(other)) => own == other || is_same_map(own, other),
             (Content::List(own), Content::List(other)) => own.iter().eq(other),
             (Content::Text(own), Content::Text(other))
             | (Content::Literal(own), Content::Literal(other)) => own == other,
             _ => false,
         }
     }
+}
+
+/// Returns whether two maps have the same keys with the same values, in any order.
+fn is_same_map(own: &[Entry], other: &[Entry]) -> bool {
+    let other: BTreeMap<&str, &Slot> =
+        other.iter().map(|entry| (entry.name.as_str(), &entry.slot)).collect();
+    own.len() == other.len()
+        && own.iter().all(|entry| other.get(entry.name.as_str()) == Some(&&entry.slot))
 }
 
 impl PartialEq for Entry {
@@ -311,63 +320,65 @@ fn write_text(text: &str, json: &mut Zeroizing<Vec<u8>>) {
 
 /// Writes a number, a boolean, null or a date as JSON, which has fewer ways to write them.
 fn write_literal(text: &str, json: &mut Zeroizing<Vec<u8>>) -> Result<(), String> {
-    let plain = text.trim_start_matches(['+', '-']);
-    let word = match text {
-        "" | "~" | "null" | "Null" | "NULL" => "null",
-        "true" | "True" | "TRUE" => "true",
-        "false" | "False" | "FALSE" => "false",
-        _ if serde_json::from_str::<&RawValue>(text).is_ok() => text,
-        _ if plain.trim_start_matches('.').eq_ignore_ascii_case("inf")
-            || plain.trim_start_matches('.').eq_ignore_ascii_case("nan") =>
-        {
-            return Err(
-                "it contains an infinite number, or none, which JSON does not have".to_owned()
-            );
-        }
-        _ => match number(text) {
-            Some(number) => {
-                return {
-                    json.extend_from_slice(number.as_bytes());
-                    Ok(())
-                };
-            }
-            // A date.
-            None => {
-                return {
-                    write_text(text, json);
-                    Ok(())
-                };
-            }
-        },
-    };
-    json.extend_from_slice(word.as_bytes());
+    if is_null(text) {
+        json.extend_from_slice(b"null");
+    } else if is_boolean(text) {
+        json.extend_from_slice(text.to_ascii_lowercase().as_bytes());
+    } else if serde_json::from_str::<&RawValue>(text).is_ok() {
+        json.extend_from_slice(text.as_bytes());
+    } else if let Some(number) = number(text) {
+        json.extend_from_slice(number.as_bytes());
+    } else if is_infinite(text) {
+        return Err("it contains infinity or NaN, which JSON does not have".to_owned());
+    } else {
+        // A date.
+        write_text(text, json);
+    }
     Ok(())
 }
 
-/// Returns a number as JSON writes it: without signs, bases and underscores that only YAML and TOML know.
+fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+pub fn is_boolean(text: &str) -> bool {
+    matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE")
+}
+
+pub fn is_number(text: &str) -> bool {
+    number(text).is_some()
+}
+
+fn is_infinite(text: &str) -> bool {
+    let word = text.trim_start_matches(['+', '-', '.']);
+    word.eq_ignore_ascii_case("inf") || word.eq_ignore_ascii_case("nan")
+}
+
+/// Returns a number as JSON writes it: without signs, bases and underscores that only YAML and TOML have; `None` if it is none,
+/// or infinite.
 fn number(text: &str) -> Option<Zeroizing<String>> {
     let text = Zeroizing::new(text.replace('_', ""));
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => ("-", digits),
         None => ("", text.strip_prefix('+').unwrap_or(&text)),
     };
-    let in_base = |prefix, base| i128::from_str_radix(digits.strip_prefix(prefix)?, base).ok();
-    let whole = in_base("0x", 16).or_else(|| in_base("0o", 8)).or_else(|| in_base("0b", 2));
-    if let Some(whole) = whole {
-        return Some(Zeroizing::new(format!("{sign}{whole}")));
-    }
-    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let in_base = |prefix, base| {
+        let rest = digits.strip_prefix(prefix).filter(|rest| !rest.starts_with(['+', '-']))?;
+        u128::from_str_radix(rest, base).ok()
+    };
+    let number = in_base("0x", 16).or_else(|| in_base("0o", 8)).or_else(|| in_base("0b", 2));
+    let number = if let Some(number) = number {
+        number.to_string()
+    } else if is_digits(digits) {
         let digits = digits.trim_start_matches('0');
-        return Some(Zeroizing::new(format!(
-            "{sign}{}",
-            if digits.is_empty() { "0" } else { digits }
-        )));
-    }
-    if !digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
-        return None;
-    }
-    let float = digits.parse::<f64>().ok()?;
-    serde_json::to_string(&float).ok().map(|float| Zeroizing::new(format!("{sign}{float}")))
+        if digits.is_empty() { "0".to_owned() } else { digits.to_owned() }
+    } else {
+        let is_begun = digits.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+        let float = digits.parse::<f64>().ok().filter(|float| is_begun && float.is_finite())?;
+        serde_json::to_string(&float).ok()?
+    };
+    Some(Zeroizing::new(format!("{sign}{number}")))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! TOML → its values, and where they are.
 
+pub mod edit;
+
 use toml_edit::{Array, ArrayOfTables, InlineTable, Item, Key, Table, Value};
 use zeroize::Zeroizing;
 

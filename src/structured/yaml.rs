@@ -3,6 +3,8 @@
 //! Aliases and merged maps (`<<`) are resolved, tags are refused. What a value without quotes is follows the core schema
 //! (YAML 1.2.2, section 10.3), so that `no` is a text.
 
+pub mod edit;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::structured::Malformed;
 use crate::structured::node::{Content, Entry, MAX_DEPTH, Names, Node, Origin, Slot};
+use crate::structured::splice::line_start;
 
 /// The key of what a map merges: <https://yaml.org/type/merge.html>.
 const MERGE: &str = "<<";
@@ -97,7 +100,7 @@ impl<'a> Reader<'a> {
         if depth > MAX_DEPTH {
             return Err(malformed(line, &format!("it is more than {MAX_DEPTH} levels deep")));
         }
-        let mut start = found.place.start;
+        let mut start = self.start(&found);
         let (content, anchor) = match found.event {
             Event::Scalar(.., Some(_))
             | Event::SequenceStart(_, Some(_))
@@ -111,16 +114,27 @@ impl<'a> Reader<'a> {
                 return Ok(Slot { node, place: found.place, origin: Origin::Alias });
             }
             Event::Scalar(text, style, anchor, None) => {
-                self.end = self.trimmed(&found.place);
+                if found.place.is_empty() && style == ScalarStyle::Plain {
+                    // Nothing; the parser has gone on to what follows.
+                    start = self.end;
+                } else {
+                    self.end = self.scalar_end(start..found.place.end, style);
+                }
                 let text = Zeroizing::new(text.into_owned());
                 let is_literal = style == ScalarStyle::Plain && is_literal(&text);
                 (if is_literal { Content::Literal(text) } else { Content::Text(text) }, anchor)
             }
-            Event::SequenceStart(anchor, None) => (Content::List(self.list(depth)?), anchor),
+            Event::SequenceStart(anchor, None) => {
+                let slots = self.list(depth)?;
+                if !self.text.get(start..).is_some_and(|rest| rest.starts_with('[')) {
+                    start = slots.first().map_or(start, |slot| dash(self.text, slot.place.start));
+                }
+                (Content::List(slots), anchor)
+            }
             Event::MappingStart(anchor, None) => {
-                let entries = self.map(depth)?;
+                let (entries, first) = self.map(depth)?;
                 if !self.text.get(start..).is_some_and(|rest| rest.starts_with('{')) {
-                    start = entries.first().map_or(start, |entry| entry.name_place.start);
+                    start = first.unwrap_or(start);
                 }
                 (Content::Map(entries), anchor)
             }
@@ -133,10 +147,71 @@ impl<'a> Reader<'a> {
         Ok(Slot { node, place: start..self.end.max(start), origin: Origin::Own })
     }
 
+    /// Returns where something begins, after its anchor, and with the first line of a text in lines of its own.
+    fn start(&self, found: &Found) -> usize {
+        let start = found.place.start;
+        let rest = self.text.get(start..).unwrap_or_default();
+        match found.event {
+            Event::Scalar(_, _, 1.., _)
+            | Event::SequenceStart(1.., _)
+            | Event::MappingStart(1.., _) => {
+                let after = rest.trim_start_matches(|one: char| !one.is_whitespace()).trim_start();
+                start + rest.len() - after.len()
+            }
+            Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..) => {
+                let before = self.text.get(..line_start(self.text, start)).unwrap_or_default();
+                let line = line_start(self.text, before.trim_end().len());
+                let header = before.get(line..).unwrap_or_default();
+                header_start(header).map_or(start, |at| line + at)
+            }
+            _ => start,
+        }
+    }
+
+    /// Returns where a scalar ends that the parser has at `place`: after its quotes, where it goes on to what follows.
+    fn scalar_end(&self, place: Range<usize>, style: ScalarStyle) -> usize {
+        let inside = self.text.get(place.start + 1..).unwrap_or_default();
+        let mut characters = inside.char_indices();
+        let length = match style {
+            ScalarStyle::DoubleQuoted => loop {
+                match characters.next() {
+                    Some((at, '"')) => break Some(at),
+                    Some((_, '\\')) => drop(characters.next()),
+                    Some(_) => {}
+                    None => break None,
+                }
+            },
+            ScalarStyle::SingleQuoted => loop {
+                match characters.next() {
+                    Some((at, '\'')) if !is_doubled(inside, at) => break Some(at),
+                    Some((_, '\'')) => drop(characters.next()),
+                    Some(_) => {}
+                    None => break None,
+                }
+            },
+            _ => None,
+        };
+        length.map_or_else(|| self.trimmed(&place), |length| place.start + length + 2)
+    }
+
     /// Returns where a value at `place` ends, without what the parser has skipped after it.
     fn trimmed(&self, place: &Range<usize>) -> usize {
         let text = self.text.get(place.clone()).unwrap_or_default();
         place.start + text.trim_end().len()
+    }
+
+    /// Notes that a map or list ends, with the bracket at `place`; without one, with its last part.
+    fn close(&mut self, place: &Range<usize>) {
+        if !place.is_empty() {
+            self.end = place.end;
+        }
+    }
+
+    /// Returns where the colon ends after a key that ends at `end`; `end` if there is none.
+    fn after_colon(&self, end: usize) -> usize {
+        let rest = self.text.get(end..).unwrap_or_default();
+        let trimmed = rest.trim_start_matches([' ', '\t']);
+        if trimmed.starts_with(':') { end + rest.len() - trimmed.len() + 1 } else { end }
     }
 
     fn list(&mut self, depth: usize) -> Result<Vec<Slot>, Malformed> {
@@ -144,22 +219,23 @@ impl<'a> Reader<'a> {
         loop {
             let found = self.next()?;
             if matches!(found.event, Event::SequenceEnd) {
-                self.end = self.end.max(self.trimmed(&found.place));
+                self.close(&found.place);
                 return Ok(slots);
             }
             slots.push(self.slot(found, depth + 1)?);
         }
     }
 
-    fn map(&mut self, depth: usize) -> Result<Vec<Entry>, Malformed> {
-        let (mut entries, mut merged) = (Vec::new(), Vec::new());
+    /// Reads a map, and returns where its first key begins.
+    fn map(&mut self, depth: usize) -> Result<(Vec<Entry>, Option<usize>), Malformed> {
+        let (mut entries, mut merged, mut first) = (Vec::new(), Vec::new(), None);
         let mut names = Names::default();
         loop {
             let key = self.next()?;
-            let line = key.line;
+            let (line, start) = (key.line, self.start(&key));
             let (name, style) = match key.event {
                 Event::MappingEnd => {
-                    self.end = self.end.max(self.trimmed(&key.place));
+                    self.close(&key.place);
                     break;
                 }
                 Event::Scalar(name, style, _, None) => (name.into_owned(), style),
@@ -168,8 +244,9 @@ impl<'a> Reader<'a> {
                 }
                 _ => return Err(malformed(line, "there is a key that is not text")),
             };
-            let name_place = key.place.start..self.trimmed(&key.place);
-            self.end = name_place.end;
+            let name_place = start..self.scalar_end(start..key.place.end, style);
+            first.get_or_insert(start);
+            self.end = self.after_colon(name_place.end);
             let value = self.next()?;
             let slot = self.slot(value, depth + 1)?;
             if name == MERGE && style == ScalarStyle::Plain {
@@ -182,8 +259,36 @@ impl<'a> Reader<'a> {
         // A map's own keys count, and of several maps that it merges the first.
         merged.retain(|entry| names.add(&entry.name).is_ok());
         entries.extend(merged);
-        Ok(entries)
+        Ok((entries, first))
     }
+}
+
+/// Returns where the dash is before the part of a list that begins at `at`.
+fn dash(text: &str, at: usize) -> usize {
+    let before = text.get(..at).unwrap_or_default();
+    let trimmed = before.trim_end();
+    if trimmed.ends_with('-') {
+        return trimmed.len() - 1;
+    }
+    // There is an anchor between them, or a comment.
+    let start = line_start(text, at);
+    before.get(start..).and_then(|line| line.rfind("- ")).map_or(at, |dash| start + dash)
+}
+
+/// Returns where in `line` a text in lines of its own begins: `|` or `>`, how it is indented and ends, and perhaps a comment.
+fn header_start(line: &str) -> Option<usize> {
+    let is_header = |at: usize| {
+        let rest = line.get(at + 1..).unwrap_or_default();
+        let rest = rest.trim_start_matches(|one: char| one.is_ascii_digit() || "+-".contains(one));
+        rest.trim().is_empty()
+            || rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#')
+    };
+    line.match_indices(['|', '>']).map(|(at, _)| at).find(|at| is_header(*at))
+}
+
+/// Returns whether there are two single quotes at the byte `at`.
+fn is_doubled(text: &str, at: usize) -> bool {
+    text.get(at..).is_some_and(|rest| rest.starts_with("''"))
 }
 
 /// Adds what is merged from `slot`, a map or a list of maps, to `merged`.
