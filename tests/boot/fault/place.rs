@@ -1,17 +1,26 @@
 //! two profiles, a command and a fault → what there was before, after, and after one more run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::process::Command;
+use std::ffi::CString;
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink,
+};
+use std::panic;
+use std::path::{Path, PathBuf};
+use std::thread;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, mount, mount_bind, mount_change, mount_remount,
+};
+use rustix::thread::UnshareFlags;
 use serde_json::{Value, json};
-use vaultix_generator::escape::hex;
 use xtask::canary::{files, holds, marker};
 
-use crate::prefix::prefix;
+use super::helper::{Fault, Helper};
+use super::look::{FOLDER, Look, RECORD};
+use super::story::story;
 use crate::support::{encrypt, placeholder, secret_unit, ssh_key, template_unit};
 
 /// A place with an old profile and a new one.
@@ -19,9 +28,6 @@ pub struct Place {
     /// The folder of it all.
     work: PathBuf,
 }
-
-/// What one file is: mode and owner, size, digest.
-pub type File = (String, String, String);
 
 /// Stands where systemctl stands, and notes what it is asked for. While the file `deaf` is there, it does as systemctl
 /// does where it cannot reach systemd.
@@ -32,33 +38,6 @@ if [ -e \"${0%/*}/deaf\" ]; then
 fi
 echo \"$*\" >>\"${0%/*}/run/told\"
 ";
-
-/// Returns what is looked for in memory, by name: the marker of all plaintexts, a line of the file with the host's `key`,
-/// the key's seed, a piece of a long plaintext; and what is there for sure.
-fn memories(key: &str) -> [(&'static str, Vec<u8>); 5] {
-    let lines: Vec<&str> = key.lines().filter(|line| !line.starts_with('-')).collect();
-    let bytes = BASE64_STANDARD.decode(lines.concat()).unwrap();
-    // Seed and public half stand behind their length, 64; see OpenSSH's PROTOCOL.key.
-    let length = bytes.windows(4).rposition(|four| four == [0, 0, 0, 64]).unwrap();
-    [
-        ("marker", marker().into()),
-        ("key", lines[1].into()),
-        ("seed", bytes[length + 4..][..32].into()),
-        ("long", "newnewnewnewnew".into()),
-        ("profile", "/new.json".into()),
-    ]
-}
-
-/// What was found at one time.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Look {
-    /// Jobs that were queued since the last time, in order: verb and unit.
-    pub told: Vec<String>,
-    /// All files and links, temporary ones too, with mode and owner; without numbers of generations.
-    pub there: BTreeSet<String>,
-    /// What readers see, by path.
-    pub seen: BTreeMap<String, File>,
-}
 
 /// One run with one fault, or without.
 #[derive(Debug)]
@@ -73,8 +52,24 @@ pub struct Run {
     pub status: i32,
     /// Exit status of the run after that.
     pub second: i32,
+    /// What was found in the helper's memory, if that was searched.
+    pub remembered: Vec<&'static str>,
     /// All that was said.
-    pub said: String,
+    said: String,
+}
+
+impl Run {
+    /// Returns the looks, by name.
+    pub fn looks(&self) -> [(&'static str, &Look); 3] {
+        [("before", &self.before), ("after", &self.after), ("again", &self.again)]
+    }
+
+    /// Returns all that was found and said.
+    pub fn describe(&self) -> String {
+        let looks = self.looks().map(|(name, look)| format!("look {name}\n{}", look.describe()));
+        let (status, second) = (self.status, self.second);
+        format!("{}status {status}, then {second}\n{}", looks.concat(), self.said)
+    }
 }
 
 impl Place {
@@ -85,13 +80,11 @@ impl Place {
         for folder in ["ramfs", "run", "disk"] {
             fs::create_dir_all(work.join(folder)).unwrap();
         }
+        // Shows at the end that the search for plaintexts finds one.
         fs::write(work.join("search"), format!("{}\n", marker())).unwrap();
         fs::write(work.join("systemctl"), SYSTEMCTL).unwrap();
         fs::set_permissions(work.join("systemctl"), Permissions::from_mode(0o755)).unwrap();
         let recipient = ssh_key(&work.join("host-key"), "ed25519");
-        for (name, bytes) in memories(&fs::read_to_string(work.join("host-key")).unwrap()) {
-            fs::write(work.join(name).with_extension("hex"), hex(&bytes)).unwrap();
-        }
         let cipher = |name: &str, text: &str| {
             let path = work.join(name);
             fs::write(&path, encrypt(&recipient, text.as_bytes())).unwrap();
@@ -144,44 +137,89 @@ impl Place {
     }
 
     /// Runs `what` with `fault`.
-    pub fn run(&self, what: &str, fault: &str) -> Run {
-        let path = format!("{}:{}", prefix().join("bin").display(), std::env::var("PATH").unwrap());
-        let output = Command::new("unshare")
-            .args([
-                "--mount",
-                "--propagation",
-                "private",
-                "bash",
-                "-c",
-                include_str!("../fault.sh"),
-                "fault.sh",
-            ])
-            .arg(&self.work)
-            .args([what, fault])
-            .env("PATH", path)
-            .output()
+    ///
+    /// The mounts of the thread that does it are seen by nobody else, and are gone when all processes of the run are.
+    pub fn run(&self, what: &str, fault: Fault) -> Run {
+        let run = thread::scope(|scope| scope.spawn(|| self.run_here(what, fault)).join());
+        let run = run.unwrap_or_else(|why| panic::resume_unwind(why));
+        let said = run.describe();
+        assert!(!holds(said.as_bytes(), &marker()), "{what} {fault:?}: a plaintext was printed");
+        let leaks: Vec<_> = run.looks().iter().flat_map(|(_, look)| &look.leaks).collect();
+        assert!(leaks.is_empty(), "{what} {fault:?}: a plaintext beside the ramfs: {leaks:?}");
+        run
+    }
+
+    /// The same in a thread that nothing else has run in.
+    fn run_here(&self, what: &str, fault: Fault) -> Run {
+        self.mount();
+        let story = story(what);
+        let (mut reader, writer) = io::pipe().unwrap();
+        let said = thread::spawn(move || {
+            let mut said = Vec::new();
+            reader.read_to_end(&mut said).unwrap();
+            String::from_utf8_lossy(&said).into_owned()
+        });
+        let helper = Helper { work: &self.work, said: writer };
+        let first = helper.all(&story.before);
+        self.leave();
+        let before = Look::at(&self.work);
+        let (status, remembered) = helper.under(story.under, fault);
+        let after = Look::at(&self.work);
+        let second = helper.all(&story.again);
+        let again = Look::at(&self.work);
+        // Once all processes that could say something have ended, the pipe does.
+        drop(helper);
+        let said = said.join().unwrap();
+        assert_eq!(first, 0, "{what} {fault:?}, before the fault: {said}");
+        Run { before, after, again, status, second, remembered, said }
+    }
+
+    /// Mounts a ramfs as the units would, in a mount namespace of this thread.
+    fn mount(&self) {
+        let (hidden, run) = (Path::new("/run/vaultix.private"), self.work.join("run"));
+        let at = self.work.join("ramfs");
+        let safe = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        unshare_mounts().unwrap();
+        let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", propagation).unwrap();
+        mount("run", "/run", "tmpfs", MountFlags::empty(), c"mode=0755").unwrap();
+        DirBuilder::new().mode(0o700).create(hidden).unwrap();
+        let hidden = hidden.join("ramfs");
+        fs::create_dir(&hidden).unwrap();
+        mount("ramfs", &hidden, "ramfs", safe, c"mode=0711").unwrap();
+        mount_bind(&hidden, &at).unwrap();
+        mount_remount(&at, MountFlags::BIND | MountFlags::RDONLY | safe, "").unwrap();
+        mount("vaultix-run", &run, "tmpfs", MountFlags::empty(), c"mode=0755").unwrap();
+        fs::write(run.join("told"), "").unwrap(); // By the stand-in for systemctl.
+        // What is on an overlay counts as being on a disk. The record of it is in /var/lib.
+        let [lower, upper, changes] =
+            ["lower", "upper", "work"].map(|name| Path::new("/run/disk").join(name));
+        [&lower, &upper, &changes].into_iter().for_each(|it| fs::create_dir_all(it).unwrap());
+        let [lower, upper, changes] = [lower, upper, changes].map(|it| it.display().to_string());
+        let options = format!("lowerdir={lower},upperdir={upper},workdir={changes}");
+        let options = CString::new(options).unwrap();
+        mount("disk", self.work.join("disk"), "overlay", MountFlags::empty(), options.as_c_str())
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let said = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{what} {fault}: {}\n{said}", output.status);
-        assert!(!holds(said.as_bytes(), &marker()), "{what} {fault}: a plaintext was printed");
-        let leak = said.lines().find(|line| line.starts_with("leak "));
-        assert_eq!(leak, None, "{what} {fault}: a plaintext beside the ramfs");
-        let number = |word: &str| -> i32 {
-            said.lines().find_map(|line| line.strip_prefix(word)).unwrap().parse().unwrap()
-        };
-        let look = |name: &str| {
-            let lines = said.lines().skip_while(|line| *line != format!("look {name}")).skip(1);
-            self.look(lines.take_while(|line| !line.starts_with("look ")))
-        };
-        Run {
-            before: look("before"),
-            after: look("after"),
-            again: look("again"),
-            status: number("status "),
-            second: number("again "),
-            said,
+        mount("lib", "/var/lib", "tmpfs", MountFlags::empty(), c"mode=0755").unwrap();
+    }
+
+    /// Puts a link where no item has a path any more, as an earlier boot would leave it, and writes it down.
+    fn leave(&self) {
+        let (path, target) = (self.work.join("disk/app/left"), self.work.join("run/other/left"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(&target, &path).unwrap();
+        if !Path::new(FOLDER).exists() {
+            DirBuilder::new().mode(0o700).create(FOLDER).unwrap();
         }
+        let mut record =
+            OpenOptions::new().append(true).create(true).mode(0o600).open(RECORD).unwrap();
+        if record.metadata().unwrap().len() == 0 {
+            record.write_all(b"vaultix-placed-1\0").unwrap();
+        }
+        let is = fs::symlink_metadata(&path).unwrap();
+        let stamp = format!("0 {} {} {} {}", is.dev(), is.ino(), is.ctime(), is.ctime_nsec());
+        let (path, target) = (path.display(), target.display());
+        write!(record, "secret\0left\0{path}\0link\0{target}\0{stamp}\0").unwrap();
     }
 
     /// Returns what is left to do after a boot, which leaves items to their units: those of `run` that are neither in place nor
@@ -216,54 +254,10 @@ impl Place {
         missing
     }
 
-    /// Reads what `look` of fault.sh has printed.
-    fn look<'a>(&self, lines: impl Iterator<Item = &'a str>) -> Look {
-        let mut look = Look::default();
-        let mut digests = BTreeMap::new();
-        let ramfs = format!("{}/", self.work.join("ramfs").display());
-        for line in lines {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words.as_slice() {
-                ["told", "--no-block", "--no-ask-password", verb, "--", units @ ..] => {
-                    look.told.extend(units.iter().map(|unit| format!("{verb} {unit}")));
-                }
-                ["there", path, kind, rest @ ..] => {
-                    // /ramfs/7/name is /ramfs/*/name here, and a link that leads to 7 leads to *.
-                    let plain = |word: &str| match word.strip_prefix(&ramfs) {
-                        Some(rest) => {
-                            format!("*{}", rest.trim_start_matches(|it: char| it.is_ascii_digit()))
-                        }
-                        None => word.to_owned(),
-                    };
-                    let is_number = |word: &str| word.bytes().all(|it| it.is_ascii_digit());
-                    let mut rest: Vec<String> = rest.iter().map(|word| plain(word)).collect();
-                    if let (&"l", Some(target)) = (kind, rest.last_mut())
-                        && is_number(target)
-                    {
-                        "*".clone_into(target);
-                    }
-                    look.there.insert(format!("{} {kind} {}", plain(path), rest.join(" ")));
-                }
-                ["seen", path, mode, owner, size] => {
-                    let file = (format!("{mode} {owner}"), (*size).to_owned(), String::new());
-                    look.seen.insert((*path).to_owned(), file);
-                }
-                [digest, path] if digest.len() == 64 => {
-                    digests.insert((*path).to_owned(), (*digest).to_owned());
-                }
-                _ => {}
-            }
-        }
-        for (path, digest) in digests {
-            look.seen.get_mut(&path).unwrap().2 = digest;
-        }
-        look
-    }
-
     /// Returns every system call of `what` as strace counts them: name and how many of that name there were before.
-    pub fn calls(&self, what: &str) -> Vec<(String, usize)> {
-        let run = self.run(what, "trace");
-        assert_eq!(run.status, 0, "{}", run.said);
+    pub fn calls(&self, what: &str) -> BTreeSet<(String, usize)> {
+        let run = self.run(what, Fault::Trace);
+        assert_eq!(run.status, 0, "{}", run.describe());
         let trace = fs::read_to_string(self.work.join("trace")).unwrap();
         // Who runs another program is a child of the helper: no fault of ours to try.
         let children: BTreeSet<&str> = trace
@@ -289,7 +283,8 @@ impl Place {
         }
         // Without the first there is no process, and what ends it cannot fail.
         calls.remove(&("execve".to_owned(), 1));
-        calls.into_iter().filter(|(name, _)| name != "exit_group" && name != "exit").collect()
+        calls.retain(|(name, _)| name != "exit_group" && name != "exit");
+        calls
     }
 
     /// Removes the folder, in which no plaintext is; nothing is mounted in it outside of the namespaces that are gone.
@@ -297,4 +292,13 @@ impl Place {
         assert_eq!(files(&self.work, &[&marker()]), [self.work.join("search")]);
         fs::remove_dir_all(&self.work).unwrap();
     }
+}
+
+/// Gives the calling thread a mount namespace of its own.
+#[expect(
+    deprecated,
+    reason = "unsafe is only what is not asked for here: a table of descriptors of its own"
+)]
+fn unshare_mounts() -> rustix::io::Result<()> {
+    rustix::thread::unshare(UnshareFlags::NEWNS)
 }
