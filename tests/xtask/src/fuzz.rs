@@ -1,9 +1,13 @@
 //! models of the product → a search for bytes on which product and model disagree.
 
-use std::fs;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, iter, thread};
 
 use argh::FromArgs;
-use xshell::{Shell, cmd};
+use xshell::{Cmd, Shell, cmd};
+use xtask::aloud;
 use xtask::packages::{self, Program};
 use xtask::workspace::{self, Result};
 
@@ -46,34 +50,64 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if chosen.is_empty() {
         return Err(format!("there is no such target; there are {}", targets.join(", ")).into());
     }
-    let built = workspace::target()?;
-    let flags = ["--fuzz-dir", "fuzz", "--sanitizer", "none", "--target-dir"];
-    for name in chosen {
+    // All at once, or the single target: building one after the other leaves processors idle.
+    cargo_fuzz(&sh, "build", args.target.as_slice())?.run()?;
+    let next = AtomicUsize::new(0);
+    let searches = || -> Vec<String> {
+        let one = || chosen.get(next.fetch_add(1, Ordering::Relaxed));
+        let failed = |name: &String| search(name, args.seconds).err();
+        iter::from_fn(one).filter_map(|name| failed(name)).collect()
+    };
+    // A search keeps one processor busy.
+    let failures: Vec<String> = thread::scope(|scope| {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..processors).map(|_| scope.spawn(searches)).collect();
+        let panicked = |_| vec!["a search has panicked".to_owned()];
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+    });
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
+}
+
+/// Searches with the target `name`, which has been built, and prints what it said when it has ended.
+fn search(name: &str, seconds: u64) -> std::result::Result<(), String> {
+    let search = || -> Result<()> {
+        let sh = workspace::shell()?;
+        let built = workspace::target()?;
         let corpus = built.join("fuzz-corpus").join(name);
         let crashes = built.join("fuzz-crashes").join(name);
         sh.create_dir(&corpus)?;
         sh.create_dir(&crashes)?;
-        let search = [
-            format!("-max_total_time={}", args.seconds),
+        let options = [
+            format!("-max_total_time={seconds}"),
             format!("-max_len={MAX_BYTES}"),
             format!("-artifact_prefix={}/", crashes.display()),
             "-verbosity=0".to_owned(),
             "-print_final_stats=1".to_owned(),
         ];
         let seeds = format!("fuzz/seeds/{name}");
-        let target_dir = built.join("fuzz");
-        eprintln!("xtask: fuzzing {name} for {} s", args.seconds);
-        cmd!(
-            sh,
-            "cargo +nightly fuzz run {flags...} {target_dir} {name} {corpus} {seeds} -- {search...}"
-        )
-        .quiet()
-        .env_remove("CARGO")
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .run()
-        .map_err(|error| format!("{error}; see {}", crashes.display()))?;
-    }
-    Ok(())
+        aloud::say(&format!("xtask: fuzzing {name} for {seconds} s"));
+        let output = cargo_fuzz(&sh, "run", &[name])?
+            .args([corpus.as_path(), Path::new(&seeds)])
+            .arg("--")
+            .args(options)
+            .ignore_status()
+            .output()?;
+        let said = [output.stdout, output.stderr].concat();
+        aloud::say(&format!("{name}:\n{}", String::from_utf8_lossy(&said).trim_end()));
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(format!("{name}: {}; see {}", output.status, crashes.display()).into())
+    };
+    search().map_err(|error| error.to_string())
+}
+
+/// Returns the command that builds or runs `targets`.
+fn cargo_fuzz<'a>(sh: &'a Shell, verb: &str, targets: &[impl AsRef<OsStr>]) -> Result<Cmd<'a>> {
+    let built = workspace::target()?.join("fuzz");
+    let flags = ["--fuzz-dir", "fuzz", "--sanitizer", "none", "--target-dir"];
+    let command = cmd!(sh, "cargo +nightly fuzz {verb} {flags...} {built} {targets...}");
+    Ok(command.quiet().env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN"))
 }
 
 /// Makes sure that the fuzzer is installed.
