@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, IsTerminal as _};
+use std::thread;
 
 use argh::FromArgs;
 use xshell::cmd;
@@ -10,6 +11,9 @@ use xtask::{packages, rage, system, vectors};
 
 use crate::install;
 use crate::traces::Search;
+
+/// How many tests of one program run at the same time.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Run all unit, desk and boot tests; needs root
 #[derive(FromArgs)]
@@ -51,8 +55,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         sh,
         "{cargo} test --workspace --locked --no-fail-fast {options...} -- {options...} {filter...}"
     );
+    // Boots and other tests wait for most of their time: with two at work for each processor, it is not idle.
+    let threads = env::var(THREADS).unwrap_or_else(|_| {
+        (2 * thread::available_parallelism().map_or(1, usize::from)).to_string()
+    });
     let mut search = Search::start();
-    let tested = search.run(tests.env("VAULTIX_PREFIX", prefix).env("VAULTIX_TESTS", "all").into());
+    let tests = tests.env("VAULTIX_PREFIX", prefix).env("VAULTIX_TESTS", "all");
+    let tested = search.run(tests.env(THREADS, threads).into());
     let searched = search.end();
     if let (Err(tested), Err(searched)) = (&tested, &searched) {
         return Err(format!("{tested}\n{searched}").into());
