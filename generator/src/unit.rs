@@ -26,6 +26,8 @@ const BAD_PROFILE: &str = include_str!("../../units/vaultix-profile.service.in")
 const NOTIFY: &str = include_str!("../../units/vaultix-notify@.service.in");
 /// Text of the unit that waits for a key.
 const LATE_KEY_PATH: &str = include_str!("../../units/vaultix-late-key.path.in");
+/// Text of the unit that looks for the key, where no event tells that it is there.
+const LATE_KEY_TIMER: &str = include_str!("../../units/vaultix-late-key.timer.in");
 /// Text of the unit that tries again with the key.
 const LATE_KEY_SERVICE: &str = include_str!("../../units/vaultix-late-key.service.in");
 
@@ -40,8 +42,6 @@ pub const SWITCH_UNITS: [&str; 2] = ["vaultix-switch-early.service", "vaultix-sw
 pub const PROFILE_UNIT: &str = "vaultix-profile.service";
 /// Name of the unit that hides the ramfs of an earlier release.
 const CONVERT_UNIT: &str = "vaultix-convert.service";
-/// Name of the unit that tries again with a late host key.
-const LATE_KEY_SERVICE_UNIT: &str = "vaultix-late-key.service";
 
 /// One file or link for the generator's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -325,21 +325,30 @@ pub fn late_key_units(settings: &Settings) -> BTreeMap<String, &Path> {
 
 /// Renders the units that try again when a host key comes late.
 fn late_key(settings: &Settings, source: &str, programs: &Programs) -> Vec<UnitFile> {
-    let waiting = late_key_units(settings);
-    if waiting.is_empty() {
-        return Vec::new();
-    }
-    let mut files: Vec<UnitFile> = waiting
-        .iter()
-        .map(|(unit, path)| {
-            let path = escape::value(&path.to_string_lossy());
-            unit_file(unit, LATE_KEY_PATH, &[("PROFILE", source), ("PATH", &path)])
-        })
-        .collect();
     let exec = format!("{} retry{}", helper(programs), profile_option(programs));
-    let fields = [("PROFILE", source), ("EXEC", &exec)];
-    files.push(unit_file(LATE_KEY_SERVICE_UNIT, LATE_KEY_SERVICE, &fields));
-    files
+    let files = late_key_units(settings).into_iter().flat_map(|(unit, path)| {
+        let (timer, service) = (late_key_timer(&unit), with_suffix(&unit, "service"));
+        let fields = [
+            ("PROFILE", source),
+            ("PATH", &*escape::value(&path.to_string_lossy())),
+            ("TIMER", &timer),
+            ("EXEC", &exec),
+        ];
+        [(&unit, LATE_KEY_PATH), (&timer, LATE_KEY_TIMER), (&service, LATE_KEY_SERVICE)]
+            .map(|(unit, template)| unit_file(unit, template, &fields))
+    });
+    files.collect()
+}
+
+/// Returns the name of the timer beside the unit `path_unit` that waits for a host key.
+#[must_use]
+pub fn late_key_timer(path_unit: &str) -> String {
+    with_suffix(path_unit, "timer")
+}
+
+/// Returns the name of the unit that has the name of `path_unit` and another suffix.
+fn with_suffix(path_unit: &str, suffix: &str) -> String {
+    format!("{}.{suffix}", path_unit.trim_end_matches(".path"))
 }
 
 /// Returns the helper as the first word of a command line.

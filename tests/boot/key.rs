@@ -62,7 +62,7 @@ pub fn each_key_is_tried(system: System) {
             systemctl daemon-reload
             note $it systemctl restart vaultix-secret@token.service
             note $it.code systemctl show --property=ExecMainStatus --value vaultix-secret@token.service
-            systemctl stop 'vaultix-late-key*.path'
+            systemctl stop 'vaultix-late-key*'
         done
         note mounted systemctl show --property=Result --value persist.mount
         note kept cat /run/vaultix/token

@@ -86,9 +86,89 @@ pub fn only_the_missing_key_is_waited_for(system: System) {
     let state = |unit: &str| boot.unit_at("before", unit)["ActiveState"].clone();
     assert_eq!(state("vaultix-late-key.path"), "inactive");
     assert_eq!(state("vaultix-late-key-2.path"), "active");
-    let unit = boot.unit_at("before", "vaultix-late-key.service");
-    assert_eq!(unit["InvocationID"], "", "it never ran");
+    assert_eq!(state("vaultix-late-key.timer"), "inactive");
+    assert_eq!(state("vaultix-late-key-2.timer"), "active");
+    for unit in ["vaultix-late-key.service", "vaultix-late-key-2.service"] {
+        assert_eq!(boot.unit_at("before", unit)["InvocationID"], "", "{unit} never ran");
+    }
     assert_eq!(boot.failed("final"), [""; 0]);
+    assert_eq!(boot.unit("vaultix-late-key-2.timer")["ActiveState"], "inactive");
+}
+
+/// A host key is on a file system that is mounted late, by hand or by a unit: no event tells that it is there, and yet what it
+/// decrypts arrives. Only while a key is missing is it looked for, and the journal does not fill up with that.
+pub fn a_key_whose_file_system_comes_late(system: System) {
+    let mut host = Scenario::new(system, "latedisk");
+    for name in ["hand", "unit"] {
+        let key = host.other_key(&format!("/origin/{name}/host_key"));
+        let path = format!("/late/{name}/host_key");
+        let keys = host.profile()["settings"]["hostKeys"].as_array_mut().unwrap();
+        keys.push(json!({ "path": path, "type": "ed25519" }));
+        let told = json!({ "restartUnits": [format!("{name}.service")] });
+        host.ciphertext(name, Some(&encrypt(&key, format!("{name}-v1").as_bytes())), told);
+        host.consumer(name, &format!("/run/vaultix/{name}"));
+        host.file(&format!("/late/{name}/.mountpoint"), "");
+    }
+    host.file(
+        "/etc/systemd/system/late-unit.mount",
+        "[Mount]\nWhat=overlay\nWhere=/late/unit\nType=overlay\nOptions=lowerdir=/origin/disk:/origin/empty\n",
+    );
+    host.file("/origin/empty/none", "");
+    // Else the boot would wait for it, since a key is below it.
+    host.profile()["settings"]["lateMounts"] = json!(["/late/unit"]);
+    host.secret("here", "here-v1");
+    let boot = host.run(
+        r#"
+        timers() { systemctl is-active vaultix-late-key.timer vaultix-late-key-2.timer vaultix-late-key-3.timer; }
+        last() { systemctl show --property=LastTriggerUSec vaultix-late-key-3.timer; }
+        note none timers
+        systemctl stop vaultix-late-key-2.timer
+        mount -t tmpfs hand /late/hand
+        cp /origin/hand/host_key /late/hand/.new && mv /late/hand/.new /late/hand/host_key
+        # The other key is still missing each time that it is looked for.
+        for it in 1 2; do
+            before=$(last)
+            while [ "$before" = "$(last)" ]; do :; done
+        done
+        settle
+        note blind systemctl is-active vaultix-secret@hand.service vaultix-late-key-2.path
+        umount /late/hand
+        settle
+        systemctl start vaultix-late-key-2.timer
+        mount -t tmpfs hand /late/hand
+        cp /origin/hand/host_key /late/hand/.new && mv /late/hand/.new /late/hand/host_key
+        await /run/vaultix/hand
+        settle
+        note hand timers
+        note disk systemctl is-active vaultix-late-key-3.path
+        mv /origin/unit /origin/disk
+        systemctl start late-unit.mount
+        await /run/vaultix/unit
+        settle
+        note unit timers
+        note state systemctl is-system-running
+        "#,
+    );
+    assert_eq!(boot.text("script.errors"), "");
+    assert_eq!(boot.text("none"), "inactive\nactive\nactive", "of the two that are missing");
+    assert_eq!(boot.text("blind"), "failed\nactive", "the control: nobody else notices");
+    assert_eq!(boot.text("hand"), "inactive\ninactive\nactive");
+    assert_ne!(
+        boot.text("disk"),
+        "active",
+        "the disk is missing, and who waits for a path on it fails"
+    );
+    assert_eq!(boot.text("unit"), "inactive\ninactive\ninactive");
+    assert_eq!(boot.text("state"), "running");
+    for name in ["hand", "unit"] {
+        let log = boot.text(&format!("{name}.log"));
+        let told = log.lines().any(|line| line == format!("start {name}-v1"));
+        assert!(told, "who reads it is notified: {log}");
+    }
+    let lines = boot.journal().into_iter().filter(|line| line.unit.contains("late-key"));
+    let skipped: Vec<_> = lines.filter(|line| line.message.contains("skipped")).collect();
+    assert!(skipped.is_empty(), "{skipped:#?}");
+    boot.assert_no_cycle();
 }
 
 /// A switch for which the key is missing keeps what there is, and is run again once the key is there.

@@ -151,6 +151,7 @@ on_both! {
     owner::a_silent_file_system_waits_alone,
     life::a_late_key_is_enough,
     life::only_the_missing_key_is_waited_for,
+    life::a_key_whose_file_system_comes_late,
     life::a_key_is_late_for_a_switch,
     life::rescue_and_the_mount,
     restart::consumers_are_notified_of_changes_only,

@@ -1,7 +1,7 @@
 //! a host key that came late → what failed without it is tried again.
 
 use vaultix_generator::profile::Settings;
-use vaultix_generator::unit::{ITEMS_UNIT, SWITCH_UNITS, late_key_units};
+use vaultix_generator::unit::{ITEMS_UNIT, SWITCH_UNITS, late_key_timer, late_key_units};
 
 use crate::failure::Failure;
 use crate::systemctl::{self, Job};
@@ -14,7 +14,9 @@ use crate::systemctl::{self, Job};
 pub fn retry(settings: &Settings) -> Result<(), Failure> {
     let systemctl = &settings.systemctl;
     // First, and until it is done: they would start this again as long as the key exists.
-    let waiting: Vec<String> = late_key_units(settings).into_keys().collect();
+    let paths: Vec<String> = late_key_units(settings).into_keys().collect();
+    let timers = paths.iter().map(|unit| late_key_timer(unit));
+    let waiting: Vec<String> = timers.chain(paths.iter().cloned()).collect();
     let stopped = systemctl::stop(systemctl, &waiting);
     // A switch that failed because of the key: its items are active, with their old files.
     let switches = SWITCH_UNITS.map(str::to_owned);

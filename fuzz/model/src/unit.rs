@@ -221,24 +221,21 @@ impl<'a> Expected<'a> {
                 continue; // Another unit already waits for it.
             }
             let number = if at == 1 { String::new() } else { format!("-{at}") };
-            let name = format!("vaultix-late-key{number}.path");
-            let path = Meaning::Path(key.path.to_str().unwrap().to_owned());
-            compare(
-                text_of(take(&name)),
-                include_str!("../../../units/vaultix-late-key.path.in"),
-                &[self.source(), ("@PATH@", path)],
-                &[],
-            );
+            let name = |kind: &str| format!("vaultix-late-key{number}.{kind}");
+            let fields = [
+                self.source(),
+                ("@PATH@", Meaning::Path(key.path.to_str().unwrap().to_owned())),
+                ("@TIMER@", names([&*name("timer")])),
+                ("@EXEC@", Meaning::Command(self.words(&["retry"]))),
+            ];
+            for (kind, template) in [
+                ("path", include_str!("../../../units/vaultix-late-key.path.in")),
+                ("timer", include_str!("../../../units/vaultix-late-key.timer.in")),
+                ("service", include_str!("../../../units/vaultix-late-key.service.in")),
+            ] {
+                compare(text_of(take(&name(kind))), template, &fields, &[]);
+            }
         }
-        if seen.is_empty() {
-            return;
-        }
-        compare(
-            text_of(take("vaultix-late-key.service")),
-            include_str!("../../../units/vaultix-late-key.service.in"),
-            &[self.source(), ("@EXEC@", Meaning::Command(self.words(&["retry"])))],
-            &[],
-        );
     }
 
     /// Compares the unit of an item.
