@@ -1,6 +1,6 @@
 //! secrets that are needed before users exist → users with passwords.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use xtask::system::System;
 
 use crate::support::{Scenario, placeholder, secret_unit};
@@ -110,8 +110,42 @@ pub fn users_are_made_without_their_password(system: System) {
     boot.assert_no_cycle();
 }
 
+/// Ways to mount what host keys and paths are on: a name, `/etc/fstab`, and settings. A container has no disks.
+const LAYOUTS: [(&str, &str, &str); 9] = [
+    (
+        "automount",
+        "tmpfs /home tmpfs noauto,x-systemd.automount\n",
+        r#"{ "lateMounts": ["/home"] }"#,
+    ),
+    (
+        "bound",
+        "tmpfs /persist tmpfs\n/persist/ssh /etc/ssh none bind,x-systemd.requires-mounts-for=/persist\n",
+        r#"{ "hostKeys": [{ "path": "/etc/ssh/ssh_host_ed25519_key", "type": "ed25519" }] }"#,
+    ),
+    (
+        "encrypted",
+        "tmpfs /srv/data tmpfs x-systemd.requires=systemd-cryptsetup@data.service\ntmpfs /persist tmpfs\n",
+        "{}",
+    ),
+    ("netdev", "tmpfs /home tmpfs _netdev\n", r#"{ "lateMounts": ["/home"] }"#),
+    ("nfs-home", "server:/home /home nfs\n", r#"{ "lateMounts": ["/home"] }"#),
+    ("nfs-key", "server:/keys /persist nfs\n", r#"{ "lateMounts": ["/persist"] }"#),
+    (
+        "nofail",
+        "tmpfs /home tmpfs nofail\ntmpfs /srv/data tmpfs noauto\n",
+        r#"{ "lateMounts": ["/home", "/srv/data"] }"#,
+    ),
+    (
+        "nested",
+        "server:/srv /srv nfs nofail\ntmpfs /srv/data tmpfs nofail\ntmpfs /persist tmpfs\n",
+        r#"{ "lateMounts": ["/srv", "/srv/data"] }"#,
+    ),
+    ("separate", "tmpfs /persist tmpfs\ntmpfs /home tmpfs\ntmpfs /srv/data tmpfs\n", "{}"),
+];
+
 /// A host key on a file system that is mounted late: the early secret fails and says what to do, the
-/// normal one waits for the mount, and nothing goes in a circle, at boot or at shutdown.
+/// normal one waits for the mount, and nothing goes in a circle, at boot or at shutdown. Neither would it with other ways to
+/// mount what keys and paths are on.
 pub fn a_key_on_a_late_mount(system: System) {
     let mut host = Scenario::new(system, "latemount");
     host.nixos();
@@ -131,15 +165,63 @@ pub fn a_key_on_a_late_mount(system: System) {
         "/etc/systemd/system/local-fs.target.requires/persist.mount",
         "/etc/systemd/system/persist.mount",
     );
+    for (name, fstab, fields) in LAYOUTS {
+        let mut profile = host.profile().clone();
+        let fields: Value = serde_json::from_str(fields).unwrap();
+        profile["settings"].as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        for (id, path) in [("home", "/home/alice/token"), ("data", "/srv/data/token")] {
+            profile["secrets"][id] = json!({ "cipher": "/none", "path": path });
+        }
+        profile["secrets"]["alice"]["before"] = json!(["local-fs-pre.target", "persist.mount"]);
+        profile["secrets"]["normal"]["before"] = json!([
+            "cryptsetup-pre.target",
+            "systemd-cryptsetup@data.service",
+            "home.mount",
+            "local-fs.target",
+            "systemd-tmpfiles-setup.service",
+            "network-pre.target",
+        ]);
+        host.file(&format!("/layouts/{name}/profile.json"), profile.to_string());
+        host.file(&format!("/layouts/{name}/fstab"), fstab);
+    }
+    // As NetworkManager is ordered, and as a disk is opened.
+    let unit = |name: &str, order: &str| {
+        let text = format!("[Unit]\n{order}\n[Service]\nType=oneshot\nExecStart=/bin/true\n");
+        host.file(&format!("/layouts/units/{name}"), text);
+    };
+    unit("network.service", "Wants=network.target\nBefore=network.target network-online.target");
+    unit(
+        "systemd-cryptsetup@data.service",
+        "DefaultDependencies=no\nAfter=cryptsetup-pre.target\nBefore=cryptsetup.target",
+    );
     let boot = host.run(
         r"
-        note verify systemd-analyze verify --generators=yes --man=no default.target
+        verify() { systemd-analyze verify --generators=yes --man=no default.target; }
+        note verify verify
         await /run/vaultix-for-user/alice
         settle
         note shadow grep ^alice: /etc/shadow
+        rm /etc/systemd/system/persist.mount /etc/systemd/system/local-fs.target.requires/persist.mount
+        cp /layouts/units/* /run/systemd/system
+        mkdir -p /run/systemd/system/multi-user.target.wants
+        ln -s ../network.service /run/systemd/system/multi-user.target.wants
+        for it in /layouts/*/fstab; do
+            it=$(basename $(dirname $it))
+            cp /layouts/$it/fstab /etc/fstab
+            cp /layouts/$it/profile.json /etc/vaultix/profile.json
+            note layout-$it verify
+        done
+        # The control: the early items wait for a mount, that of the last layout.
+        mkdir /run/systemd/system/vaultix-boot-early.service.d
+        printf '[Unit]\nRequiresMountsFor=/persist\n' >/run/systemd/system/vaultix-boot-early.service.d/wait.conf
+        note control verify
         ",
     );
-    assert!(!boot.text("verify").to_lowercase().contains("cycle"), "{}", boot.text("verify"));
+    for name in LAYOUTS.map(|(name, ..)| format!("layout-{name}")).iter().chain(&["verify".into()])
+    {
+        assert!(!boot.text(name).to_lowercase().contains("cycle"), "{name}: {}", boot.text(name));
+    }
+    assert!(boot.text("control").contains("cycle"), "{}", boot.text("control"));
     boot.assert_no_cycle();
     assert_eq!(boot.text("shadow"), "alice:hash:1::::::", "users are made again once it is there");
     assert_eq!(boot.text("userborn.log").lines().count(), 2, "{}", boot.text("userborn.log"));

@@ -182,7 +182,8 @@ pub fn a_process_that_dies_is_no_failure_of_items(system: System) {
 }
 
 /// Until the boot is over, only the units run that somebody depends on, and those of items that could not be placed. Then all
-/// are started but for those that have failed, and find nothing to do. To restart the target places everything again.
+/// are started but for those that have failed, without anybody asking, and find nothing to do. To restart the target places
+/// everything again.
 pub fn units_start_once_the_boot_is_over(system: System) {
     let mut host = Scenario::new(system, "rest");
     host.file("/fixtures/no-items", "");
@@ -212,10 +213,21 @@ pub fn units_start_once_the_boot_is_over(system: System) {
         "[Service]\nExecStopPost=/bin/touch /run/rest-is-over\n",
     );
     host.isolates();
+    // As on a real host, up to there; the boot is not over before the script says so.
+    host.link(
+        "/etc/systemd/system/scenario.service.wants/multi-user.target",
+        "/lib/systemd/system/multi-user.target",
+    );
+    host.file(
+        "/etc/systemd/system/hold.service",
+        "[Service]\nType=oneshot\nExecStart=/bin/bash -c 'mkfifo /run/hold; read -r _ </run/hold'\n",
+    );
+    host.link("/etc/systemd/system/multi-user.target.wants/hold.service", "../hold.service");
     let boot = host.run(
         r"
         note reload systemctl reload vaultix-secret@other.service
-        systemctl start vaultix-rest.service
+        until [ -p /run/hold ]; do :; done
+        echo >/run/hold
         await /run/rest-is-over
         settle
         snapshot rest
@@ -251,6 +263,7 @@ pub fn units_start_once_the_boot_is_over(system: System) {
         assert!(!active("boot", id), "{id} is needed by nobody");
     }
     assert_ne!(boot.status("reload"), 0, "{}", boot.text("reload"));
+    assert_eq!(boot.unit_at("rest", "multi-user.target")["ActiveState"], "active");
     assert_eq!(boot.failed("boot"), [secret_unit("broken")]);
     for snapshot in ["rest", "isolated"] {
         for id in ["wanted", "required", "bound", "part", "plain", "other", "link"] {
@@ -288,11 +301,25 @@ pub fn a_path_below_a_late_mount(system: System) {
     host.file("/etc/systemd/system/home.mount", mount("/home", ""));
     host.file("/etc/systemd/system/srv-local.mount", mount("/srv/local", ""));
     host.link("/etc/systemd/system/local-fs.target.requires/srv-local.mount", "../srv-local.mount");
-    host.file("/etc/fstab", "/dev/disk/by-label/lost /srv/lost ext4 nofail 0 0\n");
+    // A container has no devices: this is what a mount waits for.
+    host.file(
+        "/etc/systemd/system/device.service",
+        "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/sleep infinity\n",
+    );
+    host.file(
+        "/etc/systemd/system/srv-lost.mount",
+        mount("/srv/lost", "Requires=device.service\nAfter=device.service") + "Options=nofail\n",
+    );
+    host.link("/etc/systemd/system/local-fs.target.wants/srv-lost.mount", "../srv-lost.mount");
     host.consumer("reader", "/run/vaultix/lost");
     let boot = host.run(
         r"
         links() { for it in /home/alice/token /srv/lost/token /srv/local/token; do readlink $it || echo none; done; }
+        note waiting systemctl is-active device.service
+        # Else whatever is started next would wait for it again.
+        rm /etc/systemd/system/local-fs.target.wants/srv-lost.mount
+        systemctl daemon-reload
+        systemctl stop device.service
         note first links
         note below find /home/alice /home/copy
         note local findmnt --noheadings --output=TARGET --target /srv/local
@@ -310,6 +337,7 @@ pub fn a_path_below_a_late_mount(system: System) {
         note lost readlink /srv/lost/token
         ",
     );
+    assert_eq!(boot.text("waiting"), "activating", "the boot goes on while a device is missing");
     let local = "/run/vaultix/local";
     assert_eq!(boot.text("first"), format!("none\nnone\n{local}"));
     let below = boot.text("below");
