@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::path::Path;
 use pretty_assertions::assert_eq;
 use vaultix_generator::escape;
 use vaultix_generator::placeholder::Encoding;
-use vaultix_generator::profile::{Generator, Profile, Side};
+use vaultix_generator::profile::{Generator, Profile, Side, USERS};
 
 /// Invalid configurations with a valid profile, and what the profile does not show.
 const ONLY_NIX: [(&str, &str); 36] = [
@@ -91,6 +92,20 @@ fn profiles_of_invalid_configurations_are_refused() {
     }
     assert_eq!(found, read(path));
     assert_eq!(accepted, ONLY_NIX.map(|(name, _)| name.to_owned()));
+}
+
+#[test]
+fn units_that_cannot_start_after_an_item_are_those_of_the_module() {
+    let listed = |path: &str, indent: &str| -> BTreeSet<String> {
+        let text = read(path);
+        let values = text.lines().filter_map(|line| line.strip_prefix(indent)?.strip_prefix('"'));
+        let units = values.filter_map(|value| value.trim_end_matches(',').strip_suffix('"'));
+        units.filter(|unit| unit.contains('.') && !unit.contains('/')).map(str::to_owned).collect()
+    };
+    let mut ours = listed("generator/src/profile/before.rs", "    ");
+    ours.extend(USERS.map(str::to_owned));
+    assert!(ours.len() > 15, "the lists are gone: {ours:?}");
+    assert_eq!(listed("nix/before.nix", "    "), ours);
 }
 
 #[test]
