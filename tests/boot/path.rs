@@ -87,6 +87,9 @@ pub fn paths_of_their_own(system: System) {
         note boot.user cat /out/user.log
         ln -sfn /somewhere/else /etc/app/replaced
         echo mine >>/run/app/theirs
+        look two.before
+        note two.preview vaultix-decrypt switch --dry-run --profile /next/two/profile.json
+        look two.after
         switch two
         look two.paths
         note two.texts2 cat /etc/app/deep/link /run/app/file
@@ -143,6 +146,15 @@ pub fn paths_of_their_own(system: System) {
         "who read something else is told once it is there"
     );
 
+    for line in [
+        "  secret \"moved\" at /etc/app/after (before: /etc/app/before)",
+        "  secret \"tolink\" at /run/app/tolink (a link instead of the file itself)",
+        "  secret \"tofile\" at /run/app/tofile (the file itself instead of a link)",
+        "  secret \"removed\" at /etc/app/removed",
+    ] {
+        has("two.preview", line);
+    }
+    assert_eq!(boot.text("two.before"), boot.text("two.after"), "a preview touches nothing");
     assert_eq!(boot.status("two.switch"), 0, "{}", boot.text("two.switch"));
     assert_eq!(boot.text("two.texts2"), "link-v2file-v2");
     has("two.paths", "/etc/app/after l 777 0 0 /run/vaultix/moved");

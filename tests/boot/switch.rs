@@ -183,7 +183,10 @@ pub fn every_kind_of_change(system: System) {
         }
     }
     let bad = boot.text("bad.preview");
-    assert!(bad.contains("  secret \"change\": cannot use the ciphertext /store/broken"), "{bad}");
+    assert!(
+        bad.contains("\n  secret \"change\": /store/broken: the file is not an age file"),
+        "{bad}"
+    );
     for step in ["nothing", "same", "early-same", "idle"] {
         let text = boot.text(&format!("{step}.preview"));
         assert_eq!(text.lines().count(), 1, "{step}: {text}");
@@ -241,6 +244,7 @@ pub fn first_activation(system: System) {
     *host.profile() = Value::Null;
     let boot = host.run(
         r"
+        note preview vaultix-decrypt switch --dry-run --profile /next/first/profile.json
         note before find /run/vaultix /run/vaultix.d
         switch first
         note fstype stat --file-system --format=%T /run/vaultix/
@@ -256,6 +260,11 @@ pub fn first_activation(system: System) {
         note still cat /run/vaultix/token
         switch again
         ",
+    );
+    assert_eq!(
+        boot.text("preview"),
+        "would add:\n  secret \"alice\" at /run/vaultix-for-user/alice\n  secret \"token\" at /run/vaultix/token\n\
+         would leave unchanged: 0\nwould restart, if running: userborn.service"
     );
     assert_eq!(boot.status("before"), 1, "there was nothing");
     for step in ["first", "second", "third", "again"] {
