@@ -217,7 +217,11 @@ pub fn removal(path: &Path, entry: &Entry) -> Job {
     Job { path: path.to_owned(), task: Task::Remove(content) }
 }
 
-/// Takes note of the `outcome` of a [`removal`] of `entry`; returns the failure, if it is one.
+/// Takes note of the `outcome` of a [`removal`] of `entry`.
+///
+/// # Errors
+///
+/// The outcome, if it is a failure.
 pub fn note_removal(
     changes: &mut Changes,
     path: &Path,

@@ -441,16 +441,14 @@ impl Destination {
                 self.ensure_replaceable(&node, &old, ours, before)?;
             }
             Some(node) if node.kind == FileType::RegularFile => {
-                if !is_earlier(before, &node) {
-                    self.ensure_file_is_ours(before)?;
-                }
+                self.ensure_file_is_ours(&node, before)?;
             }
             Some(_) => return Err(self.taken("something that is neither a file nor a link")),
         }
         let (directory, name, fresh) =
             (&self.parent.node.held, &self.parent.name, self.temporary());
         // By name: see above. An owner who exchanges the link before it is renamed gets what they have put there.
-        let make = || {
+        let put = || {
             match fs::unlinkat(directory, &fresh, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => return Err(error),
@@ -463,15 +461,18 @@ impl Destination {
             fs::renameat(directory, &fresh, directory, name)?;
             Ok(held)
         };
-        let made = make().map_err(|error| {
+        let link = put().map_err(|error| {
             let _ = fs::unlinkat(directory, &fresh, AtFlags::empty()); // A link contains no secret.
             self.parent.failed("write", error)
         })?;
-        Ok(made.map_or(Outcome::Done, |held| self.outcome(&held)))
+        Ok(link.map_or(Outcome::Done, |held| self.outcome(&held)))
     }
 
-    /// Makes sure that the file that stands there was put there since this boot.
-    fn ensure_file_is_ours(&self, before: &[PathContent]) -> Result<(), Obstacle> {
+    /// Makes sure that the file `node` was put there, at this boot or an earlier one.
+    fn ensure_file_is_ours(&self, node: &Node, before: &[PathContent]) -> Result<(), Obstacle> {
+        if is_earlier(before, node) {
+            return Ok(());
+        }
         // Not read if no file was put there: it may be anything.
         for content in before {
             if let PathContent::File(digest) = content

@@ -1,6 +1,11 @@
 //! items with a path of their own → links and files there, or a refusal. Needs root, to make directories of others.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
@@ -696,15 +701,14 @@ fn relink(path: &Path, target: &str, before: Vec<PathContent>) -> Result<Outcome
 
 /// Puts a link or a file at `path` as an earlier boot did; returns what the record of it says.
 fn put_earlier(path: &Path, target: Option<&str>) -> Earlier {
-    let outcome = match target {
-        Some(target) => relink(path, target, Vec::new()),
-        None => {
-            let plaintext = Plaintext::new(b"earlier".to_vec());
-            let ownership = Ownership { uid: OWNER, gid: OWNER, mode: 0o400 };
-            let (digest, before) = (plaintext.digest(), Vec::new());
-            let plaintext = Some(plaintext);
-            act(path, Task::File { ownership, allow_disk: true, digest, plaintext, before })
-        }
+    let outcome = if let Some(target) = target {
+        relink(path, target, Vec::new())
+    } else {
+        let plaintext = Plaintext::new(b"earlier".to_vec());
+        let ownership = Ownership { uid: OWNER, gid: OWNER, mode: 0o400 };
+        let (digest, before) = (plaintext.digest(), Vec::new());
+        let plaintext = Some(plaintext);
+        act(path, Task::File { ownership, allow_disk: true, digest, plaintext, before })
     };
     let Ok(Outcome::OnDisk(stamp)) = outcome else { panic!("{outcome:?}") };
     Earlier { target: target.map(PathBuf::from), stamp }
