@@ -1,6 +1,7 @@
 //! Runs all tests of the work tree.
 
 use std::env;
+use std::error::Error;
 use std::io::{self, IsTerminal as _};
 use std::thread;
 
@@ -42,11 +43,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !packages::is_root(&sh)? {
         return Err("booting a container takes root; without it: cargo test".into());
     }
-    system::make(&sh)?;
-    vectors::make(&sh)?;
-    rage::ensure(&sh)?;
     let prefix = workspace::target()?.join("stage");
-    install::into(&prefix)?;
+    thread::scope(|scope| {
+        // This mostly waits, for the network and for dpkg's disk, and building does not.
+        let other = scope.spawn(|| {
+            let made = workspace::shell().and_then(|sh| system::make(&sh));
+            made.map_err(|error| error.to_string())
+        });
+        vectors::make(&sh)?;
+        rage::ensure(&sh)?;
+        install::into(&prefix)?;
+        Ok::<_, Box<dyn Error>>(other.join().map_err(|_| "making a system has panicked")??)
+    })?;
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let filter = args.filter.as_slice();
     let color = if io::stdout().is_terminal() { "always" } else { "auto" };
