@@ -1,14 +1,15 @@
 //! two profiles, a command and a fault → what there was before, after, and after one more run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::ffi::CString;
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink,
-};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, symlink};
 use std::panic;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 use std::thread;
 
 use rustix::mount::{
@@ -17,6 +18,7 @@ use rustix::mount::{
 use rustix::thread::UnshareFlags;
 use serde_json::{Value, json};
 use xtask::canary::{files, holds, marker};
+use xtask::{triple, workspace};
 
 use super::helper::{Fault, Helper};
 use super::look::{FOLDER, Look, RECORD};
@@ -28,16 +30,6 @@ pub struct Place {
     /// The folder of it all.
     work: PathBuf,
 }
-
-/// Stands where systemctl stands, and notes what it is asked for. While the file `deaf` is there, it does as systemctl
-/// does where it cannot reach systemd.
-const SYSTEMCTL: &str = "#!/bin/sh
-if [ -e \"${0%/*}/deaf\" ]; then
-    echo 'Failed to connect to bus: Connection refused' >&2
-    exit 1
-fi
-echo \"$*\" >>\"${0%/*}/run/told\"
-";
 
 /// One run with one fault, or without.
 #[derive(Debug)]
@@ -82,8 +74,7 @@ impl Place {
         }
         // Shows at the end that the search for plaintexts finds one.
         fs::write(work.join("search"), format!("{}\n", marker())).unwrap();
-        fs::write(work.join("systemctl"), SYSTEMCTL).unwrap();
-        fs::set_permissions(work.join("systemctl"), Permissions::from_mode(0o755)).unwrap();
+        fs::hard_link(systemctl(), work.join("systemctl")).unwrap();
         let recipient = ssh_key(&work.join("host-key"), "ed25519");
         let cipher = |name: &str, text: &str| {
             let path = work.join(name);
@@ -292,6 +283,25 @@ impl Place {
         assert_eq!(files(&self.work, &[&marker()]), [self.work.join("search")]);
         fs::remove_dir_all(&self.work).unwrap();
     }
+}
+
+/// Returns the program that stands where systemctl stands. The first call builds it, for the same system as the helper.
+fn systemctl() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/boot/fault/systemctl.rs");
+        let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fault-systemctl");
+        let triple = triple::boot_side(&workspace::shell().unwrap()).unwrap();
+        let status = Command::new(env::var_os("RUSTC").unwrap_or("rustc".into()))
+            .args(["--edition=2024", "-O", "-Ctarget-feature=+crt-static", "--target", &triple])
+            .arg(source)
+            .arg("-o")
+            .arg(&built)
+            .status()
+            .unwrap();
+        assert!(status.success(), "rustc: {status}");
+        built
+    })
 }
 
 /// Gives the calling thread a mount namespace of its own.
