@@ -1,14 +1,14 @@
 //! a file with many values, decrypted → one of them, or the same file with one of them changed.
 //!
 //! Formats are read as their own specifications say; env as systemd reads an `EnvironmentFile=`, ini as most programs do: see
-//! `vaultix-structured(5)` for both. Nothing here prints, and no message has anything of a value in it.
+//! "STRUCTURED FILES" in vaultix(1). Nothing here prints, and no message has anything of a value in it.
 
 mod edit;
 mod env;
 mod flow;
 mod ini;
 mod json;
-mod node;
+pub(crate) mod node;
 mod pointer;
 mod splice;
 mod toml;
@@ -190,6 +190,15 @@ pub fn unset(
 
 fn into_bytes(mut text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(std::mem::take(&mut *text).into_bytes())
+}
+
+/// Reads all documents of the YAML `text`: files of sops may have several.
+///
+/// # Errors
+///
+/// As [`Document::parse`].
+pub(crate) fn yaml_documents(text: &str) -> Result<Vec<Slot>, Malformed> {
+    yaml::documents(text)
 }
 
 /// Returns `bytes` as text.

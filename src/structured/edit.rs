@@ -119,7 +119,7 @@ pub fn set(text: &str, format: Format, pointer: &Pointer, value: &str) -> Result
             return Ok(new);
         }
     }
-    Err(impossible(pointer, format))
+    Err(impossible(pointer, format, &root.node))
 }
 
 /// Returns `text`, a file in `format`, without what is at `pointer`.
@@ -147,11 +147,25 @@ pub fn unset(text: &str, format: Format, pointer: &Pointer) -> Result<Text, Stri
         expected.push(without(&root.node, pointer.words(), Emptied::Removed)?);
     }
     let is_right = |new: &Text| read(new, format).is_ok_and(|slot| expected.contains(&slot.node));
-    ways.into_iter().find(is_right).ok_or_else(|| impossible(pointer, format))
+    ways.into_iter().find(is_right).ok_or_else(|| impossible(pointer, format, &root.node))
 }
 
-fn impossible(pointer: &Pointer, format: Format) -> String {
-    format!("{pointer} cannot be changed without changing more of the {format} text")
+fn impossible(pointer: &Pointer, format: Format, root: &Node) -> String {
+    if has_alias(root) {
+        format!("{pointer} cannot be changed alone: an alias or << has it elsewhere")
+    } else {
+        format!("{pointer} cannot be changed without changing more of the {format} text")
+    }
+}
+
+/// Returns whether a value is in several places at once.
+fn has_alias(node: &Node) -> bool {
+    let is_alias = |slot: &Slot| slot.origin != Origin::Own || has_alias(&slot.node);
+    match &node.content {
+        Content::Map(entries) => entries.iter().any(|entry| is_alias(&entry.slot)),
+        Content::List(slots) => slots.iter().any(is_alias),
+        Content::Text(_) | Content::Literal(_) => false,
+    }
 }
 
 /// Returns whether `old` and `new` are both numbers, or both booleans.

@@ -42,15 +42,13 @@ impl Flow<'_> {
 
     /// Adds `part` after all others.
     pub fn append(&self, part: &str) -> Vec<Splice> {
-        match self.parts.last() {
-            Some(last) => vec![Splice::insert(last.end, format!(",{}{part}", self.separator()))],
-            None => {
-                // Perhaps a merged map, which is no part.
-                let inside = self.between(self.place.start + 1..self.place.end.saturating_sub(1));
-                let comma = if inside.trim().is_empty() { "" } else { ", " };
-                vec![Splice::insert(self.place.start + 1, format!("{part}{comma}"))]
-            }
+        if let Some(last) = self.parts.last() {
+            return vec![Splice::insert(last.end, format!(",{}{part}", self.separator()))];
         }
+        // Perhaps a merged map, which is no part.
+        let inside = self.between(self.place.start + 1..self.place.end.saturating_sub(1));
+        let comma = if inside.trim().is_empty() { "" } else { ", " };
+        vec![Splice::insert(self.place.start + 1, format!("{part}{comma}"))]
     }
 
     /// Removes the part with the number `number`; several ways, the one that keeps most first.

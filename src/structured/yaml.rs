@@ -21,7 +21,26 @@ const MERGE: &str = "<<";
 
 /// Reads `text`, which may also be empty.
 pub fn read(text: &str) -> Result<Slot, Malformed> {
-    Reader::new(text).document()
+    let mut reader = Reader::new(text);
+    let root = reader.document()?;
+    if let (Some(_), Some(_)) = (&root, reader.document()?) {
+        return Err(malformed(reader.line, "there is more than one document"));
+    }
+    let is_nothing = |slot: &Slot| match &slot.node.content {
+        Content::Literal(text) => text.is_empty(),
+        _ => false,
+    };
+    if let Some(root) = root.filter(|root| !is_nothing(root)) {
+        return Ok(root);
+    }
+    let node = Node::new(Content::Map(Vec::new()))?;
+    Ok(Slot { node, place: text.len()..text.len(), origin: Origin::Own })
+}
+
+/// Reads all documents of `text`.
+pub fn documents(text: &str) -> Result<Vec<Slot>, Malformed> {
+    let mut reader = Reader::new(text);
+    std::iter::from_fn(|| reader.document().transpose()).collect()
 }
 
 struct Reader<'a> {
@@ -32,6 +51,8 @@ struct Reader<'a> {
     anchors: BTreeMap<usize, Arc<Node>>,
     /// Where the last value that was read ends.
     end: usize,
+    /// The line on which the document begins.
+    line: usize,
 }
 
 /// What the parser has found.
@@ -49,35 +70,24 @@ impl<'a> Reader<'a> {
             places: Places::new(text),
             anchors: BTreeMap::new(),
             end: 0,
+            line: 1,
         }
     }
 
-    fn document(&mut self) -> Result<Slot, Malformed> {
-        let mut root = None;
+    /// Reads the next document; `None` after the last.
+    fn document(&mut self) -> Result<Option<Slot>, Malformed> {
         loop {
             let found = self.next()?;
             match found.event {
-                Event::StreamEnd => break,
-                Event::DocumentStart(_) if root.is_some() => {
-                    return Err(malformed(found.line, "there is more than one document"));
-                }
+                Event::StreamEnd => return Ok(None),
                 Event::DocumentStart(_) => {
+                    self.line = found.line;
                     let first = self.next()?;
-                    root = Some(self.slot(first, 1)?);
+                    return self.slot(first, 1).map(Some);
                 }
                 _ => {}
             }
         }
-        let is_nothing = |slot: &Slot| match &slot.node.content {
-            Content::Literal(text) => text.is_empty(),
-            _ => false,
-        };
-        if let Some(root) = root.filter(|root| !is_nothing(root)) {
-            return Ok(root);
-        }
-        let end = self.text.len();
-        let node = Node::new(Content::Map(Vec::new()))?;
-        Ok(Slot { node, place: end..end, origin: Origin::Own })
     }
 
     fn next(&mut self) -> Result<Found<'a>, Malformed> {

@@ -115,7 +115,7 @@ fn yaml_keeps_all_but_the_value() {
                 "a: &x 1\nb: *x\n",
                 "a",
                 Some("2"),
-                "error: /a cannot be changed without changing more of the YAML text",
+                "error: /a cannot be changed alone: an alias or << has it elsewhere",
             ),
             (
                 "a: &x {c: 1}\nb: *x\n",
@@ -148,7 +148,7 @@ fn yaml_keeps_all_but_the_value() {
                 "a: &x 1\nb: *x\n",
                 "a",
                 None,
-                "error: /a cannot be changed without changing more of the YAML text",
+                "error: /a cannot be changed alone: an alias or << has it elsewhere",
             ),
             ("a: |\n  x\n\n\nb: 1\n", "a", None, "\n\nb: 1\n"),
         ],

@@ -4,29 +4,13 @@
 
 use std::borrow::Cow;
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
-
 use crate::commands::import::sops::header::Metadata;
 use crate::commands::import::sops::{Leaf, Names};
+use crate::structured::node::{Content, Entry, Origin, Slot};
+use crate::structured::yaml_documents;
 
 /// The key under which sops writes its metadata.
 const METADATA: &str = "sops";
-
-/// How deep a document may be (64): it is read by functions that call themselves.
-const MAX_DEPTH: usize = 64;
-
-/// A part of a document.
-enum Node {
-    /// Parts with names, in order.
-    Mapping(Vec<(String, Node)>),
-    /// Parts without names.
-    List(Vec<Node>),
-    Scalar {
-        text: String,
-        /// Whether it has no quotes, so that `1` is a number.
-        is_plain: bool,
-    },
-}
 
 /// Reads all documents of `text`.
 ///
@@ -34,85 +18,103 @@ enum Node {
 ///
 /// Where it cannot be read, without any of its text.
 pub fn read(text: &str) -> Result<(Vec<Leaf>, Metadata), String> {
-    let mut reader = Reader { parser: Parser::new_from_str(text) };
+    let documents = yaml_documents(text).map_err(|malformed| malformed.to_string())?;
     let (mut leaves, mut metadata, mut names) = (Vec::new(), Metadata::new(), Names::default());
-    for (i, node) in reader.documents()?.into_iter().enumerate() {
-        let Node::Mapping(entries) = node else {
+    for (i, document) in documents.iter().enumerate() {
+        let Content::Map(entries) = &document.node.content else {
             return Err("it is not a mapping".to_owned());
         };
-        for (key, node) in entries {
-            if key == METADATA && i == 0 {
-                flatten(&node, String::new(), &mut metadata, &mut names)?;
-            } else if key != METADATA {
-                collect(node, &mut vec![key.clone()], key, &mut leaves, &mut names)?;
+        for Entry { name, slot, .. } in entries {
+            if name == METADATA && i == 0 {
+                flatten(slot, String::new(), &mut metadata, &mut names)?;
+            } else if name != METADATA {
+                collect(slot, &mut vec![name.clone()], name, &mut leaves, &mut names)?;
             }
         }
     }
     Ok((leaves, metadata))
 }
 
-/// Adds the leaves of `node`, which is below `keys`, to `leaves`.
+/// Adds the leaves of `slot`, which is below `keys`, to `leaves`.
 ///
 /// Lists have numbers in `id` but not in `keys`, as in the places that sops writes into its values.
 fn collect(
-    node: Node,
+    slot: &Slot,
     keys: &mut Vec<String>,
-    id: String,
+    id: &str,
     leaves: &mut Vec<Leaf>,
     names: &mut Names,
 ) -> Result<(), String> {
-    names.add(&id);
+    ensure_own(slot)?;
+    names.add(id);
     names.ensure_bounded()?;
-    match node {
-        Node::Mapping(entries) => {
-            for (key, node) in entries {
-                keys.push(key.clone());
-                collect(node, keys, format!("{id}/{key}"), leaves, names)?;
+    let mut leaf = |text: &str, clear: Cow<str>| {
+        leaves.push(Leaf {
+            aad: keys.join(":") + ":",
+            id: id.to_owned(),
+            text: text.to_owned(),
+            clear: clear.into_owned(),
+        });
+    };
+    match &slot.node.content {
+        Content::Map(entries) => {
+            for Entry { name, slot, .. } in entries {
+                keys.push(name.clone());
+                collect(slot, keys, &format!("{id}/{name}"), leaves, names)?;
                 keys.pop();
             }
         }
-        Node::List(nodes) => {
-            for (i, node) in nodes.into_iter().enumerate() {
-                collect(node, keys, format!("{id}/{i}"), leaves, names)?;
+        Content::List(slots) => {
+            for (i, slot) in slots.iter().enumerate() {
+                collect(slot, keys, &format!("{id}/{i}"), leaves, names)?;
             }
         }
-        Node::Scalar { text, is_plain } if is_plain && is_null(&text) => {}
-        Node::Scalar { text, is_plain } => {
-            let clear = if is_plain { resolve(&text).into_owned() } else { text.clone() };
-            leaves.push(Leaf { aad: keys.join(":") + ":", id, text, clear });
-        }
+        Content::Literal(text) if is_null(text) => {}
+        Content::Literal(text) => leaf(text, resolve(text)),
+        Content::Text(text) => leaf(text, text.as_str().into()),
     }
     Ok(())
 }
 
-/// Adds the scalars of `node` to `metadata`, under the names that they have in formats without lists.
+/// Adds the scalars of `slot` to `metadata`, under the names that they have in formats without lists.
 fn flatten(
-    node: &Node,
+    slot: &Slot,
     name: String,
     metadata: &mut Metadata,
     names: &mut Names,
 ) -> Result<(), String> {
+    ensure_own(slot)?;
     names.add(&name);
     names.ensure_bounded()?;
     let below = |kind: &str, key: &str| {
         if name.is_empty() { key.to_owned() } else { format!("{name}__{kind}_{key}") }
     };
-    match node {
-        Node::Mapping(entries) => {
-            for (key, node) in entries {
-                flatten(node, below("map", key), metadata, names)?;
+    match &slot.node.content {
+        Content::Map(entries) => {
+            for entry in entries {
+                flatten(&entry.slot, below("map", &entry.name), metadata, names)?;
             }
         }
-        Node::List(parts) => {
-            for (i, part) in parts.iter().enumerate() {
-                flatten(part, below("list", &i.to_string()), metadata, names)?;
+        Content::List(slots) => {
+            for (i, slot) in slots.iter().enumerate() {
+                flatten(slot, below("list", &i.to_string()), metadata, names)?;
             }
         }
-        Node::Scalar { text, .. } => {
-            metadata.insert(name, text.clone());
+        Content::Text(text) | Content::Literal(text) => {
+            metadata.insert(name, text.to_string());
         }
     }
     Ok(())
+}
+
+/// Refuses what is there by an alias: the code of a file is over each value once.
+fn ensure_own(slot: &Slot) -> Result<(), String> {
+    match slot.origin {
+        Origin::Own => Ok(()),
+        Origin::Alias | Origin::Merged => {
+            Err("it has an alias, which sops does not write".to_owned())
+        }
+    }
 }
 
 /// Returns whether a plain scalar is nothing at all; sops leaves that alone.
@@ -135,77 +137,10 @@ fn resolve(text: &str) -> Cow<'_, str> {
     }
 }
 
-struct Reader<'a> {
-    parser: Parser<'a, saphyr_parser::StrInput<'a>>,
-}
-
-impl<'a> Reader<'a> {
-    fn documents(&mut self) -> Result<Vec<Node>, String> {
-        let mut documents = Vec::new();
-        let mut event = self.next()?;
-        while !matches!(event, Event::StreamEnd) {
-            if matches!(event, Event::DocumentStart(_)) {
-                let first = self.next()?;
-                documents.push(self.node(first, 0)?);
-            }
-            event = self.next()?;
-        }
-        Ok(documents)
-    }
-
-    fn next(&mut self) -> Result<Event<'a>, String> {
-        match self.parser.next() {
-            Some(Ok((event, _))) => Ok(event),
-            Some(Err(error)) => Err(format!("line {} is malformed", error.marker().line())),
-            None => Ok(Event::StreamEnd),
-        }
-    }
-
-    /// Returns the part that begins with `event`.
-    fn node(&mut self, event: Event<'a>, depth: usize) -> Result<Node, String> {
-        if depth > MAX_DEPTH {
-            return Err(format!("it is more than {MAX_DEPTH} levels deep"));
-        }
-        match event {
-            Event::Scalar(text, style, ..) => {
-                let is_plain = matches!(style, ScalarStyle::Plain);
-                Ok(Node::Scalar { text: text.into_owned(), is_plain })
-            }
-            Event::SequenceStart(..) => self.list(depth),
-            Event::MappingStart(..) => self.mapping(depth),
-            Event::Alias(_) => Err("it has an alias, which sops does not write".to_owned()),
-            _ => Err("it ends too early".to_owned()),
-        }
-    }
-
-    fn list(&mut self, depth: usize) -> Result<Node, String> {
-        let mut nodes = Vec::new();
-        loop {
-            match self.next()? {
-                Event::SequenceEnd => return Ok(Node::List(nodes)),
-                event => nodes.push(self.node(event, depth + 1)?),
-            }
-        }
-    }
-
-    fn mapping(&mut self, depth: usize) -> Result<Node, String> {
-        let mut entries = Vec::new();
-        loop {
-            match self.next()? {
-                Event::MappingEnd => return Ok(Node::Mapping(entries)),
-                Event::Scalar(key, ..) => {
-                    let value = self.next()?;
-                    entries.push((key.into_owned(), self.node(value, depth + 1)?));
-                }
-                _ => return Err("it has a key that is not text".to_owned()),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::structured::node::MAX_DEPTH;
 
     /// Reads `text`, and returns ids, places and what counts for the code.
     fn leaves(text: &str) -> Vec<(String, String, String)> {
@@ -253,15 +188,16 @@ mod tests {
         for (text, reason) in [
             ("a: &b hunter2\nc: *b", "it has an alias, which sops does not write"),
             ("hunter2", "it is not a mapping"),
-            ("a: [hunter2", "line 2 is malformed"),
-            ("? [a]\n: hunter2", "it has a key that is not text"),
+            ("a: [hunter2", "line 2: while parsing a flow sequence, expected ',' or ']'"),
+            ("? [a]\n: hunter2", "line 1: there is a key that is not text"),
         ] {
             assert_eq!(read(text).err().unwrap(), reason, "{text}");
         }
         for (open, close) in [("[", "]"), ("{a: ", "}")] {
             let deep = |levels| format!("a: {}x{}", open.repeat(levels), close.repeat(levels));
-            assert!(read(&deep(MAX_DEPTH - 1)).is_ok());
-            assert_eq!(read(&deep(MAX_DEPTH)).err().unwrap(), "it is more than 64 levels deep");
+            assert!(read(&deep(MAX_DEPTH - 2)).is_ok());
+            let refused = read(&deep(MAX_DEPTH - 1)).err().unwrap();
+            assert_eq!(refused, "line 1: it is more than 64 levels deep");
         }
     }
 }
