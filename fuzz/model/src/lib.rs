@@ -19,6 +19,7 @@ pub mod header;
 pub mod meaning;
 pub mod plan;
 pub mod profile;
+pub mod structured;
 pub mod template;
 pub mod unit;
 pub mod unit_file;
@@ -27,11 +28,12 @@ pub mod unit_file;
 pub type Target = fn(&[u8]);
 
 /// All targets by name; each has a file in `fuzz/fuzz_targets`.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("escape", escape::check),
     ("header", header::check),
     ("plan", plan::check),
     ("profile", profile::check),
+    ("structured", structured::check),
     ("template", template::check),
     ("unit", unit::check),
 ];

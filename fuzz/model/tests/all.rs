@@ -95,6 +95,11 @@ fn profile() {
 }
 
 #[test]
+fn structured() {
+    try_target("structured");
+}
+
+#[test]
 fn template() {
     try_target("template");
 }
