@@ -7,13 +7,14 @@ _vaultix() {
     --from | --identity | --old | --profile | -i | -p) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --cache | --flake | --into | -f) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
     --host | --secret | --recipient | -r) return ;;
+    --format) mapfile -t COMPREPLY < <(compgen -W 'json yaml toml env ini' -- "$current"); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in renc | edit | init | generate | rekey | deploy | check | status | view | textconv | import) verb=$word; break ;; esac
+    case $word in renc | edit | init | generate | rekey | deploy | check | status | view | get | set | unset | textconv | import) verb=$word; break ;; esac
   done
   case $verb in
     renc) words='--help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet -v --verbose' ;;
-    edit) words='--help -p --profile -i --identity -r --recipient --stdin --from -v --verbose' ;;
+    edit) words='--help -p --profile -i --identity -r --recipient --stdin --from --as-is -v --verbose' ;;
     init) words='--help -i --identity --passphrase -v --verbose' ;;
     generate) words='--help -p --profile -i --identity -r --recipient --secret --dry-run -q --quiet -v --verbose' ;;
     rekey) words='--help -p --profile -i --identity --old -r --recipient -v --verbose' ;;
@@ -21,9 +22,12 @@ _vaultix() {
     check) words='--help -p --profile --cache --json -v --verbose' ;;
     status) words='--help -p --profile --cache --json -v --verbose' ;;
     view) words='--help -i --identity -v --verbose' ;;
+    get) words='--help -i --identity --format -v --verbose' ;;
+    set) words='--help -i --identity -r --recipient --stdin --from --format -v --verbose' ;;
+    unset) words='--help -i --identity -r --recipient --format -v --verbose' ;;
     textconv) words='--help -i --identity' ;;
     import) words='--help -i --identity -r --recipient --into --dry-run -q --quiet -v --verbose' ;;
-    *) words='renc edit init generate rekey deploy check status view textconv import --help -p --profile -f --flake -v --verbose --version' ;;
+    *) words='renc edit init generate rekey deploy check status view get set unset textconv import --help -p --profile -f --flake -v --verbose --version' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   case $verb in
@@ -31,6 +35,9 @@ _vaultix() {
     init) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     rekey) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     view) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    get) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    set) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    unset) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     textconv) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     import) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -f -W 'agenix agenix-rekey sops pass gopass' -- "$current") ;;
   esac

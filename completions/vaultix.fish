@@ -22,6 +22,7 @@ complete -c vaultix -n '__fish_seen_subcommand_from edit' -s i -l identity -r -F
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -s r -l recipient -x -d 'also encrypt to this recipient; repeat for several'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -l stdin -d 'read the new text from standard input, even if it is a terminal'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -l from -r -F -d 'read the new text from this file'
+complete -c vaultix -n '__fish_seen_subcommand_from edit' -l as-is -d 'save the text even if it is not what the file'\''s name says, such as YAML'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -F
 complete -c vaultix -n __fish_use_subcommand -a init -d 'create an identity, a first secret, and what a flake needs'
@@ -69,6 +70,28 @@ complete -c vaultix -n '__fish_seen_subcommand_from view' -l help -d 'display us
 complete -c vaultix -n '__fish_seen_subcommand_from view' -s i -l identity -r -F -d 'decrypt secrets with the identities in this file; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from view' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
 complete -c vaultix -n '__fish_seen_subcommand_from view' -F
+complete -c vaultix -n __fish_use_subcommand -a get -d 'print one value of a structured file, or the keys of all'
+complete -c vaultix -n '__fish_seen_subcommand_from get' -l help -d 'display usage information'
+complete -c vaultix -n '__fish_seen_subcommand_from get' -s i -l identity -r -F -d 'decrypt secrets with the identities in this file; repeat for several files'
+complete -c vaultix -n '__fish_seen_subcommand_from get' -l format -x -a 'json yaml toml env ini' -d 'read the file as json, yaml, toml, env or ini, whatever its name is'
+complete -c vaultix -n '__fish_seen_subcommand_from get' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
+complete -c vaultix -n '__fish_seen_subcommand_from get' -F
+complete -c vaultix -n __fish_use_subcommand -a set -d 'change one value of a structured file, or add one'
+complete -c vaultix -n '__fish_seen_subcommand_from set' -l help -d 'display usage information'
+complete -c vaultix -n '__fish_seen_subcommand_from set' -s i -l identity -r -F -d 'decrypt secrets with the identities in this file; repeat for several files'
+complete -c vaultix -n '__fish_seen_subcommand_from set' -s r -l recipient -x -d 'also encrypt to this recipient; repeat for several'
+complete -c vaultix -n '__fish_seen_subcommand_from set' -l stdin -d 'read the value from standard input, even if it is a terminal'
+complete -c vaultix -n '__fish_seen_subcommand_from set' -l from -r -F -d 'read the value from this file'
+complete -c vaultix -n '__fish_seen_subcommand_from set' -l format -x -a 'json yaml toml env ini' -d 'read the file as json, yaml, toml, env or ini, whatever its name is'
+complete -c vaultix -n '__fish_seen_subcommand_from set' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
+complete -c vaultix -n '__fish_seen_subcommand_from set' -F
+complete -c vaultix -n __fish_use_subcommand -a unset -d 'remove one value from a structured file'
+complete -c vaultix -n '__fish_seen_subcommand_from unset' -l help -d 'display usage information'
+complete -c vaultix -n '__fish_seen_subcommand_from unset' -s i -l identity -r -F -d 'decrypt secrets with the identities in this file; repeat for several files'
+complete -c vaultix -n '__fish_seen_subcommand_from unset' -s r -l recipient -x -d 'also encrypt to this recipient; repeat for several'
+complete -c vaultix -n '__fish_seen_subcommand_from unset' -l format -x -a 'json yaml toml env ini' -d 'read the file as json, yaml, toml, env or ini, whatever its name is'
+complete -c vaultix -n '__fish_seen_subcommand_from unset' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
+complete -c vaultix -n '__fish_seen_subcommand_from unset' -F
 complete -c vaultix -n __fish_use_subcommand -a textconv -d 'print a secret for git diff'
 complete -c vaultix -n '__fish_seen_subcommand_from textconv' -l help -d 'display usage information'
 complete -c vaultix -n '__fish_seen_subcommand_from textconv' -s i -l identity -r -F -d 'decrypt secrets with the identities in this file; repeat for several files'

@@ -12,6 +12,9 @@ verbs=(
     'check:check that every host has every secret, without any key'
     'status:show every secret, who can decrypt it, and on which hosts it is ready'
     'view:print a secret'
+    'get:print one value of a structured file, or the keys of all'
+    'set:change one value of a structured file, or add one'
+    'unset:remove one value from a structured file'
     'textconv:print a secret for git diff'
     'import:import the secrets of an older scheme'
 )
@@ -42,6 +45,7 @@ rest) case $line[1] in
     '*'{-r,--recipient}'[also encrypt to this recipient; repeat for several]:recipient: ' \
     '*'--stdin'[read the new text from standard input, even if it is a terminal]' \
     '*'--from'[read the new text from this file]:file:_files' \
+    '*'--as-is'[save the text even if it is not what the file'\''s name says, such as YAML]' \
     '*'{-v,--verbose}'[print each step  what is read, run, decrypted and created]' \
     '1:file:_files' ;;
   init) _arguments \
@@ -89,6 +93,31 @@ rest) case $line[1] in
     '*'{-i,--identity}'[decrypt secrets with the identities in this file; repeat for several files]:file:_files' \
     '*'{-v,--verbose}'[print each step  what is read, run, decrypted and created]' \
     '1:file:_files' ;;
+  get) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-i,--identity}'[decrypt secrets with the identities in this file; repeat for several files]:file:_files' \
+    '*'--format'[read the file as json, yaml, toml, env or ini, whatever its name is]:format:(json yaml toml env ini)' \
+    '*'{-v,--verbose}'[print each step  what is read, run, decrypted and created]' \
+    '1:file:_files' \
+    '2:key: ' ;;
+  set) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-i,--identity}'[decrypt secrets with the identities in this file; repeat for several files]:file:_files' \
+    '*'{-r,--recipient}'[also encrypt to this recipient; repeat for several]:recipient: ' \
+    '*'--stdin'[read the value from standard input, even if it is a terminal]' \
+    '*'--from'[read the value from this file]:file:_files' \
+    '*'--format'[read the file as json, yaml, toml, env or ini, whatever its name is]:format:(json yaml toml env ini)' \
+    '*'{-v,--verbose}'[print each step  what is read, run, decrypted and created]' \
+    '1:file:_files' \
+    '2:key: ' ;;
+  unset) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-i,--identity}'[decrypt secrets with the identities in this file; repeat for several files]:file:_files' \
+    '*'{-r,--recipient}'[also encrypt to this recipient; repeat for several]:recipient: ' \
+    '*'--format'[read the file as json, yaml, toml, env or ini, whatever its name is]:format:(json yaml toml env ini)' \
+    '*'{-v,--verbose}'[print each step  what is read, run, decrypted and created]' \
+    '1:file:_files' \
+    '2:key: ' ;;
   textconv) _arguments \
     '*'--help'[display usage information]' \
     '*'{-i,--identity}'[decrypt secrets with the identities in this file; repeat for several files]:file:_files' \

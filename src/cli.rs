@@ -75,6 +75,12 @@ pub enum Verb {
     Status(Status),
     /// The same, to read.
     View(View),
+    /// One value of many.
+    Get(Get),
+    /// The same, changed.
+    Set(Set),
+    /// The same, removed.
+    Unset(Unset),
     /// The same, for git.
     Textconv(Textconv),
     /// From an older scheme.
@@ -135,6 +141,7 @@ pub struct Renc {
     note = "If the secret changes while you edit it, that change stays, and your text is saved next to it, encrypted. If encryption fails, your text is saved in the same way, for the recipients that need no plugin, or the editor opens again.",
     note = "If standard input is a pipe or a file, the new text is read from it. In a loop that reads from one, add </dev/tty.",
     note = "Without a file, on a terminal, all secrets are listed: arrow keys move, letters filter, Enter edits, Esc quits.",
+    note = "A file such as mail.yaml.age has to be what its name says: JSON, YAML, TOML, env or INI. If the new text is not, the line and the reason are shown, and the editor opens again, or the text is saved as it is; without a terminal, it is not saved. A file that was not that before may stay so.",
     note = "A file such as secrets:wifi.age is in the input secrets of the flake. It is changed in your checkout of that: git config --global vaultix.secrets.checkout DIR.",
     error_code(0, "the secret is saved, or was not changed"),
     error_code(77, "no identity can decrypt the secret")
@@ -169,6 +176,10 @@ pub struct Edit {
     /// read the new text from this file
     #[argh(option, arg_name = "file", from_str_fn(argument::path))]
     pub from: Option<PathBuf>,
+
+    /// save the text even if it is not what the file's name says, such as YAML
+    #[argh(switch)]
+    pub as_is: bool,
 
     /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
@@ -404,6 +415,137 @@ pub struct View {
     pub verbose: bool,
 }
 
+/// print one value of a structured file, or the keys of all
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "get",
+    example = "{command_name} secrets/mail.yaml.age\n{command_name} secrets/mail.yaml.age smtp/password | wl-copy",
+    note = "A structured file has many values: mail.json.age, mail.yaml.age, mail.toml.age, mail.env.age or mail.ini.age. A text is printed byte for byte, a number, a boolean or null as the file writes it, a map or a list as compact JSON. On a terminal, a line break is added.",
+    note = "A key is written as smtp/password; the keys of a list are numbers from 0. A text that begins with a slash is a JSON pointer (RFC 6901): /smtp/password.",
+    note = "Without a key, the keys of all values are printed as JSON pointers, and none of the values.",
+    error_code(0, "it is printed"),
+    error_code(65, "the file cannot be read, or there is no such key"),
+    error_code(77, "no identity can decrypt the file")
+)]
+pub struct Get {
+    /// the structured file
+    #[argh(positional, arg_name = "file", from_str_fn(argument::path))]
+    pub file: PathBuf,
+
+    /// the key of the value; without it, all keys are printed
+    #[argh(positional, arg_name = "key", from_str_fn(argument::text))]
+    pub key: Option<String>,
+
+    /// decrypt secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file", from_str_fn(argument::path))]
+    pub identities: Vec<PathBuf>,
+
+    /// read the file as json, yaml, toml, env or ini, whatever its name is
+    #[argh(option, arg_name = "format", from_str_fn(argument::text))]
+    pub format: Option<String>,
+
+    /// print each step: what is read, run, decrypted and created
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+}
+
+/// change one value of a structured file, or add one
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "set",
+    example = "{command_name} secrets/mail.yaml.age smtp/password\nopenssl rand -hex 32 | {command_name} secrets/mail.yaml.age smtp/token\n{command_name} secrets/mail.yaml.age dkim/0/private --from dkim.pem",
+    note = "The file is created if it does not exist, and so are the maps above the value. All else in it stays byte for byte: comments, order, quotes. See vaultix get --help for files and keys.",
+    note = "The value is asked for twice, without echo. If standard input is a pipe or a file, it is read from it. It is taken byte for byte, except for a line break after a single line, as echo writes it.",
+    note = "It becomes a text, with quotes where it needs them. A number or a boolean stays one if the new value is one as well. A key that has other keys below it is not replaced: unset it first.",
+    error_code(0, "the value is saved, or was the same"),
+    error_code(65, "the file cannot be read, or the value cannot be written in it"),
+    error_code(77, "no identity can decrypt the file")
+)]
+pub struct Set {
+    /// the structured file; created if it does not exist
+    #[argh(positional, arg_name = "file", from_str_fn(argument::path))]
+    pub file: PathBuf,
+
+    /// the key of the value
+    #[argh(positional, arg_name = "key", from_str_fn(argument::text))]
+    pub key: String,
+
+    /// decrypt secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file", from_str_fn(argument::path))]
+    pub identities: Vec<PathBuf>,
+
+    /// also encrypt to this recipient; repeat for several
+    #[argh(
+        option,
+        short = 'r',
+        long = "recipient",
+        arg_name = "recipient",
+        from_str_fn(argument::text)
+    )]
+    pub recipients: Vec<String>,
+
+    /// read the value from standard input, even if it is a terminal
+    #[argh(switch)]
+    pub stdin: bool,
+
+    /// read the value from this file
+    #[argh(option, arg_name = "file", from_str_fn(argument::path))]
+    pub from: Option<PathBuf>,
+
+    /// read the file as json, yaml, toml, env or ini, whatever its name is
+    #[argh(option, arg_name = "format", from_str_fn(argument::text))]
+    pub format: Option<String>,
+
+    /// print each step: what is read, run, decrypted and created
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+}
+
+/// remove one value from a structured file
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "unset",
+    example = "{command_name} secrets/mail.yaml.age smtp/token",
+    note = "Removes the key and all below it. All else in the file stays byte for byte, also comments above the key. The keys after it in a list change. Anyone who could decrypt an old version still can: git keeps it.",
+    error_code(0, "the value is removed"),
+    error_code(65, "the file cannot be read, or there is no such key"),
+    error_code(77, "no identity can decrypt the file")
+)]
+pub struct Unset {
+    /// the structured file
+    #[argh(positional, arg_name = "file", from_str_fn(argument::path))]
+    pub file: PathBuf,
+
+    /// the key of the value
+    #[argh(positional, arg_name = "key", from_str_fn(argument::text))]
+    pub key: String,
+
+    /// decrypt secrets with the identities in this file; repeat for several files
+    #[argh(option, short = 'i', long = "identity", arg_name = "file", from_str_fn(argument::path))]
+    pub identities: Vec<PathBuf>,
+
+    /// also encrypt to this recipient; repeat for several
+    #[argh(
+        option,
+        short = 'r',
+        long = "recipient",
+        arg_name = "recipient",
+        from_str_fn(argument::text)
+    )]
+    pub recipients: Vec<String>,
+
+    /// read the file as json, yaml, toml, env or ini, whatever its name is
+    #[argh(option, arg_name = "format", from_str_fn(argument::text))]
+    pub format: Option<String>,
+
+    /// print each step: what is read, run, decrypted and created
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+}
+
 /// print a secret for git diff
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
@@ -551,6 +693,9 @@ impl Cli {
             Some(Verb::Check(check)) => (Some(&mut check.profiles), check.verbose),
             Some(Verb::Status(status)) => (Some(&mut status.profiles), status.verbose),
             Some(Verb::View(view)) => (None, view.verbose),
+            Some(Verb::Get(get)) => (None, get.verbose),
+            Some(Verb::Set(set)) => (None, set.verbose),
+            Some(Verb::Unset(unset)) => (None, unset.verbose),
             Some(Verb::Import(import)) => (None, import.verbose),
             Some(Verb::Textconv(_)) | None => (None, false),
         };
@@ -612,7 +757,11 @@ mod tests {
             let SubCommandInfo { name, command } = verb;
             let rest = command.positionals.iter();
             let rest: Vec<OsString> = rest
-                .map(|one| if one.name == "scheme" { "pass".into() } else { odd.to_owned() })
+                .map(|one| match one.name {
+                    "scheme" => "pass".into(),
+                    "key" => "smtp/password".into(),
+                    _ => odd.to_owned(),
+                })
                 .collect();
             let files = rest.iter().filter(|arg| *arg == odd).count();
             for flag in command.flags.iter().chain(Cli::get_args_info().flags) {

@@ -4,3 +4,4 @@ pub mod replace;
 pub mod secret;
 pub mod source;
 pub mod tree;
+pub mod values;

@@ -1,4 +1,4 @@
-//! `vaultix view` and `textconv`: secret file → its text on standard output.
+//! `vaultix view` and `textconv`: secret file → its text on standard output; `vaultix get`: one value of it.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 
-use crate::cli::{Textconv, View};
+use crate::cli::{Get, Textconv, View};
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::secret::Secret;
-use crate::files::source;
+use crate::files::{source, values};
 use crate::flake::{git, workspace};
 use crate::keys::master::Master;
 use crate::report::{self, Report, Verbosity};
+use crate::structured::{Document, Pointer};
 use crate::system::interrupt::Interrupt;
 use crate::system::origin;
 use crate::terminal::pager;
@@ -28,9 +29,43 @@ pub fn run(args: &View) -> Result<Exit> {
     let file = workspace::file(&args.file)?;
     let identities = workspace::identities(&args.identities, &report)?;
     let interrupt = Interrupt::new()?;
-    let text = open(&file, &identities, &Prompt::new(&interrupt, &report))?;
+    let text = open(&file, &identities, "view", &Prompt::new(&interrupt, &report))?;
+    show(&text, &interrupt)
+}
+
+/// Prints one value of a structured file, or the keys of all.
+///
+/// # Errors
+///
+/// When the file cannot be opened, is not structured, or has no such value.
+pub fn get(args: &Get) -> Result<Exit> {
+    let report = Report::new(Verbosity::Normal);
+    let pointer = args.key.as_deref().map(values::pointer).transpose()?;
+    let file = workspace::file(&args.file)?;
+    let format = values::format(&file, args.format.as_deref())?;
+    let identities = workspace::identities(&args.identities, &report)?;
+    let interrupt = Interrupt::new()?;
+    let text = open(&file, &identities, "get", &Prompt::new(&interrupt, &report))?;
+    let document = Document::parse(text.expose(), format)
+        .map_err(|malformed| values::cannot_parse(&file, format, malformed))?;
+    let Some(pointer) = pointer else {
+        let keys = document.keys();
+        return report::answer_lines(keys.iter().map(Pointer::to_string)).map(|()| Exit::Done);
+    };
+    let mut value = document.get(&pointer).map_err(|reason| {
+        let what = format!("cannot get {pointer} from {}", origin::shown(&file));
+        Error::new(Status::DataErr, what).because(reason)
+    })?;
+    if io::stdout().is_terminal() && !value.ends_with(b"\n") {
+        value.push(b'\n');
+    }
+    show(&Plaintext::new(std::mem::take(&mut *value)), &interrupt)
+}
+
+/// Prints `text`; on a terminal through a pager.
+fn show(text: &Plaintext, interrupt: &Interrupt) -> Result<Exit> {
     match pager::command_line().filter(|_| io::stdout().is_terminal()) {
-        Some(line) => pager::show(&text, &line, &interrupt).map(|()| Exit::Done),
+        Some(line) => pager::show(text, &line, interrupt).map(|()| Exit::Done),
         None => report::answer(text.expose()).map(|()| Exit::Done),
     }
 }
@@ -46,7 +81,7 @@ pub fn textconv(args: &Textconv) -> Result<Exit> {
     let opened = ensure_not_cached().and_then(|()| {
         let identities = workspace::identities(&args.identities, &report)?;
         let interrupt = Interrupt::new()?;
-        open(&args.file, &identities, &Prompt::new(&interrupt, &report))
+        open(&args.file, &identities, "view", &Prompt::new(&interrupt, &report))
     });
     let printed = match opened {
         Ok(text) => report::answer(text.expose()),
@@ -99,13 +134,14 @@ fn cached_driver(settings: &str) -> Option<&str> {
     cached.into_iter().find(|driver| ours.contains(driver))
 }
 
-fn open(path: &Path, identities: &[PathBuf], prompt: &Prompt) -> Result<Plaintext> {
+/// Opens the secret `path` for the command `verb`.
+fn open(path: &Path, identities: &[PathBuf], verb: &str, prompt: &Prompt) -> Result<Plaintext> {
     let secret = Secret::read_existing(path)?;
     if identities.is_empty() {
         return Err(Error::new(Status::Usage, format!("cannot decrypt {}", origin::shown(path)))
             .because("there is no identity")
             .fix(format!(
-                "vaultix view {} --identity FILE",
+                "vaultix {verb} {} --identity FILE",
                 escape::shell_path(origin::shown(path))
             )));
     }

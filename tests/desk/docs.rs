@@ -7,6 +7,7 @@ use std::path::Path;
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, Optionality};
 use pretty_assertions::assert_eq;
 use vaultix::cli;
+use vaultix::structured::Format;
 
 /// Checks the file `path`, or writes it with `BLESS=1`.
 fn check(path: &str, now: &str) {
@@ -153,11 +154,46 @@ fn manual() -> String {
     ] {
         writeln!(page, ".TP\n\\fB{name}\\fR\n{text}").unwrap();
     }
+    page += &structured_files();
     page += &signals_and_editors();
     page += ".SH EXAMPLES\n";
     page += &examples("vaultix", all.examples);
     page += ".SH SEE ALSO\n.BR vaultix\\-profile (5),\n.BR vaultix\\-decrypt (8),\n\
              .BR vaultix\\-generator (8),\n.BR age (1)\n";
+    page
+}
+
+/// Returns the text about files with many values.
+fn structured_files() -> String {
+    let mut page = ".SH STRUCTURED FILES\nA file whose name ends with one of these, and \\fB.age\\fR, can have many values. Each host \
+                    gets only the values that its configuration names, each as a secret of its own.\n"
+        .to_owned();
+    for (name, text) in [
+        (".json", "RFC 8259. A key that is there twice is an error."),
+        (
+            ".yaml\\fR, \\fB.yml",
+            "One document of YAML 1.2. Aliases and merged maps (<<) are resolved; tags are refused, and so are keys that are \
+             not scalars. Without quotes, null, true, false and numbers are those of the core schema: no is a text.",
+        ),
+        (".toml", "TOML 1.1."),
+        (
+            ".env",
+            "Variables as systemd reads them from an EnvironmentFile=, see systemd.exec(5). In double quotes, a backslash \
+             takes the meaning from \\(dq, \\e, \\(ga and $; in single quotes, nothing has one; both may have several lines. \
+             Without quotes, a value ends with the line, also after a #. Lines without = count for nothing. If a variable is \
+             there several times, the last counts. \\fBexport\\fR may be before a name.",
+        ),
+        (
+            ".ini",
+            "The first key is the section, the second the name; a name before the first section is alone. Names and values \
+             are separated by = or :, and lines that begin with ; or # are comments; at the end of a line, there are none. A \
+             line that is indented more than its name continues a value. Quotes around a whole value (\\(dq, \\(aq or \\(ga) are \
+             not part of it, and three double quotes begin a value with several lines. There are no escapes.",
+        ),
+    ] {
+        writeln!(page, ".TP\n\\fB{name}\\fR\n{text}").unwrap();
+    }
+    page += ".PP\nFiles are UTF\\-8, at most 64 levels deep, and have at most a million values, with all that aliases stand for.\n";
     page
 }
 
@@ -242,6 +278,11 @@ fn is_of_directory(verb: &CommandInfoWithArgs) -> bool {
     verb.positionals.first().is_some_and(|one| one.name == "dir")
 }
 
+/// Returns the names of all formats of structured files.
+fn formats() -> String {
+    Format::NAMES.map(|(name, _)| name).join(" ")
+}
+
 /// Returns options whose value is `kind`, as a pattern for `case`.
 fn taking(kind: &str) -> String {
     let verbs = verbs();
@@ -282,13 +323,16 @@ fn bash() -> String {
          local current=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}\n  COMPREPLY=()\n  \
          case $before in\n    {taken}) mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); return ;;\n    \
          {dirs}) mapfile -t COMPREPLY < <(compgen -d -- \"$current\"); return ;;\n    \
-         {free}) return ;;\n  esac\n  \
+         {free}) return ;;\n    \
+         {format}) mapfile -t COMPREPLY < <(compgen -W '{formats}' -- \"$current\"); return ;;\n  esac\n  \
          for word in \"${{COMP_WORDS[@]:1:COMP_CWORD-1}}\"; do\n    case $word in {verbs}) verb=$word; break ;; \
          esac\n  done\n  case $verb in\n{cases}    *) words='{names} {global}' ;;\n  esac\n  \
          mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n  case $verb in\n{files}  esac\n}}\n\
          complete -o filenames -F _vaultix vaultix\n",
         taken = taking("file"),
         dirs = taking("dir"),
+        format = taking("format"),
+        formats = formats(),
         free = ["name", "id", "recipient"].map(taking).join(" | "),
         verbs = names.replace(' ', " | "),
         global = words(cli::Cli::get_args_info().flags),
@@ -311,6 +355,7 @@ fn fish() -> String {
         let takes = match value(flag) {
             Some("file") => " -r -F",
             Some("dir") => " -x -a '(__fish_complete_directories)'",
+            Some("format") => &format!(" -x -a '{}'", formats()),
             Some(_) => " -x",
             None => "",
         };
@@ -346,6 +391,7 @@ fn zsh() -> String {
         let takes = match value(flag) {
             Some("file") => ":file:_files",
             Some("dir") => ":directory:_files -/",
+            Some("format") => &format!(":format:({})", formats()),
             Some(other) => &format!(":{other}: "),
             None => "",
         };
@@ -368,6 +414,7 @@ fn zsh() -> String {
                 " \\\n    '*:file:_files'"
             }
             [_] => " \\\n    '1:file:_files'",
+            [file, _] if file.name == "file" => " \\\n    '1:file:_files' \\\n    '2:key: '",
             _ => &format!(" \\\n    '1:scheme:({choices})' \\\n    '2:file:_files'"),
         };
         writeln!(cases, "  {name}) _arguments \\\n{}{file} ;;", block(verb.flags)).unwrap();

@@ -113,6 +113,9 @@ mod slow;
 /// `status`.
 mod status;
 
+/// `get`, `set` and `unset`: files with many values.
+mod structured;
+
 /// `textconv`, for `git diff`.
 mod textconv;
 

@@ -261,7 +261,7 @@ pub fn run(command: &mut Command) -> Done {
 /// that shows none.
 pub fn may_answer(command: &Command) -> bool {
     let has = |words: &[&str]| command.get_args().any(|arg| words.iter().any(|word| arg == *word));
-    !has(&["vaultix"]) || has(&["view", "textconv"])
+    !has(&["vaultix"]) || has(&["view", "textconv", "get"])
 }
 
 /// Runs `command` to its end, with the plaintext `input`, to which the marker is added.

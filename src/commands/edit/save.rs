@@ -26,17 +26,18 @@ pub(super) struct Recipients<'a> {
 }
 
 impl<'a> Recipients<'a> {
-    /// Takes `parsed`, and makes sure that the secret `path` can be encrypted to them, as far as that is known without
+    /// Takes `parsed`, for the command line `command`, and makes sure that the secret `path` can be encrypted to them, as far as that is known without
     /// asking for a device: what somebody types after this is not typed for nothing.
     pub(super) fn new(
         parsed: Vec<ParsedRecipient>,
         path: &Path,
+        command: &str,
         prompt: &'a Prompt,
     ) -> Result<Self> {
         if parsed.is_empty() {
             return Err(cannot_encrypt(Status::Usage, path)
                 .because("there is neither an identity nor a recipient")
-                .fix(format!("vaultix edit {} --identity FILE", escape::shell_path(path))));
+                .fix(format!("{command} --identity FILE")));
         }
         let (ours, plugins): (Vec<_>, Vec<_>) =
             parsed.into_iter().partition(|one| one.plugin().is_none());
@@ -73,6 +74,8 @@ pub(super) struct Save<'a> {
     pub before: Option<&'a Secret>,
     pub recipients: Recipients<'a>,
     pub input: &'a Input,
+    /// What to run again if the secret changes in the meantime.
+    pub command: &'a str,
     pub prompt: &'a Prompt<'a>,
 }
 
@@ -84,10 +87,9 @@ impl Save<'_> {
         mut replacement: Replacement,
     ) -> std::result::Result<(), Unsaved> {
         self.encrypt(new, &self.recipients.all, &mut replacement).map_err(Unsaved::InMemory)?;
-        let fix = format!("vaultix edit {}", escape::shell_path(self.path));
         let before = self.before.map(|before| before.digest.as_str());
-        replacement.persist_if_unchanged(before, &fix).map_err(|error| {
-            let kept = (*self.input == Input::Editor).then(|| replacement.keep().ok()).flatten();
+        replacement.persist_if_unchanged(before, self.command).map_err(|error| {
+            let kept = (*self.input == Input::User).then(|| replacement.keep().ok()).flatten();
             match kept {
                 Some(kept) => Unsaved::Kept(with_kept_path(error, &kept)),
                 None => Unsaved::InMemory(error),
@@ -123,7 +125,7 @@ impl Save<'_> {
     ) -> Result<()> {
         let error = match unsaved {
             Unsaved::Kept(error) => return Err(error),
-            Unsaved::InMemory(error) if *self.input != Input::Editor => return Err(error),
+            Unsaved::InMemory(error) if *self.input != Input::User => return Err(error),
             Unsaved::InMemory(error) => error,
         };
         let signal = self.prompt.interrupt.signal();
@@ -147,6 +149,19 @@ impl Save<'_> {
             return Err(lost());
         }
         Ok(())
+    }
+
+    /// Refuses `new` because of `error`: keeps it next to the secret if the user has typed it.
+    pub(super) fn refuse(&self, error: Error, new: &Plaintext) -> Error {
+        if *self.input != Input::User {
+            return error;
+        }
+        self.prompt.interrupt.forget();
+        match self.keep(new) {
+            Ok(Some(kept)) => with_kept_path(error, &kept),
+            Ok(None) => error.because("the new text is lost"),
+            Err(reason) => error.because_of(reason).because("the new text is lost"),
+        }
     }
 
     /// Keeps `new` next to the secret, encrypted to those recipients that need no plugin; `None` where there are none.

@@ -54,6 +54,9 @@ pub const DESK: &[Program] = &[
     ("htpasswd", "apache2-utils"),
     ("valgrind", "valgrind"),
     ("python3", "python3"),
+    // Python reads what `get` reads; this brings its YAML.
+    ("python3", "python3"),
+    ("yamllint", "yamllint"),
 ];
 
 /// What fetching age's test vectors needs.
