@@ -48,9 +48,7 @@ fn encode(value: &[u8], encoding: Encoding, put: Put) -> Result<(), &'static str
             quoted(b"'", value, put, &shell);
         }
         Encoding::Base64 => base64(value, put),
-        Encoding::Hex => {
-            each(value, put, &|byte| Some(Escape::new(&[digit(byte >> 4), digit(byte)])))
-        }
+        Encoding::Hex => each(value, put, &|byte| Some(hex(byte))),
         Encoding::Environment => {
             ensure_no_nul(text_of(value)?.as_bytes())?;
             quoted(b"\"", value, put, &environment);
@@ -147,6 +145,10 @@ fn xml(byte: u8) -> Option<Escape> {
         b'\r' => b"&#13;",
         _ => return None,
     }))
+}
+
+fn hex(byte: u8) -> Escape {
+    Escape::new(&[digit(byte >> 4), digit(byte)])
 }
 
 fn base64(value: &[u8], put: Put) {

@@ -83,7 +83,7 @@ const CASES: [Case; 17] = [
     // Less of it, since each byte of it is one of its own.
     ("an encoded value", |size| render_encoded(PLACEHOLDER.as_bytes(), &many("<\n", size / 16))),
     ("placeholders of an encoded value", |size| {
-        render_encoded(&many(PLACEHOLDER, size), b"<<<<<<")
+        render_encoded(&many(PLACEHOLDER, size), b"<<<<<<");
     }),
     ("values with placeholders", |size| render(PLACEHOLDER.as_bytes(), &many(PLACEHOLDER, size))),
     ("lines of an ssh key", |size| {

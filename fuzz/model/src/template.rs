@@ -106,7 +106,7 @@ fn model<'a>(
 /// Returns `value` as the encoding `name` has it; `None` if there is no such encoding, or it cannot be written so.
 fn encoded(value: &[u8], name: &str) -> Option<Vec<u8>> {
     let text = String::from_utf8(value.to_vec()).ok();
-    let hex = |value: &[u8]| value.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let each = |write: fn(&u8) -> String| value.iter().map(write).collect::<Vec<_>>().concat();
     let encoded = match name {
         "" => return Some(value.to_vec()),
         "json" => {
@@ -131,7 +131,7 @@ fn encoded(value: &[u8], name: &str) -> Option<Vec<u8>> {
         "base64" => {
             const DIGITS: &[u8; 64] =
                 b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-            let bits: String = value.iter().map(|byte| format!("{byte:08b}")).collect();
+            let bits = each(|byte| format!("{byte:08b}"));
             let mut digits: String = bits
                 .as_bytes()
                 .chunks(6)
@@ -141,7 +141,7 @@ fn encoded(value: &[u8], name: &str) -> Option<Vec<u8>> {
             digits += &"=".repeat((4 - digits.len() % 4) % 4);
             digits
         }
-        "hex" => hex(value),
+        "hex" => each(|byte| format!("{byte:02x}")),
         "environment" => {
             let text = text.filter(|text| !text.contains('\0'))?;
             let escaped = text.replace('\\', r"\\").replace('"', "\\\"").replace('$', r"\$");

@@ -1,3 +1,5 @@
+//! Values, and how each encoding writes them.
+
 use super::*;
 use pretty_assertions::assert_eq;
 
