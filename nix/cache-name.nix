@@ -1,4 +1,4 @@
-# master ciphertext + recipient → name of the host's ciphertext in the cache.
+# master ciphertext + recipient, and which value of it → name of the host's ciphertext in the cache.
 #
 # Only builtins, so that every nix and every tool can evaluate it. The desk computes the same name;
 # tests/vectors/cache-name.json holds the cases that both must pass.
@@ -34,11 +34,15 @@ in
 {
   inherit withoutComment;
 
+  # `value` is null for the whole file, or has the `pointer` to a value in it and its `format`.
+  #
   # Both hashes are taken from text or from a file, never from a file's text: a Nix string cannot hold
   # the NUL bytes of a binary age file.
   name =
-    source: recipient:
+    source: recipient: value:
     hashString "sha256" (
-      unsafeDiscardStringContext "vaultix-v1\n${hashFile "sha256" source}\n${withoutComment recipient}\n"
+      unsafeDiscardStringContext "vaultix-v1\n${hashFile "sha256" source}\n${withoutComment recipient}\n${
+        if value == null then "" else "${value.pointer}\n${value.format}\n"
+      }"
     );
 }

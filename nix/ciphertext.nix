@@ -3,6 +3,7 @@
 let
   inherit (builtins) pathExists;
   inherit (import ./cache-name.nix) name;
+  pointer = import ./pointer.nix;
   inherit (import ./root.nix { inherit lib cfg; }) below cacheDirectory;
 
   isKnown = cfg.settings.flake != null;
@@ -10,7 +11,16 @@ let
   states = builtins.mapAttrs (
     _: secret:
     let
-      entry = name secret.file cfg.settings.hostPubkey;
+      # What is no key fails an assertion.
+      value =
+        if secret.key == null || pointer secret.key == null || secret.format == null then
+          null
+        else
+          {
+            pointer = pointer secret.key;
+            inherit (secret) format;
+          };
+      entry = name secret.file cfg.settings.hostPubkey value;
     in
     rec {
       hasSource = isKnown && pathExists secret.file;

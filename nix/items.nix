@@ -62,6 +62,25 @@ let
       fix = "choose a name that does not begin with \".vaultix/\"";
     }) items;
 
+  pointer = import ./pointer.nix;
+  hasKey = { item, ... }: item.key != null;
+  isKey = { item, ... }: item.key != null && pointer item.key != null;
+  keys =
+    whenever (entry: hasKey entry && !isKey entry) (entry: {
+      what = field "key" entry;
+      because =
+        if entry.item.key == "" || entry.item.key == [ ] then
+          "it is empty"
+        else
+          "in a text that begins with /, ~ is written ~0, and / inside of a key ~1";
+      fix = "write it like \"smtp/password\", or as a list of keys; null stands for the whole file";
+    }) secrets
+    ++ whenever (entry: isKey entry && entry.item.format == null) (entry: {
+      what = field "key" entry;
+      because = "the name of ${quote (shown entry.item.file)} does not say how the file is written";
+      fix = "set format to one of ${list (import ./format.nix).formats}, or call the file like \"mail.yaml.age\"";
+    }) secrets;
+
   # value of a field → the items that share it, where there are several.
   shared =
     fieldName:
@@ -225,15 +244,14 @@ let
       ];
 
   # Placeholders in a text, and the ids of the secrets that they stand for.
+  mark = "[{][{][ \t]*([0-9a-f]{64})([ \t][^{}\n]*)?[}][}]";
   marksIn =
     text:
-    map
-      (groups: {
-        hash = lib.head groups;
-        # null for the value as it is.
-        encoding = lib.head (match "[ \t]*(.*[^ \t])?[ \t]*" (toString (lib.last groups)));
-      })
-      (filter builtins.isList (builtins.split "[{][{][ \t]*([0-9a-f]{64})([ \t][^{}\n]*)?[}][}]" text));
+    map (groups: {
+      hash = lib.head groups;
+      # null for the value as it is.
+      encoding = lib.head (match "[ \t]*(.*[^ \t])?[ \t]*" (toString (lib.last groups)));
+    }) (filter builtins.isList (builtins.split mark text));
   hashesIn = text: map (mark: mark.hash) (marksIn text);
   idOf = lib.listToAttrs (
     mapAttrsToList (id: placeholder: lib.nameValuePair (lib.head (hashesIn placeholder)) id) (
@@ -271,7 +289,12 @@ let
 
   filled = import ./template-file.nix { inherit lib cfg; };
   withFile = map (
-    entry: entry // { isThere = builtins.pathExists entry.item.file; name = shown entry.item.file; }
+    entry:
+    entry
+    // {
+      isThere = builtins.pathExists entry.item.file;
+      name = shown entry.item.file;
+    }
   ) (filter ({ item, ... }: item.file != null) templates);
   texts = map (entry: entry // filled entry.item.file) (filter (entry: entry.isThere) withFile);
   files =
@@ -304,4 +327,4 @@ let
     fix = "make them with: openssl rand -hex 32";
   }) secrets;
 in
-names ++ clashes ++ paths ++ units ++ accounts ++ contents ++ files ++ inserts
+names ++ keys ++ clashes ++ paths ++ units ++ accounts ++ contents ++ files ++ inserts

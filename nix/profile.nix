@@ -10,6 +10,7 @@ let
     mapAttrs
     ;
   inherit (import ./cache-name.nix) withoutComment;
+  pointer = import ./pointer.nix;
 
   placement = item: {
     inherit (item)
@@ -47,6 +48,15 @@ let
     // unless [ ] { inherit (item) dependencies command; };
   unless =
     empty: values: removeAttrs values (filter (name: values.${name} == empty) (attrNames values));
+
+  # What is no key stays as it is, so that the desk refuses it; a list that is none is empty.
+  value =
+    item:
+    let
+      found = pointer item.key;
+      asItIs = if builtins.isList item.key then "" else item.key;
+    in
+    { key = if found == null then asItIs else found; } // unless null { inherit (item) format; };
 
   template =
     _: item:
@@ -88,12 +98,14 @@ in
   # What a host reads. `cipher` maps the id of a secret to the store path of its ciphertext.
   host = cipher: profile (id: _: { cipher = cipher id; });
 
-  # What the desk reads: where each secret's master ciphertext lies, and how it is made if it does not.
+  # What the desk reads: where each secret's master ciphertext lies, which value in it it is, and how it is made if it does
+  # not.
   workspace = profile (
     _: item:
     {
       file = toString item.file;
     }
+    // (if item.key == null then { } else value item)
     // (if item.generator == null then { } else { generator = generator item.generator; })
   );
 }

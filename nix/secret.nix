@@ -6,7 +6,13 @@
   defaultFile,
 }:
 let
-  inherit (lib) literalExpression mkOption types;
+  inherit (lib)
+    literalExpression
+    literalMD
+    mkOption
+    types
+    ;
+  format = import ./format.nix;
 
   # What goes with which kind is checked where secrets are generated.
   generator = types.coercedTo (types.enum kinds) (kind: { inherit kind; }) (
@@ -115,7 +121,7 @@ let
   };
 in
 types.submodule (
-  { name, ... }:
+  { name, config, ... }:
   {
     imports = [
       (import ./placement.nix {
@@ -146,6 +152,32 @@ types.submodule (
 
           It is in the repository of the flake, or in an input. It is never copied to a host: a host gets the file that
           `vaultix renc` makes from it.
+        '';
+      };
+
+      key = mkOption {
+        type = types.nullOr (types.either types.str (types.listOf types.str));
+        default = null;
+        example = "smtp/password";
+        description = ''
+          Where the value is in `file`, if that contains many: `vaultix renc` makes a copy of this value alone for the
+          host.
+
+          A text is split at slashes; one that begins with a slash is a JSON pointer (RFC 6901), in which `~1` is a slash
+          and `~0` a tilde; a list of keys is taken as it is. The keys of a list are numbers from 0. A string is the secret
+          byte for byte, a number, boolean or null as the file writes it, and a map or list becomes JSON.
+        '';
+      };
+
+      format = mkOption {
+        type = types.nullOr (types.enum format.formats);
+        default = format.of config.file;
+        defaultText = literalMD "what the name of `file` has before `.age`: `json`, `yaml` or `yml`, `toml`, `env`, `ini`";
+        example = "yaml";
+        description = ''
+          How `file` is written, if it contains many values.
+
+          Used with `key` alone.
         '';
       };
 

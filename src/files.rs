@@ -5,3 +5,4 @@ pub mod secret;
 pub mod source;
 pub mod tree;
 pub mod values;
+pub mod value;

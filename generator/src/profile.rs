@@ -6,6 +6,7 @@ mod clash;
 mod fields;
 mod generator;
 mod item;
+mod key;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use fields::Fields;
 pub use fields::Invalid;
 pub use generator::Generator;
 use item::{Context, items, placeholders, secret, template};
+pub use key::Key;
 pub use settings::fitting_keys;
 use settings::settings;
 
@@ -186,6 +188,8 @@ pub struct Secret {
     pub id: String,
     /// The ciphertext that this side reads: `cipher` on the host, `file` on a workstation.
     pub ciphertext: PathBuf,
+    /// Which of the values in its `file` it is, if that is a file with many; always `None` on a host.
+    pub key: Option<Key>,
     /// How `vaultix generate` makes it if it does not exist; always `None` on a host.
     pub generator: Option<Generator>,
     /// Plain text that replaces placeholders with these hashes.

@@ -10,10 +10,10 @@ use std::path::Path;
 use pretty_assertions::assert_eq;
 use vaultix_generator::escape;
 use vaultix_generator::placeholder::Encoding;
-use vaultix_generator::profile::{Generator, Profile, Side, USERS};
+use vaultix_generator::profile::{Generator, Key, Profile, Side, USERS};
 
 /// Invalid configurations with a valid profile, and what the profile does not show.
-const ONLY_NIX: [(&str, &str); 36] = [
+const ONLY_NIX: [(&str, &str); 39] = [
     ("before-disk", "file systems"),
     ("before-user", "units of users"),
     ("cache-input", "the cache"),
@@ -50,6 +50,9 @@ const ONLY_NIX: [(&str, &str); 36] = [
     ("template-file-encoding", "the file of a template"),
     ("template-file-unknown", "the file of a template"),
     ("users-without-unit", "users"),
+    ("value-empty", "the desk's alone"),
+    ("value-format", "the desk's alone"),
+    ("value-pointer", "the desk's alone"),
 ];
 
 /// Reads a file of the repository.
@@ -123,4 +126,13 @@ fn encodings_are_those_of_the_module() {
     let known: Vec<&str> =
         text.lines().filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix('"')).collect();
     assert_eq!(known, Encoding::ALL.map(Encoding::name));
+}
+
+#[test]
+fn formats_are_those_of_the_module() {
+    let text = read("nix/format.nix");
+    let (_, list) = text.split_once("  formats = [\n").unwrap();
+    let (list, _) = list.split_once("];").unwrap();
+    let known: Vec<&str> = list.split_whitespace().map(|name| name.trim_matches('"')).collect();
+    assert_eq!(known, Key::FORMATS);
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use vaultix_generator::profile::{Profile, Secret};
+use vaultix_generator::profile::Profile;
 use vaultix_generator::{escape, private};
 
 use crate::cache::plan::{Entry, Plan, Target, Wanted, plan};
@@ -176,8 +176,13 @@ impl Desired {
                 continue;
             };
             if recipient.is_ok() {
-                let entry = Entry { host: host.clone(), name: store::name(digest, &key) };
-                let wanted = Wanted { source: secret.ciphertext.clone(), secret: id.clone() };
+                let name = store::name(digest, &key, secret.key.as_ref());
+                let entry = Entry { host: host.clone(), name };
+                let wanted = Wanted {
+                    source: secret.ciphertext.clone(),
+                    key: secret.key.clone(),
+                    secret: id.clone(),
+                };
                 self.wanted.entry(entry).or_insert(wanted);
             }
         }
@@ -191,19 +196,25 @@ impl Desired {
 }
 
 impl Comparison {
-    /// Returns whether each host of `profiles` that has a key has a copy of the present `source`, if it uses that.
+    /// Returns whether each host of `profiles` that has a key has a copy of the present `source`, if it uses that, or of each
+    /// value in it that it uses.
     pub fn has_copies(&self, profiles: &[Profile], source: &Path) -> bool {
         let Some(digest) = self.desired.digests.get(source) else { return false };
         let missing = self.plan.encrypt.values().flatten();
         let missing: BTreeSet<&Entry> = missing.map(|target| &target.entry).collect();
-        let mut users = profiles.iter().filter(|profile| {
-            let uses = |secret: &Secret| secret.ciphertext == source;
-            profile.secrets.values().flatten().any(uses)
-                && !self.desired.keyless.contains(&profile.settings.host_identifier)
+        let users = profiles
+            .iter()
+            .filter(|profile| !self.desired.keyless.contains(&profile.settings.host_identifier));
+        let mut pairs = users.flat_map(|profile| {
+            let secrets = profile.secrets.values().flatten();
+            secrets
+                .filter(|secret| secret.ciphertext == source)
+                .map(move |secret| (profile, secret))
         });
-        users.all(|profile| {
+        pairs.all(|(profile, secret)| {
             let settings = &profile.settings;
-            let name = store::name(digest, &recipient::canonical(&settings.host_pubkey));
+            let recipient = recipient::canonical(&settings.host_pubkey);
+            let name = store::name(digest, &recipient, secret.key.as_ref());
             let entry = Entry { host: settings.host_identifier.clone(), name };
             self.desired.wanted.contains_key(&entry) && !missing.contains(&entry)
         })

@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use vaultix_generator::profile::Key;
+
 /// What a file in the cache is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// The encrypted file in the repository.
     pub source: PathBuf,
+    /// Which value of it, if not the whole file.
+    pub key: Option<Key>,
     /// The id of the secret on this host.
     pub secret: String,
 }
@@ -50,6 +54,8 @@ pub struct Plan {
 pub struct Target {
     /// Where.
     pub entry: Entry,
+    /// Which value of the source it contains, if not all of it.
+    pub key: Option<Key>,
     /// The id of the secret on this host.
     pub secret: String,
 }
@@ -71,10 +77,11 @@ pub fn plan(
         if size.is_some_and(|size| *size > 0) {
             plan.up_to_date += 1;
         } else {
-            plan.encrypt
-                .entry(file.source.clone())
-                .or_default()
-                .push(Target { entry: entry.clone(), secret: file.secret.clone() });
+            plan.encrypt.entry(file.source.clone()).or_default().push(Target {
+                entry: entry.clone(),
+                key: file.key.clone(),
+                secret: file.secret.clone(),
+            });
         }
     }
     for (host, files) in present {
@@ -112,7 +119,7 @@ mod tests {
 
     /// The one file that `web` needs.
     fn wanted() -> BTreeMap<Entry, Wanted> {
-        let file = Wanted { source: "wifi.age".into(), secret: "wifi".to_owned() };
+        let file = Wanted { source: "wifi.age".into(), key: None, secret: "wifi".to_owned() };
         BTreeMap::from([(entry(name('a')), file)])
     }
 

@@ -18,6 +18,7 @@ use rustix::fs::{mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape;
+use vaultix_generator::profile::Key;
 
 use crate::cache::plan::{Entry, Listing, Plan, is_cache_name};
 use crate::error::{Error, Exit, Result, Status};
@@ -48,14 +49,16 @@ const FILE: OFlags = OFlags::RDONLY
 /// 0.35 ms for each. Below it, that could mean waiting for what other programs wrote.
 const SYNC_EACH: usize = 64;
 
-/// Returns the name of the file that contains the source with this digest, encrypted to `recipient`.
+/// Returns the name of the file that contains the source with this digest, or the value at `key` in it, encrypted to
+/// `recipient`.
 ///
 /// `digest` is the SHA-256 of the source's bytes in lower-case hex, and `recipient` in the form of
 /// [`crate::keys::recipient::canonical`]. `nix/cache-name.nix` computes the same name at evaluation;
 /// `tests/vectors/cache-name.json` contains the cases both must pass.
-pub fn name(digest: &str, recipient: &str) -> String {
+pub fn name(digest: &str, recipient: &str, key: Option<&Key>) -> String {
     let mut hash = Sha256::new();
-    for part in ["vaultix-v1\n", digest, "\n", recipient, "\n"] {
+    let value = key.into_iter().flat_map(|key| [&key.pointer, "\n", &key.format, "\n"]);
+    for part in ["vaultix-v1\n", digest, "\n", recipient, "\n"].into_iter().chain(value) {
         hash.update(part);
     }
     escape::hex(&hash.finalize())
@@ -414,8 +417,13 @@ mod tests {
     fn a_name_is_what_sha256sum_prints() {
         // printf 'vaultix-v1\n%s\n%s\n' "$(printf secret | sha256sum | cut -d' ' -f1)" age1xyz | sha256sum
         let digest = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
-        assert_eq!(name(digest, "age1xyz"), NAME);
+        assert_eq!(name(digest, "age1xyz", None), NAME);
+        // printf 'vaultix-v1\n%s\n%s\n/a/0\nyaml\n' "$(printf secret | sha256sum | cut -d' ' -f1)" age1xyz | sha256sum
+        let key = Key { pointer: "/a/0".to_owned(), format: "yaml".to_owned() };
+        assert_eq!(name(digest, "age1xyz", Some(&key)), NAME_OF_VALUE);
     }
+
+    const NAME_OF_VALUE: &str = "95f94cd372d31c4c16785f0f0d2c00c95d7913996466f97a7fca997c7e30d7cc";
 
     const NAME: &str = "ac041395a2eb47115f23239676b2e82f24d7e34038de642277a5359568c8491a";
 

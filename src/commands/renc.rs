@@ -103,7 +103,10 @@ fn count(plan: &Plan) -> String {
 fn show(root: &Path, plan: &Plan) -> Result<()> {
     let made = plan.encrypt.iter().flat_map(|(source, targets)| {
         targets.iter().map(move |target| {
-            format!("{}/{}: re-encrypt {}", target.entry.host, target.secret, origin::shown(source))
+            let value = target.key.as_ref().map(|key| format!(" {}", key.pointer));
+            let (host, secret) = (&target.entry.host, &target.secret);
+            let source = origin::shown(source);
+            format!("{host}/{secret}: re-encrypt {source}{}", value.unwrap_or_default())
         })
     });
     let removed = plan.stale.iter().map(|entry| format!("{}: remove", entry.path(root).display()));

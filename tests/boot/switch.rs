@@ -52,7 +52,10 @@ pub fn every_kind_of_change(system: System) {
     walk.profile["secrets"]["added"] = json!({ "cipher": added });
     walk.expect("added", "added-v1");
     walk.step("add", &[], 0);
+    // As with values of one file, of which one changed: all of them have new copies.
     walk.cipher("change", "v2", "change-v2");
+    walk.cipher("same", "v2", "same-v1");
+    walk.cipher("inner", "copy", "inner-v1");
     walk.expect("change", "change-v2");
     walk.step("change", &["change"], 0);
     walk.profile["secrets"].as_object_mut().unwrap().remove("remove");

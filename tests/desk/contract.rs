@@ -29,7 +29,12 @@ fn names_in_the_cache_are_those_of_the_vectors() {
         let byte = |i: usize| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
         workspace.write("secrets/x.age", (0..hex.len()).step_by(2).map(byte).collect::<Vec<_>>());
         let recipient = vector["recipient"].as_str().unwrap();
-        workspace.profile_with("web1", recipient, &[("x", "x")], |_| {});
+        workspace.profile_with("web1", recipient, &[("x", "x")], |profile| {
+            if vector["pointer"].is_string() {
+                profile["secrets"]["x"]["key"] = vector["pointer"].clone();
+                profile["secrets"]["x"]["format"] = vector["format"].clone();
+            }
+        });
         // As JSON, because no vector is a real age file, and not all recipients are valid.
         let done = workspace.vaultix("-p web1.json check --json");
         let answer: Value = serde_json::from_str(&done.stdout).unwrap();

@@ -119,6 +119,9 @@ mod structured;
 /// `textconv`, for `git diff`.
 mod textconv;
 
+/// Files with many values.
+mod value;
+
 /// `view`.
 mod view;
 

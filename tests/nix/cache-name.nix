@@ -7,7 +7,9 @@ let
     at:
     let
       vector = builtins.elemAt vectors at;
-      found = name (sources + "/${toString at}") vector.recipient;
+      found = name (sources + "/${toString at}") vector.recipient (
+        if vector ? pointer then { inherit (vector) pointer format; } else null
+      );
     in
     if found == vector.name then [ ] else [ "${vector.note}: ${found} instead of ${vector.name}\n" ];
 in

@@ -113,6 +113,18 @@ in
     lib.replaceStrings [ "SECRET" ] [ "SECRT" ] identity
   );
 
+  value-empty.vaultix.secrets = {
+    hello.key = [ ];
+    password.key = "";
+  };
+
+  value-format.vaultix.secrets.hello.key = "smtp/password";
+
+  value-pointer.vaultix.secrets.hello = {
+    format = "json";
+    key = "/smtp~2";
+  };
+
   key-type.vaultix.settings.hostKeys = [
     {
       path = "/etc/ssh/ssh_host_rsa_key";

@@ -344,11 +344,16 @@ let
     "each encoding has a placeholder for each secret, as the profile wants them" =
       builtins.attrNames good.vaultix.placeholderAs == lib.sort builtins.lessThan (import ../../nix/encodings.nix)
       && good.vaultix.placeholderAs.url.hello == "{{ ${builtins.hashString "sha256" "hello"} url }}"
-      && failed (host [ ({ config, ... }: {
-        vaultix.templates.x.content = lib.concatMapStrings (all: all.hello) (
-          lib.attrValues config.vaultix.placeholderAs
-        );
-      }) ]) == [ ];
+      && failed (host [
+        (
+          { config, ... }:
+          {
+            vaultix.templates.x.content = lib.concatMapStrings (all: all.hello) (
+              lib.attrValues config.vaultix.placeholderAs
+            );
+          }
+        )
+      ]) == [ ];
     "the desk's profile has no cipher and the host's no file" =
       flake.profiles.machine.secrets.hello ? file
       && !(flake.profiles.machine.secrets.hello ? cipher)
@@ -364,7 +369,9 @@ let
               removeAttrs secret [
                 "cipher"
                 "file"
+                "format"
                 "generator"
+                "key"
               ]
             ) profile.secrets;
           };
@@ -389,6 +396,40 @@ let
       (desk {
         nodes.x = node (host [ { vaultix.secrets.wifi = { }; } ]);
       }).profiles.machine.secrets.wifi.file == "${toString ./flake}/secrets/wifi.age";
+    "which value of a file a secret is, is for the desk alone, and for the name of its copy" =
+      let
+        config = host [
+          {
+            vaultix.secrets = {
+              hello = {
+                key = "smtp/~";
+                format = "toml";
+              };
+              words = {
+                file = ./flake/secrets/mail.yml.age;
+                key = [
+                  "a/b"
+                  "0"
+                ];
+              };
+              whole.file = ./flake/secrets/mail.yml.age;
+            };
+          }
+        ];
+        inherit ((desk { nodes.x = node config; }).profiles.machine) secrets;
+        copy = id: builtins.baseNameOf config.vaultix-debug.secrets.${id}.cipher;
+      in
+      secrets.hello.key == "/smtp/~0"
+      && secrets.hello.format == "toml"
+      && secrets.words.key == "/a~1b/0"
+      && secrets.words.format == "yaml"
+      && !(secrets.whole ? key)
+      && !(secrets.whole ? format)
+      && !(config.vaultix-debug.secrets.words ? key)
+      && !(config.vaultix-debug.secrets.words ? format)
+      # printf '%s\n' vaultix-v1 DIGEST RECIPIENT /smtp/~0 toml | sha256sum
+      && copy "hello" == "aa9782fd478c4771bf2b2ae229ad0cf6408b1ee41b9a1040a2c9b800057987bd"
+      && copy "words" == "54eded1556c88c1887009f593844f0b46af28413409be2289153ee9e8ff38efa";
     "a generator is for the desk alone, and says what was set" =
       let
         config = host [

@@ -24,7 +24,12 @@ let
     };
     secrets.wifi = {
       id = "wifi";
-      file = "/nix/store/xyz-source/secrets/wifi.age";
+      file = "/nix/store/xyz-source/secrets/wifi.json.age";
+      key = [
+        "psk"
+        "a/b"
+      ];
+      format = "json";
       name = "wifi";
       path = "/run/vaultix-for-user/wifi";
       mode = "0400";

@@ -9,15 +9,18 @@ bytes() {
   printf "$(sed 's/../\\x&/g' <<<"$1")"
 }
 
-# case_of NOTE SOURCE_IN_HEX RECIPIENT
+# case_of NOTE SOURCE_IN_HEX RECIPIENT [POINTER FORMAT]
 case_of() {
-  local key name
+  local key name value=()
+  [[ $# -lt 5 ]] || value=("$4" "$5")
   key=$(printf %s "$3" | tr '\r\n\t' '   ' |
     awk '{ if ($1 ~ /^(ssh|ecdsa|sk)-/ && NF > 1) print $1 " " $2; else print $1 }')
-  name=$(printf 'vaultix-v1\n%s\n%s\n' \
-    "$(bytes "$2" | sha256sum | cut -d' ' -f1)" "$key" | sha256sum | cut -d' ' -f1)
+  name=$(printf '%s\n' vaultix-v1 "$(bytes "$2" | sha256sum | cut -d' ' -f1)" "$key" "${value[@]}" |
+    sha256sum | cut -d' ' -f1)
   jq -n --arg note "$1" --arg hex "$2" --arg recipient "$3" --arg name "$name" \
-    '{ note: $note, sourceHex: $hex, recipient: $recipient, name: $name }'
+    --arg pointer "${4-}" --arg format "${5-}" \
+    '{ note: $note, sourceHex: $hex, recipient: $recipient }
+      + (if $format == "" then {} else { pointer: $pointer, format: $format } end) + { name: $name }'
 }
 
 blob=AAAAC3NzaC1lZDI1NTE5AAAAIAlrgSeCFlHTIgediv8iaOVr+4iigZa54kc9wKL+bHZG
@@ -41,4 +44,11 @@ text=$(printf 'age-encryption.org/v1\n-> X25519 abc\n' | od -An -v -tx1 | tr -d 
   case_of 'a source without a newline' ff "$age"
   case_of 'a source that is one newline' 0a "$ssh"
   case_of 'an empty source' '' "$ssh"
+  case_of 'a value in the source' "$text" "$ssh root@web1" /smtp/password yaml
+  case_of 'the same value, read as another format' "$text" "$ssh" /smtp/password json
+  case_of 'another value' "$text" "$ssh" /smtp/user yaml
+  case_of 'a key with a slash and a tilde' "$text" "$age" '/a~1b/~0c/0' toml
+  case_of 'an empty key' "$text" "$ssh" / env
+  case_of 'a key with a newline' "$text" "$ssh" $'/a\njson' ini
+  case_of 'a key that is no ASCII' "$text" "$ssh" '/é/🔑' ini
 } | jq -s .

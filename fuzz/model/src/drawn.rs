@@ -16,7 +16,11 @@ pub fn profile(draw: &mut Draw) -> Value {
     for (i, id) in ids.iter().enumerate() {
         let mut secret = place(draw);
         secret["cipher"] = json!(draw.path());
-        secret["file"] = json!("f");
+        secret["file"] = json!("f.yml.age");
+        if i % 2 == 1 {
+            secret["key"] = json!(["/a/~0", "a", "/~", ""][id.len() % 4]);
+            secret["format"] = json!(["json", "yaml", "toml", "yml", "env"][id.len() % 5]);
+        }
         if draw.one_in(4) {
             secret["insert"] = json!({ hash(i): { "order": 0, "content": draw.text() } });
         }
@@ -27,7 +31,10 @@ pub fn profile(draw: &mut Draw) -> Value {
     for _ in 0..draw.below(3) {
         let mut template = place(draw);
         let used: Vec<String> = (0..draw.below(3))
-            .map(|_| format!("{}{{{{ {} }}}}", draw.text(), hash(draw.below(4))))
+            .map(|i| {
+                let encoding = ["", " json", "\txml "][i % 3];
+                format!("{}{{{{ {}{encoding} }}}}", draw.text(), hash(draw.below(4)))
+            })
             .collect();
         template["content"] = json!(used.concat());
         templates[draw.text()] = template;

@@ -144,7 +144,7 @@ fn cache(draw: &mut Draw) -> Cache {
         if is_wanted {
             let source = (*draw.pick(&["wifi.age", "mail.age", "sub/wifi.age"])).into();
             let secret = (*draw.pick(&["wifi", "mail"])).to_owned();
-            cache.wanted.insert(Entry { host, name }, Wanted { source, secret });
+            cache.wanted.insert(Entry { host, name }, Wanted { source, key: None, secret });
         }
     }
     cache

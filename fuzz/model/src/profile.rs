@@ -17,6 +17,9 @@ pub fn check(bytes: &[u8]) {
     };
     let host = Profile::parse(&text, Side::Host);
     let desk = Profile::parse(&text, Side::Workspace);
+    if let Ok(host) = &host {
+        assert!(host.secrets.values().flatten().all(|secret| secret.key.is_none()));
+    }
     match (&host, &desk) {
         (Ok(host), Ok(desk)) => assert_eq!(host.settings, desk.settings),
         (Err(host), Err(desk)) => assert_eq!(host, desk),
@@ -50,6 +53,14 @@ fn items(profile: &Profile) {
     }
     for (id, secret) in &profile.secrets {
         assert!(secret.as_ref().is_ok_and(|secret| secret.id == *id) || secret.is_err());
+        let Some(key) = secret.as_ref().ok().and_then(|secret| secret.key.as_ref()) else {
+            continue;
+        };
+        let parts: Vec<&str> = key.pointer.split('/').collect();
+        assert!(parts.len() > 1 && parts[0].is_empty(), "no pointer: {}", key.pointer);
+        let left = key.pointer.replace("~0", "").replace("~1", "");
+        assert!(!left.contains('~'), "no pointer: {}", key.pointer);
+        assert!("json yaml toml env ini".split(' ').any(|name| name == key.format));
     }
 }
 

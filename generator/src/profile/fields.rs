@@ -129,6 +129,11 @@ impl<'a> Fields<'a> {
         join(&self.location, name)
     }
 
+    /// Returns the failure `problem` of the field `name` of this object.
+    pub(super) fn invalid(&self, name: &str, problem: impl Into<String>) -> Invalid {
+        Invalid::new(self.location_of(name), problem)
+    }
+
     /// Adds the location of the field `name` to a failure that was found there.
     pub(super) fn check<T>(&self, name: &str, found: Result<T, Invalid>) -> Result<T, Invalid> {
         found.map_err(|invalid| Invalid { location: self.location_of(name), ..invalid })

@@ -11,7 +11,7 @@ use super::check::{
     ensure_path, ensure_user_unit,
 };
 use super::fields::{Entries, Fields, Invalid, join};
-use super::{Generator, Kind, Mode, Placement, Secret, Settings, Side, Template, UserUnits};
+use super::{Generator, Key, Kind, Mode, Placement, Secret, Settings, Side, Template, UserUnits};
 use crate::placeholder;
 
 /// What reading an item depends on.
@@ -120,6 +120,13 @@ pub(super) fn secret(
     } else if ciphertext == Path::new("") {
         return Err(Invalid::new(fields.location_of(name), "is empty"));
     }
+    let key = match context.side {
+        Side::Host => {
+            let _ = (fields.raw("key"), fields.raw("format")); // The desk's alone.
+            None
+        }
+        Side::Workspace => Key::take(&mut fields, &ciphertext)?,
+    };
     let generator = fields.raw("generator").filter(|_| context.side == Side::Workspace);
     let generator = generator
         .map(|text| Generator::parse(fields.location_of("generator"), text))
@@ -128,7 +135,7 @@ pub(super) fn secret(
     let clean_placeholder = fields.optional("cleanPlaceholder")?.unwrap_or(false);
     let allow_disk = fields.optional("allowDisk")?.unwrap_or(false);
     let placement = placement(fields, &id, allow_disk, context)?;
-    Ok(Secret { id, ciphertext, generator, insert, clean_placeholder, placement })
+    Ok(Secret { id, ciphertext, key, generator, insert, clean_placeholder, placement })
 }
 
 /// Reads one template.

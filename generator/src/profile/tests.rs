@@ -350,6 +350,7 @@ fn missing_fields_take_their_defaults() {
     let expected = Secret {
         id: "a/b".to_owned(),
         ciphertext: "/c".into(),
+        key: None,
         generator: None,
         insert: BTreeMap::new(),
         clean_placeholder: false,
@@ -393,6 +394,45 @@ fn each_side_needs_its_own_ciphertext() {
     assert_eq!(desk.secrets["a"].as_ref().unwrap().ciphertext, Path::new("secrets/a.age"));
     assert_eq!(desk.secrets["b"].as_ref().unwrap_err().to_string(), "secrets.b.file: is missing");
     assert_eq!(failures(&text), ["secrets.a.cipher: is missing"]);
+}
+
+#[test]
+fn a_key_is_for_the_desk_alone() {
+    let read = |fields: &str| {
+        let text = with_secrets(&format!(r#"{{"a":{{"cipher":"/c",{fields}}}}}"#));
+        assert_eq!(failures(&text), [""; 0], "{fields}: a host looks at none of it");
+        let profile = Profile::parse(&text, Side::Workspace).unwrap();
+        profile.secrets["a"].clone().map(|secret| secret.key).map_err(|error| error.to_string())
+    };
+    let key = |pointer: &str, format: &str| {
+        Ok(Some(Key { pointer: pointer.to_owned(), format: format.to_owned() }))
+    };
+    for (fields, expected) in [
+        (r#""file":"mail.yaml.age""#, Ok(None)),
+        (r#""file":"mail.yaml.age","format":"json""#, Ok(None)),
+        (r#""file":"mail.yml.age","key":"/a~1b/~0/0""#, key("/a~1b/~0/0", "yaml")),
+        (r#""file":"s/mail.age","key":"/","format":"ini""#, key("/", "ini")),
+        (r#""file":"mail.yaml.age","key":"/a","format":"json""#, key("/a", "json")),
+    ] {
+        assert_eq!(read(fields), expected, "{fields}");
+    }
+    for (fields, reason) in [
+        (r#""file":"mail.yaml.age","key":"""#, "key: \"\" does not begin with a slash"),
+        (r#""file":"mail.yaml.age","key":"a""#, "key: \"a\" does not begin with a slash"),
+        (r#""file":"mail.yaml.age","key":"/a~2""#, "key: \"/a~2\" has a ~ that is not written ~0"),
+        (r#""file":"mail.yaml.age","key":"/a~""#, "key: \"/a~\" has a ~ that is not written ~0"),
+        (
+            r#""file":"s/yaml.age","key":"/a""#,
+            "key: the name of \"s/yaml.age\" has no format before .age; set format to \"json\", \"yaml\", \"toml\", \
+             \"env\", \"ini\"",
+        ),
+        (
+            r#""file":"a.json.age","format":"yml""#,
+            "format: \"yml\" is not one of \"json\", \"yaml\", \"toml\", \"env\", \"ini\"",
+        ),
+    ] {
+        assert_eq!(read(fields), Err(format!("secrets.a.{reason}")), "{fields}");
+    }
 }
 
 #[test]

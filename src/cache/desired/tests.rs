@@ -49,8 +49,8 @@ fn a_host_is_complete_if_everything_it_needs_is_known() {
     let web = [profile("web", KEY, r#""wifi":{"file":"wifi.age"}"#)];
     let (all, errors) = desired(&web, &[], &["wifi.age"]);
     assert_eq!((all.complete, errors.len()), (BTreeSet::from(["web".to_owned()]), 0));
-    let name = store::name(&"0".repeat(64), KEY);
-    let wanted = Wanted { source: "wifi.age".into(), secret: "wifi".to_owned() };
+    let name = store::name(&"0".repeat(64), KEY, None);
+    let wanted = Wanted { source: "wifi.age".into(), key: None, secret: "wifi".to_owned() };
     assert_eq!(all.wanted, BTreeMap::from([(Entry { host: "web".to_owned(), name }, wanted)]));
     let (unread, _) = desired(&web, &[], &[]);
     assert_eq!((ids(&unread).len(), unread.complete.len()), (0, 0));
@@ -110,7 +110,7 @@ fn users_of_a_file_are_all_named() {
 fn a_failure_names_its_host() {
     let target = |host: &str| {
         let entry = Entry { host: host.to_owned(), name: "0".repeat(64) };
-        Target { entry, secret: "wifi".to_owned() }
+        Target { entry, key: None, secret: "wifi".to_owned() }
     };
     let mut failures = Failures::default();
     failures.add_one(Error::new(Status::DataErr, "cannot decrypt wifi.age"), &target("web"));

@@ -1,6 +1,6 @@
-//! plan → file keys, plaintexts, and copies in the cache, in batches.
+//! plan → file keys, plaintexts, values of files with many, and copies in the cache, in batches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use age::Identity;
@@ -16,6 +16,7 @@ use crate::cache::plan::{Entry, Plan, Target};
 use crate::cache::store::{Cache, Staged};
 use crate::error::{Error, Result, Status};
 use crate::files::source;
+use crate::files::value::Values;
 use crate::keys::master::{Master, Session};
 use crate::keys::unwrapped::Unwrapped;
 use crate::keys::{armor, recipient};
@@ -129,8 +130,10 @@ impl Run<'_> {
             .par_iter()
             .map(|job| {
                 let plaintext = self.decrypt(job, session)?;
+                let keys = job.targets.iter().filter_map(|target| target.key.as_ref());
+                let values = Values::read(job.path, &plaintext, keys);
                 let make = |target| {
-                    let staged = self.target(target, &plaintext);
+                    let staged = self.target(target, &values);
                     progress.step();
                     (target, staged)
                 };
@@ -145,14 +148,22 @@ impl Run<'_> {
             match outcome {
                 Err(error) => failures.add(cannot_reencrypt(error, job.targets), job.targets),
                 Ok(outcomes) => {
+                    let mut failed: BTreeMap<String, (Error, Vec<Target>)> = BTreeMap::new();
                     for (target, outcome) in outcomes {
                         match outcome {
                             Ok(file) => {
                                 made.push(target);
                                 staged.push(file);
                             }
-                            Err(error) => failures.add_one(error, target),
+                            Err(error) => {
+                                let entry = failed.entry(error.to_string());
+                                entry.or_insert((error, Vec::new())).1.push(target.clone());
+                            }
                         }
+                    }
+                    // What is wrong with a value is the same for all hosts, and with a file for all of its values.
+                    for (error, targets) in failed.into_values() {
+                        failures.add(cannot_reencrypt(error, &targets), &targets);
                     }
                 }
             }
@@ -161,7 +172,7 @@ impl Run<'_> {
             match outcome {
                 Ok(()) => {
                     done.encrypted += 1;
-                    let Target { entry, secret } = target;
+                    let Target { entry, secret, .. } = target;
                     self.report.line(format_args!("{}/{secret}: re-encrypted", entry.host));
                 }
                 Err(error) => failures.add_one(error, target),
@@ -195,10 +206,11 @@ impl Run<'_> {
             .map_err(|error| source::cannot_open(job.path, &error, &session.skipped))
     }
 
-    fn target(&self, target: &Target, plaintext: &Plaintext) -> Result<Staged> {
+    fn target(&self, target: &Target, values: &Values) -> Result<Staged> {
         if self.interrupt.is_set() {
             return Err(self.interrupt.error());
         }
+        let plaintext = values.get(target.key.as_ref())?;
         let failed = |reason: &str| Error::new(Status::Config, "cannot encrypt").because(reason);
         let recipient = self.desired.hosts.get(&target.entry.host).and_then(Option::as_ref);
         let recipient = recipient.ok_or_else(|| failed("the host has no recipient"))?;

@@ -27,3 +27,4 @@ secret password '$6$vaultixtests$Uc90i9vXvm52yaNxYeZhg9n4sQEZlPrf4RsnQ6RFvZUK0nn
 secret broken 'its ciphertext for the host is cut short'
 # In no cache.
 printf new | age -r "$(age-keygen -y identity.txt)" -o secrets/new.age
+printf 'a/b: [new]\n' | age -r "$(age-keygen -y identity.txt)" -o secrets/mail.yml.age
