@@ -21,7 +21,7 @@ _vaultix() {
     deploy) words='--help -p --profile --early -v --verbose' ;;
     check) words='--help -p --profile --cache --json -v --verbose' ;;
     status) words='--help -p --profile --cache --json -v --verbose' ;;
-    view) words='--help -i --identity -v --verbose' ;;
+    view) words='--help -p --profile -i --identity -v --verbose' ;;
     get) words='--help -i --identity --format -v --verbose' ;;
     set) words='--help -i --identity -r --recipient --stdin --from --format -v --verbose' ;;
     unset) words='--help -i --identity -r --recipient --format -v --verbose' ;;

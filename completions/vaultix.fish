@@ -67,6 +67,7 @@ complete -c vaultix -n '__fish_seen_subcommand_from status' -l json -d 'print it
 complete -c vaultix -n '__fish_seen_subcommand_from status' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
 complete -c vaultix -n __fish_use_subcommand -a view -d 'print a secret'
 complete -c vaultix -n '__fish_seen_subcommand_from view' -l help -d 'display usage information'
+complete -c vaultix -n '__fish_seen_subcommand_from view' -s p -l profile -r -F -d 'find the id in this profile; repeat for several hosts'
 complete -c vaultix -n '__fish_seen_subcommand_from view' -s i -l identity -r -F -d 'decrypt secrets with the identities in this file; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from view' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
 complete -c vaultix -n '__fish_seen_subcommand_from view' -F

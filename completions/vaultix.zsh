@@ -90,6 +90,7 @@ rest) case $line[1] in
     '*'{-v,--verbose}'[print each step  what is read, run, decrypted and created]' ;;
   view) _arguments \
     '*'--help'[display usage information]' \
+    '*'{-p,--profile}'[find the id in this profile; repeat for several hosts]:file:_files' \
     '*'{-i,--identity}'[decrypt secrets with the identities in this file; repeat for several files]:file:_files' \
     '*'{-v,--verbose}'[print each step  what is read, run, decrypted and created]' \
     '1:file:_files' ;;

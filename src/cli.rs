@@ -397,14 +397,18 @@ pub struct Status {
     subcommand,
     name = "view",
     example = "{command_name} secrets/wifi.age | wl-copy",
-    note = "On a terminal, a text that does not fit is shown in $PAGER, or in less.",
+    note = "Of a file with many values, an id shows its value, and the file all of them. On a terminal, a text that does not fit is shown in $PAGER, or in less.",
     error_code(0, "the secret is printed"),
     error_code(77, "no identity can decrypt the secret")
 )]
 pub struct View {
-    /// the secret's file
+    /// the secret's file, or its id
     #[argh(positional, arg_name = "file", from_str_fn(argument::path))]
     pub file: PathBuf,
+
+    /// find the id in this profile; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
+    pub profiles: Vec<PathBuf>,
 
     /// decrypt secrets with the identities in this file; repeat for several files
     #[argh(option, short = 'i', long = "identity", arg_name = "file", from_str_fn(argument::path))]
@@ -692,7 +696,7 @@ impl Cli {
             Some(Verb::Deploy(deploy)) => (Some(&mut deploy.profiles), deploy.verbose),
             Some(Verb::Check(check)) => (Some(&mut check.profiles), check.verbose),
             Some(Verb::Status(status)) => (Some(&mut status.profiles), status.verbose),
-            Some(Verb::View(view)) => (None, view.verbose),
+            Some(Verb::View(view)) => (Some(&mut view.profiles), view.verbose),
             Some(Verb::Get(get)) => (None, get.verbose),
             Some(Verb::Set(set)) => (None, set.verbose),
             Some(Verb::Unset(unset)) => (None, unset.verbose),

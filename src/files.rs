@@ -5,4 +5,3 @@ pub mod secret;
 pub mod source;
 pub mod tree;
 pub mod values;
-pub mod value;

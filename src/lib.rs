@@ -89,7 +89,7 @@ fn run() -> Result<Exit> {
         Some(Verb::Rekey(args)) => rekey::run(args, &cli),
         Some(Verb::Deploy(args)) => deploy::run(args, &cli),
         Some(Verb::Status(args)) => status::run(args, &cli),
-        Some(Verb::View(args)) => view::run(args),
+        Some(Verb::View(args)) => view::run(args, &cli),
         Some(Verb::Get(args)) => view::get(args),
         Some(Verb::Set(args)) => edit::set(args),
         Some(Verb::Unset(args)) => edit::unset(args),

@@ -62,6 +62,9 @@ struct Finding {
     host: Option<String>,
     /// The secret's id, if it is about one.
     secret: Option<String>,
+    /// The pointer to the value that the secret is, if its file has many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     /// The file, if it is about one.
     file: Option<String>,
     /// The name of the file, such as `secrets:wifi.age`, if it is in an input.
@@ -75,7 +78,8 @@ struct Finding {
 impl Finding {
     /// Takes private keys out of all of it: they may have been taken for names.
     fn hide(&mut self) {
-        let texts = [&mut self.host, &mut self.secret, &mut self.file, &mut self.fix];
+        let texts =
+            [&mut self.host, &mut self.secret, &mut self.key, &mut self.file, &mut self.fix];
         for text in texts.into_iter().flatten().chain([&mut self.problem]) {
             *text = private::hide(text).into_owned();
         }
@@ -116,6 +120,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
         kind: Kind::Failure,
         host: None,
         secret: None,
+        key: None,
         file: None,
         source: None,
         problem: format!("{error:#}"),
@@ -161,6 +166,7 @@ fn source_findings(desired: &Desired, expected: &ExpectedRecipients) -> Vec<Find
             kind: Kind::Secret,
             host: None,
             secret: None,
+            key: None,
             file,
             source: origin::in_input(path),
             problem,
@@ -177,12 +183,14 @@ fn plan_findings(cache: &CachePlace, plan: &Plan) -> Vec<Finding> {
             kind: Kind::Missing,
             host: Some(target.entry.host.clone()),
             secret: Some(target.secret.clone()),
+            key: target.key.as_ref().map(|key| key.pointer.clone()),
             file: Some(target.entry.path(root).display().to_string()),
             source: origin::in_input(&target.entry.path(root)),
             problem: format!(
-                "host {} has no copy of secret \"{}\" that matches {}",
+                "host {} has no copy of secret \"{}\" that matches {}{}",
                 target.entry.host,
                 target.secret,
+                target.key.as_ref().map(|key| format!("{} in ", key.pointer)).unwrap_or_default(),
                 origin::shown(source)
             ),
             fix: Some(renc.clone()),
@@ -192,6 +200,7 @@ fn plan_findings(cache: &CachePlace, plan: &Plan) -> Vec<Finding> {
         kind,
         host: Some(entry.host.clone()),
         secret: None,
+        key: None,
         file: Some(entry.path(root).display().to_string()),
         source: origin::in_input(&entry.path(root)),
         problem: format!("{} {problem}", origin::shown(&entry.path(root))),
@@ -234,6 +243,7 @@ fn unfit_findings(
                 kind: Kind::Unfit,
                 host: Some(entry.host.clone()),
                 secret: Some(wanted.secret.clone()),
+                key: wanted.key.as_ref().map(|key| key.pointer.clone()),
                 problem: format!(
                     "host {} cannot decrypt {}, its copy of secret \"{}\": {problem}",
                     entry.host,
@@ -266,6 +276,7 @@ fn unseen_findings(cache: &CachePlace, desired: &Desired, plan: &Plan) -> Vec<Fi
                 kind: Kind::Missing,
                 host: Some(host.clone()),
                 secret: Some(secret.clone()),
+                key: wanted.key.as_ref().map(|key| key.pointer.clone()),
                 problem: format!(
                     "host {host} has a copy of secret \"{secret}\" in {place}, which Nix does not see yet as {}",
                     origin::shown(&path)

@@ -2,6 +2,7 @@
 //! value in such a file, in the same way.
 
 mod input;
+mod keys;
 mod pick;
 mod save;
 mod set;
@@ -73,6 +74,9 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
         save.offer_another_edit(unsaved, &new, &report)?;
         replacement = Replacement::new(path)?;
         new = input.read(Some(&new), path, &report, &interrupt)?;
+    }
+    if before.is_some() {
+        keys::warn_lost(path, old.as_ref(), &new, &cli.profiles, &report);
     }
     Ok(target::finish(&report, path, input, before, count, &checkouts))
 }

@@ -1,9 +1,11 @@
 //! `vaultix status`: profiles + cache → a table with the columns file, recipients and hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::Serialize;
 use vaultix_generator::private;
+use vaultix_generator::profile::Key;
 use vaultix_units::{decrypt, stanza};
 
 use crate::cache::desired::Comparison;
@@ -20,10 +22,13 @@ use crate::system::origin;
 /// How many recipients of a source a table names (32): what its header says is as long as whoever made it wants.
 const MAX_SHOWN: usize = 32;
 
-/// One source, and the hosts that use it.
+/// One source, or one value in it, and the hosts that use it.
 #[derive(Serialize, Default)]
 struct Row {
     file: String,
+    /// The pointer to the value, if the source has many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     /// Its name, such as `secrets:wifi.age`, if it is in an input.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
@@ -60,15 +65,20 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let is_unseen = |entry: &&Entry| workspace.cache.unseen(&entry.host, &entry.name).is_some();
     missing.extend(desired.wanted.keys().filter(is_unseen));
 
-    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    let mut rows: BTreeMap<(String, Option<Key>), Row> = BTreeMap::new();
+    let mut headers: BTreeMap<&Path, Vec<String>> = BTreeMap::new();
     for (entry, wanted) in &desired.wanted {
         let file = wanted.source.display().to_string();
         let hide = |text: &str| private::hide(text).into_owned();
         let file = hide(&file);
-        let row = rows.entry(file.clone()).or_insert_with(|| Row {
+        let row = rows.entry((file.clone(), wanted.key.clone())).or_insert_with(|| Row {
             file,
+            key: wanted.key.as_ref().map(|key| hide(&key.pointer)),
             source: origin::in_input(&wanted.source).map(|name| hide(&name)),
-            recipients: recipients(&wanted.source),
+            recipients: headers
+                .entry(&wanted.source)
+                .or_insert_with(|| recipients(&wanted.source))
+                .clone(),
             rule: workspace.rules.rule(&wanted.source).map(|rule| rule.path.clone()),
             hosts: BTreeMap::new(),
         });
@@ -92,15 +102,18 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
 }
 
 /// Returns what the header of a source says of who opens it.
-fn recipients(path: &std::path::Path) -> Vec<String> {
+fn recipients(path: &Path) -> Vec<String> {
     let ciphertext = source::read(path).ok().and_then(|bytes| armor::dearmor(bytes).ok());
     let found = ciphertext.and_then(|bytes| decrypt::recipients(&bytes).ok()).unwrap_or_default();
     found.into_iter().map(|one| stanza::describe(&[one])).collect()
 }
 
-/// Writes a line for each source: the file, its recipients and their rule, and its hosts with a mark on what is missing.
+/// Writes a line for each source, or value in one: the file and the key, its recipients and their rule, and its hosts with a mark on what is missing.
 fn table(rows: &[Row]) -> impl Iterator<Item = String> {
-    let name = |row: &Row| row.source.as_ref().unwrap_or(&row.file).clone();
+    let name = |row: &Row| {
+        let file = row.source.as_ref().unwrap_or(&row.file);
+        row.key.as_ref().map_or_else(|| file.clone(), |key| format!("{file} {key}"))
+    };
     let width = rows.iter().map(|row| name(row).chars().count()).max().unwrap_or_default();
     let line = move |row: &Row| {
         let hosts = row.hosts.iter().map(|(host, one)| {

@@ -1,4 +1,4 @@
-//! `vaultix view` and `textconv`: secret file → its text on standard output; `vaultix get`: one value of it.
+//! `vaultix view` and `textconv`: secret → its text on standard output; `vaultix get`: one value of a file.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 
-use crate::cli::{Get, Textconv, View};
+use crate::cli::{Cli, Get, Textconv, View};
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::secret::Secret;
+use crate::files::values::Values;
 use crate::files::{source, values};
 use crate::flake::{git, workspace};
 use crate::keys::master::Master;
@@ -24,13 +25,14 @@ use crate::terminal::prompt::Prompt;
 /// # Errors
 ///
 /// When it cannot be opened or printed.
-pub fn run(args: &View) -> Result<Exit> {
+pub fn run(args: &View, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
-    let file = workspace::file(&args.file)?;
+    let (file, key) = workspace::file_or_id(&args.file, &cli.profiles)?;
     let identities = workspace::identities(&args.identities, &report)?;
     let interrupt = Interrupt::new()?;
-    let text = open(&file, &identities, "view", &Prompt::new(&interrupt, &report))?;
-    show(&text, &interrupt)
+    let whole = open(&file, &identities, "view", &Prompt::new(&interrupt, &report))?;
+    let values = Values::read(&file, &whole, &key);
+    show(values.get(key.as_ref())?, &interrupt)
 }
 
 /// Prints one value of a structured file, or the keys of all.

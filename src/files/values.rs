@@ -1,12 +1,15 @@
-//! structured file + what the user says of it → its format and key; and the errors that name them.
+//! structured file + keys → its format, and each of these values as a plaintext of its own; and the errors that name them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::Path;
 
 use vaultix_generator::escape;
+use vaultix_generator::profile::Key;
+use vaultix_units::plaintext::Plaintext;
 
 use crate::error::{Error, Result, Status};
-use crate::structured::{Format, Pointer};
+use crate::structured::{Document, Format, Pointer};
 use crate::system::origin;
 
 /// Returns the format of the file `path`: the one called `named`, or else that of its name.
@@ -41,9 +44,71 @@ pub fn pointer(key: &str) -> Result<Pointer> {
 }
 
 /// Returns the error for the file `path`, which cannot be read as `format`, for this reason.
-pub fn cannot_parse(path: &Path, format: Format, reason: impl Display) -> Error {
+pub fn cannot_parse(path: &Path, format: impl Display, reason: impl Display) -> Error {
     let shown = origin::shown(path);
     Error::new(Status::DataErr, format!("cannot read {shown} as {format}"))
         .because(reason)
-        .fix(format!("vaultix edit {}", escape::shell_path(shown)))
+        .fix(edit(path))
+}
+
+/// Values of one file.
+pub struct Values<'a> {
+    whole: &'a Plaintext,
+    parts: BTreeMap<&'a Key, Result<Plaintext>>,
+}
+
+impl<'a> Values<'a> {
+    /// Reads what is at `keys` in `whole`, the plaintext of the file `path`. It is parsed once for each format.
+    pub fn read(
+        path: &Path,
+        whole: &'a Plaintext,
+        keys: impl IntoIterator<Item = &'a Key>,
+    ) -> Self {
+        let mut documents = BTreeMap::new();
+        let keys: BTreeSet<&Key> = keys.into_iter().collect();
+        let read = |key: &'a Key| {
+            let document =
+                documents.entry(key.format.as_str()).or_insert_with(|| parse(path, whole, key));
+            let value = document.as_ref().map_err(Clone::clone).and_then(|document| {
+                let pointer = Pointer::from_user(&key.pointer)
+                    .map_err(|reason| missing(path, key, &reason))?;
+                let mut value =
+                    document.get(&pointer).map_err(|reason| missing(path, key, &reason))?;
+                Ok(Plaintext::new(std::mem::take(&mut *value)))
+            });
+            (key, value)
+        };
+        Self { whole, parts: keys.into_iter().map(read).collect() }
+    }
+
+    /// Returns the value at one of the keys; the whole file for `None`.
+    ///
+    /// # Errors
+    ///
+    /// When the file does not have it, or is not in its format: with the key and those that are there, never a value.
+    pub fn get(&self, key: Option<&Key>) -> Result<&Plaintext> {
+        let Some(key) = key else { return Ok(self.whole) };
+        match self.parts.get(key) {
+            Some(value) => value.as_ref().map_err(Clone::clone),
+            None => Err(Error::new(Status::DataErr, format!("cannot find {}", key.pointer))
+                .because("it was not read")),
+        }
+    }
+}
+
+fn parse(path: &Path, whole: &Plaintext, key: &Key) -> Result<Document> {
+    let Some(format) = Format::parse(&key.format) else {
+        return Err(cannot_parse(path, &key.format, "there is no such format"));
+    };
+    Document::parse(whole.expose(), format)
+        .map_err(|malformed| cannot_parse(path, format, malformed))
+}
+
+fn missing(path: &Path, key: &Key, reason: &str) -> Error {
+    let what = format!("cannot find {} in {}", key.pointer, origin::shown(path));
+    Error::new(Status::DataErr, what).because(reason).fix(edit(path))
+}
+
+fn edit(path: &Path) -> String {
+    format!("vaultix edit {}", escape::shell_path(origin::shown(path)))
 }

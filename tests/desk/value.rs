@@ -225,3 +225,106 @@ fn formats_follow_from_the_name_or_the_profile() {
     assert_eq!(texts, ["[a]\nb=ini\n", "env", "ini", "json", "toml", "true", "yaml"]);
 }
 
+#[test]
+fn keys_are_shown_wherever_secrets_are() {
+    let workspace = mail("shown-keys");
+    let both = "-p web1.json -p db1.json";
+    workspace.vaultix(&format!("check {both}")).exits(66).says(&[
+        "host db1 has no copy of secret \"dkim\" that matches /dkim/0/private in secrets/mail.yaml.age; to fix: vaultix renc\n",
+    ]);
+    let json = |line: &str| {
+        let done = workspace.vaultix(&format!("{line} --json {both}"));
+        serde_json::from_str::<Value>(&done.stdout).unwrap()
+    };
+    let findings = &json("check")["findings"];
+    let finding = findings.as_array().unwrap().iter().find(|one| one["secret"] == "dkim").unwrap();
+    assert_eq!(finding["key"], "/dkim/0/private");
+    let dry =
+        workspace.vaultix(&format!("renc {both} -n -i keys/me.txt").replace("-n", "--dry-run"));
+    let dry = dry.exits(0).stdout;
+    assert!(dry.contains("db1/dkim: re-encrypt secrets/mail.yaml.age /dkim/0/private\n"), "{dry}");
+    workspace.renc().exits(0);
+    let rows = json("status");
+    let rows: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["file"].as_str().unwrap(), row["key"].as_str().unwrap(), &row["hosts"]))
+        .collect();
+    let file = "secrets/mail.yaml.age";
+    let on = |host: &str, id: &str| json!({ host: { "secret": id, "cached": true } });
+    assert_eq!(
+        rows,
+        [
+            (file, "/dkim/0/private", &on("db1", "dkim")),
+            (file, "/imap/port", &on("web1", "port")),
+            (file, "/smtp", &on("web1", "login")),
+            (file, "/smtp/password", &on("web1", "password")),
+        ]
+    );
+    let table = workspace.vaultix(&format!("status {both}")).exits(0).stdout;
+    assert!(table.contains("secrets/mail.yaml.age /smtp/password   for "), "{table}");
+    workspace.vaultix(&format!("check {both}")).exits(0).says(&["4 up to date, 0 problems\n"]);
+}
+
+#[test]
+fn a_value_is_viewed_by_its_id_and_the_file_by_its_name() {
+    let workspace = mail("view-value");
+    let view = |what: &str| {
+        workspace.vaultix(&format!("view {what} -p web1.json -p db1.json -i keys/me.txt"))
+    };
+    assert_eq!(view("password").exits(0).stdout, "hunter2\n");
+    assert_eq!(view("dkim").exits(0).stdout, "key of\ntwo lines\n");
+    assert_eq!(view("secrets/mail.yaml.age").exits(0).stdout, MAIL.replace('@', ""));
+    view("nothing").exits(66).says(&["cannot decrypt nothing: it does not exist\n"]);
+    let textconv = workspace.vaultix("textconv secrets/mail.yaml.age -i keys/me.txt").exits(0);
+    assert_eq!(textconv.stdout, MAIL.replace('@', ""));
+    profile(&workspace, "db1", "host-db1.pub", &[("password", "mail.yaml.age", "/imap/password")]);
+    view("password").exits(64).says(&[
+        "cannot choose one secret \"password\": hosts mean different ones: /imap/password in \
+         secrets/mail.yaml.age, /smtp/password in secrets/mail.yaml.age",
+    ]);
+}
+
+#[test]
+fn keys_that_hosts_need_are_missed_when_they_are_gone() {
+    let workspace = mail("lost-keys");
+    let save = |text: &str| {
+        let line = "-p web1.json -p db1.json edit --stdin -i keys/me.txt secrets/mail.yaml.age";
+        let text = text.replace('@', &marker());
+        feed_as_is(&mut workspace.vaultix_command(line), text.as_bytes()).exits(0)
+    };
+    let done = save(&MAIL.replace("993", "143"));
+    assert!(!done.stderr.contains("does not have"), "{}", done.stderr);
+    save(&MAIL.replace("password:", "pass:").replace("port:", "ports:")).says(&[
+        "secrets/mail.yaml.age: changed from standard input",
+        "secrets/mail.yaml.age does not have what hosts need: /imap/port (secret \"port\" for host web1), \
+         /smtp/password (secret \"password\" for host web1)\n",
+    ]);
+}
+
+#[test]
+fn a_secret_is_generated_from_a_value_and_no_file_from_a_key() {
+    let workspace = mail("generate-value");
+    let generator =
+        |kind: &str, from: &str| json!({ "kind": kind, "user": "me", "dependencies": [from] });
+    workspace.profile_with("web1", workspace.key("host-web1.pub").trim(), &[], |profile| {
+        profile["secrets"] = json!({
+            "password": { "file": "secrets/mail.yaml.age", "key": "/smtp/password" },
+            "login": { "file": "secrets/login.age", "generator": generator("htpasswd", "password") },
+            "new": { "file": "secrets/mail.yaml.age", "key": "/new", "generator": { "kind": "hex" } },
+        });
+    });
+    let before = workspace.read("secrets/mail.yaml.age");
+    workspace.vaultix("generate -p web1.json -i keys/me.txt").exits(78).says(&[
+        "cannot generate secret \"new\": it is /new in secrets/mail.yaml.age, and only whole files are generated",
+        "secrets/login.age: generated\n",
+    ]);
+    assert_eq!(workspace.read("secrets/mail.yaml.age"), before);
+    let line = workspace.open("secrets/login.age", "me.txt");
+    workspace.write("htpasswd", line.trim());
+    let mut check = workspace.command("htpasswd");
+    check.args(["-v", "-i", "htpasswd", "me"]);
+    let password = format!("{}hunter2", marker());
+    assert_eq!(feed_as_is(&mut check, password.as_bytes()).exit, 0, "of the value, and no more");
+}

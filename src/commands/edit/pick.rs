@@ -18,8 +18,8 @@ use crate::terminal::menu::{self, Labels};
 
 const LABELS: Labels = Labels { filter: "Edit: ", help: "type to filter, Enter edits, Esc quits" };
 
-/// Secrets by file, with the ids that profiles give them.
-type Secrets = BTreeMap<PathBuf, BTreeSet<String>>;
+/// Secrets by file, with the ids that profiles give them, and the key of each that is one value of its file.
+type Secrets = BTreeMap<PathBuf, BTreeSet<(String, Option<String>)>>;
 
 /// Secrets to pick one from, with how they are shown.
 pub struct List(Vec<(PathBuf, String)>);
@@ -55,10 +55,14 @@ impl List {
     }
 }
 
-/// Returns how a secret is shown in the list: its file, and its ids where they are not the file's name.
-fn described((path, ids): (PathBuf, BTreeSet<String>)) -> (PathBuf, String) {
+/// Returns how a secret is shown in the list: its file, and its ids and keys where the id is not the file's name.
+fn described((path, ids): (PathBuf, BTreeSet<(String, Option<String>)>)) -> (PathBuf, String) {
     let stem = path.file_stem().unwrap_or_default();
-    let others: Vec<&str> = ids.iter().map(String::as_str).filter(|id| stem != *id).collect();
+    let others: Vec<String> = ids
+        .into_iter()
+        .filter(|(id, key)| key.is_some() || stem != id.as_str())
+        .map(|(id, key)| key.map_or_else(|| id.clone(), |key| format!("{id} ({key})")))
+        .collect();
     let text = format!("{}  {}", origin::shown(&path), others.join(", "));
     (path, text.trim_end().to_owned())
 }
@@ -97,8 +101,31 @@ fn from_profiles(profiles: &[Profile]) -> Secrets {
     let mut found = Secrets::new();
     for (id, secret) in profiles.iter().flat_map(|profile| &profile.secrets) {
         if let Ok(secret) = secret {
-            found.entry(secret.ciphertext.clone()).or_default().insert(id.clone());
+            let key = secret.key.as_ref().map(|key| key.pointer.clone());
+            found.entry(secret.ciphertext.clone()).or_default().insert((id.clone(), key));
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_shown_where_the_file_does_not_say_them_and_keys_always() {
+        let shown = |file: &str, ids: &[(&str, Option<&str>)]| {
+            let own = |(id, key): &(&str, Option<&str>)| ((*id).to_owned(), key.map(str::to_owned));
+            described((file.into(), ids.iter().map(own).collect())).1
+        };
+        assert_eq!(shown("secrets/wifi.age", &[("wifi", None)]), "secrets/wifi.age");
+        assert_eq!(
+            shown("secrets/wifi.age", &[("psk", None), ("wifi", None)]),
+            "secrets/wifi.age  psk"
+        );
+        assert_eq!(
+            shown("mail.yaml.age", &[("dkim", Some("/dkim/0")), ("mail.yaml", Some("/smtp"))]),
+            "mail.yaml.age  dkim (/dkim/0), mail.yaml (/smtp)"
+        );
+    }
 }

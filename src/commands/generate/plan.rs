@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use vaultix_generator::escape;
-use vaultix_generator::profile::{Generator, Profile, Secret};
+use vaultix_generator::profile::{Generator, Key, Profile, Secret};
 
 use super::public;
 use crate::error::{Error, Exit, Result, Status};
@@ -24,6 +24,8 @@ pub struct Recipe {
 pub struct Input {
     pub id: String,
     pub path: PathBuf,
+    /// Which value of the file it is, if not the whole.
+    pub key: Option<Key>,
 }
 
 /// What `generate` is about to do.
@@ -126,8 +128,20 @@ fn recipes(
 /// Returns how `secret` is made, `None` if it has no generator.
 fn recipe(profile: &Profile, secret: &Secret) -> Result<Option<Recipe>> {
     let Some(generator) = &secret.generator else { return Ok(None) };
+    if let Some(key) = &secret.key {
+        let file = origin::shown(&secret.ciphertext);
+        return Err(cannot_generate(Status::Config, &secret.id)
+            .because(format!("it is {} in {file}, and only whole files are generated", key.pointer))
+            .fix(format!(
+                "set vaultix.secrets.{}.file to a file of its own, without key",
+                secret.id
+            )));
+    }
     let input = |id: &String| match profile.secrets.get(id) {
-        Some(Ok(input)) => Ok(Input { id: id.clone(), path: input.ciphertext.clone() }),
+        Some(Ok(input)) => {
+            let (path, key) = (input.ciphertext.clone(), input.key.clone());
+            Ok(Input { id: id.clone(), path, key })
+        }
         Some(Err(failure)) => Err(cannot_generate(Status::Config, &secret.id).because(failure)),
         None => {
             let host = &profile.settings.host_identifier;

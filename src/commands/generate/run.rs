@@ -13,6 +13,7 @@ use super::public;
 use crate::error::{Error, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret;
+use crate::files::values::Values;
 use crate::flake::workspace::Recipients;
 use crate::report::Report;
 
@@ -99,7 +100,17 @@ impl Run<'_> {
             };
             self.known.get(&input.path).ok_or_else(|| Error::new(Status::SomeFailed, what()))
         };
-        let plaintexts = recipe.inputs.iter().map(input).collect::<Result<Vec<_>>>()?;
+        let wholes = recipe.inputs.iter().map(input).collect::<Result<Vec<_>>>()?;
+        let values: Vec<Values> = recipe
+            .inputs
+            .iter()
+            .zip(wholes)
+            .map(|(input, whole)| Values::read(&input.path, whole, &input.key))
+            .collect();
+        let plaintexts = recipe.inputs.iter().zip(&values);
+        let plaintexts = plaintexts
+            .map(|(input, values)| values.get(input.key.as_ref()))
+            .collect::<Result<Vec<_>>>()?;
         let ids = recipe.inputs.iter().map(|input| input.id.as_str());
         let inputs: Vec<Input> = ids.zip(plaintexts).collect();
         make::make(&recipe.generator, &recipe.id, &inputs, &self.context)

@@ -16,7 +16,7 @@ use crate::cache::plan::{Entry, Plan, Target};
 use crate::cache::store::{Cache, Staged};
 use crate::error::{Error, Result, Status};
 use crate::files::source;
-use crate::files::value::Values;
+use crate::files::values::Values;
 use crate::keys::master::{Master, Session};
 use crate::keys::unwrapped::Unwrapped;
 use crate::keys::{armor, recipient};
