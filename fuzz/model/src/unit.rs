@@ -337,11 +337,11 @@ impl<'a> Expected<'a> {
     /// Returns the late mounts that items are put below, and whether some are put elsewhere.
     fn own_paths(&self) -> (BTreeSet<&'a Path>, bool) {
         let (mut late, mut local) = (BTreeSet::new(), false);
-        for (_, id, _, place) in self.items() {
+        for (.., place) in self.items() {
             let Some(place) = place.filter(|place| self.has_own_path(place)) else { continue };
             match late_mount(&self.profile.settings, &place.path) {
                 Some(mount) => drop(late.insert(mount)),
-                None => local |= !self.profile.early.contains(id),
+                None => local = true,
             }
         }
         (late, local)
@@ -481,27 +481,25 @@ impl<'a> Expected<'a> {
     /// Compares the units that put items at paths of their own.
     fn compare_paths(&self, take: &mut impl FnMut(&str) -> &'a UnitFile) {
         let template = include_str!("../../../units/vaultix-paths.service.in");
-        let (late, local) = self.own_paths();
+        let (late, _) = self.own_paths();
         let view = self.mount();
-        if local {
-            let after =
-                ["local-fs.target", "systemd-tmpfiles-setup.service", "vaultix-boot.service"];
-            let order = [
-                ("After", names(after)),
-                ("PartOf", names([&*view, "vaultix.target"])),
-                ("OnFailure", names(["vaultix-boot-failed.service"])),
-            ];
-            let fields = [
-                self.source(),
-                (
-                    "Vaultix puts items at their paths@WHERE@",
-                    Meaning::Text("Vaultix puts items at their paths".into()),
-                ),
-                ("@BEFORE@shutdown.target", names(["vaultix.target", "shutdown.target"])),
-                ("@EXEC@", Meaning::Command(self.words(&["paths"]))),
-            ];
-            compare(text_of(take("vaultix-paths.service")), template, &fields, &order);
-        }
+        // Also where no item has such a path: it then removes what an earlier boot has left, once the boot is over.
+        let after = ["local-fs.target", "systemd-tmpfiles-setup.service", "vaultix-boot.service"];
+        let order = [
+            ("After", names(after)),
+            ("PartOf", names([&*view, "vaultix.target"])),
+            ("OnFailure", names(["vaultix-boot-failed.service"])),
+        ];
+        let fields = [
+            self.source(),
+            (
+                "Vaultix puts items at their paths@WHERE@",
+                Meaning::Text("Vaultix puts items at their paths".into()),
+            ),
+            ("@BEFORE@shutdown.target", names(["vaultix.target", "shutdown.target"])),
+            ("@EXEC@", Meaning::Command(self.words(&["paths"]))),
+        ];
+        compare(text_of(take("vaultix-paths.service")), template, &fields, &order);
         for mount in late {
             let shown = mount.to_str().unwrap();
             let unit = mount_of(mount);

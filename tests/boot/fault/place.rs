@@ -185,7 +185,9 @@ impl Place {
         // What is on an overlay counts as being on a disk. The record of it is in /var/lib.
         let [lower, upper, changes] =
             ["lower", "upper", "work"].map(|name| Path::new("/run/disk").join(name));
-        [&lower, &upper, &changes].into_iter().for_each(|it| fs::create_dir_all(it).unwrap());
+        for directory in [&lower, &upper, &changes] {
+            fs::create_dir_all(directory).unwrap();
+        }
         let [lower, upper, changes] = [lower, upper, changes].map(|it| it.display().to_string());
         let options = format!("lowerdir={lower},upperdir={upper},workdir={changes}");
         let options = CString::new(options).unwrap();
