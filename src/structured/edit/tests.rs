@@ -61,6 +61,7 @@ fn yaml_keeps_all_but_the_value() {
         Format::Yaml,
         &[
             ("a: &x {c: 1}\nb: {<<: *x}\n", "b/c", Some("w"), "a: &x {c: 1}\nb: {c: w, <<: *x}\n"),
+            ("a:\n-\n- # c\n", "b", Some("w"), "a:\n-\n- # c\nb: w\n"),
             ("# c\na: x # d\nb:   1\n", "a", Some("w"), "# c\na: w # d\nb:   1\n"),
             ("a: x # d\nb: 1\n", "a", Some("w z"), "a: 'w z' # d\nb: 1\n"),
             ("a: \"x\" # d\n", "a", Some("w\n"), "a: \"w\\n\" # d\n"),

@@ -145,10 +145,10 @@ fn add(way: &Way, missing: &[String], value: &Value) -> Ways {
     let newline = newline(text);
     let mut ways = Vec::new();
     for block in block(missing, value, column, is_list, newline) {
+        let before = if text.is_empty() || text.ends_with('\n') { "" } else { newline };
+        let after_all = Splice::insert(text.len(), format!("{before}{}{newline}", *block));
         if own.is_none() && is_root && way.last.place.is_empty() {
-            let before = if text.is_empty() || text.ends_with('\n') { "" } else { newline };
-            let end = Splice::insert(text.len(), format!("{before}{}{newline}", *block));
-            ways.push(vec![end]);
+            ways.push(vec![after_all]);
             continue;
         }
         let end = line_end(text, way.last.place.end);
@@ -159,6 +159,10 @@ fn add(way: &Way, missing: &[String], value: &Value) -> Ways {
         let start = line_start(text, next);
         if start > end {
             ways.push(vec![Splice::insert(start, format!("{}{newline}", *block))]);
+        }
+        if is_root {
+            // After parts that are nothing, and have no place.
+            ways.push(vec![after_all]);
         }
     }
     spliced(text, ways)
