@@ -1,3 +1,5 @@
+//! texts → the same texts, with one value changed or removed.
+
 use super::*;
 
 /// What is done to a text: what is at a key becomes a value, or is removed.
