@@ -53,7 +53,6 @@ pub const DESK: &[Program] = &[
     ("wg", "wireguard-tools"),
     ("htpasswd", "apache2-utils"),
     ("valgrind", "valgrind"),
-    ("python3", "python3"),
     // Python reads what `get` reads; this brings its YAML.
     ("python3", "python3"),
     ("yamllint", "yamllint"),
