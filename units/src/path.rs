@@ -163,20 +163,14 @@ impl PathContent {
 
 impl Earlier {
     /// Returns whether `node` is it, unchanged.
-    fn is(&self, node: &Node) -> bool {
+    fn is(&self, node: &Node) -> Result<bool, Errno> {
         let is_as_it_was = match (node.kind, &self.target) {
-            (FileType::Symlink, Some(target)) => node.target().is_ok_and(|it| it == *target),
+            (FileType::Symlink, Some(target)) => node.target()? == *target,
             (FileType::RegularFile, None) => true,
             _ => false,
         };
-        is_as_it_was && Stamp::of(&node.held).is_ok_and(|stamp| stamp.is_same(&self.stamp))
+        Ok(is_as_it_was && Stamp::of(&node.held)?.is_same(&self.stamp))
     }
-}
-
-/// Returns whether one of `contents` was put at a path at an earlier boot, and is `node`.
-fn is_earlier(contents: &[PathContent], node: &Node) -> bool {
-    let is = |content: &PathContent| matches!(content, PathContent::Earlier(it) if it.is(node));
-    contents.iter().any(is)
 }
 
 /// Returns whether a link of root's to `target` is one that a tool has left, agenix or sops-nix: a dead one into `/run`, which is
@@ -309,7 +303,10 @@ fn remove_content(path: &Path, content: &PathContent, reach: Reach) -> Result<Ou
                 (found, _) => found? == Some(*digest),
             }
         }
-        (_, PathContent::Earlier(earlier)) => earlier.is(&node),
+        // What cannot be looked at now may be ours all the same, and is tried again.
+        (_, PathContent::Earlier(earlier)) => {
+            earlier.is(&node).map_err(|error| destination.parent.failed("read", error))?
+        }
         _ => false,
     };
     if is_ours {
@@ -470,7 +467,7 @@ impl Destination {
 
     /// Makes sure that the file `node` was put there, at this boot or an earlier one.
     fn ensure_file_is_ours(&self, node: &Node, before: &[PathContent]) -> Result<(), Obstacle> {
-        if is_earlier(before, node) {
+        if self.is_earlier(node, before)? {
             return Ok(());
         }
         // Not read if no file was put there: it may be anything.
@@ -482,6 +479,18 @@ impl Destination {
             }
         }
         Err(self.taken("a file that Vaultix did not put there"))
+    }
+
+    /// Returns whether one of `contents` was put there at an earlier boot, and is `node`.
+    fn is_earlier(&self, node: &Node, contents: &[PathContent]) -> Result<bool, Obstacle> {
+        for content in contents {
+            if let PathContent::Earlier(earlier) = content
+                && earlier.is(node).map_err(|error| self.parent.failed("read", error))?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the outcome that `held`, which is ours, stands there.
@@ -567,7 +576,7 @@ impl Destination {
         let was_put = |content: &PathContent| matches!(content, PathContent::Link(it) if it == old);
         if before.iter().any(was_put)
             || ours.contains(old)
-            || is_earlier(before, node)
+            || self.is_earlier(node, before)?
             || (node.uid == 0 && is_left_by_a_tool(old))
         {
             return Ok(());
