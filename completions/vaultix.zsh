@@ -43,6 +43,7 @@ rest) case $line[1] in
     '*'{-p,--profile}'[read a host'\''s profile from this file, for that list; repeat for several hosts]:file:_files' \
     '*'{-i,--identity}'[decrypt secrets with the identities in this file; repeat for several files]:file:_files' \
     '*'{-r,--recipient}'[also encrypt to this recipient; repeat for several]:recipient: ' \
+    '*'{-R,--recipients-file}'[also encrypt to the recipients in this file, a line for each; repeat for several files]:file:_files' \
     '*'--stdin'[read the new text from standard input, even if it is a terminal]' \
     '*'--from'[read the new text from this file]:file:_files' \
     '*'--as-is'[save the text even if it is not what the file'\''s name says, such as YAML]' \
@@ -59,6 +60,7 @@ rest) case $line[1] in
     '*'{-p,--profile}'[read a host'\''s profile from this file; repeat for several hosts]:file:_files' \
     '*'{-i,--identity}'[encrypt to the identities in this file, and decrypt dependencies with them; repeat for several files]:file:_files' \
     '*'{-r,--recipient}'[also encrypt to this recipient; repeat for several]:recipient: ' \
+    '*'{-R,--recipients-file}'[also encrypt to the recipients in this file, a line for each; repeat for several files]:file:_files' \
     '*'--secret'[create only this secret and its dependencies; repeat for several]:id: ' \
     '*'--dry-run'[print what would be created, but create nothing]' \
     '*'{-q,--quiet}'[print only failures and a summary]' \
@@ -69,6 +71,7 @@ rest) case $line[1] in
     '*'{-i,--identity}'[decrypt secrets with the identities in this file, and encrypt to them; repeat for several files]:file:_files' \
     '*'--old'[decrypt secrets with the identities in this file, but do not encrypt to them; repeat for several files]:file:_files' \
     '*'{-r,--recipient}'[also encrypt to this recipient; repeat for several]:recipient: ' \
+    '*'{-R,--recipients-file}'[also encrypt to the recipients in this file, a line for each; repeat for several files]:file:_files' \
     '*'{-v,--verbose}'[print each step  what is read, run, decrypted and created]' \
     '*:file:_files' ;;
   deploy) _arguments \
@@ -127,6 +130,7 @@ rest) case $line[1] in
     '*'--help'[display usage information]' \
     '*'{-i,--identity}'[decrypt the old files with the identities in this file; repeat for several files]:file:_files' \
     '*'{-r,--recipient}'[also encrypt to this recipient; repeat for several]:recipient: ' \
+    '*'{-R,--recipients-file}'[also encrypt to the recipients in this file, a line for each; repeat for several files]:file:_files' \
     '*'--into'[directory for the secrets; default secrets]:directory:_files -/' \
     '*'--dry-run'[print what would be created, but create nothing]' \
     '*'{-q,--quiet}'[print only failures and a summary]' \

@@ -169,6 +169,16 @@ pub struct Edit {
     )]
     pub recipients: Vec<String>,
 
+    /// also encrypt to the recipients in this file, a line for each; repeat for several files
+    #[argh(
+        option,
+        short = 'R',
+        long = "recipients-file",
+        arg_name = "file",
+        from_str_fn(argument::path)
+    )]
+    pub recipient_files: Vec<PathBuf>,
+
     /// read the new text from standard input, even if it is a terminal
     #[argh(switch)]
     pub stdin: bool,
@@ -243,6 +253,16 @@ pub struct Generate {
     )]
     pub recipients: Vec<String>,
 
+    /// also encrypt to the recipients in this file, a line for each; repeat for several files
+    #[argh(
+        option,
+        short = 'R',
+        long = "recipients-file",
+        arg_name = "file",
+        from_str_fn(argument::path)
+    )]
+    pub recipient_files: Vec<PathBuf>,
+
     /// create only this secret and its dependencies; repeat for several
     #[argh(option, long = "secret", arg_name = "id", from_str_fn(argument::text))]
     pub secrets: Vec<String>,
@@ -304,6 +324,16 @@ pub struct Rekey {
         from_str_fn(argument::text)
     )]
     pub recipients: Vec<String>,
+
+    /// also encrypt to the recipients in this file, a line for each; repeat for several files
+    #[argh(
+        option,
+        short = 'R',
+        long = "recipients-file",
+        arg_name = "file",
+        from_str_fn(argument::path)
+    )]
+    pub recipient_files: Vec<PathBuf>,
 
     /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
@@ -490,6 +520,16 @@ pub struct Set {
     )]
     pub recipients: Vec<String>,
 
+    /// also encrypt to the recipients in this file, a line for each; repeat for several files
+    #[argh(
+        option,
+        short = 'R',
+        long = "recipients-file",
+        arg_name = "file",
+        from_str_fn(argument::path)
+    )]
+    pub recipient_files: Vec<PathBuf>,
+
     /// read the value from standard input, even if it is a terminal
     #[argh(switch)]
     pub stdin: bool,
@@ -540,6 +580,16 @@ pub struct Unset {
         from_str_fn(argument::text)
     )]
     pub recipients: Vec<String>,
+
+    /// also encrypt to the recipients in this file, a line for each; repeat for several files
+    #[argh(
+        option,
+        short = 'R',
+        long = "recipients-file",
+        arg_name = "file",
+        from_str_fn(argument::path)
+    )]
+    pub recipient_files: Vec<PathBuf>,
 
     /// read the file as json, yaml, toml, env or ini, whatever its name is
     #[argh(option, arg_name = "format", from_str_fn(argument::text))]
@@ -604,6 +654,16 @@ pub struct Import {
         from_str_fn(argument::text)
     )]
     pub recipients: Vec<String>,
+
+    /// also encrypt to the recipients in this file, a line for each; repeat for several files
+    #[argh(
+        option,
+        short = 'R',
+        long = "recipients-file",
+        arg_name = "file",
+        from_str_fn(argument::path)
+    )]
+    pub recipient_files: Vec<PathBuf>,
 
     /// directory for the secrets; default secrets
     #[argh(option, arg_name = "dir", from_str_fn(argument::path))]

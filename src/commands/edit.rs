@@ -38,6 +38,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
         Some(path) => format!("cannot edit {}", path.display()),
         None => "cannot edit a secret".to_owned(),
     })?;
+    let given = workspace::given_recipients(&args.recipients, &args.recipient_files, &report)?;
     let (identities, rules) = workspace::keys_for_file(&args.identities, &report)?;
     let file = match &args.file {
         Some(path) => Ok(workspace::file(path)?),
@@ -47,7 +48,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     let interrupt = Interrupt::new()?;
     let mut checkouts = Checkouts::default();
     let path = &checkouts.writable(&file.or_else(|list| list.pick(&interrupt))?)?;
-    let extra = workspace::parse_recipients(&rules, path, &args.recipients)?;
+    let extra = workspace::parse_recipients(&rules, path, &given)?;
     let prompt = Prompt::new(&interrupt, &report);
     let command = format!("vaultix edit {}", escape::shell_path(path));
     let need = if input == Input::User { Old::Needed } else { Old::IfOpen };
@@ -57,7 +58,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     let mut new = input.read(old.as_ref(), path, &report, &interrupt)?;
     // A user who names a recipient wants it to be one, even where the text is the same.
     let is_unchanged = old.as_ref().is_some_and(|old| old.expose() == new.expose());
-    if is_unchanged && args.recipients.is_empty() {
+    if is_unchanged && given.is_empty() {
         report::summary(format_args!("{}: unchanged", path.display()));
         return Ok(Exit::Done);
     }

@@ -19,7 +19,7 @@ use crate::error::{Exit, Result, Status};
 use crate::files::secret;
 use crate::flake::git;
 use crate::flake::repository::Checkouts;
-use crate::flake::workspace::{ParsedRecipients, Workspace};
+use crate::flake::workspace::{self, ParsedRecipients, Workspace};
 use crate::keys::master::Master;
 use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
@@ -120,7 +120,8 @@ fn work(
     done: &mut Outcome,
 ) -> Result<()> {
     let made = plan.make.iter().map(|recipe| &*recipe.path);
-    let recipients = ParsedRecipients::new(made, &workspace.rules, &args.recipients)?;
+    let given = workspace::given_recipients(&args.recipients, &args.recipient_files, report)?;
+    let recipients = ParsedRecipients::new(made, &workspace.rules, &given)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, report);
     let mut master = Master::read(&workspace.identities, &interrupt)?;

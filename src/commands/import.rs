@@ -65,7 +65,8 @@ pub fn run(args: &Import) -> Result<Exit> {
         let rules = Rules::new(&settings, &root)?;
         let new = plan.paths(&destination.directory);
         let new = new.iter().map(PathBuf::as_path);
-        let extra = ParsedRecipients::new(new, &rules, &args.recipients)?;
+        let given = workspace::given_recipients(&args.recipients, &args.recipient_files, &report)?;
+        let extra = ParsedRecipients::new(new, &rules, &given)?;
         // After what runs nix: until here, a signal ends both.
         let hosts = if plan.has_readers() && root != Path::new("") {
             nix::host_keys(&root, &report)

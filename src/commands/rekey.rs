@@ -58,8 +58,8 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
         return Ok(report.finish(&unwritable, NOTHING));
     }
     let paths = paths(&workspace, &files);
-    let recipients =
-        ParsedRecipients::new(paths.values().copied(), &workspace.rules, &args.recipients)?;
+    let given = workspace::given_recipients(&args.recipients, &args.recipient_files, &report)?;
+    let recipients = ParsedRecipients::new(paths.values().copied(), &workspace.rules, &given)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, &report);
     let mut master = Master::read(&workspace.identities, &interrupt)?;

@@ -8,6 +8,7 @@ use vaultix_generator::private;
 
 use crate::error::{Error, Result, Status};
 use crate::flake::nix::Settings;
+use crate::keys::recipient;
 use crate::system::fence;
 
 /// A rule as a flake has it. Twin of `setting` in `nix/rules.nix`.
@@ -49,7 +50,7 @@ impl Rules {
     pub fn new(settings: &Settings, root: &Path) -> Result<Self> {
         let mut rules = Self {
             root: root.canonicalize().unwrap_or_else(|_| root.to_owned()),
-            default: settings.extra_recipients.clone(),
+            default: recipients_in(&settings.extra_recipients),
             ..Self::default()
         };
         for RuleSetting { path, recipients } in &settings.rules {
@@ -62,7 +63,7 @@ impl Rules {
                 cannot_use(path).because("its path is not one inside the flake").fix(FIX)
             })?;
             let map = if plain.ends_with('/') { &mut rules.directories } else { &mut rules.files };
-            let rule = Rule { path: plain.to_owned(), recipients: recipients.clone() };
+            let rule = Rule { path: plain.to_owned(), recipients: recipients_in(recipients) };
             if map.insert(PathBuf::from(plain), rule).is_some() {
                 return Err(cannot_use(plain)
                     .because("there is another rule for the same path")
@@ -122,6 +123,11 @@ impl Rules {
         all.sort_by_key(|rule| &rule.path);
         all.into_iter()
     }
+}
+
+/// Returns all recipients in `texts`, which may be those of files.
+fn recipients_in(texts: &[String]) -> Vec<String> {
+    texts.iter().flat_map(|text| recipient::lines(text)).collect()
 }
 
 /// What to do about a path that no rule may have.
@@ -201,6 +207,18 @@ mod tests {
         assert_eq!(rules.recipients(Path::new("/elsewhere/a/x.age")), ["default"]);
         let paths: Vec<&str> = rules.all().map(|rule| rule.path.as_str()).collect();
         assert_eq!(paths, ["a/", "a/b", "a/b/", "a/b/c.age", "a/b/c.age/"]);
+    }
+
+    #[test]
+    fn a_text_may_name_several_recipients() {
+        let text = || "# ours\nalice\n\nbob me@desk\n".to_owned();
+        let rule = RuleSetting { path: "a/".to_owned(), recipients: vec![text(), "carol".into()] };
+        let settings =
+            Settings { extra_recipients: vec![text()], rules: vec![rule], ..Settings::default() };
+        let rules = Rules::new(&settings, Path::new("/nonexistent/flake")).unwrap();
+        assert_eq!(rules.recipients(Path::new("/x.age")), ["alice", "bob me@desk"]);
+        let file = Path::new("/nonexistent/flake/a/x.age");
+        assert_eq!(rules.recipients(file), ["alice", "bob me@desk", "carol"]);
     }
 
     #[test]

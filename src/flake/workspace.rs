@@ -1,11 +1,13 @@
 //! options + flake → the profiles, identities, recipients and cache that a command works with.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use age::Recipient;
 use vaultix_generator::private;
 use vaultix_generator::profile::{Key, Profile};
+use vaultix_units::bounded;
 
 use crate::error::{Error, Result, Status};
 use crate::flake::cache::CachePlace;
@@ -17,6 +19,7 @@ use crate::keys::master::Master;
 use crate::keys::recipient::{self, ParsedRecipient};
 use crate::report::{self, Report};
 use crate::system::fence::{self, Extent};
+use crate::system::input;
 use crate::system::origin;
 use crate::terminal::prompt::Prompt;
 
@@ -241,6 +244,55 @@ pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<V
             .fix("pass an identity with --identity FILE"));
     }
     Ok(vec![path])
+}
+
+/// Returns the recipients that the user names: in `texts`, of which each may have several lines, and in `files`.
+///
+/// # Errors
+///
+/// When a file cannot be read, or there is something else in it.
+pub fn given_recipients(
+    texts: &[String],
+    files: &[PathBuf],
+    report: &Report,
+) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for text in texts {
+        let lines = recipient::lines(text);
+        if lines.len() > 1 {
+            report.line(format_args!("{} recipients in what --recipient names", lines.len()));
+        }
+        all.extend(lines);
+    }
+    for path in files {
+        let lines = recipients_in(path)?;
+        let recipients = if lines.len() == 1 { "recipient" } else { "recipients" };
+        report.line(format_args!("{}: {} {recipients}", path.display(), lines.len()));
+        all.extend(lines);
+    }
+    Ok(all)
+}
+
+/// Returns the recipients in the file `path`.
+fn recipients_in(path: &Path) -> Result<Vec<String>> {
+    let failed = |reason: &dyn Display| {
+        let what = format!("cannot use the recipients in {}", path.display());
+        Error::new(Status::Config, what).because(reason)
+    };
+    let bytes = input::file(path, bounded::MAX_IDENTITY, None).map_err(|error| failed(&error))?;
+    let text = str::from_utf8(&bytes).map_err(|_| failed(&"it is not a text file"))?;
+    if private::is_private(text) {
+        return Err(failed(&"it contains a private key; it is not shown")
+            .fix(format!("use the public key: {}", private::PUBLIC_KEY_HINT)));
+    }
+    let lines = text.lines().map(str::trim).enumerate();
+    let lines = lines.filter(|(_, line)| !recipient::is_comment(line));
+    let read = |(i, line): (usize, &str)| match recipient::parse(line) {
+        Ok(_) => Ok(line.to_owned()),
+        Err(reason) => Err(failed(&format!("line {}: {reason}", i + 1))),
+    };
+    let found = lines.map(read).collect::<Result<Vec<_>>>()?;
+    if found.is_empty() { Err(failed(&"there is no recipient in it")) } else { Ok(found) }
 }
 
 /// Reads the recipients of `file` in addition to those of the identities: those of `rules`, and those that were `given`.

@@ -28,6 +28,23 @@ pub fn canonical(recipient: &str) -> String {
     }
 }
 
+/// Returns the recipients in `text`, a line for each, without empty lines and those that begin with `#`.
+///
+/// What is no list of recipients stays in one piece: one that holds a private key, which may have several lines, or
+/// nothing at all. [`parse`] refuses it.
+pub fn lines(text: &str) -> Vec<String> {
+    let mut lines = text.lines().map(str::trim).filter(|line| !is_comment(line)).peekable();
+    if private::is_private(text) || lines.peek().is_none() {
+        return vec![text.to_owned()];
+    }
+    lines.map(str::to_owned).collect()
+}
+
+/// Returns whether there is no recipient in `line`.
+pub fn is_comment(line: &str) -> bool {
+    line.is_empty() || line.starts_with('#')
+}
+
 /// Refuses a private key, which may also be in the comment of a public one.
 ///
 /// # Errors
@@ -41,6 +58,49 @@ fn ensure_public(recipient: &str) -> Result<(), String> {
     }
 }
 
+/// Makes sure that `recipient` is one: that there is no other in what would be taken for its comment.
+///
+/// # Errors
+///
+/// What else is there, as a clause.
+fn ensure_alone(recipient: &str) -> Result<(), String> {
+    if recipient.lines().map(str::trim).filter(|line| !is_comment(line)).nth(1).is_some() {
+        return Err("there are several, where one is expected".to_owned());
+    }
+    let mut words = recipient.split_ascii_whitespace();
+    let first = words.next().unwrap_or_default();
+    let rest: Vec<&str> = words.collect();
+    let begins_key = |at: usize| {
+        let data = rest.get(at + 1).is_some_and(|word| word.starts_with("AAAA"));
+        data && rest.get(at).is_some_and(|word| is_kind_of_ssh(word))
+    };
+    let Some(at) = (0..rest.len()).find(|at| begins_key(*at)) else {
+        return match rest.iter().find(|word| is_of_age(word)) {
+            Some(other) => {
+                Err(format!("\"{other}\" follows another one; put each on its own line"))
+            }
+            None => Ok(()),
+        };
+    };
+    let kind = rest.get(at).copied().unwrap_or_default();
+    if is_kind_of_ssh(first) || is_of_age(first) {
+        return Err(format!("a key of type {kind} follows another one; put each on its own line"));
+    }
+    Err(format!(
+        "options of authorized_keys are in front of it; remove what is before {kind}, since they would not count"
+    ))
+}
+
+/// Returns whether `word` is the type of an ssh key, in front of its data.
+fn is_kind_of_ssh(word: &str) -> bool {
+    ["ssh-", "sk-", "ecdsa-"].iter().any(|begin| word.starts_with(begin))
+}
+
+/// Returns whether `word` is a recipient of age, or of one of its plugins.
+fn is_of_age(word: &str) -> bool {
+    word.starts_with("age1") && parse_one(word).is_ok()
+}
+
 /// How a post-quantum recipient begins.
 const POST_QUANTUM: &str = "age1pq1";
 
@@ -51,7 +111,12 @@ const POST_QUANTUM: &str = "age1pq1";
 /// What is wrong with it, as a clause.
 pub fn parse_for_host(recipient: &str) -> Result<SharedRecipient, String> {
     ensure_public(recipient)?;
-    let text = canonical(recipient);
+    ensure_alone(recipient)?;
+    for_host(&canonical(recipient))
+}
+
+/// Reads the recipient of a host, of which `text` is all.
+fn for_host(text: &str) -> Result<SharedRecipient, String> {
     if text.starts_with(POST_QUANTUM) {
         return Err(format!("\"{text}\" is post-quantum, which hosts cannot decrypt"));
     }
@@ -64,7 +129,7 @@ pub fn parse_for_host(recipient: &str) -> Result<SharedRecipient, String> {
             Err(reason) => Err(format!("\"{text}\" is not an age recipient: {reason}")),
         };
     }
-    ssh(&text)
+    ssh(text)
 }
 
 /// Reads the ssh public key `text`, two words.
@@ -162,22 +227,29 @@ pub fn group_by_plugin<'a>(
 /// What is wrong with it, as a clause.
 pub fn parse(recipient: &str) -> Result<ParsedRecipient, String> {
     ensure_public(recipient)?;
-    let text = canonical(recipient);
+    if recipient.lines().map(str::trim).all(is_comment) {
+        return Err("it contains no recipient".to_owned());
+    }
+    ensure_alone(recipient)?;
+    parse_one(&canonical(recipient))
+}
+
+/// Reads any recipient, of which `text` is all.
+fn parse_one(text: &str) -> Result<ParsedRecipient, String> {
+    let built_in = |recipient| ParsedRecipient::BuiltIn(recipient, text.to_owned());
     if let Ok(tagged) = text.parse::<age::tag::Recipient>() {
-        return Ok(ParsedRecipient::BuiltIn(Box::new(tagged), text));
+        return Ok(built_in(Box::new(tagged)));
     }
     if let Ok(tagged) = text.parse::<age::tagpq::Recipient>() {
-        return Ok(ParsedRecipient::BuiltIn(Box::new(tagged), text));
+        return Ok(built_in(Box::new(tagged)));
     }
     if text.starts_with(POST_QUANTUM) {
         return match text.parse::<pq::Recipient>() {
-            Ok(key) => Ok(ParsedRecipient::BuiltIn(Box::new(key), text)),
+            Ok(key) => Ok(built_in(Box::new(key))),
             Err(reason) => Err(format!("\"{text}\" is not a post-quantum age recipient: {reason}")),
         };
     }
-    let ours =
-        parse_for_host(&text).map(|recipient| ParsedRecipient::BuiltIn(recipient, text.clone()));
-    ours.or_else(|reason| {
+    for_host(text).map(built_in).or_else(|reason| {
         text.parse::<age::plugin::Recipient>().map(ParsedRecipient::Plugin).map_err(|_| reason)
     })
 }

@@ -51,7 +51,27 @@ fn a_flake_says_what_is_needed() {
     check().exits(0).says(&["1 up to date, 0 problems"]);
     // Of the identity's own kind, there is one too few.
     workspace.secret_with("secrets/wifi.age", "new", &["-R", "keys/ssh-rsa.pub"]);
-    run(&mut nix("check")).exits(1).says(&["wifi.age is not encrypted to X25519"]);
+    let me = workspace.key("me.txt");
+    let me = me.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
+    run(&mut nix("check")).exits(1).says(&[&format!("wifi.age is not encrypted to X25519 ({me})")]);
+
+    // Where another is of the same kind, the header does not tell which of them is missing.
+    let other = workspace.key("other.txt");
+    let other = other.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
+    let flake = String::from_utf8(workspace.read("flake.nix")).unwrap();
+    let team = format!("\"# the team\\n{}\\n\\n{other} spare\\n\"", recipient.trim());
+    let flake = flake.replace(&format!("\"{}\"", recipient.trim()), &team);
+    workspace.write("flake.nix", flake);
+    let to = ["-R", "keys/ssh-rsa.pub", "-i", "keys/me.txt"];
+    workspace.secret_with("secrets/wifi.age", "new", &to);
+    let of = format!("not encrypted to 1 of 2 X25519 recipients ({me}, {other})");
+    let of_sorted = format!("not encrypted to 1 of 2 X25519 recipients ({other}, {me})");
+    let said = run(&mut nix("check")).exits(1).stderr;
+    assert!(said.contains(&of) || said.contains(&of_sorted), "{said}");
+    feed(&mut nix("edit secrets/wifi.age"), b"all").exits(0).says(&["encrypted to 3 recipients"]);
+    assert_eq!(workspace.open("secrets/wifi.age", "other.txt"), "all");
+    assert_eq!(workspace.open("secrets/wifi.age", "ssh-rsa"), "all");
+    run(&mut nix("check")).exits(1).says(&["2 problems"]);
 
     workspace
         .write("flake.nix", "{ outputs = { self }: { vaultix.profiles = throw \"boo\"; }; }\n");

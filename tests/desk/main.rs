@@ -95,6 +95,9 @@ mod plugin;
 /// Private keys in the place of public keys.
 mod private;
 
+/// All recipients that are named, or a refusal.
+mod recipients;
+
 /// `rekey`.
 mod rekey;
 

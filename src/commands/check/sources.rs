@@ -13,6 +13,7 @@ use crate::flake::rules::Rules;
 use crate::flake::workspace::Workspace;
 use crate::keys::recipient::canonical;
 use crate::keys::{armor, identity};
+use crate::report;
 use crate::system::input;
 use crate::system::origin;
 
@@ -37,6 +38,8 @@ pub struct Expected<'a> {
     names_own: bool,
     /// Whether the header may have more, of kinds that only a plugin knows.
     is_open: bool,
+    /// The texts of all of them.
+    texts: BTreeSet<String>,
 }
 
 /// What the header of a secret with a rule has besides what its rule names.
@@ -70,6 +73,7 @@ impl<'a> ExpectedRecipients<'a> {
             is_open: stanzas_of_named.len() < named.len(),
             named: stanzas_of_named,
             own: stanzas(&self.own.difference(&named).cloned().collect()),
+            texts: self.own.union(&named).cloned().collect(),
         }
     }
 
@@ -97,7 +101,7 @@ impl<'a> ExpectedRecipients<'a> {
         if missing.is_empty() {
             return None;
         }
-        let missing = stanza::describe(&missing);
+        let missing = expected.describe(&missing, &found);
         let problem = match expected.rule {
             Some(rule) => {
                 format!(
@@ -141,6 +145,28 @@ impl Expected<'_> {
     /// Returns whether the secret is meant to be encrypted to `recipient`.
     pub fn contains(&self, recipient: &Recipient) -> bool {
         self.named.contains(recipient) || self.own.contains(recipient)
+    }
+
+    /// Says which of the recipients are `missing`, of a header with `found`: it does not tell apart those of some kinds, of
+    /// which only the number is known.
+    fn describe(&self, missing: &[Recipient], found: &[Recipient]) -> String {
+        let kinds: BTreeSet<&Recipient> = missing.iter().filter(|one| one.tag.is_none()).collect();
+        let of_kind = |kind: &Recipient| {
+            let count = |all: &[Recipient]| all.iter().filter(|one| *one == kind).count();
+            let (wanted, missing, found) = (count(&self.required()), count(missing), count(found));
+            let named = self.texts.iter().filter(|text| stanza(text).as_ref() == Some(kind));
+            let named: Vec<String> = named.cloned().collect();
+            let names = report::list(&named);
+            match (wanted, found) {
+                (1, 0) => format!("{} ({names})", kind.kind),
+                (_, 0) => format!("{} (none of {names})", kind.kind),
+                _ => format!("{missing} of {wanted} {} recipients ({names})", kind.kind),
+            }
+        };
+        let tagged: Vec<Recipient> =
+            missing.iter().filter(|one| one.tag.is_some()).cloned().collect();
+        let tagged = Some(stanza::describe(&tagged)).filter(|text| !text.is_empty());
+        tagged.into_iter().chain(kinds.into_iter().map(of_kind)).collect::<Vec<_>>().join(" and ")
     }
 
     /// Returns what the header has to hold: where a rule does not name the identity, it may be for others alone.

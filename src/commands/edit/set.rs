@@ -33,6 +33,7 @@ struct Given<'a> {
     key: &'a str,
     identities: &'a [PathBuf],
     recipients: &'a [String],
+    recipient_files: &'a [PathBuf],
     format: Option<&'a str>,
 }
 
@@ -50,6 +51,7 @@ pub fn set(args: &cli::Set) -> Result<Exit> {
         key: &args.key,
         identities: &args.identities,
         recipients: &args.recipients,
+        recipient_files: &args.recipient_files,
         format: args.format.as_deref(),
     };
     change(&given, &Change::Set(&input))
@@ -66,6 +68,7 @@ pub fn unset(args: &cli::Unset) -> Result<Exit> {
         key: &args.key,
         identities: &args.identities,
         recipients: &args.recipients,
+        recipient_files: &args.recipient_files,
         format: args.format.as_deref(),
     };
     change(&given, &Change::Unset)
@@ -76,12 +79,14 @@ fn change(given: &Given, change: &Change) -> Result<Exit> {
     let pointer = values::pointer(given.key)?;
     let file = workspace::file(given.file)?;
     let format = values::format(&file, given.format)?;
+    let extra = workspace::given_recipients(given.recipients, given.recipient_files, &report)?;
     let (identities, rules) = workspace::keys_for_file(given.identities, &report)?;
     // After what runs nix: until here, a signal ends both.
     let interrupt = Interrupt::new()?;
     let mut checkouts = Checkouts::default();
     let path = &checkouts.writable(&file)?;
-    let extra = workspace::parse_recipients(&rules, path, given.recipients)?;
+    let has_extra = !extra.is_empty();
+    let extra = workspace::parse_recipients(&rules, path, &extra)?;
     let prompt = Prompt::new(&interrupt, &report);
     let command = command(change, path, given.key);
     if matches!(change, Change::Unset) && path.symlink_metadata().is_err() {
@@ -110,7 +115,7 @@ fn change(given: &Given, change: &Change) -> Result<Exit> {
     let mut new =
         new.map_err(|reason| cannot(change, &pointer, path, Status::DataErr).because(reason))?;
     let new = Plaintext::new(std::mem::take(&mut *new));
-    if before.is_some() && old.expose() == new.expose() && given.recipients.is_empty() {
+    if before.is_some() && old.expose() == new.expose() && !has_extra {
         report::summary(format_args!("{}: unchanged", path.display()));
         return Ok(Exit::Done);
     }

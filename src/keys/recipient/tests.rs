@@ -35,6 +35,51 @@ fn comments_and_extra_space_do_not_count() {
 }
 
 #[test]
+fn a_text_has_as_many_recipients_as_lines() {
+    let text = format!("# the team\n\n{SSH} me@desk\r\n  {AGE}\n   # {CARD}\n{CARD}\n\n");
+    let lines = lines(&text);
+    assert_eq!(lines, [&format!("{SSH} me@desk"), AGE, CARD]);
+    let texts: Vec<String> =
+        lines.iter().map(|line| parse(line).unwrap_or_else(|_| panic!("{line}")).text()).collect();
+    assert_eq!(texts, [SSH, AGE, CARD]);
+    // As a control, what the first two words of all of it are: one recipient, and no error.
+    assert_eq!(canonical(&format!("{SSH}\n{AGE}\n")), SSH);
+}
+
+#[test]
+fn what_is_no_recipient_is_no_comment_either() {
+    let refused = |text: &str| parse(text).err().unwrap_or_else(|| panic!("{text} is taken"));
+    let ecdsa = "ecdsa-sha2-nistp256 AAAAE2VjZHNh";
+    for (text, reason) in [
+        (format!("{SSH}\n{AGE}"), "there are several, where one is expected"),
+        (format!("{SSH} {AGE}"), "follows another one; put each on its own line"),
+        (format!("{AGE} {AGE}"), "follows another one; put each on its own line"),
+        (format!("{SSH} {SSH}"), "a key of type ssh-ed25519 follows another one"),
+        (format!("{AGE} {ecdsa}"), "a key of type ecdsa-sha2-nistp256 follows another one"),
+        (
+            format!("no-pty,command=\"a b\" {SSH} me"),
+            "options of authorized_keys are in front of it",
+        ),
+        (
+            "sk-ssh-ed25519@openssh.com AAAAGnNr me".to_owned(),
+            "keys of type sk-ssh-ed25519@openssh.com",
+        ),
+        (" # nobody\n".to_owned(), "it contains no recipient"),
+        (String::new(), "it contains no recipient"),
+    ] {
+        assert!(refused(&text).contains(reason), "{text}: {}", refused(&text));
+    }
+    for comment in ["my ssh-ed25519 key", "age1 of mine", "age1xyz", "# 2"] {
+        assert!(parse(&format!("{SSH} {comment}")).is_ok(), "{comment}");
+    }
+    let block =
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----";
+    assert_eq!(lines(block), [block]);
+    assert!(refused(block).starts_with("it is a private key"));
+    assert!(parse_for_host(&format!("{SSH}\n{SSH}\n")).is_err());
+}
+
+#[test]
 fn a_key_with_a_tail_is_refused() {
     assert!(parse_for_host(SSH).is_ok());
     assert!(parse_for_host(&format!("{SSH} me")).is_ok());
