@@ -17,7 +17,6 @@ let
   inherit (import ./types.nix { inherit lib; })
     absolutePath
     belowFlake
-    placeholder
     recipient
     ;
   inherit (import ./private.nix { inherit lib; }) orPrivate;
@@ -30,6 +29,14 @@ let
   flake =
     args.self or args.inputs.self or config._module.args.self or config._module.args.inputs.self
       or null;
+
+  words = (import ./words.nix { inherit lib; }).host;
+  placement = kind: {
+    imports = [
+      (import ./placement.nix { inherit lib cfg words; })
+      (import ./ownership.nix { inherit lib users kind; })
+    ];
+  };
 
   hostKey = types.submodule {
     options = {
@@ -231,12 +238,8 @@ in
     secrets = mkOption {
       type = types.attrsOf (
         import ./secret.nix {
-          inherit
-            lib
-            cfg
-            users
-            defaultFile
-            ;
+          inherit lib words defaultFile;
+          placement = placement "secret";
         }
       );
       default = { };
@@ -259,7 +262,12 @@ in
     };
 
     templates = mkOption {
-      type = types.attrsOf (import ./template.nix { inherit lib cfg users; });
+      type = types.attrsOf (
+        import ./template.nix {
+          inherit lib cfg;
+          placement = placement "template";
+        }
+      );
       default = { };
       example = literalExpression ''
         {
@@ -276,42 +284,7 @@ in
       '';
     };
 
-    placeholder = mkOption {
-      type = types.attrsOf placeholder;
-      default = { };
-      defaultText = literalMD "one for each secret";
-      example = literalExpression "config.vaultix.placeholder.db";
-      description = ''
-        What stands for the value of a secret in the content of a template, by the secret's id.
-
-        Set by the module; use it in templates.
-      '';
-    };
-
-    placeholderAs = mkOption {
-      type = types.attrsOf (types.attrsOf types.str);
-      readOnly = true;
-      default = lib.genAttrs (import ./encodings.nix) (
-        encoding:
-        builtins.mapAttrs (_: text: "${lib.removeSuffix " }}" text} ${encoding} }}") cfg.placeholder
-      );
-      defaultText = literalMD "for each encoding, one for each secret";
-      example = literalExpression "config.vaultix.placeholderAs.json.db";
-      description = ''
-        What stands for the value of a secret, written as its place needs it, by encoding and by the secret's id.
-
-        - `json`: the inside of a JSON string, without its quotes
-        - `url`: percent-encoded (RFC 3986), for any part of a URL
-        - `shell`: one word of a shell, in quotes
-        - `base64`: with padding, in one line
-        - `hex`: lower-case digits
-        - `environment`: the value of a variable in an `EnvironmentFile=` of systemd, in quotes
-        - `xml`: text of an element or of an attribute, without its quotes
-
-        White space at both ends is removed first, unless `trim = false`. A value that has no such form, for example bytes
-        that are not UTF-8 in JSON, is a failure of the template's unit.
-      '';
-    };
+    inherit (import ./placeholders.nix { inherit lib cfg; }) placeholder placeholderAs;
 
     beforeUserborn = mkOption {
       type = types.listOf types.str;

@@ -1,27 +1,18 @@
-# where a plaintext goes and who may read it: the options that secrets and templates share.
+# where a plaintext goes and who is notified: the options that secrets and templates share, on a host and in a home.
 {
   lib,
   cfg,
-  users,
-  kind,
+  words,
 }:
 { name, config, ... }:
 let
   inherit (lib) literalExpression mkOption types;
-  inherit (import ./escape.nix { inherit lib; }) unit;
-  inherit (import ./types.nix { inherit lib; }) absolutePath account relativePath;
+  inherit (import ./types.nix { inherit lib; }) absolutePath relativePath;
 
-  units = mkOption {
+  listOfUnits = mkOption {
     type = types.listOf types.str;
     default = [ ];
-    example = [ "nginx.service" ];
-  };
-  userUnits = mkOption {
-    type = types.attrsOf (types.listOf types.str);
-    default = { };
-    example = {
-      alice = [ "mail.service" ];
-    };
+    example = [ words.exampleUnit ];
   };
 in
 {
@@ -32,7 +23,7 @@ in
       defaultText = literalExpression "<name>";
       example = "nginx/tls.key";
       description = ''
-        File name below {option}`vaultix.settings.decryptedDir`; may contain directories.
+        File name below ${words.directory}; may contain directories.
 
         Set it to choose a file name; set `path` only for a file outside that directory.
       '';
@@ -45,15 +36,13 @@ in
           "${cfg.settings.decryptedDirForUser}/${config.name}"
         else
           "${cfg.settings.decryptedDir}/${config.name}";
-      defaultText = literalExpression ''"''${config.vaultix.settings.decryptedDir}/''${name}"'';
-      example = "/var/lib/app/token";
+      defaultText = words.path;
+      example = words.examplePath;
       description = ''
         Path of the plaintext; use it in the configuration of programs.
 
         Any path other than the default becomes a symlink to the file in memory, made once local file systems are
-        mounted, or, below one of {option}`vaultix.settings.lateMounts`, when that is mounted.
-        Items in {option}`vaultix.beforeUserborn` are below
-        {option}`vaultix.settings.decryptedDirForUser`.
+        mounted, or, below one of {option}`vaultix.settings.lateMounts`, when that is mounted.${words.early}
       '';
     };
 
@@ -68,34 +57,6 @@ in
       '';
     };
 
-    owner = mkOption {
-      type = account;
-      default = "root";
-      example = "nginx";
-      description = ''
-        User that owns the file, by name or number.
-
-        The unit of this item fails if the user does not exist. Items in {option}`vaultix.beforeUserborn` are placed
-        before users exist and need `root` or a number.
-      '';
-    };
-
-    group = mkOption {
-      type = account;
-      default =
-        let
-          own = users.${config.owner}.group or "";
-        in
-        if own == "" then "root" else own;
-      defaultText = literalExpression ''config.users.users.''${owner}.group or "root"'';
-      example = "nginx";
-      description = ''
-        Group of the file, by name or number.
-
-        The unit of this item fails if the group does not exist.
-      '';
-    };
-
     symlink = mkOption {
       type = types.bool;
       default = true;
@@ -106,65 +67,20 @@ in
       '';
     };
 
-    restartUnits = units // {
+    restartUnits = listOfUnits // {
       description = ''
-        Units to restart when the plaintext, owner, group or mode has changed, by their full names.
+        ${words.units} to restart when the plaintext, owner, group or mode has changed, by their full names.
 
-        They also start after this item, if both start. Neither a new ciphertext of the same plaintext nor an item that
+        ${words.order} Neither a new ciphertext of the same plaintext nor an item that
         could not be placed restarts anything.
       '';
     };
 
-    reloadUnits = units // {
+    reloadUnits = listOfUnits // {
       description = ''
-        Units to reload when the plaintext, owner, group or mode has changed, by their full names.
+        ${words.units} to reload when the plaintext, owner, group or mode has changed, by their full names.
 
-        They also start after this item, if both start.
-      '';
-    };
-
-    before = units // {
-      example = [
-        "cryptsetup-pre.target"
-        "systemd-cryptsetup@data.service"
-      ];
-      description = ''
-        Units to start after this item, by their full names. They are not restarted when it changes.
-
-        For units that start before `sysinit.target`, such as those that open a disk or mount a file system with a
-        password; all others start after secrets anyway. The file below {option}`vaultix.settings.decryptedDir` is there in
-        time. A `path` of its own is not: that is made once local file systems are mounted. What the item itself waits for
-        is refused: the creation of users, and the mount of the host key. Items in {option}`vaultix.beforeUserborn` wait for
-        neither.
-      '';
-    };
-
-    restartUserUnits = userUnits // {
-      description = ''
-        Units of users' own managers (`systemctl --user`) to restart when the plaintext, owner, group or mode has changed:
-        for each user, their full names.
-
-        Only a manager that is running is notified: none is started for it, and one that does not answer delays nothing.
-      '';
-    };
-
-    reloadUserUnits = userUnits // {
-      description = ''
-        Units of users' own managers (`systemctl --user`) to reload when the plaintext, owner, group or mode has changed:
-        for each user, their full names.
-      '';
-    };
-
-    unit = mkOption {
-      type = types.str;
-      readOnly = true;
-      default = unit kind name;
-      defaultText = literalExpression ''"vaultix-${kind}@''${systemd-escape name}.service"'';
-      description = ''
-        The unit of the item, for {option}`systemd.services.<name>.requires` and the like.
-
-        Boot places all items in one process, and starts the unit of an item afterwards, or for a unit that requires, wants
-        or binds to it. Ordinary services start when the file is there anyway.
+        ${words.order}
       '';
     };
   };

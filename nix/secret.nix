@@ -1,9 +1,13 @@
-# all options of one secret: its own, the kinds of generators among them, and those of placement.nix.
+# all options of one secret, on a host or in a home: its own, the kinds of generators among them, and those of `placement`.
 {
   lib,
-  cfg,
-  users,
+  words,
+  # The module with the options that templates have as well.
+  placement,
+  # id → its file where none is set
   defaultFile,
+  # name → id on the host
+  idOf ? (name: name),
 }:
 let
   inherit (lib)
@@ -49,7 +53,7 @@ let
           default = [ ];
           example = [ "admin-password" ];
           description = ''
-            Ids of secrets of this host that this secret is made from.
+            ${words.dependencies}
 
             Those that do not exist are generated first; existing ones are decrypted with the master identity. A
             command finds each in a file of that name in the directory `$VAULTIX_DEPENDENCIES`, in memory.
@@ -123,18 +127,13 @@ in
 types.submodule (
   { name, config, ... }:
   {
-    imports = [
-      (import ./placement.nix {
-        inherit lib cfg users;
-        kind = "secret";
-      })
-    ];
+    imports = [ placement ];
     options = {
       id = mkOption {
         type = types.str;
         readOnly = true;
-        default = name;
-        defaultText = literalExpression "<name>";
+        default = idOf name;
+        defaultText = words.id;
         description = ''
           Name of the secret everywhere except in the file system.
 
@@ -144,8 +143,8 @@ types.submodule (
 
       file = mkOption {
         type = types.path;
-        default = defaultFile name;
-        defaultText = literalExpression ''"''${self}/''${defaultSecretDirectory}/<name>.age"'';
+        default = defaultFile (idOf name);
+        defaultText = words.file;
         example = literalExpression "./secrets/wifi.age";
         description = ''
           The encrypted file, readable with the master identity.

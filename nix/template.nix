@@ -1,8 +1,10 @@
-# all options of one template: its own, and those of placement.nix.
+# all options of one template, on a host or in a home: its own, and those of `placement`.
 {
   lib,
+  # Has the secrets that a file may name, and their placeholders.
   cfg,
-  users,
+  # The module with the options that secrets have as well.
+  placement,
 }:
 let
   inherit (lib)
@@ -16,12 +18,7 @@ in
 types.submodule (
   { config, ... }:
   {
-    imports = [
-      (import ./placement.nix {
-        inherit lib cfg users;
-        kind = "template";
-      })
-    ];
+    imports = [ placement ];
     options = {
       content = mkOption {
         type = types.str;

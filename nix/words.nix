@@ -1,0 +1,32 @@
+# what the descriptions of one option say on a host, and in a home.
+{ lib }:
+let
+  inherit (lib) literalExpression literalMD;
+in
+{
+  host = {
+    id = literalExpression "<name>";
+    file = literalExpression ''"''${self}/''${defaultSecretDirectory}/<name>.age"'';
+    directory = "{option}`vaultix.settings.decryptedDir`";
+    path = literalExpression ''"''${config.vaultix.settings.decryptedDir}/''${name}"'';
+    examplePath = "/var/lib/app/token";
+    early = "\nItems in {option}`vaultix.beforeUserborn` are below\n{option}`vaultix.settings.decryptedDirForUser`.";
+    units = "Units";
+    exampleUnit = "nginx.service";
+    order = "They also start after this item, if both start.";
+    dependencies = "Ids of secrets of this host that this secret is made from.";
+  };
+
+  home = {
+    id = literalMD "the user's name, a slash and the name of the secret: `alice/mail`";
+    file = literalExpression ''"''${self}/''${defaultSecretDirectory}/''${config.home.username}/<name>.age"'';
+    directory = "the user's own directory, such as {file}`/run/vaultix/alice`";
+    path = literalExpression ''"''${osConfig.vaultix.settings.decryptedDir}/''${config.home.username}/''${name}"'';
+    examplePath = "/home/alice/.config/mail/password";
+    early = "";
+    units = "Units of the user's own manager (`systemctl --user`)";
+    exampleUnit = "mail.service";
+    order = "Only a manager that is running is notified; one that starts later finds the file.";
+    dependencies = "Names of secrets of this home that this secret is made from; any other name is the id of a secret of the host.";
+  };
+}
