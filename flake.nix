@@ -33,6 +33,8 @@
       nixosModules.default = ./nix/module.nix;
       nixosModules.agenix = ./nix/agenix.nix;
       nixosModules.vaultix = self.nixosModules.default;
+      homeModules.default = ./nix/home-module.nix;
+      homeManagerModules = self.homeModules;
       flakeModules.default = import ./nix/flake-module.nix { inherit packagesOf; };
       configure = import ./nix/configure.nix { inherit lib pkgsFor packagesOf; };
 

@@ -241,6 +241,7 @@ in
         shown
         ;
     }
+    ++ (import ./homes.nix { inherit config lib; }).assertions { inherit ensure shown; }
     ++ lib.optionals hasPublicPaths (import ./before.nix { inherit config lib ensure late; });
   inherit (readers) warnings;
 }

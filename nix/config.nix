@@ -46,9 +46,17 @@ let
   };
 in
 {
+  # Whether the host is active depends on these.
+  imports = [
+    {
+      _file = ./homes.nix;
+      vaultix = { inherit (import ./homes.nix { inherit config lib; }) secrets templates; };
+    }
+  ];
+
   config = lib.mkIf cfg.active {
     vaultix.placeholder = builtins.mapAttrs (
-      id: _: lib.mkDefault "{{ ${builtins.hashString "sha256" id} }}"
+      id: _: lib.mkDefault (import ./placeholder.nix id)
     ) cfg.secrets;
 
     inherit

@@ -23,6 +23,7 @@ let
       _module.args.pkgs = throw "docs.nix: the default of an option needs a defaultText";
     }
   ]);
+  home = declared [ ./home-module.nix ];
   desk = map (option: option // { name = "vaultix.${option.name}"; }) (declared [
     (import ./flake-options.nix {
       defaultNodes = { };
@@ -67,7 +68,7 @@ let
     "## ${title}\n\n${text}\n\n${concatStringsSep "\n" (map entry (shown options))}";
 in
 {
-  options = host ++ agenix ++ desk;
+  options = host ++ home ++ agenix ++ desk;
 
   markdown = ''
     # Options
@@ -76,6 +77,11 @@ in
 
   ''
   + section "Of a host" "From `nixosModules.default`, in the configuration of a NixOS host." host
+  + "\n"
+  +
+    section "Of a home"
+      "From `homeModules.default`, in a home of home-manager on a NixOS host: [home-manager.md](home-manager.md)."
+      home
   + "\n"
   +
     section "Of a host that comes from agenix"

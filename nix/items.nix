@@ -17,16 +17,16 @@ let
   inherit (cfg.settings) decryptedDir decryptedDirForUser decryptedMountPoint;
 
   labelled =
-    kind: isSecret:
+    isSecret:
     mapAttrsToList (
       id: item: {
         inherit id item isSecret;
-        option = "vaultix.${kind}.${lib.strings.escapeNixIdentifier id}";
+        option = item.declaredAs;
         isEarly = elem id cfg.beforeUserborn;
       }
     );
-  secrets = labelled "secrets" true cfg.secrets;
-  templates = labelled "templates" false cfg.templates;
+  secrets = labelled true cfg.secrets;
+  templates = labelled false cfg.templates;
   items = secrets ++ templates;
 
   # One assertion for every item that fails the test.
@@ -40,7 +40,13 @@ let
       lib.optional (test entry) (ensure false what because fix)
     );
 
-  field = name: entry: "cannot use ${entry.option}.${name}";
+  # What is a unit of one user here is a unit of theirs in their home.
+  field =
+    name: entry:
+    "cannot use ${entry.option}.${
+      if isOfHome entry then builtins.replaceStrings [ "UserUnits" ] [ "Units" ] name else name
+    }";
+  isOfHome = { option, ... }: !hasPrefix "vaultix." option;
 
   isInside = directory: path: path == directory || hasPrefix "${directory}/" path;
   isDefault =
@@ -232,7 +238,7 @@ let
     concatMap
       (
         name:
-        whenever ({ isEarly, item, ... }: isEarly && !isNumeric item.${name}) (entry: {
+        whenever (entry: entry.isEarly && !isOfHome entry && !isNumeric entry.item.${name}) (entry: {
           what = field name entry;
           because = "${quote entry.item.${name}} is a name, and ${quote entry.id} is in vaultix.beforeUserborn: no user exists yet";
           fix = "set it to \"root\" or a number";
@@ -241,7 +247,12 @@ let
       [
         "owner"
         "group"
-      ];
+      ]
+    ++ whenever (entry: entry.isEarly && isOfHome entry) (entry: {
+      what = "cannot place ${entry.option} before users are created";
+      because = "it belongs to user ${entry.item.owner}, and ${quote entry.id} is in vaultix.beforeUserborn: no user exists yet";
+      fix = "remove ${quote entry.id} from vaultix.beforeUserborn; declare what is needed that early in vaultix.secrets of the host";
+    }) items;
 
   # Placeholders in a text, and the ids of the secrets that they stand for.
   mark = "[{][{][ \t]*([0-9a-f]{64})([ \t][^{}\n]*)?[}][}]";
@@ -287,37 +298,17 @@ let
       fix = "add ${list (lateIn entry)} to vaultix.beforeUserborn";
     }) templates;
 
-  filled = import ./template-file.nix { inherit lib cfg; };
-  withFile = map (
-    entry:
-    entry
-    // {
-      isThere = builtins.pathExists entry.item.file;
-      name = shown entry.item.file;
-    }
-  ) (filter ({ item, ... }: item.file != null) templates);
-  texts = map (entry: entry // filled entry.item.file) (filter (entry: entry.isThere) withFile);
-  files =
-    whenever (entry: !entry.isThere) (entry: {
-      what = field "file" entry;
-      because = "Nix cannot see ${quote entry.name}; in a flake, it sees only what git tracks";
-      fix = "git add it, or correct the path";
-    }) withFile
-    ++ whenever (entry: entry.item.content != entry.text) (entry: {
-      what = field "content" entry;
-      because = "file is also set, to ${quote entry.name}";
-      fix = "set only one of the two";
-    }) texts
-    ++ whenever (entry: entry.unknownIds != [ ]) (entry: {
-      what = field "file" entry;
-      because = "${quote entry.name} names ${list entry.unknownIds}, which this host does not have in vaultix.secrets";
-      fix = "declare them, or correct the ids after @vaultix: in the file; an id that contains @ can only be used in content";
-    }) texts
-    ++ whenever (entry: entry.unknownEncodings != [ ]) (entry: {
-      what = field "file" entry;
-      because = "${quote entry.name} asks for ${list entry.unknownEncodings}; ${known}";
-      fix = "write @vaultix.<encoding>:<id>@, or @vaultix:<id>@ for the value as it is";
-    }) texts;
+  files = import ./template-assertions.nix {
+    inherit
+      lib
+      cfg
+      ensure
+      shown
+      ;
+    who = "this host";
+    # Those of homes name the secrets of their home: homes.nix.
+    templates = filter (entry: !isOfHome entry) templates;
+  };
 
   isHash = hash.check;
   odd = { item, ... }: filter (text: !isHash text) (builtins.attrNames item.insert);

@@ -264,7 +264,7 @@ in
     templates = mkOption {
       type = types.attrsOf (
         import ./template.nix {
-          inherit lib cfg;
+          inherit lib cfg words;
           placement = placement "template";
         }
       );
@@ -284,7 +284,7 @@ in
       '';
     };
 
-    inherit (import ./placeholders.nix { inherit lib cfg; }) placeholder placeholderAs;
+    inherit (import ./placeholders.nix { inherit lib cfg words; }) placeholder placeholderAs;
 
     beforeUserborn = mkOption {
       type = types.listOf types.str;

@@ -1,5 +1,9 @@
 # options that hold what stands for the values of secrets in templates, on a host or in a home.
-{ lib, cfg }:
+{
+  lib,
+  cfg,
+  words,
+}:
 let
   inherit (lib)
     literalExpression
@@ -16,7 +20,7 @@ in
     defaultText = literalMD "one for each secret";
     example = literalExpression "config.vaultix.placeholder.db";
     description = ''
-      What stands for the value of a secret in the content of a template, by the secret's id.
+      What stands for the value of a secret in the content of a template, by the secret's ${words.called}.
 
       Set by the module; use it in templates.
     '';
@@ -32,7 +36,7 @@ in
     defaultText = literalMD "for each encoding, one for each secret";
     example = literalExpression "config.vaultix.placeholderAs.json.db";
     description = ''
-      What stands for the value of a secret, written as its place needs it, by encoding and by the secret's id.
+      What stands for the value of a secret, written as its place needs it, by encoding and by the secret's ${words.called}.
 
       - `json`: the inside of a JSON string, without its quotes
       - `url`: percent-encoded (RFC 3986), for any part of a URL

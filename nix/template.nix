@@ -1,6 +1,7 @@
 # all options of one template, on a host or in a home: its own, and those of `placement`.
 {
   lib,
+  words,
   # Has the secrets that a file may name, and their placeholders.
   cfg,
   # The module with the options that secrets have as well.
@@ -41,8 +42,8 @@ types.submodule (
         description = ''
           File with the text, instead of `content`.
 
-          In it, `@vaultix:<id>@` stands for the value of a secret, and `@vaultix.<encoding>:<id>@` for the value in one of
-          the encodings of {option}`vaultix.placeholderAs`. A secret whose id contains `@` or a line break cannot be named
+          In it, `@vaultix:<${words.called}>@` stands for the value of a secret, and `@vaultix.<encoding>:<${words.called}>@` for the value in one of
+          the encodings of {option}`vaultix.placeholderAs`. A secret whose ${words.called} contains `@` or a line break cannot be named
           in this way.
         '';
       };

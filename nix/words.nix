@@ -5,6 +5,7 @@ let
 in
 {
   host = {
+    called = "id";
     id = literalExpression "<name>";
     file = literalExpression ''"''${self}/''${defaultSecretDirectory}/<name>.age"'';
     directory = "{option}`vaultix.settings.decryptedDir`";
@@ -18,6 +19,7 @@ in
   };
 
   home = {
+    called = "name";
     id = literalMD "the user's name, a slash and the name of the secret: `alice/mail`";
     file = literalExpression ''"''${self}/''${defaultSecretDirectory}/''${config.home.username}/<name>.age"'';
     directory = "the user's own directory, such as {file}`/run/vaultix/alice`";

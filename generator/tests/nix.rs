@@ -13,13 +13,18 @@ use vaultix_generator::placeholder::Encoding;
 use vaultix_generator::profile::{Generator, Key, Profile, Side, USERS};
 
 /// Invalid configurations with a valid profile, and what the profile does not show.
-const ONLY_NIX: [(&str, &str); 39] = [
+const ONLY_NIX: [(&str, &str); 44] = [
     ("before-disk", "file systems"),
     ("before-user", "units of users"),
     ("cache-input", "the cache"),
     ("cache-missing", "the cache"),
     ("cache-stale", "the cache"),
     ("flake-unknown", "the flake"),
+    ("home-outside", "homes"),
+    ("home-placeholder", "rendering reports it"),
+    ("home-source", "sources"),
+    ("home-template", "the file of a template"),
+    ("home-value", "the desk's alone"),
     ("key-bound", "file systems"),
     ("key-empty", "a host without a key yet has a valid profile"),
     ("key-late", "file systems"),

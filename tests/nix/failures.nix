@@ -10,6 +10,16 @@ let
     self.outPath = "/nix/store/00000000000000000000000000000000-source";
     secrets.outPath = toString ./flake;
   };
+
+  # The home of alice, with what is in `vaultix`.
+  home = vaultix: {
+    imports = [ (import ./home.nix { inherit lib; }).system ];
+    home-manager.users.alice = {
+      imports = [ ../../nix/home-module.nix ];
+      inherit vaultix;
+    };
+  };
+  file = ./flake/secrets/hello.age;
 in
 {
   # The secrets and their cache are in another repository.
@@ -52,6 +62,57 @@ in
   early-unknown.vaultix.beforeUserborn = [ "pasword" ];
 
   flake-unknown.vaultix.settings.flake = lib.mkForce null;
+
+  home-clash = home {
+    secrets.mail = { inherit file; };
+    templates.mail.content = "x";
+  };
+
+  home-early = {
+    imports = [ (home { secrets.mail = { inherit file; }; }) ];
+    vaultix.beforeUserborn = [ "alice/mail" ];
+  };
+
+  home-outside = home {
+    secrets.mail = {
+      inherit file;
+      path = "/etc/profile.d/mail.sh";
+    };
+    templates.x = {
+      content = "x";
+      path = "/home/alice2/x";
+    };
+  };
+
+  home-path = home {
+    secrets.mail = {
+      inherit file;
+      path = "/run/vaultix/bob/mail";
+    };
+  };
+
+  home-placeholder = home {
+    templates.x.content = "{{ 81c4b7f7e0549f1514e9cae97cf40cf133920418d3dc71bedbf60ec9bd6148cb }}";
+  };
+
+  home-source = home { secrets.mail = { }; };
+
+  # `hello` is one of the host.
+  home-template = home { templates.x.file = ./flake/app.conf; };
+
+  home-unit = home {
+    secrets.mail = {
+      inherit file;
+      restartUnits = [ "mail" ];
+    };
+  };
+
+  home-value = home {
+    secrets.mail = {
+      inherit file;
+      key = "smtp/password";
+    };
+  };
 
   id-empty.vaultix.secrets."" = {
     file = ./flake/secrets/hello.age;

@@ -39,6 +39,63 @@ let
       }
     )
   ];
+  # Two users, each with a secret of the same name.
+  homes = import ./home.nix { inherit lib; };
+  homely = host [
+    homes.system
+    {
+      users.users.bob.group = "staff";
+      home-manager.sharedModules = [ ../../nix/home-module.nix ];
+      home-manager.users = {
+        alice =
+          { config, ... }:
+          {
+            # Also where another module brings it.
+            imports = [ ../../nix/home-module.nix ];
+            vaultix.secrets = {
+              mail = {
+                file = ./flake/secrets/hello.age;
+                restartUnits = [ "mail.service" ];
+                reloadUnits = [ "chat.service" ];
+              };
+              token = {
+                file = ./flake/secrets/hello.age;
+                name = "app/token";
+                path = "${config.home.homeDirectory}/.config/app/token";
+                mode = "0600";
+                generator = {
+                  kind = "command";
+                  command = [ "mint" ];
+                  dependencies = [
+                    "mail"
+                    "hello"
+                  ];
+                };
+              };
+            };
+            vaultix.templates = {
+              netrc.content = "login ${config.vaultix.placeholder.mail} ${config.vaultix.placeholderAs.url.token}";
+              ini.file = ./flake/home.conf;
+            };
+            xdg.configFile."mail.conf".text = "passwordFile = ${config.vaultix.secrets.mail.path}";
+          };
+        bob.vaultix.secrets.mail = { };
+        carol = { };
+      };
+      users.users.carol = { };
+    }
+  ];
+  # A home of a host without our module, and a home of no host.
+  strange =
+    module:
+    lib.concatMapStringsSep "\n" (a: a.message) (builtins.filter (a: !a.assertion) (homes.alone [
+      ../../nix/home-module.nix
+      module
+    ]).config.assertions);
+  unplaced = {
+    vaultix.secrets.mail.file = ./flake/secrets/hello.age;
+    vaultix.templates.netrc.content = "x";
+  };
   contextOf = value: builtins.attrNames (builtins.getContext value);
 
   desk =
@@ -92,8 +149,13 @@ let
 
   failures = import ./failures.nix { inherit lib; };
 
-  # name → the message of a flake
+  # name → the message of a flake, or of a home
   flakeFailures = {
+    home-alone = strange unplaced;
+    home-without-module = strange {
+      imports = [ unplaced ];
+      _module.args.osConfig.networking.hostName = "machine";
+    };
     flake-private =
       let
         inherit
@@ -762,6 +824,100 @@ let
       (import ../../nix/template/example.nix).fileSystems."/" ? fsType;
     "the programs of a host are in its path, with their manual pages" =
       map (package: package.name) good.environment.systemPackages == [ "vaultix-boot" ];
+    "secrets of homes are secrets of the host, each in a directory of its user" =
+      builtins.attrNames homely.vaultix-debug.secrets == [
+        "alice/mail"
+        "alice/token"
+        "bob/mail"
+        "hello"
+        "password"
+      ]
+      && homely.vaultix.secrets."alice/mail".unit == "vaultix-secret@alice-mail.service"
+      && homely.home-manager.users.alice.xdg.configFile."mail.conf".text == "passwordFile = /run/vaultix/alice/mail"
+      && homely.vaultix.secrets."bob/mail".path == "/run/vaultix/bob/mail"
+      && homely.vaultix.secrets."bob/mail".group == "staff"
+      && homely.vaultix.secrets."bob/mail".file == "${toString ./flake}/secrets/bob/mail.age"
+      && homely.vaultix.secrets."alice/token".group == "users";
+    "only bob's secret lacks a file, and nothing else is wrong with the homes" =
+      builtins.length (failed homely) == 1 && lib.hasInfix "secrets/bob/mail.age" (messages homely);
+    "what a home declares is in the profile as the boot tests expect it" =
+      lib.all (
+        id:
+        removeAttrs homely.vaultix-debug.secrets.${id} [ "cipher" ]
+        == (lib.importJSON ../vectors/home.json).secrets.${id}
+      ) [ "alice/mail" "alice/token" ]
+      && homely.vaultix-debug.templates."alice/netrc" == (lib.importJSON ../vectors/home.json).templates."alice/netrc";
+    "a file of a home's template names secrets of the home" =
+      homely.vaultix-debug.templates."alice/ini".content
+      == "token = {{ ${builtins.hashString "sha256" "alice/token"} json }}\n";
+    "a generator in a home depends on secrets of the home, and on others of the host" =
+      (desk { nodes.x = node homely; }).profiles.machine.secrets."alice/token".generator.dependencies == [
+        "alice/mail"
+        "hello"
+      ];
+    "a placeholder that the host has changed is that of the home" =
+      let
+        config = host [
+          homes.system
+          {
+            vaultix.placeholder."alice/mail" = "{{ ${builtins.hashString "sha256" "x"} }}";
+            home-manager.users.alice =
+              { config, ... }:
+              {
+                imports = [ ../../nix/home-module.nix ];
+                vaultix.secrets.mail.file = ./flake/secrets/hello.age;
+                vaultix.templates.x.content = config.vaultix.placeholder.mail;
+              };
+          }
+        ];
+      in
+      failed config == [ ]
+      && config.vaultix.templates."alice/x".content == "{{ ${builtins.hashString "sha256" "x"} }}";
+    "a host with secrets of homes alone has a profile, and a home that declares none changes nothing" =
+      let
+        of =
+          secrets:
+          (import ./nixos.nix {
+            inherit lib;
+            modules = [
+              homes.system
+              {
+                users.users.alice = { };
+                home-manager.users.alice = {
+                  imports = [ ../../nix/home-module.nix ];
+                  vaultix = { inherit secrets; };
+                };
+              }
+            ];
+          }).config;
+      in
+      (of { mail = { }; }).vaultix.active && !(of { }).vaultix.active && failed (of { }) == [ ];
+    "the module in a home of no host is silent as long as nothing is declared" = strange { } == "";
+    "what no host places has a path nevertheless, so that the reason is what is heard of it" =
+      (homes.alone [
+        ../../nix/home-module.nix
+        unplaced
+      ]).config.vaultix.secrets.mail.path == "/run/vaultix/alice/mail";
+    "no home may choose an owner, a group, or units of the system" =
+      lib.all
+        (
+          field:
+          !(builtins.tryEval (
+            builtins.deepSeq
+              (homes.alone [
+                ../../nix/home-module.nix
+                { vaultix.secrets.mail = field; }
+              ]).config.vaultix.secrets
+              true
+          )).success
+        )
+        [
+          { owner = "root"; }
+          { group = "wheel"; }
+          { before = [ "nginx.service" ]; }
+          { restartUserUnits.bob = [ "mail.service" ]; }
+          { declaredAs = "x"; }
+        ];
     "every option is described" =
       lib.all (option: option.internal || option.description != null)
         (import ../../nix/docs.nix { inherit lib; }).options;
