@@ -168,7 +168,7 @@ let
     }
     (ensure (key != "" || !hasItems) "cannot decrypt the secrets of host ${host}"
       "vaultix.settings.hostPubkey is not set"
-      "set it to the output of this command on the host: cat /etc/ssh/ssh_host_ed25519_key.pub"
+      "set it to the output of this command on the host: cat /etc/ssh/ssh_host_ed25519_key.pub; or, from elsewhere, of this one without the name in front: ssh-keyscan -t ed25519 ${host}"
     )
     {
       assertion = !isNoText key;

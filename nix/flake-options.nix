@@ -39,7 +39,8 @@ let
   };
 
   # Hosts without the module have no secrets; a node that is not a NixOS host does not have the option.
-  hosts = lib.filterAttrs (_: node: node.config.vaultix.active or false) config.nodes;
+  isHost = node: node.config.vaultix.active or false;
+  hosts = lib.filterAttrs (_: isHost) config.nodes;
   byIdentifier = builtins.groupBy (name: hosts.${name}.config.vaultix.settings.hostIdentifier) (
     builtins.attrNames hosts
   );
@@ -197,7 +198,7 @@ in
         if config.errors ? ${identifier} then
           throw config.errors.${identifier}
         else
-          (import ./profile.nix).workspace hosts.${builtins.head names}.config.vaultix
+          config.hosts.${builtins.head names}.profile
       ) byIdentifier;
       defaultText = literalExpression "<hostIdentifier>.<profile>";
       description = ''
@@ -211,19 +212,39 @@ in
     caches = mkOption {
       type = types.raw;
       readOnly = true;
-      default = builtins.mapAttrs (
-        _: names:
-        let
-          cfg = hosts.${builtins.head names}.config.vaultix;
-        in
-        if cfg.settings.flake == null then null else (import ./root.nix { inherit lib cfg; }).cacheRoot
-      ) byIdentifier;
+      default = builtins.mapAttrs (_: names: config.hosts.${builtins.head names}.cache) byIdentifier;
       defaultText = literalExpression "<hostIdentifier>.<path>";
       description = ''
         Where each host looks for its ciphertexts.
 
         With `vaultix.settings.flake = inputs.secrets` on hosts, that is a path in the input: `vaultix` reads and
         writes the cache of that repository.
+      '';
+    };
+
+    hosts = mkOption {
+      type = types.raw;
+      readOnly = true;
+      default = builtins.mapAttrs (
+        _: node:
+        let
+          cfg = node.config.vaultix;
+        in
+        if isHost node then
+          {
+            identifier = cfg.settings.hostIdentifier;
+            profile = (import ./profile.nix).workspace cfg;
+            cache =
+              if cfg.settings.flake == null then null else (import ./root.nix { inherit lib cfg; }).cacheRoot;
+          }
+        else
+          null
+      ) config.nodes;
+      defaultText = literalExpression "<node>.{ identifier, profile, cache }";
+      description = ''
+        What {option}`profiles` and {option}`caches` are made from, by the names of {option}`nodes`; `null` for those without the module.
+
+        Each can be evaluated alone: where one of them does not evaluate, `vaultix` asks for the others here.
       '';
     };
 

@@ -19,6 +19,7 @@ let
     belowFlake
     recipient
     ;
+  inherit (import ./message.nix) failure;
   inherit (import ./private.nix { inherit lib; }) orPrivate;
   inherit (import ./root.nix { inherit lib cfg; }) flakeOutput defaultFile recipientKeyType;
 
@@ -117,7 +118,15 @@ in
 
       hostIdentifier = mkOption {
         type = types.strMatching "[A-Za-z0-9_-][A-Za-z0-9_.-]*";
-        default = config.networking.hostName;
+        default =
+          if config.networking.hostName != "" then
+            config.networking.hostName
+          else
+            throw (failure {
+              what = "cannot name a host's directory in the cache";
+              because = "networking.hostName is empty, and vaultix.settings.hostIdentifier is not set";
+              fix = "set one of them to a name that no other host has";
+            });
         defaultText = literalExpression "config.networking.hostName";
         description = ''
           Name of the host's directory in the cache; no two hosts may have the same.

@@ -6,8 +6,10 @@ use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use vaultix_generator::{escape, private};
@@ -61,7 +63,11 @@ impl Report {
             false if is_journal() => Reader::Journal,
             false => Reader::Program,
         };
-        Self { quiet: verbosity == Verbosity::Quiet, reader }
+        let quiet = verbosity == Verbosity::Quiet;
+        if quiet {
+            IS_QUIET.store(true, Ordering::Relaxed);
+        }
+        Self { quiet, reader }
     }
 
     fn is_watched(&self) -> bool {
@@ -317,6 +323,55 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown && self.last.load(Ordering::Relaxed) > 0 {
             let _ = io::stderr().write_all(b"\r\x1b[K"); // Nobody watches then.
+        }
+    }
+}
+
+/// A line that shows how long something takes that says nothing itself.
+pub struct Waiting {
+    /// Dropped to end it.
+    end: Option<Sender<()>>,
+    shown: Option<JoinHandle<()>>,
+}
+
+/// Whether such a line is shown already: there is one terminal.
+static IS_WAITING: AtomicBool = AtomicBool::new(false);
+
+/// Set when a [`Report`] is made that leaves out what is done.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Shows `what` with the seconds that it takes, from the first on, until the result is dropped; only on a terminal.
+pub fn waiting(what: String) -> Waiting {
+    let is_shown = SINCE.get().is_none()
+        && !IS_QUIET.load(Ordering::Relaxed)
+        && Report::new(Verbosity::Normal).is_watched()
+        && !IS_WAITING.swap(true, Ordering::Relaxed);
+    if !is_shown {
+        return Waiting { end: None, shown: None };
+    }
+    let (end, ended) = mpsc::channel();
+    let show = move || {
+        let started = Instant::now();
+        let mut is_written = false;
+        while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+            is_written = true;
+            let what = error::fact(&what);
+            let text = format!("\r\x1b[K{what}: {} s", started.elapsed().as_secs());
+            let _ = io::stderr().write_all(text.as_bytes()); // Nobody watches then.
+        }
+        if is_written {
+            let _ = io::stderr().write_all(b"\r\x1b[K"); // Nobody watches then.
+        }
+    };
+    Waiting { end: Some(end), shown: Some(thread::spawn(show)) }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.end = None;
+        if let Some(shown) = self.shown.take() {
+            let _ = shown.join(); // It does not panic.
+            IS_WAITING.store(false, Ordering::Relaxed);
         }
     }
 }

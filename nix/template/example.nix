@@ -12,7 +12,8 @@
   # Its host key decrypts the secrets.
   services.openssh.enable = true;
 
-  vaultix.settings.hostPubkey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAlrgSeCFlHTIgediv8iaOVr+4iigZa54kc9wKL+bHZG";
+  # `ssh-keyscan -t ed25519 HOST` prints it after the host's name. As long as it is empty, this host gets no secrets.
+  vaultix.settings.hostPubkey = "";
 
   # After `vaultix edit secrets/hello.age` and `git add secrets`, write here `hello = { };`, and
   # `vaultix renc` makes what this host decrypts to /run/vaultix/hello.

@@ -104,8 +104,9 @@ struct Answer<'a> {
 pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
-    let Comparison { desired, plan, failures } =
+    let Comparison { desired, plan, mut failures } =
         Comparison::new(&workspace.profiles, &[], &workspace.cache.directory, &report)?;
+    failures.errors.extend(workspace.host_errors(&[]));
 
     repository::warn_newer(&desired.digests, &report);
     let mut findings = plan_findings(&workspace.cache, &plan);

@@ -48,6 +48,7 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
         plan(&workspace.profiles, &args.secrets, &|path| path.symlink_metadata().is_ok())?;
     let mut failures = std::mem::take(&mut plan.failures);
     failures.append(&mut unusable);
+    failures.extend(workspace.host_errors(&[]));
     shared::warn(&plan, &workspace.profiles, &report);
     if args.dry_run {
         show(&plan)?;

@@ -45,6 +45,7 @@ const AGAIN: &str = "vaultix rekey";
 pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let mut workspace = Workspace::open(&cli.profiles, &args.identities, None)?;
+    workspace.ensure_all_known("cannot determine which secrets to rekey")?;
     let mut checkouts = Checkouts::default();
     let mut unwritable = workspace.use_checkouts(&mut checkouts, |_| true);
     let mut files = Vec::new();

@@ -13,6 +13,7 @@ use crate::cache::store::Cache;
 use crate::cli::{Cli, Renc};
 use crate::error::{Error, Exit, Result, Status};
 use crate::flake::git::{self, Tracked};
+use crate::flake::nix::HostFailure;
 use crate::flake::repository;
 use crate::flake::workspace::Workspace;
 use crate::report::{self, Report, Verbosity};
@@ -28,12 +29,14 @@ use run::{Counts, Run};
 pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let report = Report::new(if args.quiet { Verbosity::Quiet } else { Verbosity::Normal });
     let workspace = Workspace::open(&cli.profiles, &args.identities, args.cache.as_ref())?;
+    let unknown = workspace.host_errors(&args.hosts);
     let place = workspace.cache;
     let root = place.directory.clone();
-    let profiles = choose(workspace.profiles, args)?;
+    let profiles = choose(workspace.profiles, &workspace.failures, args)?;
     let Comparison { desired, plan, mut failures } =
         Comparison::new(&profiles, &args.secrets, &root, &report)?;
     repository::warn_newer(&desired.digests, &report);
+    failures.errors.extend(unknown);
     if !args.hosts.is_empty() {
         failures.errors.extend(desired.keyless.iter().map(|host| cannot_encrypt_to(host)));
     }
@@ -113,12 +116,15 @@ fn show(root: &Path, plan: &Plan) -> Result<()> {
     report::answer_lines(made.chain(removed))
 }
 
-/// Keeps the profiles of the hosts that the user wants.
-fn choose(profiles: Vec<Profile>, args: &Renc) -> Result<Vec<Profile>> {
+/// Keeps the profiles of the hosts that the user wants. There is none of those in `failures`.
+fn choose(profiles: Vec<Profile>, failures: &[HostFailure], args: &Renc) -> Result<Vec<Profile>> {
     let names: BTreeSet<&str> =
         profiles.iter().map(|profile| profile.settings.host_identifier.as_str()).collect();
     let list = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join(", ");
-    if let Some(unknown) = args.hosts.iter().find(|host| !names.contains(host.as_str())) {
+    let is_known = |host: &String| {
+        names.contains(host.as_str()) || failures.iter().any(|failure| failure.names.contains(host))
+    };
+    if let Some(unknown) = args.hosts.iter().find(|host| !is_known(host)) {
         return Err(Error::new(Status::Usage, format!("cannot find host \"{unknown}\""))
             .because(format!("the profiles are for {}", list(names))));
     }

@@ -56,8 +56,9 @@ struct Use {
 pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
-    let Comparison { desired, plan, failures } =
+    let Comparison { desired, plan, mut failures } =
         Comparison::new(&workspace.profiles, &[], &workspace.cache.directory, &report)?;
+    failures.errors.extend(workspace.host_errors(&[]));
     repository::warn_newer(&desired.digests, &report);
     let mut missing: BTreeSet<&Entry> =
         plan.encrypt.values().flatten().map(|target| &target.entry).collect();

@@ -11,7 +11,7 @@ use crate::error::{Error, Exit, Result, Status};
 use crate::files::secret::Secret;
 use crate::files::values::Values;
 use crate::files::{source, values};
-use crate::flake::{git, workspace};
+use crate::flake::{git, nix, workspace};
 use crate::keys::master::Master;
 use crate::report::{self, Report, Verbosity};
 use crate::structured::{Document, Pointer};
@@ -80,6 +80,7 @@ fn show(text: &Plaintext, interrupt: &Interrupt) -> Result<Exit> {
 /// When the file cannot be read.
 pub fn textconv(args: &Textconv) -> Result<Exit> {
     let report = Report::new(Verbosity::Quiet);
+    nix::hush();
     let opened = ensure_not_cached().and_then(|()| {
         let identities = workspace::identities(&args.identities, &report)?;
         let interrupt = Interrupt::new()?;

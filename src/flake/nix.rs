@@ -1,44 +1,42 @@
 //! directory of a flake → the options that it sets, and the profiles of its hosts. The only file that runs nix.
 
+mod answer;
 mod declared;
 mod find;
 mod hosts;
 mod input;
 mod place;
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::env;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_json::value::RawValue;
-use vaultix_generator::profile::{Profile, Side};
-use vaultix_generator::{escape, private};
+use vaultix_generator::escape;
 
 use crate::error::{Error, Result, Status};
-use crate::flake::cache::Caches;
 use crate::flake::git;
 use crate::flake::rules::RuleSetting;
 use crate::report;
 use crate::system::fence::{self, Extent};
 use crate::system::memory::Directory;
-use crate::system::origin::{self, STORE};
-use crate::system::program::{self, MAX_ANSWER};
+use crate::system::origin;
+pub use answer::hush;
+use answer::{NixFailure, run_json};
 pub use declared::declared;
 pub use find::{foreign_owner, root, root_if_ours, use_flake};
-pub use hosts::host_keys;
+pub use hosts::{HostFailure, Hosts, host_keys, hosts, profiles};
 use input::{DeclaredInputs, Lock, Metadata};
+use place::in_work_tree;
 pub use place::{FlakeInput, digest, digest_in_nix, key as checkout_key};
-use place::{Tracked, in_work_tree};
 
 /// What a flake says in `vaultix.settings`. Twin of `settings` in `nix/flake-options.nix`.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, Clone)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Settings {
     pub identity: Option<String>,
@@ -102,67 +100,20 @@ fn below(root: &Path, option: &str, text: &str, fix: &str) -> Result<PathBuf> {
 /// secret that changed: each evaluation would start another one.
 const EVALUATING: &str = "VAULTIX_EVALUATING";
 
+/// The settings of the flake of this run, once they are known.
+static SETTINGS: OnceLock<Settings> = OnceLock::new();
+
 /// Asks the flake at `root` for its settings; evaluates no host.
 ///
 /// # Errors
 ///
 /// Nix's own.
 pub fn settings(root: &Path) -> Result<Settings> {
-    eval(root, "vaultix.settings")
-}
-
-/// What a flake says of its hosts.
-#[derive(Default)]
-pub struct Hosts {
-    pub profiles: Vec<Profile>,
-    pub caches: Caches,
-}
-
-/// Asks the flake at `root` for the profiles of all its hosts.
-///
-/// # Errors
-///
-/// As [`hosts()`].
-pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
-    hosts(root).map(|hosts| hosts.profiles)
-}
-
-/// Asks the flake at `root` for the profiles of all its hosts, and for the places of their caches.
-///
-/// # Errors
-///
-/// Nix's own; or names the host whose profile cannot be used.
-pub fn hosts(root: &Path) -> Result<Hosts> {
-    /// Both at once: evaluating hosts is what takes time. Only newer flakes have caches.
-    const FUNCTION: &str =
-        "vaultix: { inherit (vaultix) profiles; caches = vaultix.caches or { }; }";
-    #[derive(Deserialize)]
-    struct Answer {
-        profiles: BTreeMap<String, Box<RawValue>>,
-        caches: Caches,
+    if let Some(settings) = SETTINGS.get() {
+        return Ok(settings.clone());
     }
-    let Answer { profiles: texts, caches } =
-        eval_as("vaultix.profiles", root, "vaultix", Some(FUNCTION))?;
-    let copy = flake_copy(root)?;
-    let tracked = OnceCell::new();
-    let read = |(host, text): (String, Box<RawValue>)| {
-        let mut profile = Profile::parse(text.get(), Side::Workspace).map_err(|error| {
-            Error::new(Status::Config, format!("cannot use the profile of host {host}"))
-                .because(error)
-        })?;
-        for secret in profile.secrets.values_mut().flatten() {
-            let path = &secret.ciphertext;
-            let by_content = || tracked.get_or_init(|| Tracked::new(copy)).find(path);
-            let is_other = || path.starts_with(STORE) && origin::find(path).is_none();
-            let found = in_work_tree(copy, path);
-            if let Some(path) = found.or_else(|| is_other().then(by_content).flatten()) {
-                secret.ciphertext = path;
-            }
-            fence::mark_named(&secret.ciphertext);
-        }
-        Ok(profile)
-    };
-    Ok(Hosts { profiles: texts.into_iter().map(read).collect::<Result<_>>()?, caches })
+    let settings: Settings = eval(root, "vaultix.settings")?;
+    Ok(SETTINGS.get_or_init(|| settings).clone())
 }
 
 /// Evaluates one output of the flake at `root`.
@@ -193,6 +144,7 @@ fn eval_as<T: DeserializeOwned>(
     }
     flake_copy(root)?;
     report::detail(format_args!("evaluating {shown} of {}/flake.nix", root.display()));
+    let waiting = report::waiting(format!("evaluating {shown}"));
     let evaluate = || {
         let mut nix = nix(root, &["eval", "--json"])?;
         nix.arg(format!(".#{output}"));
@@ -201,7 +153,24 @@ fn eval_as<T: DeserializeOwned>(
         }
         run_json(&mut nix)
     };
-    evaluate().map_err(|failure| failure.into_error(what()))
+    let answer = evaluate();
+    drop(waiting);
+    answer.map_err(|failure| match failure {
+        // The names of outputs that Nix tried say nothing to people.
+        NixFailure::Failed(reason) if is_ours(output) && reason.contains(NO_ATTRIBUTE) => {
+            let reason = format!("the flake {NO_ATTRIBUTE} \"{output}\"");
+            what().because(reason).fix("vaultix init")
+        }
+        failure => failure.into_error(what()),
+    })
+}
+
+/// What Nix says where a flake has no such output.
+const NO_ATTRIBUTE: &str = "does not provide attribute";
+
+/// Returns whether `output` is one that Vaultix brings.
+fn is_ours(output: &str) -> bool {
+    output.split('.').next() == Some("vaultix")
 }
 
 /// Prepares to run nix in `root`, for a command that takes a flake.
@@ -313,10 +282,11 @@ fn flake_copy(root: &Path) -> Result<&'static FlakeCopy> {
     let store = Directory::on_disk().map_err(|reason| {
         what("evaluate").because(reason).fix("set TMPDIR to a directory of your own")
     })?;
+    let waiting = report::waiting("reading the flake".to_owned());
     let metadata: Metadata = nix(root, &["flake", "metadata", "--json"])
         .and_then(|mut nix| run_json(nix.arg("--store").arg(&store.path)))
         .map_err(|failure| failure.into_error(what("evaluate")))?;
-    drop(store);
+    drop((store, waiting));
     let locked = local(&mut metadata.locks.local_paths());
     ensure_allowed(&top, locked.into_iter(), || what("evaluate"))?;
     let inputs = FlakeInput::all(metadata.locks.inputs(), root, &top);
@@ -448,58 +418,9 @@ pub fn rules(
 /// What an attribute set contains, by name.
 pub type Attributes = BTreeMap<String, Value>;
 
-/// Why nix gives no answer.
-enum NixFailure {
-    /// Nix cannot be run.
-    NotRun(String),
-    /// Nix ran, and failed.
-    Failed(String),
-}
-
-impl NixFailure {
-    /// Makes it the reason of `what`.
-    fn into_error(self, what: Error) -> Error {
-        match self {
-            Self::NotRun(reason) => {
-                what.because(reason).fix("pass the profiles with --profile FILE")
-            }
-            Self::Failed(reason) if reason.contains("--no-update-lock-file") => {
-                what.because(reason).fix("nix flake lock")
-            }
-            Self::Failed(reason) => what.because(reason),
-        }
-    }
-}
-
-/// Runs `nix`, and reads the JSON that it answers.
-fn run_json<T: DeserializeOwned>(nix: &mut Command) -> std::result::Result<T, NixFailure> {
-    let run = program::output(nix.stdin(Stdio::null()), None, MAX_ANSWER)
-        .map_err(|error| NixFailure::NotRun(format!("{}: {error}", nix.get_program().display())))?;
-    if !run.status.success() {
-        return Err(NixFailure::Failed(last_error(&String::from_utf8_lossy(&run.stderr))));
-    }
-    report::detail(format_args!("evaluated it: {} bytes", run.stdout.len()));
-    serde_json::from_slice(&run.stdout).map_err(|error| NixFailure::Failed(private::reason(&error)))
-}
-
-/// Returns what Nix says last: its traces begin with the outermost place, and end with the reason.
-fn last_error(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let last = lines.iter().rposition(|line| line.starts_with("error:"));
-    let reason = lines.get(last.unwrap_or(0)..).unwrap_or_default().join(" ");
-    reason.trim_start_matches("error:").trim().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_reason_is_what_nix_says_last() {
-        let text = "warning: Git tree is dirty\nerror:\n … while calling\n\n  error: file 'x' was not found\n  in y\n";
-        assert_eq!(last_error(text), "file 'x' was not found in y");
-        assert_eq!(last_error("nix: killed"), "nix: killed");
-    }
 
     #[test]
     fn an_identity_is_found_from_the_flake_or_from_home() {

@@ -11,7 +11,7 @@ use vaultix_units::bounded;
 
 use crate::error::{Error, Result, Status};
 use crate::flake::cache::CachePlace;
-use crate::flake::nix::{self, Hosts, Settings};
+use crate::flake::nix::{self, HostFailure, Hosts, Settings};
 use crate::flake::profiles;
 use crate::flake::repository::Checkouts;
 use crate::flake::rules::Rules;
@@ -34,6 +34,8 @@ pub struct Workspace {
     /// Where the flake is; empty without one.
     pub root: PathBuf,
     pub profiles: Vec<Profile>,
+    /// Hosts of which nothing is known, since they do not evaluate.
+    pub failures: Vec<HostFailure>,
     /// Files with identities.
     pub identities: Vec<PathBuf>,
     /// Recipients in addition to the identities' own, by files.
@@ -58,15 +60,12 @@ impl Workspace {
     ) -> Result<Self> {
         let is_asked = named.is_empty();
         let root = if is_asked { nix::root()? } else { nix::root_if_ours()? };
-        let (Hosts { profiles, caches }, settings) = match &root {
-            _ if !is_asked => {
-                let profiles = profiles::read_all(named)?;
-                (Hosts { profiles, ..Hosts::default() }, Settings::default())
-            }
+        let Hosts { profiles, caches, settings, failures } = match &root {
+            _ if !is_asked => Hosts { profiles: profiles::read_all(named)?, ..Hosts::default() },
             Some(root) => {
                 let hosts = nix::hosts(root)?;
                 profiles::ensure_distinct(&hosts.profiles)?;
-                (hosts, nix::settings(root)?)
+                hosts
             }
             None => {
                 return Err(Error::new(Status::Config, "cannot find any profile")
@@ -85,7 +84,27 @@ impl Workspace {
         let secrets = settings.secrets(&root)?;
         let identities = given_or(identities, &settings, &root)?;
         let rules = Rules::new(&settings, &root)?;
-        Ok(Self { root, profiles, identities, rules, cache, secrets })
+        Ok(Self { root, profiles, failures, identities, rules, cache, secrets })
+    }
+
+    /// Returns why nothing is known of some of `hosts`, or of all hosts if there are no names.
+    pub fn host_errors(&self, hosts: &[String]) -> Vec<Error> {
+        let is_asked = |failure: &&HostFailure| {
+            hosts.is_empty() || failure.names.iter().any(|name| hosts.contains(name))
+        };
+        self.failures.iter().filter(is_asked).map(|failure| failure.error.clone()).collect()
+    }
+
+    /// Makes sure that it is known what all hosts declare.
+    ///
+    /// # Errors
+    ///
+    /// `what`, if one of them does not evaluate.
+    pub fn ensure_all_known(&self, what: &str) -> Result<()> {
+        let Some(failure) = self.failures.first() else { return Ok(()) };
+        let mut error = failure.error.clone().context(what);
+        error.exit = Status::Config.into();
+        Err(error)
     }
 
     /// Uses the files in the user's checkouts in place of those in inputs, where `which` asks for

@@ -91,6 +91,9 @@ fn init_creates_everything_that_a_host_needs() {
     assert!(identity.is_none_or(|path| path == "\"~/.config/vaultix/identity.txt\""));
     let module = eval(&workspace, "(import ./example.nix).vaultix.secrets");
     assert!(module.is_none_or(|secrets| secrets == "{}"));
+    // Nobody's key: secrets for it would be a stranger's.
+    let key = eval(&workspace, "(import ./example.nix).vaultix.settings.hostPubkey");
+    assert!(key.is_none_or(|key| key == "\"\""));
 
     let before = (state(&workspace), workspace.read(IDENTITY));
     run(&mut command(&workspace, "init")).exits(0).says(&[

@@ -22,6 +22,7 @@ fn a_host_without_a_key_is_left_out() {
         workspace.vaultix(&format!("-p web1.json -p new1.json {verb}")).exits(0).says(&[
             "host new1 has no key yet",
             "hostPubkey",
+            "ssh-keyscan -t ed25519 new1",
             output,
         ]);
     }

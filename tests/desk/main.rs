@@ -47,6 +47,9 @@ mod generate;
 /// Hosts without a key.
 mod keyless;
 
+/// Flakes of which a part does not evaluate, and what Nix says.
+mod evaluation;
+
 /// A fault at every system call.
 mod fault;
 

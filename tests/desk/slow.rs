@@ -397,8 +397,15 @@ fn flake_with_answers(workspace: &Workspace) -> Command {
     let at = workspace.root.display();
     let answer = |file: &str| format!("#!/bin/sh\nexec cat {at}/{file}\n");
     workspace.write("bin/nix-instantiate", answer("inputs.json"));
-    let nix = "case $* in *caches*) echo '{\"profiles\":{},\"caches\":{}}' ;; *eval*) echo '{}' ;; *) exec cat";
-    workspace.write("bin/nix", format!("#!/bin/sh\n{nix} {at}/metadata.json ;; esac\n"));
+    let profile =
+        r#"{"version":1,"settings":{"hostIdentifier":"h","hostPubkey":"","hostKeys":[]}}"#;
+    let hosts = format!(r#"{{"profiles":{{"h":{profile}}},"caches":{{}},"settings":{{}}}}"#);
+    workspace.write(
+        "bin/nix",
+        format!(
+            "#!/bin/sh\ncase $* in *caches*) echo '{hosts}' ;; *eval*) echo '{{}}' ;; *) exec cat {at}/metadata.json ;; esac\n"
+        ),
+    );
     workspace.sh("chmod +x bin/*").exits(0);
     let mut command = vaultix("-f . status");
     command.env("PATH", format!("{at}/bin:/usr/bin:/bin"));

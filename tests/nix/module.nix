@@ -454,6 +454,36 @@ let
           }).profiles
           true
       )).success;
+    "a host can be evaluated where others cannot" =
+      let
+        inherit
+          (desk {
+            nodes = fleet // {
+              broken = throw "boo";
+              nameless = node (host [ { networking.hostName = lib.mkForce ""; } ]);
+            };
+          })
+          hosts
+          ;
+        fails = name: !(builtins.tryEval (builtins.deepSeq hosts.${name} true)).success;
+      in
+      builtins.attrNames hosts == [
+        "bare"
+        "broken"
+        "foreign"
+        "idle"
+        "nameless"
+        "one"
+        "two"
+      ]
+      && hosts.bare == null
+      && hosts.two == {
+        identifier = "two";
+        profile = flake.profiles.two;
+        cache = flake.caches.two;
+      }
+      && fails "broken"
+      && fails "nameless";
     "a missing file does not fail the workspace's profile" =
       (desk {
         nodes.x = node (host [ { vaultix.secrets.wifi = { }; } ]);

@@ -1,0 +1,251 @@
+//! a flake of which a part does not evaluate → all that can be done without it; and what Nix says, for people.
+
+use std::process::Command;
+
+use crate::prefix::prefix;
+use crate::pty::Pty;
+use crate::support::{Done, Workspace, run};
+
+/// Makes a flake whose output `vaultix` has the attributes `output`, in a work tree of git; `None` where there is no nix.
+///
+/// `host NAME` is what the output `hosts` has of a host with the secret `wifi`, and `all HOSTS` are the other outputs.
+fn flake(name: &str, output: &str) -> Option<Workspace> {
+    let workspace = Workspace::with_secrets(name);
+    if workspace.sh("command -v nix").exit != 0 {
+        assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
+        eprintln!("SKIPPED: there is no nix here");
+        return None;
+    }
+    workspace.sh("git init -q && git add secrets").exits(0);
+    change(&workspace, output);
+    Some(workspace)
+}
+
+/// Writes another output.
+fn change(workspace: &Workspace, output: &str) {
+    let key = |name: &str| workspace.key(name).trim().to_owned();
+    workspace.write(
+        "flake.nix",
+        format!(
+            "{{ outputs = {{ self }}: let
+              keys = {{ web1 = \"{}\"; db1 = \"{}\"; }};
+              settings.identity = \"{}/keys/me.txt\";
+              host = identifier: {{
+                inherit identifier;
+                cache = null;
+                profile = {{
+                  version = 1;
+                  settings = {{ hostIdentifier = identifier; hostPubkey = keys.${{identifier}}; hostKeys = [ ]; }};
+                  secrets.wifi.file = \"${{self}}/secrets/wifi.age\";
+                }};
+              }};
+              all = hosts: {{
+                inherit hosts;
+                profiles = builtins.listToAttrs (map (node: {{
+                  name = hosts.${{node}}.identifier;
+                  value = hosts.${{node}}.profile;
+                }}) (builtins.attrNames hosts));
+              }};
+            in {{ {output} }}; }}\n",
+            key("host-web1.pub"),
+            key("host-db1.pub"),
+            workspace.root.display(),
+        ),
+    );
+    workspace.sh("git add flake.nix").exits(0);
+}
+
+fn vaultix(workspace: &Workspace, line: &str) -> Command {
+    let mut command = workspace.vaultix_command(line);
+    command.env("NIX_CONFIG", "flake-registry =").env("HOME", &workspace.root);
+    command
+}
+
+fn say(workspace: &Workspace, line: &str) -> Done {
+    run(&mut vaultix(workspace, line))
+}
+
+#[test]
+fn a_host_that_does_not_evaluate_stops_only_itself() {
+    let broken =
+        "vaultix = all { web1 = host \"web1\"; db1 = throw \"boo\"; } // { inherit settings; };";
+    let Some(workspace) = flake("evaluation-one", broken) else { return };
+    let stale = format!("secrets/cache/db1/{}", "a".repeat(64));
+    workspace.write(&stale, "its last good copy");
+    let said = ["cannot evaluate host db1 of", ": boo\n"];
+    say(&workspace, "renc")
+        .exits(1)
+        .says(&said)
+        .says(&["web1/wifi: re-encrypted", "1 re-encrypted, 0 up to date, 0 removed, 1 failed"]);
+    workspace.cached("web1", "host-web1", "wifi text");
+    assert_eq!(workspace.read(&stale), b"its last good copy");
+    let done = say(&workspace, "renc --host web1").exits(0);
+    assert_eq!(done.stderr, "0 re-encrypted, 1 up to date, 0 removed\n");
+    say(&workspace, "renc --host db1").exits(1).says(&said);
+    say(&workspace, "renc --host db1 --host web1").exits(1).says(&said).says(&["1 up to date"]);
+    say(&workspace, "renc --host nope").exits(64).says(&["cannot find host \"nope\""]);
+    say(&workspace, "check").exits(1).says(&said).says(&["1 up to date, 1 problem"]);
+    let shown = say(&workspace, "status").exits(1).says(&said).stdout;
+    assert!(shown.contains("on web1/wifi"), "{shown}");
+    say(&workspace, "generate").exits(1).says(&said);
+    // Which secrets there are is not known.
+    let before = workspace.read("secrets/wifi.age");
+    say(&workspace, "rekey").exits(78).says(&said).says(&["cannot determine which secrets"]);
+    assert_eq!(workspace.read("secrets/wifi.age"), before);
+
+    // Two that cannot be told apart stop only themselves as well.
+    change(
+        &workspace,
+        "vaultix = all { web1 = host \"web1\"; a = host \"db1\"; b = host \"db1\"; } // {
+           inherit settings; profiles = throw \"twins\"; };",
+    );
+    say(&workspace, "check")
+        .exits(1)
+        .says(&["cannot distinguish the hosts a, b: each has \"db1\"", "1 up to date, 1 problem"]);
+    // Where a flake does not name its hosts, all that can be said is why not all evaluate.
+    change(
+        &workspace,
+        "vaultix = removeAttrs (all { web1 = host \"web1\"; db1 = throw \"boo\"; }) [ \"hosts\" ] // { inherit settings; };",
+    );
+    say(&workspace, "renc").exits(78).says(&["cannot evaluate vaultix.profiles of", ": boo\n"]);
+    // Where there is no other host, nothing can be done.
+    change(&workspace, "vaultix = all { db1 = throw \"boo\"; } // { inherit settings; };");
+    say(&workspace, "renc").exits(78).says(&said);
+}
+
+#[test]
+fn without_a_host_nothing_is_well() {
+    let Some(workspace) = flake("evaluation-none", "") else { return };
+    for verb in ["renc", "check", "status", "generate", "rekey"] {
+        say(&workspace, verb)
+            .exits(78)
+            .says(&["the flake does not provide attribute \"vaultix\"; to fix: vaultix init\n"]);
+    }
+    say(&workspace, "view secrets/wifi.age").exits(78).says(&["\"vaultix.settings\"; to fix: "]);
+    change(&workspace, "vaultix = all { } // { inherit settings; };");
+    for verb in ["renc", "check", "status", "generate", "rekey"] {
+        say(&workspace, verb)
+            .exits(78)
+            .says(&["cannot find any host in", "vaultix.nodes is empty; to fix: vaultix init\n"]);
+    }
+    change(
+        &workspace,
+        "vaultix = { inherit settings; profiles = { }; hosts = { a = null; b = null; }; };",
+    );
+    say(&workspace, "renc").exits(78).says(&["none of a, b imports the module of Vaultix"]);
+}
+
+#[test]
+fn what_nix_does_not_see_is_named() {
+    let output =
+        "vaultix = all { web1 = host \"web1\"; db1 = import ./db1.nix; } // { inherit settings; };";
+    let Some(workspace) = flake("evaluation-untracked", output) else { return };
+    workspace.write("db1.nix", "throw \"never\"");
+    let said = "git does not track db1.nix, so Nix does not see it; to fix: git add --intent-to-add db1.nix\n";
+    say(&workspace, "check").exits(1).says(&["cannot evaluate host db1", said]);
+    let top = workspace.root.display().to_string();
+    let fix = format!("to fix: git -C {top} add --intent-to-add {top}/db1.nix\n");
+    let mut elsewhere = vaultix(&workspace, &format!("-f {top} check"));
+    run(elsewhere.current_dir("/")).exits(1).says(&[&fix]);
+    // What is pasted helps.
+    workspace.sh(&format!("cd / && {}", fix.trim_start_matches("to fix: "))).exits(0);
+    say(&workspace, "check").exits(1).says(&["cannot evaluate host db1", ": never\n"]);
+    // A file that is nowhere.
+    workspace.sh("git rm -qf --cached db1.nix && rm db1.nix").exits(0);
+    let done = say(&workspace, "check").exits(1).says(&["cannot evaluate host db1", "db1.nix"]);
+    assert!(!done.stderr.contains("git add"), "{}", done.stderr);
+
+    let profile =
+        "(host \"db1\").profile // { secrets.wifi.file = \"/no-flake/secrets/wifi.age\"; }";
+    change(
+        &workspace,
+        &format!(
+            "vaultix = all {{ web1 = host \"web1\"; db1 = host \"db1\" // {{ profile = {profile}; }}; }} // {{ inherit settings; }};"
+        ),
+    );
+    say(&workspace, "renc").exits(1).says(&[
+        "cannot use the profile of host db1: vaultix.settings.flake is not set there",
+        "to fix: set vaultix.settings.flake = self",
+        "1 up to date, 0 removed, 1 failed",
+    ]);
+}
+
+/// Returns how many lines are what Nix says.
+fn from_nix(done: &Done) -> usize {
+    done.stderr.lines().filter(|line| line.starts_with("nix: ")).count()
+}
+
+#[test]
+fn what_a_flake_says_is_shown_once_and_as_its_own_word() {
+    let warned = "vaultix = all { web1 = host \"web1\"; } // { settings = builtins.trace
+      \"\\u001b[1;31mwarning: vaultix: it is careless\\n  because: of this\\n  to fix:  do that\\u001b[0m\" settings; };"
+        .replace("\\u001b", "${builtins.fromJSON \"\\\"\\\\u001b\\\"\"}");
+    let Some(workspace) = flake("evaluation-says", &warned) else { return };
+    let said = "nix: it is careless: of this; the flake suggests: do that\n";
+    let done = say(&workspace, "renc").exits(0).says(&[said]);
+    // Nor what Nix says of a work tree that is dirty.
+    assert_eq!(from_nix(&done), 1, "{}", done.stderr);
+    assert!(!done.stderr.contains("to fix"), "{}", done.stderr);
+    say(&workspace, "view secrets/wifi.age").exits(0).says(&[said]);
+    // Evaluated again and again for the others, but shown once.
+    let broken = warned.replace("host \"web1\";", "host \"web1\"; db1 = throw \"boo\";");
+    change(&workspace, &broken);
+    let done = say(&workspace, "check").exits(1).says(&[said]);
+    assert_eq!(from_nix(&done), 1, "{}", done.stderr);
+
+    let refusal = "throw \"vaultix: cannot use it\\n  because: of this\\n  to fix:  do that\"";
+    change(
+        &workspace,
+        &format!("vaultix = all {{ web1 = host \"web1\"; }} // {{ settings = {refusal}; }};"),
+    );
+    let done = say(&workspace, "renc").exits(78);
+    assert!(
+        done.stderr.ends_with(": cannot use it: of this; the flake suggests: do that\n"),
+        "{}",
+        done.stderr
+    );
+    // Said in the middle of a line, it is what a name may say.
+    change(&workspace, "vaultix = throw \"a; to fix: b\";");
+    say(&workspace, "check").exits(78).says(&[r"a; to fix\u{3a} b"]);
+}
+
+/// What Nix says of a flake without inputs.
+const METADATA: &str = r#"{"path":"/nix/store/x","locks":{"nodes":{},"root":"root"}}"#;
+
+#[test]
+fn a_flake_is_evaluated_once_with_a_sign_of_life() {
+    let workspace = Workspace::new("evaluation-life");
+    workspace.write("flake.nix", "{ outputs = _: { }; }");
+    workspace.write("bin/nix-instantiate", "#!/bin/sh\necho '{\"names\":[],\"references\":[]}'\n");
+    let profile =
+        r#"{"version":1,"settings":{"hostIdentifier":"h","hostPubkey":"","hostKeys":[]}}"#;
+    let hosts = format!(r#"{{"profiles":{{"h":{profile}}},"caches":{{}},"settings":{{}}}}"#);
+    workspace.write(
+        "bin/nix",
+        format!(
+            "#!/bin/sh\ncase $* in *eval*) echo run >>evaluated; read -r _ <go; echo '{hosts}' ;;\n\
+             *) echo '{METADATA}' ;; esac\n"
+        ),
+    );
+    workspace.sh("chmod +x bin/* && mkfifo go").exits(0);
+    let at = workspace.root.display();
+    let path = format!("{at}/bin:{}/bin:/usr/bin:/bin", prefix().display());
+    for (options, is_shown) in [("", true), ("-q", false), ("-v", false)] {
+        let before = if options == "-v" { "-v" } else { "" };
+        let after = if options == "-q" { "-q" } else { "" };
+        let mut command = workspace.vaultix_command(&format!("{before} -f . renc {after}"));
+        let mut pty = Pty::start(command.env("PATH", &path));
+        if is_shown {
+            pty.expect("\r\x1b[Kevaluating vaultix.profiles: ");
+            pty.expect(" s");
+        }
+        // Waits until nix reads.
+        std::fs::write(workspace.path("go"), "\n").unwrap();
+        let (exit, shown) = pty.end();
+        assert_eq!(exit, 0, "{shown}");
+        assert!(shown.contains("0 re-encrypted"), "{shown}");
+        assert_eq!(shown.contains("\r\x1b[K"), is_shown, "{shown}");
+        assert!(!is_shown || shown.contains(" s\r\x1b[Kvaultix: host h has no key"), "{shown}");
+    }
+    assert_eq!(workspace.read("evaluated"), b"run\nrun\nrun\n");
+}
