@@ -10,7 +10,7 @@ _vaultix() {
     --format) mapfile -t COMPREPLY < <(compgen -W 'json yaml toml env ini' -- "$current"); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in renc | edit | init | generate | rekey | deploy | check | status | view | get | set | unset | textconv | import) verb=$word; break ;; esac
+    case $word in renc | edit | init | generate | rekey | deploy | check | status | view | get | set | unset | textconv | recipient | import) verb=$word; break ;; esac
   done
   case $verb in
     renc) words='--help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet -v --verbose' ;;
@@ -26,8 +26,9 @@ _vaultix() {
     set) words='--help -i --identity -r --recipient -R --recipients-file --stdin --from --format -v --verbose' ;;
     unset) words='--help -i --identity -r --recipient -R --recipients-file --format -v --verbose' ;;
     textconv) words='--help -i --identity' ;;
+    recipient) words='--help -i --identity -v --verbose' ;;
     import) words='--help -i --identity -r --recipient -R --recipients-file --into --dry-run -q --quiet -v --verbose' ;;
-    *) words='renc edit init generate rekey deploy check status view get set unset textconv import --help -p --profile -f --flake -v --verbose --version' ;;
+    *) words='renc edit init generate rekey deploy check status view get set unset textconv recipient import --help -p --profile -f --flake -v --verbose --version' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   case $verb in

@@ -100,6 +100,10 @@ complete -c vaultix -n __fish_use_subcommand -a textconv -d 'print a secret for 
 complete -c vaultix -n '__fish_seen_subcommand_from textconv' -l help -d 'display usage information'
 complete -c vaultix -n '__fish_seen_subcommand_from textconv' -s i -l identity -r -F -d 'decrypt secrets with the identities in this file; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from textconv' -F
+complete -c vaultix -n __fish_use_subcommand -a recipient -d 'print the recipients of your identities, for others to name'
+complete -c vaultix -n '__fish_seen_subcommand_from recipient' -l help -d 'display usage information'
+complete -c vaultix -n '__fish_seen_subcommand_from recipient' -s i -l identity -r -F -d 'print the recipients of the identities in this file; repeat for several files; by default, those of the flake'
+complete -c vaultix -n '__fish_seen_subcommand_from recipient' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
 complete -c vaultix -n __fish_use_subcommand -a import -d 'import the secrets of an older scheme'
 complete -c vaultix -n '__fish_seen_subcommand_from import' -l help -d 'display usage information'
 complete -c vaultix -n '__fish_seen_subcommand_from import' -s i -l identity -r -F -d 'decrypt the old files with the identities in this file; repeat for several files'

@@ -16,6 +16,7 @@ verbs=(
     'set:change one value of a structured file, or add one'
     'unset:remove one value from a structured file'
     'textconv:print a secret for git diff'
+    'recipient:print the recipients of your identities, for others to name'
     'import:import the secrets of an older scheme'
 )
 _arguments -C \
@@ -126,6 +127,10 @@ rest) case $line[1] in
     '*'--help'[display usage information]' \
     '*'{-i,--identity}'[decrypt secrets with the identities in this file; repeat for several files]:file:_files' \
     '1:file:_files' ;;
+  recipient) _arguments \
+    '*'--help'[display usage information]' \
+    '*'{-i,--identity}'[print the recipients of the identities in this file; repeat for several files; by default, those of the flake]:file:_files' \
+    '*'{-v,--verbose}'[print each step  what is read, run, decrypted and created]' ;;
   import) _arguments \
     '*'--help'[display usage information]' \
     '*'{-i,--identity}'[decrypt the old files with the identities in this file; repeat for several files]:file:_files' \

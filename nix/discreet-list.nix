@@ -1,5 +1,6 @@
 # name, description, read, other → a type of lists that prints no value: the error of a type shows the value that it
-# refuses, which may be or contain a private key. `read` takes an element, `other` what is in the place of a list.
+# refuses, which may be or contain a private key. `read` takes an element, `other` what is in the place of a list, and
+# returns an element or a list.
 { lib }:
 {
   name,
@@ -14,6 +15,6 @@ lib.mkOptionType {
   merge =
     _:
     lib.concatMap (
-      { value, ... }: if builtins.isList value then map read value else [ (other value) ]
+      { value, ... }: if builtins.isList value then map read value else lib.toList (other value)
     );
 }

@@ -11,32 +11,44 @@
 let
   inherit (lib) literalExpression mkOption types;
   inherit (import ./message.nix) failure list;
-  inherit (import ./private.nix { inherit lib; }) anything
-    asText
+  inherit (import ./private.nix { inherit lib; }) asText
     isNoText
     isPrivate
     message
     public
     typeMessage
     ;
-  inherit (import ./types.nix { inherit lib; }) belowFlake;
+  inherit (import ./types.nix { inherit lib; }) belowFlake readRecipient;
   rules = import ./rules.nix { inherit lib; };
 
-  # A private key in the store is readable by everyone on the machine, and copied to every binary cache. Nix
-  # cannot read a file that may be binary, so only its name can show that it is not a private key.
-  isPlainInStore =
-    identity:
-    identity != null
-    && lib.hasPrefix "${builtins.storeDir}/" identity
-    && !lib.hasSuffix ".pub" identity
-    && !lib.hasSuffix ".age" identity;
-  # A list of texts, of which no value is shown that is none.
-  texts = import ./discreet-list.nix { inherit lib; } {
-    name = "texts";
-    description = "list of string";
-    read = asText toString;
+  discreetList = import ./discreet-list.nix { inherit lib; };
+  # Lists of recipients, of which no value is shown that is none.
+  recipients = discreetList {
+    name = "recipients";
+    description = "list of recipients as strings, or of files that contain some";
+    read = asText readRecipient;
     other = value: "<${builtins.typeOf value}>";
   };
+  # The same, where one alone need not be a list.
+  someRecipients = discreetList {
+    name = "someRecipients";
+    description = "recipient as a string, or a file that contains some, or a list of these";
+    read = asText readRecipient;
+    other = asText readRecipient;
+  };
+  # Paths of files, where one alone need not be a list.
+  somePaths = discreetList {
+    name = "somePaths";
+    description = "string or absolute path, or list of these";
+    read = asText toString;
+    other = value: if value == null then [ ] else asText toString value;
+  };
+  refuseRecipients =
+    option: texts:
+    lib.optional (lib.any isPrivate texts) (message option public)
+    ++ map (text: typeMessage option text "set it to a list of public keys as texts") (
+      builtins.filter isNoText texts
+    );
 
   # Hosts without the module have no secrets; a node that is not a NixOS host does not have the option.
   isHost = node: node.config.vaultix.active or false;
@@ -61,24 +73,37 @@ in
     };
 
     identity = mkOption {
-      type = types.nullOr (anything {
-        description = "string or absolute path";
-      });
-      default = null;
+      type = somePaths;
+      default = [ ];
       example = "/home/me/identity.txt";
       description = ''
         File with the master identity, which decrypts every secret on your workstation.
 
-        A string, so that it stays out of the Nix store: an absolute path, one that begins with `~/`, or one relative to the flake. With `null`, `vaultix` needs `--identity`.
+        A string, so that it stays out of the Nix store: an absolute path, one that begins with `~/`, or one relative to the flake. A file with a passphrase, or the stub of a hardware key, may also be a file of the flake. Without one, `vaultix` needs `--identity`.
+
+        A list names several, such as one for each member of a team or each machine. Any that decrypts a secret is used, and those that are not on this machine are passed over. Secrets are encrypted to all of them: if not all are on each machine, set {option}`recipient`.
+      '';
+    };
+
+    recipient = mkOption {
+      type = someRecipients;
+      default = [ ];
+      example = "age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq";
+      description = ''
+        The recipients of {option}`identity`, as `vaultix recipient` prints them: with a list of identities, those of all.
+
+        With it, a new secret needs no identity: nothing is unlocked, and it need not be on this machine. It is compared with the identity whenever that can be read, and refused if it is not the recipient of that. An identity that is passed with `--identity` is used with its own recipient, unless it is one of these.
       '';
     };
 
     extraRecipients = mkOption {
-      type = texts;
+      type = recipients;
       default = [ ];
-      example = [ "age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq" ];
+      example = literalExpression "[ \"age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq\" ./team.pub ]";
       description = ''
         Recipients that secrets are encrypted to besides the master identity's own.
+
+        Each is a text, or a file of the flake. A text may have several lines, with a recipient on each; empty lines and those that begin with `#` do not count.
 
         Each of their identities can decrypt all secrets: a spare key in a safe, a second operator. Files in {option}`rules` have the recipients that are named there instead.
         `vaultix rekey` updates existing files.
@@ -173,16 +198,24 @@ in
         if config.refusals != [ ] then
           throw (lib.concatStringsSep "\n" config.refusals)
         else
-          lib.foldr lib.warn {
+          {
             inherit (config)
-              identity
+              recipient
               extraRecipients
               cache
               defaultSecretDirectory
               ;
+            # Older programs read a text here.
+            identity =
+              if config.identity == [ ] then
+                null
+              else if builtins.length config.identity == 1 then
+                builtins.head config.identity
+              else
+                config.identity;
             rules = map rules.setting config.rules;
-          } config.warnings;
-      defaultText = literalExpression "{ identity, extraRecipients, rules, cache, defaultSecretDirectory }";
+          };
+      defaultText = literalExpression "{ identity, recipient, extraRecipients, rules, cache, defaultSecretDirectory }";
       description = ''
         What `vaultix` evaluates first, without evaluating any host.
 
@@ -253,32 +286,16 @@ in
       readOnly = true;
       internal = true;
       default =
-        lib.optional (lib.any isPrivate config.extraRecipients) (
-          message "vaultix.extraRecipients" public
-        )
-        ++ map (text: typeMessage "vaultix.extraRecipients" text "set it to a list of public keys as texts") (
-          builtins.filter isNoText config.extraRecipients
-        )
+        refuseRecipients "vaultix.extraRecipients" config.extraRecipients
+        ++ refuseRecipients "vaultix.recipient" config.recipient
         ++ rules.refusals config.rules
-        ++ lib.optional (config.identity != null && isNoText config.identity) (
-          typeMessage "vaultix.identity" config.identity "set it to the path of a file, as a text"
+        ++ map (text: typeMessage "vaultix.identity" text "set it to the path of a file, as a text") (
+          builtins.filter isNoText config.identity
         )
-        ++ lib.optional (config.identity != null && isPrivate config.identity) (
+        ++ lib.optional (lib.any isPrivate config.identity) (
           message "vaultix.identity" "set it to the path of a file outside the flake that contains it: identity = \"/home/me/identity.txt\""
         );
       description = "Why there are no `settings`.";
-    };
-
-    warnings = mkOption {
-      type = types.listOf types.str;
-      readOnly = true;
-      internal = true;
-      default = lib.optional (isPlainInStore config.identity) (failure {
-        what = "vaultix.identity is in the Nix store, where everyone can read it";
-        because = "${config.identity} was given as a path of the flake";
-        fix = "for a private key, write a string: identity = \"/home/me/${baseNameOf config.identity}\"; for the stub of a hardware key or a file with a passphrase, let its name end in .pub or .age";
-      });
-      description = "Warnings about `settings`.";
     };
 
     errors = mkOption {

@@ -10,7 +10,7 @@ let
     public
     typeMessage
     ;
-  inherit (import ./types.nix { inherit lib; }) isBelowFlake;
+  inherit (import ./types.nix { inherit lib; }) isBelowFlake readRecipient;
 
   shape = "{ path = \"secrets/ops/\"; recipients = [ \"age1…\" ]; }";
 
@@ -22,7 +22,7 @@ let
         recipients = rule.recipients or null;
       in
       if builtins.isList recipients then
-        map (asText toString) recipients
+        map (asText readRecipient) recipients
       else
         [ "<${builtins.typeOf recipients}>" ];
     unknown = lib.subtractLists [

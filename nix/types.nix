@@ -3,11 +3,21 @@
 let
   inherit (lib.types) strMatching;
 
+  # A recipient is a text, or in a file that Nix can see.
+  readRecipient =
+    key:
+    if builtins.isPath key || lib.hasPrefix builtins.storeDir (toString key) then
+      builtins.readFile key
+    else
+      toString key;
+
   # Neither empty nor "." nor "..".
   component = "([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)";
   below = "([.]/)?${component}(/${component})*/?";
 in
 {
+  inherit readRecipient;
+
   absolutePath = strMatching "(/${component})+" // {
     description = "absolute path, as a string, without `.`, `..` and superfluous slashes";
   };
@@ -31,12 +41,7 @@ in
   # Anything: a type that refuses a value prints it, and it may be or contain a private key. An assertion checks it.
   recipient = (import ./private.nix { inherit lib; }).anything {
     description = "ssh public key (ed25519 or rsa) or age recipient (age1…), or a file that contains one";
-    read =
-      key:
-      if builtins.isPath key || lib.hasPrefix builtins.storeDir (toString key) then
-        builtins.readFile key
-      else
-        toString key;
+    read = readRecipient;
   };
 
   # A file's text ends with a newline, and a key may be followed by a comment.

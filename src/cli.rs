@@ -83,6 +83,8 @@ pub enum Verb {
     Unset(Unset),
     /// The same, for git.
     Textconv(Textconv),
+    /// Who one is, to others.
+    Recipient(Recipient),
     /// From an older scheme.
     Import(Import),
 }
@@ -620,6 +622,26 @@ pub struct Textconv {
     pub identities: Vec<PathBuf>,
 }
 
+/// print the recipients of your identities, for others to name
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "recipient",
+    example = "{command_name}\n{command_name} --identity ~/.ssh/id_ed25519",
+    note = "Others add what it prints to vaultix.extraRecipients, vaultix.rules or --recipient. Named in vaultix.recipient, it makes new secrets need no identity. The passphrase of an identity file is asked for, but not that of an ssh key, and no device is used.",
+    error_code(0, "the recipients are printed"),
+    error_code(77, "an identity cannot be read, or stays locked")
+)]
+pub struct Recipient {
+    /// print the recipients of the identities in this file; repeat for several files; by default, those of the flake
+    #[argh(option, short = 'i', long = "identity", arg_name = "file", from_str_fn(argument::path))]
+    pub identities: Vec<PathBuf>,
+
+    /// print each step: what is read, run, decrypted and created
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+}
+
 /// import the secrets of an older scheme
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
@@ -760,6 +782,7 @@ impl Cli {
             Some(Verb::Get(get)) => (None, get.verbose),
             Some(Verb::Set(set)) => (None, set.verbose),
             Some(Verb::Unset(unset)) => (None, unset.verbose),
+            Some(Verb::Recipient(recipient)) => (None, recipient.verbose),
             Some(Verb::Import(import)) => (None, import.verbose),
             Some(Verb::Textconv(_)) | None => (None, false),
         };

@@ -6,6 +6,7 @@ pub mod edit;
 pub mod generate;
 pub mod import;
 pub mod init;
+pub mod recipient;
 pub mod rekey;
 pub mod renc;
 pub mod status;

@@ -1,6 +1,7 @@
 //! the user's repository → settings and profiles of its flake, what git tracks, and the workspace of commands.
 
 pub mod cache;
+pub mod exposure;
 pub mod git;
 pub mod literal;
 pub mod nix;

@@ -2,6 +2,7 @@
 
 pub mod armor;
 pub mod identity;
+pub mod identity_files;
 pub mod master;
 pub mod plugin;
 pub mod pq;

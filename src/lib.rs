@@ -24,7 +24,9 @@ use vaultix_generator::private;
 use vaultix_units::harden::harden;
 
 use crate::cli::{Cli, Stop, Verb};
-use crate::commands::{check, deploy, edit, generate, import, init, rekey, renc, status, view};
+use crate::commands::{
+    check, deploy, edit, generate, import, init, recipient, rekey, renc, status, view,
+};
 use crate::error::{Error, Exit, Result, Status};
 use crate::flake::nix;
 use crate::report::{Report, Verbosity};
@@ -86,6 +88,7 @@ fn run() -> Result<Exit> {
         Some(Verb::Init(args)) => init::run(args),
         Some(Verb::Generate(args)) => generate::run(args, &cli),
         Some(Verb::Check(args)) => check::run(args, &cli),
+        Some(Verb::Recipient(args)) => recipient::run(args),
         Some(Verb::Rekey(args)) => rekey::run(args, &cli),
         Some(Verb::Deploy(args)) => deploy::run(args, &cli),
         Some(Verb::Status(args)) => status::run(args, &cli),

@@ -27,6 +27,8 @@
         localFlake = self;
         # The file that `vaultix init` made. A string, so that it stays out of the Nix store.
         identity = "/home/me/identity.txt";
+        # Its recipient, which `vaultix recipient` prints, so that a new secret does not need the identity.
+        # recipient = "age1…";
       };
     };
 }

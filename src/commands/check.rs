@@ -19,6 +19,7 @@ use crate::cli::{Check, Cli};
 use crate::error::{self, Error, Exit, Result, Status};
 use crate::files::source;
 use crate::flake::cache::CachePlace;
+use crate::flake::exposure;
 use crate::flake::repository;
 use crate::flake::workspace::Workspace;
 use crate::report::{self, Report, Verbosity};
@@ -109,6 +110,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     failures.errors.extend(workspace.host_errors(&[]));
 
     repository::warn_newer(&desired.digests, &report);
+    failures.errors.extend(exposure::faults(&workspace.identities, &workspace.root));
     let mut findings = plan_findings(&workspace.cache, &plan);
     findings.extend(unfit_findings(&workspace.cache, &desired, &plan, &workspace.profiles));
     let unseen = unseen_findings(&workspace.cache, &desired, &plan);

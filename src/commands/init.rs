@@ -18,6 +18,7 @@ use crate::error::{self, Error, Exit, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret;
 use crate::flake::{git, nix};
+use crate::keys::identity_files::{Content, IdentityFiles};
 use crate::keys::master::Master;
 use crate::keys::recipient::{self, ParsedRecipient};
 use crate::report::{self, Report, Verbosity};
@@ -59,10 +60,15 @@ pub fn run(args: &Init) -> Result<Exit> {
     let mut scaffold = Scaffold { report: &report, new: Vec::new(), there: 0 };
     let recipient = scaffold.identity(&identity, args.passphrase, &prompt)?;
     let is_new = recipient.is_some();
+    let public = recipient.as_ref().map(ParsedRecipient::text).or_else(|| {
+        let found = Content::read(&identity)?.recipients;
+        found.into_iter().next().flatten()
+    });
+    let public = public.as_deref();
     let secret = directory.join("secrets/example.age");
-    scaffold.secret(&secret, &identity, recipient, &prompt)?;
+    scaffold.secret(&secret, &directory, &identity, recipient, &prompt)?;
     scaffold.attributes(&directory.join(".gitattributes"))?;
-    let flake = scaffold.flake(&directory, &identity)?;
+    let flake = scaffold.flake(&directory, &identity, public)?;
 
     let files = scaffold.new.iter().filter(|path| **path != identity);
     let failures = git::track_all(files, &report);
@@ -77,7 +83,7 @@ pub fn run(args: &Init) -> Result<Exit> {
         ));
     }
     if flake == Flake::Theirs {
-        report::answer(snippet::text(&identity).as_bytes())?;
+        report::answer(snippet::text(&identity, public).as_bytes())?;
     }
     if is_new && !args.passphrase && is_inside(&identity, &directory) {
         let identity = identity.display();
@@ -99,6 +105,18 @@ fn default_identity() -> Result<PathBuf> {
             .because("neither HOME nor XDG_CONFIG_HOME is set")
             .fix("vaultix init --identity FILE")
     })
+}
+
+/// Returns what the flake in `directory` says are the recipients of its identity, if those in the file `identity` are not
+/// known without asking.
+fn named_by_flake(directory: &Path, identity: &Path) -> Vec<String> {
+    let is_known = |content: Content| content.recipients.iter().all(Option::is_some);
+    let Ok(root) = std::path::absolute(directory.join("flake.nix")) else { return Vec::new() };
+    if Content::read(identity).is_none_or(is_known) || !root.is_file() {
+        return Vec::new();
+    }
+    let settings = root.parent().map(nix::settings).and_then(Result::ok).unwrap_or_default();
+    settings.recipient.0.iter().flat_map(|text| recipient::lines(text)).collect()
 }
 
 fn is_inside(path: &Path, directory: &Path) -> bool {
@@ -170,6 +188,7 @@ impl Scaffold<'_> {
     fn secret(
         &mut self,
         path: &Path,
+        directory: &Path,
         identity: &Path,
         recipient: Option<ParsedRecipient>,
         prompt: &Prompt,
@@ -180,8 +199,10 @@ impl Scaffold<'_> {
         let recipients = if let Some(recipient) = recipient {
             vec![recipient]
         } else {
-            let identities = [identity.to_owned()];
-            Master::read(&identities, prompt.interrupt)?.recipients(Vec::new(), prompt)?
+            let mut files = IdentityFiles::given(vec![identity.to_owned()]);
+            files.recipients = named_by_flake(directory, identity);
+            files.is_given = files.recipients.is_empty();
+            Master::read(&files, prompt.interrupt)?.recipients(Vec::new(), prompt)?
         };
         let text =
             format!("This is a secret. To change it: vaultix edit {}\n", escape::shell_path(path));
@@ -220,8 +241,13 @@ impl Scaffold<'_> {
         Ok(())
     }
 
-    /// Makes a flake with a host, where there is no flake around `directory`.
-    fn flake(&mut self, directory: &Path, identity: &Path) -> Result<Flake> {
+    /// Makes a flake with a host, for the `identity` and its `recipient` if that is known, where there is no flake around `directory`.
+    fn flake(
+        &mut self,
+        directory: &Path,
+        identity: &Path,
+        recipient: Option<&str>,
+    ) -> Result<Flake> {
         let ours = directory.join("flake.nix");
         let whole = std::path::absolute(&ours).map_err(|error| {
             Error::new(Status::CantCreat, format!("cannot write {}", ours.display())).because(error)
@@ -240,7 +266,7 @@ impl Scaffold<'_> {
             }
             self.write(&host, snippet::HOST.as_bytes())?;
         }
-        self.write(&ours, snippet::flake(identity).as_bytes())?;
+        self.write(&ours, snippet::flake(identity, recipient).as_bytes())?;
         Ok(Flake::Ours)
     }
 }

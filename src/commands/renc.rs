@@ -12,6 +12,7 @@ use crate::cache::plan::{Plan, Target};
 use crate::cache::store::Cache;
 use crate::cli::{Cli, Renc};
 use crate::error::{Error, Exit, Result, Status};
+use crate::flake::exposure;
 use crate::flake::git::{self, Tracked};
 use crate::flake::nix::HostFailure;
 use crate::flake::repository;
@@ -37,6 +38,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         Comparison::new(&profiles, &args.secrets, &root, &report)?;
     repository::warn_newer(&desired.digests, &report);
     failures.errors.extend(unknown);
+    failures.errors.extend(exposure::faults(&workspace.identities, &workspace.root));
     if !args.hosts.is_empty() {
         failures.errors.extend(desired.keyless.iter().map(|host| cannot_encrypt_to(host)));
     }

@@ -1,7 +1,7 @@
 //! `vaultix view` and `textconv`: secret → its text on standard output; `vaultix get`: one value of a file.
 
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
@@ -12,6 +12,7 @@ use crate::files::secret::Secret;
 use crate::files::values::Values;
 use crate::files::{source, values};
 use crate::flake::{git, nix, workspace};
+use crate::keys::identity_files::IdentityFiles;
 use crate::keys::master::Master;
 use crate::report::{self, Report, Verbosity};
 use crate::structured::{Document, Pointer};
@@ -138,7 +139,7 @@ fn cached_driver(settings: &str) -> Option<&str> {
 }
 
 /// Opens the secret `path` for the command `verb`.
-fn open(path: &Path, identities: &[PathBuf], verb: &str, prompt: &Prompt) -> Result<Plaintext> {
+fn open(path: &Path, identities: &IdentityFiles, verb: &str, prompt: &Prompt) -> Result<Plaintext> {
     let secret = Secret::read_existing(path)?;
     if identities.is_empty() {
         return Err(Error::new(Status::Usage, format!("cannot decrypt {}", origin::shown(path)))

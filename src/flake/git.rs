@@ -79,6 +79,14 @@ pub fn track_all<'a>(paths: impl IntoIterator<Item = &'a PathBuf>, report: &Repo
     tracked.filter_map(Result::err).collect()
 }
 
+/// Returns whether git tracks the file `path`, which has no links in it; also that of a submodule.
+pub fn is_tracked(path: &Path) -> bool {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
+    let args = [LITERAL, "ls-files", "--error-unmatch", "--"].map(OsStr::new);
+    let args: Vec<&OsStr> = args.into_iter().chain([name]).collect();
+    run(folder, &args, &[]).is_ok_and(|output| output.status.success())
+}
+
 /// Returns the files that git tracks below `top`, a top of a work tree, also in submodules, relative to it; none where
 /// git cannot tell.
 pub fn tracked(top: &Path) -> Vec<PathBuf> {

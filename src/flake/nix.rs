@@ -39,7 +39,10 @@ pub use place::{FlakeInput, digest, digest_in_nix, key as checkout_key};
 #[derive(Deserialize, Default, Clone)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Settings {
-    pub identity: Option<String>,
+    /// Files with identities.
+    pub identity: Texts,
+    /// The recipients of these.
+    pub recipient: Texts,
     /// Recipients that secrets are encrypted to besides the identity's own.
     pub extra_recipients: Vec<String>,
     /// Recipients of some files instead of these.
@@ -72,13 +75,36 @@ impl Settings {
         text.map(|text| below(root, "defaultSecretDirectory", text, fix)).transpose()
     }
 
-    /// Returns the path of the identity: relative to the flake at `root`, or to the home directory after `~/`.
-    pub fn identity(&self, root: &Path) -> Option<PathBuf> {
-        let text = self.identity.as_deref()?;
-        Some(match (text.strip_prefix("~/"), env::var_os("HOME")) {
+    /// Returns the paths of the identities: relative to the flake at `root`, or to the home directory after `~/`.
+    pub fn identities(&self, root: &Path) -> Vec<PathBuf> {
+        let path = |text: &String| match (text.strip_prefix("~/"), env::var_os("HOME")) {
             (Some(rest), Some(home)) => Path::new(&home).join(rest),
             _ => root.join(text),
-        })
+        };
+        self.identity.0.iter().map(path).collect()
+    }
+}
+
+/// No text, one, or a list of them.
+#[derive(Deserialize, Default)]
+#[serde(from = "Option<OneOrMore>")]
+pub struct Texts(pub Vec<String>);
+
+/// What stands for these.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl From<Option<OneOrMore>> for Texts {
+    fn from(texts: Option<OneOrMore>) -> Self {
+        match texts {
+            None => Self::default(),
+            Some(OneOrMore::One(text)) => Self(vec![text]),
+            Some(OneOrMore::More(texts)) => Self(texts),
+        }
     }
 }
 
@@ -208,6 +234,11 @@ static COPY: OnceLock<FlakeCopy> = OnceLock::new();
 /// Returns the top of what Nix copies of the flake, if that was asked.
 pub fn top() -> Option<&'static Path> {
     COPY.get().map(|copy| copy.top.as_path())
+}
+
+/// Returns the file of the flake, or of one of its inputs that is here, which `path` in the store is a copy of.
+pub fn in_flake(path: &Path) -> Option<PathBuf> {
+    COPY.get().and_then(|copy| in_work_tree(copy, path))
 }
 
 /// Returns the inputs of the flake, if that was asked.
@@ -425,8 +456,13 @@ mod tests {
     #[test]
     fn an_identity_is_found_from_the_flake_or_from_home() {
         let at = |text: &str| {
-            let settings = Settings { identity: Some(text.to_owned()), ..Settings::default() };
-            settings.identity(Path::new("/flake")).unwrap()
+            let json = serde_json::json!({ "identity": [text, text] });
+            let settings: Settings = serde_json::from_value(json).unwrap();
+            let json = serde_json::json!({ "identity": text, "recipient": null });
+            let one: Settings = serde_json::from_value(json).unwrap();
+            let [first, second] = settings.identities(Path::new("/flake")).try_into().unwrap();
+            assert!(first == second && one.identities(Path::new("/flake")) == [first.clone()]);
+            first
         };
         assert_eq!(at("/home/me/id.txt"), Path::new("/home/me/id.txt"));
         assert_eq!(at("keys/id.txt"), Path::new("/flake/keys/id.txt"));

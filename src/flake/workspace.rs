@@ -11,10 +11,12 @@ use vaultix_units::bounded;
 
 use crate::error::{Error, Result, Status};
 use crate::flake::cache::CachePlace;
+use crate::flake::exposure;
 use crate::flake::nix::{self, HostFailure, Hosts, Settings};
 use crate::flake::profiles;
 use crate::flake::repository::Checkouts;
 use crate::flake::rules::Rules;
+use crate::keys::identity_files::IdentityFiles;
 use crate::keys::master::Master;
 use crate::keys::recipient::{self, ParsedRecipient};
 use crate::report::{self, Report};
@@ -37,7 +39,7 @@ pub struct Workspace {
     /// Hosts of which nothing is known, since they do not evaluate.
     pub failures: Vec<HostFailure>,
     /// Files with identities.
-    pub identities: Vec<PathBuf>,
+    pub identities: IdentityFiles,
     /// Recipients in addition to the identities' own, by files.
     pub rules: Rules,
     /// Where copies for hosts are.
@@ -152,9 +154,11 @@ fn cache_directory(root: Option<&Path>, settings: &Settings) -> Result<PathBuf> 
 /// # Errors
 ///
 /// When no identity is given and the flake cannot be asked for one, or its rules cannot be used.
-pub fn keys_for_file(identities: &[PathBuf], report: &Report) -> Result<(Vec<PathBuf>, Rules)> {
+pub fn keys_for_file(identities: &[PathBuf], report: &Report) -> Result<(IdentityFiles, Rules)> {
     let (root, settings) = settings(!identities.is_empty(), report)?;
-    Ok((given_or(identities, &settings, &root)?, Rules::new(&settings, &root)?))
+    let files = given_or(identities, &settings, &root)?;
+    exposure::exposed_identities(&files, &root).iter().for_each(|error| report.warning_of(error));
+    Ok((files, Rules::new(&settings, &root)?))
 }
 
 /// Returns the path of the file that the user calls `typed`: that of one in an input for `secrets:wifi.age`, unless there is a
@@ -235,34 +239,39 @@ pub fn settings(optional: bool, report: &Report) -> Result<(PathBuf, Settings)> 
 /// # Errors
 ///
 /// As [`keys_for_file`].
-pub fn identities(given: &[PathBuf], report: &Report) -> Result<Vec<PathBuf>> {
+pub fn identities(given: &[PathBuf], report: &Report) -> Result<IdentityFiles> {
     if !given.is_empty() {
-        return Ok(given.to_owned());
+        return Ok(IdentityFiles::given(given.to_owned()));
     }
     let (root, settings) = settings(false, report)?;
-    given_or(given, &settings, &root)
+    let files = given_or(given, &settings, &root)?;
+    exposure::exposed_identities(&files, &root).iter().for_each(|error| report.warning_of(error));
+    Ok(files)
 }
 
-/// Returns the identities that were given, or else that of the flake.
+/// Returns the identities that were given, or else those of the flake.
 ///
 /// # Errors
 ///
 /// When the flake names something else than a file: what the user has connected to standard input is not the flake's.
-pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<Vec<PathBuf>> {
+pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<IdentityFiles> {
+    let recipients = settings.recipient.0.iter().flat_map(|text| recipient::lines(text)).collect();
     if !given.is_empty() {
-        return Ok(given.to_owned());
+        return Ok(IdentityFiles { recipients, ..IdentityFiles::given(given.to_owned()) });
     }
-    let Some(path) = settings.identity(root) else { return Ok(Vec::new()) };
-    let path = report::relative(&path);
-    // A key in the place of its path is refused where it would be read, with other words.
-    let is_key = private::is_private(&path.to_string_lossy());
-    if !is_key && path.metadata().is_ok_and(|found| !found.is_file()) {
-        let what = format!("cannot use the identity file {}", path.display());
-        return Err(Error::new(Status::NoPerm, what)
-            .because("the flake names it, and it is not a regular file")
-            .fix("pass an identity with --identity FILE"));
+    let paths: Vec<PathBuf> =
+        settings.identities(root).iter().map(|path| report::relative(path)).collect();
+    for path in &paths {
+        // A key in the place of its path is refused where it would be read, with other words.
+        let is_key = private::is_private(&path.to_string_lossy());
+        if !is_key && path.metadata().is_ok_and(|found| !found.is_file()) {
+            let what = format!("cannot use the identity file {}", path.display());
+            return Err(Error::new(Status::NoPerm, what)
+                .because("the flake names it, and it is not a regular file")
+                .fix("pass an identity with --identity FILE"));
+        }
     }
-    Ok(vec![path])
+    Ok(IdentityFiles { paths, recipients, is_given: false })
 }
 
 /// Returns the recipients that the user names: in `texts`, of which each may have several lines, and in `files`.

@@ -45,7 +45,7 @@ const MAX_WORK_FACTOR: u8 = 20;
 
 impl Key {
     /// Returns the key, if it can decrypt without a prompt.
-    pub(super) fn as_unlocked(&self) -> Option<&(dyn Identity + Sync)> {
+    pub fn as_unlocked(&self) -> Option<&(dyn Identity + Sync)> {
         match self {
             Self::Native(key) => Some(key),
             Self::PostQuantum(key) => Some(&**key),

@@ -18,6 +18,7 @@ use vaultix_units::{bounded, stack};
 
 use crate::error::{Error, Exit, Result, Status};
 use crate::keys::identity::{self, Key};
+use crate::keys::identity_files::IdentityFiles;
 use crate::keys::recipient::{self, ParsedRecipient};
 use crate::report;
 use crate::system::input;
@@ -37,6 +38,14 @@ pub struct Master {
     converted: Vec<age::x25519::Identity>,
     /// Whether to use these.
     converts_ssh: bool,
+    /// What was asked for.
+    files: IdentityFiles,
+    /// Why some of the files cannot be used.
+    missing: Vec<Error>,
+    /// Those of these reasons that the user is still to be told.
+    warnings: Vec<Error>,
+    /// Whether the user was told that there is no identity to compare recipients with.
+    has_told: bool,
 }
 
 struct LoadedKey {
@@ -45,21 +54,44 @@ struct LoadedKey {
 }
 
 impl Master {
-    /// Reads the identity files `paths`, which may be pipes. Does not prompt.
+    /// Reads the identity `files`, which may be pipes. Does not prompt.
+    ///
+    /// One that cannot be used is passed over if there is another. If the flake says the recipients of its identities, there
+    /// need not be any: new secrets can be made.
     ///
     /// # Errors
     ///
     /// Names the first file that cannot be read, or is not an identity file.
-    pub fn read(paths: &[PathBuf], interrupt: &Interrupt) -> Result<Self> {
+    pub fn read(files: &IdentityFiles, interrupt: &Interrupt) -> Result<Self> {
         let mut master = Self {
             entries: Vec::new(),
             comments: Vec::new(),
             old: BTreeSet::new(),
             converted: Vec::new(),
             converts_ssh: false,
+            files: files.clone(),
+            missing: Vec::new(),
+            warnings: Vec::new(),
+            has_told: false,
         };
-        master.read_more(paths, interrupt)?;
-        Ok(master)
+        for path in &files.paths {
+            let Err(error) = master.read_one(path, interrupt) else { continue };
+            if error.exit != Exit::Failed(Status::NoPerm) {
+                return Err(error);
+            }
+            // Those of others, and of other machines, are not here.
+            if files.is_given || path.symlink_metadata().is_ok() {
+                master.warnings.push(error.clone());
+            } else {
+                report::detail(format_args!("{} is not on this machine", path.display()));
+            }
+            master.missing.push(error);
+        }
+        let needs_one = files.is_given || files.recipients.is_empty();
+        match master.missing.first() {
+            Some(error) if master.entries.is_empty() && needs_one => Err(error.clone()),
+            _ => Ok(master),
+        }
     }
 
     /// Also decrypts files for the recipients that `ssh-to-age` makes from the ssh keys. Encrypting
@@ -75,31 +107,32 @@ impl Master {
     /// As [`Master::read`].
     pub fn read_old(&mut self, paths: &[PathBuf], interrupt: &Interrupt) -> Result<()> {
         self.old.extend(paths.iter().cloned());
-        self.read_more(paths, interrupt)
+        paths.iter().try_for_each(|path| self.read_one(path, interrupt))
     }
 
-    fn read_more(&mut self, paths: &[PathBuf], interrupt: &Interrupt) -> Result<()> {
-        for path in paths {
-            ensure_path(path)?;
-            let what = || {
-                Error::new(
-                    Status::NoPerm,
-                    format!("cannot use the identity file {}", path.display()),
-                )
-            };
-            let read = input::file(path, bounded::MAX_IDENTITY, Some(interrupt));
-            let text = read.map_err(|error| match error.kind() {
-                _ if interrupt.is_set() => interrupt.error(),
-                io::ErrorKind::NotFound => what().because("it does not exist"),
-                _ => what().because(error),
-            })?;
-            let found = stack::wiped(|| identity::parse(&text));
-            let found = found.map_err(|reason| what().because(reason))?;
-            let count = found.keys.len();
-            report::detail(format_args!("read {} for identities: {count}", path.display()));
-            self.add(path, found, self.entries.len());
-        }
+    fn read_one(&mut self, path: &Path, interrupt: &Interrupt) -> Result<()> {
+        ensure_path(path)?;
+        let what = || {
+            let what = format!("cannot use the identity file {}", path.display());
+            Error::new(Status::NoPerm, what)
+        };
+        let read = input::file(path, bounded::MAX_IDENTITY, Some(interrupt));
+        let text = read.map_err(|error| match error.kind() {
+            _ if interrupt.is_set() => interrupt.error(),
+            io::ErrorKind::NotFound => what().because("it does not exist"),
+            _ => what().because(error),
+        })?;
+        let found = stack::wiped(|| identity::parse(&text));
+        let found = found.map_err(|reason| what().because(reason))?;
+        let count = found.keys.len();
+        report::detail(format_args!("read {} for identities: {count}", path.display()));
+        self.add(path, found, self.entries.len());
         Ok(())
+    }
+
+    /// Tells the user, once, which files are passed over.
+    fn warn(&mut self, prompt: &Prompt) {
+        self.warnings.drain(..).for_each(|error| prompt.warn(&error));
     }
 
     /// Inserts the keys from the file `path` before entry `at`.
@@ -118,7 +151,11 @@ impl Master {
     ///
     /// When the user interrupts. Identities that could not be unlocked are in [`Session::skipped`].
     pub fn open(&mut self, files: &[Vec<Stanza>], prompt: &Prompt) -> Result<Session> {
+        self.warn(prompt);
         let mut session = self.try_unlocked(files);
+        if self.entries.is_empty() {
+            session.skipped.extend(self.missing.iter().cloned());
+        }
         let mut asked = BTreeSet::new();
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
@@ -241,6 +278,74 @@ impl Master {
 
     /// Returns the recipients that belong to the identities, and `extra`, without duplicates.
     ///
+    /// Those of the flake's identities are what it says, if it does: then nothing is asked for, and they need not be here.
+    /// Otherwise, they are found as by [`Master::own`].
+    ///
+    /// # Errors
+    ///
+    /// When an identity file stays locked or cannot be read whose recipient is not known, or when the flake names others.
+    pub fn recipients(
+        &mut self,
+        extra: Vec<ParsedRecipient>,
+        prompt: &Prompt,
+    ) -> Result<Vec<ParsedRecipient>> {
+        self.warn(prompt);
+        let asks = self.files.is_given || self.files.recipients.is_empty();
+        if let Some(error) = self.missing.first().filter(|_| asks) {
+            return Err(error.clone().because("it would not be encrypted to its recipient"));
+        }
+        let mut all = if asks { self.own(prompt)? } else { Vec::new() };
+        all.extend(self.named(prompt)?);
+        let mut seen = BTreeSet::new();
+        let all: Vec<ParsedRecipient> =
+            all.into_iter().chain(extra).filter(|one| seen.insert(one.text())).collect();
+        for one in &all {
+            report::detail(format_args!("encrypting to {}", one.shown()));
+        }
+        Ok(all)
+    }
+
+    /// Returns what the flake says are the recipients of its identities, after it was compared with those that are here;
+    /// nothing where the user has passed other identities.
+    fn named(&mut self, prompt: &Prompt) -> Result<Vec<ParsedRecipient>> {
+        let files = self.files.paths.iter().filter(|path| !self.old.contains(*path));
+        let known: Vec<(&PathBuf, Vec<String>)> =
+            files.map(|path| (path, self.known_of(path).into_iter().collect())).collect();
+        let is_here = |known: &[String]| self.files.names_one_of(known.iter().cloned());
+        if self.files.is_given && !known.iter().any(|(_, known)| is_here(known)) {
+            return Ok(Vec::new());
+        }
+        if let Some(error) = known.iter().find_map(|(path, known)| self.files.mismatch(path, known))
+        {
+            return Err(error);
+        }
+        let is_compared = known.iter().any(|(_, known)| !known.is_empty());
+        let read = |text: &String| {
+            recipient::parse(text).map_err(|reason| {
+                Error::new(Status::Config, "cannot use vaultix.recipient").because(reason)
+            })
+        };
+        let named = self.files.recipients.iter().map(read).collect::<Result<Vec<_>>>()?;
+        // Without an identity, nobody knows that these are right but the user.
+        if !is_compared && !named.is_empty() && !self.has_told {
+            self.has_told = true;
+            let names: Vec<String> = named.iter().map(ParsedRecipient::shown).collect();
+            let names = report::list(&names);
+            prompt.note(format_args!("encrypting to what vaultix.recipient names: {names}"));
+        }
+        Ok(named)
+    }
+
+    /// Returns the recipients of the identities in the file `path`, as far as they are known without asking.
+    fn known_of(&self, path: &Path) -> BTreeSet<String> {
+        let entries = self.entries.iter().filter(|entry| entry.path == path);
+        let own = entries.filter_map(|entry| Some(entry.key.recipient()?.text()));
+        let comments = self.comments.iter().filter(|(file, _)| file == path);
+        own.chain(comments.map(|(_, text)| recipient::canonical(text))).collect()
+    }
+
+    /// Returns the recipients that belong to the identities.
+    ///
     /// The recipient of a plugin's identity comes from a comment; otherwise the plugin finds it
     /// from the identity.
     ///
@@ -250,11 +355,8 @@ impl Master {
     /// # Errors
     ///
     /// When an identity file stays locked.
-    pub fn recipients(
-        &mut self,
-        extra: Vec<ParsedRecipient>,
-        prompt: &Prompt,
-    ) -> Result<Vec<ParsedRecipient>> {
+    pub fn own(&mut self, prompt: &Prompt) -> Result<Vec<ParsedRecipient>> {
+        self.warn(prompt);
         let mut at = 0;
         while let Some(entry) = self.entries.get(at) {
             if matches!(entry.key, Key::LockedFile(_)) && !self.old.contains(&entry.path) {
@@ -278,12 +380,7 @@ impl Master {
             key => key.recipient().into_iter().collect(),
         });
         let mut seen = BTreeSet::new();
-        let all: Vec<ParsedRecipient> =
-            recipients.chain(extra).filter(|one| seen.insert(one.text())).collect();
-        for one in &all {
-            report::detail(format_args!("encrypting to {}", one.shown()));
-        }
-        Ok(all)
+        Ok(recipients.filter(|one| seen.insert(one.text())).collect())
     }
 }
 

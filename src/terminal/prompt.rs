@@ -5,6 +5,7 @@ mod saved;
 mod tty;
 
 use std::env;
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use zeroize::Zeroizing;
@@ -54,6 +55,16 @@ impl<'a> Prompt<'a> {
     /// Shows the user a message of the program `speaker`.
     pub fn say(&self, speaker: &str, message: &str) {
         self.report.message(speaker, message);
+    }
+
+    /// Says why something is passed over.
+    pub fn warn(&self, reason: &Error) {
+        self.report.warning_of(reason);
+    }
+
+    /// Says what is done.
+    pub fn note(&self, line: impl Display) {
+        self.report.line(line);
     }
 
     /// Asks for something secret. Returns `None` if the user does not answer.

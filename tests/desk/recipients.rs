@@ -99,3 +99,220 @@ fn what_is_not_a_recipient_refuses_all() {
     assert!(!workspace.path("new.age").exists());
     run(&mut workspace.vaultix_command("edit --help")).exits(0);
 }
+
+/// A flake with settings, and a host that uses some secrets of `secrets/`.
+struct Desk(Workspace);
+
+impl Desk {
+    /// Makes one with these `settings`; `None` where there is no nix.
+    fn new(name: &str, settings: &str) -> Option<Self> {
+        let workspace = Workspace::new(name);
+        if workspace.sh("command -v nix").exit != 0 {
+            assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
+            eprintln!("SKIPPED: there is no nix here");
+            return None;
+        }
+        workspace.secret("secrets/wifi.age", "wifi text");
+        workspace.sh("git init -q && echo keys >.gitignore").exits(0);
+        let desk = Self(workspace);
+        desk.set(settings);
+        Some(desk)
+    }
+
+    /// Writes the flake with these `settings`.
+    fn set(&self, settings: &str) {
+        let flake = format!(
+            "{{ outputs = {{ self }}: {{ vaultix = {{
+              settings = {{ {settings} }};
+              profiles.web1 = {{
+                version = 1;
+                settings = {{ hostIdentifier = \"web1\"; hostPubkey = \"{}\"; hostKeys = [ ]; }};
+                secrets.wifi.file = \"${{self}}/secrets/wifi.age\";
+                secrets.made = {{ file = \"${{self}}/secrets/made.age\"; generator.kind = \"alnum\"; }};
+              }};
+            }}; }}; }}\n",
+            self.0.key("host-web1.pub").trim()
+        );
+        self.0.write("flake.nix", flake);
+        self.0.sh("git add .").exits(0);
+    }
+
+    /// Prepares to run `vaultix` with `line`.
+    fn command(&self, line: &str) -> std::process::Command {
+        let mut command = self.0.vaultix_command(line);
+        command.env("NIX_CONFIG", "flake-registry =").env("HOME", &self.0.root);
+        command
+    }
+
+    /// Runs it, with `text` on standard input.
+    fn run(&self, line: &str, text: &str) -> crate::support::Done {
+        feed(&mut self.command(line), text.as_bytes())
+    }
+}
+
+#[test]
+fn a_new_secret_needs_no_identity_where_the_flake_names_the_recipient() {
+    let Some(desk) = Desk::new("recipients-named", "identity = \"keys/me-passphrase.age\";") else {
+        return;
+    };
+    let me = public(&desk.0, "me.txt");
+    // As a control: without the recipient, somebody has to be asked.
+    desk.run("edit secrets/new.age", "text").exits(77).says(&["cannot ask for the passphrase"]);
+
+    desk.set(&format!("identity = \"keys/me-passphrase.age\"; recipient = \"{me}\";"));
+    let said = [&format!("encrypting to what vaultix.recipient names: {me}"), "1 recipient"];
+    desk.run("edit secrets/new.age", "text").exits(0).says(&said);
+    assert_eq!(desk.0.open("secrets/new.age", "me.txt"), "text");
+    desk.run("edit secrets/new.age", "changed").exits(0).says(&["changed from standard input"]);
+    desk.run("generate", "").exits(0).says(&["1 generated"]);
+    assert_eq!(desk.0.open("secrets/made.age", "me.txt").len(), 32);
+    desk.0.secret("old/mail.age", "mail text");
+    let line = "import agenix-rekey old -i keys/me.txt --into sealed";
+    desk.run(line, "").exits(0).says(&["1 imported"]);
+    assert_eq!(desk.0.open("sealed/mail.age", "me.txt"), "mail text");
+    // A flake that is begun a second time, with the identity locked.
+    desk.run("init -i keys/me-passphrase.age", "").exits(0).says(&["example.age: created"]);
+    assert!(desk.0.open("secrets/example.age", "me.txt").starts_with("This is a secret"));
+
+    // The same where it is not on this machine at all; to decrypt, it is missed.
+    desk.set(&format!("identity = \"~/nowhere.txt\"; recipient = [ \"{me} mine\" ];"));
+    desk.run("edit secrets/other.age", "text").exits(0).says(&[&me]);
+    assert_eq!(desk.0.open("secrets/other.age", "me.txt"), "text");
+    let said = ["cannot decrypt secrets/wifi.age", "nowhere.txt: it does not exist"];
+    desk.run("view secrets/wifi.age", "").exits(77).says(&said);
+    desk.run("check", "").exits(66).says(&["no copy of secret \"wifi\""]);
+}
+
+#[test]
+fn a_recipient_that_is_not_the_identitys_is_refused() {
+    let other = public(&Workspace::new("recipients-wrong-keys"), "other.txt");
+    let settings = format!("identity = \"keys/me.txt\"; recipient = \"{other}\";");
+    let Some(desk) = Desk::new("recipients-wrong", &settings) else { return };
+    let me = public(&desk.0, "me.txt");
+    let said = ["cannot use vaultix.recipient", "identity file keys/me.txt", &me];
+    desk.run("edit secrets/new.age", "text").exits(78).says(&said);
+    desk.run("generate", "").exits(78).says(&said);
+    assert!(!desk.0.path("secrets/new.age").exists() && !desk.0.path("secrets/made.age").exists());
+    desk.run("check", "").says(&said);
+    desk.run("renc", "").says(&said);
+    // An identity that is passed has its own recipient.
+    desk.run("edit secrets/new.age -i keys/me.txt", "text").exits(0).says(&["to 1 recipient"]);
+    assert_eq!(desk.0.open("secrets/new.age", "me.txt"), "text");
+    // Unless the flake names it, with those of others.
+    desk.set(&format!("recipient = [ \"{me}\" \"{other}\" ];"));
+    desk.run("edit secrets/new.age -i keys/me.txt", "all").exits(0).says(&["to 2 recipients"]);
+    assert_eq!(desk.0.open("secrets/new.age", "other.txt"), "all");
+    let said = ["encrypting to what vaultix.recipient names", "2 recipients"];
+    desk.run("edit secrets/third.age", "text").exits(0).says(&said);
+}
+
+#[test]
+fn any_of_several_identities_decrypts_and_all_are_recipients() {
+    let list = "identity = [ \"keys/other.txt\" \"~/nowhere.txt\" \"keys/me.txt\" ];";
+    let Some(desk) = Desk::new("recipients-several", list) else { return };
+    let [me, other] = ["me.txt", "other.txt"].map(|name| public(&desk.0, name));
+    let done = desk.run("view secrets/wifi.age", "").exits(0);
+    assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("wifi text", ""));
+    let done = desk.run("recipient", "").exits(0);
+    assert_eq!(done.stdout, format!("{other}\n{me}\n"));
+    // Who would be left out is not known.
+    let said = ["nowhere.txt: it does not exist: it would not be encrypted to its recipient"];
+    desk.run("edit secrets/new.age", "text").exits(77).says(&said);
+    assert!(!desk.0.path("secrets/new.age").exists());
+
+    let ssh = desk.0.key("ssh-ed25519.pub");
+    let named = format!("recipient = [ \"{me}\\n# carol\\n{other}\" \"{}\" ];", ssh.trim());
+    desk.set(&format!("{list} {named}"));
+    desk.run("edit secrets/new.age", "text").exits(0).says(&["encrypted to 3 recipients"]);
+    for identity in ["me.txt", "other.txt", "ssh-ed25519"] {
+        assert_eq!(desk.0.open("secrets/new.age", identity), "text", "{identity}");
+    }
+    desk.run("generate", "").exits(0);
+    desk.run("rekey", "").exits(0);
+    assert_eq!(desk.0.open("secrets/wifi.age", "ssh-ed25519"), "wifi text");
+
+    // None is left.
+    desk.set("identity = [ \"~/nowhere.txt\" \"~/neither.txt\" ];");
+    desk.run("view secrets/wifi.age", "").exits(77).says(&["nowhere.txt: it does not exist"]);
+}
+
+#[test]
+fn an_identity_that_cannot_be_used_is_passed_over_for_another() {
+    let workspace = Workspace::with_secrets("recipients-passed-over");
+    for bad in ["nowhere.txt", "keys/README", "secrets/wifi.age", "keys/ssh-ecdsa"] {
+        let warned = format!("vaultix: cannot use the identity file {bad}");
+        let view = format!("view secrets/wifi.age -i {bad} -i keys/me.txt");
+        assert_eq!(workspace.vaultix(&view).exits(0).says(&[&warned]).stdout, "wifi text");
+        let mut edit = workspace.vaultix_command(&format!("edit new.age -i {bad} -i keys/me.txt"));
+        feed(&mut edit, b"text").exits(77).says(&["it would not be encrypted to its recipient"]);
+        assert!(!workspace.path("new.age").exists());
+        workspace.vaultix(&format!("view secrets/wifi.age -i {bad}")).exits(77);
+    }
+    workspace.vaultix("-p web1.json renc -i nowhere.txt -i keys/me.txt").exits(0);
+}
+
+#[test]
+fn a_recipient_is_printed_without_the_private_key() {
+    let workspace = Workspace::new("recipients-print");
+    let me = public(&workspace, "me.txt");
+    let both = workspace.sh("age-keygen -y keys/both.txt").stdout;
+    let ed25519 = workspace.key("ssh-ed25519-passphrase.pub");
+    let ed25519 = ed25519.rsplit_once(' ').unwrap().0.to_owned() + "\n";
+    for (keys, expected) in [
+        ("-i keys/me.txt", format!("{me}\n")),
+        ("-i keys/both.txt", both),
+        // Its public key is not encrypted.
+        ("-i keys/ssh-ed25519-passphrase", ed25519.clone()),
+        ("-i keys/me.txt -i keys/ssh-ed25519-passphrase", format!("{me}\n{ed25519}")),
+    ] {
+        assert_eq!(workspace.vaultix(&format!("recipient {keys}")).exits(0).stdout, expected);
+    }
+    let mut locked = workspace.vaultix_command("recipient -i keys/me-passphrase.age");
+    let mut pty = crate::pty::Pty::start(&mut locked);
+    pty.expect("Passphrase for keys/me-passphrase.age (to find its recipient): ");
+    pty.send("correct horse\n");
+    let (exit, shown) = pty.end();
+    assert!(exit == 0 && shown.contains(&me) && !shown.contains("SECRET"), "{shown}");
+    workspace.vaultix("recipient").exits(64).says(&["there is no identity", "to fix: "]);
+    workspace.vaultix("recipient -i nowhere.txt").exits(77);
+}
+
+#[test]
+fn an_identity_that_everyone_can_use_is_an_error() {
+    let Some(desk) = Desk::new("recipients-exposed", "identity = \"keys/me.txt\";") else { return };
+    let copy = |key: &str, file: &str| {
+        desk.0.sh(&format!("cp keys/{key} {file} && git add --force {file}")).exits(0);
+    };
+    desk.run("renc --secret wifi", "").exits(0);
+    copy("me.txt", "id.age.pub");
+    // Of what is public, encrypted, or in a device, nobody warns, whatever it is called.
+    copy("me-passphrase.age", "locked.txt");
+    desk.0.write("stub.txt", "# recipient: age1card1qpzry9xgwa3fsc\nAGE-PLUGIN-CARD-188EE7T\n");
+    desk.0.sh("git add --force stub.txt && cp keys/me.txt untracked.txt").exits(0);
+    desk.0.sh("echo untracked.txt >>.git/info/exclude").exits(0);
+    for identity in
+        ["\"locked.txt\"", "\"stub.txt\"", "\"untracked.txt\"", "\"${self}/locked.txt\""]
+    {
+        desk.set(&format!("identity = {identity};"));
+        for line in ["renc --secret wifi --dry-run", "check"] {
+            let said = desk.run(line, "").stderr;
+            assert!(
+                !said.contains("is not encrypted, ") && !said.contains("is not encrypted:"),
+                "{identity}: {said}"
+            );
+        }
+    }
+    for (identity, who) in [
+        ("\"id.age.pub\"", "git tracks it"),
+        ("\"./id.age.pub\"", "git tracks it"),
+        ("\"${self}/id.age.pub\"", "it is in the Nix store, which"),
+    ] {
+        desk.set(&format!("identity = {identity};"));
+        let said = ["id.age.pub is not encrypted: ", who, "to fix: age-keygen"];
+        desk.run("renc --secret wifi", "").exits(78).says(&said).says(&["1 up to date"]);
+        desk.run("check", "").says(&said);
+        // Whoever has to get away from it can.
+        let warned = desk.run("view secrets/wifi.age", "").exits(0).says(&said[..2]);
+        assert_eq!(warned.stdout, "wifi text");
+    }
+}

@@ -164,7 +164,11 @@ let
               "age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq"
               identity
             ];
-            inherit identity;
+            identity = [
+              "/home/me/identity.txt"
+              identity
+            ];
+            recipient = identity;
           })
           refusals
           ;
@@ -177,7 +181,8 @@ let
         inherit
           (desk {
             extraRecipients = [ { key = identity; } ];
-            identity = [ identity ];
+            identity = [ { key = identity; } ];
+            recipient = { key = identity; };
           })
           refusals
           ;
@@ -251,11 +256,6 @@ let
         ]
         ++ of identity
       );
-    flake-identity =
-      lib.concatStringsSep "\n"
-        (desk {
-          identity = builtins.unsafeDiscardStringContext (builtins.toFile "identity.txt" "");
-        }).warnings;
     flake-twins =
       (desk {
         nodes = fleet // {
@@ -592,6 +592,7 @@ let
     "settings evaluate no host" =
       (desk { nodes = throw "a host was evaluated"; }).settings == {
         identity = null;
+        recipient = [ ];
         extraRecipients = [ ];
         rules = [ ];
         cache = "./secrets/cache";
@@ -657,17 +658,48 @@ let
     "a misspelt option is refused" = !(builtins.tryEval (desk { identiy = "x"; }).settings).success;
     "an identity that is a file of the flake's is taken" =
       (desk { identity = ./flake/identity.txt; }).settings.identity == toString ./flake/identity.txt;
-    "an identity in the store may have a name that says it is no private key" =
-      lib.all
-        (
-          name:
-          (desk { identity = builtins.unsafeDiscardStringContext (builtins.toFile name ""); }).warnings == [ ]
-        )
-        [
-          "yubikey.txt.pub"
-          "identity.age"
+    "several identities are a list, and one alone is a text" =
+      (desk {
+        identity = [
+          "~/a"
+          ./flake/identity.txt
         ];
-    "an identity outside the store draws no warning" = flake.warnings == [ ];
+      }).settings.identity == [
+        "~/a"
+        (toString ./flake/identity.txt)
+      ]
+      && (desk { identity = [ "~/a" ]; }).settings.identity == "~/a"
+      && (desk { identity = null; }).settings.identity == null;
+    "recipients may be in files of the flake" =
+      let
+        text = builtins.readFile ./flake/host_key.pub;
+        rule = recipients: {
+          path = "secrets/ops/";
+          inherit recipients;
+        };
+        desk' = desk {
+          recipient = ./flake/host_key.pub;
+          extraRecipients = [ ./flake/host_key.pub ];
+          rules = [ (rule [ ./flake/host_key.pub ]) ];
+        };
+      in
+      desk'.settings.recipient == [ text ]
+      && desk'.settings.extraRecipients == [ text ]
+      && desk'.settings.rules == [ (rule [ text ]) ];
+    "a file with a private key is refused where a flake needs public ones" = lib.all (
+      settings: builtins.length (desk settings).refusals == 1
+    ) [
+      { recipient = ./flake/identity.txt; }
+      { extraRecipients = [ ./flake/identity.txt ]; }
+      {
+        rules = [
+          {
+            path = "secrets/ops/";
+            recipients = [ ./flake/identity.txt ];
+          }
+        ];
+      }
+    ];
     "a command quotes what it sets and passes arguments on" =
       flake.app.x86_64-linux.renc.text == lib.concatStringsSep "\n" [
         "export PATH='/nix/store/with space/bin'\${PATH:+:$PATH}"

@@ -4,17 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use vaultix_generator::escape;
-use vaultix_units::bounded;
 use vaultix_units::decrypt;
 use vaultix_units::stanza::{self, Recipient};
 
 use crate::files::source;
 use crate::flake::rules::Rules;
 use crate::flake::workspace::Workspace;
+use crate::keys::armor;
+use crate::keys::identity_files::Content;
 use crate::keys::recipient::canonical;
-use crate::keys::{armor, identity};
-use crate::report;
-use crate::system::input;
 use crate::system::origin;
 
 /// The recipients that the header of each secret has to hold.
@@ -54,9 +52,15 @@ impl<'a> ExpectedRecipients<'a> {
     /// Takes the recipients that the flake names, and those of its identity where that is here and locked by nothing. In
     /// CI it is not.
     pub fn from_workspace(workspace: &'a Workspace) -> Self {
-        let keys: Vec<_> = workspace.identities.iter().map(|path| public_keys(path)).collect();
-        let knows_own = !keys.is_empty() && keys.iter().flatten().all(Option::is_some);
-        let own: BTreeSet<String> = keys.into_iter().flatten().flatten().collect();
+        let files = &workspace.identities;
+        let keys: Vec<_> = files.paths.iter().map(|path| public_keys(path)).collect();
+        let is_named = !files.recipients.is_empty();
+        let knows_own = is_named || !keys.is_empty() && keys.iter().flatten().all(Option::is_some);
+        let own: BTreeSet<String> = if is_named {
+            files.recipients.iter().map(|text| canonical(text)).collect()
+        } else {
+            keys.into_iter().flatten().flatten().collect()
+        };
         Self { rules: &workspace.rules, knows_own: knows_own && !own.is_empty(), own }
     }
 
@@ -155,11 +159,15 @@ impl Expected<'_> {
             let count = |all: &[Recipient]| all.iter().filter(|one| *one == kind).count();
             let (wanted, missing, found) = (count(&self.required()), count(missing), count(found));
             let named = self.texts.iter().filter(|text| stanza(text).as_ref() == Some(kind));
-            let named: Vec<String> = named.cloned().collect();
-            let names = report::list(&named);
+            // A post-quantum one has two thousand letters.
+            let short = |text: &String| match text.get(..64) {
+                Some(begin) if text.len() > 80 => format!("{begin}\u{2026}"),
+                _ => text.clone(),
+            };
+            let names = named.map(short).collect::<Vec<_>>().join(" or ");
             match (wanted, found) {
                 (1, 0) => format!("{} ({names})", kind.kind),
-                (_, 0) => format!("{} (none of {names})", kind.kind),
+                (_, 0) => format!("any {} ({names})", kind.kind),
                 _ => format!("{missing} of {wanted} {} recipients ({names})", kind.kind),
             }
         };
@@ -208,11 +216,7 @@ fn without(wanted: &[Recipient], found: &[Recipient]) -> Vec<Recipient> {
 
 /// Returns the public keys of an identity file, `None` for each that is not known without asking.
 fn public_keys(path: &Path) -> Vec<Option<String>> {
-    let text = input::file(path, bounded::MAX_IDENTITY, None).ok();
-    match text.and_then(|text| identity::parse(&text).ok()) {
-        Some(found) => found.keys.iter().map(|key| key.recipient().map(|one| one.text())).collect(),
-        None => vec![None],
-    }
+    Content::read(path).map_or_else(|| vec![None], |content| content.recipients)
 }
 
 /// Returns what a header contains of `recipient`; `None` for one of a plugin, whose stanzas only it knows.

@@ -1,6 +1,6 @@
 //! path of a secret + whom it is for → the secret, open to be changed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use vaultix_units::plaintext::Plaintext;
 
@@ -11,6 +11,7 @@ use crate::files::replace::Replacement;
 use crate::files::secret::Secret;
 use crate::flake::git;
 use crate::flake::repository::Checkouts;
+use crate::keys::identity_files::IdentityFiles;
 use crate::keys::master::Master;
 use crate::keys::recipient::ParsedRecipient;
 use crate::report::{self, Report};
@@ -42,7 +43,7 @@ impl<'a> Target<'a> {
     /// `command`.
     pub(super) fn open(
         path: &Path,
-        identities: &[PathBuf],
+        identities: &IdentityFiles,
         extra: Vec<ParsedRecipient>,
         need: Old,
         command: &str,

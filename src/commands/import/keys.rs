@@ -37,12 +37,13 @@ impl Keys {
     ) -> Result<Self> {
         let decrypting = workspace::given_or(&args.identities, settings, root)?;
         let encrypting = workspace::given_or(&[], settings, root)?;
-        if decrypting.is_empty() && extra.has_none() {
+        if decrypting.is_empty() && encrypting.recipients.is_empty() && extra.has_none() {
             return Err(Error::new(Status::Usage, "cannot encrypt without a recipient").fix(
                 "pass --identity FILE or --recipient RECIPIENT, or set vaultix.identity in the flake",
             ));
         }
-        let is_other = !encrypting.is_empty() && encrypting != decrypting;
+        let has_other = !encrypting.is_empty() || !encrypting.recipients.is_empty();
+        let is_other = has_other && encrypting.paths != decrypting.paths;
         let encrypting = is_other.then(|| Master::read(&encrypting, interrupt)).transpose()?;
         let mut decrypting = Master::read(&decrypting, interrupt)?;
         if args.scheme == Scheme::Sops {

@@ -18,13 +18,26 @@ const FLAKE: &str = include_str!("../../../nix/template/flake.nix");
 /// The placeholder for the path of the identity.
 const IDENTITY: &str = "\"/home/me/identity.txt\"";
 
-/// Returns a flake with a host, for the identity in the file `identity`.
-pub fn flake(identity: &Path) -> String {
-    FLAKE.replace(IDENTITY, &nix_string(identity))
+/// The placeholder for its recipient, in a comment.
+const RECIPIENT: &str = "# recipient = \"age1…\";";
+
+/// Returns a flake with a host, for the identity in the file `identity`, whose `recipient` may be known.
+pub fn flake(identity: &Path, recipient: Option<&str>) -> String {
+    let flake = FLAKE.replace(IDENTITY, &nix_string(identity));
+    match recipient {
+        Some(recipient) => flake.replace(RECIPIENT, &setting(recipient)),
+        None => flake,
+    }
+}
+
+/// Returns what says in a flake which `recipient` the identity has.
+fn setting(recipient: &str) -> String {
+    format!("recipient = {};", literal::string(recipient))
 }
 
 /// Returns what a flake that is there needs.
-pub fn text(identity: &Path) -> String {
+pub fn text(identity: &Path, recipient: Option<&str>) -> String {
+    let recipient = recipient.map_or_else(|| RECIPIENT.to_owned(), setting);
     format!(
         "# In flake.nix, as an input; OWNER is where you get Vaultix from:
 inputs.vaultix.url = \"github:OWNER/vaultix\";
@@ -34,6 +47,7 @@ inputs.vaultix.inputs.nixpkgs.follows = \"nixpkgs\";
 vaultix = vaultix.configure {{
   localFlake = self;
   identity = {};
+  {recipient} # of the identity, so that a new secret does not need it
 }};
 
 # and in each host, with specialArgs = {{ inherit self; }}:
@@ -82,7 +96,9 @@ mod tests {
     #[test]
     fn the_template_has_an_identity_to_replace() {
         assert_eq!(FLAKE.matches(IDENTITY).count(), 1);
-        let flake = flake(Path::new("/keys/a \"b\" ${c}.txt"));
+        assert_eq!(FLAKE.matches(RECIPIENT).count(), 1);
+        assert!(flake(Path::new("/a"), Some("age1x")).contains("\n        recipient = \"age1x\";"));
+        let flake = flake(Path::new("/keys/a \"b\" ${c}.txt"), None);
         assert!(flake.contains(r#"identity = "/keys/a \"b\" \${c}.txt";"#), "{flake}");
     }
 }

@@ -17,6 +17,7 @@ use crate::cache::store::{Cache, Staged};
 use crate::error::{Error, Result, Status};
 use crate::files::source;
 use crate::files::values::Values;
+use crate::keys::identity_files::IdentityFiles;
 use crate::keys::master::{Master, Session};
 use crate::keys::unwrapped::Unwrapped;
 use crate::keys::{armor, recipient};
@@ -58,7 +59,7 @@ impl Run<'_> {
     /// Makes what `plan` says, and adds to `failures` what cannot be made.
     pub(super) fn encrypt(
         &self,
-        identities: &[PathBuf],
+        identities: &IdentityFiles,
         plan: &Plan,
         done: &mut Counts,
         failures: &mut Failures,
