@@ -4,6 +4,7 @@ pub mod armor;
 pub mod identity;
 pub mod identity_files;
 pub mod master;
+mod pkcs8;
 pub mod plugin;
 pub mod pq;
 pub mod recipient;

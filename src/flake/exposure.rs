@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 use crate::flake::{git, nix};
 use crate::keys::identity_files::{Content, IdentityFiles, exposed};
-use crate::system::fence;
 use crate::system::origin::STORE;
 
 /// Returns which of `files` anyone can use who has the repository or an account on this machine: identities that are not
@@ -40,25 +39,12 @@ fn exposure(path: &Path, root: &Path) -> Option<(PathBuf, &'static str)> {
         let file = nix::in_flake(path).unwrap_or_else(|| path.to_owned());
         return Some((file, "it is in the Nix store, which everyone on the machine can read"));
     }
-    let whole = std::path::absolute(path).ok()?;
-    let written = fence::without_parents(&whole);
     let real = path.canonicalize().ok()?;
-    // A link that is tracked is no key; what it leads to may be.
-    let top = git::top(root).ok()?;
-    match top {
-        Some(top) => {
-            let file = if real.starts_with(&top) { real } else { return None };
-            git::is_tracked(&file).then(|| (path.to_owned(), "git tracks it"))
-        }
-        None => {
-            let root = root.canonicalize().ok()?;
-            let is_copied = real.starts_with(&root) || written.starts_with(&root);
-            is_copied.then(|| {
-                (
-                    path.to_owned(),
-                    "Nix copies it to its store with the flake, since there is no git",
-                )
-            })
-        }
+    // A link that git tracks is no key; what it leads to may be.
+    if let Some(top) = git::top(root).ok()? {
+        let is_tracked = real.starts_with(top) && git::is_tracked(&real);
+        return is_tracked.then(|| (path.to_owned(), "git tracks it"));
     }
+    let who = "Nix copies it to its store with the flake, since there is no git";
+    real.starts_with(root.canonicalize().ok()?).then(|| (path.to_owned(), who))
 }

@@ -157,7 +157,9 @@ fn cache_directory(root: Option<&Path>, settings: &Settings) -> Result<PathBuf> 
 pub fn keys_for_file(identities: &[PathBuf], report: &Report) -> Result<(IdentityFiles, Rules)> {
     let (root, settings) = settings(!identities.is_empty(), report)?;
     let files = given_or(identities, &settings, &root)?;
-    exposure::exposed_identities(&files, &root).iter().for_each(|error| report.warning_of(error));
+    for error in exposure::exposed_identities(&files, &root) {
+        report.warning_of(&error);
+    }
     Ok((files, Rules::new(&settings, &root)?))
 }
 
@@ -245,7 +247,9 @@ pub fn identities(given: &[PathBuf], report: &Report) -> Result<IdentityFiles> {
     }
     let (root, settings) = settings(false, report)?;
     let files = given_or(given, &settings, &root)?;
-    exposure::exposed_identities(&files, &root).iter().for_each(|error| report.warning_of(error));
+    for error in exposure::exposed_identities(&files, &root) {
+        report.warning_of(&error);
+    }
     Ok(files)
 }
 
@@ -313,7 +317,7 @@ fn recipients_in(path: &Path) -> Result<Vec<String>> {
         return Err(failed(&"it contains a private key; it is not shown")
             .fix(format!("use the public key: {}", private::PUBLIC_KEY_HINT)));
     }
-    let lines = text.lines().map(str::trim).enumerate();
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).enumerate();
     let lines = lines.filter(|(_, line)| !recipient::is_comment(line));
     let read = |(i, line): (usize, &str)| match recipient::parse(line) {
         Ok(_) => Ok(line.to_owned()),

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::keys::recipient::ParsedRecipient;
 use crate::keys::unwrapped::Unwrapped;
-use crate::keys::{armor, pq, ssh_to_age};
+use crate::keys::{armor, pkcs8, pq, ssh_to_age};
 
 /// One identity, as it is in a file.
 pub enum Key {
@@ -138,6 +138,8 @@ const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 ///
 /// What is wrong, with the line number, never the line itself.
 pub fn parse(text: &[u8]) -> Result<Identities, String> {
+    // Some editors put a byte order mark in front.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let trimmed = text.trim_ascii_start();
     if trimmed.starts_with(MAGIC) || trimmed.starts_with(ARMOR) {
         let binary = armor::dearmor(trimmed.to_vec())?;
@@ -203,13 +205,30 @@ fn native(line: &str, number: usize) -> Result<Key, String> {
     if line.starts_with("age1") || line.starts_with("ssh-") {
         return Err(format!("line {number} is a public key; use the file with the private key"));
     }
+    if line.starts_with("PuTTY-User-Key-File-") {
+        return Err(format!(
+            "line {number} begins a key of PuTTY; puttygen FILE -O private-openssh -o NEW_FILE converts it"
+        ));
+    }
     Err(format!("line {number} is not an identity"))
 }
 
 /// Reads the ssh private key `block`, which begins at line `number` of the file.
 fn private_key(block: &str, number: usize) -> Result<Key, String> {
-    let identity = parse_ssh(block.as_bytes())
-        .map_err(|_| format!("line {number} begins an ssh private key that is not complete"))?;
+    let incomplete = || format!("line {number} begins an ssh private key that is not complete");
+    let convert = "which ssh-keygen -p -f FILE converts";
+    if block.starts_with(pkcs8::BEGIN_LOCKED) {
+        return Err(format!("line {number} begins a key in PKCS#8 with a passphrase, {convert}"));
+    }
+    if block.starts_with(pkcs8::BEGIN) {
+        return match pkcs8::read(block).ok_or_else(incomplete)? {
+            pkcs8::Content::Rsa(block) => private_key(&block, number),
+            pkcs8::Content::Other => {
+                Err(format!("line {number} begins a key in PKCS#8 that is not rsa, {convert}"))
+            }
+        };
+    }
+    let identity = parse_ssh(block.as_bytes()).map_err(|_| incomplete())?;
     match identity {
         ssh::Identity::Unencrypted(_) => Ok(Key::Ssh(Box::new(identity))),
         ssh::Identity::Encrypted(ref key) => match ssh::Recipient::try_from(identity.clone()) {
@@ -293,6 +312,25 @@ mod tests {
             "line 2 begins an ssh private key that is not complete"
         );
         assert_eq!(refused("age-encryption.org/v1\n"), "the file is truncated in its header");
+    }
+
+    #[test]
+    fn a_key_of_another_program_is_named_with_what_converts_it() {
+        let found = parse(format!("\u{feff}{KEY}\n").as_bytes()).unwrap();
+        assert_eq!(found.keys.len(), 1);
+        assert!(
+            refused("PuTTY-User-Key-File-3: ssh-ed25519\n")
+                .contains("puttygen FILE -O private-openssh")
+        );
+        let locked =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        assert!(
+            refused(locked)
+                .contains("PKCS#8 with a passphrase, which ssh-keygen -p -f FILE converts")
+        );
+        // An ed25519 key of zeros, as openssl writes it.
+        let ed25519 = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n-----END PRIVATE KEY-----\n";
+        assert!(refused(ed25519).contains("PKCS#8 that is not rsa, which ssh-keygen"));
     }
 
     #[test]

@@ -329,9 +329,9 @@ impl Master {
         // Without an identity, nobody knows that these are right but the user.
         if !is_compared && !named.is_empty() && !self.has_told {
             self.has_told = true;
-            let names: Vec<String> = named.iter().map(ParsedRecipient::shown).collect();
-            let names = report::list(&names);
-            prompt.note(format_args!("encrypting to what vaultix.recipient names: {names}"));
+            let all: Vec<String> = named.iter().map(ParsedRecipient::shown).collect();
+            let all = report::list(&all);
+            prompt.note(format_args!("encrypting to what vaultix.recipient names: {all}"));
         }
         Ok(named)
     }

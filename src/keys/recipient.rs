@@ -33,7 +33,8 @@ pub fn canonical(recipient: &str) -> String {
 /// What is no list of recipients stays in one piece: one that holds a private key, which may have several lines, or
 /// nothing at all. [`parse`] refuses it.
 pub fn lines(text: &str) -> Vec<String> {
-    let mut lines = text.lines().map(str::trim).filter(|line| !is_comment(line)).peekable();
+    let plain = text.trim_start_matches('\u{feff}');
+    let mut lines = plain.lines().map(str::trim).filter(|line| !is_comment(line)).peekable();
     if private::is_private(text) || lines.peek().is_none() {
         return vec![text.to_owned()];
     }
@@ -138,15 +139,17 @@ fn ssh(text: &str) -> Result<SharedRecipient, String> {
     match text.parse::<age::ssh::Recipient>() {
         // The parser stops where it has read enough; what follows would end up in the cache's names.
         Ok(key) if key.to_string() == text => Ok(Box::new(key)),
-        Err(Reason::Unsupported(kind)) => Err(format!(
-            "age cannot encrypt to keys of type {kind}, only to ssh-ed25519, ssh-rsa and age1…"
-        )),
+        Err(Reason::Unsupported(kind)) => Err(unsupported(&kind)),
         Err(Reason::RsaModulusTooSmall) => Err("the rsa key has less than 2048 bits".to_owned()),
         Err(Reason::RsaModulusTooLarge) => Err("the rsa key has more than 4096 bits".to_owned()),
         Ok(_) | Err(_) => {
             let kind = text.split(' ').next().unwrap_or_default();
             match kind {
                 "ssh-ed25519" | "ssh-rsa" => Err(format!("it is not a complete {kind} public key")),
+                // Its data need not be whole to see that it stays in its device.
+                "sk-ssh-ed25519@openssh.com" | "sk-ecdsa-sha2-nistp256@openssh.com" => {
+                    Err(unsupported(kind))
+                }
                 _ => Err(format!(
                     "{} is neither an ssh public key nor an age recipient",
                     private::shown(text)
@@ -154,6 +157,11 @@ fn ssh(text: &str) -> Result<SharedRecipient, String> {
             }
         }
     }
+}
+
+/// Says that nothing can be encrypted to ssh keys of this `kind`.
+fn unsupported(kind: &str) -> String {
+    format!("age cannot encrypt to keys of type {kind}, only to ssh-ed25519, ssh-rsa and age1…")
 }
 
 /// Any recipient that a secret, as opposed to a copy for a host, may be encrypted to.

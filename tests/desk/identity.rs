@@ -42,6 +42,21 @@ fn identities_without_a_passphrase() {
 }
 
 #[test]
+fn an_rsa_key_of_openssl_is_that_of_ssh() {
+    let workspace = workspace("pkcs8", &["-R", "keys/ssh-rsa.pub"]);
+    let convert = "umask 077; cp keys/ssh-rsa pkcs8 && ssh-keygen -q -p -m PKCS8 -N '' -f pkcs8";
+    workspace.sh(convert).exits(0);
+    let text = String::from_utf8(workspace.read("pkcs8")).unwrap();
+    assert!(text.starts_with("-----BEGIN PRIVATE KEY-----\n"), "it is not in PKCS#8");
+    workspace.vaultix("renc -p web1.json -i pkcs8").exits(0).says(&["5 re-encrypted"]);
+    let public = workspace.key("ssh-rsa.pub");
+    let printed = workspace.vaultix("recipient -i pkcs8").exits(0).stdout;
+    assert!(public.starts_with(printed.trim()) && printed.len() > 300, "{printed}");
+    workspace.write("cut", text.get(..text.len() / 2).unwrap());
+    workspace.vaultix("view secrets/a.age -i cut").exits(77).says(&["it is not complete"]);
+}
+
+#[test]
 fn each_passphrase_is_asked_for_once() {
     for (name, identity, to) in [
         ("locked", "me-passphrase.age", ["-i", "keys/me.txt"]),

@@ -164,11 +164,11 @@ impl Expected<'_> {
                 Some(begin) if text.len() > 80 => format!("{begin}\u{2026}"),
                 _ => text.clone(),
             };
-            let names = named.map(short).collect::<Vec<_>>().join(" or ");
+            let shown = named.map(short).collect::<Vec<_>>().join(" or ");
             match (wanted, found) {
-                (1, 0) => format!("{} ({names})", kind.kind),
-                (_, 0) => format!("any {} ({names})", kind.kind),
-                _ => format!("{missing} of {wanted} {} recipients ({names})", kind.kind),
+                (1, 0) => format!("{} ({shown})", kind.kind),
+                (_, 0) => format!("any {} ({shown})", kind.kind),
+                _ => format!("{missing} of {wanted} {} recipients ({shown})", kind.kind),
             }
         };
         let tagged: Vec<Recipient> =
