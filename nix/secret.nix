@@ -31,7 +31,7 @@ let
             - `base64`, `hex`: `length` random bytes in this encoding; 32 by default, 256 bits
             - `passphrase`: `length` words from a list of 2048; 8 by default, 88 bits
             - `ssh-ed25519`, `wireguard`, `age`: a private key; its public key is written next to `file`, with
-              `.pub` instead of `.age`
+              `.pub` instead of `.age`; for a value with a `key`, as `mail.dkim.pub` next to `mail.yaml.age`
             - `htpasswd`: a line for web servers with the bcrypt hash of the secret in `dependencies`
             - `command`: the output of a program
           '';

@@ -233,6 +233,7 @@ pub struct Init {
     name = "generate",
     example = "{command_name} --dry-run\n{command_name} --secret wireguard",
     note = "Replaces nothing. To generate a secret again, first remove its file, and the file of its public key.",
+    note = "A secret with a key is added to its file, which is opened to see whether the value is there, unless a host has a copy of it. To generate it again: vaultix unset FILE KEY.",
     error_code(0, "every secret that has a generator exists"),
     error_code(1, "some secrets failed; each of them is named")
 )]

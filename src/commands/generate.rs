@@ -3,12 +3,13 @@
 mod command;
 mod make;
 mod plan;
+mod presence;
 mod public;
 mod run;
 mod shared;
 mod ssh;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use vaultix_generator::escape;
@@ -26,7 +27,8 @@ use crate::system::interrupt::Interrupt;
 use crate::system::origin;
 use crate::terminal::prompt::Prompt;
 use command::RunContext;
-use plan::{Plan, cannot_generate, plan};
+use plan::{Place, Plan, cannot_generate, plan};
+use presence::Copies;
 use run::{Outcome, Run};
 
 /// Makes what is missing. Replaces nothing.
@@ -41,31 +43,43 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
     // What Nix sees needs not be made. What it does not see may be in the checkout already; if there
     // is no checkout, the plan says so about what has to be made.
     // Those that seem to be missing. One that is there after all is not replaced: new files get their names by link(2).
-    let mut unusable = workspace.use_checkouts(&mut checkouts, |path| !path.exists());
+    let values: BTreeSet<PathBuf> = generated_values(&workspace.profiles);
+    let mut unusable =
+        workspace.use_checkouts(&mut checkouts, |path| !path.exists() || values.contains(path));
     unusable.retain(|error| error.exit == Exit::Failed(Status::NoPerm));
+    unusable.extend(workspace.host_errors(&[]));
     ensure_known(&args.secrets, &workspace.profiles)?;
-    let mut plan =
-        plan(&workspace.profiles, &args.secrets, &|path| path.symlink_metadata().is_ok())?;
-    let mut failures = std::mem::take(&mut plan.failures);
-    failures.append(&mut unusable);
-    failures.extend(workspace.host_errors(&[]));
-    shared::warn(&plan, &workspace.profiles, &report);
+    let copies = Copies::new(&workspace.profiles, &workspace.cache.directory);
+    let mut plan = plan(&workspace.profiles, &args.secrets, &|place| copies.presence(place))?;
     if args.dry_run {
+        let mut failures = std::mem::take(&mut plan.failures);
+        failures.append(&mut unusable);
+        shared::warn(&plan, &workspace.profiles, &report);
         show(&plan)?;
         let line = format!("{} to generate, {} already there", plan.make.len(), plan.there);
         return Ok(report.finish(&failures, &line));
     }
     let mut done = Outcome::default();
-    if !plan.make.is_empty() || !plan.publish.is_empty() {
-        let outcome = work(args, &workspace, &plan, &report, &mut done);
-        failures.extend(outcome.err());
-        failures.append(&mut done.failures);
-        failures.extend(git::track_all(&done.files, &report));
+    let mut outcome = Ok(());
+    if !plan.is_done() {
+        outcome = work(args, &workspace, &mut plan, &report, &mut done);
     }
+    let mut failures = std::mem::take(&mut plan.failures);
+    failures.append(&mut unusable);
+    failures.extend(outcome.err());
+    failures.append(&mut done.failures);
+    failures.extend(git::track_all(&done.files, &report));
     let files = done.files.iter().map(PathBuf::as_path);
     let renc = if done.count > 0 { checkouts.next(files) } else { String::new() };
     let line = format!("{} generated, {} already there{renc}", done.count, plan.there);
     Ok(report.finish(&failures, &line))
+}
+
+/// Returns the files with values that have a generator.
+fn generated_values(profiles: &[Profile]) -> BTreeSet<PathBuf> {
+    let secrets = profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
+    let values = secrets.filter(|secret| secret.key.is_some() && secret.generator.is_some());
+    values.map(|secret| secret.ciphertext.clone()).collect()
 }
 
 fn ensure_known(ids: &[String], profiles: &[Profile]) -> Result<()> {
@@ -88,15 +102,18 @@ fn show(plan: &Plan) -> Result<()> {
     let made = plan.make.iter().map(|recipe| {
         let ids: Vec<&str> = recipe.inputs.iter().map(|input| input.id.as_str()).collect();
         let from = if ids.is_empty() { String::new() } else { format!(" from {}", ids.join(", ")) };
-        format!("{}: generate, {}{from}", origin::shown(&recipe.path), describe(&recipe.generator))
+        let key = recipe.place.key.as_ref().map(|key| format!(" {}", key.pointer));
+        let is_unknown = plan.unknown.contains(&recipe.place);
+        format!(
+            "{}: generate{}{}, {}{from}",
+            origin::shown(&recipe.place.path),
+            key.unwrap_or_default(),
+            if is_unknown { " if it is missing" } else { "" },
+            describe(&recipe.generator)
+        )
     });
     let published = plan.publish.iter().map(|recipe| {
-        let public_key = public::path(&recipe.path);
-        format!(
-            "{}: write, public key of {}",
-            origin::shown(&public_key),
-            origin::shown(&recipe.path)
-        )
+        format!("{}: write, public key of {}", origin::shown(&recipe.public_key()), recipe.place)
     });
     report::answer_lines(made.chain(published))
 }
@@ -112,20 +129,22 @@ fn describe(generator: &Generator) -> String {
     }
 }
 
-/// Makes what `plan` says. What fails for one secret goes to `done`, the rest goes on.
+/// Makes what `plan` says, once what is unknown there is known. What fails for one secret goes to `done`, the rest goes on.
 fn work(
     args: &Generate,
     workspace: &Workspace,
-    plan: &Plan,
+    plan: &mut Plan,
     report: &Report,
     done: &mut Outcome,
 ) -> Result<()> {
-    let made = plan.make.iter().map(|recipe| &*recipe.path);
+    let made = plan.make.iter().map(|recipe| &*recipe.place.path);
     let given = workspace::given_recipients(&args.recipients, &args.recipient_files, report)?;
     let recipients = ParsedRecipients::new(made, &workspace.rules, &given)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, report);
     let mut master = Master::read(&workspace.identities, &interrupt)?;
+    // Read before they are opened: what somebody else writes after this is not replaced.
+    let before = run::before(plan);
     let mut known = BTreeMap::new();
     for (path, outcome) in secret::open_all(&plan.sources(), &mut master, &prompt)? {
         match outcome {
@@ -133,8 +152,20 @@ fn work(
             Err(error) => done.failures.push(error),
         }
     }
+    if !plan.unknown.is_empty() {
+        let found = presence::look(&plan.unknown, &known, &mut done.failures);
+        let copies = Copies::new(&workspace.profiles, &workspace.cache.directory);
+        let presence = |place: &Place| match found.get(place) {
+            Some(presence) => *presence,
+            None => copies.presence(place),
+        };
+        *plan = plan::plan(&workspace.profiles, &args.secrets, &presence)?;
+    }
+    shared::warn(plan, &workspace.profiles, report);
+    if plan.is_done() {
+        return Ok(());
+    }
     let recipients = recipients.with(&mut master, &prompt)?;
-    let inputs = plan.make.iter().flat_map(|recipe| &recipe.inputs).map(|input| &*input.path);
     let context = RunContext { root: &workspace.root, interrupt: &interrupt };
-    Run { context, recipients, inputs: inputs.collect(), known, report }.work(plan, done)
+    Run::new(context, recipients, known, before, report).work(plan, done)
 }

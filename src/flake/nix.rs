@@ -86,7 +86,7 @@ impl Settings {
 }
 
 /// No text, one, or a list of them.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, Clone)]
 #[serde(from = "Option<OneOrMore>")]
 pub struct Texts(pub Vec<String>);
 

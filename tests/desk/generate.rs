@@ -6,7 +6,7 @@ use std::process::Command;
 
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
-use xtask::canary::{marked, plain};
+use xtask::canary::{marked, marker, plain};
 
 use crate::pty::Pty;
 use crate::support::{Done, Workspace, feed_as_is, run};
@@ -558,4 +558,175 @@ fn a_secret_that_hosts_share_is_warned_about_once() {
     // The secret exists now, so the warning would be of no use.
     let done = run("").exits(0);
     assert!(!done.stderr.contains("one value"), "{}", done.stderr);
+}
+
+/// Writes the profile of web1, whose secrets are values of `secrets/mail.yaml.age`: their pointers and generators by ids. Those
+/// without a pointer have files of their own.
+fn values(workspace: &Workspace, secrets: &Value) {
+    workspace.profile_with("web1", workspace.key("host-web1.pub").trim(), &[], |profile| {
+        for (id, secret) in secrets.as_object().unwrap() {
+            profile["secrets"][id] = match &secret["key"] {
+                Value::Null => json!({ "file": format!("secrets/{id}.age") }),
+                pointer => json!({ "file": "secrets/mail.yaml.age", "key": pointer }),
+            };
+            profile["secrets"][id]["generator"] = secret["generator"].clone();
+        }
+    });
+}
+
+/// A file of values, with a marker in the place of `@`.
+const MAIL: &str = "# @of the mail server\nsmtp: { user: 'me' }   # as it is\n";
+
+/// Writes `secrets/mail.yaml.age` with a text, in which `@` stands for a marker.
+fn mail(workspace: &Workspace, text: &str) {
+    fs::create_dir_all(workspace.path("secrets")).unwrap();
+    let mut age = workspace.command("age");
+    age.args(["--encrypt", "--output", "secrets/mail.yaml.age", "-i", "keys/me.txt"]);
+    feed_as_is(&mut age, text.replace('@', &marker()).as_bytes()).exits(0);
+}
+
+#[test]
+fn values_are_generated_into_one_new_version_of_their_file() {
+    let workspace = Workspace::new("generate-values");
+    let secrets = json!({
+        "all-users": { "generator": { "kind": "htpasswd", "user": "me", "dependencies": ["smtp"] } },
+        "api": { "key": "/api/0", "generator": shell("cat $VAULTIX_DEPENDENCIES/smtp", &["smtp"]) },
+        "dkim": { "key": "/dkim/private", "generator": { "kind": "wireguard" } },
+        "smtp": { "key": "/smtp/password", "generator": { "kind": "alnum" } },
+    });
+    let mut without_lists = secrets.clone();
+    without_lists["api"]["key"] = "/api".into();
+    values(&workspace, &without_lists);
+
+    let done = workspace.vaultix("-p web1.json generate --dry-run").exits(0);
+    assert_eq!(
+        done.stdout,
+        "secrets/mail.yaml.age: generate /smtp/password, alnum\n\
+         secrets/all-users.age: generate, htpasswd from smtp\n\
+         secrets/mail.yaml.age: generate /api, command sh -c 'cat $VAULTIX_DEPENDENCIES/smtp' from smtp\n\
+         secrets/mail.yaml.age: generate /dkim/private, wireguard\n"
+    );
+    generate(&workspace).exits(0).says(&[
+        "secrets/mail.yaml.age: generated /smtp/password\n",
+        "secrets/mail.yaml.age: generated /api\nsecrets/mail.yaml.age: generated /dkim/private\n",
+        "4 generated, 0 already there; now run: vaultix renc\n",
+    ]);
+    let get = |key: &str| {
+        workspace
+            .vaultix(&format!("get secrets/mail.yaml.age {key} -i keys/me.txt"))
+            .exits(0)
+            .stdout
+    };
+    assert_eq!((get("smtp/password").trim().len(), get("api")), (32, get("smtp/password")));
+    let line = "vaultix get secrets/mail.yaml.age dkim/private -i keys/me.txt | wg pubkey |
+        cmp - secrets/mail.dkim.private.pub";
+    workspace.sh(line).exits(0);
+
+    // Into a file that is there, once for all that is missing.
+    for name in ["all-users.age", "mail.dkim.private.pub", "mail.yaml.age"] {
+        fs::remove_file(workspace.path(&format!("secrets/{name}"))).unwrap();
+    }
+    mail(&workspace, MAIL);
+    let some = json!({ "dkim": secrets["dkim"], "smtp": secrets["smtp"] });
+    values(&workspace, &some);
+    let done = workspace.vaultix("-p web1.json generate --dry-run").exits(0);
+    assert_eq!(
+        done.stdout,
+        "secrets/mail.yaml.age: generate /dkim/private if it is missing, wireguard\n\
+         secrets/mail.yaml.age: generate /smtp/password if it is missing, alnum\n"
+    );
+    let done = run(command(&workspace).arg("-v")).exits(0).says(&["2 generated, 0 already there"]);
+    let versions = done.stderr.lines().filter(|line| line.ends_with("secrets/mail.yaml.age"));
+    assert_eq!(versions.filter(|line| line.contains("replacing")).count(), 1, "{}", done.stderr);
+    let password = get("smtp/password");
+    let text = workspace.open("secrets/mail.yaml.age", "me.txt");
+    let expected = format!(
+        "# of the mail server\nsmtp: {{ user: 'me', password: {} }}   # as it is\ndkim:",
+        password.trim()
+    );
+    assert!(text.starts_with(&expected), "{text}");
+}
+
+#[test]
+fn a_value_that_is_there_is_not_replaced() {
+    let workspace = Workspace::new("generate-values-again");
+    let wireguard = json!({ "kind": "wireguard" });
+    values(
+        &workspace,
+        &json!({
+            "empty": { "key": "/empty", "generator": { "kind": "hex" } },
+            "map": { "key": "/smtp", "generator": { "kind": "hex" } },
+            "null": { "key": "/null", "generator": { "kind": "hex" } },
+            "wg": { "key": "/wg", "generator": wireguard },
+        }),
+    );
+    let key = workspace.sh("wg genkey").exits(0).stdout;
+    mail(&workspace, &format!("{MAIL}empty: ''\nnull:\nwg: {key}"));
+    let before = workspace.read("secrets/mail.yaml.age");
+    workspace.vaultix("-p web1.json generate").exits(77);
+    generate(&workspace)
+        .exits(0)
+        .says(&["secrets/mail.wg.pub: written\n", "0 generated, 3 already there\n"]);
+    workspace.sh("age -d -i keys/me.txt secrets/mail.yaml.age | tail -n 1 | cut -d' ' -f2 | wg pubkey | cmp - secrets/mail.wg.pub").exits(0);
+    generate(&workspace).exits(0).says(&["0 generated, 4 already there\n"]);
+    assert!(before == workspace.read("secrets/mail.yaml.age"));
+    // Where a host has copies, they say as much, and nothing is opened.
+    workspace.vaultix("-p web1.json renc -i keys/me.txt").exits(0);
+    workspace.vaultix("-p web1.json generate").exits(0).says(&["0 generated, 4 already there\n"]);
+    // The public key of another one.
+    mail(&workspace, MAIL);
+    let done = generate(&workspace).exits(66);
+    done.says(&[
+        "secrets/mail.wg.pub is the public key of another secret; to fix: rm secrets/mail.wg.pub",
+        "2 generated",
+    ]);
+}
+
+#[test]
+fn a_value_that_cannot_be_added_leaves_its_file_as_it_is() {
+    let workspace = Workspace::new("generate-values-failing");
+    let value = |key: &str, line: &str| json!({ "key": key, "generator": shell(line, &[]) });
+    values(
+        &workspace,
+        &json!({
+            "below": value("/smtp/user/name", "echo x"),
+            "bytes": value("/bytes", "printf '\\377'"),
+            "nothing": value("/nothing", "true"),
+        }),
+    );
+    mail(&workspace, MAIL);
+    let before = workspace.read("secrets/mail.yaml.age");
+    generate(&workspace).exits(1).says(&[
+        "cannot generate secret \"below\": cannot set /smtp/user/name in secrets/mail.yaml.age: ",
+        "cannot generate secret \"bytes\": cannot set /bytes in secrets/mail.yaml.age: the value is not UTF-8",
+        "cannot generate secret \"nothing\": \"sh\" printed nothing",
+        "0 generated, 0 already there, 3 failed",
+    ]);
+    assert!(before == workspace.read("secrets/mail.yaml.age"));
+    mail(&workspace, "# @\na: [hunter2");
+    let done = generate(&workspace).exits(65).says(&[
+        "cannot read secrets/mail.yaml.age as YAML: line ",
+        "0 generated, 0 already there, 1 failed",
+    ]);
+    assert!(!done.stderr.contains("hunter2"), "{}", done.stderr);
+
+    // Somebody else writes the file: theirs stays, and nothing is there that was made from what is lost.
+    for there in [true, false] {
+        let line = "printf '%s' theirs >secrets/mail.yaml.age; echo ours";
+        let hash = json!({ "kind": "htpasswd", "user": "me", "dependencies": ["new"] });
+        values(&workspace, &json!({ "hash": { "generator": hash }, "new": value("/new", line) }));
+        mail(&workspace, MAIL);
+        if !there {
+            fs::remove_file(workspace.path("secrets/mail.yaml.age")).unwrap();
+        }
+        let reason = if there { "it was changed in the meantime" } else { "File exists" };
+        generate(&workspace).says(&[
+            "cannot generate secret \"new\": cannot ",
+            reason,
+            "cannot generate secret \"hash\": it is made from \"new\", which could not be created",
+            "0 generated, 0 already there, 2 failed",
+        ]);
+        assert_eq!(workspace.read("secrets/mail.yaml.age"), b"theirs");
+        assert_eq!(names(&workspace), ["mail.yaml.age"]);
+    }
 }

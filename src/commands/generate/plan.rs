@@ -1,6 +1,7 @@
 //! profiles + which files are there → what to generate, in which order; pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use vaultix_generator::escape;
@@ -10,22 +11,75 @@ use super::public;
 use crate::error::{Error, Exit, Result, Status};
 use crate::system::origin;
 
+/// Where a secret is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub path: PathBuf,
+    /// Which value of the file it is, if not the whole.
+    pub key: Option<Key>,
+}
+
+impl Place {
+    pub fn of(secret: &Secret) -> Self {
+        Self { path: secret.ciphertext.clone(), key: secret.key.clone() }
+    }
+
+    /// Returns whether one of them is in the other, or is the other.
+    fn overlaps(&self, other: &Self) -> bool {
+        let is_below = |one: &str, other: &str| {
+            one.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.path == other.path
+            && match (&self.key, &other.key) {
+                (Some(one), Some(other)) => {
+                    let (one, other) = (&one.pointer, &other.pointer);
+                    is_below(one, other) || is_below(other, one)
+                }
+                _ => true,
+            }
+    }
+}
+
+/// Names the value for people, if it is one, and the file.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.iter().try_for_each(|key| write!(f, "{} in ", key.pointer))?;
+        f.write_str(&origin::shown(&self.path))
+    }
+}
+
+/// Whether something is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    There,
+    Missing,
+    /// It is a value of a file that has to be opened first.
+    Unknown,
+    /// It is a value of a file that cannot be opened, and that was said.
+    Unreadable,
+}
+
 /// How one secret is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
     pub id: String,
-    pub path: PathBuf,
+    pub place: Place,
     pub generator: Generator,
     pub inputs: Vec<Input>,
+}
+
+impl Recipe {
+    /// Returns where its public key is kept.
+    pub fn public_key(&self) -> PathBuf {
+        public::path(&self.place.path, self.place.key.as_ref())
+    }
 }
 
 /// A secret that another one is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
     pub id: String,
-    pub path: PathBuf,
-    /// Which value of the file it is, if not the whole.
-    pub key: Option<Key>,
+    pub place: Place,
 }
 
 /// What `generate` is about to do.
@@ -35,22 +89,33 @@ pub struct Plan {
     pub make: Vec<Recipe>,
     /// What is there already, but without its public key.
     pub publish: Vec<Recipe>,
+    /// Values whose files have to be opened to see whether they are there.
+    pub unknown: BTreeSet<Place>,
     /// How many are there already.
     pub there: usize,
     pub failures: Vec<Error>,
 }
 
 impl Plan {
+    /// Returns whether nothing is left to do.
+    pub fn is_done(&self) -> bool {
+        self.make.is_empty() && self.publish.is_empty() && self.unknown.is_empty()
+    }
+
     /// Returns the files that have to be opened.
     pub fn sources(&self) -> BTreeSet<&Path> {
-        let made: BTreeSet<&Path> = self.make.iter().map(|recipe| &*recipe.path).collect();
-        let inputs = self.make.iter().flat_map(|recipe| &recipe.inputs).map(|input| &*input.path);
-        let unpublished = self.publish.iter().map(|recipe| &*recipe.path);
-        inputs.filter(|path| !made.contains(path)).chain(unpublished).collect()
+        let made: BTreeSet<&Path> = self.make.iter().map(|recipe| &*recipe.place.path).collect();
+        let inputs =
+            self.make.iter().flat_map(|recipe| &recipe.inputs).map(|input| &*input.place.path);
+        let unpublished = self.publish.iter().map(|recipe| &*recipe.place.path);
+        let unknown = self.unknown.iter().map(|place| &*place.path);
+        inputs.filter(|path| !made.contains(path)).chain(unpublished).chain(unknown).collect()
     }
 }
 
 /// Plans to make the secrets with ids in `asked`, or all, and what they are made from, as far as it is not there.
+///
+/// What is unknown counts as missing: once it is known, the plan has to be made again.
 ///
 /// # Errors
 ///
@@ -58,23 +123,25 @@ impl Plan {
 pub fn plan(
     profiles: &[Profile],
     asked: &[String],
-    is_there: &dyn Fn(&Path) -> bool,
+    presence: &dyn Fn(&Place) -> Presence,
 ) -> Result<Plan> {
     let mut plan = Plan::default();
     let is_asked = |id: &String| asked.is_empty() || asked.contains(id);
     let recipes = recipes(profiles, &is_asked, &mut plan.failures);
     ensure_no_circle(&recipes)?;
-    let mut planner = Planner { recipes: &recipes, is_there, outcomes: BTreeMap::new(), plan };
+    let mut planner = Planner { recipes: &recipes, presence, outcomes: BTreeMap::new(), plan };
     for recipe in recipes.values().filter(|recipe| is_asked(&recipe.id)) {
-        if !is_there(&recipe.path) {
-            planner.add_missing(&recipe.path);
-        } else if recipe.generator.has_public_key()
-            && !recipe.path.starts_with(origin::STORE)
-            && !is_there(&public::path(&recipe.path))
-        {
-            planner.plan.publish.push(recipe.clone());
-        } else {
-            planner.plan.there += 1;
+        match presence(&recipe.place) {
+            Presence::Missing | Presence::Unknown => drop(planner.add_missing(&recipe.place)),
+            Presence::There
+                if recipe.generator.has_public_key()
+                    && !recipe.place.path.starts_with(origin::STORE)
+                    && !planner.has_public_key(recipe) =>
+            {
+                planner.plan.publish.push(recipe.clone());
+            }
+            Presence::There => planner.plan.there += 1,
+            Presence::Unreadable => {}
         }
     }
     Ok(planner.plan)
@@ -84,13 +151,13 @@ pub fn cannot_generate(exit: impl Into<Exit>, id: &str) -> Error {
     Error::new(exit, format!("cannot generate secret \"{id}\""))
 }
 
-/// Returns how files are made, by file: hosts may share one. Adds to `failures` what is wrong with single secrets.
+/// Returns how secrets are made, by place: hosts may share one. Adds to `failures` what is wrong with single secrets.
 fn recipes(
     profiles: &[Profile],
     is_asked: &dyn Fn(&String) -> bool,
     failures: &mut Vec<Error>,
-) -> BTreeMap<PathBuf, Recipe> {
-    let mut recipes: BTreeMap<PathBuf, Recipe> = BTreeMap::new();
+) -> BTreeMap<Place, Recipe> {
+    let mut recipes: BTreeMap<Place, Recipe> = BTreeMap::new();
     let mut conflicting = BTreeSet::new();
     for profile in profiles {
         for (id, secret) in &profile.secrets {
@@ -106,42 +173,65 @@ fn recipes(
                     continue;
                 }
             };
-            match recipes.get(&new.path) {
+            match recipes.get(&new.place) {
                 Some(old) if (&old.generator, &old.inputs) != (&new.generator, &new.inputs) => {
-                    conflicting.insert(new.path);
+                    conflicting.insert(new.place);
                 }
                 Some(_) => {}
-                None => drop(recipes.insert(new.path.clone(), new)),
+                None => drop(recipes.insert(new.place.clone(), new)),
             }
         }
     }
-    for path in conflicting {
-        let id = recipes.remove(&path).map(|recipe| recipe.id).unwrap_or_default();
+    for place in conflicting {
+        let id = recipes.remove(&place).map(|recipe| recipe.id).unwrap_or_default();
         let error = cannot_generate(Status::Config, &id)
-            .because(format!("{} has two different generators", origin::shown(&path)))
+            .because(format!("{place} has two different generators"))
             .fix(format!("set the same vaultix.secrets.{id}.generator on all hosts"));
+        failures.extend(is_asked(&id).then_some(error));
+    }
+    for (place, (of, what)) in in_the_way(&recipes) {
+        let Some(Recipe { id, .. }) = recipes.remove(&place) else { continue };
+        let error = cannot_generate(Status::Config, &id)
+            .because(format!("{what} is also generated for \"{of}\""))
+            .fix(format!("remove vaultix.secrets.{id}.generator"));
         failures.extend(is_asked(&id).then_some(error));
     }
     recipes
 }
 
+/// Returns those of `recipes` that make what another one makes, with the id of that, and what it is: values of a file that is
+/// generated as a whole, values below others, and what has the same public key.
+fn in_the_way(recipes: &BTreeMap<Place, Recipe>) -> BTreeMap<Place, (String, String)> {
+    let mut found = BTreeMap::new();
+    let mut public_keys: BTreeMap<PathBuf, &Recipe> = BTreeMap::new();
+    // A whole file comes before its values, and a value before those below it.
+    let mut before: Vec<&Recipe> = Vec::new();
+    for (place, recipe) in recipes {
+        before.retain(|other| other.place.path == place.path);
+        if let Some(other) = before.iter().find(|other| other.place.overlaps(place)) {
+            found.insert(place.clone(), (other.id.clone(), other.place.to_string()));
+            continue;
+        }
+        before.push(recipe);
+        if !recipe.generator.has_public_key() {
+            continue;
+        }
+        let path = recipe.public_key();
+        match public_keys.get(&path) {
+            Some(other) => {
+                drop(found.insert(place.clone(), (other.id.clone(), origin::shown(&path))));
+            }
+            None => drop(public_keys.insert(path, recipe)),
+        }
+    }
+    found
+}
+
 /// Returns how `secret` is made, `None` if it has no generator.
 fn recipe(profile: &Profile, secret: &Secret) -> Result<Option<Recipe>> {
     let Some(generator) = &secret.generator else { return Ok(None) };
-    if let Some(key) = &secret.key {
-        let file = origin::shown(&secret.ciphertext);
-        return Err(cannot_generate(Status::Config, &secret.id)
-            .because(format!("it is {} in {file}, and only whole files are generated", key.pointer))
-            .fix(format!(
-                "set vaultix.secrets.{}.file to a file of its own, without key",
-                secret.id
-            )));
-    }
     let input = |id: &String| match profile.secrets.get(id) {
-        Some(Ok(input)) => {
-            let (path, key) = (input.ciphertext.clone(), input.key.clone());
-            Ok(Input { id: id.clone(), path, key })
-        }
+        Some(Ok(input)) => Ok(Input { id: id.clone(), place: Place::of(input) }),
         Some(Err(failure)) => Err(cannot_generate(Status::Config, &secret.id).because(failure)),
         None => {
             let host = &profile.settings.host_identifier;
@@ -151,23 +241,33 @@ fn recipe(profile: &Profile, secret: &Secret) -> Result<Option<Recipe>> {
         }
     };
     let inputs = generator.dependencies().iter().map(input).collect::<Result<_>>()?;
-    let (id, path) = (secret.id.clone(), secret.ciphertext.clone());
-    Ok(Some(Recipe { id, path, generator: generator.clone(), inputs }))
+    let (id, place) = (secret.id.clone(), Place::of(secret));
+    Ok(Some(Recipe { id, place, generator: generator.clone(), inputs }))
+}
+
+/// Returns those of `recipes` that make `place`, or a part of it.
+fn makers<'a>(
+    recipes: &'a BTreeMap<Place, Recipe>,
+    place: &Place,
+) -> impl Iterator<Item = &'a Recipe> {
+    let file = Place { path: place.path.clone(), key: None };
+    let of_file = recipes.range(file..).take_while(|(other, _)| other.path == place.path);
+    of_file.filter(|(other, _)| other.overlaps(place)).map(|(_, recipe)| recipe)
 }
 
 /// Checks that no secret is made from itself, on whatever way round.
-fn ensure_no_circle(recipes: &BTreeMap<PathBuf, Recipe>) -> Result<()> {
-    /// Follows `path` to all it is made from. `trail` leads to it; `checked` is known to be right.
+fn ensure_no_circle(recipes: &BTreeMap<Place, Recipe>) -> Result<()> {
+    /// Follows `recipe` to all it is made from. `trail` leads to it; `checked` is known to be right.
     fn follow<'a>(
-        path: &'a Path,
-        recipes: &'a BTreeMap<PathBuf, Recipe>,
+        recipe: &'a Recipe,
+        recipes: &'a BTreeMap<Place, Recipe>,
         trail: &mut Vec<&'a Recipe>,
-        checked: &mut BTreeSet<&'a Path>,
+        checked: &mut BTreeSet<&'a Place>,
     ) -> Result<()> {
-        let Some(recipe) = recipes.get(path).filter(|_| !checked.contains(path)) else {
+        if checked.contains(&recipe.place) {
             return Ok(());
-        };
-        if let Some(start) = trail.iter().position(|before| before.path == path) {
+        }
+        if let Some(start) = trail.iter().position(|before| before.place == recipe.place) {
             let circle = trail.iter().skip(start).copied().chain([recipe]);
             let circle: Vec<String> = circle.map(|one| format!("\"{}\"", one.id)).collect();
             return Err(cannot_generate(Status::Config, &recipe.id)
@@ -175,57 +275,61 @@ fn ensure_no_circle(recipes: &BTreeMap<PathBuf, Recipe>) -> Result<()> {
                 .fix("remove one of them from the other's generator.dependencies"));
         }
         trail.push(recipe);
-        for input in &recipe.inputs {
-            follow(&input.path, recipes, trail, checked)?;
+        for maker in recipe.inputs.iter().flat_map(|input| makers(recipes, &input.place)) {
+            follow(maker, recipes, trail, checked)?;
         }
         trail.pop();
-        checked.insert(path);
+        checked.insert(&recipe.place);
         Ok(())
     }
     let mut checked = BTreeSet::new();
-    recipes.keys().try_for_each(|path| follow(path, recipes, &mut Vec::new(), &mut checked))
+    recipes.values().try_for_each(|recipe| follow(recipe, recipes, &mut Vec::new(), &mut checked))
 }
 
 /// Puts what is missing into an order.
 struct Planner<'a> {
-    /// How files are made; none of them from itself.
-    recipes: &'a BTreeMap<PathBuf, Recipe>,
-    is_there: &'a dyn Fn(&Path) -> bool,
-    /// Whether a file that is missing can be made, for those that were looked at.
-    outcomes: BTreeMap<&'a Path, bool>,
+    /// How secrets are made; none of them from itself.
+    recipes: &'a BTreeMap<Place, Recipe>,
+    presence: &'a dyn Fn(&Place) -> Presence,
+    /// Whether what is missing can be made, for those that were looked at.
+    outcomes: BTreeMap<&'a Place, bool>,
     plan: Plan,
 }
 
 impl<'a> Planner<'a> {
-    /// Adds the missing file `path` and what it is made from; returns whether it will be there.
-    fn add_missing(&mut self, path: &'a Path) -> bool {
-        if let Some(outcome) = self.outcomes.get(path) {
+    /// Adds what is missing at `place`, and what it is made from; returns whether it will be there.
+    fn add_missing(&mut self, place: &Place) -> bool {
+        let Some(recipe) = self.recipes.get(place) else { return false };
+        if let Some(outcome) = self.outcomes.get(place) {
             return *outcome;
         }
-        let Some(recipe) = self.recipes.get(path) else { return false };
         let failure = self.obstacle(recipe);
         let outcome = failure.is_none();
+        if (self.presence)(place) == Presence::Unknown {
+            self.plan.unknown.insert(place.clone());
+        }
         match failure {
             Some(error) => self.plan.failures.push(error),
             None => self.plan.make.push(recipe.clone()),
         }
-        self.outcomes.insert(path, outcome);
+        self.outcomes.insert(&recipe.place, outcome);
         outcome
     }
 
     /// Returns why `recipe` cannot be followed; plans to make what it needs.
     fn obstacle(&mut self, recipe: &'a Recipe) -> Option<Error> {
         let error = |reason: String| cannot_generate(Status::NoInput, &recipe.id).because(reason);
-        if recipe.path.starts_with(origin::STORE) {
-            let error = error(format!("{} is in the Nix store", origin::shown(&recipe.path)));
-            return Some(match origin::find(&recipe.path) {
+        let is_unknown = (self.presence)(&recipe.place) == Presence::Unknown;
+        if recipe.place.path.starts_with(origin::STORE) && !is_unknown {
+            let error = error(format!("{} is in the Nix store", recipe.place));
+            return Some(match origin::find(&recipe.place.path) {
                 Some((input, _)) => error.because(input.unmapped()).fix(input.map),
                 None => error
                     .fix(format!("set vaultix.secrets.{}.file to a path of this flake", recipe.id)),
             });
         }
-        let public_key = public::path(&recipe.path);
-        if recipe.generator.has_public_key() && (self.is_there)(&public_key) {
+        if recipe.generator.has_public_key() && self.has_public_key(recipe) && !is_unknown {
+            let public_key = recipe.public_key();
             return Some(
                 error(format!(
                     "{} is the public key of another secret",
@@ -234,20 +338,52 @@ impl<'a> Planner<'a> {
                 .fix(format!("rm {}", escape::shell_path(&public_key))),
             );
         }
-        for input in &recipe.inputs {
-            if (self.is_there)(&input.path) || self.add_missing(&input.path) {
-                continue;
-            }
-            let (id, path) = (&input.id, origin::shown(&input.path));
-            return Some(if self.recipes.contains_key(&input.path) {
-                error(format!("it is made from \"{id}\", which cannot be generated"))
-            } else {
-                error(format!("it is made from \"{id}\", and {path} does not exist"))
-                    .fix(format!("vaultix edit {}", escape::shell_path(&input.path)))
-            });
-        }
-        None
+        recipe.inputs.iter().find_map(|input| {
+            let reason = self.missing(input)?;
+            Some(match reason {
+                Missing::NotMade => {
+                    error(format!("it is made from \"{}\", which cannot be generated", input.id))
+                }
+                Missing::NoFile => {
+                    let path = &input.place.path;
+                    let shown = origin::shown(path);
+                    error(format!("it is made from \"{}\", and {shown} does not exist", input.id))
+                        .fix(format!("vaultix edit {}", escape::shell_path(path)))
+                }
+            })
+        })
     }
+
+    /// Returns why `input` will not be there; plans to make what is missing of it.
+    fn missing(&mut self, input: &Input) -> Option<Missing> {
+        let recipes = self.recipes;
+        let (mut is_made, mut is_complete) = (false, true);
+        for maker in makers(recipes, &input.place) {
+            is_made = true;
+            is_complete &= match (self.presence)(&maker.place) {
+                Presence::There | Presence::Unreadable => true,
+                Presence::Missing | Presence::Unknown => self.add_missing(&maker.place),
+            };
+        }
+        if is_made {
+            return (!is_complete).then_some(Missing::NotMade);
+        }
+        let file = Place { path: input.place.path.clone(), key: None };
+        ((self.presence)(&file) == Presence::Missing).then_some(Missing::NoFile)
+    }
+
+    /// Returns whether there is a file for the public key of `recipe`.
+    fn has_public_key(&self, recipe: &Recipe) -> bool {
+        (self.presence)(&Place { path: recipe.public_key(), key: None }) == Presence::There
+    }
+}
+
+/// Why a secret will not be there.
+enum Missing {
+    /// It has a generator, which cannot be used.
+    NotMade,
+    /// It has none, and there is no file.
+    NoFile,
 }
 
 #[cfg(test)]

@@ -5,18 +5,33 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use curve25519_dalek::MontgomeryPoint;
-use vaultix_generator::profile::Generator;
+use vaultix_generator::profile::{Generator, Key};
 use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
 
 use crate::keys::identity;
+use crate::structured::{Format, Pointer};
 
-/// Returns where the public key of the secret `path` is kept: `wg.pub` next to `wg.age`.
-pub fn path(path: &Path) -> PathBuf {
-    if path.extension().is_some_and(|extension| extension == "age") {
-        return path.with_extension("pub");
+/// Returns where the public key of the secret `path` is kept: `wg.pub` next to `wg.age`. For the value at `key` in a structured
+/// file, its keys come before the ending: `mail.dkim.pub` next to `mail.yaml.age`.
+pub fn path(path: &Path, key: Option<&Key>) -> PathBuf {
+    let stem = |path: &Path| match path.extension() {
+        Some(extension) if extension == "age" => path.with_extension(""),
+        _ => path.to_owned(),
+    };
+    let mut name = match (key, Format::of_file(path)) {
+        (Some(_), Some(_)) => stem(path).with_extension(""),
+        _ => stem(path),
     }
-    let mut name = path.as_os_str().to_owned();
+    .into_os_string();
+    if let Some(pointer) = key.and_then(|key| Pointer::from_user(&key.pointer).ok()) {
+        for word in pointer.words() {
+            name.push(".");
+            name.push(
+                word.replace(|character: char| character.is_control() || character == '/', "_"),
+            );
+        }
+    }
     name.push(".pub");
     name.into()
 }
@@ -69,8 +84,17 @@ mod tests {
 
     #[test]
     fn a_public_key_is_beside_its_secret() {
-        assert_eq!(path(Path::new("secrets/a.b.age")), Path::new("secrets/a.b.pub"));
-        assert_eq!(path(Path::new("secrets/wg")), Path::new("secrets/wg.pub"));
+        assert_eq!(path(Path::new("secrets/a.b.age"), None), Path::new("secrets/a.b.pub"));
+        assert_eq!(path(Path::new("secrets/wg"), None), Path::new("secrets/wg.pub"));
+        for (file, pointer, expected) in [
+            ("s/mail.yaml.age", "/dkim", "s/mail.dkim.pub"),
+            ("s/mail.x.yml.age", "/dkim/0/a~1b\n", "s/mail.x.dkim.0.a_b_.pub"),
+            ("s/mail.age", "/dkim", "s/mail.dkim.pub"),
+            ("s/mail", "/..", "s/mail....pub"),
+        ] {
+            let key = Key { pointer: pointer.to_owned(), format: "yaml".to_owned() };
+            assert_eq!(path(Path::new(file), Some(&key)), Path::new(expected));
+        }
     }
 
     #[test]

@@ -3,13 +3,11 @@
 //! With agenix-rekey, each host gets a value of its own from the same declaration. Here, one file is one value.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use vaultix_generator::profile::Profile;
 
-use super::plan::Plan;
+use super::plan::{Place, Plan};
 use crate::report::Report;
-use crate::system::origin;
 
 /// How many hosts are named.
 const MAX_NAMED: usize = 4;
@@ -17,23 +15,23 @@ const MAX_NAMED: usize = 4;
 /// Warns once for each secret of `plan` that is new, and declared by several hosts.
 pub(super) fn warn(plan: &Plan, profiles: &[Profile], report: &Report) {
     for recipe in &plan.make {
-        let hosts = hosts(&recipe.path, profiles);
+        let hosts = hosts(&recipe.place, profiles);
         if hosts.len() > 1 {
             report.warning(format_args!(
                 "{} is one value for {}; for a value for each host, set on all of them: \
                  vaultix.settings.defaultSecretDirectory = \
                  \"./secrets/generated/${{config.networking.hostName}}\";",
-                origin::shown(&recipe.path),
+                recipe.place,
                 listed(&hosts)
             ));
         }
     }
 }
 
-/// Returns the hosts that declare the secret `path`.
-fn hosts<'a>(path: &Path, profiles: &'a [Profile]) -> BTreeSet<&'a str> {
+/// Returns the hosts that declare the secret at `place`.
+fn hosts<'a>(place: &Place, profiles: &'a [Profile]) -> BTreeSet<&'a str> {
     let declares = |profile: &&Profile| {
-        profile.secrets.values().flatten().any(|secret| secret.ciphertext == path)
+        profile.secrets.values().flatten().any(|secret| Place::of(secret) == *place)
     };
     let names = profiles.iter().filter(declares);
     names.map(|profile| profile.settings.host_identifier.as_str()).collect()

@@ -24,7 +24,17 @@ fn profile(host: &str, secrets: &[(&str, Option<&[&str]>)]) -> Profile {
 /// Plans, where the files of `present` are there.
 fn planned(profiles: &[Profile], asked: &[&str], present: &[&str]) -> Result<Plan> {
     let asked: Vec<String> = asked.iter().map(|&id| id.to_owned()).collect();
-    plan(profiles, &asked, &|path| present.iter().any(|name| path == Path::new(name)))
+    let presence = |place: &Place| {
+        let is_there = present.iter().any(|name| place.path == Path::new(name));
+        let what = place.key.as_ref().map(|key| format!("{}{}", place.path.display(), key.pointer));
+        match what {
+            _ if !is_there => Presence::Missing,
+            Some(what) if present.contains(&&*format!("{what}?")) => Presence::Unknown,
+            Some(what) if !present.contains(&&*what) => Presence::Missing,
+            _ => Presence::There,
+        }
+    };
+    plan(profiles, &asked, &presence)
 }
 
 fn ids(plan: &Plan) -> Vec<&str> {
@@ -130,4 +140,61 @@ fn halves_belong_together() {
             "cannot generate secret \"wg\": wg.pub is the public key of another secret; to fix: rm wg.pub"
         ]
     );
+}
+
+/// Returns a profile whose secrets are values, by their ids, keys in `mail.yaml.age`, and generators.
+fn values(secrets: &[(&str, Option<&str>, &str)]) -> Profile {
+    let secret = |(id, key, generator): &(&str, Option<&str>, &str)| {
+        let key = key.map_or(String::new(), |key| format!(r#","key":"{key}""#));
+        format!(r#""{id}":{{"file":"mail.yaml.age"{key},"generator":{generator}}}"#)
+    };
+    let secrets: Vec<String> = secrets.iter().map(secret).collect();
+    let secrets = secrets.join(",");
+    let settings = r#"{"hostIdentifier":"web","hostPubkey":"k","hostKeys":[]}"#;
+    let text = format!(r#"{{"version":1,"settings":{settings},"secrets":{{{secrets}}}}}"#);
+    Profile::parse(&text, Side::Workspace).unwrap()
+}
+
+#[test]
+fn values_of_a_file_are_made_one_by_one() {
+    let hex = r#"{"kind":"hex"}"#;
+    let from = r#"{"kind":"command","command":["x"],"dependencies":["z"]}"#;
+    let web = [values(&[("a", Some("/a"), from), ("b", Some("/b"), hex), ("z", Some("/z"), hex)])];
+    let new = planned(&web, &[], &[]).unwrap();
+    assert_eq!((ids(&new), failures(&new).len()), (vec!["z", "a", "b"], 0));
+    assert!(new.sources().is_empty() && new.unknown.is_empty());
+    let there = planned(&web, &[], &["mail.yaml.age", "mail.yaml.age/z"]).unwrap();
+    assert_eq!((ids(&there), there.there), (vec!["a", "b"], 1));
+    let unknown = planned(&web, &["b"], &["mail.yaml.age", "mail.yaml.age/b?"]).unwrap();
+    assert_eq!((ids(&unknown), unknown.unknown.len()), (vec!["b"], 1));
+    assert_eq!(unknown.sources(), [Path::new("mail.yaml.age")].into());
+}
+
+#[test]
+fn a_value_has_one_generator() {
+    let (hex, age) = (r#"{"kind":"hex"}"#, r#"{"kind":"age"}"#);
+    for (secrets, reason) in [
+        (
+            [("all", None, hex), ("b", Some("/b"), hex)],
+            "\"b\": mail.yaml.age is also generated for \"all\"",
+        ),
+        (
+            [("x", Some("/b/c"), hex), ("y", Some("/b"), hex)],
+            "\"x\": /b in mail.yaml.age is also generated for \"y\"",
+        ),
+        (
+            [("x", Some("/b/c"), age), ("y", Some("/b.c"), age)],
+            "\"x\": mail.b.c.pub is also generated for \"y\"",
+        ),
+    ] {
+        let plan = planned(&[values(&secrets)], &[], &[]).unwrap();
+        assert_eq!(plan.make.len(), 1);
+        let [failure] = failures(&plan).try_into().unwrap();
+        assert!(
+            failure.starts_with(&format!("cannot generate secret {reason}; to fix: ")),
+            "{failure}"
+        );
+    }
+    let other = [values(&[("x", Some("/b-c"), hex), ("y", Some("/b"), hex)])];
+    assert_eq!(planned(&other, &[], &[]).unwrap().failures.len(), 0);
 }
