@@ -21,7 +21,6 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use vaultix_generator::private;
-use vaultix_units::harden::harden;
 
 use crate::cli::{Cli, Stop, Verb};
 use crate::commands::{
@@ -30,6 +29,7 @@ use crate::commands::{
 use crate::error::{Error, Exit, Result, Status};
 use crate::flake::nix;
 use crate::report::{Report, Verbosity};
+use crate::system::harden::harden;
 use crate::system::memory;
 
 /// Runs the program, and prints what failed.
@@ -58,13 +58,8 @@ fn run() -> Result<Exit> {
     };
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     // Internal: `deploy` runs this program again to serve custom paths.
-    if let [verb] = &args[..]
-        && verb == vaultix_units::path::queue::VERB
-    {
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022)); // The same as in `deploy`.
-        return vaultix_units::path::queue::serve(std::io::stdin(), std::io::stdout())
-            .map(|()| Exit::Done)
-            .map_err(|error| Error::new(Status::CantCreat, "cannot serve paths").because(error));
+    if let Some(done) = deploy::serve(&args) {
+        return done;
     }
     ensure_public(&args)?;
     let cli = match Cli::parse(&args) {

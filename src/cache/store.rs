@@ -25,6 +25,7 @@ use crate::error::{Error, Exit, Result, Status};
 use crate::report;
 use crate::system::fence;
 use crate::system::origin;
+use crate::system::sync;
 
 /// Comes before the name of a file that is not complete yet.
 const TEMPORARY_PREFIX: &str = ".new-";
@@ -42,12 +43,6 @@ const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
-
-/// Up to this many files are synced to disk one by one (64).
-///
-/// Beyond that, one sync of the whole file system is faster: 76 ms for 300 files on ext4, against
-/// 0.35 ms for each. Below it, that could mean waiting for what other programs wrote.
-const SYNC_EACH: usize = 64;
 
 /// Returns the name of the file that contains the source with this digest, or the value at `key` in it, encrypted to
 /// `recipient`.
@@ -318,29 +313,18 @@ impl Cache {
     /// When syncing fails. If it fails before the files are renamed, none has its final name.
     pub fn commit(&self, staged: Vec<Staged>) -> Result<Vec<Result<()>>> {
         let what = |error: Errno| cannot_write(&self.root, error.into());
-        let each = staged.len() <= SYNC_EACH;
-        if each {
-            for file in &staged {
-                openat(&file.directory, &file.temporary_name, FILE, Mode::empty())
-                    .and_then(rustix::fs::fsync)
-                    .map_err(what)?;
-            }
-        } else {
-            rustix::fs::syncfs(&self.directory).map_err(what)?;
-        }
+        let open =
+            |file: &Staged| openat(&file.directory, &file.temporary_name, FILE, Mode::empty());
+        sync::all(self.directory.as_fd(), staged.iter().map(open)).map_err(what)?;
         let mut directories: Vec<Arc<OwnedFd>> =
             staged.iter().map(|file| file.directory.clone()).collect();
         let count = staged.len();
         let outcomes = staged.into_iter().map(Staged::persist).collect();
-        if each {
-            directories.dedup_by(|one, other| Arc::ptr_eq(one, other));
-            let directories = directories.iter().map(|directory| directory.as_fd());
-            for directory in directories.chain([self.directory.as_fd()]) {
-                rustix::fs::fsync(directory).map_err(what)?;
-            }
-        } else {
-            rustix::fs::syncfs(&self.directory).map_err(what)?;
-        }
+        directories.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let mut directories: Vec<BorrowedFd> =
+            directories.iter().map(|directory| directory.as_fd()).collect();
+        directories.push(self.directory.as_fd());
+        sync::all(self.directory.as_fd(), directories.into_iter().map(Ok)).map_err(what)?;
         report::detail(format_args!("wrote {count} copies to {}, and synced", self.root.display()));
         Ok(outcomes)
     }

@@ -42,7 +42,7 @@ impl Replacement {
     ///
     /// The system's own, with the file's name.
     pub fn new(path: &Path) -> Result<Self> {
-        Self::with_mode(path, 0o666)
+        Self::with_mode(path, Mode::from_raw_mode(0o666))
     }
 
     /// As [`Replacement::new`]; if the file is new, only the user may read it.
@@ -51,16 +51,16 @@ impl Replacement {
     ///
     /// As [`Replacement::new`].
     pub fn private(path: &Path) -> Result<Self> {
-        Self::with_mode(path, 0o600)
+        Self::with_mode(path, Mode::from_raw_mode(0o600))
     }
 
     /// Creates the successor with the mode of the file, or with `mode` and the user's umask if
     /// there is none.
-    fn with_mode(path: &Path, mode: u32) -> Result<Self> {
+    fn with_mode(path: &Path, mode: Mode) -> Result<Self> {
         Self::create(path, mode).map_err(|error| cannot_write(path, &error))
     }
 
-    fn create(user_path: &Path, new_mode: u32) -> io::Result<Self> {
+    fn create(user_path: &Path, new_mode: Mode) -> io::Result<Self> {
         let path = fs::canonicalize(user_path).unwrap_or_else(|_| user_path.to_owned());
         let file_name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
         let parent = path.parent().unwrap_or(Path::new(""));

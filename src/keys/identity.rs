@@ -4,8 +4,8 @@ use std::iter::once;
 
 use age::{DecryptError, Identity, plugin, ssh, x25519};
 use age_core::secrecy::{ExposeSecret, SecretString};
-use vaultix_units::identity::parse_ssh;
 use vaultix_units::plaintext::Plaintext;
+use vaultix_units::ssh::parse_ssh;
 use vaultix_units::{decrypt, stack};
 use zeroize::Zeroizing;
 

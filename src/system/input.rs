@@ -12,6 +12,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use zeroize::Zeroizing;
 
 use crate::system::interrupt::Interrupt;
+use crate::system::terminal;
 
 /// How everything is opened: without blocking, because it may turn out to be a pipe or a device.
 const FLAGS: OFlags =
@@ -52,7 +53,7 @@ pub fn file(
 pub fn stdin(limit: u64, interrupt: &Interrupt) -> io::Result<Zeroizing<Vec<u8>>> {
     let stdin = io::stdin();
     let terminal =
-        stdin.is_terminal().then(|| rustix::fs::open("/dev/tty", FLAGS, Mode::empty()).ok());
+        stdin.is_terminal().then(|| rustix::fs::open(terminal::path(), FLAGS, Mode::empty()).ok());
     let file = match terminal.flatten() {
         Some(terminal) => terminal,
         None => stdin.as_fd().try_clone_to_owned()?,

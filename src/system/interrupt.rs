@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -87,7 +87,8 @@ pub fn or_end() {
 /// Returns the signals that ask the program to end, except those that it was started with as
 /// ignored, as by nohup(1).
 fn heeded() -> Vec<i32> {
-    // The kernel's text about this process, a few kilobytes.
+    // The kernel's text about this process, a few kilobytes. macOS has none, and nothing else that
+    // tells without unsafe code: there, all are heeded.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
@@ -191,14 +192,26 @@ impl Interrupt {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
             }
-            let ready = polled.iter().position(|file| !file.revents().is_empty());
+            let is_ready = |file: &PollFd| !(file.revents() - PollFlags::NVAL).is_empty();
+            let ready = polled.iter().position(is_ready);
             if let Some(ready) = ready.filter(|ready| *ready < files.len()) {
                 return Ok(Some(ready));
+            }
+            // `/dev/tty` on macOS cannot be waited for. It is tried every now and then.
+            let blind = polled.iter().position(|file| file.revents() == PollFlags::NVAL);
+            if blind.is_some() && !self.comes_soon()? {
+                return Ok(blind);
             }
             // The byte of a signal that has been forgotten in the meantime.
             let mut byte = [0];
             rustix::io::read(self.wake.as_fd(), &mut byte)?;
         }
+    }
+
+    /// Waits for a signal, but not for long (50 ms); returns whether one comes.
+    fn comes_soon(&self) -> io::Result<bool> {
+        let moment = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        Ok(poll(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(&moment))? > 0)
     }
 }
 

@@ -5,6 +5,11 @@
 //! replaces a file or directory, what they put there is neither used nor wiped.
 
 mod parent;
+mod place;
+// Its tests run on Linux as well.
+#[cfg(any(target_os = "macos", test))]
+#[cfg_attr(not(target_os = "macos"), allow(dead_code, reason = "only tested there"))]
+mod ram_disk;
 mod wipe;
 
 use std::fs::File;
@@ -13,9 +18,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags, flock, openat2,
-};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
@@ -24,6 +27,7 @@ use zeroize::Zeroizing;
 use crate::system::random;
 use crate::system::undo::Undo;
 use parent::Parent;
+pub use place::FIX;
 
 /// The names of our directories: this, a process id, a dash and a random number.
 const PREFIX: &str = "vaultix-";
@@ -38,6 +42,8 @@ pub struct Directory {
     open: Arc<OpenDirectory>,
     /// Wipes and removes it.
     _undo: Undo,
+    /// What it is in, and has to go after it.
+    _under: Option<place::Hold>,
 }
 
 struct OpenDirectory {
@@ -57,8 +63,7 @@ impl Directory {
     ///
     /// Why there is nowhere to put it.
     pub fn new() -> Result<Self, String> {
-        Self::in_one_of(parent::in_memory(), Parent::ensure_in_memory)
-            .map_err(|refusals| format!("none of these is a tmpfs for us alone: {refusals}"))
+        place::make()
     }
 
     /// Creates a directory on a disk, for files that are not plaintexts and may be too large for
@@ -100,7 +105,7 @@ impl Directory {
         let open = Arc::new(open);
         let path = open.parent.path.join(&open.name);
         let removed = Arc::clone(&open);
-        Self { path, open, _undo: Undo::with(move || removed.remove()) }
+        Self { path, open, _undo: Undo::with(move || removed.remove()), _under: None }
     }
 
     /// Writes `text` to the new file `name`, and creates the directories above it. Returns its
@@ -180,9 +185,7 @@ impl OpenDirectory {
 
 /// Opens and locks the directory `name` in `parent`, if it is ours, not locked, and still there.
 fn lock(parent: &Parent, name: &str) -> Option<OwnedFd> {
-    // A file system that somebody has mounted there is not asked anything: it may never answer.
-    let beneath = ResolveFlags::NO_XDEV;
-    let directory = openat2(&parent.directory, name, DIRECTORY, Mode::empty(), beneath).ok()?;
+    let directory = place::open_beneath(&parent.directory, name)?;
     let found = rustix::fs::fstat(&directory).ok()?;
     let is_ours = found.st_uid == rustix::process::geteuid().as_raw()
         && Mode::from_raw_mode(found.st_mode) == Mode::RWXU;
@@ -199,7 +202,7 @@ fn lock(parent: &Parent, name: &str) -> Option<OwnedFd> {
 
 /// Removes what killed runs left, in all places. Called at every start.
 pub fn sweep() {
-    let parents = parent::in_memory().into_iter().chain(parent::on_disk());
+    let parents = place::parents().into_iter().chain(parent::on_disk());
     parents.filter_map(|path| Parent::open(&path).ok()).for_each(|parent| sweep_parent(&parent));
 }
 
@@ -212,6 +215,7 @@ fn sweep_parent(parent: &Parent) {
             && matches!(entry.file_type(), FileType::Directory | FileType::Unknown)
             && let Some(directory) = lock(parent, name)
         {
+            place::release(&parent.path.join(name), &directory);
             wipe::clear(&directory);
             wipe::remove(&parent.directory, name);
         }

@@ -3,23 +3,22 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Access;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::Signal;
 
 use crate::system::interrupt::{self, Interrupt};
+use crate::system::process::Process;
 use crate::system::undo::Undo;
 
 /// Returns the path of the program `name`, searched for in `PATH` if it has no slash.
@@ -128,7 +127,7 @@ fn answer(
             drop(reading);
             read.unwrap_or(Ok(0)).map(|_| answer)
         });
-        let reason = wait([read.as_fd(), running.file.as_fd()], wake.as_fd(), time);
+        let reason = wait([read.as_fd(), running.process.as_fd()], wake.as_fd(), time);
         // If waiting itself fails, nothing is wrong with the program: it ends by itself.
         if matches!(reason, Ok(Some(_))) {
             running.end_for_good();
@@ -187,18 +186,14 @@ fn wait(
 /// A program that runs.
 #[derive(Clone)]
 struct Running {
-    pid: Pid,
-    /// Its pidfd, which stays valid when the process id is reused.
-    file: Arc<OwnedFd>,
+    process: Process,
     /// Whether it leads its own process group.
     is_group: bool,
 }
 
 impl Running {
     fn of(child: &Child, is_group: bool) -> io::Result<Self> {
-        let pid = Pid::from_child(child);
-        let file = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(Self { pid, file: Arc::new(file), is_group })
+        Ok(Self { process: Process::of(child)?, is_group })
     }
 
     /// Kills it and its children if our program ends before this is forgotten.
@@ -210,15 +205,15 @@ impl Running {
     /// Sends `signal` to it and its children.
     fn end(&self, signal: Signal) {
         if self.is_group {
-            let _ = rustix::process::kill_process_group(self.pid, signal); // It may have ended just now.
+            self.process.signal_group(signal);
         }
-        signal_tree(self.pid, &self.file, signal);
+        self.process.signal_tree(signal);
     }
 
     /// Ends it with SIGTERM, and with SIGKILL if it is still running after two seconds.
     fn end_for_good(&self) {
         self.end(Signal::TERM);
-        let mut polled = [PollFd::new(&self.file, PollFlags::IN)];
+        let mut polled = [PollFd::new(&self.process, PollFlags::IN)];
         let grace = Timespec { tv_sec: 2, tv_nsec: 0 };
         let _ = poll(&mut polled, Some(&grace)); // SIGKILL follows in any case.
         self.end(Signal::KILL);
@@ -262,7 +257,7 @@ pub fn wait_in_foreground(mut child: Child, interrupt: &Interrupt) -> io::Result
     let running = Running::of(&child, false)?;
     let killed = running.kill_at_end();
     interrupt.set_in_background(true);
-    while !interrupt.wait(running.file.as_fd())? {
+    while !interrupt.wait(running.process.as_fd())? {
         if interrupt.signal() == Some(2) {
             interrupt.forget();
             continue;
@@ -284,30 +279,6 @@ pub fn wait_in_foreground(mut child: Child, interrupt: &Interrupt) -> io::Result
 /// The system's own.
 pub fn kill_at_end(child: &Child) -> io::Result<Undo> {
     Ok(Running::of(child, false)?.kill_at_end())
-}
-
-/// Sends `signal` to a process and its descendants: a shell does not pass signals on.
-fn signal_tree(pid: Pid, file: &OwnedFd, signal: Signal) {
-    /// Most processes that are signalled.
-    const LIMIT: usize = 1000;
-    /// How much of one list is read, in bytes: enough for that many process ids.
-    const MAX_LIST: u64 = 64 << 10;
-    let mut found = vec![pid];
-    let mut at = 0;
-    while let Some(pid) = found.get(at).copied().filter(|_| found.len() < LIMIT) {
-        let list = format!("/proc/{0}/task/{0}/children", pid.as_raw_nonzero());
-        let mut children = String::new();
-        let _ = fs::File::open(list).map(|list| list.take(MAX_LIST).read_to_string(&mut children));
-        // A space follows each number: anything after the last space was cut off.
-        let whole = children.rsplit_once(' ').map_or("", |(whole, _)| whole);
-        let numbers = whole.split(' ').filter_map(|number| number.parse().ok());
-        found.extend(numbers.filter_map(Pid::from_raw));
-        at += 1;
-    }
-    for pid in found.into_iter().skip(1) {
-        let _ = rustix::process::kill_process(pid, signal); // It may have ended just now.
-    }
-    let _ = rustix::process::pidfd_send_signal(file, signal); // The same.
 }
 
 #[cfg(test)]

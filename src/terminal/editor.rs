@@ -14,7 +14,7 @@ use vaultix_units::plaintext::Plaintext;
 use crate::error::{Error, Result, Status};
 use crate::report::{self, Report};
 use crate::system::interrupt::Interrupt;
-use crate::system::memory::Directory;
+use crate::system::memory::{self, Directory};
 use crate::system::program;
 
 /// Lets the user edit `text` in a file called `name`, and returns what they saved.
@@ -34,7 +34,7 @@ pub fn edit(
     let directory = Directory::new().map_err(|reason| {
         Error::new(Status::CantCreat, "cannot open an editor without writing the secret to a disk")
             .because(reason)
-            .fix("set XDG_RUNTIME_DIR to a directory on a tmpfs, or pass the text with --stdin")
+            .fix(format!("{}, or pass the text with --stdin", memory::FIX))
     })?;
     let path = directory.write(name.as_ref(), text).map_err(|error| {
         let what = format!("cannot write {}", directory.path.join(name).display());

@@ -1,37 +1,70 @@
 //! the helper as a library: ciphertext → one file in the ramfs.
+//!
+//! The first modules are also the desk's, on every system that it runs on. All others are a host's, which is Linux.
 
-mod acl;
-pub mod args;
-mod aside;
-pub mod boot;
 pub mod bounded;
-pub mod check;
 pub mod decrypt;
-pub mod disk_record;
-pub mod earlier;
-pub mod encoding;
 pub mod failure;
-pub mod generation;
-pub mod harden;
-pub mod host;
-pub mod identity;
-pub mod item;
-pub mod mounts;
-pub mod nixos;
-pub mod other_link;
-pub mod owner;
-pub mod parallel;
-pub mod path;
-pub mod place;
 pub mod plaintext;
-pub mod ramfs;
-pub mod record;
-pub mod render;
-pub mod replace;
-pub mod retry;
+pub mod ssh;
 pub mod stack;
 pub mod stanza;
+
+#[cfg(target_os = "linux")]
+mod acl;
+#[cfg(target_os = "linux")]
+pub mod args;
+#[cfg(target_os = "linux")]
+mod aside;
+#[cfg(target_os = "linux")]
+pub mod boot;
+#[cfg(target_os = "linux")]
+pub mod check;
+#[cfg(target_os = "linux")]
+pub mod disk_record;
+#[cfg(target_os = "linux")]
+pub mod earlier;
+#[cfg(target_os = "linux")]
+pub mod encoding;
+#[cfg(target_os = "linux")]
+pub mod generation;
+#[cfg(target_os = "linux")]
+pub mod harden;
+#[cfg(target_os = "linux")]
+pub mod host;
+#[cfg(target_os = "linux")]
+pub mod identity;
+#[cfg(target_os = "linux")]
+pub mod item;
+#[cfg(target_os = "linux")]
+pub mod mounts;
+#[cfg(target_os = "linux")]
+pub mod nixos;
+#[cfg(target_os = "linux")]
+pub mod other_link;
+#[cfg(target_os = "linux")]
+pub mod owner;
+#[cfg(target_os = "linux")]
+pub mod parallel;
+#[cfg(target_os = "linux")]
+pub mod path;
+#[cfg(target_os = "linux")]
+pub mod place;
+#[cfg(target_os = "linux")]
+pub mod ramfs;
+#[cfg(target_os = "linux")]
+pub mod record;
+#[cfg(target_os = "linux")]
+pub mod render;
+#[cfg(target_os = "linux")]
+pub mod replace;
+#[cfg(target_os = "linux")]
+pub mod retry;
+#[cfg(target_os = "linux")]
 pub mod switch;
+#[cfg(target_os = "linux")]
 pub mod systemctl;
+#[cfg(target_os = "linux")]
 pub mod template;
+#[cfg(target_os = "linux")]
 pub mod users;

@@ -12,7 +12,7 @@ use vaultix_units::plaintext::Plaintext;
 use crate::error::{Error, Result, Status};
 use crate::report;
 use crate::system::interrupt::Interrupt;
-use crate::system::memory::Directory;
+use crate::system::memory::{self, Directory};
 use crate::system::{input, program};
 
 /// Names the directory with the plaintexts of dependencies, to the program.
@@ -45,7 +45,7 @@ pub fn run(argv: &[String], inputs: &[Input], context: &RunContext) -> Result<Pl
     let directory = Directory::new().map_err(|reason| {
         Error::new(Status::CantCreat, "cannot pass secrets to a command in memory")
             .because(reason)
-            .fix("set XDG_RUNTIME_DIR to a directory on a tmpfs")
+            .fix(memory::FIX)
     })?;
     for (id, plaintext) in inputs {
         directory.write(Path::new(id), plaintext).map_err(|error| {

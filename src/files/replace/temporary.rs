@@ -17,13 +17,13 @@ use crate::system::random;
 const BYTES: usize = 4;
 
 /// Creates a file with `mode` in `folder`, next to `name`. It is locked until it is closed.
-pub(super) fn create(folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<(OsString, File)> {
+pub(super) fn create(folder: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<(OsString, File)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     sweep(folder, name);
     for _ in 0..100_u8 {
         let mut new = beginning(name);
         new.push(escape::hex(&*random::array::<BYTES>()?));
-        let file = match openat(folder, &new, flags, Mode::from_raw_mode(mode)) {
+        let file = match openat(folder, &new, flags, mode) {
             Err(Errno::EXIST) => continue,
             opened => opened?,
         };

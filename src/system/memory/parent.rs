@@ -5,23 +5,14 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, Stat, fstat};
-use vaultix_units::mounts::is_in_memory;
+use rustix::fs::{Mode, Stat, fstat};
 
-use super::DIRECTORY;
+use super::{DIRECTORY, place};
 
 /// A directory that nobody else can replace.
 pub(super) struct Parent {
     pub path: PathBuf,
     pub directory: OwnedFd,
-}
-
-/// Returns where plaintexts may be put, the best place first.
-pub(super) fn in_memory() -> Vec<PathBuf> {
-    let user = rustix::process::geteuid().as_raw();
-    let own = format!("/run/user/{user}").into();
-    let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    runtime.into_iter().chain([own, "/dev/shm".into(), "/run".into()]).collect()
 }
 
 /// Returns where other temporary files may be put, the best place first.
@@ -45,26 +36,12 @@ impl Parent {
         let directory = walk(&real)?;
         Ok(Self { path: real, directory })
     }
-
-    /// Makes sure that it is on a tmpfs or ramfs.
-    ///
-    /// # Errors
-    ///
-    /// If it is not, as a clause.
-    pub(super) fn ensure_in_memory(&self) -> Result<(), String> {
-        let shown = self.path.display();
-        if is_in_memory(&self.directory) {
-            Ok(())
-        } else {
-            Err(format!("{shown} is not in memory"))
-        }
-    }
 }
 
 /// Opens `path`, which has no links, directory by directory, starting at the root.
 fn walk(path: &Path) -> Result<OwnedFd, String> {
     let mut at = PathBuf::from("/");
-    let step = OFlags::PATH | DIRECTORY;
+    let step = place::HELD;
     let failed = |at: &Path, error: rustix::io::Errno| format!("{}: {error}", at.display());
     let open = rustix::fs::open(&at, step, Mode::empty());
     let mut directory = open.map_err(|error| failed(&at, error))?;

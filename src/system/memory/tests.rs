@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
+use super::place::ensure_in_memory;
 use super::*;
 
 /// Makes a parent for the test `name`, on a tmpfs.
@@ -13,7 +14,7 @@ fn parent(name: &str) -> Parent {
 }
 
 /// Makes a directory there, with the secret `wifi` in it.
-fn directory(name: &str) -> Directory {
+pub(super) fn directory(name: &str) -> Directory {
     let directory = Directory::from_open(OpenDirectory::make(parent(name)).unwrap());
     directory.write(Path::new("wifi"), &Plaintext::new(b"text".to_vec())).unwrap();
     directory
@@ -43,8 +44,8 @@ fn a_directory_that_others_can_replace_is_refused() {
     symlink("below", &link).unwrap();
     assert_eq!(Parent::open(&link).ok().unwrap().path, below, "links are followed once");
     let disk = Parent::open(Path::new("/usr")).ok().unwrap();
-    assert!(disk.ensure_in_memory().err().unwrap().ends_with("is not in memory"));
-    assert!(Parent::open(&below).ok().unwrap().ensure_in_memory().is_ok());
+    assert!(ensure_in_memory(&disk).err().unwrap().ends_with("is not in memory"));
+    assert!(ensure_in_memory(&Parent::open(&below).ok().unwrap()).is_ok());
     assert!(Parent::open(Path::new("run")).is_err());
     fs::remove_dir_all(path).unwrap();
 }

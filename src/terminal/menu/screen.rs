@@ -13,6 +13,7 @@ use signal_hook::consts::SIGWINCH;
 
 use super::key::{self, Key};
 use crate::system::interrupt::Interrupt;
+use crate::system::terminal;
 use crate::system::undo::Undo;
 
 /// How long the rest of a key may take to arrive, in nanoseconds (50 ms, as in other programs).
@@ -46,9 +47,9 @@ impl<'a> Screen<'a> {
     ///
     /// The system's own; also if there is no terminal.
     pub(super) fn open(interrupt: &'a Interrupt) -> io::Result<Self> {
-        let output = File::options().write(true).open("/dev/tty")?;
+        let output = File::options().write(true).open(terminal::path())?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let input = rustix::fs::open("/dev/tty", flags, Mode::empty())?;
+        let input = rustix::fs::open(terminal::path(), flags, Mode::empty())?;
         let before = tcgetattr(&output)?;
         let (resized, sender) = UnixStream::pair()?;
         resized.set_nonblocking(true)?;

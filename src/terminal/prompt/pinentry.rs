@@ -10,12 +10,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, Signal};
 use zeroize::Zeroizing;
 
 use super::saved::SavedTerminal;
 use super::{Answer, Kind, Question};
 use crate::system::interrupt::Interrupt;
+use crate::system::process::Process;
 
 /// The error code if the user cancels, from gpg-error.h: the low 16 bits.
 const CANCELED: u32 = 99;
@@ -121,14 +122,10 @@ impl<'a> Session<'a> {
 
     /// Waits a moment for the program to end by itself; returns whether it did.
     fn leaves(&self) -> bool {
-        let Ok(file) =
-            rustix::process::pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())
-        else {
-            return false;
-        };
+        let Ok(process) = Process::of(&self.child) else { return false };
         let moment = Timespec { tv_sec: 0, tv_nsec: LEAVE_NANOS };
         loop {
-            match poll(&mut [PollFd::new(&file, PollFlags::IN)], Some(&moment)) {
+            match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&moment)) {
                 Err(Errno::INTR) => {}
                 ready => return ready.is_ok_and(|ready| ready > 0),
             }

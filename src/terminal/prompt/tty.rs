@@ -10,13 +10,11 @@ use zeroize::Zeroizing;
 use super::{Answer, Kind, Question};
 use crate::report::printable;
 use crate::system::interrupt::Interrupt;
+use crate::system::terminal;
 use crate::system::undo::Undo;
 
 /// Longest answer, in bytes: a terminal returns no longer line, see `termios(3)`.
 const MAX_LINE: usize = 4096;
-
-/// Disables a special key: `_POSIX_VDISABLE` in glibc's `bits/posix_opt.h`.
-const NO_KEY: u8 = 0;
 
 /// The terminal of the session, even if standard input and output are redirected.
 pub(super) struct Terminal(File);
@@ -28,7 +26,7 @@ impl Terminal {
     ///
     /// If there is none.
     pub(super) fn open() -> io::Result<Self> {
-        File::options().read(true).write(true).open("/dev/tty").map(Self)
+        File::options().read(true).write(true).open(terminal::path()).map(Self)
     }
 
     /// Asks; `None` if the terminal hung up, the line is empty, or the choice is no.
@@ -105,7 +103,7 @@ impl EchoOff {
         // If the user suspends us, the shell turns echo on, and it would still be on when we
         // continue.
         for key in [SpecialCodeIndex::VSUSP, SpecialCodeIndex::VQUIT] {
-            silent.special_codes[key] = NO_KEY;
+            silent.special_codes[key] = terminal::NO_KEY;
         }
         let restored = terminal.try_clone()?;
         let echo_off = Self(Undo::with(move || {
