@@ -1,6 +1,6 @@
 //! restart, reload, stop and start of one secret → its file and those who use it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use xtask::system::System;
 
 use crate::support::{Boot, Scenario, placeholder, secret_unit, template_unit};
@@ -123,12 +123,25 @@ pub fn consumers_are_notified_of_changes_only(system: System) {
     boot.assert_no_cycle();
 }
 
+/// Adds what a home of alice declares, as `nix/homes.nix` makes it: tests/nix compares it with the same file.
+fn home_of_alice(host: &mut Scenario) {
+    let home: Value = serde_json::from_str(include_str!("../vectors/home.json")).unwrap();
+    for (id, plaintext) in [("alice/mail", "mail-v1"), ("alice/token", "token-v1")] {
+        host.secret_with(id, plaintext, home["secrets"][id].clone());
+        host.profile()["placeholder"][id] = placeholder(id).into();
+    }
+    host.profile()["templates"] = home["templates"].clone();
+    // Homes are made by it, as userborn has it do on NixOS.
+    host.file("/etc/tmpfiles.d/home.conf", "d /home/alice 0700 alice users\n");
+}
+
 /// Units of users' managers are notified by a switch and by a restart, if the manager runs: none is started, and one that does
-/// not answer delays nobody.
+/// not answer delays nobody. What homes declare is there before anybody logs in, for their users alone.
 pub fn units_of_users_are_notified(system: System) {
     let mut host = Scenario::new(system, "ofusers");
     host.nixos();
-    host.file("/etc/users", "");
+    host.file("/etc/users", "alice 1500\nbob 1501\n");
+    home_of_alice(&mut host);
     let units = |unit: &str| json!({ "alice": [unit], "1501": [unit], "nobody-here": [unit] });
     let fields = json!({
         "mode": "0444", "restartUserUnits": units("mail.service"),
@@ -137,7 +150,8 @@ pub fn units_of_users_are_notified(system: System) {
     host.secret_with("token", "v1", fields);
     let log = |name: &str, verb: &str| {
         let path = format!("/out/users/{name}.$$(id -un)");
-        format!("/bin/bash -c 'echo \"{verb} $$(plain /run/vaultix/token)\" >>{path}'")
+        let texts = "$$(plain /run/vaultix/token) $$(plain /run/vaultix/alice/mail 2>&1)";
+        format!("/bin/bash -c 'echo \"{verb} {texts}\" >>{path}'")
     };
     for name in ["mail", "chat"] {
         let text = format!(
@@ -152,6 +166,8 @@ pub fn units_of_users_are_notified(system: System) {
     let mut profile = host.profile().clone();
     profile["secrets"]["token"]["cipher"] = host.store("v2", "v2").into();
     host.next("two", &profile);
+    profile["secrets"]["alice/mail"]["cipher"] = host.store("mail-v2", "mail-v2").into();
+    host.next("home", &profile);
     // A manager as user@.service starts it, without PAM, which not every root directory has.
     host.file(
         "/etc/systemd/system/manager@.service",
@@ -162,8 +178,17 @@ pub fn units_of_users_are_notified(system: System) {
     let boot = host.run(
         r#"
         mkdir -m 0777 /out/users
-        useradd --uid 1500 alice
-        useradd --uid 1501 bob
+        # Nobody has logged in.
+        await /home/alice/.config/app/token
+        cd /run/vaultix/alice
+        note home stat --format='%n %U %G %a' mail app/token netrc /home/alice/.config /home/alice/.config/app
+        for it in 1500 1501; do
+            note read.$it sh -c "setpriv --reuid=$it --regid=$it --clear-groups cat mail app/token netrc"
+        done
+        note link setpriv --reuid=1500 --regid=1500 --clear-groups readlink /home/alice/.config/app/token
+        cd /
+        items
+        note unit systemctl is-active vaultix-secret@alice-mail.service vaultix-template@alice-netrc.service
         systemctl restart vaultix-secret@token.service
         of() { setpriv --reuid=$1 --regid=$1 --clear-groups env XDG_RUNTIME_DIR=/run/user/$1 systemctl --user "${@:2}"; }
         for it in 1500 1501; do
@@ -174,6 +199,9 @@ pub fn units_of_users_are_notified(system: System) {
         kill -STOP $(systemctl show --property=MainPID --value manager@1501.service)
         switch two
         systemctl kill --signal=KILL manager@1501.service
+        switch home
+        # What is queued comes first.
+        of 1500 start mail.service chat.service
         systemctl stop manager@1500.service
         cp /fixtures/v3 /store/v2
         note three systemctl restart vaultix-secret@token.service
@@ -183,11 +211,26 @@ pub fn units_of_users_are_notified(system: System) {
     );
     assert_eq!(boot.text("script.errors"), "");
     assert_eq!(boot.status("two.switch"), 0, "{}", boot.text("two.switch"));
-    assert_eq!(boot.text("users/mail.alice"), "start v1\nstart v2");
-    assert_eq!(boot.text("users/chat.alice"), "start v1\nreload v2");
+    let files = "mail alice users 400\napp/token alice users 600\nnetrc alice users 400\n\
+        /home/alice/.config alice users 755\n/home/alice/.config/app alice users 755";
+    assert_eq!(boot.text("home"), files);
+    assert_eq!(boot.text("read.1500"), "mail-v1token-v1login mail-v1 token-v1");
+    assert_eq!(boot.text("read.1501").matches("Permission denied").count(), 3, "bob reads nothing");
+    assert_eq!(boot.text("link"), "/run/vaultix/alice/app/token");
+    assert_eq!(boot.text("unit"), "active\nactive");
+    assert_eq!(boot.status("home.switch"), 0, "{}", boot.text("home.switch"));
+    assert_eq!(
+        boot.text("users/mail.alice"),
+        "start v1 mail-v1\nstart v2 mail-v1\nstart v2 mail-v2"
+    );
+    assert_eq!(
+        boot.text("users/chat.alice"),
+        "start v1 mail-v1\nreload v2 mail-v1\nreload v2 mail-v2"
+    );
     let stopped = boot.unit_at("two", "vaultix-notify@1501.service");
     assert_eq!(stopped["Result"], "timeout", "a manager that does not answer is given up");
-    assert_eq!(boot.text("users/mail.bob"), "start v1");
+    let refused = "start v1 cat: /run/vaultix/alice/mail: Permission denied";
+    assert_eq!(boot.text("users/mail.bob"), refused);
     assert_eq!(boot.status("three"), 0, "{}", boot.text("three"));
     let state = boot.text("three.state");
     assert_eq!(state.matches("ActiveState=inactive").count(), 2, "no manager is started: {state}");
