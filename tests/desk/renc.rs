@@ -208,6 +208,28 @@ fn one_host_or_one_secret_leaves_the_others_alone() {
 }
 
 #[test]
+fn secrets_of_homes_are_secrets_of_the_host() {
+    let workspace = Workspace::new("renc-homes");
+    workspace.secret("secrets/alice/mail.age", "of alice");
+    workspace.secret("secrets/bob/mail.age", "of bob");
+    let all = [("alice/mail", "alice/mail"), ("bob/mail", "bob/mail")];
+    workspace.profile("web1", "host-web1.pub", &all);
+    workspace.vaultix("-p web1.json renc --secret bob/mail -i keys/me.txt").exits(0);
+    let done = workspace.vaultix("-p web1.json status").exits(0);
+    assert_eq!(
+        done.stdout,
+        "secrets/alice/mail.age  for X25519  on web1/alice/mail (missing)\n\
+         secrets/bob/mail.age    for X25519  on web1/bob/mail\n"
+    );
+    let check = workspace.vaultix("-p web1.json check").exits(66);
+    check.says(&["secret \"alice/mail\"", "secrets/alice/mail.age"]);
+    workspace.vaultix("-p web1.json renc -i keys/me.txt").exits(0);
+    workspace.vaultix("-p web1.json check").exits(0);
+    workspace.cached("web1", "host-web1", "of alice");
+    assert_eq!(workspace.tree("secrets/cache/web1").len(), 2, "files, and no directories of users");
+}
+
+#[test]
 fn a_shared_secret_is_one_source_with_many_names() {
     let workspace = Workspace::new("shared");
     workspace.secret("secrets/wifi.age", "wifi text");
