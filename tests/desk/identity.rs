@@ -53,7 +53,7 @@ fn an_rsa_key_of_openssl_is_that_of_ssh() {
     let printed = workspace.vaultix("recipient -i pkcs8").exits(0).stdout;
     assert!(public.starts_with(printed.trim()) && printed.len() > 300, "{printed}");
     workspace.write("cut", text.get(..text.len() / 2).unwrap());
-    workspace.vaultix("view secrets/a.age -i cut").exits(77).says(&["it is not complete"]);
+    workspace.vaultix("view secrets/a.age -i cut").exits(77).says(&["that is not complete"]);
 }
 
 #[test]
