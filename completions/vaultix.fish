@@ -84,6 +84,7 @@ complete -c vaultix -n __fish_use_subcommand -a set -d 'change one value of a st
 complete -c vaultix -n '__fish_seen_subcommand_from set' -l help -d 'display usage information'
 complete -c vaultix -n '__fish_seen_subcommand_from set' -s i -l identity -r -F -d 'decrypt secrets with the identities in this file; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from set' -s r -l recipient -x -d 'also encrypt to this recipient; repeat for several'
+complete -c vaultix -n '__fish_seen_subcommand_from set' -s R -l recipients-file -r -F -d 'also encrypt to the recipients in this file, a line for each; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from set' -l stdin -d 'read the value from standard input, even if it is a terminal'
 complete -c vaultix -n '__fish_seen_subcommand_from set' -l from -r -F -d 'read the value from this file'
 complete -c vaultix -n '__fish_seen_subcommand_from set' -l format -x -a 'json yaml toml env ini' -d 'read the file as json, yaml, toml, env or ini, whatever its name is'
@@ -93,6 +94,7 @@ complete -c vaultix -n __fish_use_subcommand -a unset -d 'remove one value from 
 complete -c vaultix -n '__fish_seen_subcommand_from unset' -l help -d 'display usage information'
 complete -c vaultix -n '__fish_seen_subcommand_from unset' -s i -l identity -r -F -d 'decrypt secrets with the identities in this file; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from unset' -s r -l recipient -x -d 'also encrypt to this recipient; repeat for several'
+complete -c vaultix -n '__fish_seen_subcommand_from unset' -s R -l recipients-file -r -F -d 'also encrypt to the recipients in this file, a line for each; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from unset' -l format -x -a 'json yaml toml env ini' -d 'read the file as json, yaml, toml, env or ini, whatever its name is'
 complete -c vaultix -n '__fish_seen_subcommand_from unset' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
 complete -c vaultix -n '__fish_seen_subcommand_from unset' -F

@@ -109,6 +109,7 @@ rest) case $line[1] in
     '*'--help'[display usage information]' \
     '*'{-i,--identity}'[decrypt secrets with the identities in this file; repeat for several files]:file:_files' \
     '*'{-r,--recipient}'[also encrypt to this recipient; repeat for several]:recipient: ' \
+    '*'{-R,--recipients-file}'[also encrypt to the recipients in this file, a line for each; repeat for several files]:file:_files' \
     '*'--stdin'[read the value from standard input, even if it is a terminal]' \
     '*'--from'[read the value from this file]:file:_files' \
     '*'--format'[read the file as json, yaml, toml, env or ini, whatever its name is]:format:(json yaml toml env ini)' \
@@ -119,6 +120,7 @@ rest) case $line[1] in
     '*'--help'[display usage information]' \
     '*'{-i,--identity}'[decrypt secrets with the identities in this file; repeat for several files]:file:_files' \
     '*'{-r,--recipient}'[also encrypt to this recipient; repeat for several]:recipient: ' \
+    '*'{-R,--recipients-file}'[also encrypt to the recipients in this file, a line for each; repeat for several files]:file:_files' \
     '*'--format'[read the file as json, yaml, toml, env or ini, whatever its name is]:format:(json yaml toml env ini)' \
     '*'{-v,--verbose}'[print each step  what is read, run, decrypted and created]' \
     '1:file:_files' \
