@@ -131,7 +131,8 @@ fn manual() -> String {
             "The directory for plaintexts of the editor and of commands, if it is a tmpfs that belongs to the user \
              and that nobody else can write to. Otherwise \\fI/run/user/UID\\fR, \\fI/dev/shm\\fR or \
              \\fI/run\\fR is used. The directory of another user, as \\fBsu\\fR and \\fBsudo \\-E\\fR \
-             leave it in the environment, is not used.",
+             leave it in the environment, is not used. On macOS, plaintexts are on a RAM disk instead, made below \
+             TMPDIR and removed afterwards; it can be swapped, which macOS encrypts.",
         ),
         (
             "TMPDIR",
