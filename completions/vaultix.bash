@@ -27,7 +27,7 @@ _vaultix() {
     unset) words='--help -i --identity -r --recipient -R --recipients-file --format -v --verbose' ;;
     textconv) words='--help -i --identity' ;;
     recipient) words='--help -i --identity -v --verbose' ;;
-    import) words='--help -i --identity -r --recipient -R --recipients-file --into --dry-run -q --quiet -v --verbose' ;;
+    import) words='--help -i --identity -r --recipient -R --recipients-file --into --keep --dry-run -q --quiet -v --verbose' ;;
     *) words='renc edit init generate rekey deploy check status view get set unset textconv recipient import --help -p --profile -f --flake -v --verbose --version' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")

@@ -112,6 +112,7 @@ complete -c vaultix -n '__fish_seen_subcommand_from import' -s i -l identity -r 
 complete -c vaultix -n '__fish_seen_subcommand_from import' -s r -l recipient -x -d 'also encrypt to this recipient; repeat for several'
 complete -c vaultix -n '__fish_seen_subcommand_from import' -s R -l recipients-file -r -F -d 'also encrypt to the recipients in this file, a line for each; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from import' -l into -x -a '(__fish_complete_directories)' -d 'directory for the secrets; default secrets'
+complete -c vaultix -n '__fish_seen_subcommand_from import' -l keep -d 'keep each YAML or JSON file of sops as one file; its secrets are values in it, by key'
 complete -c vaultix -n '__fish_seen_subcommand_from import' -l dry-run -d 'print what would be created, but create nothing'
 complete -c vaultix -n '__fish_seen_subcommand_from import' -s q -l quiet -d 'print only failures and a summary'
 complete -c vaultix -n '__fish_seen_subcommand_from import' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'

@@ -139,6 +139,7 @@ rest) case $line[1] in
     '*'{-r,--recipient}'[also encrypt to this recipient; repeat for several]:recipient: ' \
     '*'{-R,--recipients-file}'[also encrypt to the recipients in this file, a line for each; repeat for several files]:file:_files' \
     '*'--into'[directory for the secrets; default secrets]:directory:_files -/' \
+    '*'--keep'[keep each YAML or JSON file of sops as one file; its secrets are values in it, by key]' \
     '*'--dry-run'[print what would be created, but create nothing]' \
     '*'{-q,--quiet}'[print only failures and a summary]' \
     '*'{-v,--verbose}'[print each step  what is read, run, decrypted and created]' \

@@ -692,6 +692,10 @@ pub struct Import {
     #[argh(option, arg_name = "dir", from_str_fn(argument::path))]
     pub into: Option<PathBuf>,
 
+    /// keep each YAML or JSON file of sops as one file; its secrets are values in it, by key
+    #[argh(switch)]
+    pub keep: bool,
+
     /// print what would be created, but create nothing
     #[argh(switch)]
     pub dry_run: bool,

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use age::armor::Format;
 use vaultix_units::plaintext::Plaintext;
 
-use crate::cli::Import;
+use crate::cli::{Import, Scheme};
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret as file;
@@ -52,8 +52,13 @@ pub fn run(args: &Import) -> Result<Exit> {
         workspace::settings(args.dry_run || !args.identities.is_empty(), &report)?;
     let destination = Destination::new(args, &root, settings.secrets(&root)?);
     let source = source(args)?;
+    if args.keep && args.scheme != Scheme::Sops {
+        return Err(Error::new(Status::Usage, "cannot import with --keep")
+            .because("only files of sops have several values"));
+    }
     let names = DeclaredNames::new(args.scheme, &root, &report);
-    let listing = scheme::list(args.scheme, &source, &destination.directory, &names, &report)?;
+    let listing =
+        scheme::list((args.scheme, args.keep), &source, &destination.directory, &names, &report)?;
     let plan = Plan::new(listing, &destination.directory);
     let mut failures = plan.failures.clone();
     if args.dry_run {

@@ -224,6 +224,63 @@ fn a_value_of_sops_becomes_a_secret() {
 }
 
 #[test]
+fn a_file_of_sops_can_stay_one_file() {
+    let workspace = sops("import-keep");
+    let line = "import sops sops/secrets.yaml -i keys/me.txt --into new --keep";
+    let dry = workspace.vaultix(&format!("{line} --dry-run")).exits(0);
+    assert_eq!(dry.stdout, "new/secrets.yaml.age: from sops/secrets.yaml\n");
+    let done = workspace.vaultix(line).exits(0).says(&["1 imported"]);
+    for declaration in [
+        "vaultix.secrets.wifi = { file = ./new/secrets.yaml.age; key = \"wifi\"; };\n",
+        "vaultix.secrets.\"hosts/1/tokens/0\" = { file = ./new/secrets.yaml.age; key = \"hosts/1/tokens/0\"; };\n",
+        "vaultix.secrets.\"odd \\${key} \\\"x\\\" it's/é\" = { file = ./new/secrets.yaml.age; \
+         key = \"/odd \\${key} \\\"x\\\" it's~1é\"; };\n",
+    ] {
+        assert!(done.stdout.contains(declaration), "{}", done.stdout);
+    }
+    let text = String::from_utf8(open(&workspace, "new/secrets.yaml.age", "me.txt")).unwrap();
+    assert!(text.starts_with("# everything a value can be\nwifi: 'correct horse'\n"), "{text}");
+    for part in ["    # and a comment\n", "    port: 5432\n", "    ssl: true\n", "    none: null\n"]
+    {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    assert!(!text.contains("ENC[") && !text.contains("sops"), "{text}");
+
+    for name in ["secrets.yaml", "data.json", "regex.yaml", "mac-only.yaml"] {
+        let line = format!("import sops sops/{name} -i keys/me.txt --into new/{name} --keep");
+        let done = workspace.vaultix(&line).exits(0);
+        let mut expected = BTreeMap::new();
+        let text = String::from_utf8(workspace.read(&format!("sops/expected/{name}"))).unwrap();
+        let text = text.replace("12345678901234567000", "\"12345678901234567000\"");
+        leaves(&serde_json::from_str(&text).unwrap(), "", &mut expected);
+        let declared = done.stdout.lines().filter(|line| line.starts_with("vaultix.secrets."));
+        assert_eq!(declared.count(), expected.len(), "{}", done.stdout);
+        for (id, text) in expected {
+            let key = if id.starts_with("odd") { "/odd ${key} \"x\" it's~1é" } else { &id };
+            let mut get = workspace.vaultix_command("get -i keys/me.txt");
+            get.arg(format!("new/{name}/{name}.age")).arg(key);
+            assert_eq!(run(&mut get).exits(0).stdout.trim_end(), text.trim_end(), "{id}");
+        }
+    }
+    // What has no values by key is as it was, and so is what has no file of several.
+    workspace.vaultix("import sops sops/app.env -i keys/me.txt --into env --keep").exits(0);
+    let expected = workspace.read("sops/expected/app.env");
+    assert_eq!(open(&workspace, "env/app.env.age", "me.txt"), expected);
+    let done = workspace
+        .vaultix("import sops sops/hosts -i keys/me.txt -i keys/ssh-ed25519 --into hosts --keep");
+    assert!(
+        done.stdout.contains("# from ace.yaml\n")
+            && done.stdout.contains("file = ./hosts/ace.yaml.age; key = \""),
+        "{}",
+        done.stdout
+    );
+    workspace
+        .vaultix("import pass sops -i keys/me.txt --keep")
+        .exits(64)
+        .says(&["cannot import with --keep: only files of sops have several values"]);
+}
+
+#[test]
 fn a_file_that_a_service_reads_whole_stays_whole() {
     let workspace = sops("import-whole");
     for name in ["app.env", "app.ini", "blob.key"] {

@@ -38,7 +38,7 @@ impl DeclaredNames {
         match ids {
             Some(ids) => ids.iter().map(|(id, hosts)| declared(id, hosts)).collect(),
             None if self.0.is_empty() => {
-                vec![Declared { id: id.to_owned(), group: String::new() }]
+                vec![Declared { id: id.to_owned(), group: String::new(), key: None }]
             }
             None => vec![declared(id, &BTreeSet::new())],
         }
@@ -58,5 +58,5 @@ fn declared(id: &str, hosts: &BTreeSet<String>) -> Declared {
         [host] => (*host).to_owned(),
         [start @ .., last] => format!("{} and {last}", start.join(", ")),
     };
-    Declared { id: id.to_owned(), group: format!("declared on {hosts}") }
+    Declared { id: id.to_owned(), group: format!("declared on {hosts}"), key: None }
 }

@@ -64,15 +64,21 @@ impl LegacyFile {
         Self::new(path, vec![id], Sealed::Gpg)
     }
 
-    /// Reads the file `path` of sops, `None` if it is none.
+    /// Reads the file `path` of sops, `None` if it is none. If it `is_kept`, its values become one file.
     ///
     /// # Errors
     ///
     /// Names the file, and why it cannot be read.
-    pub fn sops(path: &Path) -> Result<Option<Self>> {
-        let Some(document) = Document::read(path)? else { return Ok(None) };
+    pub fn sops(path: &Path, is_kept: bool) -> Result<Option<Self>> {
+        let Some(document) = Document::read(path, is_kept)? else { return Ok(None) };
         let readers = document.readers();
-        let legacy = Self::new(path.to_owned(), document.ids(path), Sealed::Sops(document));
+        let (ids, keys) = (document.ids(path), document.keys());
+        let mut legacy = Self::new(path.to_owned(), ids, Sealed::Sops(document));
+        if let Some(keys) = keys {
+            let whole = std::mem::take(&mut legacy.secrets).into_iter();
+            let with_keys = |one: LegacySecret| LegacySecret::with_keys(one.stem, keys.clone());
+            legacy.secrets = whole.map(with_keys).collect();
+        }
         Ok(Some(Self { readers, ..legacy }))
     }
 

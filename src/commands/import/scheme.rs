@@ -14,13 +14,13 @@ use crate::flake::nix;
 use crate::report::Report;
 use crate::system::fence::Extent;
 
-/// Lists what `scheme` has in `source`, but not in `new`. Asks for nothing, and opens nothing.
+/// Lists what `scheme` has in `source`, but not in `new`; a file of several values stays one if it `is_kept`. Asks for nothing, and opens nothing.
 ///
 /// # Errors
 ///
 /// When it cannot be listed at all, or nothing is there.
 pub fn list(
-    scheme: Scheme,
+    (scheme, is_kept): (Scheme, bool),
     source: &Path,
     new: &Path,
     names: &DeclaredNames,
@@ -30,7 +30,7 @@ pub fn list(
         // Links in it may be anybody's.
         nix::fence_repository(source, Extent::Whole)?;
     }
-    let listing = files(scheme, source, new, names, report)?;
+    let listing = files((scheme, is_kept), source, new, names, report)?;
     if listing.is_empty() { Err(nothing(scheme, source, new)) } else { Ok(listing) }
 }
 
@@ -56,7 +56,7 @@ fn nothing(scheme: Scheme, source: &Path, new: &Path) -> Error {
 
 /// Returns the files of `scheme` in `source`.
 fn files(
-    scheme: Scheme,
+    (scheme, is_kept): (Scheme, bool),
     source: &Path,
     new: &Path,
     names: &DeclaredNames,
@@ -87,7 +87,7 @@ fn files(
         Scheme::Sops if source.is_dir() => {
             let paths = tree::files(source, new)?.into_iter().map(|path| source.join(path));
             let mut listing =
-                paths.filter_map(|path| LegacyFile::sops(&path).transpose()).collect();
+                paths.filter_map(|path| LegacyFile::sops(&path, is_kept).transpose()).collect();
             separate(&mut listing, source);
             Ok(listing)
         }
@@ -96,7 +96,7 @@ fn files(
                 Error::new(Status::DataErr, format!("cannot import {}", source.display()))
                     .because("it is not a file that sops encrypted")
             };
-            LegacyFile::sops(source).map(|legacy| vec![legacy.ok_or_else(none)])
+            LegacyFile::sops(source, is_kept).map(|legacy| vec![legacy.ok_or_else(none)])
         }
     }
 }

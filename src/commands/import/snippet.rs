@@ -25,6 +25,8 @@ pub struct Declaration {
     id: String,
     /// Its file, from the directory for new secrets, without the ending.
     stem: String,
+    /// Which value of the file it is, if not the whole.
+    key: Option<String>,
     /// What else is known of it.
     fields: Fields,
 }
@@ -32,8 +34,8 @@ pub struct Declaration {
 impl Declaration {
     /// Takes what is known of `secret`, which is `declared` like this.
     pub fn new(secret: &LegacySecret, declared: &Declared, fields: &Fields) -> Self {
-        let Declared { id, group } = declared.clone();
-        Self { group, id, stem: secret.stem.clone(), fields: fields.clone() }
+        let Declared { id, group, key } = declared.clone();
+        Self { group, id, stem: secret.stem.clone(), key, fields: fields.clone() }
     }
 }
 
@@ -58,9 +60,12 @@ pub fn snippet(declarations: &mut [Declaration], directory: &Path, is_default: b
         }
         for declaration in *group {
             let mut fields = String::new();
-            if !is_default || declaration.id != declaration.stem {
+            if !is_default || declaration.key.is_some() || declaration.id != declaration.stem {
                 let file = path(&name::file(directory, &declaration.stem));
                 let _ = write!(fields, " file = {file};");
+            }
+            if let Some(key) = &declaration.key {
+                let _ = write!(fields, " key = {};", string(key));
             }
             if let Some(name) = free_name(&declaration.id, &ids) {
                 let _ = write!(fields, " name = {};", string(&name));
@@ -126,7 +131,7 @@ mod tests {
     /// Returns the declaration of `id` in `group`, whose file is `stem`.
     fn declaration(group: &str, id: &str, stem: &str) -> Declaration {
         let [group, id, stem] = [group, id, stem].map(str::to_owned);
-        Declaration { group, id, stem, fields: Fields::new() }
+        Declaration { group, id, stem, key: None, fields: Fields::new() }
     }
 
     /// Returns the snippet of `ids`, in another directory than the default one if any.

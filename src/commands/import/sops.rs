@@ -3,11 +3,13 @@
 //! sops itself is not needed: what a master identity opens, it opens in the same session as everything else.
 
 mod header;
+mod kept;
 mod lines;
 mod tree;
 mod value;
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::path::Path;
 
 use age_core::format::Stanza;
@@ -20,6 +22,7 @@ use crate::commands::import::readers::Readers;
 use crate::error::{Error, Result, Status};
 use crate::files::source;
 use crate::keys::unwrapped::Unwrapped;
+use crate::structured::{Format, Pointer};
 use header::{Header, Unusable};
 use lines::{Lines, Syntax};
 use value::{Bytes, DataKey};
@@ -34,6 +37,10 @@ struct Leaf {
     text: String,
     /// What it counts as in the file's code, if it stands there in clear.
     clear: String,
+    /// The pointer to it; empty in files of lines.
+    pointer: String,
+    /// Where it is in the file, in bytes; nowhere in files of lines.
+    place: Range<usize>,
 }
 
 /// How much the names of all values of a file may amount to, in bytes (64 MiB).
@@ -80,15 +87,17 @@ enum Shape {
     Binary,
     /// They are put where they stood, and the file is the secret.
     Lines(Lines),
+    /// The same, with the file's text, and secrets are values in it.
+    Kept(Format, String),
 }
 
 impl Document {
-    /// Reads the file `path`, `None` if it is none of sops.
+    /// Reads the file `path`, `None` if it is none of sops. If it `is_kept`, it stays one file, where it has values.
     ///
     /// # Errors
     ///
     /// Names the file, and why it cannot be read.
-    pub fn read(path: &Path) -> Result<Option<Self>> {
+    pub fn read(path: &Path, is_kept: bool) -> Result<Option<Self>> {
         let what = |exit| Error::new(exit, format!("cannot decrypt {}", path.display()));
         let Ok(text) = String::from_utf8(source::read(path)?) else { return Ok(None) };
         if !text.contains(value::START) {
@@ -102,12 +111,32 @@ impl Document {
                 .because(format!("it is encrypted to {kinds}, and to no age recipient"))
                 .fix(add_age(path)),
         })?;
+        let format = path.extension().and_then(OsStr::to_str).and_then(|ending| match ending {
+            "yaml" | "yml" => Some(Format::Yaml),
+            "json" => Some(Format::Json),
+            _ => None,
+        });
+        let shape = match (shape, format) {
+            (Shape::Each, Some(format)) if is_kept => Shape::Kept(format, text),
+            (shape, _) => shape,
+        };
         Ok(Some(Self { leaves, header, shape }))
     }
 
     /// Returns whether it is one secret.
     pub fn is_whole(&self) -> bool {
-        matches!(self.shape, Shape::Binary | Shape::Lines(_))
+        !matches!(self.shape, Shape::Each)
+    }
+
+    /// Returns the secrets in it as values of one file: their ids and keys; `None` where each is a file, or it has none.
+    pub fn keys(&self) -> Option<Vec<(String, String)>> {
+        let Shape::Kept(..) = self.shape else { return None };
+        let key = |leaf: &Leaf| {
+            let pointer = Pointer::from_user(&leaf.pointer);
+            let is_same = Pointer::from_user(&leaf.id) == pointer;
+            (name::id(&leaf.id), if is_same { &leaf.id } else { &leaf.pointer }.clone())
+        };
+        Some(self.leaves.iter().map(key).collect())
     }
 
     pub fn ids(&self, path: &Path) -> Vec<String> {
@@ -141,6 +170,13 @@ impl Document {
         let damaged = |reason: String| Error::new(Status::DataErr, &what).because(reason);
         let values = self.values(&key).map_err(damaged)?;
         self.verify(&values, &key).map_err(damaged)?;
+        if let Shape::Kept(format, text) = &self.shape {
+            let kept = kept::keep(text, *format, &self.leaves, values, &key);
+            return kept.map(|text| vec![text]).map_err(|reason| {
+                let error = Error::new(Status::DataErr, format!("cannot keep {}", path.display()));
+                error.because(reason).fix("import it without --keep")
+            });
+        }
         Ok(self.secrets(values, &key))
     }
 
@@ -206,7 +242,7 @@ impl Document {
                 let sealed = self.leaves.iter().zip(&values).filter(|(leaf, _)| leaf.is_sealed());
                 vec![Plaintext::new(lines.fill(sealed.map(|(_, value)| value), key))]
             }
-            Shape::Each | Shape::Binary => self
+            Shape::Each | Shape::Binary | Shape::Kept(..) => self
                 .leaves
                 .iter()
                 .zip(values)

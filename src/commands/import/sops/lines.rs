@@ -155,7 +155,8 @@ impl File {
             self.lines.push(Line::Text(before + text));
         }
         let id = aad.trim_end_matches(':').replace(':', "/");
-        self.leaves.push(Leaf { aad, id, text: text.to_owned(), clear });
+        let (pointer, place) = (String::new(), 0..0);
+        self.leaves.push(Leaf { aad, id, text: text.to_owned(), clear, pointer, place });
     }
 }
 

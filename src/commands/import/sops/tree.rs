@@ -28,20 +28,33 @@ pub fn read(text: &str) -> Result<(Vec<Leaf>, Metadata), String> {
             if name == METADATA && i == 0 {
                 flatten(slot, String::new(), &mut metadata, &mut names)?;
             } else if name != METADATA {
-                collect(slot, &mut vec![name.clone()], name, &mut leaves, &mut names)?;
+                collect(
+                    slot,
+                    &mut vec![name.clone()],
+                    name,
+                    &pointer("", name),
+                    &mut leaves,
+                    &mut names,
+                )?;
             }
         }
     }
     Ok((leaves, metadata))
 }
 
-/// Adds the leaves of `slot`, which is below `keys`, to `leaves`.
+/// Returns the pointer to `name` in the map that the pointer `above` leads to.
+fn pointer(above: &str, name: &str) -> String {
+    format!("{above}/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// Adds the leaves of `slot`, which is below `keys` and where the pointer `at` leads, to `leaves`.
 ///
 /// Lists have numbers in `id` but not in `keys`, as in the places that sops writes into its values.
 fn collect(
     slot: &Slot,
     keys: &mut Vec<String>,
     id: &str,
+    at: &str,
     leaves: &mut Vec<Leaf>,
     names: &mut Names,
 ) -> Result<(), String> {
@@ -54,19 +67,21 @@ fn collect(
             id: id.to_owned(),
             text: text.to_owned(),
             clear: clear.into_owned(),
+            pointer: at.to_owned(),
+            place: slot.place.clone(),
         });
     };
     match &slot.node.content {
         Content::Map(entries) => {
             for Entry { name, slot, .. } in entries {
                 keys.push(name.clone());
-                collect(slot, keys, &format!("{id}/{name}"), leaves, names)?;
+                collect(slot, keys, &format!("{id}/{name}"), &pointer(at, name), leaves, names)?;
                 keys.pop();
             }
         }
         Content::List(slots) => {
             for (i, slot) in slots.iter().enumerate() {
-                collect(slot, keys, &format!("{id}/{i}"), leaves, names)?;
+                collect(slot, keys, &format!("{id}/{i}"), &format!("{at}/{i}"), leaves, names)?;
             }
         }
         Content::Literal(text) if is_null(text) => {}
