@@ -66,15 +66,19 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     let (before, input, command) = (before.as_ref(), &input, command.as_str());
     let save = Save { path, before, recipients, input, command, prompt: &prompt };
     let check = Check::new(path, old.as_ref(), args.as_is);
+    // What was typed is kept if it cannot be edited again.
+    let again = |new: &Plaintext| {
+        input.read(Some(new), path, &report, &interrupt).map_err(|error| save.refuse(error, new))
+    };
     loop {
         if let Next::EditAgain = check.decide(&new, &save)? {
-            new = input.read(Some(&new), path, &report, &interrupt)?;
+            new = again(&new)?;
             continue;
         }
         let Err(unsaved) = save.save(&new, replacement) else { break };
         save.offer_another_edit(unsaved, &new, &report)?;
         replacement = Replacement::new(path)?;
-        new = input.read(Some(&new), path, &report, &interrupt)?;
+        new = again(&new)?;
     }
     if before.is_some() {
         keys::warn_lost(path, old.as_ref(), &new, &cli.profiles, &report);

@@ -67,8 +67,13 @@ fn variables(text: &str) -> Result<Vec<Variable<'_>>, Malformed> {
     if matches!(reader.state, State::SingleQuotes | State::DoubleQuotes | State::QuotedEscape) {
         return Err(Malformed::at(text, reader.quote, "a quote is not closed"));
     }
-    if !matches!(reader.state, State::BeforeName | State::Comment | State::Name) {
-        reader.finish();
+    match reader.state {
+        State::BeforeName | State::Comment => {}
+        State::Name => reader.end_line(text.len()),
+        _ => reader.finish(),
+    }
+    if let Some(at) = reader.unquoted {
+        return Err(Malformed::at(text, at, "a value of several lines needs quotes"));
     }
     Ok(reader.found)
 }
@@ -82,6 +87,8 @@ struct Reader<'a> {
     sign: usize,
     /// Where the last quote is that was opened.
     quote: usize,
+    /// Where a value of several lines ends that has no quotes.
+    unquoted: Option<usize>,
     value: Zeroizing<String>,
     /// Where the value is.
     place: Range<usize>,
@@ -98,6 +105,7 @@ impl<'a> Reader<'a> {
             name: 0,
             sign: 0,
             quote: 0,
+            unquoted: None,
             value: Zeroizing::default(),
             place: 0..0,
             kept: 0,
@@ -114,7 +122,8 @@ impl<'a> Reader<'a> {
             State::BeforeName if is_blank => {}
             State::BeforeName => (self.state, self.name) = (State::Name, at),
             // A backslash at its end does not continue it, since systemd 254.
-            State::Comment | State::Name if is_newline => self.state = State::BeforeName,
+            State::Name if is_newline => self.end_line(at),
+            State::Comment if is_newline => self.state = State::BeforeName,
             State::Name if character == '=' => {
                 (self.state, self.sign) = (State::BeforeValue, at);
                 (self.place, self.kept) = (end..end, 0);
@@ -162,6 +171,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Ends a line that is no variable at the byte `at`. systemd ignores it; but after the last line of a key without quotes,
+    /// one of those before it would count as the name of a variable, and names are shown.
+    fn end_line(&mut self, at: usize) {
+        self.state = State::BeforeName;
+        if self.text.get(self.name..at).is_some_and(|line| line.starts_with("-----END")) {
+            self.unquoted.get_or_insert(self.name);
+        }
+    }
+
     /// Notes that the value begins at the byte `at`, unless it has begun.
     fn begin(&mut self, at: usize) {
         if self.place.is_empty() {
@@ -187,11 +205,17 @@ impl<'a> Reader<'a> {
         let name = name.strip_prefix("export").filter(is_exported).unwrap_or(name).trim_start();
         let start = self.sign - name.len();
         let name = name.trim_end();
-        if !name.is_empty() {
+        if is_name(name) {
             let (name_place, place) = (start..start + name.len(), self.place.clone());
             self.found.push(Variable { name, name_place, value, place });
         }
     }
+}
+
+/// Returns whether systemd takes `name` as that of a variable; it ignores others.
+fn is_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.chars().all(|one| one.is_ascii_alphanumeric() || one == '_')
 }
 
 fn is_closing(state: State, character: char) -> bool {
@@ -304,5 +328,8 @@ mod tests {
         }
         let refused = variables("A=1\nB='2\n").err().unwrap();
         assert_eq!(refused.to_string(), "line 2: a quote is not closed");
+        let refused = variables("K=-----BEGIN X-----\nabc\nabc==\n-----END X-----").err().unwrap();
+        assert_eq!(refused.to_string(), "line 4: a value of several lines needs quotes");
+        assert!(variables("a/b=1\n2=x\na.b=c\n").unwrap().is_empty());
     }
 }

@@ -43,6 +43,12 @@ pub fn documents(text: &str) -> Result<Vec<Slot>, Malformed> {
     std::iter::from_fn(|| reader.document().transpose()).collect()
 }
 
+/// How many keys a file may merge (2^16).
+const MAX_MERGED: usize = 1 << 16;
+
+/// How many bytes these keys may have in all (4 MiB).
+const MAX_MERGED_BYTES: usize = 4 << 20;
+
 struct Reader<'a> {
     text: &'a str,
     parser: Parser<'a, StrInput<'a>>,
@@ -53,6 +59,8 @@ struct Reader<'a> {
     end: usize,
     /// The line on which the document begins.
     line: usize,
+    /// How many keys were merged so far, and their bytes.
+    merged: (usize, usize),
 }
 
 /// What the parser has found.
@@ -71,6 +79,7 @@ impl<'a> Reader<'a> {
             anchors: BTreeMap::new(),
             end: 0,
             line: 1,
+            merged: (0, 0),
         }
     }
 
@@ -236,6 +245,34 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Adds what is merged from `slot`, a map or a list of maps, to `merged`. Each merged key is a copy, which a short line can
+    /// ask for, so these are counted for the whole file.
+    fn merge(&mut self, slot: &Slot, merged: &mut Vec<Entry>) -> Result<(), String> {
+        match &slot.node.content {
+            Content::Map(entries) => {
+                for entry in entries {
+                    let (count, bytes) = self.merged;
+                    self.merged = (count + 1, bytes + entry.name.len());
+                    if self.merged.0 > MAX_MERGED || self.merged.1 > MAX_MERGED_BYTES {
+                        return Err(format!(
+                            "it merges more than {MAX_MERGED} keys, or keys of more than {MAX_MERGED_BYTES} bytes"
+                        ));
+                    }
+                    merged.push(Entry {
+                        name: entry.name.clone(),
+                        name_place: entry.name_place.clone(),
+                        slot: Slot { origin: Origin::Merged, ..entry.slot.clone() },
+                    });
+                }
+                Ok(())
+            }
+            Content::List(slots) if slots.iter().all(is_map) => {
+                slots.iter().try_for_each(|slot| self.merge(slot, merged))
+            }
+            _ => Err("what is merged is not a map".to_owned()),
+        }
+    }
+
     /// Reads a map, and returns where its first key begins.
     fn map(&mut self, depth: usize) -> Result<(Vec<Entry>, Option<usize>), Malformed> {
         let (mut entries, mut merged, mut first) = (Vec::new(), Vec::new(), None);
@@ -260,7 +297,7 @@ impl<'a> Reader<'a> {
             let value = self.next()?;
             let slot = self.slot(value, depth + 1)?;
             if name == MERGE && style == ScalarStyle::Plain {
-                collect_merged(&slot, &mut merged).map_err(|reason| malformed(line, &reason))?;
+                self.merge(&slot, &mut merged).map_err(|reason| malformed(line, &reason))?;
             } else {
                 names.add(&name).map_err(|reason| malformed(line, &reason))?;
                 entries.push(Entry { name, name_place, slot });
@@ -299,22 +336,6 @@ fn header_start(line: &str) -> Option<usize> {
 /// Returns whether there are two single quotes at the byte `at`.
 fn is_doubled(text: &str, at: usize) -> bool {
     text.get(at..).is_some_and(|rest| rest.starts_with("''"))
-}
-
-/// Adds what is merged from `slot`, a map or a list of maps, to `merged`.
-fn collect_merged(slot: &Slot, merged: &mut Vec<Entry>) -> Result<(), String> {
-    match &slot.node.content {
-        Content::Map(entries) => merged.extend(entries.iter().map(|entry| Entry {
-            name: entry.name.clone(),
-            name_place: entry.name_place.clone(),
-            slot: Slot { origin: Origin::Merged, ..entry.slot.clone() },
-        })),
-        Content::List(slots) if slots.iter().all(is_map) => {
-            slots.iter().try_for_each(|slot| collect_merged(slot, merged))?;
-        }
-        _ => return Err("what is merged is not a map".to_owned()),
-    }
-    Ok(())
 }
 
 fn is_map(slot: &Slot) -> bool {
@@ -464,6 +485,11 @@ mod tests {
         }
         let refused = Document::parse(deep.as_bytes(), Format::Yaml).err().unwrap();
         assert_eq!(refused.to_string(), "line 65: it is more than 64 levels deep");
+        let keys: String = (0..2000).map(|i| format!("  k{i}: x\n")).collect();
+        let merges: String = (0..40).map(|i| format!("m{i}: {{<<: *b}}\n")).collect();
+        let merged = format!("b: &b\n{keys}{merges}");
+        let refused = Document::parse(merged.as_bytes(), Format::Yaml).err().unwrap();
+        assert!(refused.to_string().contains("it merges more than 65536 keys"), "{refused}");
         let many = format!("{}: [{}]", "a".repeat(1 << 10), "1,".repeat(1 << 17));
         let refused = Document::parse(many.as_bytes(), Format::Yaml).err().unwrap();
         assert!(refused.to_string().contains("with all keys above each of them"), "{refused}");

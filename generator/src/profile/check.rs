@@ -27,11 +27,25 @@ pub(super) fn ensure_id(id: &str) -> Result<(), Invalid> {
     }
 }
 
-/// Checks that the placeholders in `content` ask only for encodings that exist.
+/// Checks that the placeholders in `content` ask only for encodings that exist, and that none which brings its own quotes is
+/// between others: these would end where the value's begin, and the value would be read as a part of the text.
 pub(super) fn ensure_encodings(content: &str) -> Result<(), Invalid> {
-    for piece in split(content.as_bytes()) {
-        if let Piece::Placeholder { encoding: Some(name), .. } = piece {
+    let pieces = split(content.as_bytes());
+    for (at, piece) in pieces.iter().enumerate() {
+        let Piece::Placeholder { encoding: Some(name), .. } = piece else { continue };
+        let encoding =
             Encoding::parse(name).map_err(|unknown| Invalid::here(unknown.to_string()))?;
+        let text = |piece: Option<&Piece>| match piece {
+            Some(Piece::Text(text)) => text.to_vec(),
+            _ => Vec::new(),
+        };
+        let before = text(at.checked_sub(1).and_then(|at| pieces.get(at))).last().copied();
+        let after = text(pieces.get(at + 1)).first().copied();
+        let has_quotes = matches!(encoding, Encoding::Shell | Encoding::Environment);
+        if has_quotes && before == after && matches!(before, Some(b'"' | b'\'')) {
+            let reason =
+                format!("the encoding \"{name}\" brings its own quotes, and stands in others");
+            return Err(Invalid::here(reason).fix("remove the quotes around the placeholder"));
         }
     }
     Ok(())

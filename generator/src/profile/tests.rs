@@ -247,6 +247,13 @@ fn errors_in_a_template_are_named() {
             "templates.t.content: a placeholder asks for the encoding \"Json\"; the encodings are json, url, shell, \
              base64, hex, environment, xml",
         ),
+        (
+            &format!(
+                r#""content":"A={{{{ {0} shell }}}} B=\"{{{{ {0} shell }}}}\"""#,
+                "0".repeat(64)
+            ),
+            "templates.t.content: the encoding \"shell\" brings its own quotes, and stands in others",
+        ),
     ] {
         let text =
             format!(r#"{{"version":1,"settings":{SETTINGS},"templates":{{"t":{{{fields}}}}}}}"#);

@@ -1,4 +1,4 @@
-//! The same on macOS, which has no sync of one file system that could be waited for without unsafe code:
+//! directories → what is in them, on the disk: macOS has no sync of one file system that can be waited for without unsafe code.
 //! sync(2) may return before it is done.
 
 use std::os::fd::{AsFd, BorrowedFd};

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 /// What distinguishes a file: nobody can set the time of its last change, and its number is only used again later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// Identifies its file system, statfs(2), `f_fsid`; 0 if it has no such number.
+    /// Identifies its file system, statfs(2), `f_fsid`; 0 or the device's number if it has no such number.
     file_system: u64,
     /// The device, which may have another number after a reboot.
     device: u64,
@@ -32,22 +32,29 @@ impl Stamp {
     }
 
     /// Returns whether `other` is the stamp of the same file, unchanged.
+    ///
+    /// Of a file system that cannot be told from others, inode and time are enough: nobody can set that time.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.is_beside(other) && (self.inode, self.changed) == (other.inode, other.changed)
+        let is_beside = match (self.identity(), other.identity()) {
+            (Some(own), Some(other)) => own == other,
+            _ => true,
+        };
+        is_beside && (self.inode, self.changed) == (other.inode, other.changed)
     }
 
-    /// Returns whether `file` is on the same file system.
+    /// Returns whether `file` is on the same file system, as far as can be told: its device may have got another number.
     pub(super) fn is_on(&self, file: impl AsFd) -> bool {
-        Self::of(file).is_ok_and(|other| self.is_beside(&other))
+        Self::of(file).is_ok_and(|other| match (self.identity(), other.identity()) {
+            (Some(own), Some(other)) => own == other,
+            _ => self.device == other.device,
+        })
     }
 
-    /// Returns whether both files are on the same file system.
-    fn is_beside(&self, other: &Self) -> bool {
-        if self.file_system == 0 || other.file_system == 0 {
-            self.device == other.device
-        } else {
-            self.file_system == other.file_system
-        }
+    /// Returns what identifies the file system after a reboot. XFS and others have only the number of the device, and some
+    /// nothing.
+    fn identity(&self) -> Option<u64> {
+        let is_lasting = self.file_system != 0 && self.file_system != self.device;
+        is_lasting.then_some(self.file_system)
     }
 
     /// Returns it as numbers, separated by blanks.
@@ -92,12 +99,15 @@ mod tests {
     #[test]
     fn another_number_of_the_device_is_no_other_file() {
         let here = stamp("7 2049 12 100 5");
-        for same in ["7 2049 12 100 5", "7 2065 12 100 5", "0 2049 12 100 5"] {
+        for same in ["7 2049 12 100 5", "7 2065 12 100 5", "0 2049 12 100 5", "0 2065 12 100 5"] {
             assert!(here.is_same(&stamp(same)), "{same}");
         }
-        for other in ["8 2049 12 100 5", "0 2065 12 100 5", "7 2049 13 100 5", "7 2049 12 101 5"] {
+        for other in ["8 2049 12 100 5", "7 2049 13 100 5", "7 2049 12 101 5", "0 2065 12 101 5"] {
             assert!(!here.is_same(&stamp(other)), "{other}");
         }
         assert!(!here.is_same(&stamp("7 2049 12 100 6")));
+        // XFS: the number of the device.
+        assert!(stamp("2049 2049 12 100 5").is_same(&stamp("2065 2065 12 100 5")));
+        assert!(!stamp("2049 2049 12 100 5").is_same(&stamp("2065 2065 13 100 5")));
     }
 }

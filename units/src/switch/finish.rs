@@ -117,6 +117,7 @@ impl Switch<'_> {
             Phase::Normal => self.ramfs.linked_generation(&self.settings.decrypted_dir)?,
         } == Some(generation.number);
         let mut changes = Changes::default();
+        let mut recorded = Ok(());
         for (purpose, done) in done {
             match purpose {
                 Purpose::Put(task) => {
@@ -126,8 +127,8 @@ impl Switch<'_> {
                     let done = done.and_then(|_| {
                         ensure_unchanged(task, generation).filter(|_| is_current).unwrap_or(Ok(()))
                     });
-                    if is_current {
-                        record_path_result(task, generation, done.is_ok())?;
+                    if is_current && recorded.is_ok() {
+                        recorded = record_path_result(task, generation, done.is_ok());
                     }
                     outcome.add(task.description(), done);
                 }
@@ -156,6 +157,7 @@ impl Switch<'_> {
         if is_current {
             changes.write(self.settings);
         }
+        recorded?;
         Ok(is_current.then_some(finished))
     }
 
