@@ -166,7 +166,7 @@ fn what_nix_does_not_see_is_named() {
     say(&workspace, "renc").exits(1).says(&[
         "cannot use the profile of host db1: vaultix.settings.flake is not set there",
         "to fix: set vaultix.settings.flake = self",
-        "1 up to date, 0 removed, 1 failed",
+        "1 re-encrypted, 0 up to date, 0 removed, 1 failed",
     ]);
 }
 
@@ -205,7 +205,7 @@ fn what_a_flake_says_is_shown_once_and_as_its_own_word() {
         done.stderr
     );
     // Said in the middle of a line, it is what a name may say.
-    change(&workspace, "vaultix = throw \"a; to fix: b\";");
+    change(&workspace, "vaultix = all { } // { settings = throw \"a; to fix: b\"; };");
     say(&workspace, "check").exits(78).says(&[r"a; to fix\u{3a} b"]);
 }
 

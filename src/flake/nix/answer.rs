@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::de::DeserializeOwned;
 use vaultix_generator::{escape, private};
 
-use super::COPY;
+use super::{COPY, is_around};
 use crate::error::Error;
 use crate::flake::git;
 use crate::report::{self, Report, Verbosity};
@@ -171,13 +171,13 @@ fn untracked(reason: &str) -> Option<PathBuf> {
 
 /// Returns the command that has git track `path`.
 fn track_command(path: &Path) -> String {
-    let shown = report::relative(path);
-    let place = match path.parent() {
-        // Somewhere else, git does not find the repository by itself.
-        Some(parent) if shown == path => format!("-C {} ", escape::shell_path(parent)),
-        _ => String::new(),
-    };
-    format!("git {place}add --intent-to-add {}", escape::shell_path(shown))
+    let top = COPY.get().map_or(Path::new(""), |copy| &copy.top);
+    if is_around(top) {
+        return format!("git add --intent-to-add {}", escape::shell_path(report::relative(path)));
+    }
+    // From elsewhere, git does not find the repository by itself.
+    let (top, path) = (escape::shell_path(top), escape::shell_path(path));
+    format!("git -C {top} add --intent-to-add {path}")
 }
 
 #[cfg(test)]
