@@ -654,6 +654,7 @@ pub struct Recipient {
     error_code(1, "some secrets are not; each of them is named"),
     error_code(77, "no identity can decrypt what is not imported")
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Import {
     /// agenix, agenix-rekey, sops, pass or gopass
     #[argh(positional, arg_name = "scheme")]
