@@ -113,7 +113,7 @@ impl Replacement {
     /// # Errors
     ///
     /// The system's own.
-    pub fn persist_noclobber(&self) -> Result<()> {
+    pub fn persist_noclobber(self) -> Result<()> {
         self.with_folder_locked(|| {
             linkat(
                 &self.folder,

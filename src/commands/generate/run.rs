@@ -118,10 +118,10 @@ impl<'a> Run<'a> {
         let public = public.transpose()?;
         // The private key first: if that is all that ever happens, the next run finds the other from it. A
         // public key alone would belong to nothing.
-        self.persist(&private, path, "generated", done)?;
+        self.persist(private, path, "generated", done)?;
         done.count += 1;
         if let Some((replacement, path)) = public {
-            self.persist(&replacement, &path, "written", done)?;
+            self.persist(replacement, &path, "written", done)?;
         }
         if self.inputs.contains(&**path) {
             self.known.insert(path.clone(), plaintext);
@@ -207,7 +207,7 @@ impl<'a> Run<'a> {
         done.count += added.len();
         done.files.insert(path.to_owned());
         for (replacement, path) in public_keys {
-            self.persist(&replacement, path, "written", done)?;
+            self.persist(replacement, path, "written", done)?;
         }
         // It may get more: those that are made from what is made from these.
         match Secret::read(path)? {
@@ -262,12 +262,12 @@ impl<'a> Run<'a> {
         let values = Values::read(path, whole, key);
         let (path, text) = public_key(recipe, values.get(key.as_ref())?)?;
         let replacement = stage(&path, text.as_bytes())?;
-        self.persist(&replacement, &path, "written", done)
+        self.persist(replacement, &path, "written", done)
     }
 
     fn persist(
         &self,
-        replacement: &Replacement,
+        replacement: Replacement,
         path: &Path,
         verb: &str,
         done: &mut Outcome,
