@@ -12,6 +12,7 @@ mod text;
 pub use set::{set, unset};
 
 use vaultix_generator::escape;
+use vaultix_units::plaintext::Plaintext;
 
 use crate::cli::{Cli, Edit};
 use crate::error::{Exit, Result};

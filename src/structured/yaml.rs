@@ -485,10 +485,10 @@ mod tests {
         }
         let refused = Document::parse(deep.as_bytes(), Format::Yaml).err().unwrap();
         assert_eq!(refused.to_string(), "line 65: it is more than 64 levels deep");
-        let keys: String = (0..2000).map(|i| format!("  k{i}: x\n")).collect();
-        let merges: String = (0..40).map(|i| format!("m{i}: {{<<: *b}}\n")).collect();
-        let merged = format!("b: &b\n{keys}{merges}");
-        let refused = Document::parse(merged.as_bytes(), Format::Yaml).err().unwrap();
+        let keys: Vec<String> = (0..2000).map(|i| format!("  k{i}: x")).collect();
+        let merges: Vec<String> = (0..40).map(|i| format!("m{i}: {{<<: *b}}")).collect();
+        let text = format!("b: &b\n{}\n{}", keys.join("\n"), merges.join("\n"));
+        let refused = Document::parse(text.as_bytes(), Format::Yaml).err().unwrap();
         assert!(refused.to_string().contains("it merges more than 65536 keys"), "{refused}");
         let many = format!("{}: [{}]", "a".repeat(1 << 10), "1,".repeat(1 << 17));
         let refused = Document::parse(many.as_bytes(), Format::Yaml).err().unwrap();

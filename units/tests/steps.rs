@@ -12,10 +12,10 @@ use std::process::Command;
 use vaultix_generator::placeholder::Encoding;
 use vaultix_generator::profile::{Profile, Side};
 use vaultix_units::encoding::Encoded;
-use vaultix_units::identity::parse_ssh;
 use vaultix_units::owner::Accounts;
 use vaultix_units::plaintext::Plaintext;
 use vaultix_units::record::Record;
+use vaultix_units::ssh::parse_ssh;
 use vaultix_units::template::{TooLarge, Value, fill};
 
 /// Largest input (1 MiB).

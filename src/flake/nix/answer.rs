@@ -66,12 +66,14 @@ pub fn hush() {
     IS_HUSHED.store(true, Ordering::Relaxed);
 }
 
+/// Warnings that were printed.
+static PRINTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 /// Prints those of `warnings` that were not printed before.
 fn print_new(warnings: Vec<String>) {
     if IS_HUSHED.load(Ordering::Relaxed) {
         return;
     }
-    static PRINTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let mut printed = PRINTED.lock().unwrap_or_else(PoisonError::into_inner);
     let new: Vec<String> = warnings.into_iter().filter(|one| printed.insert(one.clone())).collect();
     if !new.is_empty() {

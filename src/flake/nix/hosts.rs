@@ -90,7 +90,9 @@ pub fn hosts(root: &Path) -> Result<Hosts> {
         return Err(no_hosts(root));
     }
     // The others are done: only some failed.
-    failures.iter_mut().for_each(|one| one.error.exit = Exit::Failed(Status::SomeFailed));
+    for one in &mut failures {
+        one.error.exit = Exit::Failed(Status::SomeFailed);
+    }
     Ok(Hosts { profiles, caches, settings, failures })
 }
 

@@ -1,5 +1,6 @@
-//! directories → what is in them, on the disk: macOS has no sync of one file system that can be waited for without unsafe code.
-//! sync(2) may return before it is done.
+//! open files → the same, safely on the disk of a Mac.
+//!
+//! There is no sync of one file system that could be waited for without unsafe code: sync(2) may return before it is done.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
