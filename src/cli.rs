@@ -20,6 +20,7 @@ pub use help::wrap;
 #[argh(
     example = "Change a secret, then update the copies for all hosts:\n\n  {command_name} edit secrets/wifi.age\n  {command_name} renc\n",
     note = "Without --profile, the profiles come from the flake around the working directory, if you or root own it. The files that it names must be inside its repository, or in an input that is listed in flake.lock.",
+    note = "A host that does not evaluate is named, and stops only itself: renc, check, status and generate do the others and end with 1. Only rekey refuses.",
     error_code(0, "done"),
     error_code(1, "some items failed; each of them is named"),
     error_code(64, "usage error"),
@@ -97,7 +98,7 @@ pub enum Verb {
     example = "{command_name} --identity ~/.config/age/me.txt",
     note = "Does only what has changed since the last run, and asks for nothing if nothing has. Secrets that your identity cannot decrypt are passed over if all their hosts have copies.",
     error_code(0, "every host has every secret"),
-    error_code(1, "some secrets failed; each of them is named")
+    error_code(1, "some secrets or hosts failed; each of them is named")
 )]
 pub struct Renc {
     /// read a host's profile from this file; repeat for several hosts
@@ -375,7 +376,10 @@ pub struct Deploy {
     example = "{command_name} --json",
     note = "Finds copies that are missing, damaged, stale, foreign, or made for another key, and secrets that are damaged, or not encrypted to everyone whom the flake names. Lists secrets that rules keep from your identity, and warns of rules that no secret has.",
     error_code(0, "every host has every secret"),
-    error_code(1, "there are several problems; each of them is named"),
+    error_code(
+        1,
+        "there are several problems, or a host does not evaluate; each of them is named"
+    ),
     error_code(65, "a copy is damaged, or made for another key"),
     error_code(66, "a copy is missing")
 )]

@@ -54,6 +54,9 @@ const BOOT_EARLY: Step = Step { verb: &["boot", "--early"], profile: "new", id: 
 /// Places all other items at boot.
 const BOOT: Step = Step { verb: &["boot"], profile: "new", id: None };
 
+/// Puts items at their paths at boot.
+const PATHS: Step = Step { verb: &["paths"], profile: "new", id: None };
+
 /// Places the template.
 const TEMPLATE: Step = Step { verb: &["template"], profile: "new", id: Some("outer") };
 
@@ -72,7 +75,11 @@ pub fn story(what: &str) -> Story {
             let units = ["added", "keep", "moved", "token"].map(|id| secret("new", id));
             told(&[BOOT_EARLY], BOOT, &[&units[..], &[TEMPLATE]].concat())
         }
-        "boot-early" => told(&[], BOOT_EARLY, &["early", "soon"].map(|id| secret("new", id))),
+        // What stands at paths is written down once their file systems are there, by the last step.
+        "boot-early" => {
+            let units = ["early", "soon"].map(|id| secret("new", id));
+            told(&[], BOOT_EARLY, &[&units[..], &[BOOT, PATHS]].concat())
+        }
         "first" => told(&[], secret("new", "token"), &[secret("new", "token")]),
         "secret" => {
             told(&[secret("old", "token")], secret("new", "token"), &[secret("new", "token")])
