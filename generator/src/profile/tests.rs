@@ -252,7 +252,7 @@ fn errors_in_a_template_are_named() {
                 r#""content":"A={{{{ {0} shell }}}} B=\"{{{{ {0} shell }}}}\"""#,
                 "0".repeat(64)
             ),
-            "templates.t.content: the encoding \"shell\" brings its own quotes, and stands in others",
+            "templates.t.content: the encoding \"shell\" brings its own quotes, and stands in others; remove the quotes around the placeholder",
         ),
     ] {
         let text =
