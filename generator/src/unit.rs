@@ -76,6 +76,7 @@ pub struct Programs<'a> {
 #[must_use]
 pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     let settings = &profile.settings;
+    let items = items(profile);
     let view = escape::path_unit(&settings.decrypted_mount_point.to_string_lossy(), "mount");
     let mounts = format!("{view} {CONVERT_UNIT}");
     let source = escape::value(&programs.profile.to_string_lossy());
@@ -85,17 +86,19 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     files.extend(late_key(settings, &source, programs));
 
     let key_mounts = key_mounts(settings);
-    files.extend(switch(profile, &mounts, &key_mounts));
-    let units = boot::Units { settings, source: &source, mounts: &mounts, view: &view };
-    files.extend(units.render(profile, programs, &key_mounts));
+    files.extend(switch(&items, &mounts, &key_mounts));
+    let units =
+        boot::Units { items: &items, settings, source: &source, mounts: &mounts, view: &view };
+    files.extend(units.render(programs, &key_mounts));
     let normal = normal_order(&key_mounts);
-    let waiting: BTreeSet<&str> = items(profile)
+    let waiting: BTreeSet<&str> = items
+        .iter()
         .filter(|item| item.kind == Kind::Secret && waits_for_local_files(item, settings))
         .map(|item| item.id)
         .collect();
     let (template, command) = (without_comments(ITEM), command(programs));
     let parts: Vec<&str> = template.split('@').collect();
-    for item in items(profile) {
+    for item in &items {
         let unit = item.kind.unit(item.id);
         let fields = [
             ("KIND", item.kind.name()),
@@ -103,14 +106,14 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
             ("PROFILE", &source),
             ("MOUNTS", &mounts),
             ("VIEW", &view),
-            ("ORDER", &order(&item, settings, &normal, &waiting)),
+            ("ORDER", &order(item, settings, &normal, &waiting)),
             ("EXEC", &command(item.kind, item.id)),
         ];
         let content = Content::Text(fill(&parts, &fields));
         files.push(UnitFile { path: unit.clone(), content });
         files.push(wants_link(ITEMS_UNIT, &unit));
     }
-    files.extend(notify(profile, &source, programs));
+    files.extend(notify(&items, &source, programs));
     files
 }
 
@@ -155,8 +158,9 @@ fn waits_for_local_files(item: &ItemUnit, settings: &Settings) -> bool {
 }
 
 /// Returns the units that items of a phase come before, `early` or not.
-fn later_units(profile: &Profile, early: bool) -> Vec<&str> {
-    let units: BTreeSet<&str> = items(profile)
+fn later_units<'a>(items: &[ItemUnit<'a>], early: bool) -> Vec<&'a str> {
+    let units: BTreeSet<&str> = items
+        .iter()
         .filter(|item| item.early == early)
         .filter_map(|item| item.place)
         .flat_map(|place| place.before.iter().map(String::as_str))
@@ -171,8 +175,9 @@ pub fn notify_unit(uid: u32) -> String {
 }
 
 /// Renders the template of the units that notify units of users, if there are any.
-fn notify(profile: &Profile, source: &str, programs: &Programs) -> Option<UnitFile> {
-    let is_needed = items(profile)
+fn notify(items: &[ItemUnit], source: &str, programs: &Programs) -> Option<UnitFile> {
+    let is_needed = items
+        .iter()
         .filter_map(|item| item.place)
         .any(|place| !place.restart_user_units.is_empty() || !place.reload_user_units.is_empty());
     let exec = format!("{} notify{}", helper(programs), profile_option(programs));
@@ -231,7 +236,7 @@ struct ItemUnit<'a> {
 }
 
 /// Returns all items, secrets first, each kind sorted by id.
-fn items(profile: &Profile) -> impl Iterator<Item = ItemUnit<'_>> {
+fn items(profile: &Profile) -> Vec<ItemUnit<'_>> {
     let secrets = profile.secrets.iter().map(|(id, secret)| ItemUnit {
         kind: Kind::Secret,
         id,
@@ -249,7 +254,7 @@ fn items(profile: &Profile) -> impl Iterator<Item = ItemUnit<'_>> {
             .unwrap_or_default(),
         place: template.as_ref().ok().map(|template| &template.placement),
     });
-    secrets.chain(templates)
+    secrets.chain(templates).collect()
 }
 
 /// Returns the names of the mounts that may contain a host key.
@@ -288,12 +293,12 @@ fn normal_order(key_mounts: &str) -> String {
 }
 
 /// Renders drop-ins for the two static units. The early one does not wait for keys, like early items.
-fn switch(profile: &Profile, mounts: &str, key_mounts: &str) -> [UnitFile; 2] {
+fn switch(items: &[ItemUnit], mounts: &str, key_mounts: &str) -> [UnitFile; 2] {
     let all = format!("{mounts} {key_mounts}");
     let [early, normal] = SWITCH_UNITS;
     [(early, true, mounts), (normal, false, all.trim_end())].map(|(unit, early, mounts)| {
         let mut order = format!("Wants={mounts}\nAfter={mounts}");
-        let later = later_units(profile, early);
+        let later = later_units(items, early);
         if !later.is_empty() {
             order = format!("{order}\nBefore={}", later.join(" "));
         }

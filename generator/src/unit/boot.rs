@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{
-    Programs, Settings, TARGET_UNIT, UnitFile, helper, items, later_units, normal_order,
+    ItemUnit, Programs, Settings, TARGET_UNIT, UnitFile, helper, later_units, normal_order,
     profile_option, unit_file, wants_link,
 };
 use crate::escape;
-use crate::profile::{Profile, USERS};
+use crate::profile::USERS;
 
 /// Text of the unit that places all items of a phase.
 const BOOT: &str = include_str!("../../../units/vaultix-boot.service.in");
@@ -56,6 +56,7 @@ const MAX_NAMES: usize = 100;
 
 /// What all these units contain.
 pub(super) struct Units<'a> {
+    pub(super) items: &'a [ItemUnit<'a>],
     pub(super) settings: &'a Settings,
     /// The profile's path.
     pub(super) source: &'a str,
@@ -67,45 +68,40 @@ pub(super) struct Units<'a> {
 
 impl Units<'_> {
     /// Renders them all.
-    pub(super) fn render(
-        &self,
-        profile: &Profile,
-        programs: &Programs,
-        key_mounts: &str,
-    ) -> Vec<UnitFile> {
+    pub(super) fn render(&self, programs: &Programs, key_mounts: &str) -> Vec<UnitFile> {
         let command =
             |words: &str| format!("{} {words}{}", helper(programs), profile_option(programs));
         let source = [("PROFILE", self.source)];
         let rest = [("PROFILE", self.source), ("EXEC", &command("rest"))];
         let mut files = vec![unit_file(ITEMS_UNIT, ITEMS, &source)];
-        if items(profile).next().is_none() {
+        if self.items.is_empty() {
             return files;
         }
         files.push(unit_file(REST_UNIT, REST, &rest));
         files.push(wants_link("multi-user.target", REST_UNIT));
-        if items(profile).any(|item| item.early) {
-            files.extend(self.early(profile, &command("boot --early")));
+        if self.items.iter().any(|item| item.early) {
+            files.extend(self.early(&command("boot --early")));
         }
-        if items(profile).any(|item| !item.early) {
-            files.push(self.normal(profile, &command("boot"), key_mounts));
+        if self.items.iter().any(|item| !item.early) {
+            files.push(self.normal(&command("boot"), key_mounts));
             files.push(wants_link(TARGET_UNIT, BOOT_UNIT));
         }
-        files.extend(self.paths(profile, &command("paths")));
-        let before = before(TARGET_UNIT, &later_units(profile, false));
+        files.extend(self.paths(&command("paths")));
+        let before = before(TARGET_UNIT, &later_units(self.items, false));
         files.push(self.failed(FAILED_UNIT, (BOOT_UNIT, &before), &[ITEMS_UNIT.to_owned()]));
         files
     }
 
     /// Renders the unit that places the early items, before there are users.
-    fn early(&self, profile: &Profile, exec: &str) -> Vec<UnitFile> {
+    fn early(&self, exec: &str) -> Vec<UnitFile> {
         let users = USERS.join(" ");
-        let later = later_units(profile, true);
+        let later = later_units(self.items, true);
         // No mount but the ramfs, as for the items' units.
         let order = self.before_others(format!("Before={users}"), &later);
         let before = before(&format!("{users} {TARGET_UNIT}"), &later);
         let what = "the items that are needed before users exist";
         let names: Vec<String> =
-            items(profile).filter(|it| it.early).map(|it| it.kind.unit(it.id)).collect();
+            self.items.iter().filter(|it| it.early).map(|it| it.kind.unit(it.id)).collect();
         let mut files = vec![
             self.boot(EARLY_UNIT, what, (exec, &order, EARLY_FAILED_UNIT)),
             wants_link(TARGET_UNIT, EARLY_UNIT),
@@ -117,9 +113,9 @@ impl Units<'_> {
     }
 
     /// Renders the unit that places all others.
-    fn normal(&self, profile: &Profile, exec: &str, key_mounts: &str) -> UnitFile {
+    fn normal(&self, exec: &str, key_mounts: &str) -> UnitFile {
         let order = format!("After={EARLY_UNIT}\n{}", normal_order(key_mounts));
-        let order = self.before_others(order, &later_units(profile, false));
+        let order = self.before_others(order, &later_units(self.items, false));
         self.boot(BOOT_UNIT, "secrets and templates", (exec, &order, FAILED_UNIT))
     }
 
@@ -179,10 +175,10 @@ impl Units<'_> {
     }
 
     /// Renders the units that put items at paths of their own: one at boot, and one for each late mount.
-    fn paths(&self, profile: &Profile, exec: &str) -> Vec<UnitFile> {
+    fn paths(&self, exec: &str) -> Vec<UnitFile> {
         let mut late: BTreeSet<&Path> = BTreeSet::new();
         let mut is_needed = false;
-        let places = items(profile).filter_map(|item| item.place);
+        let places = self.items.iter().filter_map(|item| item.place);
         for place in places.filter(|place| self.settings.is_custom(place)) {
             match self.settings.late_mount_of(&place.path) {
                 Some(mount) => {
