@@ -266,7 +266,8 @@ pub fn given_or(given: &[PathBuf], settings: &Settings, root: &Path) -> Result<I
     let paths: Vec<PathBuf> =
         settings.identities(root).iter().map(|path| report::relative(path)).collect();
     for path in &paths {
-        // A key in the place of its path is refused where it would be read, with other words.
+        // A key in the place of its path is refused where it would be read, with other words. What takes the place of a file
+        // afterwards is read as what it then is, up to a limit, and a signal ends the wait for it.
         let is_key = private::is_private(&path.to_string_lossy());
         if !is_key && path.metadata().is_ok_and(|found| !found.is_file()) {
             let what = format!("cannot use the identity file {}", path.display());

@@ -64,8 +64,9 @@ pub struct Content {
 impl Content {
     /// Reads the file `path`; `None` where it is no regular file, since a pipe is read once, or no identity file.
     pub fn read(path: &Path) -> Option<Self> {
+        // To open a pipe would let its writer go on. What takes the file's place in between is refused by its descriptor.
         path.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        let text = input::file(path, bounded::MAX_IDENTITY, None).ok()?;
+        let text = input::regular_file(path, bounded::MAX_IDENTITY).ok()?;
         let found = vaultix_units::stack::wiped(|| identity::parse(&text)).ok()?;
         let comments = found.recipients.iter().filter_map(|text| recipient::parse(text).ok());
         let comments: Vec<_> = comments.collect();

@@ -3,12 +3,14 @@
 //! Pipes are accepted, because shells make one for `<(command)`. Ctrl-C works even while nothing is
 //! written to it.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, Mode, OFlags};
+use vaultix_units::bounded;
 use zeroize::Zeroizing;
 
 use crate::system::interrupt::Interrupt;
@@ -40,6 +42,15 @@ pub fn file(
     }
     let size = u64::try_from(stat.st_size).unwrap_or_default();
     whole(InterruptibleReader { file, interrupt }, size, limit)
+}
+
+/// Reads the file `path`, of at most `limit` bytes. Anything but a regular file is refused, and never waited for.
+///
+/// # Errors
+///
+/// As [`file()`], without signals.
+pub fn regular_file(path: &Path, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+    bounded::read_file(File::from(rustix::fs::open(path, FLAGS, Mode::empty())?), limit)
 }
 
 /// Reads standard input to its end, up to `limit` bytes.

@@ -98,6 +98,7 @@ impl Helper<'_> {
             if let Some(child) = child {
                 break child;
             }
+            // Nothing tells when a process that another one traces stops.
             thread::sleep(Duration::from_millis(20));
         };
         let bytes = memory(helper);
