@@ -296,6 +296,13 @@ fn keys_that_hosts_need_are_missed_when_they_are_gone() {
     };
     let done = save(&MAIL.replace("993", "143"));
     assert!(!done.stderr.contains("does not have"), "{}", done.stderr);
+    let unset = |key: &str| {
+        let line = "-p web1.json -p db1.json unset -i keys/me.txt secrets/mail.yaml.age";
+        workspace.vaultix(&format!("{line} {key}")).exits(0)
+    };
+    unset("dkim")
+        .says(&["does not have what hosts need: /dkim/0/private (secret \"dkim\" for host db1)"]);
+    save(MAIL);
     save(&MAIL.replace("password:", "pass:").replace("port:", "ports:")).says(&[
         "secrets/mail.yaml.age: changed from standard input",
         "secrets/mail.yaml.age does not have what hosts need: /imap/port (secret \"port\" for host web1), \

@@ -6,9 +6,10 @@ use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 
 use super::input::Input;
+use super::keys;
 use super::save::{Save, Unsaved};
 use super::target::{self, Old, Target};
-use crate::cli;
+use crate::cli::{self, Cli};
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::values;
 use crate::flake::repository::Checkouts;
@@ -42,7 +43,7 @@ struct Given<'a> {
 /// # Errors
 ///
 /// When the file cannot be read, changed or written. It is then as it was.
-pub fn set(args: &cli::Set) -> Result<Exit> {
+pub fn set(args: &cli::Set, cli: &Cli) -> Result<Exit> {
     let input = Input::choose(args.stdin, args.from.as_ref(), || {
         format!("cannot set \"{}\" in {}", args.key, args.file.display())
     })?;
@@ -54,7 +55,7 @@ pub fn set(args: &cli::Set) -> Result<Exit> {
         recipient_files: &args.recipient_files,
         format: args.format.as_deref(),
     };
-    change(&given, &Change::Set(&input))
+    change(&given, &Change::Set(&input), cli)
 }
 
 /// Removes one value.
@@ -62,7 +63,7 @@ pub fn set(args: &cli::Set) -> Result<Exit> {
 /// # Errors
 ///
 /// As [`set`].
-pub fn unset(args: &cli::Unset) -> Result<Exit> {
+pub fn unset(args: &cli::Unset, cli: &Cli) -> Result<Exit> {
     let given = Given {
         file: &args.file,
         key: &args.key,
@@ -71,10 +72,10 @@ pub fn unset(args: &cli::Unset) -> Result<Exit> {
         recipient_files: &args.recipient_files,
         format: args.format.as_deref(),
     };
-    change(&given, &Change::Unset)
+    change(&given, &Change::Unset, cli)
 }
 
-fn change(given: &Given, change: &Change) -> Result<Exit> {
+fn change(given: &Given, change: &Change, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let pointer = values::pointer(given.key)?;
     let file = workspace::file(given.file)?;
@@ -124,7 +125,12 @@ fn change(given: &Given, change: &Change) -> Result<Exit> {
     let once = Input::Stdin;
     let save = Save { path, before, recipients, input: &once, command: &command, prompt: &prompt };
     match save.save(&new, replacement) {
-        Ok(()) => Ok(target::finish(&report, path, input, before, count, &checkouts)),
+        Ok(()) => {
+            if before.is_some() {
+                keys::warn_lost(path, Some(&old), &new, &cli.profiles, &report);
+            }
+            Ok(target::finish(&report, path, input, before, count, &checkouts))
+        }
         Err(Unsaved::Kept(error) | Unsaved::InMemory(error)) => Err(error),
     }
 }
