@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, StatxFlags, Uid};
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, StatxFlags, Uid};
 use rustix::io::Errno;
 use vaultix_generator::status::Status;
 
@@ -499,8 +499,12 @@ impl<'a> Walk<'a> {
             fs::mkdirat(&stage, STAGING, PARENT)?;
             let fresh = fs::openat(&stage, STAGING, DIRECTORY, Mode::empty())?;
             fs::fchown(&fresh, Some(Uid::from_raw(owner)), Some(Gid::from_raw(self.here.gid)))?;
-            // This can replace only an empty directory that the owner has made in the meantime.
-            fs::renameat(&stage, STAGING, here, component)
+            // Another process may have made it in the meantime, and be about to put its item there.
+            match fs::renameat_with(&stage, STAGING, here, component, RenameFlags::NOREPLACE) {
+                // Some network file systems do not know the flag. There this can replace an empty directory.
+                Err(Errno::INVAL) => fs::renameat(&stage, STAGING, here, component),
+                done => done,
+            }
         };
         let result = made();
         // The last one may be an empty directory of the owner, who could remove it as well.
