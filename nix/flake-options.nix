@@ -57,6 +57,15 @@ let
     builtins.attrNames hosts
   );
   twins = lib.filterAttrs (_: names: builtins.length names > 1) byIdentifier;
+
+  variantsOf = import ./variants.nix { inherit lib; };
+  # What the desk needs to know of a host, or of another configuration of one.
+  describe = cfg: {
+    identifier = cfg.settings.hostIdentifier;
+    profile = (import ./profile.nix).workspace cfg;
+    cache =
+      if cfg.settings.flake == null then null else (import ./root.nix { inherit lib cfg; }).cacheRoot;
+  };
 in
 {
   options = {
@@ -255,27 +264,34 @@ in
       '';
     };
 
+    variants = mkOption {
+      type = types.raw;
+      readOnly = true;
+      default = builtins.mapAttrs (
+        _: names: config.hosts.${builtins.head names}.variants
+      ) byIdentifier;
+      defaultText = literalExpression "<hostIdentifier>.<variant>.{ identifier, profile, cache }";
+      description = ''
+        The same for other configurations of each host: its specialisations, and `virtualisation.vmVariant` where something is set for that. `vaultix renc` makes what they need as well.
+      '';
+    };
+
     hosts = mkOption {
       type = types.raw;
       readOnly = true;
       default = builtins.mapAttrs (
         _: node:
-        let
-          cfg = node.config.vaultix;
-        in
         if isHost node then
-          {
-            identifier = cfg.settings.hostIdentifier;
-            profile = (import ./profile.nix).workspace cfg;
-            cache =
-              if cfg.settings.flake == null then null else (import ./root.nix { inherit lib cfg; }).cacheRoot;
+          describe node.config.vaultix
+          // {
+            variants = builtins.mapAttrs (_: variant: describe variant.vaultix) (variantsOf node);
           }
         else
           null
       ) config.nodes;
-      defaultText = literalExpression "<node>.{ identifier, profile, cache }";
+      defaultText = literalExpression "<node>.{ identifier, profile, cache, variants }";
       description = ''
-        What {option}`profiles` and {option}`caches` are made from, by the names of {option}`nodes`; `null` for those without the module.
+        What {option}`profiles`, {option}`caches` and {option}`variants` are made from, by the names of {option}`nodes`; `null` for those without the module.
 
         Each can be evaluated alone: where one of them does not evaluate, `vaultix` asks for the others here.
       '';

@@ -114,6 +114,44 @@ fn a_host_that_does_not_evaluate_stops_only_itself() {
 }
 
 #[test]
+fn what_a_host_can_be_switched_to_has_its_copies() {
+    let variant = |text: &str| {
+        format!(
+            "vaultix = all {{ web1 = host \"web1\"; }} // {{ inherit settings; variants.web1 = {{ {text} }}; }};"
+        )
+    };
+    let changed = "let it = host \"web1\"; in it // { profile = it.profile // { secrets.mail.file = \"${self}/secrets/mail.age\"; }; }";
+    let Some(workspace) =
+        flake("evaluation-variant", &variant(&format!("\"specialisation work\" = {changed};")))
+    else {
+        return;
+    };
+    say(&workspace, "renc").exits(0).says(&["2 re-encrypted, 0 up to date, 0 removed"]);
+    let done = say(&workspace, "renc").exits(0);
+    assert_eq!(done.stderr, "0 re-encrypted, 2 up to date, 0 removed\n");
+    say(&workspace, "check").exits(0);
+    let shown = say(&workspace, "status").exits(0).stdout;
+    assert_eq!(shown.matches("wifi.age").count(), 1, "{shown}");
+    assert_eq!(shown.matches("mail.age").count(), 1, "{shown}");
+
+    // A virtual machine has another key, and then another name.
+    let with_key = |name: &str| {
+        format!(
+            "let it = {changed}; in it // {{ identifier = \"{name}\"; profile = it.profile // {{ settings = it.profile.settings // {{
+                hostIdentifier = \"{name}\"; hostPubkey = keys.db1; }}; }}; }}"
+        )
+    };
+    change(&workspace, &variant(&format!("vmVariant = {};", with_key("web1-vm"))));
+    say(&workspace, "renc").exits(0).says(&["1 re-encrypted, 1 up to date, 1 removed"]);
+    assert_eq!(workspace.sh("ls secrets/cache").stdout, "web1\nweb1-vm\n");
+    change(&workspace, &variant(&format!("vmVariant = {};", with_key("web1"))));
+    say(&workspace, "check").exits(78).says(&[
+        "cannot distinguish host web1 and its vmVariant: both have \"web1\" as vaultix.settings.hostIdentifier, but \
+         not the same hostPubkey; to fix: set vaultix.settings.hostIdentifier = \"web1-vm\" in its vmVariant",
+    ]);
+}
+
+#[test]
 fn without_a_host_nothing_is_well() {
     let Some(workspace) = flake("evaluation-none", "") else { return };
     for verb in ["renc", "check", "status", "generate", "rekey"] {

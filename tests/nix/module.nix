@@ -454,6 +454,47 @@ let
           }).profiles
           true
       )).success;
+    "other configurations of a host are found, and evaluated only where there are some" =
+      let
+        machine = value: (host [ { vaultix.secrets.only-there.file = ./flake/secrets/hello.age; } ]) // value;
+        options =
+          modules:
+          (lib.evalModules {
+            modules = [
+              {
+                options.virtualisation = lib.genAttrs [ "vmVariant" "vmVariantWithBootLoader" ] (
+                  _:
+                  lib.mkOption {
+                    type = lib.types.raw;
+                    default = throw "a virtual machine was evaluated";
+                  }
+                );
+              }
+            ]
+            ++ modules;
+          }).options;
+        node = modules: {
+          config = good // {
+            specialisation.work.configuration = machine { };
+            specialisation.bare.configuration = { };
+            virtualisation = builtins.mapAttrs (_: option: option.value) (options modules).virtualisation;
+          };
+          options = options modules;
+        };
+        found = modules: (desk { nodes.x = node modules; }).variants.machine;
+        vm = found [ { virtualisation.vmVariant = machine { }; } ];
+      in
+      builtins.attrNames (found [ ]) == [ "specialisation work" ]
+      &&
+        builtins.attrNames vm == [
+          "specialisation work"
+          "vmVariant"
+        ]
+      && lib.all (
+        variant:
+        variant.identifier == "machine" && variant.profile.secrets ? only-there && variant.cache != null
+      ) (builtins.attrValues vm)
+      && flake.variants.machine == { };
     "a host can be evaluated where others cannot" =
       let
         inherit
@@ -481,6 +522,7 @@ let
         identifier = "two";
         profile = flake.profiles.two;
         cache = flake.caches.two;
+        variants = { };
       }
       && fails "broken"
       && fails "nameless";

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::error::{Error, Exit, Result, Status};
 use crate::flake::cache::Caches;
+use crate::keys::recipient;
 use crate::report::{self, Report, Verbosity};
 use crate::system::fence;
 use crate::system::origin::{self, STORE};
@@ -56,6 +57,18 @@ struct Answer {
     profiles: BTreeMap<String, Box<RawValue>>,
     caches: Caches,
     settings: Settings,
+    /// Other configurations of each host, by their names.
+    #[serde(default)]
+    variants: BTreeMap<String, BTreeMap<String, Variant>>,
+}
+
+/// Another configuration of a host: one that it can be switched to, or that runs in a virtual machine. Twin of `variants` in
+/// `nix/flake-options.nix`.
+#[derive(Deserialize)]
+struct Variant {
+    identifier: String,
+    profile: Box<RawValue>,
+    cache: Option<PathBuf>,
 }
 
 /// Asks the flake at `root` for its settings, the profiles of all its hosts, and the places of their caches.
@@ -64,15 +77,16 @@ struct Answer {
 ///
 /// Nix's own; or says what is wrong with a host, if there is no other.
 pub fn hosts(root: &Path) -> Result<Hosts> {
-    /// All at once: evaluating hosts is what takes time. Only newer flakes have caches.
+    /// All at once: evaluating hosts is what takes time. Only newer flakes have caches and variants.
     const FUNCTION: &str =
-        "vaultix: { inherit (vaultix) profiles settings; caches = vaultix.caches or { }; }";
+        "vaultix: { inherit (vaultix) profiles settings; caches = vaultix.caches or { };
+        variants = vaultix.variants or { }; }";
     let mut failures = Vec::new();
     let answer = match eval_as("vaultix.profiles", root, "vaultix", Some(FUNCTION)) {
         Ok(answer) => answer,
         Err(whole) => each_alone(root, whole, &mut failures)?,
     };
-    let Answer { profiles: texts, caches, settings } = answer;
+    let Answer { profiles: texts, mut caches, settings, variants } = answer;
     SETTINGS.get_or_init(|| settings.clone());
     let copy = flake_copy(root)?;
     let tracked = OnceCell::new();
@@ -83,6 +97,27 @@ pub fn hosts(root: &Path) -> Result<Hosts> {
             Err(error) => failures.push(HostFailure { names: vec![host], error }),
         }
     }
+    let mut others = Vec::new();
+    for (host, variants) in variants {
+        for (name, Variant { identifier, profile: text, cache }) in variants {
+            let profile = read(&format!("{host}, {name},"), &text, copy, &tracked);
+            let outcome = profile.and_then(|profile| {
+                ensure_key_of_host(&host, &name, &profile, &profiles).map(|()| profile)
+            });
+            match outcome {
+                Ok(profile) => {
+                    caches.entry(identifier).or_insert(cache);
+                    others.push(profile);
+                }
+                // Not even its other copies: which of them are stale is not known.
+                Err(error) => {
+                    profiles.retain(|profile| profile.settings.host_identifier != host);
+                    failures.push(HostFailure { names: vec![host.clone()], error });
+                }
+            }
+        }
+    }
+    profiles.extend(others);
     if profiles.is_empty() {
         if let Some(failure) = failures.into_iter().next() {
             return Err(failure.error);
@@ -94,6 +129,27 @@ pub fn hosts(root: &Path) -> Result<Hosts> {
         one.error.exit = Exit::Failed(Status::SomeFailed);
     }
     Ok(Hosts { profiles, caches, settings, failures })
+}
+
+/// Makes sure that `variant`, the configuration `name` of `host`, has the key of one of `hosts` if it is called like that:
+/// both have the same cache.
+fn ensure_key_of_host(host: &str, name: &str, variant: &Profile, hosts: &[Profile]) -> Result<()> {
+    let settings = &variant.settings;
+    let (host_identifier, host_pubkey) = (&settings.host_identifier, &settings.host_pubkey);
+    let key = recipient::canonical(host_pubkey);
+    let is_other = |profile: &&Profile| {
+        profile.settings.host_identifier == *host_identifier
+            && recipient::canonical(&profile.settings.host_pubkey) != key
+    };
+    if !hosts.iter().any(|profile| is_other(&profile)) {
+        return Ok(());
+    }
+    let what = format!("cannot distinguish host {host} and its {name}");
+    Err(Error::new(Status::Config, what)
+        .because(format!(
+            "both have \"{host_identifier}\" as vaultix.settings.hostIdentifier, but not the same hostPubkey"
+        ))
+        .fix(format!("set vaultix.settings.hostIdentifier = \"{host}-vm\" in its {name}")))
 }
 
 /// Says that the flake has no host with secrets.
@@ -151,6 +207,9 @@ struct Host {
     identifier: String,
     profile: Box<RawValue>,
     cache: Option<PathBuf>,
+    /// Only newer flakes have them.
+    #[serde(default)]
+    variants: BTreeMap<String, Variant>,
 }
 
 /// Asks the flake for its settings, and for each host alone, since all at once fail as `whole` says. What a host does not
@@ -199,6 +258,7 @@ fn each_alone(root: &Path, whole: Error, failures: &mut Vec<HostFailure>) -> Res
         match (twins.pop(), twins.is_empty()) {
             (Some((_, host)), true) => {
                 answer.caches.insert(identifier.clone(), host.cache);
+                answer.variants.insert(identifier.clone(), host.variants);
                 answer.profiles.insert(identifier, host.profile);
             }
             (last, _) => {
