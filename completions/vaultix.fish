@@ -2,7 +2,7 @@
 complete -c vaultix -f
 complete -c vaultix -n __fish_use_subcommand -l help -d 'display usage information'
 complete -c vaultix -n __fish_use_subcommand -s p -l profile -r -F -d 'read a host'\''s profile from this file; repeat for several hosts'
-complete -c vaultix -n __fish_use_subcommand -s f -l flake -x -a '(__fish_complete_directories)' -d 'use the flake in this directory, whoever owns it; by default, the one around the working directory'
+complete -c vaultix -n __fish_use_subcommand -s f -l flake -x -a '(__fish_complete_directories)' -d 'use the flake in this directory, whoever owns it, also as ".?submodules=1"; by default, the one around the working directory'
 complete -c vaultix -n __fish_use_subcommand -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
 complete -c vaultix -n __fish_use_subcommand -l version -d 'print the version'
 complete -c vaultix -n __fish_use_subcommand -a renc -d 're-encrypt secrets for the hosts that need them'

@@ -22,7 +22,7 @@ verbs=(
 _arguments -C \
     '*'--help'[display usage information]' \
     '*'{-p,--profile}'[read a host'\''s profile from this file; repeat for several hosts]:file:_files' \
-    '*'{-f,--flake}'[use the flake in this directory, whoever owns it; by default, the one around the working directory]:directory:_files -/' \
+    '*'{-f,--flake}'[use the flake in this directory, whoever owns it, also as ".?submodules=1"; by default, the one around the working directory]:directory:_files -/' \
     '*'{-v,--verbose}'[print each step  what is read, run, decrypted and created]' \
     '*'--version'[print the version]' \
     '1:command:->verb' '*::argument:->rest'

@@ -181,6 +181,17 @@ in
       '';
     };
 
+    nixArgs = mkOption {
+      type = types.listOf types.str;
+      default = [ ];
+      example = [ "--impure" ];
+      description = ''
+        What nix is also told when `vaultix` evaluates the hosts, as in `nix eval --impure`.
+
+        Each of you allows it once, with the line that `vaultix` prints: whoever may change the flake could otherwise have nix read any file of yours. `VAULTIX_NIX_ARGS`, and what follows `--` in `vaultix renc -- --impure`, need no such permission.
+      '';
+    };
+
     app = mkOption {
       type = types.lazyAttrsOf (types.lazyAttrsOf types.package);
       readOnly = true;
@@ -213,6 +224,7 @@ in
               extraRecipients
               cache
               defaultSecretDirectory
+              nixArgs
               ;
             # Older programs read a text here.
             identity =
@@ -224,7 +236,7 @@ in
                 config.identity;
             rules = map rules.setting config.rules;
           };
-      defaultText = literalExpression "{ identity, recipient, extraRecipients, rules, cache, defaultSecretDirectory }";
+      defaultText = literalExpression "{ identity, recipient, extraRecipients, rules, cache, defaultSecretDirectory, nixArgs }";
       description = ''
         What `vaultix` evaluates first, without evaluating any host.
 

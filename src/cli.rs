@@ -20,6 +20,7 @@ pub use help::wrap;
 #[argh(
     example = "Change a secret, then update the copies for all hosts:\n\n  {command_name} edit secrets/wifi.age\n  {command_name} renc\n",
     note = "Without --profile, the profiles come from the flake around the working directory, if you or root own it. The files that it names must be inside its repository, or in an input that is listed in flake.lock.",
+    note = "What follows -- is for nix, of commands that take no files: vaultix renc -- --override-input secrets path:../secrets. For all commands, VAULTIX_NIX_ARGS has such arguments.",
     note = "A host that does not evaluate is named, and stops only itself: renc, check, status and generate do the others and end with 1. Only rekey refuses.",
     error_code(0, "done"),
     error_code(1, "some items failed; each of them is named"),
@@ -37,7 +38,7 @@ pub struct Cli {
     #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
     pub profiles: Vec<PathBuf>,
 
-    /// use the flake in this directory, whoever owns it; by default, the one around the working directory
+    /// use the flake in this directory, whoever owns it, also as ".?submodules=1"; by default, the one around the working directory
     #[argh(option, short = 'f', arg_name = "dir", from_str_fn(argument::path))]
     pub flake: Option<PathBuf>,
 
@@ -802,6 +803,20 @@ impl Cli {
     }
 }
 
+/// Splits the command line `args` into what is for us, and what behind `--` is for nix: of commands that take no files, which
+/// could begin with a dash.
+#[must_use]
+pub fn split_nix(args: &[OsString]) -> (&[OsString], &[OsString]) {
+    let Some(end) = args.iter().position(|arg| arg == "--") else { return (args, &[]) };
+    let (ours, rest) = args.split_at(end);
+    let commands = Cli::get_args_info().commands;
+    let mut found = ours.iter().filter_map(|arg| commands.iter().find(|one| arg == one.name));
+    match found.next() {
+        Some(one) if one.command.positionals.is_empty() => (ours, rest.get(1..).unwrap_or(&[])),
+        _ => (args, &[]),
+    }
+}
+
 /// Turns `--name=value` into two arguments, as `argh` wants them; not after `--`.
 fn split_values(args: &[String]) -> Vec<String> {
     let options = args.iter().take_while(|arg| *arg != "--");
@@ -844,6 +859,22 @@ mod tests {
         };
         assert_eq!(edit.recipients, ["age1=x"]);
         assert_eq!(edit.file, Some(PathBuf::from("--from=y")));
+    }
+
+    #[test]
+    fn what_follows_dashes_is_for_nix_where_no_files_are_taken() {
+        let split = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let (ours, for_nix) = split_nix(&words);
+            (ours.len(), for_nix.to_vec())
+        };
+        assert_eq!(
+            split("renc --host a -- --impure --"),
+            (3, vec!["--impure".into(), "--".into()])
+        );
+        assert_eq!(split("renc --"), (1, Vec::new()));
+        assert_eq!(split("renc --host a"), (3, Vec::new()));
+        assert_eq!(split("view -- --impure"), (3, Vec::new()));
     }
 
     #[test]

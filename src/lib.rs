@@ -62,7 +62,9 @@ fn run() -> Result<Exit> {
         return done;
     }
     ensure_public(&args)?;
-    let cli = match Cli::parse(&args) {
+    let (args, for_nix) = cli::split_nix(&args);
+    nix::give_arguments(for_nix.to_vec());
+    let cli = match Cli::parse(args) {
         Ok(cli) => cli,
         Err(Stop::Help(text)) => return print(&cli::wrap(text.trim_end(), report::columns())),
         Err(Stop::Usage { reason, help }) => return Err(usage(&reason, help)),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -290,18 +290,31 @@ fn pinned(directory: &Path) -> Command {
 ///
 /// When git fails, in its own words.
 pub fn own_paths(key: &str) -> io::Result<Vec<PathBuf>> {
+    own_values(key, &["--type=path"]).map(|texts| texts.into_iter().map(PathBuf::from).collect())
+}
+
+/// The same, as they are.
+///
+/// # Errors
+///
+/// When git fails, in its own words.
+pub fn own_texts(key: &str) -> io::Result<Vec<OsString>> {
+    own_values(key, &[])
+}
+
+fn own_values(key: &str, options: &[&str]) -> io::Result<Vec<OsString>> {
     let mut git = Command::new("git");
-    git.args(["config", "--null", "--show-scope", "--type=path", "--get-all", key]);
+    git.args(["config", "--null", "--show-scope"]).args(options).args(["--get-all", key]);
     // Outside of any repository.
     let output = program::output_within(QUICK, git.current_dir("/"), None, MAX_ANSWER)?;
     let mut parts = output.stdout.split(|byte| *byte == 0);
-    let mut paths = Vec::new();
+    let mut values = Vec::new();
     while let (Some(scope), Some(value)) = (parts.next(), parts.next()) {
         if matches!(scope, b"global" | b"system" | b"command") {
-            paths.push(PathBuf::from(OsStr::from_bytes(value)));
+            values.push(OsStr::from_bytes(value).to_owned());
         }
     }
-    Ok(paths)
+    Ok(values)
 }
 
 /// Returns what git says here of programs that show files as text, and of whether it keeps what they show: keys and values, as

@@ -1,6 +1,7 @@
 //! directory of a flake → the options that it sets, and the profiles of its hosts. The only file that runs nix.
 
 mod answer;
+mod arguments;
 mod declared;
 mod find;
 mod hosts;
@@ -28,6 +29,7 @@ use crate::system::memory::Directory;
 use crate::system::origin;
 pub use answer::hush;
 use answer::{NixFailure, run_json};
+pub use arguments::give as give_arguments;
 pub use declared::declared;
 pub use find::{foreign_owner, root, root_if_ours, use_flake};
 pub use hosts::{HostFailure, Hosts, host_keys, hosts, profiles};
@@ -51,6 +53,8 @@ pub struct Settings {
     pub cache: Option<String>,
     /// Where secrets are of which nothing else is said, relative to the flake.
     pub default_secret_directory: Option<String>,
+    /// What nix is told when it evaluates hosts.
+    pub nix_args: Vec<String>,
 }
 
 impl Settings {
@@ -173,7 +177,10 @@ fn eval_as<T: DeserializeOwned>(
     let waiting = report::waiting(format!("evaluating {shown}"));
     let evaluate = || {
         let mut nix = nix(root, &["eval", "--json"])?;
-        nix.arg(format!(".#{output}"));
+        let mut installable = find::reference();
+        installable.push("#");
+        installable.push(output);
+        nix.arg(installable);
         if let Some(function) = function {
             nix.args(["--apply", function]);
         }
@@ -213,7 +220,8 @@ fn nix(root: &Path, args: &[&str]) -> std::result::Result<Command, NixFailure> {
         // What is not in flake.lock is fetched by nobody: neither from a registry that the flake may name.
         .args(["--option", "use-registries", "false"])
         .args(args)
-        .arg("--no-update-lock-file");
+        .arg("--no-update-lock-file")
+        .args(arguments::all());
     Ok(nix)
 }
 
@@ -315,7 +323,7 @@ fn flake_copy(root: &Path) -> Result<&'static FlakeCopy> {
     })?;
     let waiting = report::waiting("reading the flake".to_owned());
     let metadata: Metadata = nix(root, &["flake", "metadata", "--json"])
-        .and_then(|mut nix| run_json(nix.arg("--store").arg(&store.path)))
+        .and_then(|mut nix| run_json(nix.arg(find::reference()).arg("--store").arg(&store.path)))
         .map_err(|failure| failure.into_error(what("evaluate")))?;
     drop((store, waiting));
     let locked = local(&mut metadata.locks.local_paths());

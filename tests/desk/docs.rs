@@ -141,6 +141,10 @@ fn manual() -> String {
         ),
         ("VAULTIX_FLAKE", "The directory of the flake, if \\fB\\-\\-flake\\fR is not given."),
         (
+            "VAULTIX_NIX_ARGS",
+            "Arguments for nix, separated by white space, when it evaluates the flake: \\fB\\-\\-impure\\fR.",
+        ),
+        (
             "VAULTIX_CHECKOUTS",
             "Checkouts of the flake's inputs, where \\fBedit\\fR, \\fBrekey\\fR and \\fBgenerate\\fR change their \
              secrets: \\fINAME\\fR=\\fIDIRECTORY\\fR, separated by colons. For inputs that are not in it, \

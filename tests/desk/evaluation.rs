@@ -152,6 +152,54 @@ fn what_a_host_can_be_switched_to_has_its_copies() {
 }
 
 #[test]
+fn nix_is_told_what_the_user_says() {
+    let only_impure = |settings: &str| {
+        format!(
+            "vaultix = let it = all {{ web1 = host \"web1\"; }}; in it // {{ settings = settings // {{ {settings} }}; profiles =
+                if builtins ? currentSystem then it.profiles else throw \"it is pure\"; }};"
+        )
+    };
+    let Some(workspace) = flake("evaluation-arguments", &only_impure("")) else { return };
+    say(&workspace, "renc").exits(78).says(&["it is pure"]);
+    say(&workspace, "renc --dry-run -- --impure").exits(0).says(&["1 to re-encrypt"]);
+    run(vaultix(&workspace, "renc --dry-run").env("VAULTIX_NIX_ARGS", " --show-trace  --impure "))
+        .exits(0);
+    say(&workspace, "view secrets/wifi.age -- --impure").exits(64);
+    say(&workspace, "renc -- --no-such-flag").exits(78).says(&["unrecognised flag"]);
+
+    // A flake has no such say before the user has allowed it, in a place that no repository can write to.
+    change(&workspace, &only_impure("nixArgs = [ \"--option\" \"x-y\" \"a b\" \"--impure\" ];"));
+    let allow = "git config --global --add vaultix.allowNixArgs '--option x-y a b --impure'";
+    let refused = format!(
+        "run nix with --option x-y a b --impure: you have not allowed that; to fix: {allow}\n"
+    );
+    say(&workspace, "renc").exits(78).says(&[&refused]);
+    workspace.sh("git config --add vaultix.allowNixArgs '--option x-y a b --impure'").exits(0);
+    say(&workspace, "check").exits(78).says(&[&refused]);
+    run(workspace.command("sh").args(["-c", allow]).env("HOME", &workspace.root)).exits(0);
+    say(&workspace, "renc").exits(0).says(&["1 re-encrypted"]);
+    // Others need another permission.
+    change(&workspace, &only_impure("nixArgs = [ \"--impure\" ];"));
+    say(&workspace, "renc").exits(78).says(&["run nix with --impure: you have not allowed that"]);
+}
+
+#[test]
+fn a_flake_may_be_named_with_its_submodules() {
+    let output = "vaultix = all { web1 = let it = host \"web1\"; in it // { profile = it.profile // {
+        secrets.wifi.file = if builtins.pathExists ./team/wifi.age then ./team/wifi.age else throw \"no submodule\"; }; }; }
+        // { inherit settings; };";
+    let Some(workspace) = flake("evaluation-submodule", output) else { return };
+    workspace
+        .sh("git init -q other && cp secrets/wifi.age other && cd other && git add . && git commit -qm wifi && cd .. \
+             && git -c protocol.file.allow=always submodule --quiet add ./other team")
+        .exits(0);
+    say(&workspace, "renc").exits(78).says(&["no submodule"]);
+    say(&workspace, "-f .?submodules=1 renc").exits(0).says(&["web1/wifi: re-encrypted"]);
+    run(vaultix(&workspace, "check").env("VAULTIX_FLAKE", "?submodules=1")).exits(0);
+    say(&workspace, "-f gone?submodules=1 renc").exits(78).says(&["cannot use the flake in gone"]);
+}
+
+#[test]
 fn without_a_host_nothing_is_well() {
     let Some(workspace) = flake("evaluation-none", "") else { return };
     for verb in ["renc", "check", "status", "generate", "rekey"] {

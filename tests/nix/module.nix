@@ -639,6 +639,7 @@ let
         rules = [ ];
         cache = "./secrets/cache";
         defaultSecretDirectory = "./secrets";
+        nixArgs = [ ];
       };
     "rules are what the desk reads" =
       let

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{eval_with, flake_copy, in_work_tree, profiles};
+use super::{arguments, eval_with, flake_copy, in_work_tree, profiles, settings};
 use crate::error::Result;
 use crate::report::Report;
 
@@ -23,6 +23,12 @@ const HOSTS: &str = "nixosConfigurations";
 /// Asks all hosts of the flake at `root` what they declare, each by itself: one that does not evaluate says nothing of the
 /// others. Warns of those.
 pub fn declared(root: &Path, report: &Report) -> Vec<HostSecret> {
+    // It need not have our output yet.
+    if let Ok(settings) = settings(root)
+        && let Err(error) = arguments::adopt(root, &settings)
+    {
+        report.warning_of(&error);
+    }
     let hosts: Vec<String> = match eval_with(root, HOSTS, Some("builtins.attrNames")) {
         Ok(hosts) => hosts,
         Err(error) => {

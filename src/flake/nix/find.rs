@@ -3,7 +3,9 @@
 //! A flake decides whom secrets are encrypted to. In a directory where everybody may make files, that flake may be anybody's.
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -79,8 +81,36 @@ pub fn root_if_ours() -> Result<Option<PathBuf>> {
 const FILE: &str = "flake.nix";
 
 fn named() -> Option<PathBuf> {
+    chosen().map(|name| split(&name).0)
+}
+
+/// Returns the flake as nix takes it, in its directory: `.`, with what the user asks of it, such as `?submodules=1`.
+pub(super) fn reference() -> OsString {
+    let mut reference = OsString::from(".");
+    if let Some((_, Some(query))) = chosen().map(|name| split(&name)) {
+        reference.push("?");
+        reference.push(query);
+    }
+    reference
+}
+
+/// Returns what the user named, as they wrote it.
+fn chosen() -> Option<PathBuf> {
     let variable = || env::var_os(VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
     CHOSEN.get().cloned().or_else(variable)
+}
+
+/// Splits `name` into a directory, and what is asked of it behind a question mark, unless there is a directory of this name.
+fn split(name: &Path) -> (PathBuf, Option<OsString>) {
+    let bytes = name.as_os_str().as_bytes();
+    let mark = bytes.iter().rposition(|byte| *byte == b'?').filter(|_| !name.exists());
+    match mark.and_then(|mark| bytes.split_at_checked(mark)) {
+        Some((directory, [_, query @ ..])) => {
+            let directory = if directory.is_empty() { b"." } else { directory };
+            (PathBuf::from(OsStr::from_bytes(directory)), Some(OsStr::from_bytes(query).to_owned()))
+        }
+        _ => (name.to_owned(), None),
+    }
 }
 
 /// Returns the directory of the flake around the working directory, in the same file system.
@@ -130,4 +160,26 @@ fn user_name(uid: u32) -> String {
         (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
     });
     name.map_or(format!("user {uid}"), |name| format!("user {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_may_have_a_query() {
+        let split = |name: &str| {
+            let (directory, query) = split(Path::new(name));
+            (
+                directory.to_str().unwrap().to_owned(),
+                query.map(|it| it.to_str().unwrap().to_owned()),
+            )
+        };
+        let with = |directory: &str, query: &str| (directory.to_owned(), Some(query.to_owned()));
+        assert_eq!(split("."), (".".to_owned(), None));
+        assert_eq!(split("src"), ("src".to_owned(), None));
+        assert_eq!(split(".?submodules=1"), with(".", "submodules=1"));
+        assert_eq!(split("?submodules=1"), with(".", "submodules=1"));
+        assert_eq!(split("a?b?dir=c"), with("a?b", "dir=c"));
+    }
 }

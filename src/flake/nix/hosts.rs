@@ -11,7 +11,7 @@ use vaultix_generator::profile::{Profile, Side};
 
 use super::place::Tracked;
 use super::{
-    COPY, FlakeCopy, NO_ATTRIBUTE, SETTINGS, Settings, eval_as, eval_with, flake_copy,
+    COPY, FlakeCopy, NO_ATTRIBUTE, SETTINGS, Settings, arguments, eval_as, eval_with, flake_copy,
     in_work_tree, settings,
 };
 use crate::error::{Error, Exit, Result, Status};
@@ -54,7 +54,9 @@ pub fn profiles(root: &Path) -> Result<Vec<Profile>> {
 /// What the flake says of all hosts, by their identifiers.
 #[derive(Deserialize, Default)]
 struct Answer {
+    #[serde(default)]
     profiles: BTreeMap<String, Box<RawValue>>,
+    #[serde(default)]
     caches: Caches,
     settings: Settings,
     /// Other configurations of each host, by their names.
@@ -78,14 +80,19 @@ struct Variant {
 /// Nix's own; or says what is wrong with a host, if there is no other.
 pub fn hosts(root: &Path) -> Result<Hosts> {
     /// All at once: evaluating hosts is what takes time. Only newer flakes have caches and variants.
-    const FUNCTION: &str =
-        "vaultix: { inherit (vaultix) profiles settings; caches = vaultix.caches or { };
+    const ALL: &str = "{ inherit (vaultix) profiles settings; caches = vaultix.caches or { };
         variants = vaultix.variants or { }; }";
     let mut failures = Vec::new();
-    let answer = match eval_as("vaultix.profiles", root, "vaultix", Some(FUNCTION)) {
-        Ok(answer) => answer,
-        Err(whole) => each_alone(root, whole, &mut failures)?,
+    let mut ask = |function: &str| {
+        let answer = eval_as::<Answer>("vaultix.profiles", root, "vaultix", Some(function));
+        answer.or_else(|whole| each_alone(root, whole, &mut failures))
     };
+    // No host before nix is told what the flake wants it to be told.
+    let first = "if vaultix.settings.nixArgs or [ ] != [ ] then { inherit (vaultix) settings; }";
+    let mut answer = ask(&format!("vaultix: {first} else {ALL}"))?;
+    if arguments::adopt(root, &answer.settings)? {
+        answer = ask(&format!("vaultix: {ALL}"))?;
+    }
     let Answer { profiles: texts, mut caches, settings, variants } = answer;
     SETTINGS.get_or_init(|| settings.clone());
     let copy = flake_copy(root)?;
@@ -296,7 +303,11 @@ const KEYS: &str = "profiles: builtins.mapAttrs (_: profile: let
 
 /// Asks the flake at `root` for the public keys of its hosts, as far as they have some. Warns where it cannot be asked.
 pub fn host_keys(root: &Path, report: &Report) -> Vec<String> {
-    match eval_with::<BTreeMap<String, String>>(root, "vaultix.profiles", Some(KEYS)) {
+    let ask = || {
+        arguments::adopt(root, &settings(root)?)?;
+        eval_with::<BTreeMap<String, String>>(root, "vaultix.profiles", Some(KEYS))
+    };
+    match ask() {
         Ok(keys) => keys.into_values().filter(|key| !key.trim().is_empty()).collect(),
         Err(error) => {
             report.warning(format_args!("the keys of hosts are unknown: {error:#}"));
