@@ -31,7 +31,7 @@ pub use answer::hush;
 use answer::{NixFailure, run_json};
 pub use arguments::give as give_arguments;
 pub use declared::declared;
-pub use find::{foreign_owner, root, root_if_ours, use_flake};
+pub use find::{file_of, foreign_owner, is_flake, root, root_if_ours, use_flake};
 pub use hosts::{HostFailure, Hosts, host_keys, hosts, profiles};
 use input::{DeclaredInputs, Lock, Metadata};
 use place::in_work_tree;
@@ -116,7 +116,7 @@ impl From<Option<OneOrMore>> for Texts {
 fn below(root: &Path, option: &str, text: &str, fix: &str) -> Result<PathBuf> {
     let is_plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     if !Path::new(text).components().all(is_plain) {
-        let what = format!("cannot use vaultix.{option} of {}/flake.nix", root.display());
+        let what = format!("cannot use vaultix.{option} of {}", file_of(root).display());
         return Err(Error::new(Status::Config, what)
             .because(format!("\"{text}\" is not inside the flake"))
             .fix(fix));
@@ -166,21 +166,29 @@ fn eval_as<T: DeserializeOwned>(
     let what = || {
         Error::new(
             Status::Config,
-            format!("cannot evaluate {shown} of {}/flake.nix", root.display()),
+            format!("cannot evaluate {shown} of {}", file_of(root).display()),
         )
     };
     if env::var_os(EVALUATING).is_some() {
         return Err(what().because("it is already being evaluated, which needs this file"));
     }
     flake_copy(root)?;
-    report::detail(format_args!("evaluating {shown} of {}/flake.nix", root.display()));
+    report::detail(format_args!("evaluating {shown} of {}", file_of(root).display()));
     let waiting = report::waiting(format!("evaluating {shown}"));
     let evaluate = || {
         let mut nix = nix(root, &["eval", "--json"])?;
-        let mut installable = find::reference();
-        installable.push("#");
-        installable.push(output);
-        nix.arg(installable);
+        if is_flake(root) {
+            let mut installable = find::reference();
+            installable.push("#");
+            installable.push(output);
+            nix.arg(installable);
+        } else {
+            // The file itself is that output.
+            let attribute =
+                output.strip_prefix("vaultix").unwrap_or(output).trim_start_matches('.');
+            let whole = if attribute.is_empty() { "." } else { attribute };
+            nix.args(["--impure", "--file"]).arg(file_of(root)).arg(whole);
+        }
         if let Some(function) = function {
             nix.args(["--apply", function]);
         }
@@ -189,6 +197,10 @@ fn eval_as<T: DeserializeOwned>(
     let answer = evaluate();
     drop(waiting);
     answer.map_err(|failure| match failure {
+        NixFailure::Failed(reason) if !is_flake(root) && reason.contains(NO_PATH) => {
+            let example = "let it be vaultix.configure { nodes = { … }; }";
+            what().because(reason).fix(example)
+        }
         // The names of outputs that Nix tried say nothing to people.
         NixFailure::Failed(reason) if is_ours(output) && reason.contains(NO_ATTRIBUTE) => {
             let reason = format!("the flake {NO_ATTRIBUTE} \"{output}\"");
@@ -200,6 +212,9 @@ fn eval_as<T: DeserializeOwned>(
 
 /// What Nix says where a flake has no such output.
 const NO_ATTRIBUTE: &str = "does not provide attribute";
+
+/// The same, where it is a file.
+const NO_PATH: &str = "in selection path";
 
 /// Returns whether `output` is one that Vaultix brings.
 fn is_ours(output: &str) -> bool {
@@ -290,9 +305,14 @@ fn flake_copy(root: &Path) -> Result<&'static FlakeCopy> {
         return Ok(copy);
     }
     let what = |verb: &str| {
-        Error::new(Status::Config, format!("cannot {verb} {}/flake.nix", root.display()))
+        Error::new(Status::Config, format!("cannot {verb} {}", file_of(root).display()))
     };
     let top = fence_repository(root, Extent::Whole)?;
+    if !is_flake(root) {
+        // Nix reads what is there, and nothing is copied.
+        let (path, root, inputs) = (top.clone(), root.to_owned(), Vec::new());
+        return Ok(COPY.get_or_init(|| FlakeCopy { top, path, root, inputs }));
+    }
     // Before anything is copied: as it is written, without what only flakes know.
     let declared: DeclaredInputs =
         run_json(&mut declared_inputs(root)).map_err(|failure| failure.into_error(what("read")))?;

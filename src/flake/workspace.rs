@@ -71,7 +71,9 @@ impl Workspace {
             }
             None => {
                 return Err(Error::new(Status::Config, "cannot find any profile")
-                    .because("there is no flake.nix in this directory or above it")
+                    .because(
+                        "there is no flake.nix in this directory or above it, and no vaultix.nix",
+                    )
                     .fix("pass the profiles with --profile FILE"));
             }
         };

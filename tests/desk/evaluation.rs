@@ -23,11 +23,18 @@ fn flake(name: &str, output: &str) -> Option<Workspace> {
 
 /// Writes another output.
 fn change(workspace: &Workspace, output: &str) {
-    let key = |name: &str| workspace.key(name).trim().to_owned();
     workspace.write(
         "flake.nix",
-        format!(
-            "{{ outputs = {{ self }}: let
+        format!("{{ outputs = {{ self }}: {}; }}\n", outputs(workspace, output)),
+    );
+    workspace.sh("git add flake.nix").exits(0);
+}
+
+/// Returns what a file in Nix says that has the attributes `output`.
+fn outputs(workspace: &Workspace, output: &str) -> String {
+    let key = |name: &str| workspace.key(name).trim().to_owned();
+    format!(
+        "let
               keys = {{ web1 = \"{}\"; db1 = \"{}\"; }};
               settings.identity = \"{}/keys/me.txt\";
               host = identifier: {{
@@ -46,13 +53,11 @@ fn change(workspace: &Workspace, output: &str) {
                   value = hosts.${{node}}.profile;
                 }}) (builtins.attrNames hosts));
               }};
-            in {{ {output} }}; }}\n",
-            key("host-web1.pub"),
-            key("host-db1.pub"),
-            workspace.root.display(),
-        ),
-    );
-    workspace.sh("git add flake.nix").exits(0);
+            in {{ {output} }}",
+        key("host-web1.pub"),
+        key("host-db1.pub"),
+        workspace.root.display(),
+    )
 }
 
 fn vaultix(workspace: &Workspace, line: &str) -> Command {
@@ -197,6 +202,56 @@ fn a_flake_may_be_named_with_its_submodules() {
     say(&workspace, "-f .?submodules=1 renc").exits(0).says(&["web1/wifi: re-encrypted"]);
     run(vaultix(&workspace, "check").env("VAULTIX_FLAKE", "?submodules=1")).exits(0);
     say(&workspace, "-f gone?submodules=1 renc").exits(78).says(&["cannot use the flake in gone"]);
+}
+
+#[test]
+fn without_a_flake_a_file_does() {
+    let Some(workspace) = flake("evaluation-file", "") else { return };
+    workspace
+        .sh("git rm -qf flake.nix && mkdir modules && echo '{ }' >modules/vaultix.nix")
+        .exits(0);
+    let change = |output: &str| {
+        let text = outputs(&workspace, output);
+        workspace.write("vaultix.nix", format!("let self = toString ./.; in ({text}).vaultix\n"));
+    };
+    change("vaultix = all { web1 = host \"web1\"; db1 = host \"db1\"; } // { inherit settings; };");
+    say(&workspace, "renc").exits(0).says(&["2 re-encrypted, 0 up to date, 0 removed"]);
+    workspace.cached("web1", "host-web1", "wifi text");
+    say(&workspace, "check").exits(0).says(&["2 up to date, 0 problems"]);
+    assert!(say(&workspace, "status").exits(0).stdout.starts_with("secrets/wifi.age"));
+    say(&workspace, "view wifi").exits(0);
+    say(&workspace, "rekey").exits(0).says(&["wifi.age"]);
+    // From another directory, also with -f.
+    run(vaultix(&workspace, "renc").current_dir(workspace.path("secrets")))
+        .exits(0)
+        .says(&["2 re-encrypted"]);
+    run(vaultix(&workspace, "check -f ..").current_dir(workspace.path("secrets"))).exits(64);
+    run(vaultix(&workspace, "-f .. check").current_dir(workspace.path("secrets"))).exits(0);
+
+    // It is no more trusted than a flake.
+    change(
+        "vaultix = all { web1 = host \"web1\"; } // { settings = settings // { cache = \"../elsewhere\"; }; };",
+    );
+    say(&workspace, "renc")
+        .exits(78)
+        .says(&["vaultix.nix: \"../elsewhere\" is not inside the flake"]);
+    workspace.write("../evaluation-file-private.age", workspace.read("secrets/wifi.age"));
+    change(
+        "vaultix = all { web1 = let it = host \"web1\"; in it // { profile = it.profile // {
+           secrets.wifi.file = \"${self}/../evaluation-file-private.age\"; }; }; } // { inherit settings; };",
+    );
+    say(&workspace, "renc").exits(78).says(&["which is not part of"]);
+    workspace.sh("rm ../evaluation-file-private.age").exits(0);
+
+    // One broken host stops only itself there, too; and a missing attribute is named.
+    change(
+        "vaultix = all { web1 = host \"web1\"; db1 = throw \"boo\"; } // { inherit settings; };",
+    );
+    say(&workspace, "renc").exits(1).says(&["cannot evaluate host db1 of", "vaultix.nix: boo\n"]);
+    change("vaultix = { inherit settings; };");
+    say(&workspace, "renc").exits(78).says(&["profiles"]);
+    workspace.write("vaultix.nix", "{ }\n");
+    say(&workspace, "edit secrets/new.age").exits(78).says(&["settings", "vaultix.configure"]);
 }
 
 #[test]

@@ -444,6 +444,21 @@ let
         "machine"
         "two"
       ];
+    "a vaultix.nix says what a flake's output does" =
+      let
+        withoutFlake =
+          (import ../../default.nix {
+            pkgs = {
+              inherit lib;
+              stdenv.hostPlatform.system = "x86_64-linux";
+            };
+          }).configure
+            {
+              nodes = fleet;
+              identity = "/home/me/identity.txt";
+            };
+      in
+      withoutFlake.profiles == flake.profiles && withoutFlake.settings == flake.settings;
     "two hosts with one identifier are refused" =
       !(builtins.tryEval (
         builtins.deepSeq

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use vaultix_generator::escape;
 
-use super::Settings;
+use super::{Settings, file_of};
 use crate::error::{Error, Result, Status};
 use crate::flake::git;
 
@@ -53,7 +53,7 @@ pub(super) fn adopt(root: &Path, settings: &Settings) -> Result<bool> {
     }
     let line = wanted.join(" ");
     let what = || {
-        let what = format!("cannot evaluate the hosts of {}/flake.nix", root.display());
+        let what = format!("cannot evaluate the hosts of {}", file_of(root).display());
         Error::new(Status::Config, what)
     };
     let allowed = git::own_texts(ALLOW).map_err(|error| what().because(error))?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{arguments, eval_with, flake_copy, in_work_tree, profiles, settings};
+use super::{arguments, eval_with, flake_copy, in_work_tree, is_flake, profiles, settings};
 use crate::error::Result;
 use crate::report::Report;
 
@@ -28,6 +28,9 @@ pub fn declared(root: &Path, report: &Report) -> Vec<HostSecret> {
         && let Err(error) = arguments::adopt(root, &settings)
     {
         report.warning_of(&error);
+    }
+    if !is_flake(root) {
+        return from_profiles(root);
     }
     let hosts: Vec<String> = match eval_with(root, HOSTS, Some("builtins.attrNames")) {
         Ok(hosts) => hosts,

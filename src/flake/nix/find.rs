@@ -40,28 +40,28 @@ pub fn root() -> Result<Option<PathBuf>> {
             Error::new(Status::Config, format!("cannot use the flake in {}", directory.display()))
         };
         let whole = directory.canonicalize().map_err(|error| what().because(error))?;
-        if whole.join(FILE).is_file() {
+        if FILES.iter().any(|file| whole.join(file).is_file()) {
             return Ok(Some(whole));
         }
         return Err(what()
-            .because(format!("there is no {FILE} in it"))
+            .because(format!("there is no {FLAKE} in it, and no {PLAIN}"))
             .fix("name the directory of one with --flake DIR, or in VAULTIX_FLAKE"));
     }
-    let Some(root) = find_upwards() else { return Ok(None) };
-    match foreign_owner(&root, &[FILE, "flake.lock"]) {
+    // A module may be called like the other one, in a directory of the flake.
+    let Some(root) = FILES.iter().find_map(|file| find_upwards(file)) else { return Ok(None) };
+    let file = file_of(&root);
+    match foreign_owner(&root, &[FLAKE, PLAIN, "flake.lock"]) {
         Ok(None) => Ok(Some(root)),
         Ok(Some((path, owner))) => {
-            let directory = root.display();
-            Err(Error::new(Status::NoPerm, format!("cannot use {directory}/{FILE}"))
+            Err(Error::new(Status::NoPerm, format!("cannot use {}", file.display()))
                 .because(format!("{} belongs to {owner}", path.display()))
                 .because("you have not chosen it")
                 .fix(format!("export {VARIABLE}={}", escape::shell(&root))))
         }
-        Err(error) => Err(Error::new(
-            Status::NoPerm,
-            format!("cannot determine who owns {}", root.join(FILE).display()),
-        )
-        .because(error)),
+        Err(error) => {
+            Err(Error::new(Status::NoPerm, format!("cannot determine who owns {}", file.display()))
+                .because(error))
+        }
     }
 }
 
@@ -78,7 +78,22 @@ pub fn root_if_ours() -> Result<Option<PathBuf>> {
 }
 
 /// The file that makes a directory one of a flake.
-const FILE: &str = "flake.nix";
+const FLAKE: &str = "flake.nix";
+
+/// The file that has the same without a flake: it evaluates to what the output `vaultix` is.
+const PLAIN: &str = "vaultix.nix";
+
+const FILES: [&str; 2] = [FLAKE, PLAIN];
+
+/// Returns whether there is a flake in `root`, and not only what does without.
+pub fn is_flake(root: &Path) -> bool {
+    root.join(FLAKE).is_file()
+}
+
+/// Returns the file in `root` that Nix evaluates.
+pub fn file_of(root: &Path) -> PathBuf {
+    root.join(if root.join(PLAIN).is_file() && !is_flake(root) { PLAIN } else { FLAKE })
+}
 
 fn named() -> Option<PathBuf> {
     chosen().map(|name| split(&name).0)
@@ -113,13 +128,13 @@ fn split(name: &Path) -> (PathBuf, Option<OsString>) {
     }
 }
 
-/// Returns the directory of the flake around the working directory, in the same file system.
-fn find_upwards() -> Option<PathBuf> {
+/// Returns the directory with `file` around the working directory, in the same file system.
+fn find_upwards(file: &str) -> Option<PathBuf> {
     let here = env::current_dir().ok()?;
     let device = here.metadata().ok()?.dev();
     here.ancestors()
         .take_while(|directory| directory.metadata().is_ok_and(|found| found.dev() == device))
-        .find(|directory| directory.join(FILE).is_file())
+        .find(|directory| directory.join(file).is_file())
         .map(Path::to_owned)
 }
 

@@ -11,8 +11,8 @@ use vaultix_generator::profile::{Profile, Side};
 
 use super::place::Tracked;
 use super::{
-    COPY, FlakeCopy, NO_ATTRIBUTE, SETTINGS, Settings, arguments, eval_as, eval_with, flake_copy,
-    in_work_tree, settings,
+    COPY, FlakeCopy, NO_ATTRIBUTE, SETTINGS, Settings, arguments, eval_as, eval_with, file_of,
+    flake_copy, in_work_tree, settings,
 };
 use crate::error::{Error, Exit, Result, Status};
 use crate::flake::cache::Caches;
@@ -161,7 +161,7 @@ fn ensure_key_of_host(host: &str, name: &str, variant: &Profile, hosts: &[Profil
 
 /// Says that the flake has no host with secrets.
 fn no_hosts(root: &Path) -> Error {
-    let what = format!("cannot find any host in {}/flake.nix", root.display());
+    let what = format!("cannot find any host in {}", file_of(root).display());
     let nodes: Vec<String> = eval_with(root, HOSTS, Some("builtins.attrNames")).unwrap_or_default();
     let reason = if nodes.is_empty() {
         "vaultix.nodes is empty".to_owned()
