@@ -243,5 +243,5 @@ in
     }
     ++ (import ./homes.nix { inherit config lib; }).assertions { inherit ensure shown; }
     ++ lib.optionals hasPublicPaths (import ./before.nix { inherit config lib ensure late; });
-  inherit (readers) warnings;
+  warnings = readers.warnings ++ import ./owners.nix { inherit config lib; };
 }

@@ -28,7 +28,8 @@ in
       description = ''
         User that owns the file, by name or number.
 
-        The unit of this item fails if the user does not exist. Items in {option}`vaultix.beforeUserborn` are placed
+        The unit of this item fails if the user does not exist, and evaluation warns of one that {option}`users.users` does
+        not declare. A user that systemd makes while a service runs (`DynamicUser`) cannot own a file. Items in {option}`vaultix.beforeUserborn` are placed
         before users exist and need `root` or a number.
       '';
     };
@@ -45,7 +46,8 @@ in
       description = ''
         Group of the file, by name or number.
 
-        The unit of this item fails if the group does not exist.
+        The unit of this item fails if the group does not exist, and evaluation warns of one that {option}`users.groups`
+        does not declare.
       '';
     };
 

@@ -207,6 +207,40 @@ in
     name = ".vaultix/x";
   };
 
+  # One misspelt, one switched off, and one that systemd makes while its service runs.
+  owner-unknown = {
+    users.users.off.enable = false;
+    systemd.services.app.serviceConfig.DynamicUser = true;
+    systemd.services.web.serviceConfig = {
+      DynamicUser = "yes";
+      User = "www";
+    };
+    vaultix.secrets = {
+      hello = {
+        owner = lib.mkForce "ngnix";
+        group = "webb";
+      };
+      app = {
+        inherit file;
+        owner = "app";
+      };
+      number = {
+        inherit file;
+        owner = "1000";
+        group = "100";
+      };
+      off = {
+        inherit file;
+        owner = "off";
+      };
+      "token.x" = {
+        inherit file;
+        owner = "ngnix";
+        group = "www";
+      };
+    };
+  };
+
   password-late.vaultix = {
     beforeUserborn = lib.mkForce [ ];
   };

@@ -3,6 +3,7 @@
 {
   services.userborn.enable = true;
   users.users.nginx.group = "web";
+  users.groups.web = { };
   users.users.alice.hashedPasswordFile = config.vaultix.secrets.password.path;
   vaultix = {
     settings.flake = ./flake;

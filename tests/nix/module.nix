@@ -268,7 +268,7 @@ let
 
   # name → whether it holds
   holds = {
-    "a valid host has no failed assertion" = failed good == [ ];
+    "a valid host has no failed assertion, and no warning" = failed good == [ ] && good.warnings == [ ];
     "a host without key and secrets is left alone" =
       fleet.idle.config.environment.etc == { } && fleet.idle.config.assertions == [ ];
     "users may be made by the script of NixOS where no item is early" =

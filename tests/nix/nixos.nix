@@ -14,9 +14,16 @@ let
     {
       options = {
         name = option types.str name;
+        enable = option types.bool true;
         group = option types.str "";
         hashedPasswordFile = option (types.nullOr types.str) null;
       };
+    };
+
+  group =
+    { name, ... }:
+    {
+      options.name = option types.str name;
     };
 
   fileSystem =
@@ -86,6 +93,7 @@ lib.evalModules {
         systemd.tmpfiles.settings = attrs { };
         fileSystems = option (types.attrsOf (types.submodule fileSystem)) { };
         users.users = option (types.attrsOf (types.submodule user)) { };
+        users.groups = option (types.attrsOf (types.submodule group)) { };
         services.userborn.enable = option types.bool false;
         services.openssh.hostKeys = any [
           {
@@ -107,6 +115,10 @@ lib.evalModules {
       config = {
         _module.args = { inherit pkgs; };
         users.users.root.group = "root";
+        users.groups = {
+          root = { };
+          users = { };
+        };
         vaultix.package = package "vaultix-boot";
       };
     }
