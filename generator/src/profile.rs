@@ -334,6 +334,13 @@ impl Profile {
             serde_json::from_str(text).map_err(|error| Error::NotJson(private::reason(&error)))?;
         let mut fields = Fields::read("", root)?;
         ensure_version(&fields.required("version")?)?;
+        fields.ensure_known(&[&[
+            "beforeUserborn",
+            "placeholder",
+            "secrets",
+            "settings",
+            "templates",
+        ]])?;
         let settings = settings(
             fields.raw("settings").ok_or_else(|| Invalid::new("settings", "is missing"))?,
         )?;

@@ -124,6 +124,31 @@ impl<'a> Fields<'a> {
         Ok(Self { location, entries })
     }
 
+    /// Makes sure that all fields are in one of the lists `known`.
+    ///
+    /// Asked before a field is said to be missing: with `cihper`, that `cipher` is missing says less.
+    ///
+    /// # Errors
+    ///
+    /// Names the first field that is in none.
+    pub(super) fn ensure_known(&self, known: &[&[&str]]) -> Result<(), Invalid> {
+        let is_known = |name: &str| known.iter().any(|names| names.contains(&name));
+        match self
+            .entries
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .filter(|name| !is_known(name))
+            .min()
+        {
+            Some(unknown) => Err(self.unknown(unknown)),
+            None => Ok(()),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> Invalid {
+        Invalid::new(self.location_of(name), "unknown field")
+    }
+
     /// Returns the location of the field `name` of this object.
     pub(super) fn location_of(&self, name: &str) -> String {
         join(&self.location, name)
@@ -179,7 +204,7 @@ impl<'a> Fields<'a> {
     /// instead.
     pub(super) fn finish(self) -> Result<(), Invalid> {
         match self.entries.iter().map(|(key, _)| key).min() {
-            Some(unknown) => Err(Invalid::new(self.location_of(unknown), "unknown field")),
+            Some(unknown) => Err(self.unknown(unknown)),
             None => Ok(()),
         }
     }

@@ -91,7 +91,10 @@ impl Generator {
     /// Reads the object `text` at `location`.
     pub(super) fn parse(location: String, text: &RawValue) -> Result<Self, Invalid> {
         let mut fields = Fields::read(location, text)?;
-        let kind: String = fields.required("kind")?;
+        let Some(kind) = fields.optional::<String>("kind")? else {
+            fields.ensure_known(&[&["command", "dependencies", "length", "user"]])?;
+            return Err(fields.invalid("kind", "is missing"));
+        };
         let generator = match kind.as_str() {
             ALNUM => Self::Alnum(length(&mut fields, 32)?),
             BASE64 => Self::Base64(length(&mut fields, 32)?),
@@ -244,6 +247,7 @@ mod tests {
         for (generator, reason) in [
             (r#""alnum""#, ": invalid type: string, expected an object"),
             ("{}", ".kind: is missing"),
+            (r#"{"knid":"alnum"}"#, ".knid: unknown field"),
             (
                 r#"{"kind":"alnun"}"#,
                 ".kind: \"alnun\" is not one of \"alnum\", \"base64\", \"hex\", \"passphrase\", \"ssh-ed25519\", \

@@ -24,6 +24,37 @@ pub(super) struct Context<'a> {
     pub(super) side: Side,
 }
 
+/// The fields of a secret, for either side, besides those of [`PLACEMENT`].
+const SECRET: [&str; 9] = [
+    "allowDisk",
+    "cipher",
+    "cleanPlaceholder",
+    "file",
+    "format",
+    "generator",
+    "id",
+    "insert",
+    "key",
+];
+
+/// The fields of a template, besides those of [`PLACEMENT`].
+const TEMPLATE: [&str; 2] = ["content", "trim"];
+
+/// The fields that secrets and templates have in common.
+const PLACEMENT: [&str; 11] = [
+    "before",
+    "group",
+    "mode",
+    "name",
+    "owner",
+    "path",
+    "reloadUnits",
+    "reloadUserUnits",
+    "restartUnits",
+    "restartUserUnits",
+    "symlink",
+];
+
 /// Reads `placeholder`, as a map from hash to id.
 pub(super) fn placeholders(text: Option<&RawValue>) -> Result<BTreeMap<String, String>, Invalid> {
     let mut ids = BTreeMap::new();
@@ -106,6 +137,7 @@ pub(super) fn secret(
     context: &Context,
 ) -> Result<Secret, Invalid> {
     let mut fields = Fields::read(location, text)?;
+    fields.ensure_known(&[&SECRET, &PLACEMENT])?;
     let id = id(&mut fields, key)?;
     let cipher: Option<PathBuf> = fields.optional("cipher")?;
     let file: Option<PathBuf> = fields.optional("file")?;
@@ -146,6 +178,7 @@ pub(super) fn template(
     context: &Context,
 ) -> Result<Template, Invalid> {
     let mut fields = Fields::read(location, object)?;
+    fields.ensure_known(&[&TEMPLATE, &PLACEMENT])?;
     fields.check("id", ensure_id(key))?;
     let text: String = fields.required("content")?;
     fields.check("content", ensure_encodings(&text))?;
@@ -172,6 +205,7 @@ fn insert(location: &str, text: Option<&RawValue>) -> Result<BTreeMap<String, St
         if !placeholder::is_hash(&hash) {
             return Err(Invalid::new(join(location, &hash), "is not 64 lower-case hex digits"));
         }
+        fields.ensure_known(&[&["order", "content"]])?;
         fields.optional::<i64>("order")?;
         texts.insert(hash, fields.required("content")?);
         fields.finish()?;

@@ -9,9 +9,23 @@ use super::fields::{Fields, Invalid};
 use super::{HostKey, HostKeyKind, PRIVATE_DIR, Settings};
 use crate::escape;
 
+const SETTINGS: [&str; 10] = [
+    "beforeNetwork",
+    "decryptedDir",
+    "decryptedDirForUser",
+    "decryptedMountPoint",
+    "hostIdentifier",
+    "hostKeys",
+    "hostPubkey",
+    "keepGenerations",
+    "lateMounts",
+    "systemctl",
+];
+
 /// Reads `settings`.
 pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
     let mut fields = Fields::read("settings", text)?;
+    fields.ensure_known(&[&SETTINGS])?;
     let mut directory = |name: &str, default: &str| {
         let path = fields.optional::<PathBuf>(name)?.unwrap_or_else(|| default.into());
         fields.check(name, ensure_unit_path(&path))?;
@@ -112,6 +126,7 @@ fn host_keys(location: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Inv
         .enumerate()
         .map(|(i, text)| {
             let mut fields = Fields::read(format!("{location}.{i}"), text)?;
+            fields.ensure_known(&[&["path", "type"]])?;
             let path: PathBuf = fields.required("path")?;
             fields.check("path", ensure_unit_path(&path))?;
             let kind = match fields.required::<String>("type")?.as_str() {

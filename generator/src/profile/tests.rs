@@ -69,6 +69,7 @@ fn text_that_is_no_profile_is_refused() {
         ),
         (r#"{"version":"1"}"#, "version: invalid type: string, expected a JSON number"),
         (r#"{"version":1}"#, "settings: is missing"),
+        (r#"{"version":1,"setings":{}}"#, "setings: unknown field"),
     ] {
         assert_eq!(refusal(text), reason, "{text}");
     }
@@ -122,6 +123,11 @@ fn errors_outside_the_items_refuse_the_profile() {
             "settings.hostKeys.0.mode: unknown field",
         ),
         (r#"{"version":1,"settings":{"hostPubkey":"k","hostKeys":[]}}"#.to_owned(), "settings.hostIdentifier: is missing"),
+        (r#"{"version":1,"settings":{"hostIdentifer":"a","hostPubkey":"k","hostKeys":[]}}"#.to_owned(), "settings.hostIdentifer: unknown field"),
+        (
+            r#"{"version":1,"settings":{"hostIdentifier":"a","hostPubkey":"k","hostKeys":[{"paht":"/k","type":"age"}]}}"#.to_owned(),
+            "settings.hostKeys.0.paht: unknown field",
+        ),
         (r#"{"version":1,"settings":{"hostIdentifier":"a","hostKeys":[]}}"#.to_owned(), "settings.hostPubkey: is missing"),
         (r#"{"version":1,"settings":{"hostIdentifier":"a","hostPubkey":"k"}}"#.to_owned(), "settings.hostKeys: is missing"),
     ] {
@@ -215,6 +221,10 @@ fn errors_in_a_secret_are_named() {
         ),
         (
             &format!(r#""insert":{{"{}":{{"text":"x"}}}}"#, "a".repeat(64)),
+            &format!("secrets.x.insert.{}.text: unknown field", "a".repeat(64)),
+        ),
+        (
+            &format!(r#""insert":{{"{}":{{"order":1}}}}"#, "a".repeat(64)),
             &format!("secrets.x.insert.{}.content: is missing", "a".repeat(64)),
         ),
         (
@@ -227,6 +237,10 @@ fn errors_in_a_secret_are_named() {
     }
     assert_eq!(failures(&with_secrets(r#"{"x":{}}"#)), ["secrets.x.cipher: is missing"]);
     assert_eq!(
+        failures(&with_secrets(r#"{"x":{"cihper":"/c"}}"#)),
+        ["secrets.x.cihper: unknown field"]
+    );
+    assert_eq!(
         failures(&with_secrets(r#"{"x":[]}"#)),
         ["secrets.x: invalid type: sequence, expected an object"]
     );
@@ -237,6 +251,7 @@ fn errors_in_a_template_are_named() {
     for (fields, reason) in [
         ("", "templates.t.content: is missing"),
         (r#""content":"x","mdoe":"0400""#, "templates.t.mdoe: unknown field"),
+        (r#""contents":"x""#, "templates.t.contents: unknown field"),
         (
             r#""content":"x","trim":"no""#,
             "templates.t.trim: invalid type: string, expected a boolean",
