@@ -1,6 +1,7 @@
 //! profile → the items that cannot be decrypted or rendered on this host. Writes nothing.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use vaultix_generator::placeholder::{Piece, split};
 use vaultix_generator::profile::{Invalid, Profile, Secret, Template};
@@ -13,11 +14,39 @@ use crate::item::describe_task;
 use crate::plaintext::Plaintexts;
 use crate::render::{render, unknown_placeholder};
 
-/// Decrypts every secret, renders every template in memory, and returns each failure with what was tried.
+/// What a check has found.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// How many secrets the profile has.
+    pub secrets: usize,
+    /// How many templates.
+    pub templates: usize,
+    /// Each failure, with what was tried.
+    pub failures: Vec<(String, Failure)>,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbered = |count: usize, noun: &str| match count {
+            1 => format!("1 {noun}"),
+            _ => format!("{count} {noun}s"),
+        };
+        let (secrets, templates) =
+            (numbered(self.secrets, "secret"), numbered(self.templates, "template"));
+        match (self.secrets, self.templates) {
+            (0, 0) => f.write_str("the profile has no secrets and no templates"),
+            (_, 0) => write!(f, "{secrets} can be decrypted"),
+            (0, _) => write!(f, "{templates} can be rendered"),
+            _ => write!(f, "{secrets} can be decrypted, {templates} can be rendered"),
+        }
+    }
+}
+
+/// Decrypts every secret, renders every template in memory, and returns what fails.
 ///
 /// Owners are not looked up: users of a future profile may not exist yet.
 #[must_use]
-pub fn check(profile: &Profile) -> Vec<(String, Failure)> {
+pub fn check(profile: &Profile) -> Checked {
     let mut failures = Vec::new();
     let mut secrets: Vec<&Secret> = Vec::new();
     for (id, secret) in &profile.secrets {
@@ -41,7 +70,7 @@ pub fn check(profile: &Profile) -> Vec<(String, Failure)> {
             failures.push((describe_task(Kind::Template, id), failure));
         }
     }
-    failures
+    Checked { secrets: profile.secrets.len(), templates: profile.templates.len(), failures }
 }
 
 fn check_template(
@@ -67,4 +96,22 @@ fn check_template(
         render(profile, template, known)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_says_what_is_well() {
+        for (secrets, templates, line) in [
+            (0, 0, "the profile has no secrets and no templates"),
+            (1, 0, "1 secret can be decrypted"),
+            (0, 1, "1 template can be rendered"),
+            (2, 2, "2 secrets can be decrypted, 2 templates can be rendered"),
+        ] {
+            let checked = Checked { secrets, templates, failures: Vec::new() };
+            assert_eq!(checked.to_string(), line);
+        }
+    }
 }

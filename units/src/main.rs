@@ -126,7 +126,12 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             log(Level::Error, reason);
             Err(Status::Config)
         }
-        Verb::Check => report(&check(&read(path)?)),
+        Verb::Check => {
+            let checked = check(&read(path)?);
+            report(&checked.failures)?;
+            print(&checked.to_string());
+            Ok(())
+        }
         // The parent process reports what was not done.
         Verb::PathJobs => {
             queue::serve(std::io::stdin(), std::io::stdout()).map_err(|_| Status::Software)

@@ -25,6 +25,13 @@ fn only_a_ramfs_is_written_to() {
             "secrets":{{"token":{{"cipher":"{at}/cipher"}}}}}}"#
         );
         fs::write(folder.join("profile.json"), profile).unwrap();
+        let check = Command::new(env!("CARGO_BIN_EXE_vaultix-decrypt"))
+            .args(["check", "--profile"])
+            .arg(folder.join("profile.json"))
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(check.stderr).unwrap(), "");
+        assert_eq!(String::from_utf8(check.stdout).unwrap(), "1 secret can be decrypted\n");
         for (verb, what) in
             [(&["secret", "--", "token"][..], "decrypt secret \"token\""), (&["switch"], "switch")]
         {
