@@ -54,9 +54,9 @@ let
                 "ed25519"
                 "rsa"
               ]
-            ) config.services.openssh.hostKeys
+            ) (import ./ssh-keys.nix config)
           );
-          defaultText = literalMD "those of {option}`services.openssh.hostKeys`";
+          defaultText = literalMD "those of {option}`services.openssh.hostKeys`, if something makes them";
           example = [ "/persist/etc/ssh/ssh_host_ed25519_key" ];
           description = ''
             Private keys of the host: those that fit `hostPubkey` are {option}`vaultix.settings.hostKeys`.

@@ -140,12 +140,23 @@ let
         "set fileSystems.${quote fileSystem.mountPoint}.neededForBoot = true"
     ) (lib.optionals (cfg.beforeUserborn != [ ]) (placesWhere (fileSystem: !isNetwork fileSystem)))
     ++ [
-      (ensure (!hasItems || !isKeyPublic || fitting != [ ])
+      (ensure (!hasItems || !isKeyPublic || !isUnmade)
+        "cannot decrypt the secrets of host ${host}"
+        "services.openssh.enable is false, so NixOS makes no host key, and vaultix.settings.hostKeys is not set"
+        "services.openssh.enable = true; or, with a key that is there: vaultix.settings.hostKeys = [ { path = \"/PATH/ON/THE/HOST\"; type = ${quote keyType}; } ]"
+      )
+      (ensure (!hasItems || !isKeyPublic || fitting != [ ] || isUnmade)
         "cannot decrypt the secrets of host ${host}"
         "vaultix.settings.hostKeys has no key of type ${quote keyType}, the type of hostPubkey"
         "set vaultix.settings.hostKeys = [ { path = \"/PATH/ON/THE/HOST\"; type = ${quote keyType}; } ]"
       )
     ];
+  # sshd would make it, and is off.
+  isUnmade =
+    cfg.settings.hostKeys == [ ]
+    && keyType != "age"
+    && !config.services.openssh.enable
+    && import ./ssh-keys.nix config == [ ];
   hasPublicPaths = !lib.any ({ path, ... }: isPrivate (toString path)) cfg.settings.hostKeys;
   placesWhere =
     test:

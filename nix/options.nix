@@ -98,9 +98,9 @@ in
         default = map (key: { inherit (key) path type; }) (
           builtins.filter (
             key: key.type or null == recipientKeyType cfg.settings.hostPubkey
-          ) config.services.openssh.hostKeys
+          ) (import ./ssh-keys.nix config)
         );
-        defaultText = literalMD "those of {option}`services.openssh.hostKeys` that have the type of `hostPubkey`";
+        defaultText = literalMD "those of {option}`services.openssh.hostKeys` that have the type of `hostPubkey`, if something makes them";
         example = literalExpression ''
           [
             {
@@ -111,6 +111,8 @@ in
         '';
         description = ''
           Private keys of the host, in the order in which they are tried.
+
+          NixOS makes the keys of sshd only where {option}`services.openssh.enable` is set. Where it is not, name the keys here.
 
           Set the real path of a key, not one that is linked or bind-mounted to it late in boot.
         '';

@@ -13,7 +13,7 @@ use vaultix_generator::placeholder::Encoding;
 use vaultix_generator::profile::{Generator, Key, Profile, Side, USERS};
 
 /// Invalid configurations with a valid profile, and what the profile does not show.
-const ONLY_NIX: [(&str, &str); 45] = [
+const ONLY_NIX: [(&str, &str); 46] = [
     ("before-disk", "file systems"),
     ("before-user", "units of users"),
     ("cache-input", "the cache"),
@@ -37,6 +37,7 @@ const ONLY_NIX: [(&str, &str); 45] = [
     ("key-private-plugin", "the helper hides and reports it"),
     ("key-private-spoilt", "the helper hides and reports it"),
     ("key-type", "no key fits, which the helper reports"),
+    ("key-unmade", "no key fits, which the helper reports"),
     ("owner-unknown", "users"),
     ("password-late", "users"),
     ("password-late-twin", "users"),

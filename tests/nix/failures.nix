@@ -193,6 +193,9 @@ in
     }
   ];
 
+  # Nothing makes the key.
+  key-unmade.services.openssh.enable = false;
+
   key-of-type.vaultix.settings.hostPubkey = lib.mkForce [ identity ];
 
   key-path-of-type.vaultix.settings.hostKeys = [

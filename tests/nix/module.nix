@@ -271,6 +271,24 @@ let
     "a valid host has no failed assertion, and no warning" = failed good == [ ] && good.warnings == [ ];
     "a host without key and secrets is left alone" =
       fleet.idle.config.environment.etc == { } && fleet.idle.config.assertions == [ ];
+    "keys of a host without sshd are those that it names, or that another program makes" =
+      let
+        off.services.openssh.enable = false;
+        key = {
+          path = "/keys/host";
+          type = "ed25519";
+        };
+        made.options.services.openssh.generateHostKeys = lib.mkOption { default = true; };
+      in
+      failed (host [
+        off
+        { vaultix.settings.hostKeys = [ key ]; }
+      ]) == [ ]
+      && failed (host [
+        off
+        made
+      ]) == [ ]
+      && (host [ off ]).vaultix.settings.hostKeys == [ ];
     "users may be made by the script of NixOS where no item is early" =
       failed (host [
         {

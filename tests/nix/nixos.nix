@@ -95,6 +95,7 @@ lib.evalModules {
         users.users = option (types.attrsOf (types.submodule user)) { };
         users.groups = option (types.attrsOf (types.submodule group)) { };
         services.userborn.enable = option types.bool false;
+        services.openssh.enable = option types.bool true;
         services.openssh.hostKeys = any [
           {
             type = "rsa";
