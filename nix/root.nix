@@ -9,8 +9,7 @@
 let
   inherit (cfg.settings) flake;
   inherit (import ./cache-name.nix) withoutComment;
-
-  plain = path: lib.removeSuffix "/" (lib.removePrefix "/" (lib.removePrefix "." path));
+  inherit (import ./flake-path.nix) directory;
 in
 rec {
   # What the flake module or `configure` sets for all hosts.
@@ -18,11 +17,12 @@ rec {
 
   # Without a flake, a path that names the reason: assertions check `flake` first.
   below =
-    path: if flake == null then "/no-flake/${plain path}" else "${toString flake}/${plain path}";
+    path:
+    if flake == null then "/no-flake/${directory path}" else "${toString flake}/${directory path}";
 
-  defaultFile = id: below "${plain cfg.settings.defaultSecretDirectory}/${id}.age";
+  defaultFile = id: below "${directory cfg.settings.defaultSecretDirectory}/${id}.age";
 
-  cacheDirectory = "${plain cfg.settings.cache}/${cfg.settings.hostIdentifier}";
+  cacheDirectory = "${directory cfg.settings.cache}/${cfg.settings.hostIdentifier}";
 
   # Where the copies of all hosts are.
   cacheRoot = below cfg.settings.cache;

@@ -80,7 +80,7 @@ rec {
   setting = rule: { inherit (rule) path recipients; };
 
   # The path, as the same one is written once.
-  plain = lib.removePrefix "./";
+  inherit (import ./flake-path.nix) plain;
 
   refusals =
     rules:

@@ -13,7 +13,7 @@ let
 
   # Neither empty nor "." nor "..".
   component = "([^/.][^/]*|[.][^/.][^/]*|[.][.][^/]+)";
-  below = "([.]/)?${component}(/${component})*/?";
+  isBelowFlake = path: (import ./flake-path.nix).plain path != null;
 in
 {
   inherit readRecipient;
@@ -27,12 +27,12 @@ in
     description = "relative path without `.`, `..` and superfluous slashes";
   };
 
-  belowFlake = strMatching below // {
-    description = "path below the root of the flake, as a string";
+  # The description is all that a refusal says.
+  belowFlake = lib.types.addCheck lib.types.str isBelowFlake // {
+    description = "path below the root of the flake, as a string without `..`, such as \"./secrets\"";
   };
 
-  # The same for a text. A regular expression recurses for each character, and Linux knows no longer path.
-  isBelowFlake = text: builtins.stringLength text < 4096 && builtins.match below text != null;
+  inherit isBelowFlake;
 
   account = strMatching "[^:[:space:]]+" // {
     description = "name or number of a user or group";

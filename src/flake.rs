@@ -5,6 +5,7 @@ pub mod exposure;
 pub mod git;
 pub mod literal;
 pub mod nix;
+pub mod path;
 pub mod profiles;
 pub mod repository;
 pub mod rules;

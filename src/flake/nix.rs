@@ -11,7 +11,7 @@ mod place;
 use std::collections::BTreeMap;
 use std::env;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -22,6 +22,7 @@ use vaultix_generator::escape;
 
 use crate::error::{Error, Result, Status};
 use crate::flake::git;
+use crate::flake::path;
 use crate::flake::rules::RuleSetting;
 use crate::report;
 use crate::system::fence::{self, Extent};
@@ -114,14 +115,13 @@ impl From<Option<OneOrMore>> for Texts {
 
 /// Returns the directory `text` of the flake at `root`, which is what `option` is set to.
 fn below(root: &Path, option: &str, text: &str, fix: &str) -> Result<PathBuf> {
-    let is_plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
-    if !Path::new(text).components().all(is_plain) {
+    let below = path::directory(text).ok_or_else(|| {
         let what = format!("cannot use vaultix.{option} of {}", file_of(root).display());
-        return Err(Error::new(Status::Config, what)
+        Error::new(Status::Config, what)
             .because(format!("\"{text}\" is not inside the flake"))
-            .fix(fix));
-    }
-    let path = root.join(text.trim_start_matches("./"));
+            .fix(fix)
+    })?;
+    let path = root.join(below);
     fence::mark_named(&path);
     Ok(report::relative(&path))
 }

@@ -8,6 +8,7 @@ use vaultix_generator::private;
 
 use crate::error::{Error, Result, Status};
 use crate::flake::nix::Settings;
+use crate::flake::path;
 use crate::keys::recipient;
 use crate::system::fence;
 
@@ -59,7 +60,7 @@ impl Rules {
                     .because("it is a private key, or contains one; it is not shown")
                     .fix(format!("use the public key: {}", private::PUBLIC_KEY_HINT)));
             }
-            let plain = plain(path).ok_or_else(|| {
+            let plain = path::plain(path).ok_or_else(|| {
                 cannot_use(path).because("its path is not one inside the flake").fix(FIX)
             })?;
             let map = if plain.ends_with('/') { &mut rules.directories } else { &mut rules.files };
@@ -133,17 +134,6 @@ fn recipients_in(texts: &[String]) -> Vec<String> {
 /// What to do about a path that no rule may have.
 const FIX: &str = "write it relative to flake.nix, without . and .., and with / at the end of a directory: path = \"secrets/ops/\"";
 
-/// Longest path of a rule, in bytes (4095): Linux knows no longer one.
-const MAX_PATH: usize = 4095;
-
-/// Returns the `path` of a rule without the `./` that it may begin with, `None` where it is not inside the flake.
-fn plain(path: &str) -> Option<&str> {
-    let plain = path.strip_prefix("./").unwrap_or(path);
-    let mut parts = plain.strip_suffix('/').unwrap_or(plain).split('/');
-    let is_inside = parts.all(|part| !matches!(part, "" | "." | ".."));
-    (is_inside && path.len() <= MAX_PATH).then_some(plain)
-}
-
 fn cannot_use(path: &str) -> Error {
     let what = if private::is_private(path) {
         "cannot use a rule in vaultix.rules".to_owned()
@@ -167,22 +157,6 @@ mod tests {
         let extra_recipients = vec!["default".to_owned()];
         let settings = Settings { extra_recipients, rules, ..Settings::default() };
         Rules::new(&settings, Path::new("/nonexistent/flake"))
-    }
-
-    #[test]
-    fn paths_of_rules_are_those_of_the_vectors() {
-        #[derive(Deserialize)]
-        struct Vector {
-            path: String,
-            plain: Option<String>,
-        }
-        let text = include_str!("../../tests/vectors/rule-path.json");
-        let vectors: Vec<Vector> = serde_json::from_str(text).unwrap();
-        assert!(vectors.iter().any(|vector| vector.plain.is_none()));
-        for vector in vectors {
-            assert_eq!(plain(&vector.path), vector.plain.as_deref(), "{:?}", vector.path);
-        }
-        assert!(plain(&"x".repeat(MAX_PATH)).is_some() && plain(&"x".repeat(4096)).is_none());
     }
 
     #[test]

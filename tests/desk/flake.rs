@@ -1,5 +1,9 @@
 //! `vaultix` in a flake → identities, recipients, profiles and folders as the flake sets them.
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
 use crate::support::{Workspace, feed, run};
 
 #[test]
@@ -76,4 +80,65 @@ fn a_flake_says_what_is_needed() {
     workspace
         .write("flake.nix", "{ outputs = { self }: { vaultix.profiles = throw \"boo\"; }; }\n");
     run(&mut nix("renc")).exits(78).says(&["cannot evaluate vaultix.profiles of", "boo"]);
+}
+
+#[test]
+fn directories_with_a_dot_are_the_same_for_nix() {
+    let workspace = Workspace::new("flake-dot");
+    if workspace.sh("command -v nix").exit != 0 {
+        assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
+        eprintln!("SKIPPED: there is no nix here");
+        return;
+    }
+    for file in ["root.nix", "flake-path.nix"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("nix").join(file);
+        workspace.write(file, fs::read(path).unwrap());
+    }
+    workspace.secret(".secrets/wifi.age", "wifi text");
+    workspace.secret("secrets/wifi.age", "of another directory");
+    let flake = |cache: &str| {
+        format!(
+            "{{ outputs = {{ self }}: let
+              settings = {{ identity = \"{}/keys/me.txt\"; cache = \"{cache}\"; defaultSecretDirectory = \".secrets/\"; }};
+              root = import ./root.nix {{ lib = {{ }}; cfg.settings = settings // {{ flake = self; hostIdentifier = \"web1\"; }}; }};
+            in {{
+              vaultix = {{
+                inherit settings;
+                profiles.web1 = {{
+                  version = 1;
+                  settings = {{ hostIdentifier = \"web1\"; hostPubkey = \"{}\"; hostKeys = [ ]; }};
+                  secrets.wifi.file = root.defaultFile \"wifi\";
+                }};
+              }};
+              seen = builtins.attrNames (builtins.readDir (root.below root.cacheDirectory));
+            }}; }}\n",
+            workspace.root.display(),
+            workspace.key("host-web1.pub").trim(),
+        )
+    };
+    let in_flake = |mut command: Command| {
+        let settings = "flake-registry =\nexperimental-features = nix-command flakes";
+        run(command.env("NIX_CONFIG", settings).env("HOME", &workspace.root))
+    };
+    let vaultix = |line: &str| in_flake(workspace.vaultix_command(line));
+    workspace.sh("git init -q").exits(0);
+    for cache in ["./.vaultix", ".vaultix/", ".vaultix/of hosts"] {
+        workspace.write("flake.nix", flake(cache));
+        workspace.sh("git add -A . ':!keys'").exits(0);
+        vaultix("renc").exits(0).says(&["web1/wifi: re-encrypted"]);
+        vaultix("check").exits(0);
+        let copies = workspace.tree(&format!("{cache}/web1"));
+        let names: Vec<&str> = copies.iter().map(|(name, _)| name.as_str()).collect();
+        let mut nix = workspace.command("nix");
+        nix.args(["eval", "--json", ".#seen"]);
+        let seen = in_flake(nix).exits(0).stdout;
+        assert_eq!(serde_json::from_str::<Vec<&str>>(&seen).unwrap(), names, "{cache}");
+        let text = workspace.open(&format!("{cache}/web1/{}", names[0]), "host-web1");
+        assert_eq!((names.len(), text.as_str()), (1, "wifi text"));
+        workspace.sh("rm -rf .vaultix").exits(0);
+    }
+    for cache in ["", ".", "../x", "/x", "a/../b", ".git/x"] {
+        workspace.write("flake.nix", flake(cache));
+        vaultix("renc").exits(78).says(&["cannot use vaultix.cache of", "is not inside the flake"]);
+    }
 }

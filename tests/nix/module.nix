@@ -715,7 +715,7 @@ let
         }
       ];
     "paths of rules are those of the vectors" = lib.all (
-      { path, plain }:
+      { path, plain, ... }:
       let
         desk' = desk {
           rules = [
@@ -730,7 +730,27 @@ let
         builtins.length desk'.refusals == 1
       else
         desk'.refusals == [ ] && (import ../../nix/rules.nix { inherit lib; }).plain path == plain
-    ) (lib.importJSON ../vectors/rule-path.json);
+    ) (lib.importJSON ../vectors/flake-path.json);
+    "directories of a flake are those of the vectors" = lib.all (
+      { path, directory, ... }:
+      let
+        desk' = desk {
+          cache = path;
+          defaultSecretDirectory = path;
+        };
+        settings = {
+          inherit (desk'.settings) cache defaultSecretDirectory;
+        };
+      in
+      if directory == null then
+        !(builtins.tryEval settings.cache).success
+        && !(builtins.tryEval settings.defaultSecretDirectory).success
+      else
+        settings == {
+          cache = path;
+          defaultSecretDirectory = path;
+        }
+    ) (lib.importJSON ../vectors/flake-path.json);
     "a misspelt option is refused" = !(builtins.tryEval (desk { identiy = "x"; }).settings).success;
     "an identity that is a file of the flake's is taken" =
       (desk { identity = ./flake/identity.txt; }).settings.identity == toString ./flake/identity.txt;
