@@ -292,6 +292,7 @@ pub struct Generate {
     name = "rekey",
     example = "{command_name} --old ~/old.txt --identity ~/new.txt\n{command_name} --old ~/old.txt --identity ~/new.txt secrets/unused.age",
     note = "Changes all secrets or none; if one of them changes in the meantime, none. Secrets in the same directories that are in no profile stay as they are, and are listed: rekey them as well before you delete the old identity. Anyone who could decrypt an old version still can: git keeps it.",
+    note = "Refuses to encrypt to the recipient of an identity given with --old again, if the flake or --recipient names it. At the end, says whether that identity can still decrypt a secret of the flake.",
     note = "Warns if somebody could decrypt a secret before and no longer can. Hosts, and identities given with --old, do not count.",
     note = "Secrets whose rule in vaultix.rules does not name your identity, and which it cannot decrypt, are passed over and listed, if all their hosts have copies. If their rule names it, somebody else has to rekey them first: the others are rekeyed, and the exit status is 77.",
     error_code(
@@ -375,13 +376,16 @@ pub struct Deploy {
     subcommand,
     name = "check",
     example = "{command_name} --json",
-    note = "Finds copies that are missing, damaged, stale, foreign, or made for another key, and secrets that are damaged, or not encrypted to everyone whom the flake names. Lists secrets that rules keep from your identity, and warns of rules that no secret has.",
+    note = "Finds copies that are missing, damaged, stale, foreign, or made for another key, and secrets that are damaged, not encrypted to everyone whom the flake names, or also encrypted to somebody else, as far as headers show it: ssh keys by name, others by number. Lists secrets that rules keep from your identity, and secrets that hosts can decrypt themselves, and warns of rules that no secret has.",
     error_code(0, "every host has every secret"),
     error_code(
         1,
         "there are several problems, or a host does not evaluate; each of them is named"
     ),
-    error_code(65, "a copy is damaged, or made for another key"),
+    error_code(
+        65,
+        "a copy is damaged, or made for another key, or a secret is not encrypted to those whom the flake names"
+    ),
     error_code(66, "a copy is missing")
 )]
 pub struct Check {

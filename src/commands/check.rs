@@ -37,7 +37,7 @@ enum Kind {
     Foreign,
     /// A copy that should be there and is not.
     Missing,
-    /// A secret that is damaged, or not encrypted to all recipients.
+    /// A secret that is damaged, or not encrypted to all recipients, or also to others.
     Secret,
     /// A copy that no host needs.
     Stale,
@@ -142,7 +142,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
         if let Some(hint) = hosts::hint(&desired, &workspace, &expected) {
             report.line(hint);
         }
-        for hint in rules::hints(&desired, &workspace, &expected) {
+        for hint in rules::hints(&desired, &expected) {
             report.line(hint);
         }
         let problems = if findings.len() == 1 { "problem" } else { "problems" };
@@ -162,18 +162,16 @@ fn as_error(finding: &Finding) -> Error {
 }
 
 fn source_findings(desired: &Desired, expected: &ExpectedRecipients) -> Vec<Finding> {
-    let problems = desired.digests.keys().filter_map(|path| {
-        let (problem, fix) = expected.problem(path)?;
-        let file = Some(path.display().to_string());
-        Some(Finding {
+    let problems = desired.digests.keys().flat_map(|path| {
+        expected.problems(path).into_iter().map(|problem| Finding {
             kind: Kind::Secret,
             host: None,
             secret: None,
             key: None,
-            file,
+            file: Some(path.display().to_string()),
             source: origin::in_input(path),
-            problem,
-            fix: Some(fix),
+            problem: format!("{} {}", origin::shown(path), problem.what),
+            fix: Some(problem.fix),
         })
     });
     problems.collect()

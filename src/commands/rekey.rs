@@ -1,6 +1,7 @@
 //! `vaultix rekey`: all secrets of the profiles → the same, encrypted to the present recipients; or none of them.
 
 mod lost;
+mod old;
 mod others;
 mod remaining;
 
@@ -65,6 +66,8 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let prompt = Prompt::new(&interrupt, &report);
     let mut master = Master::read(&workspace.identities, &interrupt)?;
     master.read_old(&args.old, &interrupt)?;
+    // Before anything is asked for, and again once what was locked is known.
+    old::ensure_left(&workspace, paths.values().copied(), &given, &master)?;
 
     let mut failures = Vec::new();
     let mut secrets = Vec::new();
@@ -77,6 +80,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let headers =
         secrets.iter().filter_map(|(_, secret)| decrypt::stanzas(&secret.ciphertext).ok());
     let session = master.open(&headers.collect::<Vec<_>>(), &prompt)?;
+    old::ensure_left(&workspace, paths.values().copied(), &given, &master)?;
     let recipients = recipients.with(&mut master, &prompt)?;
 
     let opened: Vec<_> = secrets
@@ -139,6 +143,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let next = if count > 0 { checkouts.next(done) } else { String::new() };
     let exit = report.finish(&failures, &format!("{count} rekeyed{passed_over}{next}"));
     lost.warn(&report);
+    old::report(&workspace, paths.keys(), &master, &report);
     remaining::warn(&workspace, &paths.keys().collect(), &master, &report);
     Ok(exit)
 }

@@ -42,6 +42,8 @@ pub struct Workspace {
     pub identities: IdentityFiles,
     /// Recipients in addition to the identities' own, by files.
     pub rules: Rules,
+    /// Whether the flake was asked for these: where profiles were named, nobody says who can decrypt what.
+    pub knows_recipients: bool,
     /// Where copies for hosts are.
     pub cache: CachePlace,
     /// Where secrets are of which the flake says nothing else.
@@ -88,7 +90,8 @@ impl Workspace {
         let secrets = settings.secrets(&root)?;
         let identities = given_or(identities, &settings, &root)?;
         let rules = Rules::new(&settings, &root)?;
-        Ok(Self { root, profiles, failures, identities, rules, cache, secrets })
+        let knows_recipients = is_asked;
+        Ok(Self { root, profiles, failures, identities, rules, knows_recipients, cache, secrets })
     }
 
     /// Returns why nothing is known of some of `hosts`, or of all hosts if there are no names.

@@ -244,6 +244,27 @@ impl Master {
         own.chain(commented.map(|(_, text)| recipient::canonical(text))).collect()
     }
 
+    /// Returns the files with old identities, each with their recipients as far as they are known without asking.
+    pub fn old_recipients(&self) -> Vec<(&Path, BTreeSet<String>)> {
+        self.old.iter().map(|path| (path.as_path(), self.known_of(path))).collect()
+    }
+
+    /// Returns whether an old identity opens a file with the header `file`; `None` where that is not known without asking.
+    pub fn is_open_to_old(&self, file: &[Stanza]) -> Option<bool> {
+        let recipients: Vec<Recipient> = file.iter().filter_map(Recipient::new).collect();
+        let opens = |entry: &LoadedKey| match &entry.key {
+            Key::LockedSsh(_, public) => stanza::parse_ssh_key(&public.to_string())
+                .map(|wanted| recipients.contains(&wanted)),
+            key => key.as_unlocked().map(|key| key.unwrap_stanzas(file).is_some()),
+        };
+        let old = self.entries.iter().filter(|entry| self.old.contains(&entry.path));
+        let answers: Vec<Option<bool>> = old.map(opens).collect();
+        if answers.contains(&Some(true)) {
+            return Some(true);
+        }
+        answers.iter().all(Option::is_some).then_some(false)
+    }
+
     /// Tries the identities that need no prompt.
     fn try_unlocked(&self, files: &[Vec<Stanza>]) -> Session {
         let mut session = Session::new(files.len());

@@ -208,6 +208,133 @@ fn a_recipient_that_is_not_the_identitys_is_refused() {
 }
 
 #[test]
+fn a_key_that_stays_is_a_finding() {
+    let Some(desk) = Desk::new("recipients-stay", "identity = \"keys/me.txt\";") else { return };
+    let [me, other] = ["me.txt", "other.txt"].map(|name| public(&desk.0, name));
+    let [rsa, ed25519, host] =
+        ["ssh-rsa.pub", "ssh-ed25519.pub", "host-web1.pub"].map(|name| desk.0.key(name));
+    let [rsa, ed25519, host] = [&rsa, &ed25519, &host].map(|key| key.trim());
+    let all = format!("[ \"{rsa}\" \"{ed25519}\" \"{other}\" ]");
+    let set = |identity: &str, rest: &str| desk.set(&format!("identity = \"{identity}\"; {rest}"));
+    let encrypt = |to: &[&str]| {
+        let to: Vec<&str> = to.iter().flat_map(|key| ["-r", key]).collect();
+        desk.0.secret_with("secrets/wifi.age", "wifi text", &to);
+        desk.run("renc -i keys/me.txt", "").exits(0);
+    };
+    set("keys/me.txt", &format!("extraRecipients = {all};"));
+    desk.run("generate", "").exits(0);
+    encrypt(&[&me, rsa, ed25519, &other]);
+    desk.run("renc", "").exits(0);
+    desk.run("check", "").exits(0).says(&["2 up to date, 0 problems"]);
+
+    // Two leave, and nobody runs rekey; neither where the identity is known, nor where it is not.
+    for (identity, more) in [
+        (
+            "keys/me.txt",
+            "ssh-rsa (tag 6sOZwg) and 1 of 2 X25519 recipients, which the flake does not name; ",
+        ),
+        (
+            "~/nowhere.txt",
+            "ssh-rsa (tag 6sOZwg) and 2 X25519 recipients, which the flake does not name (at most 1 of them: ",
+        ),
+        (
+            "keys/me-passphrase.age",
+            "2 X25519 recipients, which the flake does not name (at most 1 of them: ",
+        ),
+    ] {
+        set(identity, &format!("extraRecipients = [ \"{ed25519}\" ];"));
+        let said = [
+            "secrets/wifi.age is also encrypted to ",
+            more,
+            "to fix: vaultix rekey",
+            "2 problems\n",
+        ];
+        desk.run("check", "").exits(65).says(&said);
+        let answer = desk.run("check --json", "").exits(65).stdout;
+        assert!(
+            answer.contains("{\"ok\":false") && answer.contains("\"kind\":\"secret\""),
+            "{answer}"
+        );
+    }
+    // One who leaves may be the identity, as far as is known, unless the flake says whose it is.
+    set("~/nowhere.txt", &format!("extraRecipients = [ \"{rsa}\" \"{ed25519}\" \"{other}\" ];"));
+    let said = [
+        "secrets/made.age, secrets/wifi.age; to have this checked, name that in vaultix.recipient",
+    ];
+    desk.run("check", "").exits(0).says(&said).says(&["that may be its identity's: "]);
+    set(
+        "~/nowhere.txt",
+        &format!("recipient = \"{ed25519}\"; extraRecipients = [ \"{rsa}\" \"{other}\" ];"),
+    );
+    let said =
+        ["is also encrypted to 1 of 2 X25519 recipients, which the flake does not name; to fix"];
+    desk.run("check", "").exits(65).says(&said);
+
+    // Whom a rule leaves out, and who is still there.
+    let rule =
+        |path: &str| format!("rules = [ {{ path = \"{path}\"; recipients = [ \"{rsa}\" ]; }} ];");
+    set("keys/me.txt", &format!("extraRecipients = {all}; {}", rule("secrets/wifi.age")));
+    let said = "secrets/wifi.age is also encrypted to ssh-ed25519 (tag ";
+    let named = " and 1 of 2 X25519 recipients, which the rule for \"secrets/wifi.age\" does not name; to fix: vaultix rekey\n";
+    desk.run("check", "").exits(65).says(&[said, named, "1 problem\n"]);
+
+    // A host that can decrypt the file is no person.
+    set("keys/me.txt", "");
+    encrypt(&[&me, host]);
+    let said = ["hosts can decrypt the secrets themselves", "is also encrypted to", "1 problem\n"];
+    let done = desk.run("check", "").exits(65).says(&said);
+    assert!(!done.stderr.contains("secrets/wifi.age is also"), "{}", done.stderr);
+    desk.run("rekey", "").exits(0).says(&["2 rekeyed"]);
+    desk.run("renc", "").exits(0);
+    desk.run("check", "").exits(0).says(&["2 up to date, 0 problems"]);
+
+    // Whoever encrypts with an identity of their own, without one in the flake, is one recipient.
+    desk.set("");
+    desk.run("check", "").exits(0);
+    encrypt(&[&me, rsa]);
+    desk.run("check", "").exits(65).says(&["secrets/wifi.age is also encrypted to ssh-rsa (tag "]);
+    // Without a flake, nobody says who should be there.
+    desk.0.profile("web1", "host-web1.pub", &[("wifi", "wifi"), ("made", "made")]);
+    desk.run("check -p web1.json --cache secrets/cache", "").exits(0);
+}
+
+#[test]
+fn an_old_identity_that_the_flake_names_is_refused() {
+    let Some(desk) = Desk::new("recipients-old", "identity = \"keys/me.txt\";") else { return };
+    let [me, other] = ["me.txt", "other.txt"].map(|name| public(&desk.0, name));
+    desk.run("generate", "").exits(0);
+    let before = desk.0.read("secrets/wifi.age");
+    let rule = format!("[ {{ path = \"secrets/\"; recipients = [ \"{me}\" \"{other}\" ]; }} ]");
+    for (settings, identity, said) in [
+        (
+            format!("extraRecipients = [ \"{other}\\n# old\\n{me}\" ];"),
+            " -i keys/other.txt",
+            "vaultix.extraRecipients names its recipient; to fix: remove it from vaultix.extraRecipients\n",
+        ),
+        (
+            format!("identity = \"keys/other.txt\"; rules = {rule};"),
+            "",
+            "the rule for \"secrets/\" in vaultix.rules names its recipient; to fix: remove it",
+        ),
+        (
+            format!("recipient = [ \"{me}\" \"{other}\" ];"),
+            " -i keys/other.txt",
+            "vaultix.recipient names its recipient; to fix: replace it in vaultix.recipient\n",
+        ),
+    ] {
+        desk.set(&settings);
+        let done = desk.run(&format!("rekey --old keys/me.txt{identity}"), "").exits(78);
+        done.says(&["cannot stop encrypting to the identity in keys/me.txt: ", said]);
+        assert!(desk.0.read("secrets/wifi.age") == before, "{settings}");
+    }
+    // Another rule that does not count for any secret may name it, and a flake that names another recipient.
+    let rule = rule.replace("secrets/", "elsewhere/");
+    desk.set(&format!("identity = \"keys/other.txt\"; rules = {rule};"));
+    let said = ["2 rekeyed", "no secret is encrypted to keys/me.txt any more\n"];
+    desk.run("rekey --old keys/me.txt", "").exits(0).says(&said);
+}
+
+#[test]
 fn any_of_several_identities_decrypts_and_all_are_recipients() {
     let list = "identity = [ \"keys/other.txt\" \"~/nowhere.txt\" \"keys/me.txt\" ];";
     let Some(desk) = Desk::new("recipients-several", list) else { return };

@@ -156,3 +156,47 @@ fn who_loses_a_secret_is_no_surprise() {
     assert!(!done.stderr.contains(LOST), "{}", done.stderr);
     assert_eq!(workspace.open("secrets/wifi.age", "me.txt"), "wifi text");
 }
+
+#[test]
+fn an_old_identity_that_is_named_again_is_refused() {
+    let workspace = Workspace::with_secrets("rekey-kept");
+    let before: Vec<_> =
+        ["wifi", "mail", "tls"].map(|id| workspace.read(&format!("secrets/{id}.age"))).into();
+    let same = || {
+        let after: Vec<_> =
+            ["wifi", "mail", "tls"].map(|id| workspace.read(&format!("secrets/{id}.age"))).into();
+        assert!(before == after);
+    };
+    let me = workspace.sh("age-keygen -y keys/me.txt").stdout;
+    let mut again = workspace.vaultix_command(REKEY);
+    let said = "cannot stop encrypting to the identity in keys/me.txt: --recipient or --recipients-file names its recipient";
+    run(again.args(["-r", me.trim()])).exits(64).says(&[said]);
+    same();
+    workspace.write("me", workspace.key("me.txt"));
+    let said = "in keys/me.txt: the identity to encrypt to is the same; to fix: pass another one";
+    workspace.vaultix("-p web1.json rekey --old keys/me.txt -i me").exits(64).says(&[said]);
+    same();
+    std::fs::remove_file(workspace.path("me")).unwrap();
+}
+
+#[test]
+fn what_an_old_identity_still_decrypts_is_said() {
+    const NONE: &str = "no secret is encrypted to keys/me.txt any more\n";
+    let workspace = Workspace::with_secrets("rekey-rest");
+    workspace.secret("secrets/loose.age", "loose text");
+    workspace
+        .vaultix(REKEY)
+        .exits(0)
+        .says(&["still encrypted to keys/me.txt: secrets/loose.age\n"]);
+    workspace.vaultix(&format!("{REKEY} secrets/loose.age")).exits(0).says(&["4 rekeyed", NONE]);
+    // An ssh key needs no passphrase to know that; of a locked identity that was not needed, nothing is known.
+    let line = "-p web1.json rekey --old keys/ssh-ed25519-passphrase -i keys/ssh-ed25519";
+    let said = ["no secret is encrypted to keys/ssh-ed25519-passphrase any more\n"];
+    workspace.vaultix(line).exits(0).says(&said);
+    let line = "-p web1.json rekey --old keys/me-passphrase.age -i keys/ssh-ed25519";
+    let done = workspace.vaultix(line).exits(0);
+    assert!(!done.stderr.contains("any more"), "{}", done.stderr);
+    // Without an old one, nobody asks.
+    let done = workspace.vaultix("-p web1.json rekey -i keys/ssh-ed25519").exits(0);
+    assert!(!done.stderr.contains("any more"), "{}", done.stderr);
+}

@@ -1,11 +1,9 @@
-//! rules + secrets → the rules that no secret has, and the secrets that are for others, or for more than their rules name.
+//! rules + secrets → the rules that no secret has, the secrets that are for others, and those that may be for more people.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use vaultix_units::stanza::{self, Recipient};
-
-use super::sources::{Deviation, ExpectedRecipients};
+use super::sources::ExpectedRecipients;
 use crate::cache::desired::Desired;
 use crate::files::tree;
 use crate::flake::rules::Rule;
@@ -40,23 +38,15 @@ pub(super) fn warn_unused(workspace: &Workspace, report: &Report) {
     }
 }
 
-/// Returns lines about secrets that are for others than the identity, and about those that are for more than their rules
-/// name. Both may be meant.
-pub(super) fn hints(
-    desired: &Desired,
-    workspace: &Workspace,
-    expected: &ExpectedRecipients,
-) -> Vec<String> {
-    let hosts = workspace.profiles.iter().map(|profile| &profile.settings.host_pubkey);
-    let hosts: Vec<Recipient> = hosts.filter_map(|key| stanza::parse_ssh_key(key)).collect();
-    let (mut of_others, mut with_more) = (Vec::new(), Vec::new());
-    for file in desired.digests.keys() {
-        match expected.deviation(file, &hosts) {
-            Some(Deviation::OfOthers) => of_others.push(shown(file)),
-            Some(Deviation::More(count)) => with_more.push(format!("{} ({count})", shown(file))),
-            None => {}
-        }
-    }
+/// Returns lines about secrets that are for others than the identity, and about those of which it is not known whether
+/// somebody can decrypt them who should not.
+pub(super) fn hints(desired: &Desired, expected: &ExpectedRecipients) -> Vec<String> {
+    let of = |is_meant: &dyn Fn(&Path) -> bool| -> Vec<String> {
+        let files = desired.digests.keys().filter(|file| is_meant(file));
+        files.map(|file| origin::shown(file)).collect()
+    };
+    let of_others = of(&|file| expected.leaves_to_others(file));
+    let with_more = of(&|file| expected.may_have_more(file));
     let mut hints = Vec::new();
     if !of_others.is_empty() {
         hints.push(format!(
@@ -66,13 +56,10 @@ pub(super) fn hints(
     }
     if !with_more.is_empty() {
         hints.push(format!(
-            "others can decrypt these secrets than their rules name: {}; to encrypt to these alone: vaultix rekey",
+            "these secrets have a recipient that the flake does not name, and that may be its identity's: {}; to have this \
+             checked, name that in vaultix.recipient",
             report::list(&with_more)
         ));
     }
     hints
-}
-
-fn shown(file: &Path) -> String {
-    origin::shown(file)
 }

@@ -1,6 +1,7 @@
-//! secrets + configured recipients → the secrets that some of these cannot decrypt, as far as headers tell.
+//! secrets + configured recipients → the secrets that some of these cannot decrypt, or that others can, as far as headers tell.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::Path;
 
 use vaultix_generator::escape;
@@ -22,6 +23,12 @@ pub struct ExpectedRecipients<'a> {
     own: BTreeSet<String>,
     /// Whether these are all.
     knows_own: bool,
+    /// How many of the identity are not known.
+    unknown: usize,
+    /// Whether anyone says who can decrypt what: without a flake, nobody is too many.
+    is_complete: bool,
+    /// What headers contain for hosts.
+    hosts: Vec<Recipient>,
 }
 
 /// The recipients that the header of one secret has to hold.
@@ -34,18 +41,17 @@ pub struct Expected<'a> {
     own: Vec<Recipient>,
     /// Whether the identity is among them.
     names_own: bool,
-    /// Whether the header may have more, of kinds that only a plugin knows.
-    is_open: bool,
+    /// How many the header may have besides, of kinds that only a plugin knows.
+    of_plugins: usize,
     /// The texts of all of them.
     texts: BTreeSet<String>,
 }
 
-/// What the header of a secret with a rule has besides what its rule names.
-pub enum Deviation {
-    /// Not the recipient of the identity, which the rule does not name either.
-    OfOthers,
-    /// So many more.
-    More(usize),
+/// What is wrong with a secret.
+pub struct Problem {
+    /// What is wrong, after the name of the secret.
+    pub what: String,
+    pub fix: String,
 }
 
 impl<'a> ExpectedRecipients<'a> {
@@ -53,15 +59,25 @@ impl<'a> ExpectedRecipients<'a> {
     /// CI it is not.
     pub fn from_workspace(workspace: &'a Workspace) -> Self {
         let files = &workspace.identities;
-        let keys: Vec<_> = files.paths.iter().map(|path| public_keys(path)).collect();
+        let keys: Vec<_> = files.paths.iter().flat_map(|path| public_keys(path)).collect();
         let is_named = !files.recipients.is_empty();
-        let knows_own = is_named || !keys.is_empty() && keys.iter().flatten().all(Option::is_some);
+        let knows_own = is_named || !keys.is_empty() && keys.iter().all(Option::is_some);
+        // Whoever encrypts without an identity of the flake has one of their own.
+        let count = keys.len().max(1);
         let own: BTreeSet<String> = if is_named {
             files.recipients.iter().map(|text| canonical(text)).collect()
         } else {
-            keys.into_iter().flatten().flatten().collect()
+            keys.into_iter().flatten().collect()
         };
-        Self { rules: &workspace.rules, knows_own: knows_own && !own.is_empty(), own }
+        let hosts = workspace.profiles.iter().map(|profile| &profile.settings.host_pubkey);
+        Self {
+            rules: &workspace.rules,
+            knows_own: knows_own && !own.is_empty(),
+            unknown: if is_named { 0 } else { count.saturating_sub(own.len()) },
+            is_complete: workspace.knows_recipients,
+            hosts: hosts.filter_map(|key| stanza::parse_ssh_key(key)).collect(),
+            own,
+        }
     }
 
     /// Returns those of the secret `file`.
@@ -70,80 +86,148 @@ impl<'a> ExpectedRecipients<'a> {
         let named: BTreeSet<String> = texts.collect();
         let stanzas =
             |texts: &BTreeSet<String>| texts.iter().filter_map(|text| stanza(text)).collect();
-        let stanzas_of_named: Vec<Recipient> = stanzas(&named);
+        let texts: BTreeSet<String> = self.own.union(&named).cloned().collect();
         Expected {
             rule: self.rules.rule(file).map(|rule| rule.path.as_str()),
             names_own: self.own.iter().any(|own| named.contains(own)),
-            is_open: stanzas_of_named.len() < named.len(),
-            named: stanzas_of_named,
+            of_plugins: texts.iter().filter(|text| stanza(text).is_none()).count(),
+            named: stanzas(&named),
             own: stanzas(&self.own.difference(&named).cloned().collect()),
-            texts: self.own.union(&named).cloned().collect(),
+            texts,
         }
     }
 
-    /// Returns what is wrong with the secret `file`, and how to fix it.
-    pub fn problem(&self, file: &Path) -> Option<(String, String)> {
-        let shown = origin::shown(file);
-        let damaged = |reason| {
-            let problem = format!("{shown} cannot be decrypted by anyone: {reason}");
-            let word = escape::shell_path(&shown);
-            if origin::in_input(file).is_some() {
-                return Some((problem, format!("vaultix edit {word}")));
-            }
-            Some((
-                problem,
-                format!("git checkout -- {word} # or: rm {word} && vaultix edit {word}"),
-            ))
-        };
+    /// Returns what is wrong with the secret `file`.
+    pub fn problems(&self, file: &Path) -> Vec<Problem> {
         // What cannot be read is reported elsewhere.
         let found = match recipients(file) {
-            Ok(found) => found?,
-            Err(reason) => return damaged(reason),
+            Ok(Some(found)) => found,
+            Ok(None) => return Vec::new(),
+            Err(reason) => return vec![damaged(file, &reason)],
         };
         let expected = self.of(file);
         let missing = without(&expected.required(), &found);
-        if missing.is_empty() {
-            return None;
-        }
-        let missing = expected.describe(&missing, &found);
-        let problem = match expected.rule {
-            Some(rule) => {
-                format!(
-                    "{shown} is not encrypted to {missing}, which the rule for \"{rule}\" names"
-                )
+        let is_closed = !missing.is_empty() && !self.may_open(&found);
+        let lacking = (!missing.is_empty()).then(|| {
+            let missing = expected.describe(&missing, &found);
+            let mut what = format!("is not encrypted to {missing}");
+            if let Some(rule) = expected.rule {
+                let _ = write!(what, ", which the rule for \"{rule}\" names"); // To a String.
             }
-            None => format!("{shown} is not encrypted to {missing}"),
-        };
-        if self.own.is_empty()
-            || self.own.iter().filter_map(|own| stanza(own)).any(|own| found.contains(&own))
-        {
-            return Some((problem, "vaultix rekey".to_owned()));
-        }
-        // The identity does not open it, so nothing is done without another one.
-        let problem = format!("{problem}, but to {}", stanza::describe(&found));
-        Some((problem, "vaultix rekey --old IDENTITY_THAT_OPENS_IT".to_owned()))
+            if !is_closed {
+                return Problem { what, fix: "vaultix rekey".to_owned() };
+            }
+            // The identity does not open it, so nothing is done without another one.
+            let _ = write!(what, ", but to {}", stanza::describe(&found)); // To a String.
+            Problem { what, fix: "vaultix rekey --old IDENTITY_THAT_OPENS_IT".to_owned() }
+        });
+        let excess = if is_closed { None } else { self.excess(&expected, &found) };
+        lacking.into_iter().chain(excess).collect()
     }
 
-    /// Returns how the secret `file` deviates from its rule in a way that may be meant; `None` also where the identity is
-    /// not known, or the file has no rule.
-    pub fn deviation(&self, file: &Path, hosts: &[Recipient]) -> Option<Deviation> {
-        let expected = self.of(file);
-        expected.rule.filter(|_| self.knows_own)?;
-        let mut found = recipients(file).ok().flatten()?;
-        // That a host can decrypt it is reported elsewhere.
-        found.retain(|one| expected.contains(one) || !hosts.contains(one));
-        if !without(&expected.named, &found).is_empty() {
+    /// Returns whether an identity may decrypt a file with a header that contains `found`.
+    fn may_open(&self, found: &[Recipient]) -> bool {
+        let mut own = self.own.iter().filter_map(|own| stanza(own));
+        self.own.is_empty() || own.any(|own| found.contains(&own))
+    }
+
+    /// Returns the problem that a header contains more of `found` than is `expected`.
+    fn excess(&self, expected: &Expected, found: &[Recipient]) -> Option<Problem> {
+        if !self.is_complete || self.is_of_others(expected, found) {
             return None;
         }
-        let others = without(&found, &expected.named);
-        let is_own = |one: &Recipient| expected.own.contains(one);
-        if !expected.names_own && !others.iter().any(is_own) {
-            return Some(Deviation::OfOthers);
+        let more = self.more(expected, found);
+        let allowed = self.allowed(expected);
+        if more.len() <= allowed {
+            return None;
         }
-        let more = without(&others, &expected.own).len();
-        (more > 0 && !expected.is_open).then_some(Deviation::More(more))
+        let by = match expected.rule {
+            Some(rule) => format!("the rule for \"{rule}\" does not name"),
+            None => "the flake does not name".to_owned(),
+        };
+        let mut what = format!("is also encrypted to {}, which {by}", describe_more(&more, found));
+        if allowed > 0 {
+            let _ = write!(what, " (at most {allowed} of them: an identity's, or a plugin's)"); // To a String.
+        }
+        let fix = if self.unknown == 0 {
+            "vaultix rekey"
+        } else {
+            "vaultix rekey # or name the recipients of the identity in vaultix.recipient"
+        };
+        Some(Problem { what, fix: fix.to_owned() })
+    }
+
+    /// Returns how many recipients a header may contain of which only others know what they look like there.
+    fn allowed(&self, expected: &Expected) -> usize {
+        self.unknown + expected.of_plugins
+    }
+
+    /// Returns those of `found` that are not `expected`. That hosts can decrypt it is reported elsewhere.
+    fn more(&self, expected: &Expected, found: &[Recipient]) -> Vec<Recipient> {
+        let all = [expected.named.as_slice(), &expected.own].concat();
+        let mut more = without(found, &all);
+        more.retain(|one| !self.hosts.contains(one));
+        more
+    }
+
+    /// Returns whether a file with a header that contains `found` is for others than the identity, as its rule says.
+    fn is_of_others(&self, expected: &Expected, found: &[Recipient]) -> bool {
+        let is_own = |one: &Recipient| expected.own.contains(one);
+        expected.rule.is_some()
+            && self.knows_own
+            && !expected.names_own
+            && !without(found, &expected.named).iter().any(is_own)
+    }
+
+    /// Returns whether the secret `file` is for others than the identity, as its rule says, and has all that this names.
+    pub fn leaves_to_others(&self, file: &Path) -> bool {
+        let expected = self.of(file);
+        let Ok(Some(found)) = recipients(file) else { return false };
+        without(&expected.named, &found).is_empty() && self.is_of_others(&expected, &found)
+    }
+
+    /// Returns whether the secret `file` has recipients besides those that the flake names, which may be those of an
+    /// identity that is not known here.
+    pub fn may_have_more(&self, file: &Path) -> bool {
+        let expected = self.of(file);
+        let Ok(Some(found)) = recipients(file) else { return false };
+        let count = self.more(&expected, &found).len();
+        self.is_complete && count > expected.of_plugins && count <= self.allowed(&expected)
     }
 }
+
+/// Says that nobody can decrypt the secret `file`.
+fn damaged(file: &Path, reason: &str) -> Problem {
+    let word = escape::shell_path(origin::shown(file));
+    let fix = if origin::in_input(file).is_some() {
+        format!("vaultix edit {word}")
+    } else {
+        format!("git checkout -- {word} # or: rm {word} && vaultix edit {word}")
+    };
+    Problem { what: format!("cannot be decrypted by anyone: {reason}"), fix }
+}
+
+/// Says which of `found`, what a header contains, are `more` than there should be.
+fn describe_more(more: &[Recipient], found: &[Recipient]) -> String {
+    let kinds: BTreeSet<&Recipient> = more.iter().filter(|one| one.tag.is_none()).collect();
+    let of_kind = |kind: &Recipient| {
+        let count = |all: &[Recipient]| all.iter().filter(|one| *one == kind).count();
+        let name = stanza::describe(std::slice::from_ref(kind));
+        match (count(more), count(found)) {
+            (1, 1) => name,
+            (more, found) if more == found => format!("{found} {name} recipients"),
+            (more, found) => format!("{more} of {found} {name} recipients"),
+        }
+    };
+    let tagged: Vec<Recipient> = more.iter().filter(|one| one.tag.is_some()).cloned().collect();
+    let tagged = Some(stanza::describe(&tagged)).filter(|text| !text.is_empty());
+    // Whoever made the header chose how many kinds there are.
+    let kinds = kinds.into_iter().take(MAX_KINDS).map(of_kind);
+    tagged.into_iter().chain(kinds).collect::<Vec<_>>().join(" and ")
+}
+
+/// How many kinds of recipients a problem names (5).
+const MAX_KINDS: usize = 5;
 
 impl Expected<'_> {
     /// Returns whether the secret is meant to be encrypted to `recipient`.
