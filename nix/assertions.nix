@@ -114,7 +114,7 @@ let
   # Not merged into one set: a secret and a template may have the same id.
   latePaths = lib.concatMap (
     items: lib.mapAttrsToList (_: item: item.path) (lib.filterAttrs (id: _: !isEarly id) items)
-  ) [ cfg.secrets cfg.templates ];
+  ) [ (import ./placed.nix cfg.secrets) cfg.templates ];
 
   # The file systems that have to be mounted before a path can be read. A single file can also be one.
   holders =
@@ -228,7 +228,12 @@ let
   ];
 
   unknown = filter (id: !(cfg.secrets ? ${id} || cfg.templates ? ${id})) cfg.beforeUserborn;
+  nowhere = filter (id: cfg.secrets.${id}.intermediary or false) cfg.beforeUserborn;
   early = [
+    (ensure (nowhere == [ ]) "cannot use vaultix.beforeUserborn"
+      "other secrets are generated from ${list nowhere}, and no host gets it"
+      "remove it, or set its intermediary to false"
+    )
     (ensure (unknown == [ ]) "cannot use vaultix.beforeUserborn"
       "no secret and no template has the id ${list unknown}"
       "remove it, or correct the id to one in vaultix.secrets or vaultix.templates"

@@ -141,7 +141,7 @@ let
       null;
 
   of =
-    kind:
+    kind: items:
     mapAttrsToList (
       id: item:
       concatMap (
@@ -155,6 +155,8 @@ let
             found.fix
         )
       ) item.before
-    ) cfg.${kind};
+    ) items;
 in
-lib.concatLists (of "secrets" ++ of "templates")
+lib.concatLists (
+  of "secrets" (import ./placed.nix cfg.secrets) ++ of "templates" cfg.templates
+)

@@ -31,7 +31,7 @@ let
         name = "${entry}.age";
       };
     }
-  ) cfg.secrets;
+  ) (import ./placed.nix cfg.secrets);
 
   idsWhere = test: lib.optionals isKnown (lib.attrNames (lib.filterAttrs (_: test) states));
 in

@@ -23,7 +23,9 @@ let
   # The host's own generator reads it first: a profile that it refuses cannot be built, nor one
   # whose units do not have the names in `config.vaultix.secrets.<name>.unit`. Skipped if this machine
   # cannot run the host's programs.
-  units = map (item: item.unit) (lib.attrValues cfg.secrets ++ lib.attrValues cfg.templates);
+  units = map (item: item.unit) (
+    lib.attrValues (import ./placed.nix cfg.secrets) ++ lib.attrValues cfg.templates
+  );
   check = pkgs.runCommand "vaultix-profile-check" { } ''
     mkdir normal early late
     ${generator} --profile ${profile} normal early late

@@ -37,7 +37,9 @@ let
     else
       value
       // {
-        dependencies = map (name: home.vaultix.secrets.${name}.id or name) value.dependencies;
+        dependencies = map (
+          one: if builtins.isString one then home.vaultix.secrets.${one}.id or one else one
+        ) value.dependencies;
       };
 
   secret = user: home: name: item: {
@@ -47,6 +49,7 @@ let
         file
         key
         format
+        intermediary
         allowDisk
         insert
         cleanPlaceholder
@@ -83,6 +86,7 @@ in
             option = declaredAs user kind name;
             inherit item;
           }) home.vaultix.${kind};
+        placed = builtins.filter ({ item, ... }: !item.intermediary) (labelled "secrets");
         directory = home.home.homeDirectory;
         # What is below the other directory is checked with the items of the host.
         isElsewhere =
@@ -97,7 +101,7 @@ in
         ensure false "cannot use ${option}.path"
           "${quote item.path} is not below ${directory}, and a home has no say in what is outside"
           "set it to a path below \"\${config.home.homeDirectory}\", or declare it in vaultix.secrets of the host with owner = ${quote home.home.username}"
-      ) (builtins.filter isElsewhere (labelled "secrets" ++ labelled "templates"))
+      ) (builtins.filter isElsewhere (placed ++ labelled "templates"))
       ++ import ./template-assertions.nix {
         inherit lib ensure shown;
         cfg = home.vaultix;

@@ -15,6 +15,7 @@ let
   inherit (import ./message.nix) list quote;
   inherit (import ./types.nix { inherit lib; }) hash;
   inherit (cfg.settings) decryptedDir decryptedDirForUser decryptedMountPoint;
+  placed = import ./placed.nix cfg.secrets;
 
   labelled =
     isSecret:
@@ -25,7 +26,9 @@ let
         isEarly = elem id cfg.beforeUserborn;
       }
     );
-  secrets = labelled true cfg.secrets;
+  allSecrets = labelled true cfg.secrets;
+  # The others are nowhere on the host.
+  secrets = labelled true placed;
   templates = labelled false cfg.templates;
   items = secrets ++ templates;
 
@@ -80,12 +83,12 @@ let
         else
           "in a text that begins with /, ~ is written ~0, and / inside of a key ~1";
       fix = "write it like \"smtp/password\", or as a list of keys; null stands for the whole file";
-    }) secrets
+    }) allSecrets
     ++ whenever (entry: isKey entry && entry.item.format == null) (entry: {
       what = field "key" entry;
       because = "the name of ${quote (shown entry.item.file)} does not say how the file is written";
       fix = "set format to one of ${list (import ./format.nix).formats}, or call the file like \"mail.yaml.age\"";
-    }) secrets;
+    }) allSecrets;
 
   # value of a field → the items that share it, where there are several.
   shared =
@@ -264,13 +267,25 @@ let
       encoding = lib.head (match "[ \t]*(.*[^ \t])?[ \t]*" (toString (lib.last groups)));
     }) (filter builtins.isList (builtins.split mark text));
   hashesIn = text: map (mark: mark.hash) (marksIn text);
-  idOf = lib.listToAttrs (
-    mapAttrsToList (id: placeholder: lib.nameValuePair (lib.head (hashesIn placeholder)) id) (
-      builtins.intersectAttrs cfg.secrets cfg.placeholder
-    )
-  );
+  idsOf =
+    secrets:
+    lib.listToAttrs (
+      mapAttrsToList (id: placeholder: lib.nameValuePair (lib.head (hashesIn placeholder)) id) (
+        builtins.intersectAttrs secrets cfg.placeholder
+      )
+    );
+  idOf = idsOf placed;
+  intermediaryOf = removeAttrs (idsOf cfg.secrets) (builtins.attrNames idOf);
   used = text: map (hash: idOf.${hash}) (filter (hash: idOf ? ${hash}) (hashesIn text));
-  unknownIn = { item, ... }: lib.unique (filter (hash: !(idOf ? ${hash})) (hashesIn item.content));
+  isKnown = hash: idOf ? ${hash} || intermediaryOf ? ${hash};
+  unknownIn = { item, ... }: lib.unique (filter (hash: !isKnown hash) (hashesIn item.content));
+  intermediaryIn =
+    { item, ... }:
+    lib.unique (
+      map (hash: intermediaryOf.${hash}) (
+        filter (hash: intermediaryOf ? ${hash}) (hashesIn item.content)
+      )
+    );
   lateIn = { item, ... }: lib.unique (filter (id: !elem id cfg.beforeUserborn) (used item.content));
   encodings = import ./encodings.nix;
   unknownEncodingsIn =
@@ -286,6 +301,11 @@ let
       what = field "content" entry;
       because = "it has placeholders that belong to no secret of this host: ${list (unknownIn entry)}";
       fix = "write \${config.vaultix.placeholder.<name>} with the name of a secret";
+    }) templates
+    ++ whenever (entry: intermediaryIn entry != [ ]) (entry: {
+      what = field "content" entry;
+      because = "it uses ${list (intermediaryIn entry)}, which other secrets are generated from and no host gets";
+      fix = "use a secret that is generated from it, or remove intermediary";
     }) templates
     ++ whenever (entry: unknownEncodingsIn entry != [ ]) (entry: {
       what = field "content" entry;

@@ -10,6 +10,7 @@ let
   inherit (lib) literalExpression mkOption types;
   inherit (import ./escape.nix { inherit lib; }) unit;
   inherit (import ./types.nix { inherit lib; }) account;
+  inherit (import ./message.nix) failure;
 
   userUnits = mkOption {
     type = types.attrsOf (types.listOf types.str);
@@ -88,7 +89,15 @@ in
     unit = mkOption {
       type = types.str;
       readOnly = true;
-      default = unit kind name;
+      default =
+        if config.intermediary or false then
+          throw (failure {
+            what = "cannot use the unit of ${name}";
+            because = "only other secrets are generated from it, and no host gets it";
+            fix = "use a secret that is generated from it, or set its intermediary to false";
+          })
+        else
+          unit kind name;
       defaultText = literalExpression ''"vaultix-${kind}@''${systemd-escape name}.service"'';
       description = ''
         The unit of the item, for {option}`systemd.services.<name>.requires` and the like.

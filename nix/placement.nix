@@ -8,6 +8,7 @@
 let
   inherit (lib) literalExpression mkOption types;
   inherit (import ./types.nix { inherit lib; }) absolutePath relativePath;
+  inherit (import ./message.nix) failure;
 
   listOfUnits = mkOption {
     type = types.listOf types.str;
@@ -32,7 +33,13 @@ in
     path = mkOption {
       type = absolutePath;
       default =
-        if builtins.elem name cfg.beforeUserborn then
+        if config.intermediary or false then
+          throw (failure {
+            what = "cannot use the path of ${name}";
+            because = "only other secrets are generated from it, and no host gets it";
+            fix = "use a secret that is generated from it, or set its intermediary to false";
+          })
+        else if builtins.elem name cfg.beforeUserborn then
           "${cfg.settings.decryptedDirForUser}/${config.name}"
         else
           "${cfg.settings.decryptedDir}/${config.name}";

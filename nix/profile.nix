@@ -7,8 +7,10 @@ let
     attrNames
     filter
     intersectAttrs
+    isString
     mapAttrs
     ;
+  placed = import ./placed.nix;
   inherit (import ./cache-name.nix) withoutComment;
   pointer = import ./pointer.nix;
 
@@ -45,7 +47,11 @@ let
     item:
     { inherit (item) kind; }
     // unless null { inherit (item) length user; }
-    // unless [ ] { inherit (item) dependencies command; };
+    // unless [ ] {
+      dependencies = map dependency item.dependencies;
+      inherit (item) command;
+    };
+  dependency = one: if isString one then one else { inherit (one) host secret; };
   unless =
     empty: values: removeAttrs values (filter (name: values.${name} == empty) (attrNames values));
 
@@ -71,7 +77,7 @@ let
     inherit (key) type;
   };
 
-  profile = ciphertext: cfg: {
+  profile = secrets: cfg: {
     version = 1;
     settings = {
       inherit (cfg.settings)
@@ -88,24 +94,37 @@ let
       # A link that outlives updates of systemd, and so leaves the profile as it is.
       systemctl = "/run/current-system/systemd/bin/systemctl";
     };
-    secrets = mapAttrs (secret ciphertext) cfg.secrets;
+    inherit secrets;
     templates = mapAttrs template cfg.templates;
-    placeholder = intersectAttrs cfg.secrets cfg.placeholder;
+    placeholder = intersectAttrs (placed cfg.secrets) cfg.placeholder;
     inherit (cfg) beforeUserborn;
   };
-in
-{
-  # What a host reads. `cipher` maps the id of a secret to the store path of its ciphertext.
-  host = cipher: profile (id: _: { cipher = cipher id; });
-
-  # What the desk reads: where each secret's master ciphertext lies, which value in it it is, and how it is made if it does
-  # not.
-  workspace = profile (
+  source =
     _: item:
     {
       file = toString item.file;
     }
     // (if item.key == null then { } else value item)
-    // (if item.generator == null then { } else { generator = generator item.generator; })
-  );
+    // (if item.generator == null then { } else { generator = generator item.generator; });
+
+  # Where it would be placed is not looked at: nowhere.
+  intermediary =
+    id: item:
+    {
+      inherit id;
+      intermediary = true;
+    }
+    // source id item;
+in
+{
+  # What a host reads. `cipher` maps the id of a secret to the store path of its ciphertext.
+  host = cipher: cfg: profile (mapAttrs (secret (id: _: { cipher = cipher id; })) (placed cfg.secrets)) cfg;
+
+  # What the desk reads: where each secret's master ciphertext lies, which value in it it is, and how it is made if it does
+  # not exist.
+  workspace =
+    cfg:
+    profile (mapAttrs (
+      id: item: if item.intermediary then intermediary id item else secret source id item
+    ) cfg.secrets) cfg;
 }

@@ -23,7 +23,7 @@ let
   # An option that this NixOS does not have is one that nobody has set.
   valueOf = path: default: lib.attrByPath path default config;
 
-  items = attrValues cfg.secrets ++ attrValues cfg.templates;
+  items = attrValues (import ./placed.nix cfg.secrets) ++ attrValues cfg.templates;
   directories = [
     cfg.settings.decryptedDir
     cfg.settings.decryptedDirForUser

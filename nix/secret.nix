@@ -49,14 +49,22 @@ let
         };
 
         dependencies = mkOption {
-          type = types.listOf types.str;
+          type = types.listOf (types.either types.str ofOtherHost);
           default = [ ];
-          example = [ "admin-password" ];
+          example = [
+            "admin-password"
+            {
+              host = "db1";
+              secret = "root-password";
+            }
+          ];
           description = ''
-            ${words.dependencies}
+            ${words.dependencies} One of another host is written as `{ host = "…"; secret = "…"; }`, with the
+            {option}`vaultix.settings.hostIdentifier` of that host and the id there.
 
             Those that do not exist are generated first; existing ones are decrypted with the master identity. A
-            command finds each in a file of that name in the directory `$VAULTIX_DEPENDENCIES`, in memory.
+            command finds each in a file of that name in the directory `$VAULTIX_DEPENDENCIES`, in memory; one of another
+            host in `HOST/ID`.
           '';
         };
 
@@ -101,6 +109,21 @@ let
     "htpasswd"
     "command"
   ];
+
+  ofOtherHost = types.submodule {
+    options = {
+      host = mkOption {
+        type = types.str;
+        example = "db1";
+        description = "The {option}`vaultix.settings.hostIdentifier` of the host that has the secret.";
+      };
+      secret = mkOption {
+        type = types.str;
+        example = "root-password";
+        description = "The id of the secret there.";
+      };
+    };
+  };
 
   insert = types.submodule {
     options = {
@@ -188,6 +211,18 @@ types.submodule (
           How `vaultix generate` makes the secret if its `file` does not exist.
 
           Not part of a host's profile. A string is short for `{ kind = "…"; }`.
+        '';
+      };
+
+      intermediary = mkOption {
+        type = types.bool;
+        default = false;
+        example = true;
+        description = ''
+          Whether other secrets are generated from it and nothing else: the host gets nothing of it.
+
+          It has no copy, no unit and no `path`, and is not part of the host's profile. `vaultix edit`, `generate` and
+          `rekey` know it like any other.
         '';
       };
 

@@ -19,7 +19,7 @@ use crate::{escape, placeholder, private};
 use clash::{refuse_clashes, refuse_late_values};
 use fields::Fields;
 pub use fields::Invalid;
-pub use generator::Generator;
+pub use generator::{Dependency, Generator};
 use item::{Context, items, placeholders, secret, template};
 pub use key::Key;
 pub use settings::fitting_keys;
@@ -192,6 +192,8 @@ pub struct Secret {
     pub key: Option<Key>,
     /// How `vaultix generate` makes it if it does not exist; always `None` on a host.
     pub generator: Option<Generator>,
+    /// Whether only other secrets are generated from it, and no host gets it; always `false` on a host.
+    pub intermediary: bool,
     /// Plain text that replaces placeholders with these hashes.
     pub insert: BTreeMap<String, String>,
     /// Whether placeholders that `insert` does not name are removed.
@@ -359,20 +361,27 @@ impl Profile {
         })?;
         fields.finish()?;
 
-        let unknown: Vec<_> = early
-            .iter()
-            .filter(|id| !secrets.contains_key(*id) && !templates.contains_key(*id))
-            .cloned()
-            .collect();
-        for id in unknown {
-            let invalid =
-                Invalid::new("beforeUserborn", format!("no secret or template is called \"{id}\""));
-            secrets.insert(id, Err(invalid));
+        for id in early.iter().filter(|id| !templates.contains_key(*id)) {
+            let problem = match secrets.get(id) {
+                None => format!("no secret or template is called \"{id}\""),
+                Some(secret) if is_intermediary(secret) => {
+                    format!("only other secrets are generated from \"{id}\"")
+                }
+                Some(_) => continue,
+            };
+            secrets.insert(id.clone(), Err(Invalid::new("beforeUserborn", problem)));
+        }
+        if side == Side::Host {
+            secrets.retain(|_, secret| !is_intermediary(secret));
         }
         refuse_late_values(&mut templates, &placeholders, &early);
         refuse_clashes(&mut secrets, &mut templates);
         Ok(Self { settings, secrets, templates, placeholders, early })
     }
+}
+
+fn is_intermediary(secret: &Result<Secret, Invalid>) -> bool {
+    secret.as_ref().is_ok_and(|secret| secret.intermediary)
 }
 
 fn ensure_version(version: &serde_json::Number) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use vaultix_generator::placeholder::Encoding;
 use vaultix_generator::profile::{Generator, Key, Profile, Side, USERS};
 
 /// Invalid configurations with a valid profile, and what the profile does not show.
-const ONLY_NIX: [(&str, &str); 46] = [
+const ONLY_NIX: [(&str, &str); 47] = [
     ("before-disk", "file systems"),
     ("before-user", "units of users"),
     ("cache-input", "the cache"),
@@ -25,6 +25,7 @@ const ONLY_NIX: [(&str, &str); 46] = [
     ("home-source", "sources"),
     ("home-template", "the file of a template"),
     ("home-value", "the desk's alone"),
+    ("intermediary-template", "rendering reports it"),
     ("key-bound", "file systems"),
     ("key-empty", "a host without a key yet has a valid profile"),
     ("key-late", "file systems"),

@@ -106,7 +106,10 @@ impl Desired {
             .iter()
             .flat_map(|profile| &profile.secrets)
             .filter(|(id, _)| is_asked(ids, id))
-            .filter_map(|(_, secret)| Some(&secret.as_ref().ok()?.ciphertext))
+            .filter_map(|(_, secret)| secret.as_ref().ok())
+            // What others were generated from may be gone: no host needs it.
+            .filter(|secret| !secret.intermediary || secret.ciphertext.exists())
+            .map(|secret| &secret.ciphertext)
             .collect();
         let read: Vec<_> =
             sources.into_par_iter().map(|path| (path.clone(), digest(path))).collect();
@@ -173,6 +176,9 @@ impl Desired {
                     continue;
                 }
             };
+            if secret.intermediary {
+                continue;
+            }
             let Some(digest) = self.digests.get(&secret.ciphertext) else {
                 complete = false;
                 continue;
@@ -210,7 +216,7 @@ impl Comparison {
         let mut pairs = users.flat_map(|profile| {
             let secrets = profile.secrets.values().flatten();
             secrets
-                .filter(|secret| secret.ciphertext == source)
+                .filter(|secret| secret.ciphertext == source && !secret.intermediary)
                 .map(move |secret| (profile, secret))
         });
         pairs.all(|(profile, secret)| {

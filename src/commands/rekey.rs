@@ -158,7 +158,9 @@ fn allow_open_files() {
 /// Returns the secrets of the profiles and `files`, each once, by their whole paths.
 fn paths<'a>(workspace: &'a Workspace, files: &'a [PathBuf]) -> BTreeMap<PathBuf, &'a Path> {
     let declared = workspace.profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
-    let all = declared.map(|secret| &secret.ciphertext).chain(files);
+    // What others were generated from may be gone.
+    let all = declared.filter(|secret| !secret.intermediary || secret.ciphertext.exists());
+    let all = all.map(|secret| &secret.ciphertext).chain(files);
     all.map(|path| (whole(path), path.as_path())).collect()
 }
 

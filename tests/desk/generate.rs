@@ -8,6 +8,7 @@ use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 use xtask::canary::{marked, marker, plain};
 
+use crate::prefix::prefix;
 use crate::pty::Pty;
 use crate::support::{Done, Workspace, feed_as_is, run};
 
@@ -312,6 +313,77 @@ fn dependencies_of_a_command_are_only_in_memory() {
         let text = String::from_utf8_lossy(&workspace.read(place)).into_owned();
         assert!(!text.contains("hunter2") && !text.contains(&dep), "{text}");
     }
+}
+
+#[test]
+fn no_host_gets_what_only_others_are_generated_from() {
+    let workspace = workspace(
+        "generate-intermediary",
+        &json!({
+            "login": { "kind": "htpasswd", "user": "me", "dependencies": [{ "host": "db1", "secret": "root" }] },
+            "both": shell("cat $VAULTIX_DEPENDENCIES/seed $VAULTIX_DEPENDENCIES/db1/root", &[]),
+            "seed": { "kind": "hex" },
+        }),
+    );
+    let mut web: Value = serde_json::from_slice(&workspace.read("web1.json")).unwrap();
+    web["secrets"]["both"]["generator"]["dependencies"] =
+        json!(["seed", { "host": "db1", "secret": "root" }]);
+    web["secrets"]["seed"]["intermediary"] = json!(true);
+    workspace.write("web1.json", web.to_string());
+    profile(&workspace, "db1", &json!({ "root": { "kind": "passphrase" }, "other": { "kind": "hex" } }));
+    let mut db: Value = serde_json::from_slice(&workspace.read("db1.json")).unwrap();
+    db["secrets"]["root"]["intermediary"] = json!(true);
+    workspace.write("db1.json", db.to_string());
+
+    // Without the profile of the other host, nothing is known of its secrets.
+    generate(&workspace).exits(78).says(&["\"root\" of host db1, of which nothing is known"]);
+    fs::remove_dir_all(workspace.path("secrets")).unwrap();
+    let hosts = "-p web1.json -p db1.json";
+    let identity = "-i keys/me.txt";
+    workspace.vaultix(&format!("{hosts} generate {identity}")).exits(0).says(&["5 generated"]);
+    let (seed, root) = (open(&workspace, "seed"), open(&workspace, "root"));
+    assert_eq!(open(&workspace, "both"), format!("{seed}{root}"));
+    workspace.sh("age -d -i keys/me.txt secrets/login.age >lines").exits(0);
+    let mut verify = workspace.command("htpasswd");
+    feed_as_is(verify.args(["-vi", "lines", "me"]), root.as_bytes()).exits(0);
+
+    workspace.vaultix(&format!("{hosts} renc {identity}")).exits(0).says(&["3 re-encrypted"]);
+    for host in ["web1", "db1"] {
+        for (name, _) in workspace.tree(&format!("secrets/cache/{host}")) {
+            let text = workspace.open(&format!("secrets/cache/{host}/{name}"), "host-web1");
+            assert!(text != seed && text != root, "{host}/{name} is what no host gets");
+        }
+    }
+    // The control: without the word, it is a copy like any other.
+    db["secrets"]["root"]["intermediary"] = json!(false);
+    workspace.write("db2.json", db.to_string());
+    workspace.vaultix("-p db2.json check").exits(66).says(&["host db1 has no copy of secret \"root\""]);
+
+    // The desk edits and rekeys it, looks whom it is encrypted to, and copies are not made for that.
+    workspace.vaultix(&format!("{hosts} check")).exits(0).says(&["3 up to date, 0 problems"]);
+    let edit = workspace.vaultix_command(&format!("edit secrets/seed.age {identity} --stdin"));
+    feed_as_is(&mut { edit }, b"another one").exits(0);
+    assert_eq!(open(&workspace, "seed"), "another one");
+    workspace.vaultix(&format!("{hosts} rekey {identity}")).exits(0).says(&["5 rekeyed"]);
+    workspace.vaultix(&format!("{hosts} renc {identity}")).exits(0);
+    workspace.write("secrets/seed.age", "damaged");
+    workspace.vaultix(&format!("{hosts} check")).exits(65).says(&["secrets/seed.age cannot be decrypted by anyone"]);
+    // And who has what was made from it can do without it.
+    fs::remove_file(workspace.path("secrets/seed.age")).unwrap();
+    for line in ["check", "status", "renc -i keys/me.txt", "rekey -i keys/me.txt"] {
+        workspace.vaultix(&format!("{hosts} {line}")).exits(0);
+    }
+
+    // A host that is given the desk's profile has no unit for it.
+    web["secrets"]["login"]["cipher"] = json!("/c");
+    web["secrets"]["both"]["cipher"] = json!("/c");
+    workspace.write("web1.json", web.to_string());
+    let generator = prefix().join("lib/systemd/system-generators/vaultix-generator");
+    fs::create_dir(workspace.path("units")).unwrap();
+    run(workspace.command(generator).args(["--profile", "web1.json", "units"])).exits(0);
+    let units = workspace.tree("units");
+    let of = |id: &str| units.iter().filter(|(name, _)| name.contains(id)).count();
+    assert!(of("@login") > 0 && of("seed") == 0, "{units:?}");
 }
 
 #[test]

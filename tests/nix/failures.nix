@@ -121,6 +121,18 @@ in
 
   insert-hash.vaultix.secrets.hello.insert.token.content = "x";
 
+  intermediary-early.vaultix = {
+    beforeUserborn = [ "root" ];
+    secrets.root.intermediary = true;
+  };
+
+  intermediary-template =
+    { config, ... }:
+    {
+      vaultix.secrets.root.intermediary = true;
+      vaultix.templates.x.content = config.vaultix.placeholderAs.url.root;
+    };
+
   key-bound.fileSystems."/etc/ssh/ssh_host_ed25519_key".fsType = "none";
 
   key-late = {

@@ -438,6 +438,63 @@ let
       flake.profiles.machine.secrets.hello ? file
       && !(flake.profiles.machine.secrets.hello ? cipher)
       && !(good.vaultix-debug.secrets.hello ? file);
+    "a secret that only others are generated from is the desk's alone" =
+      let
+        config = host [
+          homes.system
+          {
+            home-manager.users.alice.imports = [
+              ../../nix/home-module.nix
+              {
+                vaultix.secrets.seed.intermediary = true;
+                vaultix.secrets.token = {
+                  file = ./flake/secrets/hello.age;
+                  generator = {
+                    kind = "command";
+                    command = [ "mint" ];
+                    dependencies = [
+                      "seed"
+                      {
+                        host = "two";
+                        secret = "root";
+                      }
+                    ];
+                  };
+                };
+              }
+            ];
+            # In the way of nothing, and needed by nothing: it has no file.
+            vaultix.secrets."web/hello" = {
+              intermediary = true;
+              name = "app.conf";
+              before = [ "local-fs-pre.target" ];
+            };
+          }
+        ];
+        profile = (desk { nodes.x = node config; }).profiles.machine;
+      in
+      failed config == [ ]
+      && builtins.attrNames config.vaultix-debug.secrets == [
+        "alice/token"
+        "hello"
+        "password"
+      ]
+      && builtins.attrNames config.vaultix-debug.placeholder == builtins.attrNames config.vaultix-debug.secrets
+      && builtins.attrNames profile.secrets."alice/seed" == [
+        "file"
+        "id"
+        "intermediary"
+      ]
+      && profile.secrets."web/hello".intermediary
+      && profile.secrets."alice/token".generator.dependencies == [
+        "alice/seed"
+        {
+          host = "two";
+          secret = "root";
+        }
+      ]
+      && !(builtins.tryEval config.vaultix.secrets."web/hello".path).success
+      && !(builtins.tryEval config.vaultix.secrets."web/hello".unit).success;
     "the desk's profile says the same as the host's besides" =
       let
         plain =

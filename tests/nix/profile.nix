@@ -43,6 +43,7 @@ let
         more = throw "more was looked at";
       };
       cleanPlaceholder = false;
+      intermediary = false;
       generator = {
         kind = "alnum";
         length = 63;
@@ -57,6 +58,26 @@ let
       reloadUserUnits = { };
       before = [ "cryptsetup-pre.target" ];
       unit = throw "the unit was looked at";
+    };
+    secrets.root = {
+      file = "/nix/store/xyz-source/secrets/root.age";
+      key = null;
+      intermediary = true;
+      path = throw "the path of a secret that is nowhere was looked at";
+      generator = {
+        kind = "command";
+        length = null;
+        user = null;
+        command = [ "mint" ];
+        dependencies = [
+          "wifi"
+          {
+            host = "db";
+            secret = "root";
+            _module = throw "the module was looked at";
+          }
+        ];
+      };
     };
     templates."app.conf" = {
       content = "{{ debdc6fdb6c19c94ff78b653767bfac108d84ed51a54a58a72866dc635b15729 }}";

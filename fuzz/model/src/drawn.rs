@@ -21,6 +21,9 @@ pub fn profile(draw: &mut Draw) -> Value {
             secret["key"] = json!(["/a/~0", "a", "/~", ""][id.len() % 4]);
             secret["format"] = json!(["json", "yaml", "toml", "yml", "env"][id.len() % 5]);
         }
+        if draw.one_in(8) {
+            secret["intermediary"] = json!(true);
+        }
         if draw.one_in(4) {
             secret["insert"] = json!({ hash(i): { "order": 0, "content": draw.text() } });
         }

@@ -18,7 +18,8 @@ pub fn check(bytes: &[u8]) {
     let host = Profile::parse(&text, Side::Host);
     let desk = Profile::parse(&text, Side::Workspace);
     if let Ok(host) = &host {
-        assert!(host.secrets.values().flatten().all(|secret| secret.key.is_none()));
+        let mut secrets = host.secrets.values().flatten();
+        assert!(secrets.all(|secret| secret.key.is_none() && !secret.intermediary));
     }
     match (&host, &desk) {
         (Ok(host), Ok(desk)) => assert_eq!(host.settings, desk.settings),
@@ -32,8 +33,10 @@ pub fn check(bytes: &[u8]) {
 fn items(profile: &Profile) {
     let mut names = BTreeSet::new();
     let mut paths = BTreeSet::new();
-    let secrets =
-        profile.secrets.iter().filter_map(|(id, one)| Some((id, &one.as_ref().ok()?.placement)));
+    // What is placed nowhere is in the way of nothing.
+    let placed = profile.secrets.iter().filter_map(|(id, one)| Some((id, one.as_ref().ok()?)));
+    let placed = placed.filter(|(_, one)| !one.intermediary);
+    let secrets = placed.map(|(id, one)| (id, &one.placement));
     let templates =
         profile.templates.iter().filter_map(|(id, one)| Some((id, &one.as_ref().ok()?.placement)));
     for (id, place) in secrets.chain(templates) {

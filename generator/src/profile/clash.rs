@@ -60,7 +60,7 @@ fn placed<T: Identified>(
 ) -> impl Iterator<Item = (ItemKey<'_>, &Placement)> {
     items
         .iter()
-        .filter_map(move |(id, item)| Some(((kind, id.as_str()), item.as_ref().ok()?.placement())))
+        .filter_map(move |(id, item)| Some(((kind, id.as_str()), item.as_ref().ok()?.placement()?)))
 }
 
 /// Finds the items that conflict with each other.

@@ -217,7 +217,7 @@ pub(super) fn join(location: &str, name: &str) -> String {
 
 /// Returns `error` without the line and column that `serde_json` adds: they are relative to the start of one value,
 /// and the location is more useful.
-fn without_position(error: &serde_json::Error) -> String {
+pub(super) fn without_position(error: &serde_json::Error) -> String {
     let text = private::reason(error);
     match text.rfind(" at line ") {
         Some(end) => text.get(..end).unwrap_or(&text).to_owned(),

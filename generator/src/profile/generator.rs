@@ -1,8 +1,10 @@
 //! field `generator` of a secret, how `vaultix generate` makes it → a checked [`Generator`].
 
+use std::fmt;
+
 use serde_json::value::RawValue;
 
-use super::fields::{Fields, Invalid};
+use super::fields::{Fields, Invalid, without_position};
 
 /// Largest length of what is generated (65536), in the unit of its kind.
 const MAX_LENGTH: usize = 1 << 16;
@@ -17,6 +19,23 @@ const WIREGUARD: &str = "wireguard";
 const AGE: &str = "age";
 const HTPASSWD: &str = "htpasswd";
 const COMMAND: &str = "command";
+
+/// A secret that another one is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// The `hostIdentifier` of the host that has it, if that is another one.
+    pub host: Option<String>,
+    /// Its id there.
+    pub id: String,
+}
+
+/// Names the file in which a command finds it: the host, if it is another one, and the id.
+impl fmt::Display for Dependency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.host.iter().try_for_each(|host| write!(f, "{host}/"))?;
+        f.write_str(&self.id)
+    }
+}
 
 /// How `vaultix generate` makes a secret whose file does not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,15 +58,15 @@ pub enum Generator {
     Htpasswd {
         /// The user.
         user: String,
-        /// Id of the secret with the password.
-        password: String,
+        /// The secret with the password.
+        password: Dependency,
     },
     /// The output of a program.
     Command {
         /// The program and its arguments; never empty.
         argv: Vec<String>,
-        /// Ids of the secrets that it can read.
-        dependencies: Vec<String>,
+        /// The secrets that it can read.
+        dependencies: Vec<Dependency>,
     },
 }
 
@@ -56,9 +75,9 @@ impl Generator {
     pub const KINDS: [&str; 9] =
         [ALNUM, BASE64, HEX, PASSPHRASE, SSH_ED25519, WIREGUARD, AGE, HTPASSWD, COMMAND];
 
-    /// Returns the ids of the secrets that must exist first, each once.
+    /// Returns the secrets that must exist first, each once.
     #[must_use]
-    pub fn dependencies(&self) -> &[String] {
+    pub fn dependencies(&self) -> &[Dependency] {
         match self {
             Self::Htpasswd { password, .. } => std::slice::from_ref(password),
             Self::Command { dependencies, .. } => dependencies,
@@ -144,7 +163,7 @@ fn user(fields: &mut Fields) -> Result<String, Invalid> {
 }
 
 /// Reads the only dependency of a generator that hashes a password.
-fn password(fields: &mut Fields) -> Result<String, Invalid> {
+fn password(fields: &mut Fields) -> Result<Dependency, Invalid> {
     let mut ids = dependencies(fields)?.into_iter();
     let found = match (ids.next(), ids.next()) {
         (Some(id), None) => Ok(id),
@@ -163,18 +182,40 @@ fn command(fields: &mut Fields) -> Result<Vec<String>, Invalid> {
 }
 
 /// Reads `dependencies`. Programs find each in a file with its name.
-fn dependencies(fields: &mut Fields) -> Result<Vec<String>, Invalid> {
-    let ids: Vec<String> = fields.optional("dependencies")?.unwrap_or_default();
-    for (i, id) in ids.iter().enumerate() {
-        let is_twice = ids.iter().take(i).any(|other| other == id);
-        let found = if is_twice {
-            Err(Invalid::here(format!("\"{id}\" is listed twice")))
+fn dependencies(fields: &mut Fields) -> Result<Vec<Dependency>, Invalid> {
+    let location = fields.location_of("dependencies");
+    let texts: Vec<&RawValue> = match fields.raw("dependencies") {
+        Some(text) => serde_json::from_str(text.get())
+            .map_err(|error| Invalid::new(&*location, without_position(&error)))?,
+        None => Vec::new(),
+    };
+    let mut found: Vec<Dependency> = Vec::new();
+    for text in texts {
+        let dependency = dependency(&location, text)?;
+        let name = dependency.to_string();
+        let is_twice = found.iter().any(|other| other.to_string() == name);
+        let outcome = if is_twice {
+            Err(Invalid::here(format!("\"{name}\" is listed twice")))
+        } else if dependency.host.as_ref().is_some_and(|host| host.contains('/')) {
+            Err(Invalid::here(format!("\"{name}\" is of a host with a slash in its name")))
         } else {
-            super::check::ensure_name(id)
+            super::check::ensure_name(&name)
         };
-        fields.check("dependencies", found)?;
+        fields.check("dependencies", outcome)?;
+        found.push(dependency);
     }
-    Ok(ids)
+    Ok(found)
+}
+
+/// Reads one of them: an id, or a host and an id there.
+fn dependency(location: &str, text: &RawValue) -> Result<Dependency, Invalid> {
+    if let Ok(id) = serde_json::from_str(text.get()) {
+        return Ok(Dependency { host: None, id });
+    }
+    let mut fields = Fields::read(location, text)?;
+    let (host, id) = (fields.required("host")?, fields.required("secret")?);
+    fields.finish()?;
+    Ok(Dependency { host: Some(host), id })
 }
 
 #[cfg(test)]
@@ -198,6 +239,8 @@ mod tests {
     #[test]
     fn every_kind_is_read_with_its_defaults() {
         let words = |list: &[&str]| list.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let of =
+            |host: Option<&str>, id: &str| Dependency { host: host.map(str::to_owned), id: id.to_owned() };
         for (generator, expected) in [
             (r#"{"kind":"alnum"}"#, Generator::Alnum(32)),
             (r#"{"kind":"base64"}"#, Generator::Base64(32)),
@@ -208,13 +251,13 @@ mod tests {
             (r#"{"kind":"age"}"#, Generator::Age),
             (
                 r#"{"kind":"htpasswd","user":"me","dependencies":["pw"]}"#,
-                Generator::Htpasswd { user: "me".to_owned(), password: "pw".to_owned() },
+                Generator::Htpasswd { user: "me".to_owned(), password: of(None, "pw") },
             ),
             (
-                r#"{"kind":"command","command":["mk","-x"],"dependencies":["a/b","c"]}"#,
+                r#"{"kind":"command","command":["mk","-x"],"dependencies":["a/b",{"host":"db","secret":"a/b"}]}"#,
                 Generator::Command {
                     argv: words(&["mk", "-x"]),
-                    dependencies: words(&["a/b", "c"]),
+                    dependencies: vec![of(None, "a/b"), of(Some("db"), "a/b")],
                 },
             ),
         ] {
@@ -231,13 +274,15 @@ mod tests {
             (r#"{"kind":"wireguard"}"#, &[], true),
             (r#"{"kind":"htpasswd","user":"me","dependencies":["pw"]}"#, &["pw"], false),
             (
-                r#"{"kind":"command","command":["mk"],"dependencies":["a/b","c"]}"#,
-                &["a/b", "c"],
+                r#"{"kind":"command","command":["mk"],"dependencies":["a/b",{"secret":"c","host":"db"}]}"#,
+                &["a/b", "db/c"],
                 false,
             ),
         ] {
             let found = read(generator, Side::Workspace).unwrap().unwrap();
-            assert_eq!(found.dependencies(), dependencies, "{generator}");
+            let names: Vec<String> =
+                found.dependencies().iter().map(ToString::to_string).collect();
+            assert_eq!(names, dependencies, "{generator}");
             assert_eq!(found.has_public_key(), has_public_key, "{generator}");
         }
     }
@@ -285,6 +330,30 @@ mod tests {
             (
                 r#"{"kind":"command","command":["x"],"dependencies":["a","a"]}"#,
                 ".dependencies: \"a\" is listed twice",
+            ),
+            (
+                r#"{"kind":"command","command":["x"],"dependencies":["a/b",{"host":"a","secret":"b"}]}"#,
+                ".dependencies: \"a/b\" is listed twice",
+            ),
+            (
+                r#"{"kind":"command","command":["x"],"dependencies":[{"host":"a/b","secret":"c"}]}"#,
+                ".dependencies: \"a/b/c\" is of a host with a slash in its name",
+            ),
+            (
+                r#"{"kind":"command","command":["x"],"dependencies":[{"host":"..","secret":"c"}]}"#,
+                ".dependencies: \"../c\" has a component \".\" or \"..\"",
+            ),
+            (
+                r#"{"kind":"command","command":["x"],"dependencies":[{"host":"a"}]}"#,
+                ".dependencies.secret: is missing",
+            ),
+            (
+                r#"{"kind":"command","command":["x"],"dependencies":[{"host":"a","secret":"b","id":"c"}]}"#,
+                ".dependencies.id: unknown field",
+            ),
+            (
+                r#"{"kind":"command","command":["x"],"dependencies":[1]}"#,
+                ".dependencies: invalid type: integer `1`, expected an object",
             ),
         ] {
             let expected = Err(format!("secrets.x.generator{reason}"));

@@ -105,8 +105,8 @@ fn stated_id(text: &RawValue) -> Option<String> {
 /// A secret or a template.
 pub(super) trait Identified {
     fn id(&self) -> &str;
-    /// Returns where its plaintext is placed.
-    fn placement(&self) -> &Placement;
+    /// Returns where its plaintext is placed; `None` if no host gets it.
+    fn placement(&self) -> Option<&Placement>;
 }
 
 impl Identified for Secret {
@@ -114,8 +114,8 @@ impl Identified for Secret {
         &self.id
     }
 
-    fn placement(&self) -> &Placement {
-        &self.placement
+    fn placement(&self) -> Option<&Placement> {
+        (!self.intermediary).then_some(&self.placement)
     }
 }
 
@@ -124,8 +124,8 @@ impl Identified for Template {
         &self.id
     }
 
-    fn placement(&self) -> &Placement {
-        &self.placement
+    fn placement(&self) -> Option<&Placement> {
+        Some(&self.placement)
     }
 }
 
@@ -141,7 +141,10 @@ pub(super) fn secret(
     let id = id(&mut fields, key)?;
     let cipher: Option<PathBuf> = fields.optional("cipher")?;
     let file: Option<PathBuf> = fields.optional("file")?;
+    let intermediary = fields.optional("intermediary")?.unwrap_or(false);
     let (name, ciphertext) = match context.side {
+        // It has none, and is left out in the end.
+        Side::Host if intermediary => ("cipher", Some(PathBuf::from("/"))),
         Side::Host => ("cipher", cipher),
         Side::Workspace => ("file", file),
     };
@@ -167,7 +170,16 @@ pub(super) fn secret(
     let clean_placeholder = fields.optional("cleanPlaceholder")?.unwrap_or(false);
     let allow_disk = fields.optional("allowDisk")?.unwrap_or(false);
     let placement = placement(fields, &id, allow_disk, context)?;
-    Ok(Secret { id, ciphertext, key, generator, insert, clean_placeholder, placement })
+    Ok(Secret {
+        id,
+        ciphertext,
+        key,
+        generator,
+        intermediary,
+        insert,
+        clean_placeholder,
+        placement,
+    })
 }
 
 /// Reads one template.

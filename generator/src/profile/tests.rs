@@ -374,6 +374,7 @@ fn missing_fields_take_their_defaults() {
         ciphertext: "/c".into(),
         key: None,
         generator: None,
+        intermediary: false,
         insert: BTreeMap::new(),
         clean_placeholder: false,
         placement: Placement {
@@ -407,6 +408,34 @@ fn missing_fields_take_their_defaults() {
     assert_eq!(settings.decrypted_mount_point, Path::new("/run/vaultix.d"));
     assert_eq!(settings.keep_generations, 1);
     assert_eq!(settings.systemctl, Path::new("systemctl"));
+}
+
+#[test]
+fn what_only_others_are_generated_from_is_the_desks_alone() {
+    // In the way of `a`, if it were placed.
+    let text = with_secrets(
+        r#"{"a":{"file":"a.age","cipher":"/a"},"root":{"file":"r.age","name":"a","intermediary":true}}"#,
+    );
+    let desk = Profile::parse(&text, Side::Workspace).unwrap();
+    assert!(desk.secrets["a"].is_ok() && desk.secrets["root"].as_ref().unwrap().intermediary);
+    let host = Profile::parse(&text, Side::Host).unwrap();
+    assert_eq!(host.secrets.keys().collect::<Vec<_>>(), ["a"]);
+    assert!(host.secrets["a"].is_ok());
+    let text = with_secrets(r#"{"x":{"cipher":"/x","intermediary":1}}"#);
+    let host = Profile::parse(&text, Side::Host).unwrap();
+    assert_eq!(
+        host.secrets["x"].as_ref().unwrap_err().to_string(),
+        "secrets.x.intermediary: invalid type: integer `1`, expected a boolean"
+    );
+    let text = with_secrets(r#"{"x":{"file":"x.age","intermediary":true}}"#)
+        .replace("\"secrets\"", "\"beforeUserborn\":[\"x\"],\"secrets\"");
+    for side in [Side::Host, Side::Workspace] {
+        let profile = Profile::parse(&text, side).unwrap();
+        assert_eq!(
+            profile.secrets["x"].as_ref().unwrap_err().to_string(),
+            "beforeUserborn: only other secrets are generated from \"x\""
+        );
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use vaultix_generator::escape;
-use vaultix_generator::profile::{Generator, Key, Profile, Secret};
+use vaultix_generator::profile::{Dependency, Generator, Key, Profile, Secret};
 
 use super::public;
 use crate::error::{Error, Exit, Result, Status};
@@ -78,6 +78,7 @@ impl Recipe {
 /// A secret that another one is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
+    /// Its id, with its host before it if that is another one: what a command finds it under.
     pub id: String,
     pub place: Place,
 }
@@ -162,7 +163,7 @@ fn recipes(
     for profile in profiles {
         for (id, secret) in &profile.secrets {
             let recipe = match secret {
-                Ok(secret) => recipe(profile, secret),
+                Ok(secret) => recipe(profiles, profile, secret),
                 Err(failure) => Err(cannot_generate(Status::Config, id).because(failure)),
             };
             let new = match recipe {
@@ -227,22 +228,40 @@ fn in_the_way(recipes: &BTreeMap<Place, Recipe>) -> BTreeMap<Place, (String, Str
     found
 }
 
-/// Returns how `secret` is made, `None` if it has no generator.
-fn recipe(profile: &Profile, secret: &Secret) -> Result<Option<Recipe>> {
+/// Returns how `secret` of `profile` is made, `None` if it has no generator. It may be made from secrets of all `profiles`.
+fn recipe(profiles: &[Profile], profile: &Profile, secret: &Secret) -> Result<Option<Recipe>> {
     let Some(generator) = &secret.generator else { return Ok(None) };
-    let input = |id: &String| match profile.secrets.get(id) {
-        Some(Ok(input)) => Ok(Input { id: id.clone(), place: Place::of(input) }),
-        Some(Err(failure)) => Err(cannot_generate(Status::Config, &secret.id).because(failure)),
-        None => {
-            let host = &profile.settings.host_identifier;
-            let reason = format!("it depends on \"{id}\", and host {host} has no such secret");
-            let fix = format!("correct vaultix.secrets.{}.generator.dependencies", secret.id);
-            Err(cannot_generate(Status::Config, &secret.id).because(reason).fix(fix))
-        }
-    };
+    let input = |dependency| input(profiles, profile, secret, dependency);
     let inputs = generator.dependencies().iter().map(input).collect::<Result<_>>()?;
     let (id, place) = (secret.id.clone(), Place::of(secret));
     Ok(Some(Recipe { id, place, generator: generator.clone(), inputs }))
+}
+
+/// Returns where `dependency` of `secret`, which is of `profile`, is.
+fn input(
+    profiles: &[Profile],
+    profile: &Profile,
+    secret: &Secret,
+    dependency: &Dependency,
+) -> Result<Input> {
+    let error = || cannot_generate(Status::Config, &secret.id);
+    let fix = || format!("correct vaultix.secrets.{}.generator.dependencies", secret.id);
+    let Dependency { host, id } = dependency;
+    let name = host.as_ref().unwrap_or(&profile.settings.host_identifier);
+    let is_it = |one: &&Profile| one.settings.host_identifier == *name;
+    let of = if host.is_none() { Some(profile) } else { profiles.iter().find(is_it) };
+    let Some(of) = of else {
+        let reason = format!("it depends on \"{id}\" of host {name}, of which nothing is known");
+        return Err(error().because(reason).fix(fix()));
+    };
+    match of.secrets.get(id) {
+        Some(Ok(input)) => Ok(Input { id: dependency.to_string(), place: Place::of(input) }),
+        Some(Err(failure)) => Err(error().because(failure)),
+        None => {
+            let reason = format!("it depends on \"{id}\", and host {name} has no such secret");
+            Err(error().because(reason).fix(fix()))
+        }
+    }
 }
 
 /// Returns those of `recipes` that make `place`, or a part of it.

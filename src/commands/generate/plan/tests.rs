@@ -93,6 +93,55 @@ fn a_secret_fails_with_its_dependency() {
     );
 }
 
+/// Returns `profile`, in which dependencies with a slash are those of other hosts.
+fn across(host: &str, secrets: &[(&str, Option<&[&str]>)]) -> Profile {
+    let mut profile = profile(host, secrets);
+    for secret in profile.secrets.values_mut().flatten() {
+        secret.ciphertext = format!("{host}-{}", secret.ciphertext.display()).into();
+        let Some(Generator::Command { dependencies, .. }) = &mut secret.generator else { continue };
+        for one in dependencies {
+            if let Some((host, id)) = one.id.split_once('/') {
+                *one = Dependency { host: Some(host.to_owned()), id: id.to_owned() };
+            }
+        }
+    }
+    profile
+}
+
+#[test]
+fn a_secret_may_be_made_from_those_of_other_hosts() {
+    let web = || across("web", &[("a", Some(&["b", "db/b"])), ("b", Some(&[]))]);
+    let db = across("db", &[("b", Some(&["c"])), ("c", Some(&[])), ("d", None)]);
+    let both = planned(&[web(), db], &["a"], &["db-b.age"]).unwrap();
+    assert_eq!((ids(&both), failures(&both).len()), (vec!["b", "a"], 0));
+    assert_eq!(both.sources(), [Path::new("db-b.age")].into());
+    let inputs = both.make.last().unwrap().inputs.iter();
+    let inputs: Vec<_> = inputs.map(|input| (&*input.id, &*input.place.path)).collect();
+    assert_eq!(inputs, [("b", Path::new("web-b.age")), ("db/b", Path::new("db-b.age"))]);
+
+    let fix = "to fix: correct vaultix.secrets.a.generator.dependencies";
+    assert_eq!(
+        failures(&planned(&[web()], &[], &[]).unwrap()),
+        [format!(
+            "cannot generate secret \"a\": it depends on \"b\" of host db, of which nothing is known; {fix}"
+        )]
+    );
+    let other = across("db", &[("d", None)]);
+    assert_eq!(
+        failures(&planned(&[web(), other], &[], &[]).unwrap()),
+        [format!(
+            "cannot generate secret \"a\": it depends on \"b\", and host db has no such secret; {fix}"
+        )]
+    );
+
+    let circle = across("db", &[("b", Some(&["web/a"]))]);
+    let error = planned(&[web(), circle], &[], &[]).unwrap_err();
+    assert!(
+        format!("{error:#}").contains("it is made from itself: \"b\" from \"a\" from \"b\""),
+        "{error:#}"
+    );
+}
+
 #[test]
 fn a_circle_is_named() {
     let secrets: &[(&str, Option<&[&str]>)] =
