@@ -14,6 +14,7 @@ mod splice;
 mod toml;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
@@ -58,7 +59,13 @@ impl Format {
     #[must_use]
     pub fn of_file(path: &Path) -> Option<Self> {
         let stem = path.extension().filter(|suffix| *suffix == "age").and(path.file_stem())?;
-        match Path::new(stem).extension().and_then(OsStr::to_str)? {
+        Self::of_name(Path::new(stem))
+    }
+
+    /// Returns the format of a text called `path`, by what its name ends with.
+    #[must_use]
+    pub fn of_name(path: &Path) -> Option<Self> {
+        match path.extension().and_then(OsStr::to_str)? {
             "yml" => Some(Self::Yaml),
             suffix => Self::parse(suffix),
         }
@@ -172,6 +179,28 @@ pub fn set(
     let value = str::from_utf8(value)
         .map_err(|_| format!("the value is not UTF-8, and {format} has nothing else"))?;
     edit::set(old, format, pointer, value).map(into_bytes)
+}
+
+/// Returns `bytes`, a file in `format`, with each of `values` as a text in the place of the value at its pointer. All else stays
+/// byte for byte. This reads the file twice, however many values there are.
+///
+/// # Errors
+///
+/// Why that cannot be, as a clause; never a value.
+pub(crate) fn replace_all(
+    bytes: &[u8],
+    format: Format,
+    values: &BTreeMap<&Pointer, &[u8]>,
+) -> Result<Zeroizing<Vec<u8>>, String> {
+    let old = text(bytes).map_err(|malformed| malformed.to_string())?;
+    let mut texts = BTreeMap::new();
+    for (pointer, value) in values {
+        let value = str::from_utf8(value)
+            .map_err(|_| format!("{pointer} is not UTF-8, and {format} has nothing else"))?;
+        texts.insert(*pointer, value);
+    }
+    let values = texts;
+    edit::replace_all(old, format, &values).map(into_bytes)
 }
 
 /// Returns `bytes`, a file in `format`, without what is at `pointer`. All else stays byte for byte.

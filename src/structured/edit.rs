@@ -3,6 +3,7 @@
 //! Each format has several ways to change a text. What comes out is read again, and compared with the values that should be
 //! there; the first for which they are the same counts. So nothing else can change, whatever a format does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -57,10 +58,7 @@ impl<'a> Way<'a> {
                 }
                 break;
             }
-            entry = match &last.node.content {
-                Content::Map(entries) => entries.iter().find(|entry| entry.name == *word),
-                _ => None,
-            };
+            entry = last.node.entry(word);
             above.push(last);
             last = slot;
         }
@@ -120,6 +118,79 @@ pub fn set(text: &str, format: Format, pointer: &Pointer, value: &str) -> Result
         }
     }
     Err(impossible(pointer, format, &root.node))
+}
+
+/// Returns `text`, a file in `format`, with each of `values` as a text in the place of the value at its pointer. It is read twice,
+/// however many there are.
+///
+/// # Errors
+///
+/// Why that cannot be, as a clause, without any value.
+pub fn replace_all(
+    text: &str,
+    format: Format,
+    values: &BTreeMap<&Pointer, &str>,
+) -> Result<Text, String> {
+    let root = read(text, format).map_err(|malformed| malformed.to_string())?;
+    let expected = values.iter().map(|(pointer, value)| (pointer.words(), *value)).collect();
+    // All in the best way; or all in the one that takes any text.
+    for which in [<[Vec<Splice>]>::first, <[Vec<Splice>]>::last] {
+        let mut splices = Vec::new();
+        for (pointer, value) in values {
+            let way = Way::new(text, &root, pointer.words())?;
+            if !way.missing.is_empty() {
+                root.node.find(pointer)?;
+            }
+            let value = Value { text: value, kind: Kind::Text };
+            let ways = match format {
+                Format::Json => json::replacements(&way, &value),
+                Format::Yaml => yaml::edit::replacements(&way, &value),
+                Format::Toml | Format::Env | Format::Ini => Vec::new(),
+            };
+            let chosen = which(&ways).ok_or_else(|| impossible(pointer, format, &root.node))?;
+            splices.extend(chosen.iter().cloned());
+        }
+        splices.sort_by_key(|splice| (splice.place.start, splice.place.end));
+        let new = apply(text, &splices);
+        let is_right = |slot: Slot| is_same_but(&root.node, &slot.node, &mut Vec::new(), &expected);
+        if read(&new, format).is_ok_and(is_right) {
+            return Ok(new);
+        }
+    }
+    Err(format!("its values cannot be changed without changing more of the {format} text"))
+}
+
+/// Returns whether `new` is `old`, which is at `above`, with the texts in `changes`, and nothing else has changed.
+fn is_same_but(
+    old: &Node,
+    new: &Node,
+    above: &mut Vec<String>,
+    changes: &BTreeMap<&[String], &str>,
+) -> bool {
+    if let Some(value) = changes.get(above.as_slice()) {
+        return matches!(&new.content, Content::Text(text) if text.as_str() == *value);
+    }
+    let mut is_same = |name: String, old: &Slot, new: &Slot| {
+        above.push(name);
+        let is_same = is_same_but(&old.node, &new.node, above, changes);
+        above.pop();
+        is_same
+    };
+    match (&old.content, &new.content) {
+        (Content::Map(old), Content::Map(new)) => {
+            let mut pairs = old.iter().zip(new);
+            old.len() == new.len()
+                && pairs.all(|(old, new)| {
+                    old.name == new.name && is_same(old.name.clone(), &old.slot, &new.slot)
+                })
+        }
+        (Content::List(old), Content::List(new)) => {
+            let mut pairs = old.iter().zip(new).enumerate();
+            old.len() == new.len()
+                && pairs.all(|(at, (old, new))| is_same(at.to_string(), old, new))
+        }
+        _ => old == new,
+    }
 }
 
 /// Returns `text`, a file in `format`, without what is at `pointer`.

@@ -155,6 +155,16 @@ pub fn set(way: &Way, value: &Value) -> Ways {
     spliced(way.text, [flow.append(&part)])
 }
 
+/// Returns how `value` can be written in the place of the one that `way` leads to.
+pub fn replacements(way: &Way, value: &Value) -> Vec<Vec<Splice>> {
+    match way.last.node.content {
+        Content::Text(_) | Content::Literal(_) => {
+            vec![vec![Splice::new(way.last.place.clone(), quoted(value.text).as_str())]]
+        }
+        Content::Map(_) | Content::List(_) => Vec::new(),
+    }
+}
+
 /// Returns `way.text` without what is at the end of `way`.
 pub fn unset(way: &Way) -> Ways {
     let (Some(parent), Some(number)) = (way.above.last(), number(way)) else { return Ways::new() };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -30,7 +30,12 @@ const MAX_NAMES: usize = 64 << 20;
 pub struct Node {
     pub content: Content,
     size: Size,
+    /// The entries of a map with many, sorted by their names; made when the first of them is looked for.
+    order: OnceLock<Vec<usize>>,
 }
+
+/// From how many entries on a map is sorted, to find them (32).
+const MANY: usize = 32;
 
 /// What is in a node.
 pub enum Content {
@@ -135,7 +140,7 @@ impl Node {
             Content::Text(text) | Content::Literal(text) => size.text = text.len(),
         }
         size.ensure_bounded()?;
-        Ok(Arc::new(Self { content, size }))
+        Ok(Arc::new(Self { content, size, order: OnceLock::new() }))
     }
 
     /// Returns what is at `pointer`, and how it got there.
@@ -159,12 +164,27 @@ impl Node {
     /// Returns what is at the key `word`.
     pub fn child(&self, word: &str) -> Option<&Slot> {
         match &self.content {
-            Content::Map(entries) => {
-                entries.iter().find(|entry| entry.name == word).map(|entry| &entry.slot)
-            }
+            Content::Map(_) => self.entry(word).map(|entry| &entry.slot),
             Content::List(slots) => slots.get(index(word)?),
             Content::Text(_) | Content::Literal(_) => None,
         }
+    }
+
+    /// Returns the entry called `name`, if this is a map.
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        let Content::Map(entries) = &self.content else { return None };
+        if entries.len() < MANY {
+            return entries.iter().find(|entry| entry.name == name);
+        }
+        let name_at = |at: &usize| entries.get(*at).map(|entry| entry.name.as_str());
+        let order = self.order.get_or_init(|| {
+            let mut order: Vec<usize> = (0..entries.len()).collect();
+            order.sort_by_key(name_at);
+            order
+        });
+        let first = order.partition_point(|at| name_at(at) < Some(name));
+        let entry = order.get(first).and_then(|at| entries.get(*at));
+        entry.filter(|entry| entry.name == name)
     }
 
     /// Says that there is no `word` below `above`, where this node is.

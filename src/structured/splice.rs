@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 pub type Text = Zeroizing<String>;
 
 /// A part of a text to replace.
+#[derive(Clone)]
 pub struct Splice {
     pub place: Range<usize>,
     pub with: Text,

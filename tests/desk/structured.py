@@ -5,6 +5,7 @@ An independent reader of structured files: what is no string in the format is gi
 
 import configparser
 import json
+import re
 import sys
 import tomllib
 
@@ -44,6 +45,9 @@ class Loader(yaml.BaseLoader):
 
 
 def read_yaml(text):
+    # In YAML 1.2, the colon is part of the name; to this reader, it is not.
+    if re.search(r"[&*][^\s,{}\[\]]+:(\s|$)", text):
+        raise ValueError("an anchor that ends with a colon")
     for event in yaml.parse(text):
         if getattr(event, "tag", None):
             raise ValueError("a tag")

@@ -88,10 +88,24 @@ fn column(text: &str, at: usize) -> usize {
 
 /// Replaces the value that is there.
 fn replace(way: &Way, value: &Value, is_flow: bool) -> Ways {
+    spliced(way.text, splices(way, value, is_flow))
+}
+
+/// Returns in which ways `value` can be written in the place of the one that `way` leads to, the best first; the last takes any
+/// text.
+pub fn replacements(way: &Way, value: &Value) -> Vec<Vec<Splice>> {
+    let is_flow = way.above.iter().any(|slot| is_flow(way.text, slot));
+    let is_value = matches!(way.last.node.content, Content::Text(_) | Content::Literal(_));
+    if is_value { splices(way, value, is_flow) } else { Vec::new() }
+}
+
+fn splices(way: &Way, value: &Value, is_flow: bool) -> Vec<Vec<Splice>> {
     let place = way.last.place.clone();
     let old = way.text.get(place.clone()).unwrap_or_default();
     // The column of the key, or of the dash: a text with lines of its own is deeper.
     let outer = match (way.entry, way.above.last()) {
+        // Not needed there, and a long line is not searched for each of its values.
+        _ if is_flow => 0,
         (Some(entry), _) => column(way.text, entry.name_place.start),
         (None, Some(list)) => column(way.text, list.place.start),
         (None, None) => 0,
@@ -123,7 +137,7 @@ fn replace(way: &Way, value: &Value, is_flow: bool) -> Ways {
         };
         ways.push(new);
     }
-    spliced(way.text, ways)
+    ways
 }
 
 /// Adds a key to a map, or a part to a list.

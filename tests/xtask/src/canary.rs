@@ -21,7 +21,8 @@ const PIECE: u64 = 1 << 20;
 pub fn marker() -> String {
     let mut hasher = DefaultHasher::new();
     env!("CARGO_MANIFEST_DIR").hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    // A letter first: to some formats, what begins with a digit is something else.
+    format!("c{:015x}", hasher.finish() >> 4)
 }
 
 /// Returns a text that has never been in a file or process of this machine.

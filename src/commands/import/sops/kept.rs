@@ -8,8 +8,8 @@ use std::ops::Range;
 use vaultix_units::plaintext::Plaintext;
 use zeroize::Zeroizing;
 
-use crate::commands::import::sops::Leaf;
 use crate::commands::import::sops::value::{self, Bytes, DataKey};
+use crate::commands::import::sops::{Leaf, Names};
 use crate::structured::{self, Document, Format, Pointer};
 
 /// The pointer to sops' metadata.
@@ -44,16 +44,16 @@ pub fn keep(
     let literals = shown.iter().filter(|(leaf, _)| is_literal(leaf));
     let mut changes: Vec<Change> =
         literals.map(|(leaf, value)| (leaf.place.clone(), value.clone())).collect();
-    changes.extend(comments(text, leaves, key));
+    changes.extend(comments(text, leaves, key)?);
     changes.sort_by_key(|(place, _)| place.start);
 
     let pointer = |text: &str| Pointer::from_user(text);
-    let mut new = structured::unset(&changed(text, &changes), format, &pointer(METADATA)?)?;
-    for (leaf, value) in &shown {
-        if leaf.is_sealed() && !is_literal(leaf) {
-            new = structured::set(&new, format, &pointer(&leaf.pointer)?, value)?;
-        }
-    }
+    let new = structured::unset(&changed(text, &changes), format, &pointer(METADATA)?)?;
+    let texts = shown.iter().filter(|(leaf, _)| leaf.is_sealed() && !is_literal(leaf));
+    let texts = texts.map(|(leaf, value)| Ok((pointer(&leaf.pointer)?, value.as_slice())));
+    let texts: Vec<(Pointer, &[u8])> = texts.collect::<Result<_, String>>()?;
+    let texts = texts.iter().map(|(pointer, value)| (pointer, *value)).collect();
+    let mut new = structured::replace_all(&new, format, &texts)?;
     // What is a number to sops may be none to others.
     let document = Document::parse(&new, format).map_err(|malformed| malformed.to_string())?;
     for (leaf, value) in &shown {
@@ -79,33 +79,41 @@ fn changed(text: &str, changes: &[Change]) -> Zeroizing<Vec<u8>> {
 }
 
 /// Returns the comments of `text` that are encrypted, and what they say. One that opens nowhere is left empty.
-fn comments(text: &str, leaves: &[Leaf], key: &DataKey) -> Vec<Change> {
-    let is_value = |at: usize| leaves.iter().any(|leaf| leaf.place.contains(&at));
-    let found = text.match_indices(COMMENT).filter(|(at, _)| !is_value(*at));
-    let comment = |(at, _): (usize, &str)| {
-        let end = at + text.get(at..)?.find(']')? + 1;
-        let sealed = text.get(at + 1..end)?;
-        let opened = maps(leaves, at).iter().find_map(|map| key.open(sealed, map).ok());
+fn comments(text: &str, leaves: &[Leaf], key: &DataKey) -> Result<Vec<Change>, String> {
+    let mut order: Vec<&Leaf> = leaves.iter().collect();
+    order.sort_by_key(|leaf| leaf.place.start);
+    let mut names = Names::default();
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(COMMENT) {
+        let next = order.partition_point(|leaf| leaf.place.start <= at);
+        let before = next.checked_sub(1).and_then(|before| order.get(before));
+        if before.is_some_and(|leaf| leaf.place.contains(&at)) {
+            continue;
+        }
+        let Some(end) = text.get(at..).and_then(|rest| rest.find(']')) else { continue };
+        let end = at + end + 1;
+        let sealed = text.get(at + 1..end).unwrap_or_default();
+        let around = order.get(next).into_iter().chain(before).copied();
+        let maps = maps(around);
+        maps.iter().for_each(|map| names.add(map));
+        names.ensure_bounded()?;
+        let opened = maps.into_iter().find_map(|map| key.open(sealed, map).ok());
         let mut new = Zeroizing::new(b"#".to_vec());
         // What is one comment to sops is one line.
         new.extend(opened.iter().flat_map(|text| text.iter()).map(|byte| match byte {
             b'\n' | b'\r' => b' ',
             byte => *byte,
         }));
-        Some((at..end, new))
-    };
-    found.filter_map(comment).collect()
+        found.push((at..end, new));
+    }
+    Ok(found)
 }
 
-/// Returns the places of the maps that a comment at the byte `at` may be in, as sops writes them into what it encrypts: those
-/// around the next value and the one before it.
-fn maps(leaves: &[Leaf], at: usize) -> BTreeSet<String> {
-    let next = leaves.iter().find(|leaf| leaf.place.start > at);
-    let before = leaves.iter().rfind(|leaf| leaf.place.start < at);
-    let around = |leaf: &Leaf| {
+/// Returns the places of the maps that a comment between the leaves `around` may be in, as sops writes them into what it encrypts.
+fn maps<'a>(around: impl Iterator<Item = &'a Leaf>) -> BTreeSet<&'a str> {
+    let of = |leaf: &'a Leaf| {
         let ends = leaf.aad.match_indices(':').map(|(end, _)| end + 1);
-        ends.map(|end| leaf.aad.get(..end).unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        ends.map(|end| leaf.aad.get(..end).unwrap_or_default())
     };
-    let around = next.into_iter().chain(before).flat_map(around);
-    around.chain([":".to_owned()]).collect()
+    around.flat_map(of).chain([":"]).collect()
 }
