@@ -31,7 +31,7 @@ use crate::system::origin;
 pub use answer::hush;
 use answer::{NixFailure, run_json};
 pub use arguments::give as give_arguments;
-pub use declared::declared;
+pub use declared::{Module, declared};
 pub use find::{file_of, foreign_owner, is_flake, root, root_if_ours, use_flake};
 pub use hosts::{HostFailure, Hosts, host_keys, hosts, profiles};
 use input::{DeclaredInputs, Lock, Metadata};

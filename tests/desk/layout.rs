@@ -358,6 +358,88 @@ fn agenix_rekey_has_its_names_and_files_too() {
     );
 }
 
+/// Returns a workspace with files of sops, and hosts that call some of their values otherwise.
+fn sops(name: &str) -> Workspace {
+    let workspace = Workspace::new(name);
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sops");
+    for (from, to) in [("mac-only.yaml", "main.yaml"), ("app.env", "env"), ("regex.yaml", "rest")] {
+        workspace.write(&format!("sops/{to}"), fs::read(files.join(from)).unwrap());
+    }
+    // What sops-nix makes of `sops.defaultSopsFile` and the like.
+    let of = |file: &str, key: &str, format: &str| {
+        format!("{{ sopsFile = ./sops/{file}; key = \"{key}\"; format = \"{format}\"; }}")
+    };
+    let hosts = format!(
+        "ace.config.sops.secrets = {{ token = {token}; \"mail/smtp\" = {nested}; all = {all}; env = {env}; gone = {gone}; }};
+         bee.config.sops.secrets = {{ token = {token}; other = {nested}; }};
+         cat.config = {{ }};
+         dog.config.sops.secrets = throw \"it barks\";",
+        token = of("main.yaml", "kind", "yaml"),
+        nested = of("main.yaml", "data/password", "yaml"),
+        all = of("main.yaml", "", "yaml"),
+        env = of("env", "env", "dotenv"),
+        gone = of("main.yaml", "data/none", "yaml"),
+    );
+    workspace.write("flake.nix", flake(&hosts));
+    workspace
+}
+
+#[test]
+fn values_of_sops_have_the_names_that_hosts_use() {
+    let workspace = sops("layout-sops-names");
+    let line = "import sops sops/main.yaml -i keys/me.txt --into new";
+    let done = in_flake(&workspace, line).exits(0).says(&[
+        "\"all\" of hosts is all of sops/main.yaml; --keep imports that as one file",
+        "\"gone\" of hosts has the key \"data/none\", and sops/main.yaml has no such value",
+        "it is not known what host dog declares",
+        "it barks",
+    ]);
+    eprintln!("{}", done.stdout);
+    let found = groups(&done);
+    let find = |heading: &str| {
+        let group = found.iter().find(|(one, _)| *one == heading);
+        files(&workspace, group.unwrap_or_else(|| panic!("{found:?}")).1)
+    };
+    let of = |id: &str, file: &str| (id.to_owned(), format!("new/{file}.age"));
+    assert_eq!(find("declared on ace and bee"), [of("token", "kind")]);
+    assert_eq!(find("declared on ace"), [of("mail/smtp", "data/password")]);
+    assert_eq!(find("declared on bee"), [of("other", "data/password")]);
+    assert!(!find("declared on no host").is_empty());
+
+    // As one file, all of it can be a secret as well.
+    let done = in_flake(&workspace, &line.replace("new", "kept --keep")).exits(0);
+    for declaration in [
+        "vaultix.secrets.\"mail/smtp\" = { file = ./kept/main.yaml.age; key = \"data/password\"; };",
+        "vaultix.secrets.other = { file = ./kept/main.yaml.age; key = \"data/password\"; };",
+        "vaultix.secrets.all = { file = ./kept/main.yaml.age; };",
+    ] {
+        assert!(done.stdout.contains(declaration), "{declaration} in {}", done.stdout);
+    }
+    assert!(!done.stderr.contains("\"all\" of hosts"), "{}", done.stderr);
+
+    // Formats that no name says: lines stay one secret, and of values the declaration says it.
+    let flake = fs::read_to_string(workspace.path("flake.nix")).unwrap();
+    let rest =
+        "cow.config.sops.secrets.x = { sopsFile = ./sops/rest; key = \"x\"; format = \"yaml\"; };";
+    workspace.write("flake.nix", flake.replacen("cat.config = { };", rest, 1));
+    let done = in_flake(&workspace, "import sops sops -i keys/me.txt --into all --keep").exits(0);
+    assert!(
+        done.stdout.contains("vaultix.secrets.env = { file = ./all/env.age; };"),
+        "{}",
+        done.stdout
+    );
+    let values = "file = ./all/rest.age; key = \"";
+    assert!(
+        done.stdout.contains(values) && done.stdout.contains("\"; format = \"yaml\"; };"),
+        "{}",
+        done.stdout
+    );
+    let expected =
+        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sops/expected/app.env"));
+    let found = workspace.open("all/env.age", "me.txt");
+    assert_eq!(found, String::from_utf8(expected.unwrap()).unwrap());
+}
+
 #[test]
 fn profiles_name_secrets_as_well() {
     let workspace = Workspace::new("layout-profile-names");

@@ -1,5 +1,6 @@
 //! file of an older scheme → the secrets in it, decrypted.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use age_core::format::Stanza;
@@ -16,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::files::secret::Secret;
 use crate::files::source;
 use crate::keys::unwrapped::Unwrapped;
-use crate::report;
+use crate::report::{self, Report};
+use crate::structured::Format;
 
 /// A file of an older scheme.
 pub struct LegacyFile {
@@ -64,20 +66,27 @@ impl LegacyFile {
         Self::new(path, vec![id], Sealed::Gpg)
     }
 
-    /// Reads the file `path` of sops, `None` if it is none. If it `is_kept`, its values become one file.
+    /// Reads the file `path` of sops, `None` if it is none. If it `is_kept`, its values become one file. Hosts have `names` for
+    /// its values.
     ///
     /// # Errors
     ///
     /// Names the file, and why it cannot be read.
-    pub fn sops(path: &Path, is_kept: bool) -> Result<Option<Self>> {
-        let Some(document) = Document::read(path, is_kept)? else { return Ok(None) };
+    pub fn sops(path: &Path, is_kept: bool, names: &DeclaredNames) -> Result<Option<Self>> {
+        let format = names.format(path);
+        let Some(document) = Document::read(path, is_kept, format)? else { return Ok(None) };
         let readers = document.readers();
         let (ids, keys) = (document.ids(path), document.keys());
+        let format = document.format();
         let mut legacy = Self::new(path.to_owned(), ids, Sealed::Sops(document));
         if let Some(keys) = keys {
             let whole = std::mem::take(&mut legacy.secrets).into_iter();
             let with_keys = |one: LegacySecret| LegacySecret::with_keys(one.stem, keys.clone());
             legacy.secrets = whole.map(with_keys).collect();
+        }
+        // Where the name does not say it, the declaration has to.
+        if let Some(format) = format.filter(|format| Format::of_name(path) != Some(*format)) {
+            legacy.fields.insert("format".to_owned(), format.name().to_owned());
         }
         Ok(Some(Self { readers, ..legacy }))
     }
@@ -86,6 +95,49 @@ impl LegacyFile {
     pub fn declare(&mut self, names: &DeclaredNames) {
         if let [secret] = self.secrets.as_mut_slice() {
             secret.declared = names.of(&self.path, &secret.stem);
+        }
+    }
+
+    /// Has its values be declared as hosts do by their `names`, and warns of what they declare that it does not have.
+    pub fn declare_values(&mut self, names: &DeclaredNames, report: &Report) {
+        let Sealed::Sops(document) = &self.sealed else { return };
+        if names.is_empty() {
+            return;
+        }
+        let Some(values) = document.value_names() else { return self.declare(names) };
+        let mut found: BTreeSet<&str> = values.iter().map(|(id, _)| *id).collect();
+        let is_kept = document.keys().is_some();
+        if is_kept {
+            found.insert("");
+        }
+        for (id, key) in names.without_value(&self.path, &found) {
+            let path = self.path.display();
+            if key.is_empty() {
+                report.warning(format_args!(
+                    "\"{id}\" of hosts is all of {path}; --keep imports that as one file"
+                ));
+            } else {
+                report.warning(format_args!(
+                    "\"{id}\" of hosts has the key \"{key}\", and {path} has no such value"
+                ));
+            }
+        }
+        let declared = values.into_iter().map(|(id, key)| {
+            let mut declared = names.of_value(&self.path, id);
+            declared.iter_mut().for_each(|one| one.key.clone_from(&key));
+            declared
+        });
+        if is_kept {
+            let declared = declared.flatten().chain(names.of_key(&self.path, "")).collect();
+            self.secrets
+                .iter_mut()
+                .take(1)
+                .for_each(|secret| secret.declared.clone_from(&declared));
+        } else {
+            self.secrets
+                .iter_mut()
+                .zip(declared)
+                .for_each(|(one, declared)| one.declared = declared);
         }
     }
 

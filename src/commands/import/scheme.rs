@@ -86,9 +86,11 @@ fn files(
             .collect()),
         Scheme::Sops if source.is_dir() => {
             let paths = tree::files(source, new)?.into_iter().map(|path| source.join(path));
-            let mut listing =
-                paths.filter_map(|path| LegacyFile::sops(&path, is_kept).transpose()).collect();
+            let mut listing = paths
+                .filter_map(|path| LegacyFile::sops(&path, is_kept, names).transpose())
+                .collect();
             separate(&mut listing, source);
+            listing.iter_mut().flatten().for_each(|legacy| legacy.declare_values(names, report));
             Ok(listing)
         }
         Scheme::Sops => {
@@ -96,7 +98,9 @@ fn files(
                 Error::new(Status::DataErr, format!("cannot import {}", source.display()))
                     .because("it is not a file that sops encrypted")
             };
-            LegacyFile::sops(source, is_kept).map(|legacy| vec![legacy.ok_or_else(none)])
+            let mut legacy = LegacyFile::sops(source, is_kept, names)?.ok_or_else(none);
+            legacy.iter_mut().for_each(|legacy| legacy.declare_values(names, report));
+            Ok(vec![legacy])
         }
     }
 }

@@ -92,30 +92,32 @@ enum Shape {
 }
 
 impl Document {
-    /// Reads the file `path`, `None` if it is none of sops. If it `is_kept`, it stays one file, where it has values.
+    /// Reads the file `path`, `None` if it is none of sops. If it `is_kept`, it stays one file, where it has values. Its format
+    /// follows from its name, unless it is one that is `named`, as sops-nix calls it.
     ///
     /// # Errors
     ///
     /// Names the file, and why it cannot be read.
-    pub fn read(path: &Path, is_kept: bool) -> Result<Option<Self>> {
+    pub fn read(path: &Path, is_kept: bool, named: Option<&str>) -> Result<Option<Self>> {
         let what = |exit| Error::new(exit, format!("cannot decrypt {}", path.display()));
         let Ok(text) = String::from_utf8(source::read(path)?) else { return Ok(None) };
         if !text.contains(value::START) {
             return Ok(None);
         }
+        let name = format_name(path, named);
         let (shape, leaves, metadata) =
-            parse(path, &text).map_err(|reason| what(Status::DataErr).because(reason))?;
+            parse(name, &text).map_err(|reason| what(Status::DataErr).because(reason))?;
         let header = Header::read(&metadata).map_err(|unusable| match unusable {
             Unusable::Other(reason) => what(Status::DataErr).because(reason),
             Unusable::Foreign(kinds) => what(Status::NoPerm)
                 .because(format!("it is encrypted to {kinds}, and to no age recipient"))
                 .fix(add_age(path)),
         })?;
-        let format = path.extension().and_then(OsStr::to_str).and_then(|ending| match ending {
-            "yaml" | "yml" => Some(Format::Yaml),
-            "json" => Some(Format::Json),
+        let format = match name {
+            Some("yaml" | "yml") => Some(Format::Yaml),
+            Some("json") => Some(Format::Json),
             _ => None,
-        });
+        };
         let shape = match (shape, format) {
             (Shape::Each, Some(format)) if is_kept => Shape::Kept(format, text),
             (shape, _) => shape,
@@ -137,6 +139,26 @@ impl Document {
             (name::id(&leaf.id), if is_same { &leaf.id } else { &leaf.pointer }.clone())
         };
         Some(self.leaves.iter().map(key).collect())
+    }
+
+    /// Returns the names of its values as sops-nix has them, with the keys of those that stay in one file; `None` where the whole
+    /// is one secret without a key.
+    pub fn value_names(&self) -> Option<Vec<(&str, Option<String>)>> {
+        if matches!(self.shape, Shape::Binary | Shape::Lines(_)) {
+            return None;
+        }
+        let keys = self.keys();
+        let keys = keys.into_iter().flatten().map(|(_, key)| Some(key));
+        let keys = keys.chain(std::iter::repeat(None));
+        Some(self.leaves.iter().map(|leaf| leaf.id.as_str()).zip(keys).collect())
+    }
+
+    /// Returns how it is written, if it stays one file with values.
+    pub fn format(&self) -> Option<Format> {
+        match &self.shape {
+            Shape::Kept(format, _) => Some(*format),
+            _ => None,
+        }
     }
 
     pub fn ids(&self, path: &Path) -> Vec<String> {
@@ -278,14 +300,23 @@ fn add_age(path: &Path) -> String {
 /// What is read from a file: how its values become secrets, the values, and sops' metadata.
 type Parsed = (Shape, Vec<Leaf>, header::Metadata);
 
-/// Reads `text` in the format that `path` ends with, as sops chooses it.
-fn parse(path: &Path, text: &str) -> std::result::Result<Parsed, String> {
+/// Returns the name of the format of the file `path`: what it ends with, as sops chooses it, or the one that is `named`.
+fn format_name<'a>(path: &'a Path, named: Option<&'a str>) -> Option<&'a str> {
+    let ending = path.extension().and_then(OsStr::to_str);
+    let is_known =
+        ending.is_some_and(|ending| matches!(ending, "yaml" | "yml" | "json" | "env" | "ini"));
+    // That is the default of sops-nix, and so it is also said of what is none.
+    named.filter(|named| *named != "yaml" || !is_known).or(ending)
+}
+
+/// Reads `text` in the format called `name`.
+fn parse(name: Option<&str>, text: &str) -> std::result::Result<Parsed, String> {
     let in_lines = |syntax| {
         let (lines, leaves, metadata) = lines::read(text, syntax)?;
         Ok((Shape::Lines(lines), leaves, metadata))
     };
-    match path.extension().and_then(OsStr::to_str) {
-        Some("env") => in_lines(Syntax::Dotenv),
+    match name {
+        Some("env" | "dotenv") => in_lines(Syntax::Dotenv),
         Some("ini") => in_lines(Syntax::Ini),
         Some("yaml" | "yml" | "json") => {
             let (leaves, metadata) = tree::read(text)?;

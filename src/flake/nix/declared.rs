@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
 use super::{arguments, eval_with, flake_copy, in_work_tree, is_flake, profiles, settings};
 use crate::error::Result;
 use crate::report::Report;
@@ -15,14 +17,59 @@ pub struct HostSecret {
     pub id: String,
     /// Its file in the work tree.
     pub file: PathBuf,
+    /// Which value of the file it is, with slashes between names; empty for all of it. Only sops-nix has keys.
+    pub key: Option<String>,
+    /// How the file is written, as sops calls it.
+    pub format: Option<String>,
+}
+
+/// The module that hosts declare secrets with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Module {
+    /// agenix, agenix-rekey, or ours.
+    Agenix,
+    /// sops-nix.
+    Sops,
+}
+
+impl Module {
+    /// Returns a function of Nix from `config` to what is declared there.
+    fn function(self) -> &'static str {
+        match self {
+            // agenix-rekey has the file for the host in `file`, and the one for people in `rekeyFile`.
+            Self::Agenix => {
+                "config: let
+                  file = secret: let rekeyFile = secret.rekeyFile or null; in
+                    toString (if rekeyFile == null then secret.file or \"\" else rekeyFile);
+                in builtins.mapAttrs (_: secret: { file = file secret; })
+                  ((config.vaultix.secrets or { }) // (config.age.secrets or { }))"
+            }
+            // What is taken from a default, such as sops.defaultSopsFile, is there as well.
+            Self::Sops => {
+                "config: builtins.mapAttrs (name: secret: {
+                  file = toString (secret.sopsFile or \"\");
+                  key = secret.key or name;
+                  format = secret.format or null;
+                }) (config.sops.secrets or { })"
+            }
+        }
+    }
+}
+
+/// What a host says of one secret.
+#[derive(Deserialize)]
+struct Answer {
+    file: PathBuf,
+    key: Option<String>,
+    format: Option<String>,
 }
 
 /// Where a flake has its hosts.
 const HOSTS: &str = "nixosConfigurations";
 
-/// Asks all hosts of the flake at `root` what they declare, each by itself: one that does not evaluate says nothing of the
+/// Asks all hosts of the flake at `root` what they declare with `module`, each by itself: one that does not evaluate says nothing of the
 /// others. Warns of those.
-pub fn declared(root: &Path, report: &Report) -> Vec<HostSecret> {
+pub fn declared(root: &Path, module: Module, report: &Report) -> Vec<HostSecret> {
     // It need not have our output yet.
     if let Ok(settings) = settings(root)
         && let Err(error) = arguments::adopt(root, &settings)
@@ -38,13 +85,13 @@ pub fn declared(root: &Path, report: &Report) -> Vec<HostSecret> {
             if !error.to_string().contains("does not provide attribute") {
                 report.warning_of(&error.context("it is not known what hosts declare"));
             }
-            return from_profiles(root);
+            return if module == Module::Agenix { from_profiles(root) } else { Vec::new() };
         }
     };
     let progress = report.progress("hosts asked", hosts.len());
     let mut found = Vec::new();
     for host in hosts {
-        match read_host(root, &host) {
+        match read_host(root, module, &host) {
             Ok(secrets) => found.extend(secrets),
             Err(error) => {
                 let what = format!("it is not known what host {host} declares");
@@ -57,21 +104,14 @@ pub fn declared(root: &Path, report: &Report) -> Vec<HostSecret> {
 }
 
 /// Asks one host.
-fn read_host(root: &Path, host: &str) -> Result<Vec<HostSecret>> {
-    // agenix-rekey has the file for the host in `file`, and the one for people in `rekeyFile`.
-    let function = format!(
-        "hosts: let
-          inherit (hosts.{}) config;
-          file = secret: let rekeyFile = secret.rekeyFile or null; in
-            toString (if rekeyFile == null then secret.file or \"\" else rekeyFile);
-        in builtins.mapAttrs (_: file) ((config.vaultix.secrets or {{ }}) // (config.age.secrets or {{ }}))",
-        serde_json::Value::from(host).to_string().replace("${", "\\${")
-    );
-    let files: BTreeMap<String, PathBuf> = eval_with(root, HOSTS, Some(&function))?;
+fn read_host(root: &Path, module: Module, host: &str) -> Result<Vec<HostSecret>> {
+    let name = serde_json::Value::from(host).to_string().replace("${", "\\${");
+    let function = format!("hosts: ({}) hosts.{name}.config", module.function());
+    let answers: BTreeMap<String, Answer> = eval_with(root, HOSTS, Some(&function))?;
     let copy = flake_copy(root)?;
-    let secrets = files.into_iter().filter_map(|(id, file)| {
+    let secrets = answers.into_iter().filter_map(|(id, Answer { file, key, format })| {
         let file = in_work_tree(copy, &file)?;
-        Some(HostSecret { host: host.to_owned(), id, file })
+        Some(HostSecret { host: host.to_owned(), id, file, key, format })
     });
     Ok(secrets.collect())
 }
@@ -85,6 +125,8 @@ fn from_profiles(root: &Path) -> Vec<HostSecret> {
             host: host.clone(),
             id: secret.id,
             file: secret.ciphertext,
+            key: None,
+            format: None,
         }));
     }
     found
