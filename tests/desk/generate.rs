@@ -330,7 +330,11 @@ fn no_host_gets_what_only_others_are_generated_from() {
         json!(["seed", { "host": "db1", "secret": "root" }]);
     web["secrets"]["seed"]["intermediary"] = json!(true);
     workspace.write("web1.json", web.to_string());
-    profile(&workspace, "db1", &json!({ "root": { "kind": "passphrase" }, "other": { "kind": "hex" } }));
+    profile(
+        &workspace,
+        "db1",
+        &json!({ "root": { "kind": "passphrase" }, "other": { "kind": "hex" } }),
+    );
     let mut db: Value = serde_json::from_slice(&workspace.read("db1.json")).unwrap();
     db["secrets"]["root"]["intermediary"] = json!(true);
     workspace.write("db1.json", db.to_string());
@@ -357,7 +361,10 @@ fn no_host_gets_what_only_others_are_generated_from() {
     // The control: without the word, it is a copy like any other.
     db["secrets"]["root"]["intermediary"] = json!(false);
     workspace.write("db2.json", db.to_string());
-    workspace.vaultix("-p db2.json check").exits(66).says(&["host db1 has no copy of secret \"root\""]);
+    workspace
+        .vaultix("-p db2.json check")
+        .exits(66)
+        .says(&["host db1 has no copy of secret \"root\""]);
 
     // The desk edits and rekeys it, looks whom it is encrypted to, and copies are not made for that.
     workspace.vaultix(&format!("{hosts} check")).exits(0).says(&["3 up to date, 0 problems"]);
@@ -367,7 +374,10 @@ fn no_host_gets_what_only_others_are_generated_from() {
     workspace.vaultix(&format!("{hosts} rekey {identity}")).exits(0).says(&["5 rekeyed"]);
     workspace.vaultix(&format!("{hosts} renc {identity}")).exits(0);
     workspace.write("secrets/seed.age", "damaged");
-    workspace.vaultix(&format!("{hosts} check")).exits(65).says(&["secrets/seed.age cannot be decrypted by anyone"]);
+    workspace
+        .vaultix(&format!("{hosts} check"))
+        .exits(65)
+        .says(&["secrets/seed.age cannot be decrypted by anyone"]);
     // And who has what was made from it can do without it.
     fs::remove_file(workspace.path("secrets/seed.age")).unwrap();
     for line in ["check", "status", "renc -i keys/me.txt", "rekey -i keys/me.txt"] {

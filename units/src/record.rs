@@ -134,8 +134,16 @@ pub fn secret_inputs(secret: &Secret) -> [u8; 32] {
 #[must_use]
 pub(crate) fn stamped_inputs(secret: &Secret, stamp: &[u8]) -> [u8; 32] {
     // By name, so that a new field that affects the plaintext is not forgotten; a switch would keep the old plaintext.
-    let Secret { ciphertext, insert, clean_placeholder, id: _, key: _, generator: _, intermediary: _, placement: _ } =
-        secret;
+    let Secret {
+        ciphertext,
+        insert,
+        clean_placeholder,
+        id: _,
+        key: _,
+        generator: _,
+        intermediary: _,
+        placement: _,
+    } = secret;
     let mut inputs = Inputs::new();
     inputs.add(ciphertext.as_os_str().as_encoded_bytes());
     inputs.add(stamp);

@@ -239,8 +239,10 @@ mod tests {
     #[test]
     fn every_kind_is_read_with_its_defaults() {
         let words = |list: &[&str]| list.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        let of =
-            |host: Option<&str>, id: &str| Dependency { host: host.map(str::to_owned), id: id.to_owned() };
+        let of = |host: Option<&str>, id: &str| Dependency {
+            host: host.map(str::to_owned),
+            id: id.to_owned(),
+        };
         for (generator, expected) in [
             (r#"{"kind":"alnum"}"#, Generator::Alnum(32)),
             (r#"{"kind":"base64"}"#, Generator::Base64(32)),
@@ -280,8 +282,7 @@ mod tests {
             ),
         ] {
             let found = read(generator, Side::Workspace).unwrap().unwrap();
-            let names: Vec<String> =
-                found.dependencies().iter().map(ToString::to_string).collect();
+            let names: Vec<String> = found.dependencies().iter().map(ToString::to_string).collect();
             assert_eq!(names, dependencies, "{generator}");
             assert_eq!(found.has_public_key(), has_public_key, "{generator}");
         }

@@ -76,8 +76,9 @@ pub fn declared(root: &Path, module: Module, report: &Report) -> Vec<HostSecret>
     {
         report.warning_of(&error);
     }
+    let from_profiles = || if module == Module::Agenix { from_profiles(root) } else { Vec::new() };
     if !is_flake(root) {
-        return from_profiles(root);
+        return from_profiles();
     }
     let hosts: Vec<String> = match eval_with(root, HOSTS, Some("builtins.attrNames")) {
         Ok(hosts) => hosts,
@@ -85,7 +86,7 @@ pub fn declared(root: &Path, module: Module, report: &Report) -> Vec<HostSecret>
             if !error.to_string().contains("does not provide attribute") {
                 report.warning_of(&error.context("it is not known what hosts declare"));
             }
-            return if module == Module::Agenix { from_profiles(root) } else { Vec::new() };
+            return from_profiles();
         }
     };
     let progress = report.progress("hosts asked", hosts.len());
