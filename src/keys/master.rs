@@ -119,7 +119,15 @@ impl Master {
         let read = input::file(path, bounded::MAX_IDENTITY, Some(interrupt));
         let text = read.map_err(|error| match error.kind() {
             _ if interrupt.is_set() => interrupt.error(),
-            io::ErrorKind::NotFound => what().because("it does not exist"),
+            io::ErrorKind::NotFound if self.files.is_given || self.old.contains(path) => {
+                what().because("it does not exist")
+            }
+            io::ErrorKind::NotFound => {
+                let word = escape::shell_path(path);
+                what().because("it does not exist").fix(format!(
+                    "pass the file where yours is with --identity FILE; or, if you have none: vaultix init --identity {word}"
+                ))
+            }
             _ => what().because(error),
         })?;
         let found = stack::wiped(|| identity::parse(&text));

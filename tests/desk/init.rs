@@ -119,15 +119,32 @@ fn for_an_existing_flake_init_prints_what_to_add() {
     assert_eq!(workspace.read("work/flake.nix"), b"{ outputs = _: { }; }\n");
     assert_eq!(names(&workspace), [".gitattributes", "flake.nix", "secrets/example.age"]);
 
-    let (flake, host) = done.stdout.split_once("# and in each host").unwrap();
-    let host = host.split_once('\n').unwrap().1;
-    let (inputs, output) = flake.split_once("# as an output").unwrap();
-    let output = output.split_once('\n').unwrap().1;
-    let expression = format!("let vaultix.nixosModules.default = 1; in {{ {host} }}");
-    let Some(host) = eval(&workspace, &expression) else { return };
-    assert!(host.starts_with(r#"{"imports":[1],"vaultix":"#));
-    eval(&workspace, &format!("{{ {inputs} }}"));
-    // With it, the flake names the identity.
+    // Each part where its comment says, and nothing else.
+    let parts: Vec<&str> =
+        done.stdout.split("\n\n").map(|part| part.split_once('\n').unwrap().1).collect();
+    let [inputs, output, modules] = parts[..] else { panic!("{}", done.stdout) };
+    let flake = format!(
+        "{{ {inputs}
+           outputs = {{ self, nixpkgs, vaultix, ... }}: {{
+             {output}
+             nixosConfigurations.web1 = nixpkgs.lib.nixosSystem {{ modules = [ ./web1.nix {modules} ]; }};
+           }}; }}"
+    );
+    workspace.write("work/flake.nix", &flake);
+    let stubs = "(import ./flake.nix).outputs {
+        self.outPath = \"/flake\"; nixpkgs.lib.nixosSystem = arguments: arguments;
+        vaultix = { nixosModules.default = 1; configure = arguments: arguments; };
+      }";
+    let modules =
+        eval(&workspace, &format!("builtins.tail ({stubs}).nixosConfigurations.web1.modules"));
+    let Some(modules) = modules else { return };
+    assert_eq!(
+        modules,
+        r#"[1,{"vaultix":{"secrets":{"example":{}},"settings":{"flake":"/flake","hostPubkey":""}}}]"#
+    );
+    let names = eval(&workspace, "builtins.attrNames (import ./flake.nix).inputs.vaultix").unwrap();
+    assert_eq!(names, r#"["inputs","url"]"#);
+    // With it, the flake names the identity. No inputs: there is no network here.
     let configure =
         "arguments: { settings = { inherit (arguments) identity; extraRecipients = [ ]; }; }";
     let flake = format!(
@@ -142,6 +159,12 @@ fn for_an_existing_flake_init_prints_what_to_add() {
         run(&mut command(&workspace, "view secrets/example.age")).exits(0).stdout,
         "changed"
     );
+    // A colleague's machine, where it is elsewhere or not yet.
+    fs::remove_file(workspace.path(IDENTITY)).unwrap();
+    run(&mut command(&workspace, "view secrets/example.age")).exits(77).says(&[
+        "home/.config/vaultix/identity.txt: it does not exist",
+        "with --identity FILE; or, if you have none: vaultix init --identity /",
+    ]);
 }
 
 #[test]

@@ -39,21 +39,24 @@ fn setting(recipient: &str) -> String {
 pub fn text(identity: &Path, recipient: Option<&str>) -> String {
     let recipient = recipient.map_or_else(|| RECIPIENT.to_owned(), setting);
     format!(
-        "# In flake.nix, as an input; OWNER is where you get Vaultix from:
+        "# In flake.nix, next to the other inputs; OWNER is where you get Vaultix from:
 inputs.vaultix.url = \"github:OWNER/vaultix\";
 inputs.vaultix.inputs.nixpkgs.follows = \"nixpkgs\";
 
-# as an output, next to nixosConfigurations:
+# as an output, next to nixosConfigurations; vaultix is an argument: outputs = {{ self, nixpkgs, vaultix, … }}:
 vaultix = vaultix.configure {{
   localFlake = self;
   identity = {};
   {recipient} # of the identity, so that a new secret does not need it
 }};
 
-# and in each host, with specialArgs = {{ inherit self; }}:
-imports = [ vaultix.nixosModules.default ];
-vaultix.settings.hostPubkey = \"ssh-ed25519 AAAA…\"; # ssh-keyscan -t ed25519 HOST
-vaultix.secrets.example = {{ }};
+# and in the modules of each host: nixosSystem {{ modules = [ … ]; }}
+vaultix.nixosModules.default
+{{
+  vaultix.settings.flake = self;
+  vaultix.settings.hostPubkey = \"\"; # what ssh-keyscan -t ed25519 HOST prints after the host's name
+  vaultix.secrets.example = {{ }};
+}}
 ",
         nix_string(identity)
     )
