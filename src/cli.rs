@@ -6,6 +6,8 @@ mod argument;
 mod help;
 /// What is wrong with a command line.
 mod usage;
+/// What each word of a command line is.
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use std::str::FromStr;
 use argh::{ArgsInfo, FromArgs};
 
 pub use help::wrap;
+pub use words::{Role, roles};
 
 /// keep secrets in git, encrypted to you, and re-encrypt them for each host
 #[derive(FromArgs, ArgsInfo, Debug)]
@@ -47,7 +50,7 @@ pub struct Cli {
     pub verbose: bool,
 
     /// print the version
-    #[argh(switch)]
+    #[argh(switch, short = 'V')]
     pub version: bool,
 
     /// what to do
@@ -777,7 +780,7 @@ impl Cli {
     /// When it asks for help, or cannot be understood.
     pub fn parse(args: &[OsString]) -> Result<Self, Stop> {
         let args: Vec<String> = args.iter().map(|arg| argument::encode(arg)).collect();
-        let args = split_values(&args);
+        let args = words::with_long_help(&split_values(&args));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let mut cli = Self::from_args(&["vaultix"], &args).map_err(|exit| match exit.status {
             Ok(()) => Stop::Help(exit.output),

@@ -1,6 +1,7 @@
 //! One file for each verb. No command imports another; what two of them need is further down.
 
 pub mod check;
+pub mod complete;
 pub mod deploy;
 pub mod edit;
 pub mod generate;

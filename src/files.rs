@@ -1,5 +1,6 @@
 //! One secret file: found, read, decrypted, encrypted, replaced.
 
+pub mod names;
 pub mod replace;
 pub mod secret;
 pub mod source;

@@ -24,7 +24,7 @@ use vaultix_generator::private;
 
 use crate::cli::{Cli, Stop, Verb};
 use crate::commands::{
-    check, deploy, edit, generate, import, init, recipient, rekey, renc, status, view,
+    check, complete, deploy, edit, generate, import, init, recipient, rekey, renc, status, view,
 };
 use crate::error::{Error, Exit, Result, Status};
 use crate::flake::nix;
@@ -59,6 +59,10 @@ fn run() -> Result<Exit> {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     // Internal: `deploy` runs this program again to serve custom paths.
     if let Some(done) = deploy::serve(&args) {
+        return done;
+    }
+    // Internal: shells ask for names.
+    if let Some(done) = complete::serve(&args) {
         return done;
     }
     ensure_public(&args)?;

@@ -1,4 +1,7 @@
-//! help as argh writes it → the same, with the notes wrapped at the terminal's width.
+//! help as argh writes it → the same, with the notes wrapped at the terminal's width, and `-h`.
+
+/// How argh names the option that asks for help, which is ours as well in short.
+const HELP: (&str, &str) = ("  --help, help      ", "  -h, --help, help  ");
 
 /// Wraps the notes of `help` at `width` columns: argh leaves each on one line.
 #[must_use]
@@ -11,7 +14,10 @@ pub fn wrap(help: &str, width: usize) -> String {
         }
         match line.strip_prefix("  ") {
             Some(note) if is_note => fold(note, width, &mut wrapped),
-            _ => wrapped.extend([line, "\n"]),
+            _ => match line.strip_prefix(HELP.0) {
+                Some(rest) => wrapped.extend([HELP.1, rest, "\n"]),
+                None => wrapped.extend([line, "\n"]),
+            },
         }
     }
     wrapped

@@ -12,6 +12,7 @@ use crate::cache::plan::{Plan, Target};
 use crate::cache::store::Cache;
 use crate::cli::{Cli, Renc};
 use crate::error::{Error, Exit, Result, Status};
+use crate::files::names::Names;
 use crate::flake::exposure;
 use crate::flake::git::{self, Tracked};
 use crate::flake::nix::HostFailure;
@@ -30,6 +31,9 @@ use run::{Counts, Run};
 pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let report = Report::new(if args.quiet { Verbosity::Quiet } else { Verbosity::Normal });
     let workspace = Workspace::open(&cli.profiles, &args.identities, args.cache.as_ref())?;
+    if cli.profiles.is_empty() {
+        Names::new(&workspace.profiles, &workspace.root).remember(&workspace.root);
+    }
     let unknown = workspace.host_errors(&args.hosts);
     let place = workspace.cache;
     let root = place.directory.clone();

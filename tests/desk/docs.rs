@@ -9,6 +9,8 @@ use pretty_assertions::assert_eq;
 use vaultix::cli;
 use vaultix::structured::Format;
 
+use crate::support::Workspace;
+
 /// Checks the file `path`, or writes it with `BLESS=1`.
 fn check(path: &str, now: &str) {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -36,6 +38,11 @@ fn value(flag: &FlagInfo<'static>) -> Option<&'static str> {
     }
 }
 
+/// Returns the short name of an option. That of `--help` is ours and not argh's.
+fn short(flag: &FlagInfo<'static>) -> Option<char> {
+    flag.short.or_else(|| (flag.long == "--help").then_some('h'))
+}
+
 /// Returns the long name of an option, without dashes.
 fn long(flag: &FlagInfo<'static>) -> &'static str {
     flag.long.trim_start_matches('-')
@@ -56,7 +63,7 @@ fn roff(text: &str) -> String {
 fn options(flags: &[FlagInfo<'static>]) -> String {
     let mut text = String::new();
     for flag in flags {
-        let short = flag.short.map(|short| format!("\\fB\\-{short}\\fR, ")).unwrap_or_default();
+        let short = short(flag).map(|short| format!("\\fB\\-{short}\\fR, ")).unwrap_or_default();
         let value = value(flag).map(|value| format!(" \\fI{}\\fR", value.to_uppercase()));
         let long = roff(long(flag));
         let value = value.unwrap_or_default();
@@ -159,12 +166,233 @@ fn manual() -> String {
     ] {
         writeln!(page, ".TP\n\\fB{name}\\fR\n{text}").unwrap();
     }
+    page += ".SH FILES\n.TP\n\\fB$XDG_CACHE_HOME/vaultix/names\\fR, else \\fB\\(ti/.cache/vaultix/names\\fR\n";
+    page += "Names of hosts, secrets, files and keys, a file for each flake, from which shells complete: \\fBrenc\\fR writes \
+             them, and nothing is evaluated for it. There is no value among them.\n";
+    page += &settings();
+    page += &json();
+    page += &procedures();
     page += &structured_files();
     page += &signals_and_editors();
     page += ".SH EXAMPLES\n";
     page += &examples("vaultix", all.examples);
     page += ".SH SEE ALSO\n.BR vaultix\\-profile (5),\n.BR vaultix\\-decrypt (8),\n\
              .BR vaultix\\-generator (8),\n.BR age (1)\n";
+    page
+}
+
+/// Writes `entries` as a list for roff, each a term and what it means.
+fn list(entries: &[(&str, &str)]) -> String {
+    let entries = entries.iter();
+    entries.map(|(term, text)| format!(".TP\n\\fB{}\\fR\n{}\n", roff(term), roff(text))).collect()
+}
+
+/// Returns the text about what a flake and git's configuration say.
+fn settings() -> String {
+    let mut page = ".SH SETTINGS\nThe output \\fBvaultix\\fR of a flake is made by \\fBvaultix.configure\\fR, from these:\n".to_owned();
+    page += &list(&[
+        ("localFlake", "The flake itself: self."),
+        ("nodes", "The hosts, attributes with a .config; by default self.nixosConfigurations."),
+        (
+            "identity",
+            "The file with the master identity, as a text, so that it stays out of the Nix store; or a list of files, of \
+             which those that are on this machine are used.",
+        ),
+        (
+            "recipient",
+            "The recipients of identity, as vaultix recipient prints them: with it, a new secret needs no identity.",
+        ),
+        (
+            "extraRecipients",
+            "To whom all secrets are encrypted besides, as texts or files of the flake.",
+        ),
+        (
+            "rules",
+            "To whom some files are encrypted instead: a list of { path, recipients }. The longest path counts.",
+        ),
+        (
+            "defaultSecretDirectory",
+            "Where secrets without a file of their own are; by default ./secrets.",
+        ),
+        ("cache", "Where the copies for hosts are; by default ./secrets/cache."),
+        (
+            "extraPackages, pinentryPackage",
+            "What nix run finds in PATH, and what asks for passphrases there.",
+        ),
+    ]);
+    page += ".PP\nOptions of hosts, \\fBvaultix.settings\\fR, \\fBvaultix.secrets\\fR and \\fBvaultix.templates\\fR, are in \
+             docs/options.md. In your own configuration of git:\n";
+    page += &list(&[
+        (
+            "vaultix.allowInput",
+            "A file that flake.lock may name as the source of an input; repeat for several.",
+        ),
+        (
+            "vaultix.NAME.checkout",
+            "The checkout of the flake's input NAME, where its secrets are changed.",
+        ),
+        (
+            "diff.vaultix.textconv",
+            "vaultix textconv: git diff shows secrets as text to whom they are for.",
+        ),
+    ]);
+    page
+}
+
+/// What `check --json` answers.
+const CHECK: [(&str, &str); 3] = [
+    ("ok", "Whether there are no findings."),
+    ("upToDate", "How many copies are as they should be."),
+    ("findings", "What is wrong, sorted, each an object with the following."),
+];
+
+/// What each finding of it is.
+const FINDING: [(&str, &str); 8] = [
+    (
+        "kind",
+        "fault: something cannot be read or used. foreign: a file does not belong into the cache. missing: a copy is not \
+         there. secret: a secret is damaged, or not encrypted to whom it should be. stale: no host needs a copy. unfit: a \
+         host cannot decrypt a copy.",
+    ),
+    ("host", "The host, or null."),
+    ("secret", "The id of the secret, or null."),
+    ("key", "The pointer (RFC 6901) to the value, if the file has many."),
+    ("file", "The file, or null."),
+    ("source", "The name of the file, such as secrets:wifi.age, if it is in an input."),
+    ("problem", "What is wrong, for people: its words may change."),
+    ("fix", "What to do about it, or null."),
+];
+
+/// What `status --json` answers, for each secret.
+const ROW: [(&str, &str); 6] = [
+    ("file", "The file of the secret."),
+    ("key", "The pointer to the value, if the file has many."),
+    ("source", "The name of the file, if it is in an input."),
+    ("recipients", "What decrypts it, as its header says."),
+    ("rule", "The path of the rule for its recipients, if there is one."),
+    (
+        "hosts",
+        "The hosts that use it, each with secret, its id there, and cached, whether there is a copy for the host.",
+    ),
+];
+
+/// Returns the text about answers in JSON.
+fn json() -> String {
+    let mut page = ".SH JSON\n\\fBcheck \\-\\-json\\fR prints an object:\n".to_owned();
+    page += &list(&CHECK);
+    page += ".PP\nA finding:\n";
+    page += &list(&FINDING);
+    page += ".PP\n\\fBstatus \\-\\-json\\fR prints a list, with an object for each secret, or value of a file:\n";
+    page += &list(&ROW);
+    page += ".PP\nMore fields may follow; these stay. Messages, and what could not be read, are on standard error.\n";
+    page
+}
+
+/// Fields of answers in JSON are those of the manual page.
+#[test]
+fn every_field_of_an_answer_is_described() {
+    let workspace = Workspace::with_secrets("docs-json");
+    let ask = |verb: &str| -> serde_json::Value {
+        let done = workspace.vaultix(&format!("-p web1.json -p db1.json {verb} --json"));
+        serde_json::from_str(&done.stdout).unwrap()
+    };
+    let ensure = |object: &serde_json::Value, known: &[(&str, &str)]| {
+        let fields: Vec<&String> = object.as_object().unwrap().keys().collect();
+        assert!(!fields.is_empty());
+        for field in fields {
+            assert!(known.iter().any(|(name, _)| name == field), "{field} is not described");
+        }
+    };
+    let answer = ask("check");
+    ensure(&answer, &CHECK);
+    let findings = answer["findings"].as_array().unwrap();
+    assert!(!findings.is_empty(), "there are no copies yet");
+    findings.iter().for_each(|finding| ensure(finding, &FINDING));
+    let rows = ask("status");
+    assert!(!rows.as_array().unwrap().is_empty());
+    for row in rows.as_array().unwrap() {
+        ensure(row, &ROW);
+        for (_, host) in row["hosts"].as_object().unwrap() {
+            ensure(host, &[("secret", ""), ("cached", "")]);
+        }
+    }
+}
+
+/// Returns the text about what to do when.
+fn procedures() -> String {
+    let mut page = ".SH PROCEDURES\n".to_owned();
+    for (name, steps) in [
+        (
+            "A new secret",
+            &[
+                "Declare it in a host: vaultix.secrets.wifi = { };",
+                "vaultix edit secrets/wifi.age",
+                "vaultix renc && git add secrets",
+            ][..],
+        ),
+        (
+            "A new host",
+            &[
+                "ssh-keyscan -t ed25519 HOST # what follows the name is its vaultix.settings.hostPubkey",
+                "vaultix renc && git add secrets # until it has a key, a host is named and left out",
+            ],
+        ),
+        (
+            "Somebody joins",
+            &[
+                "vaultix recipient # on their machine; vaultix init makes an identity",
+                "Add what it prints to extraRecipients, or to the rules for what they may read.",
+                "vaultix rekey # by somebody who can read it all",
+            ],
+        ),
+        (
+            "Somebody leaves",
+            &[
+                "Remove their recipient from extraRecipients and rules.",
+                "vaultix rekey && vaultix check # check names files that they can still decrypt",
+                "Change the values themselves: git keeps what they could read.",
+            ],
+        ),
+        (
+            "Another master identity",
+            &[
+                "age-keygen -o NEW",
+                "vaultix rekey --old OLD --identity NEW",
+                "Set identity, and recipient if it is set, to the new one; vaultix check",
+                "Keep OLD as long as other branches have files for it.",
+            ],
+        ),
+        (
+            "A host is compromised, or its key",
+            &[
+                "vaultix status # what it could read",
+                "Change each of these: vaultix edit FILE; or rm FILE && vaultix generate, where it has a generator",
+                "Make a new key on the host, and set vaultix.settings.hostPubkey to it.",
+                "vaultix renc && git add secrets",
+            ],
+        ),
+        (
+            "Two branches have changed one secret",
+            &[
+                "git checkout --theirs FILE # or --ours: git cannot merge ciphertexts",
+                "vaultix edit FILE # what the other side had changed",
+                "vaultix renc && git add FILE secrets",
+            ],
+        ),
+        ("In CI", &["vaultix check # needs no key; its status is not 0 if a host lacks something"]),
+        (
+            "A host that cannot be switched",
+            &[
+                "nix eval --json .#nixosConfigurations.HOST.config.vaultix-debug >profile.json",
+                "vaultix -p profile.json deploy # on the host, as root",
+            ],
+        ),
+    ] {
+        writeln!(page, ".TP\n\\fB{name}\\fR").unwrap();
+        for (number, step) in (1..).zip(steps) {
+            writeln!(page, "{number}. {}\n.br", roff(step)).unwrap();
+        }
+    }
     page
 }
 
@@ -265,7 +493,7 @@ fn completions_are_up_to_date() {
 /// Returns the names of options.
 fn words(flags: &[FlagInfo<'static>]) -> String {
     let words = flags.iter().flat_map(|flag| {
-        let short = flag.short.map(|short| format!("-{short}"));
+        let short = short(flag).map(|short| format!("-{short}"));
         short.into_iter().chain([format!("--{}", long(flag))])
     });
     words.collect::<Vec<_>>().join(" ")
@@ -305,40 +533,107 @@ fn taking(kind: &str) -> String {
     words.join(" | ")
 }
 
+/// Returns which names that `renc` has seen the value of an option may be.
+fn seen(value: &str) -> Option<&'static str> {
+    [("name", "hosts"), ("id", "secrets")]
+        .into_iter()
+        .find_map(|(of, kind)| (of == value).then_some(kind))
+}
+
+/// Returns which of them an argument called `name` of the verb `verb` may be, besides files that are there.
+fn seen_as_argument(verb: &str, name: &str) -> Option<&'static str> {
+    match (verb, name) {
+        ("view", "file") => Some("files secrets"),
+        ("edit" | "rekey" | "get" | "set" | "unset", "file") => Some("files"),
+        (_, "key") => Some("keys"),
+        _ => None,
+    }
+}
+
+/// What bash runs for names. What somebody has called a secret is never a part of a command or a pattern.
+const BASH_NAMES: &str = r#"
+# _vaultix_names KIND...: adds the names that begin with what is typed. Bash ends a word at : and =, vaultix does not.
+_vaultix_names() {
+  local name typed=${COMP_LINE:0:COMP_POINT} cut
+  typed=${typed##*[[:space:]]}
+  [[ $typed == --*=* ]] && typed=${typed#*=}
+  cut=$((${#typed} - ${#current}))
+  # Only names of files are quoted by bash itself.
+  [[ $1 == files ]] || compopt +o filenames 2>/dev/null
+  while IFS= read -r name; do
+    [[ $name == "$typed"* ]] || continue
+    name=${name:cut}
+    [[ $1 == files ]] || printf -v name %q "$name"
+    COMPREPLY+=("$name")
+  done < <(vaultix __complete "$@" -- "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)
+}
+# _vaultix_place: sets place to the number of the verb's argument at the cursor, from 0.
+_vaultix_place() {
+  local word before=''
+  place=-1
+  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    [[ $word == = ]] && continue
+    case $before in
+      TAKEN | *:) ;;
+      *) case $word in -* | :*) ;; *) ((place += 1)) ;; esac ;;
+    esac
+    before=$word
+  done
+  [[ ${COMP_WORDS[COMP_CWORD]} == :* || $before == *: ]] && ((place -= 1))
+}
+"#;
+
 /// Returns the completion for bash.
 fn bash() -> String {
     let (mut cases, mut files) = (String::new(), String::new());
     for (name, verb) in verbs() {
         writeln!(cases, "    {name}) words='{}' ;;", words(verb.flags)).unwrap();
-        if !verb.positionals.is_empty() {
-            let choices = choices(&verb);
-            let words = if choices.is_empty() { choices } else { format!(" -W '{choices}'") };
-            let kind = if is_of_directory(&verb) { "d" } else { "f" };
-            writeln!(
-                files,
-                "    {name}) [[ $current == -* ]] || mapfile -t COMPREPLY < <(compgen -{kind}{words} -- \
-                 \"$current\") ;;"
-            )
-            .unwrap();
+        for (place, one) in verb.positionals.iter().enumerate() {
+            let place = match one.optionality {
+                Optionality::Repeating => "*".to_owned(),
+                _ => place.to_string(),
+            };
+            let choices = if place == "0" { choices(&verb) } else { String::new() };
+            let seen = seen_as_argument(name, one.name);
+            let mut parts = Vec::new();
+            if one.name != "key" {
+                let words = if choices.is_empty() { choices } else { format!(" -W '{choices}'") };
+                let kind = if is_of_directory(&verb) { "d" } else { "f" };
+                parts.push(format!(
+                    "mapfile -t COMPREPLY < <(compgen -{kind}{words} -- \"$current\")"
+                ));
+            }
+            parts.extend(seen.map(|kinds| format!("_vaultix_names {kinds}")));
+            writeln!(files, "    {name}.{place}) {} ;;", parts.join("; ")).unwrap();
         }
     }
     let names = verbs().iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
+    let taken = ["file", "dir", "name", "id", "recipient", "format"].map(taking).join(" | ");
     format!(
-        "# Made from src/cli.rs by the test in tests/desk/docs.rs.\n_vaultix() {{\n  local word verb='' words\n  \
+        "# Made from src/cli.rs by the test in tests/desk/docs.rs.{helpers}_vaultix() {{\n  local word verb='' words place\n  \
          local current=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}}\n  COMPREPLY=()\n  \
-         case $before in\n    {taken}) mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); return ;;\n    \
+         [[ $before == = && $COMP_CWORD -gt 2 ]] && before=${{COMP_WORDS[COMP_CWORD-2]}}\n  \
+         [[ $current == = ]] && current=''\n  \
+         [[ $current == : ]] && current=''\n  \
+         case $before in\n    {file}) mapfile -t COMPREPLY < <(compgen -f -- \"$current\"); return ;;\n    \
          {dirs}) mapfile -t COMPREPLY < <(compgen -d -- \"$current\"); return ;;\n    \
+         {hosts}) _vaultix_names hosts; return ;;\n    \
+         {ids}) _vaultix_names secrets; return ;;\n    \
          {free}) return ;;\n    \
          {format}) mapfile -t COMPREPLY < <(compgen -W '{formats}' -- \"$current\"); return ;;\n  esac\n  \
          for word in \"${{COMP_WORDS[@]:1:COMP_CWORD-1}}\"; do\n    case $word in {verbs}) verb=$word; break ;; \
          esac\n  done\n  case $verb in\n{cases}    *) words='{names} {global}' ;;\n  esac\n  \
-         mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n  case $verb in\n{files}  esac\n}}\n\
+         mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n  [[ $current == -* ]] && return\n  \
+         _vaultix_place\n  case $verb.$place in\n{files}  esac\n}}\n\
          complete -o filenames -F _vaultix vaultix\n",
-        taken = taking("file"),
+        helpers = BASH_NAMES.replace("TAKEN", &taken),
+        file = taking("file"),
         dirs = taking("dir"),
+        hosts = taking("name"),
+        ids = taking("id"),
+        free = taking("recipient"),
         format = taking("format"),
         formats = formats(),
-        free = ["name", "id", "recipient"].map(taking).join(" | "),
         verbs = names.replace(' ', " | "),
         global = words(cli::Cli::get_args_info().flags),
     )
@@ -353,15 +648,20 @@ fn quoted(text: &str) -> String {
 fn fish() -> String {
     let all = cli::Cli::get_args_info();
     let mut text =
-        "# Made from src/cli.rs by the test in tests/desk/docs.rs.\ncomplete -c vaultix -f\n"
+        "# Made from src/cli.rs by the test in tests/desk/docs.rs.\nfunction __vaultix_names\n    \
+         set -l words (commandline -opc)\n    vaultix __complete $argv -- $words[2..-1] 2>/dev/null\nend\n\
+         complete -c vaultix -f\n"
             .to_owned();
     let line = |text: &mut String, condition: &str, flag: &FlagInfo<'static>| {
-        let short = flag.short.map(|short| format!(" -s {short}")).unwrap_or_default();
+        let short = short(flag).map(|short| format!(" -s {short}")).unwrap_or_default();
         let takes = match value(flag) {
             Some("file") => " -r -F",
             Some("dir") => " -x -a '(__fish_complete_directories)'",
             Some("format") => &format!(" -x -a '{}'", formats()),
-            Some(_) => " -x",
+            Some(other) => match seen(other) {
+                Some(kind) => &format!(" -x -a '(__vaultix_names {kind})'"),
+                None => " -x",
+            },
             None => "",
         };
         let (long, described) = (long(flag), quoted(flag.description));
@@ -385,23 +685,49 @@ fn fish() -> String {
         if !choices.is_empty() {
             writeln!(text, "complete -c vaultix -n {condition} -a '{choices}'").unwrap();
         }
+        for kinds in verb.positionals.iter().filter_map(|one| seen_as_argument(name, one.name)) {
+            writeln!(text, "complete -c vaultix -n {condition} -a '(__vaultix_names {kinds})'")
+                .unwrap();
+        }
     }
     text
 }
 
+/// Writes a description between brackets, for zsh.
+fn escaped(text: &str) -> String {
+    ['\\', '[', ']', ':']
+        .into_iter()
+        .fold(text.to_owned(), |text, special| text.replace(special, &format!("\\{special}")))
+}
+
+/// What zsh runs for names.
+const ZSH_NAMES: &str = r#"(( $+functions[_vaultix_names] )) || _vaultix_names() {
+  local -a names expl
+  names=("${(@f)$(vaultix __complete "$@" -- $vaultix_words 2>/dev/null)}")
+  names=(${names:#})
+  _wanted names expl name compadd -a - names
+}
+(( $+functions[_vaultix_files] )) || _vaultix_files() {
+  _alternative 'files:file:_files' "names:name: _vaultix_names $*"
+}
+"#;
+
 /// Returns the completion for zsh.
 fn zsh() -> String {
     let one = |flag: &FlagInfo<'static>| {
-        let described = flag.description.replace(['[', ']', ':'], " ");
+        let described = escaped(flag.description);
         let takes = match value(flag) {
             Some("file") => ":file:_files",
             Some("dir") => ":directory:_files -/",
             Some("format") => &format!(":format:({})", formats()),
-            Some(other) => &format!(":{other}: "),
+            Some(other) => match seen(other) {
+                Some(kind) => &format!(":{other}: _vaultix_names {kind}"),
+                None => &format!(":{other}: "),
+            },
             None => "",
         };
-        let long = format!("--{}", long(flag));
-        let names = flag.short.map_or(long.clone(), |short| format!("{{-{short},{long}}}"));
+        let long = format!("--{}{}", long(flag), if value(flag).is_some() { "=" } else { "" });
+        let names = short(flag).map_or(long.clone(), |short| format!("{{-{short},{long}}}"));
         format!("    '*'{names}{}", quoted(&format!("[{described}]{takes}")))
     };
     let block =
@@ -412,21 +738,27 @@ fn zsh() -> String {
     for (name, verb) in verbs() {
         writeln!(names, "    {}", quoted(&format!("{name}:{}", verb.description))).unwrap();
         let choices = choices(&verb);
-        let file = match verb.positionals {
-            [] => "",
-            [_] if is_of_directory(&verb) => " \\\n    '1:directory:_files -/'",
-            [one] if matches!(one.optionality, Optionality::Repeating) => {
-                " \\\n    '*:file:_files'"
-            }
-            [_] => " \\\n    '1:file:_files'",
-            [file, _] if file.name == "file" => " \\\n    '1:file:_files' \\\n    '2:key: '",
-            _ => &format!(" \\\n    '1:scheme:({choices})' \\\n    '2:file:_files'"),
-        };
+        let mut file = String::new();
+        for (place, one) in verb.positionals.iter().enumerate() {
+            let place = match one.optionality {
+                Optionality::Repeating => "*".to_owned(),
+                _ => (place + 1).to_string(),
+            };
+            let what = match (one.name, seen_as_argument(name, one.name)) {
+                ("scheme", _) => format!("scheme:({choices})"),
+                ("dir", _) => "directory:_files -/".to_owned(),
+                ("key", Some(kinds)) => format!("key: _vaultix_names {kinds}"),
+                (_, Some(kinds)) => format!("file: _vaultix_files {kinds}"),
+                (_, None) => "file:_files".to_owned(),
+            };
+            write!(file, " \\\n    '{place}:{what}'").unwrap();
+        }
         writeln!(cases, "  {name}) _arguments \\\n{}{file} ;;", block(verb.flags)).unwrap();
     }
     format!(
-        "#compdef vaultix\n# Made from src/cli.rs by the test in tests/desk/docs.rs.\nlocal context state line\n\
-         local -a verbs\nverbs=(\n{names})\n_arguments -C \\\n{} \\\n    '1:command:->verb' '*::argument:->rest'\n\
+        "#compdef vaultix\n# Made from src/cli.rs by the test in tests/desk/docs.rs.\n{ZSH_NAMES}\
+         local context state line\nlocal -a verbs vaultix_words\nvaultix_words=(${{(Q)words[2,CURRENT-1]}})\n\
+         verbs=(\n{names})\n_arguments -C \\\n{} \\\n    '1:command:->verb' '*::argument:->rest'\n\
          case $state in\nverb) _describe command verbs ;;\nrest) case $line[1] in\n{cases}  esac ;;\nesac\n",
         block(all.flags)
     )

@@ -41,6 +41,9 @@ mod check;
 /// `deploy`.
 mod deploy;
 
+/// Shells that complete names.
+mod complete;
+
 /// `generate`.
 mod generate;
 

@@ -32,6 +32,8 @@ pub const DESK: &[Program] = &[
     ("ssh-keygen", "openssh-client"),
     ("git", "git"),
     ("less", "less"),
+    ("fish", "fish"),
+    ("zsh", "zsh"),
     ("vim", "vim"),
     ("nvim", "neovim"),
     ("nano", "nano"),
