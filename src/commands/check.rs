@@ -1,5 +1,6 @@
 //! `vaultix check`: profiles + cache → is each host's copy of each secret there, and made for its key? No identity needed.
 
+mod groups;
 mod hosts;
 mod rules;
 mod sources;
@@ -14,7 +15,7 @@ use vaultix_units::decrypt;
 use vaultix_units::stanza::{self, Recipient};
 
 use crate::cache::desired::{Comparison, Desired};
-use crate::cache::plan::{Entry, Plan};
+use crate::cache::plan::{Entry, Plan, Target};
 use crate::cli::{Check, Cli};
 use crate::error::{self, Error, Exit, Result, Status};
 use crate::files::source;
@@ -24,13 +25,15 @@ use crate::flake::repository;
 use crate::flake::workspace::Workspace;
 use crate::report::{self, Report, Verbosity};
 use crate::system::origin;
+use groups::Group;
 use sources::ExpectedRecipients;
 
 /// What kind of thing is wrong; answers list kinds in this order.
-#[derive(Clone, Copy, Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     /// Something that could not be read or used.
+    #[default]
     #[serde(rename = "fault")]
     Failure,
     /// A file that does not belong into the cache.
@@ -56,7 +59,7 @@ impl Kind {
 }
 
 /// One thing that is wrong.
-#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Default, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 struct Finding {
     kind: Kind,
     /// The host, if it is about one.
@@ -74,6 +77,9 @@ struct Finding {
     /// What is wrong, as a sentence without its end.
     problem: String,
     fix: Option<String>,
+    /// How it may be said together with others.
+    #[serde(skip)]
+    groups: Vec<Group>,
 }
 
 impl Finding {
@@ -121,13 +127,8 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     findings.extend(source_findings(&desired, &expected));
     findings.extend(failures.errors.iter().map(|error| Finding {
         kind: Kind::Failure,
-        host: None,
-        secret: None,
-        key: None,
-        file: None,
-        source: None,
         problem: format!("{error:#}"),
-        fix: None,
+        ..Finding::default()
     }));
     findings.iter_mut().for_each(Finding::hide);
     findings.sort();
@@ -137,8 +138,18 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
         let answer = Answer { ok: findings.is_empty(), up_to_date, findings: &findings };
         report::answer_json(&answer)?;
     } else {
-        let errors = findings.iter().filter(|finding| finding.kind != Kind::Failure).map(as_error);
-        report.errors(&errors.chain(failures.errors.iter().cloned()).collect::<Vec<_>>());
+        let found: Vec<&Finding> =
+            findings.iter().filter(|finding| finding.kind != Kind::Failure).collect();
+        let (lines, is_shortened) = if cli.verbose {
+            (found.into_iter().map(as_error).collect(), false)
+        } else {
+            groups::lines(&found)
+        };
+        report.errors(&lines);
+        report.errors(&failures.errors);
+        if is_shortened {
+            report.line("for each of them: vaultix check -v");
+        }
         if let Some(hint) = hosts::hint(&desired, &workspace, &expected) {
             report.line(hint);
         }
@@ -165,13 +176,16 @@ fn source_findings(desired: &Desired, expected: &ExpectedRecipients) -> Vec<Find
     let problems = desired.digests.keys().flat_map(|path| {
         expected.problems(path).into_iter().map(|problem| Finding {
             kind: Kind::Secret,
-            host: None,
-            secret: None,
-            key: None,
+            groups: vec![Group::new(
+                "",
+                format!(" secrets {}", problem.what.replacen("is ", "are ", 1)),
+                origin::shown(path),
+            )],
             file: Some(path.display().to_string()),
             source: origin::in_input(path),
             problem: format!("{} {}", origin::shown(path), problem.what),
             fix: Some(problem.fix),
+            ..Finding::default()
         })
     });
     problems.collect()
@@ -182,6 +196,7 @@ fn plan_findings(cache: &CachePlace, plan: &Plan) -> Vec<Finding> {
     let missing = plan.encrypt.iter().flat_map(|(source, targets)| {
         targets.iter().map(move |target| Finding {
             kind: Kind::Missing,
+            groups: lacking(source, target),
             host: Some(target.entry.host.clone()),
             secret: Some(target.secret.clone()),
             key: target.key.as_ref().map(|key| key.pointer.clone()),
@@ -199,13 +214,13 @@ fn plan_findings(cache: &CachePlace, plan: &Plan) -> Vec<Finding> {
     });
     let other = |kind: Kind, entry: &Entry, problem: &str, fix: Option<&str>| Finding {
         kind,
+        groups: vec![among_others(kind, root, entry)],
         host: Some(entry.host.clone()),
-        secret: None,
-        key: None,
         file: Some(entry.path(root).display().to_string()),
         source: origin::in_input(&entry.path(root)),
         problem: format!("{} {problem}", origin::shown(&entry.path(root))),
         fix: fix.map(str::to_owned),
+        ..Finding::default()
     };
     let stale = plan
         .stale
@@ -216,6 +231,40 @@ fn plan_findings(cache: &CachePlace, plan: &Plan) -> Vec<Finding> {
         .iter()
         .map(|entry| other(Kind::Foreign, entry, "is not part of the cache", None));
     missing.chain(stale).chain(foreign).collect()
+}
+
+/// Says how a host lacks a copy as others do, or as it does of other secrets.
+fn lacking(source: &Path, target: &Target) -> Vec<Group> {
+    let (host, secret) = (&target.entry.host, &target.secret);
+    let key = target.key.as_ref().map(|key| format!("{} in ", key.pointer)).unwrap_or_default();
+    let source = origin::shown(source);
+    vec![
+        Group::new(
+            "",
+            format!(" hosts have no copy of secret \"{secret}\" that matches {key}{source}"),
+            host,
+        ),
+        Group::new(
+            format!("host {host} has no copies of "),
+            " secrets that match their files",
+            format!("\"{secret}\""),
+        ),
+    ]
+}
+
+/// Says that a file of a host is there without need, as others are.
+fn among_others(kind: Kind, root: &Path, entry: &Entry) -> Group {
+    let directory = origin::shown(&root.join(&entry.host));
+    match kind {
+        // Nobody knows the names of copies.
+        Kind::Stale => {
+            Group::new("", format!(" files in {directory} are not used by its host"), "")
+        }
+        _ => {
+            let end = format!(" files in {directory} are not part of the cache");
+            Group::new("", end, entry.name.as_str())
+        }
+    }
 }
 
 /// Returns files that are there, but that their host cannot open.
@@ -258,6 +307,11 @@ fn unfit_findings(
                 }),
                 file: Some(file.display().to_string()),
                 source: origin::in_input(&file),
+                groups: vec![Group::new(
+                    format!("host {} cannot decrypt its copies of ", entry.host),
+                    format!(" secrets: {problem}"),
+                    format!("\"{}\"", wanted.secret),
+                )],
             })
         })
         .collect()
@@ -282,6 +336,11 @@ fn unseen_findings(cache: &CachePlace, desired: &Desired, plan: &Plan) -> Vec<Fi
                     "host {host} has a copy of secret \"{secret}\" in {place}, which Nix does not see yet as {}",
                     origin::shown(&path)
                 ),
+                groups: vec![Group::new(
+                    format!("host {host} has copies of "),
+                    format!(" secrets in {place}, which Nix does not see yet"),
+                    format!("\"{secret}\""),
+                )],
                 fix: cache.steps(),
                 source: origin::in_input(&path),
                 file: Some(path.display().to_string()),

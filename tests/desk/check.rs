@@ -84,3 +84,49 @@ fn a_foreign_file_is_reported() {
     fs::remove_file(workspace.path("secrets/mail.age")).unwrap();
     workspace.vaultix(CHECK).exits(1).says(&["cannot read secrets/mail.age"]);
 }
+
+#[test]
+fn findings_with_one_cause_have_a_line_for_each_secret_or_host() {
+    let workspace = Workspace::with_secrets("check-groups");
+    let all = [("wifi", "wifi"), ("mail", "mail"), ("tls", "tls")];
+    let hosts: Vec<String> = (10..22).map(|i| format!("h{i}")).collect();
+    for host in &hosts {
+        workspace.profile(host, "host-web1.pub", &all);
+    }
+    let profiles: Vec<String> = hosts.iter().map(|host| format!("-p {host}.json")).collect();
+    let profiles = profiles.join(" ");
+    workspace.vaultix(&format!("{profiles} renc -i keys/me.txt")).exits(0);
+    workspace.vaultix(&format!("{profiles} rekey -i keys/me.txt")).exits(0);
+
+    let done = workspace.vaultix(&format!("{profiles} check")).exits(1);
+    let lines: Vec<&str> = done.stderr.lines().collect();
+    assert_eq!(lines.len(), 3 + 12 + 2, "{}", done.stderr);
+    let missing = "vaultix: 12 hosts have no copy of secret \"mail\" that matches secrets/mail.age: \
+                   h10, h11, h12, h13, h14, h15, h16, h17, h18, h19 and 2 more; to fix: vaultix renc";
+    assert_eq!(lines[0], missing);
+    let stale =
+        "vaultix: 3 files in secrets/cache/h10 are not used by its host; to fix: vaultix renc";
+    assert_eq!(lines[3], stale);
+    assert_eq!(lines[15..], ["for each of them: vaultix check -v", "0 up to date, 72 problems"]);
+    // All of them, if that is asked for, and for programs.
+    let done = workspace.vaultix(&format!("{profiles} check -v")).exits(1);
+    let single = done.stderr.lines().filter(|line| line.starts_with("vaultix: "));
+    assert_eq!(single.count(), 72);
+    let done = workspace.vaultix(&format!("{profiles} check --json")).exits(1);
+    let answer: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(answer["findings"].as_array().unwrap().len(), 72);
+
+    // By host, where that takes fewer lines.
+    let one = workspace.vaultix("-p h10.json check").exits(1);
+    one.says(&[
+        "vaultix: host h10 has no copies of 3 secrets that match their files: \"mail\", \"tls\", \"wifi\"; to fix: vaultix renc\n",
+        "0 up to date, 6 problems\n",
+    ]);
+    // A single one is said as it is.
+    workspace.vaultix(&format!("{profiles} renc -i keys/me.txt")).exits(0);
+    workspace.write("secrets/cache/h10/README", "mine");
+    let done = workspace.vaultix(&format!("{profiles} check")).exits(1);
+    let said =
+        "vaultix: secrets/cache/h10/README is not part of the cache\n36 up to date, 1 problem\n";
+    assert_eq!(done.stderr, said);
+}
