@@ -78,6 +78,8 @@ pub enum Verb {
     Check(Check),
     /// What is where.
     Status(Status),
+    /// All about one secret.
+    Explain(Explain),
     /// The same, to read.
     View(View),
     /// One value of many.
@@ -379,7 +381,7 @@ pub struct Deploy {
     subcommand,
     name = "check",
     example = "{command_name} --json",
-    note = "Finds copies that are missing, damaged, stale, foreign, or made for another key, and secrets that are damaged, not encrypted to everyone whom the flake names, or also encrypted to somebody else, as far as headers show it: ssh keys by name, others by number. Lists secrets that rules keep from your identity, and secrets that hosts can decrypt themselves, and warns of rules that no secret has.",
+    note = "Finds copies that are missing, damaged, stale, foreign, or made for another key, and secrets that are damaged, not encrypted to everyone whom the flake names, or also encrypted to somebody else, as far as headers show it: ssh keys by name, others by number. Problems with one cause have a line for each secret or host; -v and --json have all of them. Lists secrets that rules keep from your identity, and secrets that hosts can decrypt themselves, and warns of rules that no secret has.",
     error_code(0, "every host has every secret"),
     error_code(
         1,
@@ -414,11 +416,53 @@ pub struct Check {
 #[argh(
     subcommand,
     name = "status",
-    example = "{command_name}\n{command_name} --json | jq -r '.[].file'",
+    example = "{command_name}\n{command_name} --host web1\n{command_name} --json | jq -r '.[].file'",
     note = "Needs no key: it reads only the headers of files, and which rule of the flake is for them.",
+    note = "With --host, secrets are in two groups: those that vaultix generate --renew makes again, and those to be changed by hand, as after a break-in. All other hosts that have the same file are named as well.",
     error_code(0, "the state of every secret is known")
 )]
 pub struct Status {
+    /// read a host's profile from this file; repeat for several hosts
+    #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
+    pub profiles: Vec<PathBuf>,
+
+    /// directory of the copies for hosts; default secrets/cache
+    #[argh(option, arg_name = "dir", from_str_fn(argument::path))]
+    pub cache: Option<PathBuf>,
+
+    /// show only the secrets of this host; repeat for several
+    #[argh(option, long = "host", arg_name = "name", from_str_fn(argument::text))]
+    pub hosts: Vec<String>,
+
+    /// show only this secret; repeat for several
+    #[argh(option, long = "secret", arg_name = "id", from_str_fn(argument::text))]
+    pub secrets: Vec<String>,
+
+    /// print it as JSON
+    #[argh(switch)]
+    pub json: bool,
+
+    /// print each step: what is read, run, decrypted and created
+    #[argh(switch, short = 'v')]
+    pub verbose: bool,
+}
+
+/// show all that is known of one secret, but not its text
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "explain",
+    example = "{command_name} wifi\n{command_name} secrets/wifi.age --json",
+    note = "Shows its file, key, recipients, rule and generator, its last change in git, and for each host whether its copy is ready, where the plaintext goes, who can read it, which units are restarted or reloaded when it changes, and which templates contain it. Needs no key.",
+    note = "If hosts have different files by this id, each of them is shown.",
+    error_code(0, "it is shown"),
+    error_code(64, "no host has such a secret")
+)]
+pub struct Explain {
+    /// the secret's id, or its file
+    #[argh(positional, arg_name = "secret", from_str_fn(argument::path))]
+    pub secret: PathBuf,
+
     /// read a host's profile from this file; repeat for several hosts
     #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
     pub profiles: Vec<PathBuf>,
@@ -796,6 +840,7 @@ impl Cli {
             Some(Verb::Deploy(deploy)) => (Some(&mut deploy.profiles), deploy.verbose),
             Some(Verb::Check(check)) => (Some(&mut check.profiles), check.verbose),
             Some(Verb::Status(status)) => (Some(&mut status.profiles), status.verbose),
+            Some(Verb::Explain(explain)) => (Some(&mut explain.profiles), explain.verbose),
             Some(Verb::View(view)) => (Some(&mut view.profiles), view.verbose),
             Some(Verb::Get(get)) => (None, get.verbose),
             Some(Verb::Set(set)) => (None, set.verbose),

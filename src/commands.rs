@@ -4,6 +4,7 @@ pub mod check;
 pub mod complete;
 pub mod deploy;
 pub mod edit;
+pub mod explain;
 pub mod generate;
 pub mod import;
 pub mod init;

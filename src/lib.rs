@@ -24,7 +24,8 @@ use vaultix_generator::private;
 
 use crate::cli::{Cli, Stop, Verb};
 use crate::commands::{
-    check, complete, deploy, edit, generate, import, init, recipient, rekey, renc, status, view,
+    check, complete, deploy, edit, explain, generate, import, init, recipient, rekey, renc, status,
+    view,
 };
 use crate::error::{Error, Exit, Result, Status};
 use crate::flake::nix;
@@ -93,6 +94,7 @@ fn run() -> Result<Exit> {
         Some(Verb::Rekey(args)) => rekey::run(args, &cli),
         Some(Verb::Deploy(args)) => deploy::run(args, &cli),
         Some(Verb::Status(args)) => status::run(args, &cli),
+        Some(Verb::Explain(args)) => explain::run(args, &cli),
         Some(Verb::View(args)) => view::run(args, &cli),
         Some(Verb::Get(args)) => view::get(args),
         Some(Verb::Set(args)) => edit::set(args, &cli),

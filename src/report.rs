@@ -246,10 +246,16 @@ pub fn list(names: &[String]) -> String {
 
 /// Returns how wide an answer may be: the width of its terminal, or 80 columns elsewhere.
 pub fn columns() -> usize {
-    match rustix::termios::tcgetwinsize(io::stdout()) {
-        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
-        _ => 80,
-    }
+    terminal_columns().unwrap_or(DEFAULT_COLUMNS)
+}
+
+/// How wide a terminal is that does not say it.
+const DEFAULT_COLUMNS: usize = 80;
+
+/// Returns the width of the terminal that answers go to; `None` where they go elsewhere.
+pub fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(if size.ws_col > 0 { size.ws_col.into() } else { DEFAULT_COLUMNS })
 }
 
 /// Writes `line` to standard error, escaped so that it stays on one line.

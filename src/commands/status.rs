@@ -1,26 +1,23 @@
 //! `vaultix status`: profiles + cache → a table with the columns file, recipients and hosts.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+mod table;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use vaultix_generator::private;
 use vaultix_generator::profile::Key;
-use vaultix_units::{decrypt, stanza};
+use vaultix_generator::{escape, private};
 
 use crate::cache::desired::Comparison;
 use crate::cache::plan::Entry;
+use crate::cache::uses::{self, State, Use};
 use crate::cli::{Cli, Status};
 use crate::error::{self, Exit, Result};
-use crate::files::source;
 use crate::flake::repository;
 use crate::flake::workspace::Workspace;
-use crate::keys::armor;
 use crate::report::{self, Report, Verbosity};
 use crate::system::origin;
-
-/// How many recipients of a source a table names (32): what its header says is as long as whoever made it wants.
-const MAX_SHOWN: usize = 32;
 
 /// One source, or one value in it, and the hosts that use it.
 #[derive(Serialize, Default)]
@@ -32,21 +29,32 @@ struct Row {
     /// Its name, such as `secrets:wifi.age`, if it is in an input.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
+    /// Whether there is such a file.
+    exists: bool,
     /// What opens it, as its header says; empty where there is no header to read.
     recipients: Vec<String>,
     /// The path of the rule for its recipients, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<String>,
+    /// The kind of the generator that makes it, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generator: Option<&'static str>,
     /// The hosts that use it.
-    hosts: BTreeMap<String, Use>,
+    hosts: BTreeMap<String, HostUse>,
+    /// All that use it: the id, the host, and what is wrong there.
+    #[serde(skip)]
+    users: Vec<(String, String, &'static str)>,
 }
 
 /// How one host uses a source.
 #[derive(Serialize)]
-struct Use {
+struct HostUse {
     secret: String,
     cached: bool,
 }
+
+/// A source, or one value in it.
+type Place<'a> = (&'a Path, Option<&'a Key>);
 
 /// Shows what is where.
 ///
@@ -56,77 +64,111 @@ struct Use {
 pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
-    let Comparison { desired, plan, mut failures } =
+    workspace.ensure_known(&args.hosts, &args.secrets)?;
+    let mut comparison =
         Comparison::new(&workspace.profiles, &[], &workspace.cache.directory, &report)?;
-    failures.errors.extend(workspace.host_errors(&[]));
-    repository::warn_newer(&desired.digests, &report);
-    let mut missing: BTreeSet<&Entry> =
-        plan.encrypt.values().flatten().map(|target| &target.entry).collect();
-    // What Nix does not see is missing for a host.
-    let is_unseen = |entry: &&Entry| workspace.cache.unseen(&entry.host, &entry.name).is_some();
-    missing.extend(desired.wanted.keys().filter(is_unseen));
+    let mut failures = std::mem::take(&mut comparison.failures.errors);
+    failures.extend(workspace.host_errors(&args.hosts));
+    repository::warn_newer(&comparison.desired.digests, &report);
 
-    let mut rows: BTreeMap<(String, Option<Key>), Row> = BTreeMap::new();
-    let mut headers: BTreeMap<&Path, Vec<String>> = BTreeMap::new();
-    for (entry, wanted) in &desired.wanted {
-        let file = wanted.source.display().to_string();
-        let hide = |text: &str| private::hide(text).into_owned();
-        let file = hide(&file);
-        let row = rows.entry((file.clone(), wanted.key.clone())).or_insert_with(|| Row {
-            file,
-            key: wanted.key.as_ref().map(|key| hide(&key.pointer)),
-            source: origin::in_input(&wanted.source).map(|name| hide(&name)),
-            recipients: headers
-                .entry(&wanted.source)
-                .or_insert_with(|| recipients(&wanted.source))
-                .clone(),
-            rule: workspace.rules.rule(&wanted.source).map(|rule| rule.path.clone()),
-            hosts: BTreeMap::new(),
-        });
-        let cached = !missing.contains(entry);
-        row.hosts.insert(hide(&entry.host), Use { secret: hide(&wanted.secret), cached });
+    let uses = uses::find(&workspace.profiles, &comparison, &workspace.cache);
+    let mut places: BTreeMap<Place, Vec<&Use>> = BTreeMap::new();
+    for one in &uses {
+        let place = (one.secret.ciphertext.as_path(), one.secret.key.as_ref());
+        places.entry(place).or_default().push(one);
     }
-    let rows: Vec<Row> = rows.into_values().collect();
+    let is_asked = |one: &Use| {
+        (args.hosts.is_empty() || args.hosts.iter().any(|host| host == one.host()))
+            && (args.secrets.is_empty() || args.secrets.contains(&one.secret.id))
+    };
+    // What may not be read is only named as a failure.
+    let digests = &comparison.desired.digests;
+    places.retain(|(path, _), uses| {
+        let is_known = digests.contains_key(*path) || path.symlink_metadata().is_err();
+        is_known && uses.iter().any(|one| is_asked(one))
+    });
+    let mut headers = BTreeMap::new();
+    let rows: Vec<Row> =
+        places.iter().map(|(place, uses)| row(*place, uses, &workspace, &mut headers)).collect();
     if args.json {
         report::answer_json(&rows)?;
+    } else if args.hosts.is_empty() {
+        report::answer_lines(table::lines(&rows, &rows).into_iter())?;
     } else {
-        report::answer_lines(table(&rows))?;
+        report::answer_lines(by_renewal(rows, &args.hosts).into_iter())?;
     }
-    report.errors(&failures.errors);
+    report.errors(&failures);
+    let asked = uses.iter().filter(|one| is_asked(one));
+    let copies: BTreeMap<&Entry, bool> = asked
+        .filter_map(|one| match &one.state {
+            State::Ready(entry) => Some((entry, true)),
+            State::Missing(entry) => Some((entry, false)),
+            State::Unusable | State::Keyless => None,
+        })
+        .collect();
+    let missing = copies.values().filter(|is_ready| !**is_ready).count();
+    let stale = comparison.plan.stale.iter();
+    let stale = stale.filter(|entry| args.hosts.is_empty() || args.hosts.contains(&entry.host));
     report::summary(format_args!(
-        "{} up to date, {} missing, {} stale",
-        desired.wanted.len() - missing.len(),
-        missing.len(),
-        plan.stale.len()
+        "{} up to date, {missing} missing, {} stale",
+        copies.len() - missing,
+        stale.count()
     ));
-    Ok(error::common_exit(&failures.errors))
+    Ok(error::common_exit(&failures))
 }
 
-/// Returns what the header of a source says of who opens it.
-fn recipients(path: &Path) -> Vec<String> {
-    let ciphertext = source::read(path).ok().and_then(|bytes| armor::dearmor(bytes).ok());
-    let found = ciphertext.and_then(|bytes| decrypt::recipients(&bytes).ok()).unwrap_or_default();
-    found.into_iter().map(|one| stanza::describe(&[one])).collect()
+/// Returns what is to be said of one source, or one value in it. Each header is read once.
+fn row(
+    (path, key): Place,
+    uses: &[&Use],
+    workspace: &Workspace,
+    headers: &mut BTreeMap<PathBuf, Option<Vec<String>>>,
+) -> Row {
+    let hide = |text: &str| private::hide(text).into_owned();
+    let header = headers.entry(path.to_owned()).or_insert_with(|| uses::recipients(path));
+    let mut row = Row {
+        file: hide(&path.display().to_string()),
+        key: key.map(|key| hide(&key.pointer)),
+        source: origin::in_input(path).map(|name| hide(&name)),
+        exists: path.symlink_metadata().is_ok(),
+        recipients: header.clone().unwrap_or_default(),
+        rule: workspace.rules.rule(path).map(|rule| rule.path.clone()),
+        generator: uses.iter().find_map(|one| Some(one.secret.generator.as_ref()?.kind())),
+        ..Row::default()
+    };
+    for one in uses {
+        let (id, host) = (hide(&one.secret.id), hide(one.host()));
+        let mark = match one.state {
+            State::Ready(_) => "",
+            State::Missing(_) | State::Unusable => " (missing)",
+            State::Keyless => " (no key)",
+        };
+        row.users.push((id.clone(), host.clone(), mark));
+        let cached = one.is_ready();
+        row.hosts.entry(host).or_insert(HostUse { secret: id, cached });
+    }
+    // A host with several configurations has what one of them has.
+    row.users.sort();
+    row.users.dedup();
+    row
 }
 
-/// Writes a line for each source, or value in one: the file and the key, its recipients and their rule, and its hosts with a mark on what is missing.
-fn table(rows: &[Row]) -> impl Iterator<Item = String> {
-    let name = |row: &Row| {
-        let file = row.source.as_ref().unwrap_or(&row.file);
-        row.key.as_ref().map_or_else(|| file.clone(), |key| format!("{file} {key}"))
+/// Writes `rows` in two groups: what can be made again, and what has to be changed by hand.
+fn by_renewal(rows: Vec<Row>, hosts: &[String]) -> Vec<String> {
+    let hosts: String =
+        hosts.iter().map(|host| format!(" --host {}", escape::shell(host))).collect();
+    let has_values = rows.iter().any(|row| row.generator.is_none() && row.key.is_some());
+    let by_hand = if has_values {
+        "to be changed by hand, with vaultix edit FILE, or vaultix set FILE KEY:"
+    } else {
+        "to be changed by hand, with vaultix edit FILE:"
     };
-    let width = rows.iter().map(|row| name(row).chars().count()).max().unwrap_or_default();
-    let line = move |row: &Row| {
-        let hosts = row.hosts.iter().map(|(host, one)| {
-            format!("{host}/{}{}", one.secret, if one.cached { "" } else { " (missing)" })
-        });
-        let hosts = hosts.collect::<Vec<_>>().join(", ");
-        let shown = row.recipients.iter().take(MAX_SHOWN).map(String::as_str);
-        let more = row.recipients.len().saturating_sub(MAX_SHOWN);
-        let more = (more > 0).then(|| format!("{more} more"));
-        let recipients: Vec<&str> = shown.chain(more.as_deref()).collect();
-        let rule = row.rule.as_ref().map(|path| format!(" (rule {path})")).unwrap_or_default();
-        format!("{:width$}  for {}{rule}  on {hosts}", name(row), recipients.join(", "))
+    let all: Vec<Row> = rows;
+    let (made, typed): (Vec<&Row>, Vec<&Row>) = all.iter().partition(|row| row.generator.is_some());
+    let group = |heading: String, rows: Vec<&Row>| {
+        let lines = table::lines(rows.iter().copied(), &all);
+        (!rows.is_empty()).then(|| [vec![heading], lines].concat()).unwrap_or_default()
     };
-    rows.iter().map(line)
+    let heading = format!("made again by vaultix generate --renew{hosts}:");
+    [group(heading, made), group(by_hand.to_owned(), typed)].concat()
 }

@@ -1,5 +1,7 @@
 //! new files in a work tree → files that git, and so a flake, knows; and git without the programs that a repository names.
 
+pub mod history;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::{OsStr, OsString};

@@ -102,6 +102,38 @@ impl Workspace {
         self.failures.iter().filter(is_asked).map(|failure| failure.error.clone()).collect()
     }
 
+    /// Makes sure that there are the `hosts` and, among their secrets, those with these `ids`; none means all.
+    ///
+    /// # Errors
+    ///
+    /// Names the first that there is not.
+    pub fn ensure_known(&self, hosts: &[String], ids: &[String]) -> Result<()> {
+        let names: BTreeSet<&str> =
+            self.profiles.iter().map(|one| one.settings.host_identifier.as_str()).collect();
+        let is_known = |host: &&String| {
+            let failed = self.failures.iter().any(|failure| failure.names.contains(host));
+            failed || names.contains(host.as_str())
+        };
+        if let Some(unknown) = hosts.iter().find(|host| !is_known(host)) {
+            let names: Vec<&str> = names.into_iter().collect();
+            return Err(Error::new(Status::Usage, format!("cannot find host \"{unknown}\""))
+                .because(format!("the profiles are for {}", names.join(", "))));
+        }
+        let is_chosen = |profile: &&Profile| {
+            hosts.is_empty() || hosts.contains(&profile.settings.host_identifier)
+        };
+        let has = |id: &&String| {
+            self.profiles.iter().filter(is_chosen).any(|one| one.secrets.contains_key(*id))
+        };
+        match ids.iter().find(|id| !has(id)) {
+            Some(unknown) => {
+                Err(Error::new(Status::Usage, format!("cannot find secret \"{unknown}\""))
+                    .because("no chosen host has a secret of this name"))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Makes sure that it is known what all hosts declare.
     ///
     /// # Errors

@@ -264,12 +264,14 @@ const FINDING: [(&str, &str); 8] = [
 ];
 
 /// What `status --json` answers, for each secret.
-const ROW: [(&str, &str); 6] = [
+const ROW: [(&str, &str); 8] = [
     ("file", "The file of the secret."),
     ("key", "The pointer to the value, if the file has many."),
     ("source", "The name of the file, if it is in an input."),
+    ("exists", "Whether there is such a file."),
     ("recipients", "What decrypts it, as its header says."),
     ("rule", "The path of the rule for its recipients, if there is one."),
+    ("generator", "The kind of its generator, if it has one."),
     (
         "hosts",
         "The hosts that use it, each with secret, its id there, and cached, whether there is a copy for the host.",
@@ -284,6 +286,8 @@ fn json() -> String {
     page += &list(&FINDING);
     page += ".PP\n\\fBstatus \\-\\-json\\fR prints a list, with an object for each secret, or value of a file:\n";
     page += &list(&ROW);
+    page += ".PP\n\\fBexplain \\-\\-json\\fR prints a list, with an object for each file, or value, that hosts have by an id; \
+             its fields, and those above with their types, are listed in docs/json.md.\n";
     page += ".PP\nMore fields may follow; these stay. Messages, and what could not be read, are on standard error.\n";
     page
 }
@@ -543,7 +547,7 @@ fn seen(value: &str) -> Option<&'static str> {
 /// Returns which of them an argument called `name` of the verb `verb` may be, besides files that are there.
 fn seen_as_argument(verb: &str, name: &str) -> Option<&'static str> {
     match (verb, name) {
-        ("view", "file") => Some("files secrets"),
+        ("view", "file") | ("explain", "secret") => Some("files secrets"),
         ("edit" | "rekey" | "get" | "set" | "unset", "file") => Some("files"),
         (_, "key") => Some("keys"),
         _ => None,

@@ -143,7 +143,7 @@ fn an_input_is_shown_by_its_name() {
     team.vaultix("renc").exits(0);
     assert_eq!(team.copies("repo/secrets/cache"), ["mail text", "wifi text"]);
     let table = shown(team.vaultix("status").exits(0));
-    assert!(table.contains("secrets:home/mail.age  for X25519  on web1/mail\n"), "{table}");
+    assert!(table.contains("secrets:home/mail.age  for X25519  mail on web1\n"), "{table}");
 
     // What others read keeps its meaning, and has the name besides.
     let json = team.vaultix("status --json").exits(0).stdout;

@@ -32,6 +32,9 @@ mod bytes;
 /// `edit`.
 mod edit;
 
+/// `explain`.
+mod explain;
+
 /// Places where no plaintext may be found.
 mod canary;
 

@@ -221,8 +221,8 @@ fn secrets_of_homes_are_secrets_of_the_host() {
     let done = workspace.vaultix("-p web1.json status").exits(0);
     assert_eq!(
         done.stdout,
-        "secrets/alice/mail.age  for X25519  on web1/alice/mail (missing)\n\
-         secrets/bob/mail.age    for X25519  on web1/bob/mail\n"
+        "secrets/alice/mail.age  for X25519  alice/mail on web1 (missing)\n\
+         secrets/bob/mail.age    for X25519  bob/mail on web1\n"
     );
     let check = workspace.vaultix("-p web1.json check").exits(66);
     check.says(&["secret \"alice/mail\"", "secrets/alice/mail.age"]);

@@ -162,7 +162,7 @@ fn everybody_reads_what_rules_say_and_nothing_else() {
     team.run("alice", "check").exits(0).says(&said).says(&["5 up to date, 0 problems"]);
     let status = team.run("alice", "status").exits(0).stdout;
     let line =
-        "secrets/ops/root.age  for X25519 (rule secrets/ops/root.age)  on web1/secrets/ops/root\n";
+        "secrets/ops/root.age  for X25519 (rule secrets/ops/root.age)  secrets/ops/root on web1\n";
     assert!(status.contains(line), "{status}");
     let said = [
         "hosts have their copies: secrets/dev/ci.age, secrets/dev/made.age\n",

@@ -52,6 +52,7 @@ fn every_verb_prints_its_steps() {
     );
     prints(workspace.vaultix(&format!("-v {all} check")), &[read]);
     prints(workspace.vaultix(&format!("{all} status --verbose")), &[read]);
+    prints(workspace.vaultix(&format!("{all} explain -v wifi")), &[read]);
     let text = format!("{MARKER} new");
     let edit = "edit secrets/wifi.age -v -i keys/me.txt";
     let steps = ["read secrets/wifi.age: ", "encrypting to age1pdl", "replacing /"];
