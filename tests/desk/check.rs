@@ -5,6 +5,7 @@ use std::fs;
 use pretty_assertions::assert_eq;
 use serde_json::Value;
 
+use crate::json::ensure_documented;
 use crate::support::Workspace;
 
 /// The check that most of these tests run.
@@ -113,6 +114,7 @@ fn findings_with_one_cause_have_a_line_for_each_secret_or_host() {
     let single = done.stderr.lines().filter(|line| line.starts_with("vaultix: "));
     assert_eq!(single.count(), 72);
     let done = workspace.vaultix(&format!("{profiles} check --json")).exits(1);
+    ensure_documented("check", &done.stdout);
     let answer: Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!(answer["findings"].as_array().unwrap().len(), 72);
 

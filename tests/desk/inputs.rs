@@ -147,6 +147,7 @@ fn an_input_is_shown_by_its_name() {
 
     // What others read keeps its meaning, and has the name besides.
     let json = team.vaultix("status --json").exits(0).stdout;
+    assert!(crate::json::ensure_documented("status", &json).contains("[].source"));
     let rows: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(rows[1]["source"], "secrets:wifi.age");
     assert!(rows[1]["file"].as_str().unwrap().starts_with("/nix/store/"), "{json}");

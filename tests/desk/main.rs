@@ -86,6 +86,9 @@ mod interop;
 /// Which folder of `src` may import which.
 mod layers;
 
+/// What `docs/json.md` says of answers for programs.
+mod json;
+
 /// Layouts of public repositories, and moving them to Vaultix.
 mod layout;
 

@@ -164,6 +164,8 @@ fn everybody_reads_what_rules_say_and_nothing_else() {
     let line =
         "secrets/ops/root.age  for X25519 (rule secrets/ops/root.age)  secrets/ops/root on web1\n";
     assert!(status.contains(line), "{status}");
+    let status = team.run("alice", "status --json").exits(0).stdout;
+    assert!(crate::json::ensure_documented("status", &status).contains("[].rule"));
     let said = [
         "hosts have their copies: secrets/dev/ci.age, secrets/dev/made.age\n",
         "3 rekeyed, 2 passed over; now run: vaultix renc",
