@@ -37,7 +37,7 @@ use declared_names::DeclaredNames;
 use destination::Destination;
 use keys::Keys;
 use legacy::LegacyFile;
-use plan::Plan;
+use plan::{Plan, There};
 use readers::Moved;
 use snippet::{Declaration, snippet};
 
@@ -63,10 +63,10 @@ pub fn run(args: &Import) -> Result<Exit> {
     let mut failures = plan.failures.clone();
     if args.dry_run {
         report::answer_lines(plan.show(&destination.directory))?;
-        return Ok(report.finish(&failures, &format!("{} to import", plan.count())));
+        let line = format!("{} to import{}", plan.count(), plan.already_there());
+        return Ok(report.finish(&failures, &line));
     }
-    let mut made = Made::default();
-    if !plan.files.is_empty() {
+    if !plan.files.is_empty() || !plan.there.is_empty() {
         let rules = Rules::new(&settings, &root)?;
         let new = plan.paths(&destination.directory);
         let new = new.iter().map(PathBuf::as_path);
@@ -80,15 +80,22 @@ pub fn run(args: &Import) -> Result<Exit> {
         };
         let interrupt = Interrupt::new()?;
         let mut keys = Keys::read(args, &settings, &root, extra, &interrupt)?;
-        (made, failures) = carry_out(&plan, &mut keys, &destination, &report, &interrupt)?;
+        let mut made = Made::default();
+        if !plan.files.is_empty() {
+            (made, failures) = carry_out(&plan, &mut keys, &destination, &report, &interrupt)?;
+        }
+        let count = made.files.len();
         failures.extend(git::track_all(&made.files, &report));
-        let Destination { from_flake, is_default, .. } = &destination;
-        let text = snippet(&mut made.declarations, from_flake, *is_default);
+        let already_there = plan.already_there();
+        made.add(plan.there, &report);
         let known = keys.known(hosts);
         let rules = readers::snippet(&made.moved, &known, &rules, &destination, &report);
+        let Destination { from_flake, is_default, .. } = &destination;
+        let text = snippet(&mut made.declarations, from_flake, *is_default);
         report::answer((text + &rules).as_bytes())?;
+        return Ok(report.finish(&failures, &format!("{count} imported{already_there}")));
     }
-    Ok(report.finish(&failures, &format!("{} imported", made.files.len())))
+    Ok(report.finish(&failures, "0 imported"))
 }
 
 /// Makes the secrets of `plan`, and returns those that are made, and all that failed.
@@ -129,6 +136,23 @@ struct Made {
     declarations: Vec<Declaration>,
 }
 
+impl Made {
+    /// Adds what was there already: it is declared in the same way, as after the run that made it.
+    fn add(&mut self, there: Vec<There>, report: &Report) {
+        let shown = |there: &There| there.moved.new.display().to_string();
+        let names: Vec<String> = there.iter().map(shown).collect();
+        if !names.is_empty() {
+            report.line(format_args!("already there, and not replaced: {}", report::list(&names)));
+        }
+        for There { moved, declarations } in there {
+            let (new, old) = (moved.new.display(), moved.old.display());
+            report::detail(format_args!("{new} is there, and not replaced by {old}"));
+            self.moved.push(moved);
+            self.declarations.extend(declarations);
+        }
+    }
+}
+
 struct Run<'a> {
     recipients: Recipients<'a>,
     directory: &'a Path,
@@ -165,6 +189,12 @@ impl Run<'_> {
             let path = name::file(self.directory, &secret.stem);
             match self.make(&path, text) {
                 Ok(()) => {
+                    if text.expose().trim_ascii().is_empty() {
+                        let what =
+                            if text.expose().is_empty() { "empty" } else { "only white space" };
+                        self.report
+                            .warning(format_args!("the text of {} is {what}", path.display()));
+                    }
                     self.report.line(format_args!(
                         "{}: created from {}",
                         path.display(),

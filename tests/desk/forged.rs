@@ -28,19 +28,20 @@ const NAMES: [&str; 10] = [
     "\u{202e}forged",
 ];
 
-/// How a line of the rules begins that an import prints.
-const RULE: &str = "  { path = \"";
+/// How a line of the module begins that an import prints.
+const MODULE: [&str; 2] = ["  vaultix.secrets.", "  # from "];
 
 /// Returns the first line of `text` that somebody could take for one of ours, or that a terminal would not show as it is.
 fn forged(text: &str) -> Option<&str> {
     text.split('\n').find(|line| {
         // Nix and JSON have them in quotes or comments, and a command has them in quotes.
-        let is_code = ["vaultix.secrets.", "# from ", "{\"", "[{\""];
-        let is_code = is_code.iter().any(|start| line.starts_with(start));
+        let is_module = MODULE.iter().any(|start| line.starts_with(start));
+        let is_code = ["# from ", "#   { path = \"", "{\"", "[{\""];
+        let is_code = is_module || is_code.iter().any(|start| line.starts_with(start));
         let plain: String = line.split('\'').step_by(2).collect();
         line.chars().any(escape::is_hidden)
             || line.starts_with("vaultix: cannot forged")
-            || line.starts_with(['<', ' ']) && !line.starts_with(RULE)
+            || line.starts_with(['<', ' ']) && !is_module
             || plain.contains("to fix: forged") && !is_code
     })
 }
@@ -174,8 +175,8 @@ fn a_tree_of_odd_files_is_imported_or_named() {
                 "{line}: {}",
                 done.stderr
             );
-            let snippet = format!("{{ {} }}", if rest == "--dry-run" { "" } else { &done.stdout });
-            workspace.write("snippet.nix", snippet);
+            let is_module = rest != "--dry-run" && !done.stdout.is_empty();
+            workspace.write("snippet.nix", if is_module { done.stdout.as_str() } else { "{ }" });
             let nix = "nix-instantiate --eval --strict --json -E 'builtins.attrNames ((import ./snippet.nix).vaultix or { secrets = { }; }).secrets'";
             let ids = workspace.sh(nix).exits(0).stdout;
             if ending == ".age" && rest != "--dry-run" {

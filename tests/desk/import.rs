@@ -17,7 +17,8 @@ const BINARY: &[u8] = b"\xff\0\n\x80\r\n\0";
 /// Returns the ids that a snippet declares, and whether the file that it names exists; checked by Nix itself.
 #[track_caller]
 fn declared(workspace: &Workspace, done: &Done) -> BTreeMap<String, bool> {
-    workspace.write("snippet.nix", format!("{{ {} }}", done.stdout));
+    let is_nothing = done.stdout.is_empty();
+    workspace.write("snippet.nix", if is_nothing { "{ }" } else { done.stdout.as_str() });
     let text = "builtins.mapAttrs (_: secret: builtins.pathExists (secret.file or ./.)) \
                 ((import ./snippet.nix).vaultix or { secrets = { }; }).secrets";
     let mut nix = workspace.command("nix-instantiate");
@@ -93,18 +94,18 @@ fn a_secret_that_fails_stops_no_other() {
     workspace.secret_with("old/secrets/web/tls key ${a}\".age", "key\n", &["-i", "keys/other.txt"]);
     workspace.write("new/wifi.age", "mine");
     let line = "import agenix old -i keys/ssh-ed25519 --into new";
-    let done = workspace.vaultix(line).exits(1);
-    let done = done.says(&["new/wifi.age already exists", "tls key", "no identity can decrypt it"]);
-    let done = done.says(&["1 imported, 2 failed"]);
-    assert_eq!(ids(&workspace, &done), ["blob"]);
+    let done = workspace.vaultix(line).exits(77);
+    let done = done.says(&["already there, and not replaced: new/wifi.age\n", "tls key"]);
+    let done = done.says(&["no identity can decrypt it", "1 imported, 1 already there, 1 failed"]);
+    assert_eq!(ids(&workspace, &done), ["blob", "wifi"]);
     assert_eq!(workspace.read("new/wifi.age"), b"mine");
     assert_eq!(workspace.tree("new").len(), 2);
 
-    // Again: a link also counts, even one that leads nowhere.
+    // Again: what is not a file is in the way, even a link that leads nowhere.
     fs::remove_file(workspace.path("new/wifi.age")).unwrap();
     std::os::unix::fs::symlink("nowhere", workspace.path("new/wifi.age")).unwrap();
     let done = workspace.vaultix(line).exits(1).says(&["new/wifi.age already exists"]);
-    assert_eq!(ids(&workspace, &done), [""; 0]);
+    assert_eq!(ids(&workspace, &done), ["blob"]);
     assert!(!workspace.path("new/nowhere").exists());
 
     fs::remove_file(workspace.path("old/secrets/blob.age")).unwrap();
@@ -165,10 +166,10 @@ fn our_own_files_are_not_taken_for_an_older_scheme() {
     workspace.secret("old/wifi.age", "one");
     let line = "import agenix-rekey old -i keys/me.txt --into old/new";
     workspace.vaultix(line).exits(0).says(&["1 imported"]);
-    workspace
-        .vaultix(line)
-        .exits(1)
-        .says(&["old/new/wifi.age already exists", "0 imported, 1 failed"]);
+    workspace.vaultix(line).exits(0).says(&[
+        "already there, and not replaced: old/new/wifi.age",
+        "0 imported, 1 already there\n",
+    ]);
     assert_eq!(workspace.tree("old").len(), 2);
     // Unless it is all that was asked for.
     workspace.vaultix("import agenix-rekey old/new -i keys/me.txt --into old/new").exits(1);
@@ -253,7 +254,7 @@ fn a_file_of_sops_can_stay_one_file() {
         let text = String::from_utf8(workspace.read(&format!("sops/expected/{name}"))).unwrap();
         let text = text.replace("12345678901234567000", "\"12345678901234567000\"");
         leaves(&serde_json::from_str(&text).unwrap(), "", &mut expected);
-        let declared = done.stdout.lines().filter(|line| line.starts_with("vaultix.secrets."));
+        let declared = done.stdout.lines().filter(|line| line.starts_with("  vaultix.secrets."));
         assert_eq!(declared.count(), expected.len(), "{}", done.stdout);
         for (id, text) in expected {
             let key = if id.starts_with("odd") { "/odd ${key} \"x\" it's~1é" } else { &id };
@@ -288,8 +289,11 @@ fn a_file_that_a_service_reads_whole_stays_whole() {
         let done = workspace.vaultix(&line).exits(0).says(&["1 imported"]);
         assert_eq!(ids(&workspace, &done), [name]);
     }
-    for name in ["app.env", "app.ini"] {
-        let expected = workspace.read(&format!("sops/expected/{name}"));
+    workspace.sh("mkdir dot && cp sops/app.env dot/.env").exits(0);
+    let done = workspace.vaultix("import sops dot/.env -i keys/me.txt --into new").exits(0);
+    assert_eq!(ids(&workspace, &done), [".env"]);
+    for (name, plain) in [("app.env", "app.env"), (".env", "app.env"), ("app.ini", "app.ini")] {
+        let expected = workspace.read(&format!("sops/expected/{plain}"));
         let found = open(&workspace, &format!("new/{name}.age"), "me.txt");
         assert_eq!(String::from_utf8(found).unwrap(), String::from_utf8(expected).unwrap());
     }
@@ -400,8 +404,8 @@ fn a_dry_run_needs_no_key_and_makes_nothing() {
     assert!(done.stdout.contains("new/hosts/1/tokens/0.age: from sops/secrets.yaml\n"));
     assert!(!workspace.path("new").exists());
     workspace.write("new/wifi.age", "mine");
-    let done = workspace.vaultix("import agenix old --into new --dry-run").exits(1);
-    assert_eq!(done.says(&["already exists", "0 to import, 1 failed"]).stdout, "");
+    let done = workspace.vaultix("import agenix old --into new --dry-run").exits(0);
+    assert_eq!(done.says(&["0 to import, 1 already there\n"]).stdout, "");
 }
 
 /// A password store, made by pass, with keys of its own.
@@ -478,11 +482,38 @@ fn a_password_store_becomes_secrets() {
     workspace.write("new/mail.age", "mine");
     workspace.write("store/-dash.gpg", "nonsense");
     fs::remove_file(workspace.path("store/native.age")).unwrap();
-    let done = run(&mut store.command("vaultix import pass -i keys/me.txt --into new")).exits(1);
-    let done = done.says(&["new/mail.age already exists", "cannot decrypt", "-dash.gpg: gpg: "]);
-    let done = done.says(&["3 imported, 2 failed"]);
-    assert_eq!(ids(workspace, &done), ["blob", "mail/work me@example.org", "odd/${a} \"b\" 'c'"]);
+    let done = run(&mut store.command("vaultix import pass -i keys/me.txt --into new")).exits(77);
+    let done = done.says(&["not replaced: new/mail.age\n", "cannot decrypt", "-dash.gpg: gpg: "]);
+    let done = done.says(&["3 imported, 1 already there, 1 failed"]);
+    let all = ["blob", "mail", "mail/work me@example.org", "odd/${a} \"b\" 'c'"];
+    assert_eq!(ids(workspace, &done), all);
     assert_eq!(workspace.read("new/mail.age"), b"mine");
+
+    // As with pass, a directory may be behind a link; what is no entry is named.
+    fs::remove_file(workspace.path("store/-dash.gpg")).unwrap();
+    let script = "mkdir -p store/team elsewhere && mv store/blob.gpg store/team/ && \
+                  cp store/mail.gpg elsewhere/ && ln -s team store/alias && ln -s .. store/team/up && \
+                  ln -s \"$PWD/elsewhere\" store/outside && echo note >store/note.txt && \
+                  pass show alias/blob && pass show outside/mail";
+    store.sh(&format!("{{ {script}; }} >/dev/null"));
+    let done = run(&mut store.command("vaultix import pass -i keys/me.txt --into new")).exits(78);
+    let done = done.says(&[
+        "left out, since their names do not end in .gpg or .age: note.txt\n",
+        "left out, since they lead back to where they are: alias/up, team/up\n",
+        "/store/outside: ",
+        "elsewhere, which is not part of",
+        "to fix: import the directory that the link leads to by itself",
+        "2 imported, 3 already there, 1 failed",
+    ]);
+    let all = ["alias/blob", "mail", "mail/work me@example.org", "odd/${a} \"b\" 'c'", "team/blob"];
+    assert_eq!(ids(workspace, &done), all);
+    assert_eq!(open(workspace, "new/alias/blob.age", "me.txt"), BINARY);
+
+    // Once more: there is nothing to do, which is no failure, and the module is as before.
+    fs::remove_file(workspace.path("store/outside")).unwrap();
+    let again = run(&mut store.command("vaultix import pass -i keys/me.txt --into new")).exits(0);
+    let again = again.says(&["0 imported, 5 already there\n"]);
+    assert_eq!(again.stdout, done.stdout);
 }
 
 #[test]
@@ -505,7 +536,8 @@ fn settings_of_a_flake_hold_for_imports() {
         run(command.env("NIX_CONFIG", "flake-registry =").env("HOME", &workspace.root))
     };
     let done = import("-i keys/ssh-ed25519").exits(0);
-    assert_eq!(done.stdout, "vaultix.secrets.wifi = { };\n", "found where secrets are by default");
+    let expected = "{\n  vaultix.secrets.wifi = { };\n}\n";
+    assert_eq!(done.stdout, expected, "found where secrets are by default");
     for identity in ["me.txt", "ssh-rsa"] {
         assert_eq!(open(&workspace, "sealed/wifi.age", identity), b"correct horse");
     }
@@ -520,7 +552,7 @@ fn settings_of_a_flake_hold_for_imports() {
     );
 
     let done = import("-i keys/ssh-ed25519 --into web/new").exits(0);
-    assert_eq!(done.stdout, "vaultix.secrets.wifi = { file = ./web/new/wifi.age; };\n");
+    assert_eq!(done.stdout, "{\n  vaultix.secrets.wifi = { file = ./web/new/wifi.age; };\n}\n");
     import("--into other").exits(77).says(&["no identity can decrypt it"]);
 }
 
@@ -543,5 +575,5 @@ fn recipients_of_an_import_have_to_be_named() {
     let done = run(command.arg(other.trim())).exits(0);
     assert_eq!(done.stderr, "1 imported\n");
     assert_eq!(open(&workspace, "secrets/wifi.age", "ssh-rsa"), b"one");
-    assert_eq!(done.stdout, "vaultix.secrets.wifi = { };\n");
+    assert_eq!(done.stdout, "{\n  vaultix.secrets.wifi = { };\n}\n");
 }

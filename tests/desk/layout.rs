@@ -8,12 +8,12 @@ use pretty_assertions::assert_eq;
 
 use crate::support::{Done, Workspace, run};
 
-/// Returns what Nix makes of bindings of secrets: ids, and the files that they name from the flake's root.
+/// Returns what Nix makes of a module of secrets: ids, and the files that they name from the flake's root.
 #[track_caller]
-fn files(workspace: &Workspace, bindings: &str) -> Vec<(String, String)> {
-    workspace.write("bindings.nix", format!("{{ {bindings} }}"));
+fn files(workspace: &Workspace, module: &str) -> Vec<(String, String)> {
+    workspace.write("module.nix", module);
     let text = "builtins.attrValues (builtins.mapAttrs (id: secret: [ id (toString (secret.file or \"\")) ]) \
-                (import ./bindings.nix).vaultix.secrets)";
+                (import ./module.nix).vaultix.secrets)";
     let mut nix = workspace.command("nix-instantiate");
     let done = run(nix.args(["--eval", "--strict", "--json", "--expr", text])).exits(0);
     let found: Vec<(String, String)> = serde_json::from_str(&done.stdout).unwrap();
@@ -33,7 +33,7 @@ fn flake(hosts: &str) -> String {
 
 /// Runs `vaultix` with `line` where Nix finds no registry, after `git add`: a flake is what git knows.
 fn in_flake(workspace: &Workspace, line: &str) -> Done {
-    workspace.sh("git init -q && git add -A . ':!keys' ':!.ssh' ':!bindings.nix'").exits(0);
+    workspace.sh("git init -q && git add -A . ':!keys' ':!.ssh' ':!module.nix'").exits(0);
     let mut command = workspace.vaultix_command(line);
     run(command.env("NIX_CONFIG", "flake-registry =").env("HOME", &workspace.root))
 }
@@ -122,7 +122,7 @@ fn files_of_hosts_have_their_names_in_common() {
     // Once its key is there, the rest follows.
     let key = "keys/ssh-ed25519-passphrase";
     let done =
-        gnupg.vaultix(&format!("import sops old -i keys/me.txt -i {key} --into new")).exits(1);
+        gnupg.vaultix(&format!("import sops old -i keys/me.txt -i {key} --into new")).exits(77);
     done.says(&[
         "cannot make an age key of keys/ssh-ed25519-passphrase: it has a passphrase",
         "ssh-to-age -private-key -i keys/ssh-ed25519-passphrase",

@@ -280,9 +280,9 @@ fn rules_that_cannot_be_used_stop_what_would_use_them() {
 fn printed(done: &Done) -> String {
     let (_, rules) = done
         .stdout
-        .split_once("rekey\nrules = ")
+        .split_once("rekey\n# rules = ")
         .unwrap_or_else(|| panic!("no rules\nstdout:\n{}\nstderr:\n{}", done.stdout, done.stderr));
-    rules.trim_end().trim_end_matches(';').to_owned()
+    rules.trim_end().trim_end_matches(';').replace("\n# ", "\n")
 }
 
 /// Who has what in the tests of imports, as what the new files are to be.

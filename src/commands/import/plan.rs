@@ -7,15 +7,25 @@ use age_core::format::Stanza;
 
 use crate::commands::import::legacy::{LegacyFile, Listing};
 use crate::commands::import::name;
+use crate::commands::import::readers::Moved;
 use crate::commands::import::secret::LegacySecret;
+use crate::commands::import::snippet::Declaration;
 use crate::error::{Error, Status};
 
 /// What `import` is about to do.
 pub struct Plan {
     /// Files from which something will be made.
     pub files: Vec<File>,
+    /// Secrets that are there already, as after an earlier run.
+    pub there: Vec<There>,
     /// What will not be made, and why.
     pub failures: Vec<Error>,
+}
+
+/// A secret that is not made, since there is a file of its name.
+pub struct There {
+    pub moved: Moved,
+    pub declarations: Vec<Declaration>,
 }
 
 /// A file of the older scheme.
@@ -35,26 +45,36 @@ impl Plan {
                 Err(error) => failures.push(error),
             }
         }
+        let mut there = Vec::new();
         let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for legacy in &files {
             for LegacySecret { stem, .. } in &legacy.secrets {
                 owners.entry(stem.clone()).or_default().push(legacy.path.display().to_string());
             }
         }
-        owners.retain(|stem, owners| match refuse(stem, owners, directory) {
-            Some(error) => {
+        let mut present = BTreeSet::new();
+        owners.retain(|stem, owners| match Fate::of(stem, owners, directory) {
+            Fate::Refused(error) => {
                 failures.push(error);
                 false
             }
-            None => true,
+            Fate::Present => {
+                present.insert(stem.clone());
+                false
+            }
+            Fate::Made => true,
         });
+        for legacy in &files {
+            let secrets = legacy.secrets.iter().filter(|secret| present.contains(&secret.stem));
+            there.extend(secrets.map(|secret| There::new(secret, legacy, directory)));
+        }
         let files = files.into_iter().map(|legacy| {
             let is_wanted = |secret: &LegacySecret| owners.contains_key(&secret.stem);
             let secrets = (0..).zip(&legacy.secrets);
             let wanted = secrets.filter(|(_, one)| is_wanted(one)).map(|(i, _)| i).collect();
             File { legacy, wanted }
         });
-        Self { files: files.filter(|file| !file.wanted.is_empty()).collect(), failures }
+        Self { files: files.filter(|file| !file.wanted.is_empty()).collect(), there, failures }
     }
 
     pub fn headers(&self) -> Vec<Vec<Stanza>> {
@@ -68,7 +88,17 @@ impl Plan {
 
     /// Returns whether several can read one of the files.
     pub fn has_readers(&self) -> bool {
-        self.files.iter().any(|file| file.legacy.readers.recipients.len() > 1)
+        let made = self.files.iter().map(|file| &file.legacy.readers);
+        let there = self.there.iter().map(|there| &there.moved.readers);
+        made.chain(there).any(|readers| readers.recipients.len() > 1)
+    }
+
+    /// Returns the end of a closing line: how many are there already.
+    pub fn already_there(&self) -> String {
+        match self.there.len() {
+            0 => String::new(),
+            count => format!(", {count} already there"),
+        }
     }
 
     /// Returns the files that will be made in `directory`.
@@ -92,23 +122,53 @@ impl Plan {
     }
 }
 
-/// Returns why the secret `stem`, which `owners` hold, cannot be made in `directory`.
-fn refuse(stem: &str, owners: &[String], directory: &Path) -> Option<Error> {
-    let [first, others @ ..] = owners else { return None };
-    let what = |exit| Error::new(exit, format!("cannot import \"{stem}\" from {first}"));
-    if !others.is_empty() {
-        return Some(
-            what(Status::SomeFailed)
-                .because(twins(first, others))
-                .fix("import one of them separately, or rename it"),
-        );
+impl There {
+    /// Takes `secret` of the file `legacy`, for which there is a file in `directory`.
+    fn new(secret: &LegacySecret, legacy: &LegacyFile, directory: &Path) -> Self {
+        let of = |declared| Declaration::new(secret, declared, &legacy.fields);
+        let declarations = secret.declared.iter().map(of).collect();
+        let new = name::file(directory, &secret.stem);
+        let (old, readers) = (legacy.path.clone(), legacy.readers.clone());
+        Self { moved: Moved { new, old, readers }, declarations }
     }
-    let path = name::file(directory, stem);
-    path.symlink_metadata().is_ok().then(|| {
-        what(Status::SomeFailed)
-            .because(format!("{} already exists", path.display()))
-            .fix("choose another directory with --into DIR")
-    })
+}
+
+/// What becomes of a secret.
+enum Fate {
+    Made,
+    /// Its file is there.
+    Present,
+    /// It cannot be made.
+    Refused(Error),
+}
+
+impl Fate {
+    /// Returns that of the secret `stem`, which `owners` hold, in `directory`.
+    fn of(stem: &str, owners: &[String], directory: &Path) -> Self {
+        let [first, others @ ..] = owners else { return Self::Made };
+        let what = |exit| Error::new(exit, format!("cannot import \"{stem}\" from {first}"));
+        if !others.is_empty() {
+            return Self::Refused(
+                what(Status::SomeFailed)
+                    .because(twins(first, others))
+                    .fix("import one of them separately, or rename it"),
+            );
+        }
+        let path = name::file(directory, stem);
+        if path.symlink_metadata().is_err() {
+            return Self::Made;
+        }
+        // Not the old file itself, where new ones are to go among the old.
+        let is_old = path.canonicalize().ok() == Path::new(first).canonicalize().ok();
+        if path.is_file() && !is_old {
+            return Self::Present;
+        }
+        Self::Refused(
+            what(Status::SomeFailed)
+                .because(format!("{} already exists", path.display()))
+                .fix("choose another directory with --into DIR"),
+        )
+    }
 }
 
 /// Returns that `others` contain secrets of the same name as one in `first`; it names all of them.

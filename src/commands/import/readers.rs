@@ -42,7 +42,7 @@ pub struct Known {
     pub hosts: Vec<String>,
 }
 
-/// Returns the rules, as Nix, that keep who could read the old files: those that the flake needs besides `rules`; none where
+/// Returns the rules, as Nix in comments, that keep who could read the old files: those that the flake needs besides `rules`; none where
 /// it needs none. Warns where more can read a file of `moved` than before.
 pub fn snippet(
     moved: &[Moved],
@@ -125,11 +125,11 @@ pub fn snippet(
         let text = |key: &String| literal::string(texts.get(key).unwrap_or(key));
         let all: Vec<String> = known.new.iter().map(|own| literal::string(own)).collect();
         let all = all.into_iter().chain(readers.iter().map(text)).collect::<Vec<_>>().join(" ");
-        format!("  {{ path = {}; recipients = [ {all} ]; }}\n", literal::string(&path))
+        format!("#   {{ path = {}; recipients = [ {all} ]; }}\n", literal::string(&path))
     };
     let lines: String = found.into_iter().map(line).collect();
     format!(
-        "\n# In flake.nix, next to vaultix.identity; then run, before you commit: vaultix rekey\nrules = [\n{lines}];\n"
+        "\n# In flake.nix, next to vaultix.identity; then run, before you commit: vaultix rekey\n# rules = [\n{lines}# ];\n"
     )
 }
 

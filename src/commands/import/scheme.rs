@@ -9,9 +9,9 @@ use crate::commands::import::folders::separate;
 use crate::commands::import::legacy::{LegacyFile, Listing};
 use crate::commands::import::{agenix, name};
 use crate::error::{Error, Result, Status};
-use crate::files::tree;
+use crate::files::tree::{self, Files, Links};
 use crate::flake::nix;
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::system::fence::Extent;
 
 /// Lists what `scheme` has in `source`, but not in `new`; a file of several values stays one if it `is_kept`. Asks for nothing, and opens nothing.
@@ -65,7 +65,7 @@ fn files(
     match scheme {
         Scheme::Agenix => agenix::list(source, new, names),
         Scheme::AgenixRekey => {
-            let all = files_with_ids(source, new, &[".age"])?.into_iter();
+            let all = files_with_ids((source, new), &[".age"], Links::Leave, report)?.0.into_iter();
             let all = all.map(|(path, id)| (source.join(path), id)).filter(|(path, _)| {
                 names.has(path) || !(agenix::is_for_a_host(path) || is_nix(path, report))
             });
@@ -77,18 +77,30 @@ fn files(
             };
             Ok(all.map(read).collect())
         }
-        Scheme::Pass | Scheme::Gopass => Ok(files_with_ids(source, new, &[".gpg", ".age"])?
-            .into_iter()
-            .map(|(path, id)| match path.extension() {
+        Scheme::Pass | Scheme::Gopass => {
+            let endings = [".gpg", ".age"];
+            let (files, failures) = files_with_ids((source, new), &endings, Links::Follow, report)?;
+            let read = |(path, id): (PathBuf, String)| match path.extension() {
                 Some(ending) if ending == "age" => LegacyFile::age(&source.join(path), id),
                 _ => Ok(LegacyFile::gpg(source.join(path), id)),
-            })
-            .collect()),
+            };
+            let outside = |error: Error| {
+                Err(error.fix("import the directory that the link leads to by itself"))
+            };
+            Ok(files.into_iter().map(read).chain(failures.into_iter().map(outside)).collect())
+        }
         Scheme::Sops if source.is_dir() => {
-            let paths = tree::files(source, new)?.into_iter().map(|path| source.join(path));
-            let mut listing = paths
-                .filter_map(|path| LegacyFile::sops(&path, is_kept, names).transpose())
-                .collect();
+            let Files { paths, links, .. } = tree::files(source, new, Links::Leave)?;
+            let mut others = Vec::new();
+            let mut listing = Vec::new();
+            for path in paths {
+                match LegacyFile::sops(&source.join(&path), is_kept, names).transpose() {
+                    Some(legacy) => listing.push(legacy),
+                    None => others.push(path),
+                }
+            }
+            left_out("sops has not encrypted them", others, report);
+            left_out(BEHIND_LINKS, links, report);
             separate(&mut listing, source);
             listing.iter_mut().flatten().for_each(|legacy| legacy.declare_values(names, report));
             Ok(listing)
@@ -133,16 +145,48 @@ fn without_hidden(files: Vec<(PathBuf, String)>) -> Vec<(PathBuf, String)> {
     files.into_iter().map(rename).collect()
 }
 
-/// Returns the files below `root`, but not in `new`, with one of `endings`, and their ids.
-fn files_with_ids(root: &Path, new: &Path, endings: &[&str]) -> Result<Vec<(PathBuf, String)>> {
-    let with_id = |path: PathBuf| {
+/// Why links are not followed.
+const BEHIND_LINKS: &str = "they are links to directories";
+
+/// Names the files `paths` that are left out because of `reason`.
+fn left_out(reason: &str, paths: Vec<PathBuf>, report: &Report) {
+    let names: Vec<String> = paths.into_iter().map(|path| path.display().to_string()).collect();
+    if !names.is_empty() {
+        report.line(format_args!("left out, since {reason}: {}", report::list(&names)));
+    }
+}
+
+/// Returns the files below `root`, but not in `new`, with one of `endings`, and their ids; and which directories behind links
+/// cannot be listed. Names all others but hidden ones, which are those of programs.
+fn files_with_ids(
+    (root, new): (&Path, &Path),
+    endings: &[&str],
+    follow: Links,
+    report: &Report,
+) -> Result<(Vec<(PathBuf, String)>, Vec<Error>)> {
+    let Files { paths, links, failures } = tree::files(root, new, follow)?;
+    let (mut files, mut others) = (Vec::new(), Vec::new());
+    for path in paths {
         let fits =
             |ending: &&&str| path.as_os_str().as_encoded_bytes().ends_with(ending.as_bytes());
-        let ending = endings.iter().find(fits)?;
-        let id = name::id_from_path(&path, ending);
-        Some((path, id))
-    };
-    Ok(tree::files(root, new)?.into_iter().filter_map(with_id).collect())
+        match endings.iter().find(fits) {
+            Some(ending) => {
+                let id = name::id_from_path(&path, ending);
+                files.push((path, id));
+            }
+            None if is_hidden(&path) => {}
+            None => others.push(path),
+        }
+    }
+    left_out(&format!("their names do not end in {}", endings.join(" or ")), others, report);
+    let reason =
+        if follow == Links::Follow { "they lead back to where they are" } else { BEHIND_LINKS };
+    left_out(reason, links, report);
+    Ok((files, failures))
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! ids of imported secrets → Nix to paste into a host's configuration.
+//! ids of imported secrets → a module that declares them, or one for each of several groups of hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -39,7 +39,8 @@ impl Declaration {
     }
 }
 
-/// Returns a binding for each of `declarations`, one a line, in groups with a comment above each.
+/// Returns a module with a binding for each of `declarations`, one a line, in groups with a comment above each; if an id is in
+/// several groups, a module for each group.
 ///
 /// Their files are in `directory`, seen from the flake; where that is the one `is_default` for a host's secrets, an id can
 /// be enough to find them.
@@ -48,41 +49,54 @@ pub fn snippet(declarations: &mut [Declaration], directory: &Path, is_default: b
     let ids: BTreeSet<&str> = declarations.iter().map(|one| one.id.as_str()).collect();
     let groups: Vec<&[Declaration]> =
         declarations.chunk_by(|one, other| one.group == other.group).collect();
-    let mut text = String::new();
+    let heading = |group: &[Declaration]| match group.first() {
+        Some(Declaration { group, .. }) if groups.len() > 1 => {
+            format!("# {}\n", escape::line(group))
+        }
+        _ => String::new(),
+    };
+    let bindings = |group: &[Declaration]| -> String {
+        let bindings = group.iter().map(|one| one.binding(&ids, directory, is_default));
+        bindings.map(|binding| format!("  {binding}\n")).collect()
+    };
+    if groups.is_empty() {
+        return String::new();
+    }
     if ids.len() < declarations.len() {
-        text.push_str(REPEATED);
+        let modules =
+            groups.iter().map(|group| format!("\n{}{{\n{}}}\n", heading(group), bindings(group)));
+        return REPEATED.to_owned() + &modules.collect::<String>();
     }
-    for group in &groups {
-        if let Some(Declaration { group, .. }) = group.first().filter(|_| groups.len() > 1) {
-            let space = if text.is_empty() { "" } else { "\n" };
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{space}# {}", escape::line(group));
+    let all = groups.iter().map(|group| {
+        let heading = heading(group);
+        if heading.is_empty() { bindings(group) } else { format!("  {heading}{}", bindings(group)) }
+    });
+    format!("{{\n{}}}\n", all.collect::<Vec<_>>().join("\n"))
+}
+
+impl Declaration {
+    /// Returns the binding that declares it, where all of `ids` are declared; for the rest, see [`snippet`].
+    fn binding(&self, ids: &BTreeSet<&str>, directory: &Path, is_default: bool) -> String {
+        let mut fields = String::new();
+        // Writing to a String cannot fail.
+        if !is_default || self.key.is_some() || self.id != self.stem {
+            let _ = write!(fields, " file = {};", path(&name::file(directory, &self.stem)));
         }
-        for declaration in *group {
-            let mut fields = String::new();
-            if !is_default || declaration.key.is_some() || declaration.id != declaration.stem {
-                let file = path(&name::file(directory, &declaration.stem));
-                let _ = write!(fields, " file = {file};");
-            }
-            if let Some(key) = &declaration.key {
-                let _ = write!(fields, " key = {};", string(key));
-            }
-            if let Some(name) = free_name(&declaration.id, &ids) {
-                let _ = write!(fields, " name = {};", string(&name));
-            }
-            for (field, value) in &declaration.fields {
-                let _ = write!(fields, " {field} = {};", string(value));
-            }
-            let attribute = attribute(&declaration.id);
-            let _ = writeln!(text, "vaultix.secrets.{attribute} = {{{fields} }};");
+        if let Some(key) = &self.key {
+            let _ = write!(fields, " key = {};", string(key));
         }
+        if let Some(name) = free_name(&self.id, ids) {
+            let _ = write!(fields, " name = {};", string(&name));
+        }
+        for (field, value) in &self.fields {
+            let _ = write!(fields, " {field} = {};", string(value));
+        }
+        format!("vaultix.secrets.{} = {{{fields} }};", attribute(&self.id))
     }
-    text
 }
 
 /// What stands above groups that have ids in common.
-const REPEATED: &str =
-    "# Some ids are in several groups: paste each group into the configuration of its own hosts.\n";
+const REPEATED: &str = "# Some ids are in several groups: save each group as a module of its own, for its own hosts.\n";
 
 /// Returns a name for the file of `id`, if it would be the directory of another of `ids`.
 fn free_name(id: &str, ids: &BTreeSet<&str>) -> Option<String> {
@@ -138,7 +152,13 @@ mod tests {
     fn of(ids: &[&str], directory: Option<&str>) -> String {
         let mut all: Vec<Declaration> = ids.iter().map(|id| declaration("", id, id)).collect();
         let place = Path::new(directory.unwrap_or("secrets"));
-        snippet(&mut all, place, directory.is_none())
+        bindings(&snippet(&mut all, place, directory.is_none()))
+    }
+
+    /// Returns the bindings of `module`, as they would stand alone.
+    fn bindings(module: &str) -> String {
+        let inner = module.strip_prefix("{\n").unwrap().strip_suffix("}\n").unwrap();
+        inner.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect()
     }
 
     #[test]
@@ -176,24 +196,33 @@ mod tests {
         let fields = Fields::from([("owner".to_owned(), "${x}".to_owned())]);
         let mut all = [Declaration { fields, ..declaration("", "wifi", "wifi") }];
         let expected = "vaultix.secrets.wifi = { owner = \"\\${x}\"; };\n";
-        assert_eq!(snippet(&mut all, Path::new("secrets"), true), expected);
+        assert_eq!(bindings(&snippet(&mut all, Path::new("secrets"), true)), expected);
     }
 
     #[test]
     fn a_file_that_is_not_called_as_the_id_is_said() {
         let mut all = [declaration("", "wifi", "home/wifi")];
         let expected = "vaultix.secrets.wifi = { file = ./secrets/home/wifi.age; };\n";
-        assert_eq!(snippet(&mut all, Path::new("secrets"), true), expected);
+        assert_eq!(bindings(&snippet(&mut all, Path::new("secrets"), true)), expected);
+    }
+
+    #[test]
+    fn nothing_is_no_module() {
+        assert_eq!(snippet(&mut [], Path::new("s"), true), "");
     }
 
     #[test]
     fn groups_stand_below_comments() {
         let mut all = [("b\n}", "y", "y"), ("a", "x", "a/x"), ("b\n}", "x", "x")]
             .map(|(group, id, stem)| declaration(group, id, stem));
-        let expected = "# a\nvaultix.secrets.x = { file = ./s/a/x.age; };\n\n# b\\n}\nvaultix.secrets.y = { };\n";
+        let expected = "{\n  # a\n  vaultix.secrets.x = { file = ./s/a/x.age; };\n\n  \
+                        # b\\n}\n  vaultix.secrets.y = { };\n}\n";
         assert_eq!(snippet(&mut all[..2], Path::new("s"), true), expected);
-        let whole = snippet(&mut all, Path::new("s"), true);
-        assert!(whole.starts_with(&format!("{REPEATED}\n# a\n")), "{whole}");
+        let expected = format!(
+            "{REPEATED}\n# a\n{{\n  vaultix.secrets.x = {{ file = ./s/a/x.age; }};\n}}\n\n\
+             # b\\n}}\n{{\n  vaultix.secrets.x = {{ }};\n  vaultix.secrets.y = {{ }};\n}}\n"
+        );
+        assert_eq!(snippet(&mut all, Path::new("s"), true), expected);
     }
 
     #[test]

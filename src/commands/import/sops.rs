@@ -8,7 +8,6 @@ mod lines;
 mod tree;
 mod value;
 
-use std::ffi::OsStr;
 use std::ops::Range;
 use std::path::Path;
 
@@ -300,9 +299,14 @@ fn add_age(path: &Path) -> String {
 /// What is read from a file: how its values become secrets, the values, and sops' metadata.
 type Parsed = (Shape, Vec<Leaf>, header::Metadata);
 
+/// Returns what is behind the last dot in the name of `path`: `env` for `.env` as well.
+fn ending(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()?.rsplit_once('.').map(|(_, ending)| ending)
+}
+
 /// Returns the name of the format of the file `path`: what it ends with, as sops chooses it, or the one that is `named`.
 fn format_name<'a>(path: &'a Path, named: Option<&'a str>) -> Option<&'a str> {
-    let ending = path.extension().and_then(OsStr::to_str);
+    let ending = ending(path);
     let is_known =
         ending.is_some_and(|ending| matches!(ending, "yaml" | "yml" | "json" | "env" | "ini"));
     // That is the default of sops-nix, and so it is also said of what is none.

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::commands::import::snippet::Fields;
 use crate::error::{Error, Result, Status};
-use crate::files::{source, tree};
+use crate::files::source;
+use crate::files::tree::{self, Links};
 use crate::flake::nix::{self, Attributes};
 use crate::system::fence::{self, Extent};
 
@@ -50,7 +51,9 @@ pub fn read(source: &Path, new: &Path) -> Result<Vec<Result<Rule>>> {
         return Ok(rules.ok_or_else(none)?.into_iter().map(Ok).collect());
     }
     let mut all: Vec<Result<Rule>> = Vec::new();
-    for path in tree::files(source, new)?.into_iter().filter(|path| is_nix(path)) {
+    for path in
+        tree::files(source, new, Links::Leave)?.paths.into_iter().filter(|path| is_nix(path))
+    {
         let path = source.join(path);
         match has_rules(&path).and_then(|has| if has { rules(&path, source) } else { Ok(None) }) {
             Ok(rules) => all.extend(rules.into_iter().flatten().map(Ok)),
