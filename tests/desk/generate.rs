@@ -402,6 +402,7 @@ fn a_command_that_fails_creates_nothing() {
         "generate-failing",
         &json!({
             "after": shell("true", &["status"]),
+            "blank": shell("printf ' \\n'", &[]),
             "empty": shell("true", &[]),
             "good": { "kind": "hex" },
             "loud": shell("head -c 300000 /dev/zero | tr '\\0' x >&2; printf '\\n\\033[31mlast\\n\\n' >&2; exit 1", &[]),
@@ -414,6 +415,7 @@ fn a_command_that_fails_creates_nothing() {
     );
     let done = generate(&workspace).exits(1).says(&[
         "cannot generate secret \"after\": it is made from \"status\", which could not be created or decrypted",
+        "cannot generate secret \"blank\": \"sh\" printed only white space",
         "cannot generate secret \"empty\": \"sh\" printed nothing",
         "cannot generate secret \"loud\": \"sh\" failed: exit status: 1: [31mlast\n",
         "cannot generate secret \"none\": \"program-of-nowhere\" cannot be run: No such file or directory",
@@ -423,7 +425,7 @@ fn a_command_that_fails_creates_nothing() {
         // What a program writes to stderr is shown, except secrets that it was given or has
         // printed.
         "cannot generate secret \"quotes\": \"sh\" failed: exit status: 1: no: [a secret, not shown]: [a secret, not shown]\n",
-        "1 generated, 0 already there; now run: vaultix renc, 8 failed",
+        "1 generated, 0 already there; now run: vaultix renc, 9 failed",
     ]);
     assert!(!done.stderr.contains("half"), "{}", done.stderr);
     assert_eq!(names(&workspace), ["good.age"]);

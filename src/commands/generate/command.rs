@@ -74,8 +74,10 @@ pub fn run(argv: &[String], inputs: &[Input], context: &RunContext) -> Result<Pl
         let words = done.last_words.map(|words| without(words, secrets));
         return Err(words.into_iter().fold(error, Error::because));
     }
-    if done.printed.expose().is_empty() {
-        return Err(failed("printed nothing"));
+    // Of white space alone, userborn makes a password that is empty.
+    if done.printed.expose().trim_ascii().is_empty() {
+        let printed = if done.printed.expose().is_empty() { "nothing" } else { "only white space" };
+        return Err(failed(&format!("printed {printed}")));
     }
     Ok(done.printed)
 }
