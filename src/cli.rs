@@ -4,6 +4,8 @@
 mod argument;
 /// What `--help` prints.
 mod help;
+/// Words that are nearly the same.
+mod near;
 /// What is wrong with a command line.
 mod usage;
 /// What each word of a command line is.
@@ -17,6 +19,7 @@ use argh::{ArgsInfo, FromArgs};
 
 pub use help::wrap;
 pub use words::{Role, roles};
+pub use near::{did_you_mean, near};
 
 /// keep secrets in git, encrypted to you, and re-encrypt them for each host
 #[derive(FromArgs, ArgsInfo, Debug)]

@@ -2,7 +2,7 @@
 
 use argh::{ArgsInfo, FlagInfoKind};
 
-use super::{Cli, Stop, argument};
+use super::{Cli, Stop, argument, did_you_mean, near};
 
 /// Returns what is wrong with `args`, from argh's `complaint` about them.
 pub fn explain(args: &[&str], complaint: &str) -> Stop {
@@ -44,7 +44,9 @@ fn reason(args: &[&str], verb: Option<&str>, complaint: &str) -> String {
             Some(_) => "unexpected argument",
             None => "unknown command",
         };
-        format!("{kind} \"{arg}\"{for_verb}")
+        let known = if is_option { options(verb) } else { verbs(verb) };
+        let hint = did_you_mean(&near(arg, known)).map(|hint| format!(", {hint}"));
+        format!("{kind} \"{arg}\"{for_verb}{}", hint.unwrap_or_default())
     } else if let Some(option) = between("No value provided for option '", "'.") {
         format!("{option}{of} needs a value")
     } else if let Some((option, value, why)) = bad_value(complaint, "Error parsing option '") {
@@ -65,6 +67,20 @@ fn reason(args: &[&str], verb: Option<&str>, complaint: &str) -> String {
     } else {
         complaint.split_whitespace().collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Returns the options that may stand where an unknown one is.
+fn options(verb: Option<&str>) -> Vec<&'static str> {
+    let all = Cli::get_args_info();
+    let of_verb = all.commands.into_iter().find(|command| Some(command.name) == verb);
+    let flags = of_verb.map_or(all.flags, |command| command.command.flags);
+    flags.iter().map(|flag| flag.long).chain(["--help"]).collect()
+}
+
+/// Returns the verbs, if there is none yet.
+fn verbs(verb: Option<&str>) -> Vec<&'static str> {
+    let all = Cli::get_args_info().commands;
+    all.iter().filter(|_| verb.is_none()).map(|command| command.name).collect()
 }
 
 /// Splits argh's complaint about a value into the option or argument, the value, and why it is
@@ -93,6 +109,15 @@ mod tests {
     #[test]
     fn usage_errors_follow_our_grammar() {
         for (line, reason, help) in [
+            ("edt", "unknown command \"edt\", did you mean edit?", "vaultix"),
+            ("sett", "unknown command \"sett\", did you mean set or get?", "vaultix"),
+            (
+                "renc --hots web1",
+                "unknown option \"--hots\" for renc, did you mean --host?",
+                "vaultix renc",
+            ),
+            ("--falke . renc", "unknown option \"--falke\", did you mean --flake?", "vaultix"),
+            ("view secrets/a edit", "unexpected argument \"edit\" for view", "vaultix view"),
             ("frob", "unknown command \"frob\"", "vaultix"),
             ("--frob renc", "unknown option \"--frob\"", "vaultix"),
             ("renc --frob", "unknown option \"--frob\" for renc", "vaultix renc"),

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use vaultix_generator::escape;
 use vaultix_generator::profile::{Generator, Profile, Secret};
 
-use crate::cli::{Cli, Generate};
-use crate::error::{Exit, Result, Status};
+use crate::cli::{Cli, Generate, did_you_mean, near};
+use crate::error::{Error, Exit, Result, Status};
 use crate::files::secret;
 use crate::flake::git;
 use crate::flake::repository::Checkouts;
@@ -85,15 +85,18 @@ fn generated_values(profiles: &[Profile]) -> BTreeSet<PathBuf> {
 
 fn ensure_known(ids: &[String], profiles: &[Profile]) -> Result<()> {
     for id in ids {
-        let error = |reason| Err(cannot_generate(Status::Usage, id).because(reason));
+        let error = |reason| cannot_generate(Status::Usage, id).because(reason);
         let mut secrets = profiles.iter().filter_map(|profile| profile.secrets.get(id)).peekable();
         if secrets.peek().is_none() {
-            return error("no host has a secret of this name");
+            let ids = profiles.iter().flat_map(|profile| profile.secrets.keys());
+            let hint = did_you_mean(&near(id, ids.map(String::as_str)));
+            let error = error("no host has a secret of this name");
+            return Err(hint.into_iter().fold(error, Error::because));
         }
         // A failure in it is reported with all others.
         let has_generator = |secret: &Secret| secret.generator.is_some();
         if !secrets.any(|secret| secret.as_ref().map_or(true, has_generator)) {
-            return error("it has no generator");
+            return Err(error("it has no generator"));
         }
     }
     Ok(())

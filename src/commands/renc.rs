@@ -10,7 +10,7 @@ use vaultix_generator::profile::Profile;
 use crate::cache::desired::Comparison;
 use crate::cache::plan::{Plan, Target};
 use crate::cache::store::Cache;
-use crate::cli::{Cli, Renc};
+use crate::cli::{Cli, Renc, did_you_mean, near};
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::names::Names;
 use crate::flake::exposure;
@@ -131,8 +131,10 @@ fn choose(profiles: Vec<Profile>, failures: &[HostFailure], args: &Renc) -> Resu
         names.contains(host.as_str()) || failures.iter().any(|failure| failure.names.contains(host))
     };
     if let Some(unknown) = args.hosts.iter().find(|host| !is_known(host)) {
-        return Err(Error::new(Status::Usage, format!("cannot find host \"{unknown}\""))
-            .because(format!("the profiles are for {}", list(names))));
+        let hint = did_you_mean(&near(unknown, names.iter().copied()));
+        let error = Error::new(Status::Usage, format!("cannot find host \"{unknown}\""))
+            .because(format!("the profiles are for {}", list(names)));
+        return Err(hint.into_iter().fold(error, Error::because));
     }
     let chosen: Vec<Profile> = profiles
         .into_iter()
@@ -143,8 +145,11 @@ fn choose(profiles: Vec<Profile>, failures: &[HostFailure], args: &Renc) -> Resu
     let has = |id: &String| chosen.iter().any(|profile| profile.secrets.contains_key(id));
     match args.secrets.iter().find(|id| !has(id)) {
         Some(unknown) => {
-            Err(Error::new(Status::Usage, format!("cannot find secret \"{unknown}\""))
-                .because("no chosen host has a secret of this name"))
+            let ids = chosen.iter().flat_map(|profile| profile.secrets.keys());
+            let hint = did_you_mean(&near(unknown, ids.map(String::as_str)));
+            let error = Error::new(Status::Usage, format!("cannot find secret \"{unknown}\""))
+                .because("no chosen host has a secret of this name");
+            Err(hint.into_iter().fold(error, Error::because))
         }
         None => Ok(chosen),
     }
