@@ -148,22 +148,23 @@ pub struct Renc {
 #[argh(
     subcommand,
     name = "edit",
-    example = "{command_name} secrets/wifi.age\n{command_name} secrets/key.age --from key.pem\nopenssl rand -hex 32 | {command_name} secrets/token.age",
+    example = "{command_name} secrets/wifi.age\n{command_name} wifi\n{command_name} secrets/key.age --from key.pem\nopenssl rand -hex 32 | {command_name} secrets/token.age",
     note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on disk, of up to 64 MiB. It starts only if all recipients are valid and their plugins are installed.",
     note = "If the secret changes while you edit it, that change stays, and your text is saved next to it, encrypted. If encryption fails, your text is saved in the same way, for the recipients that need no plugin, or the editor opens again.",
     note = "If standard input is a pipe or a file, the new text is read from it. In a loop that reads from one, add </dev/tty.",
     note = "Without a file, on a terminal, all secrets are listed: arrow keys move, letters filter, Enter edits, Esc quits.",
+    note = "A file that is here comes first, then the file of a secret that a host declares, as it is called from the flake's root, then the secret of this id. A new file that no host declares, and that is not an *.age file below vaultix.defaultSecretDirectory, is created only with --new, or after a question.",
     note = "A file such as mail.yaml.age has to be what its name says: JSON, YAML, TOML, env or INI. If the new text is not, the line and the reason are shown, and the editor opens again, or the text is saved as it is; without a terminal, it is not saved. A file that was not that before may stay so.",
     note = "A file such as secrets:wifi.age is in the input secrets of the flake. It is changed in your checkout of that: git config --global vaultix.secrets.checkout DIR.",
     error_code(0, "the secret is saved, or was not changed"),
     error_code(77, "no identity can decrypt the secret")
 )]
 pub struct Edit {
-    /// the secret's file; created if it does not exist, chosen from a list if it is left out
+    /// the secret's file, or its id; created if it does not exist, chosen from a list if it is left out
     #[argh(positional, arg_name = "file", from_str_fn(argument::path))]
     pub file: Option<PathBuf>,
 
-    /// read a host's profile from this file, for that list; repeat for several hosts
+    /// read a host's profile from this file, for that list and for ids; repeat for several hosts
     #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
     pub profiles: Vec<PathBuf>,
 
@@ -202,6 +203,10 @@ pub struct Edit {
     /// save the text even if it is not what the file's name says, such as YAML
     #[argh(switch)]
     pub as_is: bool,
+
+    /// create the file at this path even if no host declares it
+    #[argh(switch)]
+    pub new: bool,
 
     /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
@@ -525,7 +530,7 @@ pub struct View {
     error_code(77, "no identity can decrypt the file")
 )]
 pub struct Get {
-    /// the structured file
+    /// the structured file, or the id of a secret in it
     #[argh(positional, arg_name = "file", from_str_fn(argument::path))]
     pub file: PathBuf,
 
@@ -560,7 +565,7 @@ pub struct Get {
     error_code(77, "no identity can decrypt the file")
 )]
 pub struct Set {
-    /// the structured file; created if it does not exist
+    /// the structured file, or the id of a secret in it; created if it does not exist
     #[argh(positional, arg_name = "file", from_str_fn(argument::path))]
     pub file: PathBuf,
 
@@ -604,6 +609,10 @@ pub struct Set {
     #[argh(option, arg_name = "format", from_str_fn(argument::text))]
     pub format: Option<String>,
 
+    /// create the file at this path even if no host declares it
+    #[argh(switch)]
+    pub new: bool,
+
     /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,
@@ -621,7 +630,7 @@ pub struct Set {
     error_code(77, "no identity can decrypt the file")
 )]
 pub struct Unset {
-    /// the structured file
+    /// the structured file, or the id of a secret in it
     #[argh(positional, arg_name = "file", from_str_fn(argument::path))]
     pub file: PathBuf,
 
@@ -707,9 +716,10 @@ pub struct Recipient {
 #[argh(
     subcommand,
     name = "import",
-    example = "{command_name} agenix . -i ~/.ssh/id_ed25519 --into vaultix\n{command_name} agenix-rekey secrets --into vaultix\n{command_name} sops secrets.yaml -i ~/.config/sops/age/keys.txt\n{command_name} pass >>secrets.nix",
-    note = "Prints what to paste into the hosts' configuration, and the rules for the flake that keep who could read what. The old files stay, and secrets that already exist are not replaced.",
-    error_code(0, "everything is imported"),
+    example = "{command_name} agenix . -i ~/.ssh/id_ed25519 --into vaultix\n{command_name} agenix-rekey secrets --into vaultix\n{command_name} sops secrets.yaml -i ~/.config/sops/age/keys.txt\n{command_name} pass >imported.nix",
+    note = "Prints a module that declares the secrets, for a file next to flake.nix, and as comments the rules for the flake that keep who could read what. The old files stay.",
+    note = "A secret whose file already exists is not replaced, but declared: after the next import, the module is complete again.",
+    error_code(0, "everything is imported, or already there"),
     error_code(1, "some secrets are not; each of them is named"),
     error_code(77, "no identity can decrypt what is not imported")
 )]

@@ -4,6 +4,7 @@ pub mod cache;
 pub mod exposure;
 pub mod git;
 pub mod literal;
+pub mod lookup;
 pub mod nix;
 pub mod path;
 pub mod profiles;

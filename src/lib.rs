@@ -96,7 +96,7 @@ fn run() -> Result<Exit> {
         Some(Verb::Status(args)) => status::run(args, &cli),
         Some(Verb::Explain(args)) => explain::run(args, &cli),
         Some(Verb::View(args)) => view::run(args, &cli),
-        Some(Verb::Get(args)) => view::get(args),
+        Some(Verb::Get(args)) => view::get(args, &cli),
         Some(Verb::Set(args)) => edit::set(args, &cli),
         Some(Verb::Unset(args)) => edit::unset(args, &cli),
         Some(Verb::Textconv(args)) => view::textconv(args),

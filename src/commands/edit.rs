@@ -11,6 +11,8 @@ mod text;
 
 pub use set::{set, unset};
 
+use std::path::Path;
+
 use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 
@@ -18,7 +20,7 @@ use crate::cli::{Cli, Edit};
 use crate::error::{Exit, Result};
 use crate::files::replace::Replacement;
 use crate::flake::repository::Checkouts;
-use crate::flake::workspace;
+use crate::flake::{lookup, workspace};
 use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
@@ -40,9 +42,14 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
         None => "cannot edit a secret".to_owned(),
     })?;
     let given = workspace::given_recipients(&args.recipients, &args.recipient_files, &report)?;
+    // Before the settings: hosts have them as well, and are evaluated once.
+    let found = match &args.file {
+        Some(path) => Some(lookup::existing_or_new(path, &cli.profiles, args.new)?),
+        None => None,
+    };
     let (identities, rules) = workspace::keys_for_file(&args.identities, &report)?;
-    let file = match &args.file {
-        Some(path) => Ok(workspace::file(path)?),
+    let file = match &found {
+        Some(found) => Ok(found.path.clone()),
         None => Err(List::read(&cli.profiles, &report)?),
     };
     // After what runs nix: until here, a signal ends both.
@@ -51,7 +58,9 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
     let path = &checkouts.writable(&file.or_else(|list| list.pick(&interrupt))?)?;
     let extra = workspace::parse_recipients(&rules, path, &given)?;
     let prompt = Prompt::new(&interrupt, &report);
-    let command = format!("vaultix edit {}", escape::shell_path(path));
+    let again = |path: &Path| format!("vaultix edit {}", escape::shell_path(path));
+    found.map_or(Ok(()), |found| found.ensure_wanted(&again, &prompt))?;
+    let command = again(path);
     let need = if input == Input::User { Old::Needed } else { Old::IfOpen };
     let target = Target::open(path, &identities, extra, need, &command, &prompt)?;
     let Target { before, old, recipients, count, mut replacement } = target;

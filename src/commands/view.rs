@@ -11,6 +11,7 @@ use crate::error::{Error, Exit, Result, Status};
 use crate::files::secret::Secret;
 use crate::files::values::Values;
 use crate::files::{source, values};
+use crate::flake::lookup::{self, Found};
 use crate::flake::{git, nix, workspace};
 use crate::keys::identity_files::IdentityFiles;
 use crate::keys::master::Master;
@@ -28,7 +29,7 @@ use crate::terminal::prompt::Prompt;
 /// When it cannot be opened or printed.
 pub fn run(args: &View, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
-    let (file, key) = workspace::file_or_id(&args.file, &cli.profiles)?;
+    let Found { path: file, key, .. } = lookup::existing(&args.file, &cli.profiles)?;
     let identities = workspace::identities(&args.identities, &report)?;
     let interrupt = Interrupt::new()?;
     let whole = open(&file, &identities, "view", &Prompt::new(&interrupt, &report))?;
@@ -41,10 +42,14 @@ pub fn run(args: &View, cli: &Cli) -> Result<Exit> {
 /// # Errors
 ///
 /// When the file cannot be opened, is not structured, or has no such value.
-pub fn get(args: &Get) -> Result<Exit> {
+pub fn get(args: &Get, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let pointer = args.key.as_deref().map(values::pointer).transpose()?;
-    let file = workspace::file(&args.file)?;
+    let Found { path: file, key, .. } = lookup::existing(&args.file, &cli.profiles)?;
+    let pointer = match (pointer, key) {
+        (None, Some(key)) => Some(values::pointer(&key.pointer)?),
+        (pointer, _) => pointer,
+    };
     let format = values::format(&file, args.format.as_deref())?;
     let identities = workspace::identities(&args.identities, &report)?;
     let interrupt = Interrupt::new()?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use age::Recipient;
 use vaultix_generator::private;
-use vaultix_generator::profile::{Key, Profile};
+use vaultix_generator::profile::Profile;
 use vaultix_units::bounded;
 
 use crate::error::{Error, Result, Status};
@@ -214,46 +214,6 @@ pub fn file(typed: &Path) -> Result<PathBuf> {
         nix::know_inputs(&root)?;
     }
     Ok(origin::parse(typed).unwrap_or_else(|| typed.to_owned()))
-}
-
-/// Returns the secret that the user calls `typed`: the path of a file, or the id of a secret in the profiles that were
-/// `named`, or else of the flake; with the key of its value, if its file has many.
-///
-/// # Errors
-///
-/// When the flake cannot be asked, or hosts mean different secrets by the id.
-pub fn file_or_id(typed: &Path, named: &[PathBuf]) -> Result<(PathBuf, Option<Key>)> {
-    let path = file(typed)?;
-    let is_file = path != typed
-        || typed.symlink_metadata().is_ok()
-        || typed.extension().is_some_and(|suffix| suffix == "age");
-    let Some(id) = typed.to_str().filter(|_| !is_file) else { return Ok((path, None)) };
-    let profiles = match (named, nix::root()) {
-        ([], Ok(Some(root))) => nix::profiles(&root)
-            .map_err(|error| error.context(format!("cannot find secret \"{id}\"")))?,
-        ([], _) => Vec::new(),
-        (named, _) => profiles::read_all(named)?,
-    };
-    let found = profiles.iter().filter_map(|profile| profile.secrets.get(id)?.as_ref().ok());
-    let found: BTreeSet<(&PathBuf, &Option<Key>)> =
-        found.map(|secret| (&secret.ciphertext, &secret.key)).collect();
-    let mut all = found.iter();
-    match (all.next(), all.next()) {
-        (Some((path, key)), None) => Ok(((*path).clone(), (*key).clone())),
-        (None, _) => Ok((path, None)),
-        _ => {
-            let files: Vec<String> = found
-                .iter()
-                .map(|(path, key)| {
-                    let key = key.as_ref().map(|key| format!("{} in ", key.pointer));
-                    key.unwrap_or_default() + &origin::shown(path)
-                })
-                .collect();
-            Err(Error::new(Status::Usage, format!("cannot choose one secret \"{id}\""))
-                .because(format!("hosts mean different ones: {}", report::list(&files)))
-                .fix("pass the file, or the profile of one host with --profile FILE"))
-        }
-    }
 }
 
 /// Returns the root of the flake, and what it says; nothing where there is none.

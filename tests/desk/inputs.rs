@@ -154,7 +154,7 @@ fn an_input_is_shown_by_its_name() {
     let view = |file: &str| team.vaultix(&format!("view {file}"));
     assert_eq!(view("secrets:wifi.age").exits(0).stdout, "wifi text");
     view("secrets:none.age").exits(66).says(&["cannot decrypt secrets:none.age"]);
-    view("secret:wifi.age").exits(66).says(&["cannot decrypt secret:wifi.age"]);
+    view("secret:wifi.age").exits(66).says(&["did you mean secrets:wifi.age?"]);
     let escape = view("secrets:../wifi.age").exits(66);
     assert!(escape.stderr.contains("secrets:../wifi.age"), "{}", escape.stderr);
     // A file that is called like that is meant.

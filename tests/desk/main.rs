@@ -83,6 +83,9 @@ mod import;
 /// age, rage and other programs on the same files.
 mod interop;
 
+/// Which secret is meant by what is typed.
+mod lookup;
+
 /// Which folder of `src` may import which.
 mod layers;
 

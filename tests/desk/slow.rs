@@ -548,7 +548,7 @@ fn recipients_are_read_once() {
     );
     let path = flake.get_envs().find_map(|(name, value)| (name == "PATH").then_some(value?));
     let path = path.unwrap().to_owned();
-    flake = vaultix("-f . edit new.age --from text");
+    flake = vaultix("-f . edit secrets/new.age --from text");
     flake.env("PATH", path);
     for (exit, recipients) in [
         (0, entries(LARGEST, |_| format!("\"{ME}\""))),
@@ -556,7 +556,7 @@ fn recipients_are_read_once() {
         (78, format!("\"age1{}\"", fill("q", 4 << 20))),
         (78, entries(4 << 20, |_| "1".to_owned())),
     ] {
-        let _ = fs::remove_file(workspace.path("new.age"));
+        let _ = fs::remove_file(workspace.path("secrets/new.age"));
         workspace.write("settings.json", format!("{{\"extraRecipients\":[{recipients}]}}"));
         run_within(&workspace, &flake).exits(exit);
     }

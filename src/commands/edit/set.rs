@@ -13,7 +13,7 @@ use crate::cli::{self, Cli};
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::values;
 use crate::flake::repository::Checkouts;
-use crate::flake::workspace;
+use crate::flake::{lookup, workspace};
 use crate::report::{self, Report, Verbosity};
 use crate::structured::{self, Pointer};
 use crate::system::interrupt::Interrupt;
@@ -36,6 +36,8 @@ struct Given<'a> {
     recipients: &'a [String],
     recipient_files: &'a [PathBuf],
     format: Option<&'a str>,
+    /// Whether a new file may be made there, whatever hosts declare.
+    is_new: bool,
 }
 
 /// Changes or adds one value.
@@ -54,6 +56,7 @@ pub fn set(args: &cli::Set, cli: &Cli) -> Result<Exit> {
         recipients: &args.recipients,
         recipient_files: &args.recipient_files,
         format: args.format.as_deref(),
+        is_new: args.new,
     };
     change(&given, &Change::Set(&input), cli)
 }
@@ -71,6 +74,7 @@ pub fn unset(args: &cli::Unset, cli: &Cli) -> Result<Exit> {
         recipients: &args.recipients,
         recipient_files: &args.recipient_files,
         format: args.format.as_deref(),
+        is_new: false,
     };
     change(&given, &Change::Unset, cli)
 }
@@ -78,17 +82,21 @@ pub fn unset(args: &cli::Unset, cli: &Cli) -> Result<Exit> {
 fn change(given: &Given, change: &Change, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let pointer = values::pointer(given.key)?;
-    let file = workspace::file(given.file)?;
-    let format = values::format(&file, given.format)?;
+    let found = match change {
+        Change::Set(_) => lookup::existing_or_new(given.file, &cli.profiles, given.is_new)?,
+        Change::Unset => lookup::existing(given.file, &cli.profiles)?,
+    };
+    let format = values::format(&found.path, given.format)?;
     let extra = workspace::given_recipients(given.recipients, given.recipient_files, &report)?;
     let (identities, rules) = workspace::keys_for_file(given.identities, &report)?;
     // After what runs nix: until here, a signal ends both.
     let interrupt = Interrupt::new()?;
     let mut checkouts = Checkouts::default();
-    let path = &checkouts.writable(&file)?;
+    let path = &checkouts.writable(&found.path)?;
     let has_extra = !extra.is_empty();
     let extra = workspace::parse_recipients(&rules, path, &extra)?;
     let prompt = Prompt::new(&interrupt, &report);
+    found.ensure_wanted(&|path| command(change, path, given.key), &prompt)?;
     let command = command(change, path, given.key);
     if matches!(change, Change::Unset) && path.symlink_metadata().is_err() {
         return Err(cannot(change, &pointer, path, Status::NoInput).because("it does not exist"));
