@@ -90,6 +90,7 @@ pub fn run(args: &Edit, cli: &Cli) -> Result<Exit> {
         replacement = Replacement::new(path)?;
         new = again(&new)?;
     }
+    target::warn_blank(&format!("new text of {}", path.display()), &new, &report);
     if before.is_some() {
         keys::warn_lost(path, old.as_ref(), &new, &cli.profiles, &report);
     }

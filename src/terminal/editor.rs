@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::time::{Duration, Instant};
 
 use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
@@ -45,7 +46,9 @@ pub fn edit(
     report::detail(format_args!("starting the editor {} on {}", command.display(), path.display()));
     let what =
         || Error::new(Status::SomeFailed, format!("cannot edit with \"{}\"", command.display()));
+    let started = Instant::now();
     let status = run(&command, &path, report, interrupt).map_err(|error| what().because(error))?;
+    let took = started.elapsed();
     match interrupt.signal() {
         Some(2) => interrupt.forget(), // Ctrl-C was for the editor, which ignored it or failed.
         Some(_) => return Err(interrupt.error()),
@@ -63,7 +66,23 @@ pub fn edit(
     let mut bytes = directory
         .read(name.as_ref(), bounded::MAX_CIPHERTEXT)
         .map_err(|error| what().because(format!("it left no file to read: {error}")))?;
-    Ok(Plaintext::new(std::mem::take(&mut *bytes)))
+    let new = Plaintext::new(std::mem::take(&mut *bytes));
+    if has_not_waited(took, text, &new) {
+        report.warning(format_args!(
+            "the editor \"{}\" has ended at once and changed nothing; if it opens a window, set EDITOR to a command that waits until that is closed, such as \"gedit --wait\"",
+            command.display()
+        ));
+    }
+    Ok(new)
+}
+
+/// Fastest that a person changes a text, or sees it and leaves.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// Returns whether an editor that `took` that long to make `new` of `old` may have left the work to another process, which
+/// finds that the text is gone.
+fn has_not_waited(took: Duration, old: &Plaintext, new: &Plaintext) -> bool {
+    took < AT_ONCE && old.expose() == new.expose()
 }
 
 /// Returns the user's editor, as a line for the shell.
@@ -96,4 +115,24 @@ fn run(
         .env("TMPDIR", directory)
         .spawn()?;
     program::wait_in_foreground(child, interrupt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_editor_that_changes_nothing_at_once_may_not_have_waited() {
+        for (millis, old, new, expected) in [
+            (0, "a", "a", true),
+            (999, "", "", true),
+            (0, "a", "b", false),
+            (1000, "a", "a", false),
+            (60_000, "a", "a", false),
+        ] {
+            let [old, new] = [old, new].map(|text| Plaintext::new(text.into()));
+            let found = has_not_waited(Duration::from_millis(millis), &old, &new);
+            assert_eq!(found, expected, "{millis}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use pretty_assertions::assert_eq;
 use xtask::canary::marked;
 
 use crate::pty::Pty;
-use crate::support::{Done, Workspace, feed, run};
+use crate::support::{Done, Workspace, feed, feed_as_is, run};
 
 /// Makes a desk with one secret.
 fn workspace(name: &str) -> Workspace {
@@ -66,6 +66,31 @@ fn an_unchanged_text_is_not_written() {
     feed(command(&workspace).arg("--stdin"), b"old text\n").exits(0).says(&["unchanged"]);
     let after = fs::metadata(workspace.path("secrets/wifi.age")).unwrap();
     assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()));
+}
+
+#[test]
+fn a_text_that_nobody_sees_is_warned_of() {
+    let workspace = workspace("blank");
+    let said = "the new text of secrets/wifi.age is only white space\n";
+    feed_as_is(command(&workspace).arg("--stdin"), b" \n").exits(0).says(&["changed", said]);
+    let done = feed(command(&workspace).arg("--stdin"), b" x\n").exits(0);
+    assert!(!done.stderr.contains("white space"), "{}", done.stderr);
+    let set = |value: &[u8]| {
+        let line = "set secrets/mail.yaml.age a -i keys/me.txt";
+        feed_as_is(&mut workspace.vaultix_command(line), value).exits(0)
+    };
+    set(b"  \n").says(&["the new value of /a in secrets/mail.yaml.age is only white space\n"]);
+}
+
+#[test]
+fn an_editor_that_does_not_wait_is_noticed() {
+    let workspace = workspace("no-wait");
+    let said = "the editor \"true\" has ended at once and changed nothing; if it opens a window, set EDITOR";
+    // On a busy machine, it may take longer than a person would.
+    let is_noticed = || edit(&workspace, "true").exits(0).stderr.contains(said);
+    assert!((0..50).any(|_| is_noticed()));
+    let done = edit(&workspace, "sed -i s/old/new/").exits(0);
+    assert!(!done.stderr.contains("at once"), "{}", done.stderr);
 }
 
 #[test]

@@ -117,6 +117,7 @@ fn change(given: &Given, change: &Change, cli: &Cli) -> Result<Exit> {
             })?;
             let what = format!("new value of {pointer} in {}", origin::shown(path));
             let value = input.value(&what, &report, &prompt)?;
+            target::warn_blank(&what, &value, &report);
             (structured::set(old.expose(), format, &pointer, value.expose()), *input)
         }
         Change::Unset => (structured::unset(old.expose(), format, &pointer), &Input::User),

@@ -69,6 +69,14 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Warns if `new`, which is saved as the text or value `what`, has nothing that can be seen: of a hash like that, a host makes a user without a
+/// password.
+pub(super) fn warn_blank(what: &str, new: &Plaintext, report: &Report) {
+    if new.expose().trim_ascii().is_empty() {
+        report.warning(format_args!("the {what} is only white space"));
+    }
+}
+
 /// Says what was done: `path` has its text from `input`, and is encrypted to `count` recipients. Makes git aware of a new file.
 pub(super) fn finish(
     report: &Report,
