@@ -186,7 +186,11 @@ fn explanation(
         recipients: uses::recipients(path).unwrap_or_default(),
         rule: workspace.rules.rule(path).map(|rule| rule.path.clone()),
         generator: generator.map(|generator| generator.kind()),
-        dependencies: generator.map(|one| one.dependencies().to_vec()).unwrap_or_default(),
+        dependencies: generator
+            .iter()
+            .flat_map(|one| one.dependencies())
+            .map(ToString::to_string)
+            .collect(),
         changed: history.map(changed),
         hosts,
     }
