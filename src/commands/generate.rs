@@ -42,7 +42,7 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
     let mut checkouts = Checkouts::default();
     // What Nix sees needs not be made. What it does not see may be in the checkout already; if there
     // is no checkout, the plan says so about what has to be made.
-    // Those that seem to be missing. One that is there after all is not replaced: new files get their names by link(2),
+    // Those that seem to be missing. One that is there after all is not replaced: a new file never takes the place of another,
     // and a file with values is replaced only if it is still the one that was opened.
     let values: BTreeSet<PathBuf> = generated_values(&workspace.profiles);
     let mut unusable =

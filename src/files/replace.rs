@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
-use rustix::fs::{flock, fsync, linkat, openat, renameat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{flock, fsync, linkat, openat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::error::{Error, Exit, Result, Status};
@@ -19,6 +19,10 @@ use crate::files::source;
 use crate::report;
 use crate::system::fence;
 use crate::system::origin;
+
+/// How a file is opened that must not exist yet.
+const RESERVE: OFlags =
+    OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::CLOEXEC);
 
 /// A file that is about to be replaced, and its successor next to it. The successor is removed when
 /// dropped.
@@ -115,14 +119,26 @@ impl Replacement {
     /// The system's own.
     pub fn persist_noclobber(self) -> Result<()> {
         self.with_folder_locked(|| {
-            linkat(
-                &self.folder,
-                &self.temporary_name,
-                &self.folder,
-                &self.file_name,
-                AtFlags::empty(),
-            )
-            .map_err(|error| cannot_write(&self.path, &error.into()))
+            self.name_as_new().map_err(|error| cannot_write(&self.path, &error.into()))
+        })
+    }
+
+    /// Gives the successor the name of the file, if nothing has that name, in the best way that the file system knows.
+    fn name_as_new(&self) -> std::result::Result<(), Errno> {
+        let (folder, from, to) = (&self.folder, &self.temporary_name, &self.file_name);
+        match renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+            Err(error) if is_unsupported(error) => {}
+            done => return done,
+        }
+        match linkat(folder, from, folder, to, AtFlags::empty()) {
+            Err(error) if is_unsupported(error) => {}
+            done => return done,
+        }
+        // Creating it reserves the name, so that the rename replaces nothing else. Somebody who is killed in between leaves an
+        // empty file, which no command takes for a secret.
+        drop(openat(folder, to, RESERVE, Mode::from_raw_mode(0o600))?);
+        renameat(folder, from, folder, to).inspect_err(|_| {
+            let _ = unlinkat(folder, to, AtFlags::empty()); // The error says more.
         })
     }
 
@@ -172,8 +188,7 @@ impl Replacement {
         for i in 1..100_u8 {
             let name = kept_name(&self.file_name, i);
             // Creating it reserves the name, so that the rename replaces nothing else.
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-            match openat(&self.folder, &name, flags, Mode::from_raw_mode(0o666)) {
+            match openat(&self.folder, &name, RESERVE, Mode::from_raw_mode(0o666)) {
                 Ok(_) => {
                     renameat(&self.folder, &self.temporary_name, &self.folder, &name)?;
                     return Ok(self.path.with_file_name(name));
@@ -208,6 +223,13 @@ impl Drop for Replacement {
         // It no longer exists once it is in place.
         let _ = unlinkat(&self.folder, &self.temporary_name, AtFlags::empty());
     }
+}
+
+/// Returns whether `error` says that a file system cannot do something at all: rename without replacing, as many network file
+/// systems (rename(2), `EINVAL`), or link, as vfat and many that programs make (link(2), `EPERM`).
+fn is_unsupported(error: Errno) -> bool {
+    use Errno as E;
+    [E::INVAL, E::NOSYS, E::NOTSUP, E::OPNOTSUPP, E::PERM, E::MLINK].contains(&error)
 }
 
 fn cannot_write(path: &Path, error: &io::Error) -> Error {

@@ -504,13 +504,41 @@ fn an_interrupted_run_leaves_complete_files() {
 }
 
 #[test]
+fn new_files_get_their_names_on_any_file_system() {
+    let workspace = workspace("generate-names", &json!({ "wg": { "kind": "wireguard" } }));
+    // As many network file systems refuse the first, and vfat the second.
+    let [rename, link] = ["renameat2:error=EINVAL", "linkat:error=EPERM"];
+    let broken = ["renameat2:error=EIO", "linkat:error=EIO", "renameat:error=EIO"];
+    for (faults, exit) in [
+        // The controls: each way is tried after those before it, and one that fails for another reason leaves nothing.
+        (vec![broken[0]], 73),
+        (vec![rename, broken[1]], 73),
+        (vec![rename, link, broken[2]], 73),
+        (vec![rename], 0),
+        (vec![rename, link], 0),
+    ] {
+        let _ = fs::remove_dir_all(workspace.path("secrets"));
+        let mut strace = workspace.command("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2,linkat,renameat"]);
+        for fault in &faults {
+            strace.args(["-e", &format!("inject={fault}")]);
+        }
+        let line = "vaultix -p web1.json generate -i keys/me.txt";
+        run(strace.args(line.split(' '))).exits(exit);
+        let found: &[&str] = if exit == 0 { &["wg.age", "wg.pub"] } else { &[] };
+        assert_eq!(names(&workspace), found, "{faults:?}");
+    }
+    generate(&workspace).exits(0).says(&["0 generated, 1 already there"]);
+}
+
+#[test]
 fn a_run_killed_between_private_and_public_key_is_completed_by_the_next() {
     let workspace = workspace("generate-killed", &json!({ "wg": { "kind": "wireguard" } }));
     // Before each call that gives a file its name.
     for (when, found) in [(1, vec![]), (2, vec!["wg.age"])] {
         let _ = fs::remove_dir_all(workspace.path("secrets"));
         let mut strace = workspace.command("strace");
-        let inject = format!("inject=linkat:signal=KILL:when={when}:error=EINTR");
+        let inject = format!("inject=renameat2:signal=KILL:when={when}:error=EINTR");
         let strace = strace.args(["-f", "-q", "-o", "trace", "-e", &inject, "vaultix"]);
         let done = run(strace.args(["-p", "web1.json", "generate", "-i", "keys/me.txt"]));
         assert_eq!(done.exit, 137, "{}", done.stderr);
