@@ -44,25 +44,26 @@ _vaultix() {
     --format) mapfile -t COMPREPLY < <(compgen -W 'json yaml toml env ini' -- "$current"); return ;;
   esac
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in renc | edit | init | generate | rekey | deploy | check | status | view | get | set | unset | textconv | recipient | import) verb=$word; break ;; esac
+    case $word in renc | edit | init | generate | rekey | deploy | check | status | explain | view | get | set | unset | textconv | recipient | import) verb=$word; break ;; esac
   done
   case $verb in
     renc) words='-h --help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet -v --verbose' ;;
-    edit) words='-h --help -p --profile -i --identity -r --recipient -R --recipients-file --stdin --from --as-is -v --verbose' ;;
+    edit) words='-h --help -p --profile -i --identity -r --recipient -R --recipients-file --stdin --from --as-is --new -v --verbose' ;;
     init) words='-h --help -i --identity --passphrase -v --verbose' ;;
     generate) words='-h --help -p --profile -i --identity -r --recipient -R --recipients-file --secret --dry-run -q --quiet -v --verbose' ;;
     rekey) words='-h --help -p --profile -i --identity --old -r --recipient -R --recipients-file -v --verbose' ;;
     deploy) words='-h --help -p --profile --early -v --verbose' ;;
     check) words='-h --help -p --profile --cache --json -v --verbose' ;;
-    status) words='-h --help -p --profile --cache --json -v --verbose' ;;
+    status) words='-h --help -p --profile --cache --host --secret --json -v --verbose' ;;
+    explain) words='-h --help -p --profile --cache --json -v --verbose' ;;
     view) words='-h --help -p --profile -i --identity -v --verbose' ;;
     get) words='-h --help -i --identity --format -v --verbose' ;;
-    set) words='-h --help -i --identity -r --recipient -R --recipients-file --stdin --from --format -v --verbose' ;;
+    set) words='-h --help -i --identity -r --recipient -R --recipients-file --stdin --from --format --new -v --verbose' ;;
     unset) words='-h --help -i --identity -r --recipient -R --recipients-file --format -v --verbose' ;;
     textconv) words='-h --help -i --identity' ;;
     recipient) words='-h --help -i --identity -v --verbose' ;;
     import) words='-h --help -i --identity -r --recipient -R --recipients-file --into --keep --dry-run -q --quiet -v --verbose' ;;
-    *) words='renc edit init generate rekey deploy check status view get set unset textconv recipient import -h --help -p --profile -f --flake -v --verbose -V --version' ;;
+    *) words='renc edit init generate rekey deploy check status explain view get set unset textconv recipient import -h --help -p --profile -f --flake -v --verbose -V --version' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   [[ $current == -* ]] && return
@@ -71,6 +72,7 @@ _vaultix() {
     edit.0) mapfile -t COMPREPLY < <(compgen -f -- "$current"); _vaultix_names files ;;
     init.0) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     rekey.*) mapfile -t COMPREPLY < <(compgen -f -- "$current"); _vaultix_names files ;;
+    explain.0) mapfile -t COMPREPLY < <(compgen -f -- "$current"); _vaultix_names files secrets ;;
     view.0) mapfile -t COMPREPLY < <(compgen -f -- "$current"); _vaultix_names files secrets ;;
     get.0) mapfile -t COMPREPLY < <(compgen -f -- "$current"); _vaultix_names files ;;
     get.1) _vaultix_names keys ;;
