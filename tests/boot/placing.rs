@@ -208,10 +208,6 @@ pub fn units_start_once_the_boot_is_over(system: System) {
             format!("[Unit]\n{how}{unit}\nAfter={unit}\n"),
         );
     }
-    host.file(
-        "/etc/systemd/system/vaultix-rest.service.d/over.conf",
-        "[Service]\nExecStopPost=/bin/touch /run/rest-is-over\n",
-    );
     host.isolates();
     // As on a real host, up to there; the boot is not over before the script says so.
     host.link(
@@ -224,13 +220,20 @@ pub fn units_start_once_the_boot_is_over(system: System) {
     );
     host.link("/etc/systemd/system/multi-user.target.wants/hold.service", "../hold.service");
     let boot = host.run(
-        r"
+        r#"
         note reload systemctl reload vaultix-secret@other.service
         until [ -p /run/hold ]; do :; done
         echo >/run/hold
-        await /run/rest-is-over
+        rest() { systemctl show --property=$1 --value vaultix-rest.service; }
+        settle
+        until [ "$(rest SubState)" != running ]; do settle; done
         settle
         snapshot rest
+        # As every switch of NixOS does with a target that is active.
+        note rest.first rest InvocationID
+        systemctl start multi-user.target
+        settle
+        note rest.still rest InvocationID
         note fresh ls /run/vaultix/.vaultix/fresh
         systemctl isolate home.target
         settle
@@ -243,7 +246,7 @@ pub fn units_start_once_the_boot_is_over(system: System) {
         note broken systemctl start vaultix-items.target
         settle
         note mended cat /run/vaultix/broken
-        ",
+        "#,
     );
     for id in ["wanted", "required", "bound", "part"] {
         assert_eq!(
@@ -253,6 +256,8 @@ pub fn units_start_once_the_boot_is_over(system: System) {
         let consumer = boot.unit_at("rest", &format!("{id}.service"));
         assert_eq!(consumer["ActiveState"], "active", "{id}");
     }
+    assert_ne!(boot.text("rest.first"), "");
+    assert_eq!(boot.text("rest.still"), boot.text("rest.first"), "it runs once in a boot");
     let active = |snapshot: &str, id: &str| {
         boot.unit_at(snapshot, &secret_unit(id))["ActiveState"] == "active"
     };
