@@ -203,6 +203,13 @@ impl Desired {
     }
 }
 
+impl Desired {
+    /// Returns the paths of all copies, relative to the cache.
+    pub fn copies(&self) -> BTreeSet<PathBuf> {
+        self.wanted.keys().map(|entry| entry.path(Path::new(""))).collect()
+    }
+}
+
 impl Comparison {
     /// Returns whether each host of `profiles` that has a key has a copy of the present `source`, if it uses that, or of each
     /// value in it that it uses.

@@ -17,7 +17,8 @@ use crate::cli::Init;
 use crate::error::{self, Error, Exit, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret;
-use crate::flake::{git, nix};
+use crate::flake::git::{self, attributes};
+use crate::flake::{nix, workspace};
 use crate::keys::identity_files::{Content, IdentityFiles};
 use crate::keys::master::Master;
 use crate::keys::recipient::{self, ParsedRecipient};
@@ -25,9 +26,6 @@ use crate::report::{self, Report, Verbosity};
 use crate::system::fence::{self, Extent};
 use crate::system::interrupt::Interrupt;
 use crate::terminal::prompt::Prompt;
-
-/// The line that has git show secrets as text to whoever can open them.
-const ATTRIBUTE: &str = "*.age diff=vaultix";
 
 /// Makes what is missing.
 ///
@@ -67,7 +65,7 @@ pub fn run(args: &Init) -> Result<Exit> {
     let public = public.as_deref();
     let secret = directory.join("secrets/example.age");
     scaffold.secret(&secret, &directory, &identity, recipient, &prompt)?;
-    scaffold.attributes(&directory.join(".gitattributes"))?;
+    scaffold.attributes(&directory.join(attributes::FILE), &attribute_lines(&directory))?;
     let flake = scaffold.flake(&directory, &identity, public)?;
 
     let files = scaffold.new.iter().filter(|path| **path != identity);
@@ -117,6 +115,25 @@ fn named_by_flake(directory: &Path, identity: &Path) -> Vec<String> {
     }
     let settings = root.parent().map(nix::settings).and_then(Result::ok).unwrap_or_default();
     settings.recipient.0.iter().flat_map(|text| recipient::lines(text)).collect()
+}
+
+/// Returns the lines for git in `directory`: for secrets, and for the copies of them, where they are below it.
+fn attribute_lines(directory: &Path) -> Vec<String> {
+    let mut lines = vec![attributes::SECRETS.to_owned()];
+    let Ok(directory) = std::path::absolute(directory.join(attributes::FILE)) else { return lines };
+    let directory = directory.parent().unwrap_or(Path::new("/"));
+    let file = |folder: &&Path| folder.join("flake.nix");
+    let root = directory.ancestors().find(|folder| file(folder).is_file()).unwrap_or(directory);
+    // Nix takes its time, and a flake that does not name us has nothing to say.
+    let names_us = |text: &[u8]| text.windows(7).any(|word| word == b"vaultix");
+    let flake = fence::read(&file(&root), bounded::MAX_IDENTITY);
+    let settings = flake.is_ok_and(|text| names_us(&text)).then(|| nix::settings(root).ok());
+    let cache = settings.flatten().and_then(|settings| settings.cache(root).ok().flatten());
+    let cache = cache.unwrap_or_else(|| root.join(workspace::DEFAULT_CACHE));
+    let below = std::path::absolute(cache).ok();
+    let below = below.as_ref().and_then(|cache| cache.strip_prefix(directory).ok());
+    lines.extend(below.map(attributes::of_cache));
+    lines
 }
 
 fn is_inside(path: &Path, directory: &Path) -> bool {
@@ -212,31 +229,35 @@ impl Scaffold<'_> {
         self.write(path, &ciphertext)
     }
 
-    /// Adds our line to the file `path`, if it is not there.
-    fn attributes(&mut self, path: &Path) -> Result<()> {
+    /// Adds what the file `path` does not say of `lines`.
+    fn attributes(&mut self, path: &Path, lines: &[String]) -> Result<()> {
         let mut text = match fence::read(path, bounded::MAX_IDENTITY) {
             Ok(bytes) => bytes.to_vec(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return self.write(path, format!("{ATTRIBUTE}\n").as_bytes());
+                return self.write(path, (lines.join("\n") + "\n").as_bytes());
             }
             Err(error) => {
                 let what = format!("cannot read {}", path.display());
                 return Err(fence::explain(Status::NoPerm, what, &error));
             }
         };
-        let line = ATTRIBUTE.as_bytes();
-        if text.split(|byte| *byte == b'\n').any(|other| other.trim_ascii() == line) {
+        let said = String::from_utf8_lossy(&text);
+        let new: Vec<String> =
+            lines.iter().filter_map(|line| attributes::missing(&said, line)).collect();
+        if new.is_empty() {
             self.is_missing(path);
             return Ok(());
         }
         if !text.is_empty() && !text.ends_with(b"\n") {
             text.push(b'\n');
         }
-        text.extend([line, b"\n"].concat());
+        text.extend((new.join("\n") + "\n").as_bytes());
         let mut replacement = Replacement::new(path)?;
         replacement.write(&text)?;
         replacement.persist()?;
-        self.report.line(format_args!("{}: line added", path.display()));
+        for line in new {
+            self.report.line(format_args!("{}: added {line}", path.display()));
+        }
         self.new.push(path.to_owned());
         Ok(())
     }

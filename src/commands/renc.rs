@@ -14,7 +14,8 @@ use crate::cli::{Cli, Renc, did_you_mean, near};
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::names::Names;
 use crate::flake::exposure;
-use crate::flake::git::{self, Tracked};
+use crate::flake::git::attributes;
+use crate::flake::git::index::{self, Content};
 use crate::flake::nix::HostFailure;
 use crate::flake::repository;
 use crate::flake::workspace::Workspace;
@@ -76,15 +77,18 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         run.remove(&plan, &mut done, &mut failures);
         done
     };
-    let files =
-        desired.wanted.keys().map(|entry| Path::new(&entry.host).join(&entry.name)).collect();
-    match git::track(&root, &files) {
-        Ok(Tracked::Yes) => {}
-        Ok(Tracked::Ignored) => git::warn_ignored(&root, &report),
-        Err(error) => failures.errors.push(error),
-    }
     let changed = done.encrypted + done.removed > 0;
-    let next = place.steps().filter(|_| changed).map(|steps| format!("; now run: {steps}"));
+    let copies = desired.copies();
+    let content = if changed { Content::Compared } else { Content::Unseen };
+    let add = index::hand_over(&root, &copies, desired.digests.keys(), content, &report);
+    let add = add.unwrap_or_else(|error| {
+        failures.errors.push(error);
+        None
+    });
+    attributes::warn_changed(desired.digests.keys(), &root, &copies, &report);
+    let steps = place.steps();
+    let add = add.filter(|_| steps.is_none());
+    let next = steps.filter(|_| changed).map(|steps| format!("; now run: {steps}"));
     let line = format!(
         "{} re-encrypted, {} up to date, {} removed{}",
         done.encrypted,
@@ -92,7 +96,11 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         done.removed,
         next.unwrap_or_default()
     );
-    Ok(report.finish(&failures.errors, &line))
+    let exit = report.finish(&failures.errors, &line);
+    if let Some(add) = add {
+        report.line(format_args!("now run: {add}"));
+    }
+    Ok(exit)
 }
 
 /// Says that nothing can be made for `host`, which the user has named.

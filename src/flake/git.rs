@@ -2,6 +2,9 @@
 
 pub mod history;
 
+pub mod attributes;
+pub mod index;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -10,6 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use vaultix_generator::escape;
@@ -34,13 +38,7 @@ pub enum Tracked {
 ///
 /// When git fails, in its own words.
 pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
-    let found = is_work_tree(directory).map_err(|error| {
-        Error::new(
-            Status::CantCreat,
-            format!("cannot determine whether {} is in git", directory.display()),
-        )
-        .because(error)
-    });
+    let found = is_work_tree(directory).map_err(|error| cannot_determine(directory).because(error));
     if !found? {
         return Ok(Tracked::Yes);
     }
@@ -50,6 +48,17 @@ pub fn track(directory: &Path, files: &BTreeSet<PathBuf>) -> Result<Tracked> {
         .map(|name| Path::new(OsStr::from_bytes(name)))
         .filter(|name| files.contains(*name))
         .collect();
+    introduce(directory, &unknown)
+}
+
+/// Returns the error for a directory that may or may not be in a work tree.
+fn cannot_determine(directory: &Path) -> Error {
+    let what = format!("cannot determine whether {} is in git", directory.display());
+    Error::new(Status::CantCreat, what)
+}
+
+/// Makes git aware of the files `unknown` in `directory`, without staging their content.
+fn introduce(directory: &Path, unknown: &[&Path]) -> Result<Tracked> {
     let Some(first) = unknown.first() else { return Ok(Tracked::Yes) };
     let check = ["check-ignore".as_ref(), "--quiet".as_ref(), "--".as_ref(), first.as_os_str()];
     if run(directory, &check, &[]).is_ok_and(|output| output.status.success()) {
@@ -205,7 +214,7 @@ pub fn without_repository_programs(command: &mut Command) -> io::Result<&mut Com
 fn safe_settings(directory: &Path) -> io::Result<Vec<(String, &'static str)>> {
     let mut settings: Vec<(String, &str)> =
         HARMLESS.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
-    settings.extend(overridden(own_keys(directory)?));
+    settings.extend(overridden(configuration(directory)?.own_keys));
     Ok(settings)
 }
 
@@ -253,23 +262,53 @@ fn overridden(keys: Vec<String>) -> Vec<(String, &'static str)> {
     settings
 }
 
-/// Returns the keys that the repository of `directory` sets itself, in small letters but for the names in their middle; none
-/// where there is no repository.
-fn own_keys(directory: &Path) -> io::Result<Vec<String>> {
+/// What git is told in a repository.
+#[derive(Clone, Default)]
+struct Configuration {
+    /// The keys that the repository sets itself, in small letters but for the names in their middle.
+    own_keys: Vec<String>,
+    /// What `core.autocrlf` is set to, by anybody; empty for a key without a value, which means that it is true.
+    autocrlf: Option<String>,
+}
+
+/// What git said of that in this run, or why it did not, by the work tree: each command asks it several times.
+static CONFIGURATIONS: Mutex<BTreeMap<PathBuf, Answer>> = Mutex::new(BTreeMap::new());
+
+/// What git said, or the kind and the words of the error.
+type Answer = std::result::Result<Configuration, (io::ErrorKind, String)>;
+
+/// Returns what git is told in the repository of `directory`; nothing where there is no repository, or no git.
+fn configuration(directory: &Path) -> io::Result<Configuration> {
+    let place = top(directory).ok().flatten().unwrap_or_else(|| directory.to_owned());
+    let mut known = CONFIGURATIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    let ask = || read_configuration(directory).map_err(|error| (error.kind(), error.to_string()));
+    let answer = known.entry(place).or_insert_with(ask);
+    answer.clone().map_err(|(kind, reason)| io::Error::new(kind, reason))
+}
+
+fn read_configuration(directory: &Path) -> io::Result<Configuration> {
     let mut git = pinned(directory);
-    git.args(["config", "--null", "--show-scope", "--name-only", "--list"]);
+    git.args(["config", "--null", "--show-scope", "--list"]);
     let output = match program::output_within(QUICK, &mut git, None, MAX_ANSWER) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Configuration::default());
+        }
         output => output?,
     };
     let mut parts = output.stdout.split(|byte| *byte == 0);
-    let mut keys = Vec::new();
-    while let (Some(scope), Some(key)) = (parts.next(), parts.next()) {
+    let mut found = Configuration::default();
+    while let (Some(scope), Some(setting)) = (parts.next(), parts.next()) {
+        let setting = String::from_utf8_lossy(setting);
+        let (key, value) = setting.split_once('\n').unwrap_or((&setting, ""));
         if matches!(scope, b"local" | b"worktree") {
-            keys.push(String::from_utf8_lossy(key).into_owned());
+            found.own_keys.push(key.to_owned());
+        }
+        // The last one counts.
+        if key == "core.autocrlf" {
+            found.autocrlf = Some(value.to_owned());
         }
     }
-    Ok(keys)
+    Ok(found)
 }
 
 /// Prepares to run git in `directory`, on the repository whose work tree that is in, by its `.git` at the top: a directory of
@@ -390,23 +429,39 @@ const LITERAL: &str = "--literal-pathspecs";
 
 /// Runs git in `directory` with `input`, whatever comes of it.
 fn run(directory: &Path, args: &[&OsStr], input: &[u8]) -> io::Result<Output> {
+    run_within(LONG, directory, args, input)
+}
+
+/// The same, where it may take as long as `time`.
+fn run_within(
+    time: Duration,
+    directory: &Path,
+    args: &[&OsStr],
+    input: &[u8],
+) -> io::Result<Output> {
     let mut git = command(directory)?;
     git.args(args);
-    program::output_within(LONG, &mut git, Some(input), MAX_ANSWER)
+    program::output_within(time, &mut git, Some(input), MAX_ANSWER)
 }
 
 fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
+    let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
+    git_for(directory, directory, &args, input)
+}
+
+/// Runs git in `directory` with `input`, to add the new files in `shown`.
+fn git_for(shown: &Path, directory: &Path, args: &[&OsStr], input: &[u8]) -> Result<Output> {
     let what = || {
         Error::new(
             Status::CantCreat,
-            format!("cannot add the new files in {} to git", directory.display()),
+            format!("cannot add the new files in {} to git", shown.display()),
         )
-        .fix(format!("git add --intent-to-add {}", escape::shell_path(directory)))
+        .fix(format!("git add --intent-to-add {}", escape::shell_path(shown)))
     };
-    report::detail(format_args!("running git {} in {}", args.join(" "), directory.display()));
-    let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
+    let words: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+    report::detail(format_args!("running git {} in {}", words.join(" "), directory.display()));
     let output =
-        run(directory, &args, input).map_err(|error| what().because(format!("git: {error}")))?;
+        run(directory, args, input).map_err(|error| what().because(format!("git: {error}")))?;
     if output.status.success() {
         Ok(output)
     } else {

@@ -26,7 +26,7 @@ use crate::system::origin;
 use crate::terminal::prompt::Prompt;
 
 /// Where copies for hosts are, unless the flake or the user says otherwise; relative to the flake.
-const DEFAULT_CACHE: &str = "secrets/cache";
+pub const DEFAULT_CACHE: &str = "secrets/cache";
 
 /// Where secrets are, unless the flake or the user says otherwise; relative to the flake.
 pub const DEFAULT_SECRETS: &str = "secrets";

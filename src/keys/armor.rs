@@ -1,8 +1,10 @@
 //! an age file, in armor or without ↔ its binary form.
 
 use std::io::Read;
+use std::path::Path;
 
 use age::armor::ArmoredReader;
+use vaultix_generator::escape;
 
 /// How an armored file begins; the `age` crate checks the rest.
 const ARMOR: &[u8] = b"-----BEGIN ";
@@ -12,12 +14,30 @@ pub fn is_armored(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(ARMOR)
 }
 
+/// Why nobody can decrypt a file that git has merged, as if it were text.
+pub const MERGED: &str = "git has put two versions of it into one file, with conflict markers";
+
+/// Returns whether there is a conflict marker in `bytes`. By chance, no ciphertext has one.
+pub fn is_merged(bytes: &[u8]) -> bool {
+    const MARKERS: [&[u8]; 2] = [b"<<<<<<< ", b">>>>>>> "];
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    lines.any(|line| MARKERS.iter().any(|marker| line.starts_with(marker)))
+}
+
+/// Returns the commands that choose one of the versions of the file `path`, which git has merged.
+pub fn choose_version(path: &Path) -> String {
+    format!("git checkout --theirs {} && vaultix renc # or --ours", escape::shell_path(path))
+}
+
 /// Returns `bytes` as a binary age file, without armor.
 ///
 /// # Errors
 ///
-/// What is wrong with the armor.
+/// What is wrong with the armor, or [`MERGED`].
 pub fn dearmor(bytes: Vec<u8>) -> std::result::Result<Vec<u8>, String> {
+    if is_merged(&bytes) {
+        return Err(MERGED.to_owned());
+    }
     if !is_armored(&bytes) {
         return Ok(bytes);
     }
@@ -35,6 +55,20 @@ mod tests {
     #[test]
     fn a_binary_file_stays_as_it_is() {
         assert_eq!(dearmor(b"age-encryption.org/v1".to_vec()).unwrap(), b"age-encryption.org/v1");
+    }
+
+    #[test]
+    fn a_file_with_conflict_markers_is_no_age_file() {
+        for (text, expected) in [
+            ("<<<<<<< HEAD\na", true),
+            ("age-encryption.org/v1\n>>>>>>> x\n", true),
+            ("-----BEGIN AGE ENCRYPTED FILE-----\r\n<<<<<<< HEAD\r\n", true),
+            ("<<<<<<<\n", false),
+            ("a <<<<<<< HEAD\n=======\n", false),
+        ] {
+            assert_eq!(is_merged(text.as_bytes()), expected, "{text:?}");
+            assert_eq!(dearmor(text.into()) == Err(MERGED.to_owned()), expected, "{text:?}");
+        }
     }
 
     #[test]

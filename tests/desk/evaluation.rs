@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::prefix::prefix;
 use crate::pty::Pty;
-use crate::support::{Done, Workspace, run};
+use crate::support::{Done, Workspace, feed, run};
 
 /// Makes a flake whose output `vaultix` has the attributes `output`, in a work tree of git; `None` where there is no nix.
 ///
@@ -309,6 +309,37 @@ fn what_nix_does_not_see_is_named() {
         "to fix: set vaultix.settings.flake = self",
         "1 re-encrypted, 0 up to date, 0 removed, 1 failed",
     ]);
+}
+
+#[test]
+fn what_git_does_not_track_is_found_before_evaluation_misses_it() {
+    let output = "vaultix = all { web1 = host \"web1\"; } // { inherit settings; };";
+    let Some(workspace) = flake("evaluation-unknown", output) else { return };
+    say(&workspace, "renc").exits(0).says(&["\nnow run: git add secrets/cache\n"]);
+    say(&workspace, "check").exits(0).says(&["1 up to date, 0 problems"]);
+    workspace.sh("git rm -rq --cached secrets").exits(0);
+    let said = "git does not track secrets/wifi.age, so Nix does not see it; to fix: git add --intent-to-add secrets/wifi.age\n";
+    say(&workspace, "check").exits(1).says(&[
+        said,
+        "git does not track secrets/cache/web1/",
+        ", the copy of secret \"wifi\" of host web1, so Nix does not see it; to fix: git add --intent-to-add secrets/cache/",
+        "0 up to date, 2 problems",
+    ]);
+    say(&workspace, "renc").exits(0).says(&["\nnow run: git add secrets/wifi.age secrets/cache\n"]);
+    say(&workspace, "check").exits(65).says(&[said, "1 up to date, 1 problem"]);
+    workspace.sh("echo '*.age' >.git/info/exclude").exits(0);
+    let fix = "git add --force --intent-to-add secrets/wifi.age";
+    say(&workspace, "check").exits(65).says(&[&format!("to fix: {fix}\n")]);
+    workspace.sh(&format!("{fix} && rm .git/info/exclude")).exits(0);
+    say(&workspace, "check").exits(0).says(&["1 up to date, 0 problems"]);
+
+    // A secret that edit makes is tracked at once.
+    let done = feed(&mut vaultix(&workspace, "edit secrets/new.age --stdin"), b"new").exits(0);
+    assert!(done.stderr.ends_with("\nnow run: vaultix renc\n"), "{}", done.stderr);
+    let names = "git ls-files secrets/new.age && git diff --cached --name-only secrets/new.age";
+    assert_eq!(workspace.sh(names).exits(0).stdout, "secrets/new.age\n", "its text is not staged");
+    let done = feed(&mut vaultix(&workspace, "edit secrets/new.age --stdin"), b"newer").exits(0);
+    assert!(done.stderr.ends_with("\nnow run: vaultix renc\n"), "{}", done.stderr);
 }
 
 /// Returns how many lines are what Nix says.

@@ -12,6 +12,10 @@ use crate::support::{Workspace, feed, run};
 /// Where the identity is.
 const IDENTITY: &str = "home/.config/vaultix/identity.txt";
 
+/// What has git keep secrets and copies as they are, and merge none.
+const ATTRIBUTES: &str = "*.age -text -merge diff=vaultix\n\
+    /secrets/cache/** -text -merge -diff linguist-generated\n";
+
 /// Makes a workspace with a home directory, and a git work tree in `work`.
 fn workspace(name: &str) -> Workspace {
     let workspace = Workspace::new(name);
@@ -72,7 +76,7 @@ fn init_creates_everything_that_a_host_needs() {
         names(&workspace),
         [".gitattributes", "example.nix", "flake.nix", "secrets/example.age"]
     );
-    assert_eq!(workspace.read("work/.gitattributes"), b"*.age diff=vaultix\n");
+    assert_eq!(String::from_utf8(workspace.read("work/.gitattributes")).unwrap(), ATTRIBUTES);
     let mode = |path: &str| fs::metadata(workspace.path(path)).unwrap().mode() & 0o777;
     assert_eq!((mode("home/.config/vaultix"), mode(IDENTITY)), (0o700, 0o600));
     let tracked = workspace.sh("git -C work ls-files").exits(0).stdout;
@@ -275,19 +279,61 @@ fn existing_files_stay() {
 }
 
 #[test]
-fn a_line_is_added_to_attributes_once() {
+fn lines_are_added_to_attributes_once() {
     let workspace = workspace("init-attributes");
-    for (before, after) in [
-        ("", "*.age diff=vaultix\n"),
-        ("*.png binary", "*.png binary\n*.age diff=vaultix\n"),
-        ("*.age -text\n", "*.age -text\n*.age diff=vaultix\n"),
-        ("*.age diff=vaultix\r\n", "*.age diff=vaultix\r\n"),
-        ("# x\n*.age diff=vaultix", "# x\n*.age diff=vaultix"),
+    let [secrets, cache] = ATTRIBUTES.split_inclusive('\n').collect::<Vec<_>>().try_into().unwrap();
+    let old = "*.age diff=vaultix";
+    for (before, added) in [
+        ("", ATTRIBUTES.to_owned()),
+        ("*.png binary", format!("\n{ATTRIBUTES}")),
+        ("*.age -text\n", format!("*.age -merge diff=vaultix\n{cache}")),
+        (&format!("{old}\r\n"), format!("*.age -text -merge\n{cache}")),
+        (
+            &format!("# x\n{old}\nsecrets/cache/** binary linguist-generated"),
+            "\n*.age -text -merge\n".to_owned(),
+        ),
+        (&format!("{cache}*.age text diff=mine"), "\n*.age -text -merge\n".to_owned()),
+        (&format!("{secrets}{cache}"), String::new()),
     ] {
+        let text = || String::from_utf8(workspace.read("work/.gitattributes")).unwrap();
         workspace.write("work/.gitattributes", before);
-        run(&mut command(&workspace, "init")).exits(0);
-        assert_eq!(String::from_utf8(workspace.read("work/.gitattributes")).unwrap(), after);
+        let done = run(&mut command(&workspace, "init")).exits(0);
+        assert_eq!(text(), format!("{before}{added}"));
+        for line in added.lines().filter(|line| !line.is_empty()) {
+            assert!(done.stderr.contains(&format!(".gitattributes: added {line}\n")), "{line}");
+        }
+        run(&mut command(&workspace, "init")).exits(0).says(&["nothing was changed"]);
+        assert_eq!(text(), format!("{before}{added}"));
     }
-    let attribute = workspace.sh("git -C work check-attr diff secrets/example.age").exits(0).stdout;
-    assert_eq!(attribute, "secrets/example.age: diff: vaultix\n");
+    // What git makes of them.
+    let copy = "secrets/cache/web1/0";
+    let line = format!(
+        "git -C work check-attr text merge diff linguist-generated -- secrets/x.age {copy}"
+    );
+    let found = workspace.sh(&line).exits(0).stdout;
+    let expected = format!(
+        "secrets/x.age: text: unset\nsecrets/x.age: merge: unset\nsecrets/x.age: diff: vaultix\n\
+         secrets/x.age: linguist-generated: unspecified\n{copy}: text: unset\n{copy}: merge: unset\n\
+         {copy}: diff: unset\n{copy}: linguist-generated: set\n"
+    );
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_attributes_of_copies_are_for_where_the_flake_has_them() {
+    let workspace = workspace("init-cache");
+    let flake = "{ outputs = _: { vaultix.settings.cache = \"./hosts/my copies/\"; }; }";
+    workspace.write("work/flake.nix", flake);
+    if eval(&workspace, "1").is_none() {
+        return;
+    }
+    workspace.sh("git -C work add flake.nix").exits(0);
+    run(&mut command(&workspace, "init")).exits(0);
+    let attribute = |path: &str| {
+        let line = format!("git -C work check-attr merge -- '{path}'");
+        let answer = workspace.sh(&line).exits(0).stdout;
+        answer.trim().rsplit(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(attribute("hosts/my copies/web1/0"), "unset");
+    assert_eq!(attribute("secrets/cache/web1/0"), "unspecified");
 }

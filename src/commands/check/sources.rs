@@ -201,6 +201,8 @@ fn damaged(file: &Path, reason: &str) -> Problem {
     let word = escape::shell_path(origin::shown(file));
     let fix = if origin::in_input(file).is_some() {
         format!("vaultix edit {word}")
+    } else if reason == armor::MERGED {
+        armor::choose_version(file)
     } else {
         format!("git checkout -- {word} # or: rm {word} && vaultix edit {word}")
     };

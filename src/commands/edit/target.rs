@@ -1,5 +1,6 @@
 //! path of a secret + whom it is for → the secret, open to be changed.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use vaultix_units::plaintext::Plaintext;
@@ -9,12 +10,14 @@ use super::save::Recipients;
 use crate::error::{Exit, Result, common_exit};
 use crate::files::replace::Replacement;
 use crate::files::secret::Secret;
-use crate::flake::git;
+use crate::flake::git::{self, attributes};
+use crate::flake::nix;
 use crate::flake::repository::Checkouts;
 use crate::keys::identity_files::IdentityFiles;
 use crate::keys::master::Master;
 use crate::keys::recipient::ParsedRecipient;
 use crate::report::{self, Report};
+use crate::system::fence;
 use crate::terminal::prompt::Prompt;
 
 /// A secret that is about to be changed.
@@ -104,8 +107,17 @@ pub(super) fn finish(
         None => git::track_all([&path.to_owned()], report),
     };
     report.errors(&failures);
+    attributes::warn_changed([&path.to_owned()], Path::new(""), &BTreeSet::new(), report);
     if let Some(steps) = checkouts.steps([path]) {
         report::summary(format_args!("now run: {steps} && vaultix renc"));
+    } else if is_in_flake(path) {
+        report::summary("now run: vaultix renc");
     }
     common_exit(&failures)
+}
+
+/// Returns whether the file `path` is in the flake of this run: then hosts may need a copy of it.
+fn is_in_flake(path: &Path) -> bool {
+    let real = fence::resolve(path);
+    nix::top().zip(real.ok()).is_some_and(|(top, real)| real.starts_with(top))
 }

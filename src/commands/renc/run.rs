@@ -15,8 +15,8 @@ use crate::cache::desired::{Desired, Failures, cannot_reencrypt};
 use crate::cache::plan::{Entry, Plan, Target};
 use crate::cache::store::{Cache, Staged};
 use crate::error::{Error, Result, Status};
-use crate::files::source;
 use crate::files::values::Values;
+use crate::files::{secret, source};
 use crate::keys::identity_files::IdentityFiles;
 use crate::keys::master::{Master, Session};
 use crate::keys::unwrapped::Unwrapped;
@@ -191,10 +191,7 @@ impl Run<'_> {
                 .because("it was changed in the meantime")
                 .fix("vaultix renc"));
         }
-        armor::dearmor(bytes).map_err(|reason| {
-            Error::new(Status::DataErr, format!("cannot decrypt {}", origin::shown(path)))
-                .because(reason)
-        })
+        armor::dearmor(bytes).map_err(|reason| secret::damaged(path, reason))
     }
 
     fn decrypt(&self, job: &Job, session: &Session) -> Result<Plaintext> {
