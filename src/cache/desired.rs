@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use vaultix_generator::profile::Profile;
 use vaultix_generator::{escape, private};
+use vaultix_units::stanza::Recipient;
 
+use crate::cache::copy;
+use crate::cache::damage::{self, Damaged};
 use crate::cache::plan::{Entry, Plan, Target, Wanted, plan};
 use crate::cache::store;
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::source;
 use crate::flake::repository;
+use crate::keys::armor;
 use crate::keys::recipient::{self, SharedRecipient};
 use crate::report::{self, Report};
 use crate::system::origin;
@@ -20,6 +24,8 @@ use crate::system::origin;
 pub struct Comparison {
     pub desired: Desired,
     pub plan: Plan,
+    /// Copies that the plan makes anew, since their hosts cannot decrypt them.
+    pub damaged: Damaged,
     /// What is wrong with single secrets and hosts.
     pub failures: Failures,
 }
@@ -47,11 +53,12 @@ impl Comparison {
                 escape::shell(host)
             ));
         }
-        let listing = store::list(cache, desired.hosts.keys().map(String::as_str))?;
+        let mut listing = store::list(cache, desired.hosts.keys().map(String::as_str))?;
+        let damaged = damage::take(cache, &desired, &mut listing)?;
         let mut plan = plan(&desired.wanted, &listing, &desired.complete);
         failures.errors.extend(store::keep_foreign(cache, &mut plan)?);
         report::detail(format_args!(
-            "read {} sources for {} hosts, and listed {}: {} copies up to date, {} missing, {} stale",
+            "read {} sources for {} hosts, and listed {}: {} copies up to date, {} missing or damaged, {} stale",
             desired.digests.len(),
             desired.hosts.len(),
             origin::shown(cache),
@@ -59,7 +66,7 @@ impl Comparison {
             plan.encrypt.values().map(Vec::len).sum::<usize>(),
             plan.stale.len()
         ));
-        Ok(Self { desired, plan, failures })
+        Ok(Self { desired, plan, damaged, failures })
     }
 }
 
@@ -85,6 +92,7 @@ impl Failures {
 }
 
 /// What the cache should contain for some hosts.
+#[derive(Default)]
 pub struct Desired {
     /// The recipient of each chosen host; `None` if it cannot be used.
     pub hosts: BTreeMap<String, Option<SharedRecipient>>,
@@ -92,6 +100,10 @@ pub struct Desired {
     pub wanted: BTreeMap<Entry, Wanted>,
     /// SHA-256 of each source.
     pub digests: BTreeMap<PathBuf, String>,
+    /// How long the payload of each source is, as far as it has one.
+    pub payloads: BTreeMap<PathBuf, u64>,
+    /// What the header of a copy for each host has to name.
+    pub stanzas: BTreeMap<String, Recipient>,
     /// Hosts of which every file is known: any other file in their directories is stale.
     pub complete: BTreeSet<String>,
     /// Hosts whose `hostPubkey` is not set yet: nothing can be encrypted to them.
@@ -113,11 +125,12 @@ impl Desired {
             .collect();
         let read: Vec<_> =
             sources.into_par_iter().map(|path| (path.clone(), digest(path))).collect();
-        let mut digests = BTreeMap::new();
+        let mut desired = Self::default();
         for (path, outcome) in read {
             match outcome {
-                Ok(digest) => {
-                    digests.insert(path, digest);
+                Ok((digest, payload)) => {
+                    desired.payloads.extend(payload.map(|length| (path.clone(), length)));
+                    desired.digests.insert(path, digest);
                 }
                 Err(error) => {
                     let error = with_fix(error, profiles, &path);
@@ -126,13 +139,6 @@ impl Desired {
                 }
             }
         }
-        let mut desired = Self {
-            hosts: BTreeMap::new(),
-            wanted: BTreeMap::new(),
-            digests,
-            complete: BTreeSet::new(),
-            keyless: BTreeSet::new(),
-        };
         for profile in profiles {
             desired.add(profile, ids, failures);
         }
@@ -166,6 +172,7 @@ impl Desired {
         });
         let mut complete = recipient.is_ok() && ids.is_empty();
         let key = recipient::canonical(&settings.host_pubkey);
+        self.stanzas.insert(host.clone(), copy::recipient(&key));
         for (id, secret) in profile.secrets.iter().filter(|(id, _)| is_asked(ids, id)) {
             let secret = match secret {
                 Ok(secret) => secret,
@@ -236,10 +243,13 @@ impl Comparison {
     }
 }
 
-/// Returns the digest of the source `path`, if it is the one that Nix computes.
-fn digest(path: &Path) -> Result<String> {
-    let digest = source::digest(path)?;
-    repository::ensure_seen(path, &digest).map(|()| digest)
+/// Returns the digest of the source `path`, if it is the one that Nix computes, and how long its payload is.
+fn digest(path: &Path) -> Result<(String, Option<u64>)> {
+    let bytes = source::read(path)?;
+    let digest = source::sha256(&bytes);
+    repository::ensure_seen(path, &digest)?;
+    // What is damaged in it, is told where it is opened.
+    Ok((digest, armor::dearmor(bytes).ok().and_then(|bytes| copy::payload(&bytes))))
 }
 
 /// Returns whether the user asked for the secret `id`.

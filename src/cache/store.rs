@@ -19,7 +19,9 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape;
 use vaultix_generator::profile::Key;
+use vaultix_units::decrypt;
 
+use crate::cache::copy;
 use crate::cache::plan::{Entry, Listing, Plan, is_cache_name};
 use crate::error::{Error, Exit, Result, Status};
 use crate::report;
@@ -80,6 +82,44 @@ pub fn list<'a>(root: &Path, hosts: impl Iterator<Item = &'a str>) -> Result<Lis
             Ok((host.to_owned(), files.into_iter().collect()))
         })
         .collect()
+}
+
+/// Bytes of a copy that are read at first (4096): any header for one host is shorter, and so is most of what is secret.
+const HEAD: u64 = 4096;
+
+/// Bytes of a copy that are read at most to find the end of its header.
+const LONGEST_HEAD: u64 = decrypt::MAX_HEADER as u64 + HEAD;
+
+/// Opens the directories of `hosts` in the cache `root`, as far as that can be done.
+///
+/// # Errors
+///
+/// As [`list`].
+pub fn directories<'a>(
+    root: &Path,
+    hosts: impl Iterator<Item = &'a str>,
+) -> Result<BTreeMap<String, OwnedFd>> {
+    let Some(cache) = open_existing(root)? else { return Ok(BTreeMap::new()) };
+    let mut opened = BTreeMap::new();
+    for host in hosts {
+        if !opened.contains_key(host)
+            && let Ok(directory) = open_host(cache.as_fd(), host)
+        {
+            opened.insert(host.to_owned(), directory);
+        }
+    }
+    Ok(opened)
+}
+
+/// Returns the beginning of the file `name` of `size` bytes in `directory`: all that [`copy::problem`] needs.
+pub fn head(directory: &OwnedFd, name: &str, size: u64) -> io::Result<Vec<u8>> {
+    let file = File::from(openat(directory, name, FILE, Mode::empty())?);
+    let mut head = Vec::new();
+    (&file).take(size.min(HEAD)).read_to_end(&mut head)?;
+    if size > HEAD && !copy::is_enough(&head) {
+        (&file).take(size.min(LONGEST_HEAD) - HEAD).read_to_end(&mut head)?;
+    }
+    Ok(head)
 }
 
 /// Opens the cache `root`; `None` if it does not exist.

@@ -6,20 +6,17 @@ mod rules;
 mod sources;
 mod unknown;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
-use vaultix_generator::profile::Profile;
-use vaultix_generator::{escape, private};
-use vaultix_units::decrypt;
-use vaultix_units::stanza::{self, Recipient};
+use vaultix_generator::private;
 
+use crate::cache::damage::Damaged;
 use crate::cache::desired::{Comparison, Desired};
 use crate::cache::plan::{Entry, Plan, Target};
 use crate::cli::{Check, Cli};
 use crate::error::{self, Error, Exit, Result, Status};
-use crate::files::source;
 use crate::flake::cache::CachePlace;
 use crate::flake::exposure;
 use crate::flake::git::attributes;
@@ -113,14 +110,14 @@ struct Answer<'a> {
 pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
-    let Comparison { desired, plan, mut failures } =
+    let Comparison { desired, plan, damaged, mut failures } =
         Comparison::new(&workspace.profiles, &[], &workspace.cache.directory, &report)?;
     failures.errors.extend(workspace.host_errors(&[]));
 
     repository::warn_newer(&desired.digests, &report);
     failures.errors.extend(exposure::faults(&workspace.identities, &workspace.root));
-    let mut findings = plan_findings(&workspace.cache, &plan);
-    findings.extend(unfit_findings(&workspace.cache, &desired, &plan, &workspace.profiles));
+    let mut findings = plan_findings(&workspace.cache, &plan, &damaged);
+    findings.extend(unfit_findings(&workspace.cache, &desired, &damaged));
     let mut unseen = unseen_findings(&workspace.cache, &desired, &plan);
     let (unknown_secrets, unknown_copies) = unknown::findings(&workspace.cache, &desired, &plan);
     unseen.extend(unknown_copies);
@@ -139,8 +136,7 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     }));
     findings.iter_mut().for_each(Finding::hide);
     findings.sort();
-    let bad = findings.iter().filter(|finding| finding.kind == Kind::Unfit).count();
-    let up_to_date = plan.up_to_date.saturating_sub(bad + unseen_count);
+    let up_to_date = plan.up_to_date.saturating_sub(unseen_count);
     if args.json {
         let answer = Answer { ok: findings.is_empty(), up_to_date, findings: &findings };
         report::answer_json(&answer)?;
@@ -198,10 +194,11 @@ fn source_findings(desired: &Desired, expected: &ExpectedRecipients) -> Vec<Find
     problems.collect()
 }
 
-fn plan_findings(cache: &CachePlace, plan: &Plan) -> Vec<Finding> {
+fn plan_findings(cache: &CachePlace, plan: &Plan, damaged: &Damaged) -> Vec<Finding> {
     let (root, renc) = (cache.directory.as_path(), &cache.renc());
     let missing = plan.encrypt.iter().flat_map(|(source, targets)| {
-        targets.iter().map(move |target| Finding {
+        let absent = targets.iter().filter(|target| !damaged.contains_key(&target.entry));
+        absent.map(move |target| Finding {
             kind: Kind::Missing,
             groups: lacking(source, target),
             host: Some(target.entry.host.clone()),
@@ -274,54 +271,33 @@ fn among_others(kind: Kind, root: &Path, entry: &Entry) -> Group {
     }
 }
 
-/// Returns files that are there, but that their host cannot open.
-///
-/// An ssh stanza names its key; of others only the kind is known.
-fn unfit_findings(
-    cache: &CachePlace,
-    desired: &Desired,
-    plan: &Plan,
-    profiles: &[Profile],
-) -> Vec<Finding> {
-    let keys: BTreeMap<&str, &str> = profiles
-        .iter()
-        .map(|profile| &profile.settings)
-        .map(|settings| (settings.host_identifier.as_str(), settings.host_pubkey.as_str()))
-        .collect();
-    let missing: BTreeSet<&Entry> =
-        plan.encrypt.values().flatten().map(|target| &target.entry).collect();
-    let there = desired.wanted.iter().filter(|(entry, _)| !missing.contains(entry));
-    there
-        .filter_map(|(entry, wanted)| {
-            let file = entry.path(&cache.directory);
-            let key = keys.get(entry.host.as_str())?;
-            let problem = problem(&file, key)?;
-            Some(Finding {
-                kind: Kind::Unfit,
-                host: Some(entry.host.clone()),
-                secret: Some(wanted.secret.clone()),
-                key: wanted.key.as_ref().map(|key| key.pointer.clone()),
-                problem: format!(
-                    "host {} cannot decrypt {}, its copy of secret \"{}\": {problem}",
-                    entry.host,
-                    origin::shown(&file),
-                    wanted.secret
-                ),
-                fix: Some(if origin::find(&file).is_some() {
-                    cache.renc()
-                } else {
-                    format!("rm {} && {}", escape::shell_path(&file), cache.renc())
-                }),
-                file: Some(file.display().to_string()),
-                source: origin::in_input(&file),
-                groups: vec![Group::new(
-                    format!("host {} cannot decrypt its copies of ", entry.host),
-                    format!(" secrets: {problem}"),
-                    format!("\"{}\"", wanted.secret),
-                )],
-            })
+/// Returns copies that are there, but that their hosts cannot decrypt.
+fn unfit_findings(cache: &CachePlace, desired: &Desired, damaged: &Damaged) -> Vec<Finding> {
+    let finding = |(entry, reason): (&Entry, &String)| {
+        let file = entry.path(&cache.directory);
+        let wanted = desired.wanted.get(entry)?;
+        Some(Finding {
+            kind: Kind::Unfit,
+            host: Some(entry.host.clone()),
+            secret: Some(wanted.secret.clone()),
+            key: wanted.key.as_ref().map(|key| key.pointer.clone()),
+            problem: format!(
+                "host {} cannot decrypt {}, its copy of secret \"{}\": {reason}",
+                entry.host,
+                origin::shown(&file),
+                wanted.secret
+            ),
+            fix: Some(cache.renc()),
+            file: Some(file.display().to_string()),
+            source: origin::in_input(&file),
+            groups: vec![Group::new(
+                format!("host {} cannot decrypt its copies of ", entry.host),
+                format!(" secrets: {reason}"),
+                format!("\"{}\"", wanted.secret),
+            )],
         })
-        .collect()
+    };
+    damaged.iter().filter_map(finding).collect()
 }
 
 /// Returns the copies that are there, but not where Nix looks for them.
@@ -354,26 +330,4 @@ fn unseen_findings(cache: &CachePlace, desired: &Desired, plan: &Plan) -> Vec<Fi
             })
         })
         .collect()
-}
-
-/// Returns why the host with the public key `key` cannot decrypt `file`, as far as that shows from outside.
-fn problem(file: &Path, key: &str) -> Option<String> {
-    /// Bytes of a payload at least: a nonce, and the tag of one chunk.
-    const LEAST: usize = 16 + 16;
-    let bytes = match source::read(file) {
-        Ok(bytes) => bytes,
-        Err(error) => return Some(format!("{:#}", error.without_fix())),
-    };
-    let found = match decrypt::recipients(&bytes) {
-        Ok(found) => found,
-        Err(error) => return Some(error.to_string()),
-    };
-    let x25519 = || Recipient { kind: "X25519".to_owned(), tag: None };
-    let wanted = stanza::parse_ssh_key(key).unwrap_or_else(x25519);
-    if found != [wanted] {
-        return Some(format!("it is encrypted to {}", stanza::describe(&found)));
-    }
-    let end = bytes.windows(5).position(|window| window == b"\n--- ")?;
-    let payload = bytes.get(end + 1..)?.iter().position(|byte| *byte == b'\n')? + end + 2;
-    (bytes.len() < payload + LEAST).then(|| "it is truncated".to_owned())
 }

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use vaultix_generator::profile::Profile;
 
-use crate::cache::desired::Comparison;
+use crate::cache::damage::Damaged;
+use crate::cache::desired::{Comparison, Desired};
 use crate::cache::plan::{Plan, Target};
 use crate::cache::store::Cache;
 use crate::cli::{Cli, Renc, did_you_mean, near};
@@ -39,7 +40,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let place = workspace.cache;
     let root = place.directory.clone();
     let profiles = choose(workspace.profiles, &workspace.failures, args)?;
-    let Comparison { desired, plan, mut failures } =
+    let Comparison { desired, plan, damaged, mut failures } =
         Comparison::new(&profiles, &args.secrets, &root, &report)?;
     repository::warn_newer(&desired.digests, &report);
     failures.errors.extend(unknown);
@@ -53,6 +54,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
             entry.path(&root).display()
         ));
     }
+    warn_damaged(&root, &desired, &damaged, &report);
     if args.dry_run {
         show(&root, &plan)?;
         return Ok(report.finish(&failures.errors, &count(&plan)));
@@ -101,6 +103,25 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         report.line(format_args!("now run: {add}"));
     }
     Ok(exit)
+}
+
+/// How many damaged copies are named (10): after a merge, there may be thousands.
+const MAX_DAMAGED: usize = 10;
+
+/// Says which copies are there and are replaced nevertheless.
+fn warn_damaged(root: &Path, desired: &Desired, damaged: &Damaged, report: &Report) {
+    for (entry, reason) in damaged.iter().take(MAX_DAMAGED) {
+        let secret = desired.wanted.get(entry).map_or("", |wanted| wanted.secret.as_str());
+        report.warning(format_args!(
+            "host {} cannot decrypt {}, its copy of secret \"{secret}\", which has to be replaced: {reason}",
+            entry.host,
+            origin::shown(&entry.path(root)),
+        ));
+    }
+    let more = damaged.len().saturating_sub(MAX_DAMAGED);
+    if more > 0 {
+        report.warning(format_args!("{more} more copies cannot be decrypted by their hosts"));
+    }
 }
 
 /// Says that nothing can be made for `host`, which the user has named.

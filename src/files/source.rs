@@ -17,7 +17,12 @@ use crate::system::origin;
 ///
 /// When it cannot be read.
 pub fn digest(path: &Path) -> Result<String> {
-    Ok(escape::hex(&Sha256::digest(&*read(path)?)))
+    Ok(sha256(&read(path)?))
+}
+
+/// Returns the SHA-256 of `bytes`, in lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    escape::hex(&Sha256::digest(bytes))
 }
 
 /// Returns the file's bytes.

@@ -62,6 +62,11 @@ fn a_copy_that_its_host_cannot_decrypt_is_found_without_a_key() {
         ("cut in the header", "truncate -s 100 FILE"),
         ("cut in the payload", "truncate -s -36 FILE"),
         ("no age file", "echo nonsense >FILE"),
+        ("with something appended", "echo >>FILE"),
+        (
+            "merged",
+            "printf '<<<<<<< HEAD\n%s\n=======\n' \"$(tr -d '\\0' <FILE)\" >merged && mv merged FILE",
+        ),
     ] {
         let workspace = Workspace::with_secrets("check-unfit");
         workspace.profile("web1", "host-web1.pub", &[("wifi", "wifi")]);
@@ -73,6 +78,12 @@ fn a_copy_that_its_host_cannot_decrypt_is_found_without_a_key() {
             format!("host web1 cannot decrypt secrets/cache/{file}, its copy of secret \"wifi\"");
         assert!(done.stderr.contains(&said), "{what}: {}", done.stderr);
         assert!(done.stderr.contains("0 up to date, 1 problem"), "{what}: {}", done.stderr);
+        assert!(done.stderr.contains("to fix: vaultix renc\n"), "{what}: {}", done.stderr);
+        // What it says to do helps, with words of the same kind.
+        let renc = workspace.vaultix("-p web1.json renc -i keys/me.txt").exits(0);
+        renc.says(&[&said, "which has to be replaced: ", "1 re-encrypted, 0 up to date"]);
+        workspace.vaultix("-p web1.json check").exits(0);
+        workspace.cached("web1", "host-web1", "wifi text");
     }
 }
 

@@ -9,7 +9,9 @@ use pretty_assertions::assert_eq;
 use rustix::fs::FlockOperation;
 use serde_json::json;
 
-use crate::support::{Workspace, run};
+use xtask::canary::marker;
+
+use crate::support::{Workspace, feed_as_is, run};
 
 /// The first line of every age file.
 const AGE: &str = "age-encryption.org/v1\n";
@@ -92,6 +94,67 @@ fn an_empty_file_counts_as_missing() {
     workspace.write(&name, "");
     workspace.renc().exits(0).says(&["web1/tls: re-encrypted", "1 re-encrypted, 4 up to date"]);
     assert_eq!(workspace.open(&name, "host-web1"), "tls text");
+}
+
+#[test]
+fn a_damaged_copy_stays_until_there_is_another() {
+    let workspace = Workspace::with_secrets("damaged-stays");
+    workspace.renc().exits(0);
+    let name = workspace.cached("web1", "host-web1", "tls text");
+    let file = format!("secrets/cache/web1/{name}");
+    workspace.sh(&format!("echo >>{file}")).exits(0);
+    let before = workspace.read(&file);
+    let said = [&*format!("host web1 cannot decrypt {file}, its copy of secret \"tls\"")];
+    let done = workspace.vaultix("-p web1.json renc --dry-run").exits(0).says(&said);
+    assert_eq!(done.stdout, "web1/tls: re-encrypt secrets/tls.age\n");
+    workspace.vaultix("-p web1.json renc -i keys/other.txt").exits(77).says(&said);
+    assert_eq!(workspace.read(&file), before);
+    let status = workspace.vaultix("-p web1.json status").exits(0);
+    assert!(status.stdout.contains("on web1/tls (missing)"), "{}", status.stdout);
+    // Nobody asks for it.
+    let done = workspace.vaultix("-p web1.json renc -i keys/me.txt --secret wifi").exits(0);
+    assert!(!done.stderr.contains("cannot decrypt"), "{}", done.stderr);
+    workspace.renc().exits(0).says(&["web1/tls: re-encrypted", "1 re-encrypted, 4 up to date"]);
+    workspace.cached("web1", "host-web1", "tls text");
+}
+
+#[test]
+fn a_sound_copy_is_not_taken_for_damaged() {
+    let workspace = Workspace::new("damaged-none");
+    let lengths = [0, 1, 4000, 65535, 65536, 65537, 131_072, 200_000];
+    let mut secrets = Vec::new();
+    for length in lengths {
+        for (kind, more) in [("binary", &[][..]), ("armored", &["-a"][..])] {
+            let id = format!("{kind}-{length}");
+            let name = format!("secrets/{id}.age");
+            let to = [&["-i", "keys/me.txt"], more].concat();
+            if length < marker().len() {
+                fs::create_dir_all(workspace.path("secrets")).unwrap();
+                let mut age = workspace.command("age");
+                feed_as_is(age.args(["-e", "-o", &name]).args(to), &vec![b'x'; length]).exits(0);
+            } else {
+                workspace.secret_with(&name, vec![b'x'; length - marker().len()], &to);
+            }
+            secrets.push(id);
+        }
+    }
+    let secrets: Vec<(&str, &str)> = secrets.iter().map(|id| (&**id, &**id)).collect();
+    for (host, key) in [("web1", "host-web1.pub"), ("old1", "host-old1.pub")] {
+        workspace.profile(host, key, &secrets);
+    }
+    let public = workspace.key("host-age.txt");
+    let public = public.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
+    workspace.profile_with("age1", public, &secrets, |_| {});
+    let line = "-p web1.json -p old1.json -p age1.json";
+    workspace.vaultix(&format!("{line} renc -i keys/me.txt")).exits(0).says(&["48 re-encrypted"]);
+    workspace.vaultix(&format!("{line} renc")).exits(0).says(&["0 re-encrypted, 48 up to date"]);
+    workspace.vaultix(&format!("{line} check")).exits(0).says(&["48 up to date, 0 problems"]);
+    // The same of all of them, one byte shorter.
+    workspace.sh("for file in secrets/cache/*/*; do truncate -s -1 $file; done").exits(0);
+    let done = workspace.vaultix(&format!("{line} check")).exits(65);
+    done.says(&["0 up to date, 48 problems"]);
+    let done = workspace.vaultix(&format!("{line} renc -i keys/me.txt")).exits(0);
+    done.says(&["48 re-encrypted, 0 up to date", "38 more copies cannot be decrypted by"]);
 }
 
 #[test]

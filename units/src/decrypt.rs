@@ -212,6 +212,12 @@ impl<'a> HeaderAtOnce<'a> {
     }
 }
 
+/// Returns how many bytes of `ciphertext` are its header; `None` if that has no end.
+#[must_use]
+pub fn header_length(ciphertext: &[u8]) -> Option<usize> {
+    end_of_header(ciphertext.get(..MAX_HEADER).unwrap_or(ciphertext))
+}
+
 /// Returns where the header in `head` ends: after the first line that begins with `---`, which no line of a stanza does.
 ///
 /// Format: <https://age-encryption.org/v1>, "Header".

@@ -28,8 +28,7 @@ fn profile(host: &str, key: &str, secrets: &str) -> Profile {
 fn desired(profiles: &[Profile], asked: &[&str], read: &[&str]) -> (Desired, Vec<String>) {
     let asked: Vec<String> = asked.iter().map(|&id| id.to_owned()).collect();
     let digests = read.iter().map(|&file| (file.into(), "0".repeat(64))).collect();
-    let (hosts, wanted, complete) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-    let mut desired = Desired { hosts, wanted, digests, complete, keyless: BTreeSet::new() };
+    let mut desired = Desired { digests, ..Desired::default() };
     let mut failures = Failures::default();
     for profile in profiles {
         desired.add(profile, &asked, &mut failures);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use super::groups::Group;
 use super::{Finding, Kind};
 use crate::cache::desired::Desired;
 use crate::cache::plan::{Entry, Plan};
@@ -34,6 +35,11 @@ pub(super) fn findings(
             source: None,
             problem: format!("git does not track {}, so Nix does not see it", origin::shown(path)),
             fix: Some(fix.clone()),
+            groups: vec![Group::new(
+                "git does not track ",
+                " secrets, so Nix does not see them",
+                origin::shown(path),
+            )],
         })
     });
     let copies = copies.iter().filter_map(|(path, entry, wanted)| {
@@ -52,6 +58,11 @@ pub(super) fn findings(
                 entry.host
             ),
             fix: Some(fix.clone()),
+            groups: vec![Group::new(
+                "git does not track ",
+                format!(" copies of host {}, so Nix does not see them", entry.host),
+                format!("\"{}\"", wanted.secret),
+            )],
         })
     });
     (secrets.collect(), copies.collect())
