@@ -36,7 +36,7 @@ impl Comparison {
     ///
     /// # Errors
     ///
-    /// When the cache cannot be read. What is wrong with single secrets or hosts is in [`Comparison::failures`].
+    /// When the cache itself cannot be read. What is wrong with single secrets or hosts is in [`Comparison::failures`].
     pub fn new(
         profiles: &[Profile],
         ids: &[String],
@@ -44,7 +44,7 @@ impl Comparison {
         report: &Report,
     ) -> Result<Self> {
         let mut failures = Failures::default();
-        let desired = Desired::new(profiles, ids, &mut failures);
+        let mut desired = Desired::new(profiles, ids, &mut failures);
         for host in &desired.keyless {
             report.warning(format_args!(
                 "host {host} has no key yet, and is left out; set vaultix.settings.hostPubkey to what \
@@ -53,7 +53,13 @@ impl Comparison {
                 escape::shell(host)
             ));
         }
-        let mut listing = store::list(cache, desired.hosts.keys().map(String::as_str))?;
+        let store::Listed { files: mut listing, unusable } =
+            store::list(cache, desired.hosts.keys().map(String::as_str))?;
+        for (host, error) in unusable {
+            desired.leave_out(&host);
+            failures.errors.push(error);
+            failures.hosts.insert(host);
+        }
         let damaged = damage::take(cache, &desired, &mut listing)?;
         let mut plan = plan(&desired.wanted, &listing, &desired.complete);
         failures.errors.extend(store::keep_foreign(cache, &mut plan)?);
@@ -143,6 +149,13 @@ impl Desired {
             desired.add(profile, ids, failures);
         }
         desired
+    }
+
+    /// Takes `host` out, since nothing is known of its copies, and none can be made.
+    fn leave_out(&mut self, host: &str) {
+        self.hosts.remove(host);
+        self.complete.remove(host);
+        self.wanted.retain(|entry, _| entry.host != host);
     }
 
     /// Adds what the host of `profile` needs of the secrets `ids`, or of all secrets if `ids` is

@@ -61,27 +61,41 @@ pub fn name(digest: &str, recipient: &str, key: Option<&Key>) -> String {
     escape::hex(&hash.finalize())
 }
 
+/// What the cache contains, and why it is not known for some hosts.
+#[derive(Default)]
+pub struct Listed {
+    pub files: Listing,
+    pub unusable: BTreeMap<String, Error>,
+}
+
 /// Returns what `root` contains for `hosts`. A missing directory counts as empty.
 ///
 /// # Errors
 ///
-/// Names the directory that cannot be read.
-pub fn list<'a>(root: &Path, hosts: impl Iterator<Item = &'a str>) -> Result<Listing> {
+/// When the cache itself cannot be read.
+pub fn list<'a>(root: &Path, hosts: impl Iterator<Item = &'a str>) -> Result<Listed> {
     let cache = open_existing(root)?;
-    hosts
-        .map(|host| {
-            let cache = cache.as_ref().map(|cache| list_host(cache.as_fd(), root, host));
-            let Some((directory, mut files)) = cache.transpose()?.flatten() else {
-                return Ok((host.to_owned(), BTreeMap::new()));
-            };
-            // A leftover that cannot be read is not listed here; sweeping reports the error.
-            files.retain(|(name, _)| {
-                !is_leftover(name)
-                    || has_first_line(&directory, name, FirstLine::Partial).is_ok_and(|is| !is)
-            });
-            Ok((host.to_owned(), files.into_iter().collect()))
-        })
-        .collect()
+    let mut listed = Listed::default();
+    for host in hosts {
+        let found = cache.as_ref().map(|cache| list_host(cache.as_fd(), root, host)).transpose();
+        match found {
+            Ok(found) => {
+                let files = found.flatten().map(|(directory, files)| known(&directory, files));
+                listed.files.insert(host.to_owned(), files.unwrap_or_default());
+            }
+            Err(error) => drop(listed.unusable.insert(host.to_owned(), error)),
+        }
+    }
+    Ok(listed)
+}
+
+/// Returns `files` without what a killed run has left. One that cannot be read is not listed here; sweeping reports the error.
+fn known(directory: &OwnedFd, files: Files) -> BTreeMap<String, u64> {
+    let is_ours = |name: &str| {
+        is_leftover(name)
+            && !has_first_line(directory, name, FirstLine::Partial).is_ok_and(|is| !is)
+    };
+    files.into_iter().filter(|(name, _)| !is_ours(name)).collect()
 }
 
 /// Bytes of a copy that are read at first (4096): any header for one host is shorter, and so is most of what is secret.

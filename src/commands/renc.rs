@@ -65,8 +65,15 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     } else {
         let cache = Cache::open(&root)?;
         for host in desired.hosts.keys() {
-            for path in cache.sweep(host)? {
-                report.line(format_args!("{}: removed, a killed run had left it", path.display()));
+            match cache.sweep(host) {
+                Ok(paths) => paths.iter().for_each(|path| {
+                    let path = path.display();
+                    report.line(format_args!("{path}: removed, a killed run had left it"));
+                }),
+                Err(error) => {
+                    failures.errors.push(error);
+                    failures.hosts.insert(host.clone());
+                }
             }
         }
         let run =

@@ -349,6 +349,32 @@ fn a_link_in_the_cache_is_not_followed() {
 }
 
 #[test]
+fn an_unusable_directory_stops_its_host_alone() {
+    for (what, make) in
+        [("file", "echo mine >DIR"), ("link", "ln -s / DIR"), ("pipe", "mkfifo DIR")]
+    {
+        let workspace = Workspace::with_secrets(&format!("unusable-{what}"));
+        let directory = "secrets/cache/web1";
+        workspace.sh("mkdir secrets/cache").exits(0);
+        workspace.sh(&make.replace("DIR", directory)).exits(0);
+        let fix = format!("rm {directory}");
+        let said =
+            format!("cannot list the cache {directory}: it is not a directory; to fix: {fix}\n");
+        let done = workspace.renc().exits(73).says(&[&said, "db1/wifi: re-encrypted\n"]);
+        done.says(&["2 re-encrypted, 0 up to date, 0 removed, 1 failed\n"]);
+        workspace.cached("db1", "host-db1", "mail text");
+        let all = "-p web1.json -p db1.json";
+        let done = workspace.vaultix(&format!("{all} check")).exits(73);
+        done.says(&[&said, "2 up to date, 1 problem"]);
+        let done = workspace.vaultix(&format!("{all} status")).exits(73).says(&[&said]);
+        assert!(done.stdout.contains("on db1/wifi\n"), "{}", done.stdout);
+        workspace.vaultix(&format!("{all} renc --host db1")).exits(0);
+        workspace.sh(&fix).exits(0);
+        workspace.renc().exits(0).says(&["3 re-encrypted, 2 up to date, 0 removed\n"]);
+    }
+}
+
+#[test]
 fn leftovers_of_a_killed_run_are_removed() {
     let workspace = Workspace::with_secrets("leftovers");
     let left = format!("secrets/cache/web1/.new-{}", "b".repeat(64));
