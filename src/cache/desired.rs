@@ -26,6 +26,8 @@ pub struct Comparison {
     pub plan: Plan,
     /// Copies that the plan makes anew, since their hosts cannot decrypt them.
     pub damaged: Damaged,
+    /// Names in the cache of which no host is called: the plan removes their copies.
+    pub gone: BTreeSet<String>,
     /// What is wrong with single secrets and hosts.
     pub failures: Failures,
 }
@@ -41,6 +43,21 @@ impl Comparison {
         profiles: &[Profile],
         ids: &[String],
         cache: &Path,
+        report: &Report,
+    ) -> Result<Self> {
+        Self::with_all(profiles, ids, cache, None, report)
+    }
+
+    /// The same; `all` are the names of all hosts that can have copies there, if that is known: those of others are stale.
+    ///
+    /// # Errors
+    ///
+    /// As [`Comparison::new`].
+    pub fn with_all(
+        profiles: &[Profile],
+        ids: &[String],
+        cache: &Path,
+        all: Option<&BTreeSet<String>>,
         report: &Report,
     ) -> Result<Self> {
         let mut failures = Failures::default();
@@ -61,7 +78,12 @@ impl Comparison {
             failures.hosts.insert(host);
         }
         let damaged = damage::take(cache, &desired, &mut listing)?;
-        let mut plan = plan(&desired.wanted, &listing, &desired.complete);
+        let others = all.map(|all| store::list_others(cache, all)).transpose()?;
+        let others = others.unwrap_or_default();
+        let gone: BTreeSet<String> = others.keys().cloned().collect();
+        listing.extend(others);
+        let complete = desired.complete.union(&gone).cloned().collect();
+        let mut plan = plan(&desired.wanted, &listing, &complete);
         failures.errors.extend(store::keep_foreign(cache, &mut plan)?);
         report::detail(format_args!(
             "read {} sources for {} hosts, and listed {}: {} copies up to date, {} missing or damaged, {} stale",
@@ -72,7 +94,7 @@ impl Comparison {
             plan.encrypt.values().map(Vec::len).sum::<usize>(),
             plan.stale.len()
         ));
-        Ok(Self { desired, plan, damaged, failures })
+        Ok(Self { desired, plan, damaged, gone, failures })
     }
 }
 

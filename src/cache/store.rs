@@ -4,7 +4,7 @@
 //! The directories are held open from the first check to the last use: anyone who may write there
 //! can replace what is at their paths in the meantime.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -80,7 +80,8 @@ pub fn list<'a>(root: &Path, hosts: impl Iterator<Item = &'a str>) -> Result<Lis
         let found = cache.as_ref().map(|cache| list_host(cache.as_fd(), root, host)).transpose();
         match found {
             Ok(found) => {
-                let files = found.flatten().map(|(directory, files)| known(&directory, files));
+                let files =
+                    found.flatten().map(|(directory, files)| known_files(&directory, files));
                 listed.files.insert(host.to_owned(), files.unwrap_or_default());
             }
             Err(error) => drop(listed.unusable.insert(host.to_owned(), error)),
@@ -90,12 +91,47 @@ pub fn list<'a>(root: &Path, hosts: impl Iterator<Item = &'a str>) -> Result<Lis
 }
 
 /// Returns `files` without what a killed run has left. One that cannot be read is not listed here; sweeping reports the error.
-fn known(directory: &OwnedFd, files: Files) -> BTreeMap<String, u64> {
+fn known_files(directory: &OwnedFd, files: Files) -> BTreeMap<String, u64> {
     let is_ours = |name: &str| {
         is_leftover(name)
             && !has_first_line(directory, name, FirstLine::Partial).is_ok_and(|is| !is)
     };
     files.into_iter().filter(|(name, _)| !is_ours(name)).collect()
+}
+
+/// Returns what the cache `root` contains for hosts that are none of `known`: only directories with a copy in them, which no
+/// other program makes. Upper and lower case count as the same, as some file systems have it.
+///
+/// # Errors
+///
+/// When the cache itself cannot be read.
+pub fn list_others(root: &Path, known: &BTreeSet<String>) -> Result<Listing> {
+    let Some(cache) = open_existing(root)? else { return Ok(Listing::new()) };
+    let names = entries(&cache).map_err(|error| cannot_use("list", root, &error))?;
+    let names = names.into_iter().filter_map(|name| name.into_string().ok());
+    let is_other = |name: &String| {
+        is_host_name(name) && !known.iter().any(|host| host.eq_ignore_ascii_case(name))
+    };
+    let mut others = Listing::new();
+    for host in names.filter(is_other) {
+        // A file, a link, or what cannot be read is not surely ours.
+        let Ok(directory) = open_host(cache.as_fd(), &host) else { continue };
+        let Ok(files) = files(&directory) else { continue };
+        let is_copy = |(name, _): &(String, u64)| {
+            let begins = || has_first_line(&directory, name, FirstLine::Whole);
+            is_cache_name(name) && begins().unwrap_or(false)
+        };
+        if files.iter().any(is_copy) {
+            others.insert(host, known_files(&directory, files));
+        }
+    }
+    Ok(others)
+}
+
+/// Returns whether a host may be called `name`: as `hostIdentifier` in `nix/options.nix`.
+fn is_host_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    name.bytes().all(is_plain) && !name.starts_with('.') && !name.is_empty()
 }
 
 /// Bytes of a copy that are read at first (4096): any header for one host is shorter, and so is most of what is secret.
@@ -252,16 +288,24 @@ fn list_host(cache: BorrowedFd, root: &Path, host: &str) -> Result<Option<(Owned
     }
 }
 
-/// Returns names and sizes of the files in `directory`.
-fn files(directory: &OwnedFd) -> io::Result<Files> {
+/// Returns the names in `directory`.
+fn entries(directory: &OwnedFd) -> io::Result<Vec<OsString>> {
     let mut found = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name == "." || name == ".." {
-            continue;
+        if name != "." && name != ".." {
+            found.push(name.to_owned());
         }
-        let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(found)
+}
+
+/// Returns names and sizes of the files in `directory`.
+fn files(directory: &OwnedFd) -> io::Result<Files> {
+    let mut found = Vec::new();
+    for name in entries(directory)? {
+        let stat = statat(directory, &name, AtFlags::SYMLINK_NOFOLLOW)?;
         // Anything other than a regular file counts as empty, and so as missing.
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         let size = if is_file { u64::try_from(stat.st_size).unwrap_or_default() } else { 0 };
@@ -332,6 +376,20 @@ impl Cache {
             swept.extend(self.remove_if(&entry, FirstLine::Partial)?);
         }
         Ok(swept)
+    }
+
+    /// Removes the directory of `host` if it is empty, and returns its path then.
+    ///
+    /// # Errors
+    ///
+    /// Names it. That there is something in it is no error.
+    pub fn remove_directory(&self, host: &str) -> Result<Option<PathBuf>> {
+        let path = self.root.join(host);
+        match unlinkat(&self.directory, host, AtFlags::REMOVEDIR) {
+            Ok(()) => Ok(Some(path)),
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(None),
+            Err(error) => Err(cannot_remove(&path).because(io::Error::from(error))),
+        }
     }
 
     /// Writes `ciphertext` to a temporary file next to `entry`.

@@ -110,13 +110,16 @@ struct Answer<'a> {
 pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
-    let Comparison { desired, plan, damaged, mut failures } =
-        Comparison::new(&workspace.profiles, &[], &workspace.cache.directory, &report)?;
+    let (place, all) = (&workspace.cache.directory, workspace.all_hosts());
+    let Comparison { desired, mut plan, damaged, gone, mut failures } =
+        Comparison::with_all(&workspace.profiles, &[], place, all.as_ref(), &report)?;
+    plan.stale.retain(|entry| !gone.contains(&entry.host));
     failures.errors.extend(workspace.host_errors(&[]));
 
     repository::warn_newer(&desired.digests, &report);
     failures.errors.extend(exposure::faults(&workspace.identities, &workspace.root));
     let mut findings = plan_findings(&workspace.cache, &plan, &damaged);
+    findings.extend(gone.iter().map(|host| gone_finding(&workspace.cache, host)));
     findings.extend(unfit_findings(&workspace.cache, &desired, &damaged));
     let mut unseen = unseen_findings(&workspace.cache, &desired, &plan);
     let (unknown_secrets, unknown_copies) = unknown::findings(&workspace.cache, &desired, &plan);
@@ -268,6 +271,25 @@ fn among_others(kind: Kind, root: &Path, entry: &Entry) -> Group {
             let end = format!(" files in {directory} are not part of the cache");
             Group::new("", end, entry.name.as_str())
         }
+    }
+}
+
+/// Says that the cache has copies for `host`, which no host is called.
+fn gone_finding(cache: &CachePlace, host: &str) -> Finding {
+    let directory = cache.directory.join(host);
+    Finding {
+        kind: Kind::Stale,
+        host: Some(host.to_owned()),
+        secret: None,
+        key: None,
+        file: Some(directory.display().to_string()),
+        source: None,
+        problem: format!(
+            "{} has copies for host {host}, which the flake does not have",
+            directory.display()
+        ),
+        fix: Some(cache.renc()),
+        groups: Vec::new(),
     }
 }
 

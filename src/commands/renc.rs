@@ -37,11 +37,13 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         Names::new(&workspace.profiles, &workspace.root).remember(&workspace.root);
     }
     let unknown = workspace.host_errors(&args.hosts);
+    let is_whole = args.hosts.is_empty() && args.secrets.is_empty();
+    let all = workspace.all_hosts().filter(|_| is_whole);
     let place = workspace.cache;
     let root = place.directory.clone();
     let profiles = choose(workspace.profiles, &workspace.failures, args)?;
-    let Comparison { desired, plan, damaged, mut failures } =
-        Comparison::new(&profiles, &args.secrets, &root, &report)?;
+    let Comparison { desired, plan, damaged, gone, mut failures } =
+        Comparison::with_all(&profiles, &args.secrets, &root, all.as_ref(), &report)?;
     repository::warn_newer(&desired.digests, &report);
     failures.errors.extend(unknown);
     failures.errors.extend(exposure::faults(&workspace.identities, &workspace.root));
@@ -64,7 +66,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         Counts::default()
     } else {
         let cache = Cache::open(&root)?;
-        for host in desired.hosts.keys() {
+        for host in desired.hosts.keys().chain(&gone) {
             match cache.sweep(host) {
                 Ok(paths) => paths.iter().for_each(|path| {
                     let path = path.display();
@@ -84,6 +86,7 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
             failures.add(error, &targets);
         }
         run.remove(&plan, &mut done, &mut failures);
+        run.remove_directories(&gone, &mut failures);
         done
     };
     let changed = done.encrypted + done.removed > 0;

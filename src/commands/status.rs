@@ -65,8 +65,10 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
     let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
     workspace.ensure_known(&args.hosts, &args.secrets)?;
+    let (place, all) = (&workspace.cache.directory, workspace.all_hosts());
     let mut comparison =
-        Comparison::new(&workspace.profiles, &[], &workspace.cache.directory, &report)?;
+        Comparison::with_all(&workspace.profiles, &[], place, all.as_ref(), &report)?;
+    let gone = std::mem::take(&mut comparison.gone);
     let mut failures = std::mem::take(&mut comparison.failures.errors);
     failures.extend(workspace.host_errors(&args.hosts));
     repository::warn_newer(&comparison.desired.digests, &report);
@@ -109,6 +111,13 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
     let missing = copies.values().filter(|is_ready| !**is_ready).count();
     let stale = comparison.plan.stale.iter();
     let stale = stale.filter(|entry| args.hosts.is_empty() || args.hosts.contains(&entry.host));
+    for host in gone.iter().filter(|_| args.hosts.is_empty()) {
+        let directory = workspace.cache.directory.join(host);
+        report.line(format_args!(
+            "{} has copies for host {host}, which the flake does not have",
+            directory.display()
+        ));
+    }
     report::summary(format_args!(
         "{} up to date, {missing} missing, {} stale",
         copies.len() - missing,

@@ -72,6 +72,21 @@ impl CachePlace {
         Ok(Some(Self { directory, seen, checkouts }))
     }
 
+    /// Returns whether only the flake at `root` can have it: it is in no input, and neither a link nor another repository, such
+    /// as a submodule, is on the way there. Another flake may have its hosts' copies in those.
+    pub fn is_own(&self, root: &Path) -> bool {
+        let Ok(real) = fence::resolve(&self.directory) else { return false };
+        let written = std::path::absolute(&self.directory).unwrap_or_default();
+        let is_below =
+            |root: &Path| Some(root.canonicalize().ok()?.join(written.strip_prefix(root).ok()?));
+        let root = std::path::absolute(root).unwrap_or_default();
+        let is_other = || git::top_around(&real).is_some_and(|top| nix::top() != Some(&top));
+        self.seen.is_none()
+            && origin::find(&self.directory).is_none()
+            && is_below(&root) == Some(real.clone())
+            && !is_other()
+    }
+
     /// Returns the commands that have Nix see what was changed in it; `None` if that takes no more than
     /// `git add`.
     pub fn steps(&self) -> Option<String> {

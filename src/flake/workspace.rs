@@ -48,6 +48,8 @@ pub struct Workspace {
     pub cache: CachePlace,
     /// Where secrets are of which the flake says nothing else.
     pub secrets: Option<PathBuf>,
+    /// Whether all hosts that can have copies in the cache are those of `profiles`.
+    is_whole: bool,
 }
 
 impl Workspace {
@@ -79,6 +81,7 @@ impl Workspace {
                     .fix("pass the profiles with --profile FILE"));
             }
         };
+        let is_named = !is_asked || cache.is_some();
         let cache = match cache {
             Some(cache) => CachePlace::named(cache.clone(), &profiles, &caches),
             None => match CachePlace::find(&profiles, &caches)? {
@@ -87,11 +90,28 @@ impl Workspace {
             },
         };
         let root = root.unwrap_or_default();
+        let is_whole = !is_named && failures.is_empty() && cache.is_own(&root);
         let secrets = settings.secrets(&root)?;
         let identities = given_or(identities, &settings, &root)?;
         let rules = Rules::new(&settings, &root)?;
-        let knows_recipients = is_asked;
-        Ok(Self { root, profiles, failures, identities, rules, knows_recipients, cache, secrets })
+        Ok(Self {
+            root,
+            profiles,
+            failures,
+            identities,
+            rules,
+            knows_recipients: is_asked,
+            cache,
+            secrets,
+            is_whole,
+        })
+    }
+
+    /// Returns the names of all hosts that can have copies in the cache; `None` where there may be others: only some profiles
+    /// were named, a host does not evaluate, or the cache is not the flake's own.
+    pub fn all_hosts(&self) -> Option<BTreeSet<String>> {
+        let names = self.profiles.iter().map(|profile| profile.settings.host_identifier.clone());
+        self.is_whole.then(|| names.collect())
     }
 
     /// Returns why nothing is known of some of `hosts`, or of all hosts if there are no names.

@@ -255,6 +255,86 @@ fn without_a_flake_a_file_does() {
 }
 
 #[test]
+fn copies_of_hosts_that_are_gone_are_removed() {
+    let hosts = |names: &[&str]| {
+        let all: Vec<String> =
+            names.iter().map(|name| format!("{name} = host \"{name}\";")).collect();
+        format!("vaultix = all {{ {} }} // {{ inherit settings; }};", all.join(" "))
+    };
+    let Some(workspace) = flake("evaluation-gone", &hosts(&["web1", "db1"])) else { return };
+    say(&workspace, "renc").exits(0).says(&["2 re-encrypted"]);
+    let copies = workspace.tree("secrets/cache");
+    // What only looks like them.
+    let [hex, age] = ["a".repeat(64), "age-encryption.org/v1\n".to_owned()];
+    for (name, text) in
+        [("restic", "{}"), (".hidden", &*age), ("not a host", &*age), ("WEB1", &*age)]
+    {
+        workspace.write(&format!("secrets/cache/{name}/{hex}"), text);
+    }
+    workspace.write(&format!("secrets/cache/{hex}"), &age);
+    workspace.sh("ln -s db1 secrets/cache/link").exits(0);
+    let strangers = workspace.tree("secrets/cache");
+    say(&workspace, "renc").exits(0).says(&["0 re-encrypted, 2 up to date, 0 removed\n"]);
+    assert_eq!(workspace.tree("secrets/cache"), strangers);
+
+    // A host that does not evaluate may be any.
+    let broken = hosts(&["web1", "broken"]).replace("host \"broken\"", "throw \"boo\"");
+    change(&workspace, &broken);
+    let done = say(&workspace, "renc").exits(1).says(&["0 re-encrypted, 1 up to date, 0 removed"]);
+    assert!(!done.stderr.contains("secrets/cache/db1"), "{}", done.stderr);
+    let done = say(&workspace, "check").exits(1).says(&["1 up to date, 1 problem\n"]);
+    assert!(!done.stderr.contains("secrets/cache/db1"), "{}", done.stderr);
+    change(&workspace, &hosts(&["web1"]));
+    workspace.profile("web1", "host-web1.pub", &[("wifi", "wifi")]);
+    for line in [
+        "renc --host web1",
+        "renc --secret wifi",
+        "renc --cache secrets/cache",
+        "-p web1.json renc",
+        "renc --dry-run",
+    ] {
+        say(&workspace, line).exits(0);
+        assert_eq!(workspace.tree("secrets/cache"), strangers, "{line}");
+    }
+    // Another flake may have its hosts there as well.
+    workspace.sh("mv secrets/cache elsewhere && ln -s ../elsewhere secrets/cache").exits(0);
+    say(&workspace, "renc").exits(0).says(&["1 up to date, 0 removed\n"]);
+    workspace
+        .sh("rm secrets/cache && mv elsewhere secrets/cache && git init -q secrets/cache")
+        .exits(0);
+    say(&workspace, "renc").exits(0).says(&["1 up to date, 0 removed"]);
+    workspace.sh("rm -rf secrets/cache/.git").exits(0);
+    assert_eq!(workspace.tree("secrets/cache"), strangers);
+
+    let gone = "secrets/cache/db1 has copies for host db1, which the flake does not have";
+    say(&workspace, "status").exits(0).says(&[gone, "1 up to date, 0 missing, 1 stale"]);
+    let said = format!("{gone}; to fix: vaultix renc\n");
+    say(&workspace, "check").exits(1).says(&[&said, "1 up to date, 1 problem\n"]);
+    workspace.write("secrets/cache/db1/README", "mine");
+    say(&workspace, "renc")
+        .exits(0)
+        .says(&["secrets/cache/db1/README is not part of the cache", "1 up to date, 1 removed\n"]);
+    assert_eq!(workspace.read("secrets/cache/db1/README"), b"mine");
+    // With nothing else in it, the directory goes as well.
+    change(&workspace, &hosts(&["web1", "db1"]));
+    workspace.sh("rm secrets/cache/db1/README").exits(0);
+    say(&workspace, "renc").exits(0);
+    change(&workspace, &hosts(&["web1"]));
+    let left = format!("secrets/cache/db1/.new-{hex}");
+    workspace.write(&left, &age[..9]);
+    say(&workspace, "renc").exits(0).says(&[
+        "secrets/cache/db1: removed, no host of the flake is called db1\n",
+        "1 up to date, 1 removed\n",
+    ]);
+    assert!(!workspace.path("secrets/cache/db1").exists());
+    let kept = |(name, _): &&(String, u64)| !name.starts_with("db1/");
+    let rest: Vec<_> = strangers.iter().filter(kept).cloned().collect();
+    assert_eq!(workspace.tree("secrets/cache"), rest);
+    assert_eq!(copies.len(), 2);
+    say(&workspace, "check").exits(0);
+}
+
+#[test]
 fn without_a_host_nothing_is_well() {
     let Some(workspace) = flake("evaluation-none", "") else { return };
     for verb in ["renc", "check", "status", "generate", "rekey"] {

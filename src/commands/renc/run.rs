@@ -236,6 +236,22 @@ impl Run<'_> {
     }
 }
 
+impl Run<'_> {
+    /// Removes the directories of hosts that are `gone`, as far as nothing is left in them.
+    pub(super) fn remove_directories(&self, gone: &BTreeSet<String>, failures: &mut Failures) {
+        for host in gone {
+            match self.cache.remove_directory(host) {
+                Ok(Some(path)) => self.report.line(format_args!(
+                    "{}: removed, no host of the flake is called {host}",
+                    path.display()
+                )),
+                Ok(None) => {}
+                Err(error) => failures.errors.push(error),
+            }
+        }
+    }
+}
+
 /// Cuts `jobs` into pieces with about [`BATCH`] targets each.
 fn batches<'a, 'b>(jobs: &'a [Job<'b>]) -> Vec<&'a [Job<'b>]> {
     let mut size = 0;
