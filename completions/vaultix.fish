@@ -17,6 +17,7 @@ complete -c vaultix -n '__fish_seen_subcommand_from renc' -l cache -x -a '(__fis
 complete -c vaultix -n '__fish_seen_subcommand_from renc' -l host -x -a '(__vaultix_names hosts)' -d 're-encrypt only for this host; repeat for several'
 complete -c vaultix -n '__fish_seen_subcommand_from renc' -l secret -x -a '(__vaultix_names secrets)' -d 're-encrypt only this secret; repeat for several'
 complete -c vaultix -n '__fish_seen_subcommand_from renc' -l dry-run -d 'print what would be done, but do nothing'
+complete -c vaultix -n '__fish_seen_subcommand_from renc' -l no-wait -d 'fail at once, with 73, if another run is changing the copies, instead of waiting for it'
 complete -c vaultix -n '__fish_seen_subcommand_from renc' -s q -l quiet -d 'print only failures and a summary'
 complete -c vaultix -n '__fish_seen_subcommand_from renc' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
 complete -c vaultix -n __fish_use_subcommand -a edit -d 'change a secret in your editor, or create a new one'

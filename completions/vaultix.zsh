@@ -48,6 +48,7 @@ rest) case $line[1] in
     '*'--host='[re-encrypt only for this host; repeat for several]:name: _vaultix_names hosts' \
     '*'--secret='[re-encrypt only this secret; repeat for several]:id: _vaultix_names secrets' \
     '*'--dry-run'[print what would be done, but do nothing]' \
+    '*'--no-wait'[fail at once, with 73, if another run is changing the copies, instead of waiting for it]' \
     '*'{-q,--quiet}'[print only failures and a summary]' \
     '*'{-v,--verbose}'[print each step\: what is read, run, decrypted and created]' ;;
   edit) _arguments \

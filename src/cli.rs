@@ -134,6 +134,10 @@ pub struct Renc {
     #[argh(switch)]
     pub dry_run: bool,
 
+    /// fail at once, with 73, if another run is changing the copies, instead of waiting for it
+    #[argh(switch)]
+    pub no_wait: bool,
+
     /// print only failures and a summary
     #[argh(switch, short = 'q')]
     pub quiet: bool,

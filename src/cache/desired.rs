@@ -60,9 +60,8 @@ impl Comparison {
         all: Option<&BTreeSet<String>>,
         report: &Report,
     ) -> Result<Self> {
-        let mut failures = Failures::default();
-        let mut desired = Desired::new(profiles, ids, &mut failures);
-        for host in &desired.keyless {
+        let found = Self::look(profiles, ids, cache, all)?;
+        for host in &found.desired.keyless {
             report.warning(format_args!(
                 "host {host} has no key yet, and is left out; set vaultix.settings.hostPubkey to what \
                  `cat /etc/ssh/ssh_host_ed25519_key.pub` prints there, or to what `ssh-keyscan -t ed25519 {}` \
@@ -70,6 +69,22 @@ impl Comparison {
                 escape::shell(host)
             ));
         }
+        Ok(found)
+    }
+
+    /// The same, without a word on hosts that have no key.
+    ///
+    /// # Errors
+    ///
+    /// As [`Comparison::new`].
+    pub fn look(
+        profiles: &[Profile],
+        ids: &[String],
+        cache: &Path,
+        all: Option<&BTreeSet<String>>,
+    ) -> Result<Self> {
+        let mut failures = Failures::default();
+        let mut desired = Desired::new(profiles, ids, &mut failures);
         let store::Listed { files: mut listing, unusable } =
             store::list(cache, desired.hosts.keys().map(String::as_str))?;
         for (host, error) in unusable {

@@ -24,7 +24,7 @@ use vaultix_units::decrypt;
 use crate::cache::copy;
 use crate::cache::plan::{Entry, Listing, Plan, is_cache_name};
 use crate::error::{Error, Exit, Result, Status};
-use crate::report;
+use crate::report::{self, Report};
 use crate::system::fence;
 use crate::system::origin;
 use crate::system::sync;
@@ -319,6 +319,13 @@ fn is_leftover(name: &str) -> bool {
     name.strip_prefix(TEMPORARY_PREFIX).is_some_and(is_cache_name)
 }
 
+/// What to do while another run is using the cache.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    Yes,
+    No,
+}
+
 /// A cache that is being changed, locked against other runs.
 pub struct Cache {
     root: PathBuf,
@@ -326,25 +333,46 @@ pub struct Cache {
     directory: OwnedFd,
     /// The directories of hosts, open.
     hosts: Mutex<BTreeMap<String, Arc<OwnedFd>>>,
+    /// Whether another run has used it until just now: what was known of it before is out of date.
+    pub has_waited: bool,
 }
 
 impl Cache {
-    /// Creates the directory `root` if it is missing, and locks it against other runs.
+    /// Creates the directory `root` if it is missing, and locks it against other runs. Waits for one of these if `wait` says
+    /// so, and says that it does.
+    ///
+    /// A signal ends the wait, and the program: so this comes before anything takes signals over.
     ///
     /// # Errors
     ///
-    /// When it cannot be created, or another run is using it.
-    pub fn open(root: &Path) -> Result<Self> {
+    /// When it cannot be created, or another run is using it and is not waited for.
+    pub fn open(root: &Path, wait: Wait, report: &Report) -> Result<Self> {
         let directory =
             fence::make_directory(root).map_err(|error| cannot_use("write", root, &error))?;
-        let what = || {
-            Error::new(Status::CantCreat, format!("cannot write the cache {}", origin::shown(root)))
+        let shown = origin::shown(root);
+        let what = || Error::new(Status::CantCreat, format!("cannot write the cache {shown}"));
+        let lock = |how| loop {
+            match rustix::fs::flock(&directory, how) {
+                Err(Errno::INTR) => {}
+                done => break done,
+            }
         };
-        match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { root: root.to_owned(), directory, hosts: Mutex::default() }),
-            Err(Errno::WOULDBLOCK) => Err(what().because("another vaultix is using it")),
-            Err(error) => Err(what().because(io::Error::from(error))),
+        let mut locked = lock(FlockOperation::NonBlockingLockExclusive);
+        let is_other = locked == Err(Errno::WOULDBLOCK);
+        if is_other && wait == Wait::No {
+            return Err(what().because("another vaultix is using it"));
         }
+        if is_other {
+            // One that was stopped would hold it for ever.
+            report.warning(format_args!(
+                "waiting for another vaultix, which is using the cache {shown}; to see which: fuser -v {}",
+                escape::shell_path(root)
+            ));
+            locked = lock(FlockOperation::LockExclusive);
+        }
+        locked.map_err(|error| what().because(io::Error::from(error)))?;
+        let has_waited = is_other;
+        Ok(Self { root: root.to_owned(), directory, hosts: Mutex::default(), has_waited })
     }
 
     /// Opens the directory of `host`, and creates it if it is missing.

@@ -10,7 +10,7 @@ use vaultix_generator::profile::Profile;
 use crate::cache::damage::Damaged;
 use crate::cache::desired::{Comparison, Desired};
 use crate::cache::plan::{Plan, Target};
-use crate::cache::store::Cache;
+use crate::cache::store::{Cache, Wait};
 use crate::cli::{Cli, Renc, did_you_mean, near};
 use crate::error::{Error, Exit, Result, Status};
 use crate::files::names::Names;
@@ -42,8 +42,16 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let place = workspace.cache;
     let root = place.directory.clone();
     let profiles = choose(workspace.profiles, &workspace.failures, args)?;
-    let Comparison { desired, plan, damaged, gone, mut failures } =
-        Comparison::with_all(&profiles, &args.secrets, &root, all.as_ref(), &report)?;
+    let mut found = Comparison::with_all(&profiles, &args.secrets, &root, all.as_ref(), &report)?;
+    let has_work = !found.plan.encrypt.is_empty() || !found.plan.stale.is_empty();
+    let wait = if args.no_wait { Wait::No } else { Wait::Yes };
+    let is_needed = has_work && !args.dry_run;
+    // Held until git knows the new files, too: another run would add them at the same time.
+    let cache = is_needed.then(|| Cache::open(&root, wait, &report)).transpose()?;
+    if cache.as_ref().is_some_and(|cache| cache.has_waited) {
+        found = Comparison::look(&profiles, &args.secrets, &root, all.as_ref())?;
+    }
+    let Comparison { desired, plan, damaged, gone, mut failures } = found;
     repository::warn_newer(&desired.digests, &report);
     failures.errors.extend(unknown);
     failures.errors.extend(exposure::faults(&workspace.identities, &workspace.root));
@@ -62,10 +70,8 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         return Ok(report.finish(&failures.errors, &count(&plan)));
     }
 
-    let done = if plan.encrypt.is_empty() && plan.stale.is_empty() {
-        Counts::default()
-    } else {
-        let cache = Cache::open(&root)?;
+    let mut done = Counts::default();
+    if let Some(cache) = &cache {
         for host in desired.hosts.keys().chain(&gone) {
             match cache.sweep(host) {
                 Ok(paths) => paths.iter().for_each(|path| {
@@ -78,17 +84,14 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
                 }
             }
         }
-        let run =
-            Run { desired: &desired, cache: &cache, report: &report, interrupt: Interrupt::new()? };
-        let mut done = Counts::default();
+        let run = Run { desired: &desired, cache, report: &report, interrupt: Interrupt::new()? };
         if let Err(error) = run.encrypt(&workspace.identities, &plan, &mut done, &mut failures) {
             let targets: Vec<Target> = plan.encrypt.values().flatten().cloned().collect();
             failures.add(error, &targets);
         }
         run.remove(&plan, &mut done, &mut failures);
         run.remove_directories(&gone, &mut failures);
-        done
-    };
+    }
     let changed = done.encrypted + done.removed > 0;
     let copies = desired.copies();
     let content = if changed { Content::Compared } else { Content::Unseen };

@@ -2,8 +2,11 @@
 
 use std::fmt::Write;
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::process::Stdio;
 
 use pretty_assertions::assert_eq;
 use rustix::fs::FlockOperation;
@@ -428,13 +431,72 @@ fn a_link_at_a_temporary_name_is_not_followed() {
 }
 
 #[test]
+fn a_second_run_waits_for_the_first() {
+    let workspace = Workspace::with_secrets("second-run");
+    workspace.renc().exits(0);
+    workspace.sh("mv secrets/cache made && mkdir secrets/cache").exits(0);
+    let lock = || {
+        let other = File::open(workspace.path("secrets/cache")).unwrap();
+        rustix::fs::flock(&other, FlockOperation::LockExclusive).unwrap();
+        other
+    };
+    let start = |line: &str| {
+        let mut command = workspace.command("vaultix");
+        command.args(line.split(' ')).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut first = String::new();
+        said.read_line(&mut first).unwrap();
+        let waits = "waiting for another vaultix, which is using the cache secrets/cache; to see which: fuser -v secrets/cache";
+        assert_eq!(first, format!("vaultix: {waits}\n"));
+        (child, said)
+    };
+    let line = "-p web1.json -p db1.json renc -i keys/me.txt";
+    let other = lock();
+    let (mut child, mut said) = start(line);
+    assert_eq!(child.try_wait().unwrap(), None);
+    // What the other makes in the meantime is not made again.
+    workspace.sh("mv made/* secrets/cache").exits(0);
+    drop(other);
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(rest, "0 re-encrypted, 5 up to date, 0 removed\n");
+
+    // Who waits can be ended.
+    workspace.sh("rm -r secrets/cache/db1").exits(0);
+    let other = lock();
+    let (mut child, _said) = start(line);
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let ended = child.wait().unwrap();
+    assert!(ended.signal() == Some(2) || ended.code() == Some(130), "{ended:?}");
+    // Nothing to do is nothing to wait for, and neither is a look.
+    workspace.vaultix(&format!("{line} --host web1")).exits(0).says(&["0 re-encrypted, 3 up"]);
+    workspace.vaultix(&format!("{line} --dry-run")).exits(0);
+    drop(other);
+
+    // Each of many at once ends well, and nothing is made twice.
+    workspace.sh("rm -r secrets/cache/*").exits(0);
+    let done = workspace.sh(&format!(
+        "for i in 1 2 3 4; do vaultix {line} 2>said$i & all=\"$all $!\"; done; for one in $all; do wait $one || exit; done"
+    ));
+    done.exits(0);
+    let said: String =
+        (1..=4).map(|i| String::from_utf8(workspace.read(&format!("said{i}"))).unwrap()).collect();
+    assert_eq!(said.matches("web1/tls: re-encrypted\n").count(), 1, "{said}");
+    assert_eq!(said.matches("db1/wifi: re-encrypted\n").count(), 1, "{said}");
+}
+
+#[test]
 fn two_runs_do_not_mix() {
     let workspace = Workspace::with_secrets("two-runs");
     fs::create_dir_all(workspace.path("secrets/cache")).unwrap();
     let other = File::open(workspace.path("secrets/cache")).unwrap();
     // A shared lock also blocks it: ours is exclusive.
     rustix::fs::flock(&other, FlockOperation::LockShared).unwrap();
-    workspace.renc().exits(73).says(&["another vaultix is using it"]);
+    let line = "-p web1.json -p db1.json renc -i keys/me.txt --no-wait";
+    workspace.vaultix(line).exits(73).says(&["another vaultix is using it"]);
     assert!(workspace.tree("secrets/cache").is_empty());
 }
 
