@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use vaultix_generator::profile::Profile;
+use vaultix_generator::placeholder::{self, Encoding, Piece};
+use vaultix_generator::profile::{Invalid, Profile, Template};
 use vaultix_generator::{escape, private};
 use vaultix_units::stanza::Recipient;
 
@@ -200,6 +201,9 @@ impl Desired {
     pub fn add(&mut self, profile: &Profile, ids: &[String], failures: &mut Failures) {
         let settings = &profile.settings;
         let host = &settings.host_identifier;
+        if ids.is_empty() {
+            failures.errors.extend(template_failures(profile));
+        }
         if settings.host_pubkey.trim().is_empty() {
             self.keyless.insert(host.clone());
             return;
@@ -300,6 +304,43 @@ fn digest(path: &Path) -> Result<(String, Option<u64>)> {
     repository::ensure_seen(path, &digest)?;
     // What is damaged in it, is told where it is opened.
     Ok((digest, armor::dearmor(bytes).ok().and_then(|bytes| copy::payload(&bytes))))
+}
+
+/// Returns what is wrong with the templates of `profile`, as far as that shows without values. Copies do not depend on it.
+fn template_failures(profile: &Profile) -> Vec<Error> {
+    let host = &profile.settings.host_identifier;
+    let problem = |id: &String, template: &std::result::Result<Template, Invalid>| {
+        let what = format!("cannot use template \"{id}\" for host {host}");
+        match template {
+            Ok(template) => {
+                let reason = unknown_placeholder(profile, template)?;
+                Some(Error::new(Status::DataErr, what).because(reason))
+            }
+            Err(invalid) => Some(Error::new(Status::Config, what).because(invalid)),
+        }
+    };
+    profile.templates.iter().filter_map(|(id, template)| problem(id, template)).collect()
+}
+
+/// Returns why a placeholder in `template` stands for nothing, as a clause.
+fn unknown_placeholder(profile: &Profile, template: &Template) -> Option<String> {
+    placeholder::split(template.content.as_bytes()).into_iter().find_map(|piece| {
+        let Piece::Placeholder { hash, encoding, .. } = piece else { return None };
+        let secret = profile.placeholders.get(hash);
+        if let Some(id) = secret
+            && !profile.secrets.contains_key(id)
+        {
+            return Some(format!(
+                "a placeholder in its content belongs to \"{id}\", which is not a secret of this host"
+            ));
+        }
+        if secret.is_none() {
+            return Some(format!(
+                "the placeholder {{{{ {hash} }}}} in its content belongs to no secret of this host"
+            ));
+        }
+        encoding.and_then(|name| Encoding::parse(name).err()).map(|unknown| unknown.to_string())
+    })
 }
 
 /// Returns whether the user asked for the secret `id`.

@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use pretty_assertions::assert_eq;
 use rustix::fs::FlockOperation;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use xtask::canary::marker;
 
@@ -209,6 +209,45 @@ fn failures_are_reported_and_the_others_continue() {
     }
     assert!(workspace.path(&format!("secrets/cache/web1/{stale}")).exists(), "nothing is lost");
     assert!(!workspace.path(&format!("secrets/cache/db1/{stale}")).exists());
+}
+
+#[test]
+fn faults_of_templates_are_told_and_stop_no_copy() {
+    let workspace = Workspace::with_secrets("templates");
+    let unknown = "a".repeat(64);
+    let write = |templates: Value| {
+        let key = workspace.key("host-db1.pub");
+        workspace.profile_with("db1", key.trim(), &[("wifi", "wifi")], |profile| {
+            profile["templates"] = templates;
+            profile["placeholder"]["wifi"] = format!("{{{{ {} }}}}", "b".repeat(64)).into();
+        });
+    };
+    let known = format!("x {{{{ {} json }}}}", "b".repeat(64));
+    write(json!({
+        "good": { "content": known },
+        "misspelt": { "content": "x", "mdoe": "0400" },
+        "unknown": { "content": format!("x {{{{ {unknown} }}}} y") },
+    }));
+    let misspelt = "cannot use template \"misspelt\" for host db1: templates.misspelt.mdoe: ";
+    let of_none = format!(
+        "cannot use template \"unknown\" for host db1: the placeholder {{{{ {unknown} }}}} in its content belongs to no secret"
+    );
+    let stale = format!("secrets/cache/db1/{unknown}");
+    workspace.write(&stale, AGE);
+    let said = [misspelt, &of_none];
+    let done = workspace.renc().exits(1).says(&said);
+    done.says(&["4 re-encrypted, 0 up to date, 1 removed, 2 failed\n"]);
+    let done = workspace.vaultix("-p web1.json -p db1.json check").exits(1).says(&said);
+    done.says(&["4 up to date, 2 problems"]);
+    workspace.vaultix("-p web1.json -p db1.json status").exits(1).says(&said);
+    // Asked for one secret, or for another host, nobody asks for templates.
+    let line = "-p web1.json -p db1.json renc";
+    workspace.vaultix(&format!("{line} --secret wifi")).exits(0);
+    workspace.vaultix(&format!("{line} --host web1")).exits(0);
+    write(json!({ "unknown": { "content": format!("{{{{ {unknown} }}}}") } }));
+    workspace.renc().exits(65);
+    write(json!({ "good": { "content": known } }));
+    workspace.renc().exits(0);
 }
 
 #[test]
