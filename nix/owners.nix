@@ -8,7 +8,7 @@ let
   inherit (lib.strings) escapeNixIdentifier;
 
   cfg = config.vaultix;
-  items = attrValues cfg.secrets ++ attrValues cfg.templates;
+  items = attrValues (import ./placed.nix cfg.secrets) ++ attrValues cfg.templates;
 
   isNumber = name: builtins.match "[0-9]+" name != null;
   namesOf =

@@ -25,7 +25,7 @@ pub(super) struct Context<'a> {
 }
 
 /// The fields of a secret, for either side, besides those of [`PLACEMENT`].
-const SECRET: [&str; 9] = [
+const SECRET: [&str; 10] = [
     "allowDisk",
     "cipher",
     "cleanPlaceholder",
@@ -34,6 +34,7 @@ const SECRET: [&str; 9] = [
     "generator",
     "id",
     "insert",
+    "intermediary",
     "key",
 ];
 
