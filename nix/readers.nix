@@ -274,8 +274,42 @@ let
         ) (attrNames all);
     in
     concatMap ofKind kinds;
+
+  # Many write this for agenix. The path of a file literal is copied alone, and no text.
+  triggers =
+    let
+      path = [
+        "systemd"
+        "services"
+      ];
+      files = builtins.listToAttrs (
+        map (item: {
+          name = asText item.file;
+          value = item;
+        }) (attrValues cfg.secrets)
+      );
+      ofUnit =
+        name: unit:
+        concatMap (
+          field:
+          concatMap (
+            trigger:
+            let
+              text = asText trigger;
+            in
+            lib.optional (isString trigger && files ? ${text}) (
+              warn "${option (path ++ [ name ])}.${field} has the file of ${files.${text}.declaredAs}"
+                "that is a path in the copy of the whole flake: all of it becomes part of the host, and each commit counts as a change"
+                "take it from ${field}, and set ${files.${text}.declaredAs}.${
+                  if field == "restartTriggers" then "restartUnits" else "reloadUnits"
+                } = [ ${quote "${name}.service"} ]: that follows the plaintext"
+            )
+          ) (lib.flatten (unit.${field} or [ ]))
+        ) [ "restartTriggers" "reloadTriggers" ];
+    in
+    lib.concatLists (mapAttrsToList ofUnit (valueOf path { }));
 in
 {
   assertions = initrd ++ scriptOrders;
-  warnings = scripts ++ copies ++ rules ++ orders;
+  warnings = scripts ++ copies ++ rules ++ orders ++ triggers;
 }

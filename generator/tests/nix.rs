@@ -13,7 +13,7 @@ use vaultix_generator::placeholder::Encoding;
 use vaultix_generator::profile::{Generator, Key, Profile, Side, USERS};
 
 /// Invalid configurations with a valid profile, and what the profile does not show.
-const ONLY_NIX: [(&str, &str); 47] = [
+const ONLY_NIX: [(&str, &str); 48] = [
     ("before-disk", "file systems"),
     ("before-user", "units of users"),
     ("cache-input", "the cache"),
@@ -49,6 +49,7 @@ const ONLY_NIX: [(&str, &str); 47] = [
     ("reader-script", "what else is in the configuration"),
     ("reader-script-order", "what else is in the configuration"),
     ("reader-tmpfiles", "what else is in the configuration"),
+    ("reader-trigger", "what else is in the configuration"),
     ("source-input", "sources"),
     ("source-missing", "sources"),
     ("source-missing-generated", "sources"),

@@ -453,6 +453,19 @@ in
     etc.text = "";
   };
 
+  # The text of the second is part of another, and the path of the third is copied alone.
+  reader-trigger =
+    { config, ... }:
+    {
+      vaultix.secrets.other.file = toString ./flake/secrets/hello.age;
+      systemd.services = {
+        app.restartTriggers = [ config.vaultix.secrets.other.file ];
+        web.reloadTriggers = [ [ config.vaultix.secrets.other.file ] ];
+        part.restartTriggers = [ "see ${config.vaultix.secrets.other.file}" ];
+        path.restartTriggers = [ ./flake/secrets/hello.age ];
+      };
+    };
+
   reader-tmpfiles =
     { config, ... }:
     {
