@@ -52,7 +52,7 @@ fn flake(name: &str) -> Workspace {
     renc.current_dir(workspace.path("work")).env("HOME", &workspace.root);
     renc.env_remove("XDG_CACHE_HOME").env("NIX_CONFIG", "flake-registry =");
     // One file is still to be made.
-    run(&mut renc).says(&["web1/wifi: re-encrypted", "secrets/new.age"]);
+    run(&mut renc).says(&["web1/alice/mail: re-encrypted", "secrets/new.age"]);
 
     let names = workspace.tree(".cache/vaultix/names");
     let [(digest, _)] = &names[..] else { panic!("{names:?}") };
