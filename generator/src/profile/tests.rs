@@ -235,6 +235,10 @@ fn errors_in_a_secret_are_named() {
     ] {
         assert_eq!(invalid(fields), reason, "{fields}");
     }
+}
+
+#[test]
+fn a_misspelt_field_is_named_before_what_is_missing() {
     assert_eq!(failures(&with_secrets(r#"{"x":{}}"#)), ["secrets.x.cipher: is missing"]);
     assert_eq!(
         failures(&with_secrets(r#"{"x":{"cihper":"/c"}}"#)),
