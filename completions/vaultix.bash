@@ -69,7 +69,7 @@ _vaultix() {
   [[ $current == -* ]] && return
   _vaultix_place
   case $verb.$place in
-    edit.0) mapfile -t COMPREPLY < <(compgen -f -- "$current"); _vaultix_names files ;;
+    edit.0) mapfile -t COMPREPLY < <(compgen -f -- "$current"); _vaultix_names files secrets ;;
     init.0) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     rekey.*) mapfile -t COMPREPLY < <(compgen -f -- "$current"); _vaultix_names files ;;
     explain.0) mapfile -t COMPREPLY < <(compgen -f -- "$current"); _vaultix_names files secrets ;;

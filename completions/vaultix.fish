@@ -32,7 +32,7 @@ complete -c vaultix -n '__fish_seen_subcommand_from edit' -l as-is -d 'save the 
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -l new -d 'create the file at this path even if no host declares it'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
 complete -c vaultix -n '__fish_seen_subcommand_from edit' -F
-complete -c vaultix -n '__fish_seen_subcommand_from edit' -a '(__vaultix_names files)'
+complete -c vaultix -n '__fish_seen_subcommand_from edit' -a '(__vaultix_names files secrets)'
 complete -c vaultix -n __fish_use_subcommand -a init -d 'create an identity, a first secret, and what a flake needs'
 complete -c vaultix -n '__fish_seen_subcommand_from init' -s h -l help -d 'display usage information'
 complete -c vaultix -n '__fish_seen_subcommand_from init' -s i -l identity -r -F -d 'the identity'\''s file; default ~/.config/vaultix/identity.txt'

@@ -62,7 +62,7 @@ rest) case $line[1] in
     '*'--as-is'[save the text even if it is not what the file'\''s name says, such as YAML]' \
     '*'--new'[create the file at this path even if no host declares it]' \
     '*'{-v,--verbose}'[print each step\: what is read, run, decrypted and created]' \
-    '1:file: _vaultix_files files' ;;
+    '1:file: _vaultix_files files secrets' ;;
   init) _arguments \
     '*'{-h,--help}'[display usage information]' \
     '*'{-i,--identity=}'[the identity'\''s file; default ~/.config/vaultix/identity.txt]:file:_files' \

@@ -547,8 +547,8 @@ fn seen(value: &str) -> Option<&'static str> {
 /// Returns which of them an argument called `name` of the verb `verb` may be, besides files that are there.
 fn seen_as_argument(verb: &str, name: &str) -> Option<&'static str> {
     match (verb, name) {
-        ("view", "file") | ("explain", "secret") => Some("files secrets"),
-        ("edit" | "rekey" | "get" | "set" | "unset", "file") => Some("files"),
+        ("edit" | "view", "file") | ("explain", "secret") => Some("files secrets"),
+        ("rekey" | "get" | "set" | "unset", "file") => Some("files"),
         (_, "key") => Some("keys"),
         _ => None,
     }
