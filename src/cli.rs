@@ -18,8 +18,8 @@ use std::str::FromStr;
 use argh::{ArgsInfo, FromArgs};
 
 pub use help::wrap;
-pub use words::{Role, roles};
 pub use near::{did_you_mean, near};
+pub use words::{Role, roles};
 
 /// keep secrets in git, encrypted to you, and re-encrypt them for each host
 #[derive(FromArgs, ArgsInfo, Debug)]
