@@ -163,6 +163,7 @@ pub struct Renc {
     error_code(0, "the secret is saved, or was not changed"),
     error_code(77, "no identity can decrypt the secret")
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Edit {
     /// the secret's file, or its id; created if it does not exist, chosen from a list if it is left out
     #[argh(positional, arg_name = "file", from_str_fn(argument::path))]

@@ -128,7 +128,7 @@ fn is_nix(path: &Path, report: &Report) -> bool {
 
 /// Leaves out the hidden directory that an id begins with, `.secrets` as a rule, unless another one is called the same then:
 /// it says where secrets are, and not what they are.
-fn without_hidden(files: Vec<(PathBuf, String)>) -> Vec<(PathBuf, String)> {
+fn without_hidden(files: WithIds) -> WithIds {
     let shorter = |id: &str| match id.split_once('/') {
         Some((first, rest)) if first.starts_with('.') => rest.to_owned(),
         _ => id.to_owned(),
@@ -144,6 +144,9 @@ fn without_hidden(files: Vec<(PathBuf, String)>) -> Vec<(PathBuf, String)> {
     };
     files.into_iter().map(rename).collect()
 }
+
+/// Files, and their ids.
+type WithIds = Vec<(PathBuf, String)>;
 
 /// Why links are not followed.
 const BEHIND_LINKS: &str = "they are links to directories";
@@ -163,7 +166,7 @@ fn files_with_ids(
     endings: &[&str],
     follow: Links,
     report: &Report,
-) -> Result<(Vec<(PathBuf, String)>, Vec<Error>)> {
+) -> Result<(WithIds, Vec<Error>)> {
     let Files { paths, links, failures } = tree::files(root, new, follow)?;
     let (mut files, mut others) = (Vec::new(), Vec::new());
     for path in paths {

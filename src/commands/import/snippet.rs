@@ -56,8 +56,7 @@ pub fn snippet(declarations: &mut [Declaration], directory: &Path, is_default: b
         _ => String::new(),
     };
     let bindings = |group: &[Declaration]| -> String {
-        let bindings = group.iter().map(|one| one.binding(&ids, directory, is_default));
-        bindings.map(|binding| format!("  {binding}\n")).collect()
+        group.iter().map(|one| one.binding(&ids, directory, is_default)).collect()
     };
     if groups.is_empty() {
         return String::new();
@@ -75,7 +74,7 @@ pub fn snippet(declarations: &mut [Declaration], directory: &Path, is_default: b
 }
 
 impl Declaration {
-    /// Returns the binding that declares it, where all of `ids` are declared; for the rest, see [`snippet`].
+    /// Returns the line that declares it in a module, where all of `ids` are declared; for the rest, see [`snippet`].
     fn binding(&self, ids: &BTreeSet<&str>, directory: &Path, is_default: bool) -> String {
         let mut fields = String::new();
         // Writing to a String cannot fail.
@@ -91,7 +90,7 @@ impl Declaration {
         for (field, value) in &self.fields {
             let _ = write!(fields, " {field} = {};", string(value));
         }
-        format!("vaultix.secrets.{} = {{{fields} }};", attribute(&self.id))
+        format!("  vaultix.secrets.{} = {{{fields} }};\n", attribute(&self.id))
     }
 }
 
@@ -158,7 +157,9 @@ mod tests {
     /// Returns the bindings of `module`, as they would stand alone.
     fn bindings(module: &str) -> String {
         let inner = module.strip_prefix("{\n").unwrap().strip_suffix("}\n").unwrap();
-        inner.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect()
+        let lines: Vec<&str> =
+            inner.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
+        lines.join("\n") + "\n"
     }
 
     #[test]
