@@ -255,14 +255,15 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_exists_or_is_ambiguous_is_refused() {
-        let folder = Folder::new("refused", &["a", "b", "c", "d", "there.age"]);
+    fn a_secret_that_is_there_is_not_made_and_an_ambiguous_one_is_refused() {
+        let folder = Folder::new("refused", &["a", "b", "c", "d", "old.age", "there.age"]);
         let listing = vec![
             Ok(folder.legacy("a", &["wifi", "mail", "twice", "twice"])),
             Err(Error::new(Status::NoInput, "cannot decrypt c")),
             Ok(folder.legacy("b", &["there", "mail", "all"])),
             Ok(folder.legacy("c", &["all", "all"])),
             Ok(folder.legacy("d", &["all"])),
+            Ok(folder.legacy("old.age", &["old"])),
         ];
         let plan = Plan::new(listing, &folder.0);
         assert_eq!(plan.files.len(), 1);
@@ -278,7 +279,7 @@ mod tests {
                 format!(
                     "cannot import \"mail\" from a: b contains another secret of this name; to fix: {fix}"
                 ),
-                "cannot import \"there\" from b: there.age already exists; to fix: choose another directory with --into DIR"
+                "cannot import \"old\" from old.age: old.age already exists; to fix: choose another directory with --into DIR"
                     .to_owned(),
                 format!(
                     "cannot import \"twice\" from a: the same file contains another secret of this name; to \
@@ -286,5 +287,8 @@ mod tests {
                 ),
             ]
         );
+        let there: Vec<&Path> = plan.there.iter().map(|there| there.moved.new.as_path()).collect();
+        assert_eq!(there, [folder.0.join("there.age")]);
+        assert_eq!(plan.already_there(), ", 1 already there");
     }
 }
