@@ -153,7 +153,7 @@ pub struct Renc {
     subcommand,
     name = "edit",
     example = "{command_name} secrets/wifi.age\n{command_name} wifi\n{command_name} secrets/key.age --from key.pem\nopenssl rand -hex 32 | {command_name} secrets/token.age",
-    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on disk, of up to 64 MiB. It starts only if all recipients are valid and their plugins are installed.",
+    note = "The editor is $VISUAL, $EDITOR or vi. It gets a file in memory, never one on disk, of up to 128 MiB, as much as a host takes. It starts only if all recipients are valid and their plugins are installed.",
     note = "If the secret changes while you edit it, that change stays, and your text is saved next to it, encrypted. If encryption fails, your text is saved in the same way, for the recipients that need no plugin, or the editor opens again.",
     note = "If standard input is a pipe or a file, the new text is read from it. In a loop that reads from one, add </dev/tty.",
     note = "Without a file, on a terminal, all secrets are listed: arrow keys move, letters filter, Enter edits, Esc quits.",

@@ -9,6 +9,7 @@ pub mod output;
 pub mod placeholder;
 pub mod private;
 pub mod profile;
+pub mod size;
 pub mod status;
 pub mod unit;
 
@@ -68,11 +69,11 @@ fn read_text(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let limit = profile::MAX_BYTES;
-    let size = metadata.len().min(limit);
-    let mut text = String::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+    let expected = metadata.len().min(limit);
+    let mut text = String::with_capacity(usize::try_from(expected).unwrap_or_default() + 1);
     let read = File::open(path)?.take(limit + 1).read_to_string(&mut text)?;
     if read as u64 > limit {
-        let text = format!("it has {} bytes or more, the limit is {limit}", limit + 1);
+        let text = format!("it has more than {}", size::shown(limit));
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(text)

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::value::RawValue;
+use vaultix_generator::size;
 use zeroize::Zeroizing;
 
 use crate::report;
@@ -107,7 +108,7 @@ impl Size {
             return Err(format!("it has more than {MAX_NODES} values"));
         }
         if self.text > MAX_TEXT {
-            return Err(format!("its values amount to more than {MAX_TEXT} bytes"));
+            return Err(format!("its values amount to more than {}", size::shown(MAX_TEXT as u64)));
         }
         if self.names > MAX_NAMES {
             return Err(format!(

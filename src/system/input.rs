@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, Mode, OFlags};
+use vaultix_generator::size;
 use vaultix_units::bounded;
 use zeroize::Zeroizing;
 
@@ -88,7 +89,7 @@ fn whole(reader: InterruptibleReader, size: u64, limit: u64) -> io::Result<Zeroi
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     reader.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        let text = format!("it has more than {limit} bytes");
+        let text = format!("it has more than {}", size::shown(limit));
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(bytes)

@@ -64,7 +64,7 @@ pub fn edit(
     }
     // By its name, not through the open file: many editors save to a new file and rename it.
     let mut bytes = directory
-        .read(name.as_ref(), bounded::MAX_CIPHERTEXT)
+        .read(name.as_ref(), bounded::MAX_PLAINTEXT)
         .map_err(|error| what().because(format!("it left no file to read: {error}")))?;
     let new = Plaintext::new(std::mem::take(&mut *bytes));
     if has_not_waited(took, text, &new) {

@@ -421,7 +421,7 @@ fn a_command_that_fails_creates_nothing() {
         "cannot generate secret \"none\": \"program-of-nowhere\" cannot be run: No such file or directory",
         "cannot generate secret \"signal\": \"sh\" failed: signal: 9 (SIGKILL)\n",
         "cannot generate secret \"status\": \"sh\" failed: exit status: 3: why\n",
-        "cannot generate secret \"much\": the output of \"sh\" cannot be used: it has more than 67108864 bytes\n",
+        "cannot generate secret \"much\": the output of \"sh\" cannot be used: it has more than 128 MiB\n",
         // What a program writes to stderr is shown, except secrets that it was given or has
         // printed.
         "cannot generate secret \"quotes\": \"sh\" failed: exit status: 1: no: [a secret, not shown]: [a secret, not shown]\n",

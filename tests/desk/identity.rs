@@ -275,9 +275,7 @@ fn an_identity_may_come_through_a_pipe() {
     let done = bash("vaultix view secrets/a.age -i /dev/stdin <keys/me.txt").exits(0);
     assert_eq!(done.stdout, "a text");
     // There is a size limit, and Ctrl-C works while nothing is written.
-    bash("vaultix view secrets/a.age -i <(yes)")
-        .exits(77)
-        .says(&["it has more than 1048576 bytes"]);
+    bash("vaultix view secrets/a.age -i <(yes)").exits(77).says(&["it has more than 1 MiB"]);
     let mut pty =
         Pty::start(&mut workspace.vaultix_command("-p web1.json renc -i fifo --cache other"));
     // Opening for writing waits until there is a reader.

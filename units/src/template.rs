@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use vaultix_generator::placeholder::{Piece, split};
+use vaultix_generator::size;
 use vaultix_generator::status::Status;
 use zeroize::Zeroizing;
 
-use crate::bounded::MAX_CIPHERTEXT;
+use crate::bounded::MAX_PLAINTEXT;
 use crate::encoding::Encoded;
 use crate::failure::Failure;
 use crate::plaintext::Plaintext;
@@ -18,11 +19,10 @@ pub struct TooLarge(pub usize);
 
 impl fmt::Display for TooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let size = self.0;
+        let (bytes, limit) = (self.0, size::shown(MAX_PLAINTEXT));
         write!(
             f,
-            "with its values in place it would have {size} bytes, the limit is {MAX_CIPHERTEXT}; use fewer or \
-             shorter ones"
+            "with its values in place it would have {bytes} bytes, the limit is {limit}; use fewer or shorter ones"
         )
     }
 }
@@ -83,7 +83,7 @@ pub fn fill<'a, E: From<TooLarge>>(
     }
     // Allocated at its full size: a growing vector leaves copies behind.
     let size = parts.iter().fold(0_usize, |size, part| size.saturating_add(part.length()));
-    if size as u64 > MAX_CIPHERTEXT {
+    if size as u64 > MAX_PLAINTEXT {
         return Err(TooLarge(size).into());
     }
     let mut filled = Zeroizing::new(Vec::with_capacity(size));

@@ -7,7 +7,7 @@ use std::iter;
 
 use age::x25519;
 use pretty_assertions::assert_eq;
-use vaultix_units::bounded::MAX_CIPHERTEXT;
+use vaultix_units::bounded::{MAX_CIPHERTEXT, MAX_PLAINTEXT};
 use vaultix_units::decrypt::{Error, MAX_HEADER, MAX_STANZAS, decrypt};
 
 /// Bytes of plaintext in a chunk. Format: age-encryption.org/v1, "Payload".
@@ -153,7 +153,15 @@ fn a_secret_of_64_mib_comes_back_and_a_file_over_the_limit_is_refused() {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("too-large.age");
     std::fs::File::create(&path).unwrap().set_len(MAX_CIPHERTEXT + 1).unwrap();
     let error = vaultix_units::bounded::read(&path, MAX_CIPHERTEXT).unwrap_err();
-    assert_eq!(error.to_string(), "it has 134217729 bytes or more, the limit is 134217728");
+    assert_eq!(error.to_string(), "it has more than 176 MiB");
+}
+
+#[test]
+fn the_largest_text_is_a_ciphertext_that_is_read_even_in_armor() {
+    // Chunks of 64 KiB with 16 bytes each, after a nonce; 48 bytes on a line of 65, between two lines.
+    let payload = 16 + MAX_PLAINTEXT + MAX_PLAINTEXT.div_ceil(64 << 10) * 16;
+    let armored = (MAX_HEADER as u64 + payload).div_ceil(48) * 65 + 100;
+    assert!(armored <= MAX_CIPHERTEXT, "{armored}");
 }
 
 /// Returns an age file for nobody with `stanzas`, and its header's size.

@@ -106,7 +106,7 @@ fn an_unusable_key_is_explained() {
                 "rsa-0: an ssh key, but not of type ssh-ed25519",
                 "garbage: not an OpenSSH private key of type ssh-ed25519",
                 "empty: not an OpenSSH private key of type ssh-ed25519",
-                "large: it has 1048577 bytes or more, the limit is 1048576",
+                "large: it has more than 1 MiB",
             ]
             .map(str::to_owned)
             .to_vec()

@@ -129,12 +129,12 @@ fn from_stdin(what: &str, report: &Report, interrupt: &Interrupt) -> Result<Plai
     if io::stdin().is_terminal() {
         report.line(format_args!("Type the new {what}, then Ctrl-D."));
     }
-    let read = input::stdin(MAX_TEXT, interrupt);
+    let read = input::stdin(bounded::MAX_PLAINTEXT, interrupt);
     text(read, format_args!("the new {what} from standard input"), interrupt)
 }
 
 fn from_file(file: &Path, interrupt: &Interrupt) -> Result<Plaintext> {
-    text(input::file(file, MAX_TEXT, Some(interrupt)), file.display(), interrupt)
+    text(input::file(file, bounded::MAX_PLAINTEXT, Some(interrupt)), file.display(), interrupt)
 }
 
 /// Returns what standard input is. Something was connected to it on purpose if it is neither a terminal nor
@@ -143,9 +143,6 @@ fn kind_of_stdin() -> FileType {
     rustix::fs::fstat(io::stdin())
         .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode))
 }
-
-/// Largest new text, in bytes: encrypted and in armor, it still is a file that we read.
-const MAX_TEXT: u64 = bounded::MAX_CIPHERTEXT / 2;
 
 /// bytes that were read from `source` → plaintext.
 fn text(

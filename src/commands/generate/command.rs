@@ -19,7 +19,7 @@ use crate::system::{input, program};
 const VARIABLE: &str = "VAULTIX_DEPENDENCIES";
 
 /// Most bytes that a program may print: what a secret may have.
-const LIMIT: u64 = bounded::MAX_CIPHERTEXT / 2;
+const LIMIT: u64 = bounded::MAX_PLAINTEXT;
 
 /// How much is kept of what a program says, in bytes (4 KiB): its last line is shown.
 const TAIL: usize = 4096;

@@ -48,7 +48,7 @@ pub fn decrypt(message: &[u8]) -> std::result::Result<Plaintext, String> {
 
 /// Runs `gpg`, and returns what it prints.
 fn run(gpg: &mut Command, input: Option<&[u8]>) -> std::result::Result<Plaintext, String> {
-    let output = program::output(gpg, input, bounded::MAX_CIPHERTEXT / 2)
+    let output = program::output(gpg, input, bounded::MAX_PLAINTEXT)
         .map_err(|error| format!("gpg: {error}"))?;
     let text = Plaintext::new(output.stdout);
     if output.status.success() {
