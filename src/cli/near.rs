@@ -47,7 +47,7 @@ fn rank(wanted: &str, word: &str) -> Option<usize> {
     let [wanted, word] = [wanted, word]
         .map(|text| text.to_lowercase().chars().take(MAX_LETTERS).collect::<Vec<char>>());
     let distance = distance(&wanted, &word);
-    let is_near = distance <= MAX_DISTANCE && distance * 2 <= wanted.len().max(word.len());
+    let is_near = distance <= MAX_DISTANCE && distance * 2 < wanted.len().max(word.len());
     let is_part =
         || wanted.len() >= MIN_PART && word.windows(wanted.len()).any(|part| part == wanted);
     if is_near { Some(distance) } else { is_part().then_some(MAX_DISTANCE + 1) }
@@ -121,12 +121,12 @@ mod tests {
         let words = ["wifi", "wifi-home", "mail", "db", "secrets/a.age", "x/Wifi"];
         for (wanted, expected) in [
             ("wfi", &["wifi"][..]),
-            ("WIFI", &["wifi", "wifi-home", "x/Wifi"]),
+            ("WIFI", &["wifi", "x/Wifi", "wifi-home"]),
             ("home", &["wifi-home"]),
             ("web", &[]),
             ("d", &[]),
             ("secrets/b.age", &[]),
-            ("mail.age", &["mail"]),
+            ("mial", &["mail"]),
             ("", &[]),
         ] {
             assert_eq!(near(wanted, words), expected, "{wanted}");

@@ -110,7 +110,7 @@ mod tests {
     fn usage_errors_follow_our_grammar() {
         for (line, reason, help) in [
             ("edt", "unknown command \"edt\", did you mean edit?", "vaultix"),
-            ("sett", "unknown command \"sett\", did you mean set or get?", "vaultix"),
+            ("sett", "unknown command \"sett\", did you mean set?", "vaultix"),
             (
                 "renc --hots web1",
                 "unknown option \"--hots\" for renc, did you mean --host?",
