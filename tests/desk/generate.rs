@@ -523,8 +523,8 @@ fn new_files_get_their_names_on_any_file_system() {
         for fault in &faults {
             strace.args(["-e", &format!("inject={fault}")]);
         }
-        let line = "vaultix -p web1.json generate -i keys/me.txt";
-        run(strace.args(line.split(' '))).exits(exit);
+        let command = "vaultix -p web1.json generate -i keys/me.txt";
+        run(strace.args(command.split(' '))).exits(exit);
         let found: &[&str] = if exit == 0 { &["wg.age", "wg.pub"] } else { &[] };
         assert_eq!(names(&workspace), found, "{faults:?}");
     }

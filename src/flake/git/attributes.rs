@@ -167,9 +167,9 @@ pub fn warn_changed<'a>(
 
 /// Returns the warning for the `items` in the work tree `top`.
 fn warning(top: &Path, items: &[Item], cache: &Path) -> Option<Error> {
-    let changes = changes(top, items)?;
+    let found = changes(top, items)?;
     let changed: Vec<(&Item, &Change)> =
-        items.iter().filter_map(|item| Some((item, changes.get(&item.name)?))).collect();
+        items.iter().filter_map(|item| Some((item, found.get(&item.name)?))).collect();
     let (_, first) = changed.first()?;
     let mut names: BTreeSet<String> = BTreeSet::new();
     // By the file that they belong into.
