@@ -136,10 +136,10 @@ fn an_input_is_shown_by_its_name() {
     let dry = shown(team.vaultix("renc --dry-run").exits(0));
     assert!(dry.contains("web1/wifi: re-encrypt secrets:wifi.age\n"), "{dry}");
     let missing = shown(team.vaultix("check").exits(66));
-    assert!(
-        missing.contains("no copy of secret \"mail\" that matches secrets:home/mail.age"),
-        "{missing}"
-    );
+    assert!(missing.contains("host web1 has no copies of 2 secrets"), "{missing}");
+    let missing = team.vaultix("check --json").exits(66).stdout;
+    let problem = r#"no copy of secret \"mail\" that matches secrets:home/mail.age"#;
+    assert!(missing.contains(problem), "{missing}");
     team.vaultix("renc").exits(0);
     assert_eq!(team.copies("repo/secrets/cache"), ["mail text", "wifi text"]);
     let table = shown(team.vaultix("status").exits(0));
