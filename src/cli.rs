@@ -415,6 +415,10 @@ pub struct Check {
     #[argh(option, arg_name = "dir", from_str_fn(argument::path))]
     pub cache: Option<PathBuf>,
 
+    /// check only what this host has; repeat for several
+    #[argh(option, long = "host", arg_name = "name", from_str_fn(argument::text))]
+    pub hosts: Vec<String>,
+
     /// print the problems as JSON
     #[argh(switch)]
     pub json: bool,

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use vaultix_generator::private;
+use vaultix_generator::profile::Profile;
 
 use crate::cache::damage::Damaged;
 use crate::cache::desired::{Comparison, Desired};
@@ -109,12 +110,20 @@ struct Answer<'a> {
 /// When there are no profiles or no cache to read. What is wrong is printed, and counts in the exit status.
 pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     let report = Report::new(Verbosity::Normal);
-    let workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
-    let (place, all) = (&workspace.cache.directory, workspace.all_hosts());
+    let mut workspace = Workspace::open(&cli.profiles, &[], args.cache.as_ref())?;
+    workspace.ensure_known(&args.hosts, &[])?;
+    let all = workspace.all_hosts().filter(|_| args.hosts.is_empty());
+    let is_asked = |profile: &Profile| {
+        args.hosts.is_empty() || args.hosts.contains(&profile.settings.host_identifier)
+    };
+    let (asked, others): (Vec<Profile>, Vec<Profile>) =
+        std::mem::take(&mut workspace.profiles).into_iter().partition(is_asked);
     let Comparison { desired, mut plan, damaged, gone, mut failures } =
-        Comparison::with_all(&workspace.profiles, &[], place, all.as_ref(), &report)?;
+        Comparison::with_all(&asked, &[], &workspace.cache.directory, all.as_ref(), &report)?;
     plan.stale.retain(|entry| !gone.contains(&entry.host));
-    failures.errors.extend(workspace.host_errors(&[]));
+    // Who the others are is known all the same.
+    workspace.profiles = asked.into_iter().chain(others).collect();
+    failures.errors.extend(workspace.host_errors(&args.hosts));
 
     repository::warn_newer(&desired.digests, &report);
     failures.errors.extend(exposure::faults(&workspace.identities, &workspace.root));

@@ -12,7 +12,7 @@ use vaultix_generator::profile::{Key, Kind, Placement, Profile, Template, UserUn
 
 use crate::cache::desired::Comparison;
 use crate::cache::uses::{self, State, Use};
-use crate::cli::{Cli, Explain};
+use crate::cli::{Cli, Explain, did_you_mean, near};
 use crate::error::{self, Error, Exit, Result, Status};
 use crate::flake::git::history::{self, History};
 use crate::flake::workspace::{self, Workspace};
@@ -112,7 +112,7 @@ pub fn run(args: &Explain, cli: &Cli) -> Result<Exit> {
         Comparison::new(&workspace.profiles, &[], &workspace.cache.directory, &report)?;
     let all = uses::find(&workspace.profiles, &comparison, &workspace.cache);
     let mut places: BTreeMap<(&Path, Option<&Key>), Vec<&Use>> = BTreeMap::new();
-    for one in chosen(&args.secret, &all)? {
+    for one in chosen(&args.secret, &all, &workspace.root)? {
         let place = (one.secret.ciphertext.as_path(), one.secret.key.as_ref());
         places.entry(place).or_default().push(one);
     }
@@ -141,7 +141,7 @@ pub fn run(args: &Explain, cli: &Cli) -> Result<Exit> {
 }
 
 /// Returns the uses of the secret that the user calls `typed`: its id, or else its file.
-fn chosen<'a>(typed: &Path, all: &'a [Use<'a>]) -> Result<Vec<&'a Use<'a>>> {
+fn chosen<'a>(typed: &Path, all: &'a [Use<'a>], root: &Path) -> Result<Vec<&'a Use<'a>>> {
     let by_id: Vec<&Use> =
         all.iter().filter(|one| typed.to_str() == Some(&one.secret.id)).collect();
     if !by_id.is_empty() {
@@ -149,14 +149,23 @@ fn chosen<'a>(typed: &Path, all: &'a [Use<'a>]) -> Result<Vec<&'a Use<'a>>> {
     }
     let file = workspace::file(typed)?;
     let real = fs::canonicalize(&file).ok();
-    let is_file =
-        |path: &Path| path == file || real.is_some() && fs::canonicalize(path).ok() == real;
+    let below_root = root.join(&file);
+    let is_file = |path: &Path| {
+        path == file
+            || path == report::relative(&below_root)
+            || real.is_some() && fs::canonicalize(path).ok() == real
+    };
     let by_file: Vec<&Use> = all.iter().filter(|one| is_file(&one.secret.ciphertext)).collect();
     if by_file.is_empty() {
-        let what = format!("cannot find secret \"{}\"", typed.display());
-        return Err(Error::new(Status::Usage, what)
-            .because("no host has a secret with this id, or in this file")
-            .fix("vaultix status"));
+        let names: BTreeSet<String> = all
+            .iter()
+            .flat_map(|one| [one.secret.id.clone(), origin::shown(&one.secret.ciphertext)])
+            .collect();
+        let typed = typed.to_string_lossy();
+        let hint = did_you_mean(&near(&typed, names.iter().map(String::as_str)));
+        let error = Error::new(Status::Usage, format!("cannot find secret \"{typed}\""))
+            .because("no host has a secret with this id, or in this file");
+        return Err(hint.into_iter().fold(error, Error::because).fix("vaultix status"));
     }
     Ok(by_file)
 }

@@ -9,6 +9,7 @@ use vaultix_generator::private;
 use vaultix_generator::profile::Profile;
 use vaultix_units::bounded;
 
+use crate::cli::{did_you_mean, near};
 use crate::error::{Error, Result, Status};
 use crate::flake::cache::CachePlace;
 use crate::flake::exposure;
@@ -135,23 +136,23 @@ impl Workspace {
             failed || names.contains(host.as_str())
         };
         if let Some(unknown) = hosts.iter().find(|host| !is_known(host)) {
+            let hint = did_you_mean(&near(unknown, names.iter().copied()));
             let names: Vec<&str> = names.into_iter().collect();
-            return Err(Error::new(Status::Usage, format!("cannot find host \"{unknown}\""))
-                .because(format!("the profiles are for {}", names.join(", "))));
+            let error = Error::new(Status::Usage, format!("cannot find host \"{unknown}\""))
+                .because(format!("the profiles are for {}", names.join(", ")));
+            return Err(hint.into_iter().fold(error, Error::because));
         }
         let is_chosen = |profile: &&Profile| {
             hosts.is_empty() || hosts.contains(&profile.settings.host_identifier)
         };
-        let has = |id: &&String| {
-            self.profiles.iter().filter(is_chosen).any(|one| one.secrets.contains_key(*id))
-        };
-        match ids.iter().find(|id| !has(id)) {
-            Some(unknown) => {
-                Err(Error::new(Status::Usage, format!("cannot find secret \"{unknown}\""))
-                    .because("no chosen host has a secret of this name"))
-            }
-            None => Ok(()),
-        }
+        let chosen = self.profiles.iter().filter(is_chosen);
+        let all: BTreeSet<&str> =
+            chosen.flat_map(|one| one.secrets.keys().map(String::as_str)).collect();
+        let Some(unknown) = ids.iter().find(|id| !all.contains(id.as_str())) else { return Ok(()) };
+        let hint = did_you_mean(&near(unknown, all));
+        let error = Error::new(Status::Usage, format!("cannot find secret \"{unknown}\""))
+            .because("no chosen host has a secret of this name");
+        Err(hint.into_iter().fold(error, Error::because))
     }
 
     /// Makes sure that it is known what all hosts declare.

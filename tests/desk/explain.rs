@@ -80,7 +80,8 @@ fn all_that_is_known_of_a_secret_is_shown() {
     assert_eq!(host["unit"], "vaultix-secret@wifi.service");
     assert_eq!(host["templates"][0]["reloadUnits"], json!(["app.service"]));
 
-    explain("wfi").exits(64).says(&["cannot find secret \"wfi\"", "to fix: vaultix status\n"]);
+    let said = ["cannot find secret \"wfi\"", ": did you mean wifi?; to fix: vaultix status\n"];
+    explain("wfi").exits(64).says(&said);
     explain("secrets/tls.age").exits(64);
 }
 

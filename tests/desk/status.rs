@@ -81,7 +81,7 @@ fn secrets_of_a_host_are_grouped_by_what_is_to_be_done_after_a_break_in() {
         rows.as_array().unwrap().iter().map(|row| &row["generator"]).collect();
     assert_eq!(generators, [&Value::Null, &Value::Null, &Value::from("alnum")]);
 
-    let said = ["cannot find host \"web2\": the profiles are for db1, web1"];
+    let said = ["cannot find host \"web2\": the profiles are for db1, web1: did you mean web1?"];
     status("--host web2").exits(64).says(&said);
     status("--host db1 --secret tls").exits(64).says(&["no chosen host has a secret of this name"]);
 }
