@@ -17,6 +17,9 @@ mod support;
 /// age's own test vectors.
 mod conformance;
 
+/// Those of YAML and TOML.
+mod suites;
+
 /// What the parts agree on: names of files, dependencies, arguments of units.
 mod contract;
 
