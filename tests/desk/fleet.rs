@@ -17,9 +17,7 @@ use crate::support::{Workspace, run};
 /// options for all of them.
 fn fleet(name: &str, secrets: usize, hosts: usize) -> (Workspace, String) {
     let workspace = Workspace::new(name);
-    let me = workspace.key("me.txt");
-    let me = me.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
-    let me: age::x25519::Recipient = me.parse().unwrap();
+    let me = me(&workspace);
     let ids: Vec<String> = (0..secrets).map(|i| format!("s{i}")).collect();
     for id in &ids {
         workspace.write(
@@ -34,6 +32,12 @@ fn fleet(name: &str, secrets: usize, hosts: usize) -> (Workspace, String) {
         write!(profiles, "-p h{host}.json ").unwrap();
     }
     (workspace, profiles)
+}
+
+/// Returns our recipient.
+fn me(workspace: &Workspace) -> age::x25519::Recipient {
+    let me = workspace.key("me.txt");
+    me.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().parse().unwrap()
 }
 
 /// Returns the text of a secret.
@@ -105,6 +109,54 @@ fn ten_thousand_copies_are_all_there() {
             .vaultix(&format!("{profiles} check"))
             .exits(0)
             .says(&["10000 up to date, 0 problems"]);
+    }
+}
+
+#[test]
+fn each_host_has_its_values_of_one_file_and_nothing_else() {
+    const VALUES: usize = 1000;
+    const HOSTS: usize = 20;
+    let workspace = Workspace::new("fleet-values");
+    let marked = |text: &str| String::from_utf8(marked(text.as_bytes())).unwrap();
+    let mut file = format!("shared: {}\n", marked("of all"));
+    for i in 0..VALUES {
+        writeln!(file, "v{i}: {}", marked(&text(&i.to_string()))).unwrap();
+    }
+    workspace
+        .write("secrets/all.yaml.age", age::encrypt(&me(&workspace), file.as_bytes()).unwrap());
+    let mut profiles = String::new();
+    let (mut wanted, mut names) = (BTreeMap::new(), BTreeMap::new());
+    let source = Sha256::digest(workspace.read("secrets/all.yaml.age"));
+    for host in 0..HOSTS {
+        let own = (0..VALUES)
+            .filter(|i| i % HOSTS == host)
+            .map(|i| (format!("v{i}"), text(&i.to_string())));
+        let own: Vec<(String, String)> =
+            own.chain([("shared".to_owned(), "of all".to_owned())]).collect();
+        let ids: Vec<(&str, &str)> = own.iter().map(|(id, _)| (id.as_str(), "all.yaml")).collect();
+        let recipient = workspace.key(&format!("{}.pub", key(host)));
+        let recipient = recipient.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+        workspace.profile_with(&format!("h{host}"), &recipient, &ids, |profile| {
+            for (id, _) in &own {
+                profile["secrets"][id]["key"] = format!("/{id}").into();
+            }
+        });
+        write!(profiles, "-p h{host}.json ").unwrap();
+        for (id, text) in own {
+            let name = format!("vaultix-v1\n{source:x}\n{recipient}\n/{id}\nyaml\n");
+            let name = format!("h{host}/{:x}", Sha256::digest(name));
+            names.insert(name.clone(), id);
+            wanted.insert(name, text);
+        }
+    }
+    let done = workspace.vaultix(&format!("{profiles} renc -v -i keys/me.txt")).exits(0);
+    assert_eq!(done.stderr.matches("decrypting secrets/all.yaml.age").count(), 1, "once for all");
+    let found: BTreeMap<String, String> = found(&workspace);
+    assert!(found == wanted, "each host has its values, and opens nothing else: {names:?}");
+    let other = ssh::Identity::from_buffer(workspace.key(key(1)).as_bytes(), None).unwrap();
+    for (path, _) in workspace.tree("secrets/cache/h0") {
+        let ciphertext = fs::read(workspace.path(&format!("secrets/cache/h0/{path}"))).unwrap();
+        assert!(age::decrypt(&other, &ciphertext).is_err(), "another host opens {path}");
     }
 }
 
