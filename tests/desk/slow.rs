@@ -8,10 +8,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use base64::Engine as _;
 use serde_json::json;
+use sha2::Digest as _;
+use xtask::canary::marker;
 
 use crate::prefix::prefix;
-use crate::support::{Done, Workspace, run};
+use crate::support::{Done, Workspace, feed_as_is, run};
 
 /// Largest input (1 MiB): the most that a header and a file with identities may have.
 const LARGEST: usize = 1 << 20;
@@ -484,6 +487,111 @@ fn answers_of_nix_and_flake_lock_are_read_once() {
         assert_eq!(refused.exit, 78, "{name}: {}", refused.stderr);
         assert_eq!(done.exit, if name == "depth" { 78 } else { 0 }, "{name}: {}", done.stderr);
     }
+}
+
+/// Writes a structured file with so many values, of which a host uses the first few, and something of `filler` bytes.
+fn values(workspace: &Workspace, count: usize, used: usize, filler: usize) {
+    let mut text = format!("filler: {}\n", fill("x", filler));
+    for at in 0..count {
+        text += &format!("v{at}: MARKER{at}\n");
+    }
+    encrypt(workspace, "x.yaml.age", &text);
+    let secret = |at| format!(r#""v{at}":{{"file":"x.yaml.age","key":"/v{at}"}}"#);
+    let secrets: Vec<String> = (0..used).map(secret).collect();
+    let profile = json!({
+        "version": 1,
+        "settings": { "hostIdentifier": "h", "hostPubkey": SSH, "hostKeys": [] },
+        "secrets": {},
+    });
+    let profile = profile.to_string();
+    let secrets = format!("\"secrets\":{{{}}}", secrets.join(","));
+    workspace.write("h.json", profile.replace("\"secrets\":{}", &secrets));
+}
+
+/// Encrypts `text` as `name`, with the marker where it says so.
+fn encrypt(workspace: &Workspace, name: &str, text: &str) {
+    let mut age = workspace.command("age");
+    age.args(["--encrypt", "--output", name, "-r", ME]);
+    feed_as_is(&mut age, text.replace("MARKER", &marker()).as_bytes()).exits(0);
+}
+
+#[test]
+fn a_file_with_many_values_is_opened_and_read_once() {
+    let workspace = Workspace::new("slow-values");
+    let renc = vaultix("-p h.json renc -q -i keys/me.txt --cache cache");
+    let work = |(count, used, filler): (usize, usize, usize)| {
+        values(&workspace, count, used, filler);
+        let _ = fs::remove_dir_all(workspace.path("cache"));
+        let work = steps(&workspace, &renc);
+        assert_eq!(workspace.tree("cache").len(), used);
+        work
+    };
+    // A copy costs what it costs in a small file: the large one is not opened or read for it.
+    let [few, many] = [(20, 1, 0), (20, 9, 0)].map(work);
+    let [large, all] = [(20, 1, LARGEST), (20, 9, LARGEST)].map(work);
+    eprintln!("values: {few}, {many}; {large}, {all}");
+    let reading = large - few;
+    assert!(reading > LEAST, "the file is not read: {few}, {large}");
+    let more = (all - large).saturating_sub(many - few);
+    assert!(more < reading + NOISE, "8 more values take {more} steps more, reading {reading}");
+
+    // All keys of one, and each value by its key.
+    let get = vaultix("get x.yaml.age -i keys/me.txt");
+    let sizes = [64, 5000, 10_000];
+    let read = |count| {
+        values(&workspace, count, 0, 0);
+        steps(&workspace, &get)
+    };
+    let ratio_of_keys = ratio("keys", sizes.map(read));
+    assert!(ratio_of_keys < 3.0, "twice as many keys take {ratio_of_keys} times the work");
+}
+
+/// Returns a file as sops makes it, with so many values, and a comment before each.
+fn sops_file(count: usize) -> String {
+    use aes_gcm::aead::{Aead, Payload, consts::U32};
+    use aes_gcm::{AesGcm, KeyInit, Nonce, aes::Aes256};
+    let cipher = AesGcm::<Aes256, U32>::new(&[7; 32].into());
+    let base64 = |bytes: &[u8]| base64::prelude::BASE64_STANDARD.encode(bytes);
+    let seal = |text: &str, aad: &str, kind: &str| {
+        let payload = Payload { msg: text.as_bytes(), aad: aad.as_bytes() };
+        let sealed = cipher.encrypt(Nonce::<U32>::from_slice(&[1; 32]), payload).unwrap();
+        let (data, tag) = sealed.split_at(text.len());
+        let [data, nonce, tag] = [data, &[1; 32], tag].map(base64);
+        format!("ENC[AES256_GCM,data:{data},iv:{nonce},tag:{tag},type:{kind}]")
+    };
+    let (mut text, mut hash) = (String::new(), sha2::Sha512::new());
+    for at in 0..count {
+        let value = format!("{} value {at}", marker());
+        hash.update(&value);
+        let comment = seal(" a comment", ":", "comment");
+        text += &format!("#{comment}\nk{at}: {}\n", seal(&value, &format!("k{at}:"), "str"));
+    }
+    let time = "2026-11-24T11:40:12Z";
+    let mac = seal(&format!("{:X}", hash.finalize()), time, "str");
+    let me: age::x25519::Recipient = ME.parse().unwrap();
+    let key = age::encrypt_and_armor(&me, &[7; 32]).unwrap();
+    let key = key.trim_end().replace('\n', "\n            ");
+    format!(
+        "{text}sops:\n    age:\n        - recipient: {ME}\n          enc: |\n            {key}\n    lastmodified: \"{time}\"\n    \
+         mac: {mac}\n    version: 3.11.0\n"
+    )
+}
+
+#[test]
+fn a_file_of_sops_that_is_kept_is_read_a_few_times() {
+    let workspace = Workspace::new("slow-keep");
+    let command = vaultix("import sops x.yaml -i keys/me.txt --into new --keep -q");
+    let work = |count| {
+        workspace.write("x.yaml", sops_file(count));
+        let _ = fs::remove_dir_all(workspace.path("new"));
+        let work = steps(&workspace, &command);
+        let text = workspace.open("new/x.yaml.age", "me.txt");
+        assert_eq!(text.matches("# a comment\n").count(), count);
+        assert!(text.contains(&format!("\nk{}: ", count - 1)) && !text.contains("ENC["), "{text}");
+        work
+    };
+    let ratio = ratio("values", [16, 200, 400].map(work));
+    assert!(ratio < 3.0, "twice as many values take {ratio} times the work");
 }
 
 #[test]
