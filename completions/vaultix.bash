@@ -50,7 +50,7 @@ _vaultix() {
     renc) words='-h --help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet -v --verbose' ;;
     edit) words='-h --help -p --profile -i --identity -r --recipient -R --recipients-file --stdin --from --as-is --new -v --verbose' ;;
     init) words='-h --help -i --identity --passphrase -v --verbose' ;;
-    generate) words='-h --help -p --profile -i --identity -r --recipient -R --recipients-file --secret --dry-run -q --quiet -v --verbose' ;;
+    generate) words='-h --help -p --profile -i --identity -r --recipient -R --recipients-file --secret --host --renew --dry-run -q --quiet -v --verbose' ;;
     rekey) words='-h --help -p --profile -i --identity --old -r --recipient -R --recipients-file -v --verbose' ;;
     deploy) words='-h --help -p --profile --early -v --verbose' ;;
     check) words='-h --help -p --profile --cache --json -v --verbose' ;;

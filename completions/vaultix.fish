@@ -46,6 +46,8 @@ complete -c vaultix -n '__fish_seen_subcommand_from generate' -s i -l identity -
 complete -c vaultix -n '__fish_seen_subcommand_from generate' -s r -l recipient -x -d 'also encrypt to this recipient; repeat for several'
 complete -c vaultix -n '__fish_seen_subcommand_from generate' -s R -l recipients-file -r -F -d 'also encrypt to the recipients in this file, a line for each; repeat for several files'
 complete -c vaultix -n '__fish_seen_subcommand_from generate' -l secret -x -a '(__vaultix_names secrets)' -d 'create only this secret and its dependencies; repeat for several'
+complete -c vaultix -n '__fish_seen_subcommand_from generate' -l host -x -a '(__vaultix_names hosts)' -d 'create only secrets of this host and their dependencies; repeat for several'
+complete -c vaultix -n '__fish_seen_subcommand_from generate' -l renew -d 'also replace secrets that exist, and those that are generated from them'
 complete -c vaultix -n '__fish_seen_subcommand_from generate' -l dry-run -d 'print what would be created, but create nothing'
 complete -c vaultix -n '__fish_seen_subcommand_from generate' -s q -l quiet -d 'print only failures and a summary'
 complete -c vaultix -n '__fish_seen_subcommand_from generate' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'

@@ -76,6 +76,8 @@ rest) case $line[1] in
     '*'{-r,--recipient=}'[also encrypt to this recipient; repeat for several]:recipient: ' \
     '*'{-R,--recipients-file=}'[also encrypt to the recipients in this file, a line for each; repeat for several files]:file:_files' \
     '*'--secret='[create only this secret and its dependencies; repeat for several]:id: _vaultix_names secrets' \
+    '*'--host='[create only secrets of this host and their dependencies; repeat for several]:name: _vaultix_names hosts' \
+    '*'--renew'[also replace secrets that exist, and those that are generated from them]' \
     '*'--dry-run'[print what would be created, but create nothing]' \
     '*'{-q,--quiet}'[print only failures and a summary]' \
     '*'{-v,--verbose}'[print each step\: what is read, run, decrypted and created]' ;;

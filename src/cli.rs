@@ -251,9 +251,9 @@ pub struct Init {
 #[argh(
     subcommand,
     name = "generate",
-    example = "{command_name} --dry-run\n{command_name} --secret wireguard",
-    note = "Replaces nothing. To generate a secret again, first remove its file, and the file of its public key.",
-    note = "A secret with a key is added to its file, which is opened to see whether the value is there, unless a host has a copy of it. To generate it again: vaultix unset FILE KEY.",
+    example = "{command_name} --dry-run\n{command_name} --renew --secret wireguard\n{command_name} --renew --host web1",
+    note = "Replaces nothing, unless --renew is given. Then also what is generated from a replaced secret is replaced, on all hosts; without --secret and --host, you are asked first. Hosts get the new values with renc.",
+    note = "A secret with a key is added to its file, which is opened to see whether the value is there, unless a host has a copy of it.",
     error_code(0, "every secret that has a generator exists"),
     error_code(1, "some secrets failed; each of them is named")
 )]
@@ -289,6 +289,14 @@ pub struct Generate {
     /// create only this secret and its dependencies; repeat for several
     #[argh(option, long = "secret", arg_name = "id", from_str_fn(argument::text))]
     pub secrets: Vec<String>,
+
+    /// create only secrets of this host and their dependencies; repeat for several
+    #[argh(option, long = "host", arg_name = "name", from_str_fn(argument::text))]
+    pub hosts: Vec<String>,
+
+    /// also replace secrets that exist, and those that are generated from them
+    #[argh(switch)]
+    pub renew: bool,
 
     /// print what would be created, but create nothing
     #[argh(switch)]

@@ -1,4 +1,4 @@
-//! `vaultix generate`: profiles → secrets that have a generator and do not exist yet.
+//! `vaultix generate`: profiles → secrets that have a generator, and do not exist yet or are to be renewed.
 
 mod command;
 mod make;
@@ -25,13 +25,13 @@ use crate::keys::master::Master;
 use crate::report::{self, Report, Verbosity};
 use crate::system::interrupt::Interrupt;
 use crate::system::origin;
-use crate::terminal::prompt::Prompt;
+use crate::terminal::prompt::{Prompt, Question};
 use command::RunContext;
-use plan::{Place, Plan, cannot_generate, plan};
+use plan::{Existing, Files, Place, Plan, Selection, cannot_generate, plan};
 use presence::Copies;
 use run::{Outcome, Run};
 
-/// Makes what is missing. Replaces nothing.
+/// Makes what is missing. Replaces nothing else than what is to be renewed.
 ///
 /// # Errors
 ///
@@ -44,18 +44,20 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
     // is no checkout, the plan says so about what has to be made.
     // Those that seem to be missing. One that is there after all is not replaced: a new file never takes the place of another,
     // and a file with values is replaced only if it is still the one that was opened.
-    let values: BTreeSet<PathBuf> = generated_values(&workspace.profiles);
+    let replaced = replaceable(&workspace.profiles, args.renew);
     let mut unusable =
-        workspace.use_checkouts(&mut checkouts, |path| !path.exists() || values.contains(path));
+        workspace.use_checkouts(&mut checkouts, |path| !path.exists() || replaced.contains(path));
     unusable.retain(|error| error.exit == Exit::Failed(Status::NoPerm));
     unusable.extend(workspace.host_errors(&[]));
-    ensure_known(&args.secrets, &workspace.profiles)?;
+    ensure_known(args, &workspace)?;
     let copies = Copies::new(&workspace.profiles, &workspace.cache.directory);
-    let mut plan = plan(&workspace.profiles, &args.secrets, &|place| copies.presence(place))?;
+    let presence = |place: &Place| copies.presence(place);
+    let mut plan = plan(&workspace.profiles, &selection(args), Files::Closed, &presence)?;
     if args.dry_run {
         let mut failures = std::mem::take(&mut plan.failures);
         failures.append(&mut unusable);
         shared::warn(&plan, &workspace.profiles, &report);
+        shared::tell_of_others(&plan, &workspace.profiles, &args.hosts, &report);
         show(&plan)?;
         let line = format!("{} to generate, {} already there", plan.make.len(), plan.there);
         return Ok(report.finish(&failures, &line));
@@ -76,21 +78,45 @@ pub fn run(args: &Generate, cli: &Cli) -> Result<Exit> {
     Ok(report.finish(&failures, &line))
 }
 
-/// Returns the files with values that have a generator.
-fn generated_values(profiles: &[Profile]) -> BTreeSet<PathBuf> {
-    let secrets = profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
-    let values = secrets.filter(|secret| secret.key.is_some() && secret.generator.is_some());
-    values.map(|secret| secret.ciphertext.clone()).collect()
+fn selection(args: &Generate) -> Selection<'_> {
+    let existing = if args.renew { Existing::Renewed } else { Existing::Kept };
+    Selection { ids: &args.secrets, hosts: &args.hosts, existing }
 }
 
-fn ensure_known(ids: &[String], profiles: &[Profile]) -> Result<()> {
-    for id in ids {
+/// Returns the files of generated secrets that may be replaced: those with values get more of them.
+fn replaceable(profiles: &[Profile], renew: bool) -> BTreeSet<PathBuf> {
+    let secrets = profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
+    let generated = secrets.filter(|secret| secret.generator.is_some());
+    let replaced = generated.filter(|secret| renew || secret.key.is_some());
+    replaced.map(|secret| secret.ciphertext.clone()).collect()
+}
+
+/// Checks that there are the hosts and secrets that were asked for.
+fn ensure_known(args: &Generate, workspace: &Workspace) -> Result<()> {
+    let profiles = &workspace.profiles;
+    let is_host = |host: &String| {
+        profiles.iter().any(|profile| profile.settings.host_identifier == *host)
+            || workspace.failures.iter().any(|failure| failure.names.contains(host))
+    };
+    if let Some(unknown) = args.hosts.iter().find(|host| !is_host(host)) {
+        let names: Vec<String> =
+            profiles.iter().map(|profile| profile.settings.host_identifier.clone()).collect();
+        return Err(Error::new(Status::Usage, format!("cannot find host \"{unknown}\""))
+            .because(format!("the profiles are for {}", report::list(&names))));
+    }
+    let is_chosen = |profile: &&Profile| {
+        args.hosts.is_empty() || args.hosts.contains(&profile.settings.host_identifier)
+    };
+    for id in &args.secrets {
         let error = |reason| cannot_generate(Status::Usage, id).because(reason);
-        let mut secrets = profiles.iter().filter_map(|profile| profile.secrets.get(id)).peekable();
+        let chosen = profiles.iter().filter(is_chosen);
+        let mut secrets = chosen.filter_map(|profile| profile.secrets.get(id)).peekable();
         if secrets.peek().is_none() {
-            let ids = profiles.iter().flat_map(|profile| profile.secrets.keys());
+            let none = "no host has a secret of this name";
+            let not_chosen = "no chosen host has a secret of this name";
+            let ids = profiles.iter().filter(is_chosen).flat_map(|profile| profile.secrets.keys());
             let hint = did_you_mean(&near(id, ids.map(String::as_str)));
-            let error = error("no host has a secret of this name");
+            let error = error(if args.hosts.is_empty() { none } else { not_chosen });
             return Err(hint.into_iter().fold(error, Error::because));
         }
         // A failure in it is reported with all others.
@@ -100,6 +126,22 @@ fn ensure_known(ids: &[String], profiles: &[Profile]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Asks whether all secrets of `plan` may be replaced, unless the user has said which.
+fn ensure_meant(args: &Generate, plan: &Plan, prompt: &Prompt) -> Result<()> {
+    if plan.replaced.is_empty() || !args.secrets.is_empty() || !args.hosts.is_empty() {
+        return Ok(());
+    }
+    let count = plan.replaced.len();
+    let what = format!("{count} secrets would be replaced: all that have a generator.");
+    let question = Question { what: &what, purpose: "", complaint: None };
+    if prompt.confirm(&question, "replace them", Some("keep them"))? == Some(true) {
+        return Ok(());
+    }
+    Err(Error::new(Status::Usage, format!("cannot replace all {count} secrets"))
+        .because("nobody has agreed to that")
+        .fix("say which, with --secret or --host"))
 }
 
 fn show(plan: &Plan) -> Result<()> {
@@ -112,7 +154,13 @@ fn show(plan: &Plan) -> Result<()> {
             "{}: generate{}{}, {}{from}",
             origin::shown(&recipe.place.path),
             key.unwrap_or_default(),
-            if is_unknown { " if it is missing" } else { "" },
+            if plan.replaced.contains(&recipe.place) {
+                " again"
+            } else if is_unknown {
+                " if it is missing"
+            } else {
+                ""
+            },
             describe(&recipe.generator)
         )
     });
@@ -146,6 +194,7 @@ fn work(
     let recipients = ParsedRecipients::new(made, &workspace.rules, &given)?;
     let interrupt = Interrupt::new()?;
     let prompt = Prompt::new(&interrupt, report);
+    ensure_meant(args, plan, &prompt)?;
     let mut master = Master::read(&workspace.identities, &interrupt)?;
     // Read before they are opened: what somebody else writes after this is not replaced.
     let before = run::before(plan);
@@ -163,9 +212,10 @@ fn work(
             Some(presence) => *presence,
             None => copies.presence(place),
         };
-        *plan = plan::plan(&workspace.profiles, &args.secrets, &presence)?;
+        *plan = plan::plan(&workspace.profiles, &selection(args), Files::Opened, &presence)?;
     }
     shared::warn(plan, &workspace.profiles, report);
+    shared::tell_of_others(plan, &workspace.profiles, &args.hosts, report);
     if plan.is_done() {
         return Ok(());
     }

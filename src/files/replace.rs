@@ -154,6 +154,20 @@ impl Replacement {
         self.with_folder_locked(|| self.ensure_same(before, fix).and_then(|()| self.rename()))
     }
 
+    /// Removes the file, if there is one; its successor can be put in its place later.
+    ///
+    /// # Errors
+    ///
+    /// The system's own.
+    pub fn remove_old(&self) -> Result<()> {
+        self.with_folder_locked(|| {
+            match unlinkat(&self.folder, &self.file_name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(error) => Err(cannot_write(&self.path, &error.into())),
+            }
+        })
+    }
+
     /// Makes sure that the file has the SHA-256 `before`; for `None`, that it does not exist.
     ///
     /// # Errors

@@ -397,6 +397,139 @@ fn no_host_gets_what_only_others_are_generated_from() {
 }
 
 #[test]
+fn what_is_renewed_is_replaced_with_all_that_is_made_from_it() {
+    let workspace = workspace(
+        "generate-renew",
+        &json!({
+            "login": { "kind": "htpasswd", "user": "me", "dependencies": ["password"] },
+            "password": { "kind": "alnum" },
+            "stays": { "kind": "alnum" },
+            "typed": null,
+            "wg": { "kind": "wireguard" },
+        }),
+    );
+    workspace.secret("secrets/typed.age", "typed");
+    profile(&workspace, "db1", &json!({ "password": { "kind": "alnum" } }));
+    let hosts = "-p web1.json -p db1.json";
+    workspace.vaultix(&format!("{hosts} generate -i keys/me.txt")).exits(0);
+    let all = ["login", "password", "stays", "typed", "wg"];
+    let read = |suffix: &str| {
+        let read = |id| workspace.path(&format!("secrets/{id}.{suffix}"));
+        all.map(|id| fs::read(read(id)).unwrap_or_default())
+    };
+    let changed = |before: &[Vec<u8>; 5]| -> Vec<&str> {
+        let after = read("age");
+        let pairs = all.iter().zip(before.iter().zip(&after));
+        pairs.filter(|(_, (one, other))| one != other).map(|(id, _)| *id).collect()
+    };
+    let before = read("age");
+    let line = format!("{hosts} generate --renew --host web1 --secret password");
+    let dry = workspace.vaultix(&format!("{line} --dry-run")).exits(0);
+    assert_eq!(
+        dry.stdout,
+        "secrets/password.age: generate again, alnum\nsecrets/login.age: generate again, htpasswd from password\n"
+    );
+    assert_eq!(changed(&before), [""; 0]);
+    workspace.vaultix(&format!("{line} -i keys/me.txt")).exits(0).says(&[
+        "secrets/password.age is also for the host db1",
+        "secrets/password.age: generated again\nsecrets/login.age: generated again\n",
+        "2 generated, 0 already there; now run: vaultix renc\n",
+    ]);
+    assert_eq!(changed(&before), ["login", "password"]);
+    workspace.sh("age -d -i keys/me.txt secrets/login.age >lines").exits(0);
+    let mut verify = workspace.command("htpasswd");
+    let password = open(&workspace, "password");
+    feed_as_is(verify.args(["-vi", "lines", "me"]), password.as_bytes()).exits(0);
+
+    // A public key belongs to its private key, also after a kill in between.
+    let public = workspace.read("secrets/wg.pub");
+    workspace.vaultix(&format!("{hosts} generate --renew --secret wg -i keys/me.txt")).exits(0);
+    assert_ne!(workspace.read("secrets/wg.pub"), public);
+    let pair = "age -d -i keys/me.txt secrets/wg.age | wg pubkey | cmp - secrets/wg.pub";
+    workspace.sh(pair).exits(0);
+    let renew = "vaultix -p web1.json generate --renew --secret wg -i keys/me.txt";
+    for call in ["unlinkat", "renameat", "renameat2,linkat"] {
+        let kill = format!(
+            "strace -f -qq -o log -e trace={call} -e inject={call}:signal=KILL:when=1 {renew}
+             test $? -ne 0"
+        );
+        workspace.sh(&kill).exits(0);
+        // There is none where the next run has to make it, or that of the private key that is there.
+        let is_there = workspace.path("secrets/wg.pub").exists();
+        assert_eq!(is_there, call == "unlinkat");
+        generate(&workspace).exits(0);
+        workspace.sh(pair).exits(0);
+    }
+
+    // Everything is replaced only on a yes, and what is not known is no host.
+    let before = read("age");
+    workspace
+        .vaultix(&format!("{hosts} generate --renew -i keys/me.txt"))
+        .exits(64)
+        .says(&["nobody has agreed to that", "--secret or --host"]);
+    assert_eq!(changed(&before), [""; 0]);
+    let mut pty = Pty::start(
+        &mut workspace.vaultix_command(&format!("{hosts} generate --renew -i keys/me.txt")),
+    );
+    pty.expect(
+        "4 secrets would be replaced: all that have a generator. [y: replace them, n: keep them] ",
+    );
+    pty.send("y\n");
+    assert_eq!(pty.end().0, 0);
+    assert_eq!(changed(&before), ["login", "password", "stays", "wg"]);
+    workspace
+        .vaultix(&format!("{hosts} generate --host none"))
+        .exits(64)
+        .says(&["cannot find host \"none\""]);
+    workspace
+        .vaultix(&format!("{hosts} generate --host db1 --secret wg"))
+        .exits(64)
+        .says(&["no chosen host has a secret of this name"]);
+}
+
+#[test]
+fn a_renewed_value_leaves_the_others_of_its_file() {
+    let workspace = workspace(
+        "generate-renew-value",
+        &json!({ "a": { "kind": "age" }, "b": { "kind": "hex" } }),
+    );
+    let mut web: Value = serde_json::from_slice(&workspace.read("web1.json")).unwrap();
+    for (id, key) in [("a", "/keys/a"), ("b", "/b")] {
+        web["secrets"][id]["file"] = json!("secrets/all.yaml.age");
+        web["secrets"][id]["key"] = json!(key);
+    }
+    workspace.write("web1.json", web.to_string());
+    fs::create_dir(workspace.path("secrets")).unwrap();
+    let mut age = workspace.command("age");
+    age.args(["--encrypt", "--output", "secrets/all.yaml.age", "-i", "keys/me.txt"]);
+    feed_as_is(&mut age, format!("# mine\nother: {}x # y\n", marker()).as_bytes()).exits(0);
+    let renc = "-p web1.json renc -i keys/me.txt";
+    generate(&workspace).exits(0);
+    workspace.vaultix(renc).exits(0);
+    let text = open(&workspace, "all.yaml");
+    let public = workspace.read("secrets/all.keys.a.pub");
+    let line = "-p web1.json generate --renew --secret a -i keys/me.txt";
+    workspace.vaultix(line).exits(0).says(&["secrets/all.yaml.age: generated /keys/a again"]);
+    let new = open(&workspace, "all.yaml");
+    let without = |text: &str| {
+        text.lines()
+            .filter(|line| !line.contains("AGE-SECRET-KEY-"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert!(new != text && new.contains("other: x # y\n"), "{new}");
+    let (old, new) = (without(&text), without(&new));
+    assert_eq!(
+        old.iter().filter(|line| !line.contains("# ")).collect::<Vec<_>>(),
+        new.iter().filter(|line| !line.contains("# ")).collect::<Vec<_>>()
+    );
+    assert_ne!(workspace.read("secrets/all.keys.a.pub"), public);
+    workspace
+        .sh("umask 077; vaultix get secrets/all.yaml.age keys/a -i keys/me.txt >id && age-keygen -y id | cmp - secrets/all.keys.a.pub")
+        .exits(0);
+}
+
+#[test]
 fn a_command_that_fails_creates_nothing() {
     let workspace = workspace(
         "generate-failing",

@@ -83,11 +83,57 @@ pub struct Input {
     pub place: Place,
 }
 
+/// Which secrets to make.
+#[derive(Default)]
+pub struct Selection<'a> {
+    /// The ids of those that were asked for; empty for all.
+    pub ids: &'a [String],
+    /// The hosts that were asked for; empty for all.
+    pub hosts: &'a [String],
+    /// What happens to those that are there.
+    pub existing: Existing,
+}
+
+/// What happens to secrets that are there.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Existing {
+    #[default]
+    Kept,
+    /// They are made again, with all that is made from them.
+    Renewed,
+}
+
+/// Whether files with values have been opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    Closed,
+    /// Those that have to be.
+    Opened,
+}
+
+impl Selection<'_> {
+    fn has(&self, profile: &Profile, id: &String) -> bool {
+        (self.ids.is_empty() || self.ids.contains(id))
+            && (self.hosts.is_empty() || self.hosts.contains(&profile.settings.host_identifier))
+    }
+
+    /// Returns the places of what was asked for.
+    fn places(&self, profiles: &[Profile]) -> BTreeSet<Place> {
+        let secrets = profiles.iter().flat_map(|profile| {
+            let own = profile.secrets.iter().filter(|(id, _)| self.has(profile, id));
+            own.filter_map(|(_, secret)| secret.as_ref().ok())
+        });
+        secrets.filter(|secret| secret.generator.is_some()).map(Place::of).collect()
+    }
+}
+
 /// What `generate` is about to do.
 #[derive(Debug, Default)]
 pub struct Plan {
     /// What to make; each comes after what it is made from.
     pub make: Vec<Recipe>,
+    /// The places of those of them that are there, and are replaced.
+    pub replaced: BTreeSet<Place>,
     /// What is there already, but without its public key.
     pub publish: Vec<Recipe>,
     /// Values whose files have to be opened to see whether they are there.
@@ -114,7 +160,7 @@ impl Plan {
     }
 }
 
-/// Plans to make the secrets with ids in `asked`, or all, and what they are made from, as far as it is not there.
+/// Plans to make the secrets of `selection`, and what they are made from, as far as it is not there.
 ///
 /// What is unknown counts as missing: once it is known, the plan has to be made again.
 ///
@@ -123,16 +169,25 @@ impl Plan {
 /// When some are made from each other: which.
 pub fn plan(
     profiles: &[Profile],
-    asked: &[String],
+    selection: &Selection,
+    files: Files,
     presence: &dyn Fn(&Place) -> Presence,
 ) -> Result<Plan> {
     let mut plan = Plan::default();
-    let is_asked = |id: &String| asked.is_empty() || asked.contains(id);
-    let recipes = recipes(profiles, &is_asked, &mut plan.failures);
+    let asked = selection.places(profiles);
+    let recipes = recipes(profiles, selection, &asked, &mut plan.failures);
     ensure_no_circle(&recipes)?;
-    let mut planner = Planner { recipes: &recipes, presence, outcomes: BTreeMap::new(), plan };
-    for recipe in recipes.values().filter(|recipe| is_asked(&recipe.id)) {
-        match presence(&recipe.place) {
+    let renewed = match selection.existing {
+        Existing::Kept => BTreeSet::new(),
+        Existing::Renewed => renewed(&recipes, &asked),
+    };
+    let outcomes = BTreeMap::new();
+    let mut planner = Planner { recipes: &recipes, renewed, files, presence, outcomes, plan };
+    for recipe in recipes.values() {
+        if !asked.contains(&recipe.place) && !planner.renewed.contains(&recipe.place) {
+            continue;
+        }
+        match planner.presence(&recipe.place) {
             Presence::Missing | Presence::Unknown => drop(planner.add_missing(&recipe.place)),
             Presence::There
                 if recipe.generator.has_public_key()
@@ -148,6 +203,24 @@ pub fn plan(
     Ok(planner.plan)
 }
 
+/// Returns the places of `asked`, and of all that is made from what is there.
+fn renewed(recipes: &BTreeMap<Place, Recipe>, asked: &BTreeSet<Place>) -> BTreeSet<Place> {
+    let mut users: BTreeMap<&Place, Vec<&Place>> = BTreeMap::new();
+    for recipe in recipes.values() {
+        for maker in recipe.inputs.iter().flat_map(|input| makers(recipes, &input.place)) {
+            users.entry(&maker.place).or_default().push(&recipe.place);
+        }
+    }
+    let mut found = BTreeSet::new();
+    let mut next: Vec<&Place> = recipes.keys().filter(|place| asked.contains(place)).collect();
+    while let Some(place) = next.pop() {
+        if found.insert(place.clone()) {
+            next.extend(users.get(place).into_iter().flatten());
+        }
+    }
+    found
+}
+
 pub fn cannot_generate(exit: impl Into<Exit>, id: &str) -> Error {
     Error::new(exit, format!("cannot generate secret \"{id}\""))
 }
@@ -155,7 +228,8 @@ pub fn cannot_generate(exit: impl Into<Exit>, id: &str) -> Error {
 /// Returns how secrets are made, by place: hosts may share one. Adds to `failures` what is wrong with single secrets.
 fn recipes(
     profiles: &[Profile],
-    is_asked: &dyn Fn(&String) -> bool,
+    selection: &Selection,
+    asked: &BTreeSet<Place>,
     failures: &mut Vec<Error>,
 ) -> BTreeMap<Place, Recipe> {
     let mut recipes: BTreeMap<Place, Recipe> = BTreeMap::new();
@@ -170,7 +244,7 @@ fn recipes(
                 Ok(Some(recipe)) => recipe,
                 Ok(None) => continue,
                 Err(error) => {
-                    failures.extend(is_asked(id).then_some(error));
+                    failures.extend(selection.has(profile, id).then_some(error));
                     continue;
                 }
             };
@@ -184,18 +258,19 @@ fn recipes(
         }
     }
     for place in conflicting {
+        let is_asked = asked.contains(&place);
         let id = recipes.remove(&place).map(|recipe| recipe.id).unwrap_or_default();
         let error = cannot_generate(Status::Config, &id)
             .because(format!("{place} has two different generators"))
             .fix(format!("set the same vaultix.secrets.{id}.generator on all hosts"));
-        failures.extend(is_asked(&id).then_some(error));
+        failures.extend(is_asked.then_some(error));
     }
     for (place, (of, what)) in in_the_way(&recipes) {
         let Some(Recipe { id, .. }) = recipes.remove(&place) else { continue };
         let error = cannot_generate(Status::Config, &id)
             .because(format!("{what} is also generated for \"{of}\""))
             .fix(format!("remove vaultix.secrets.{id}.generator"));
-        failures.extend(is_asked(&id).then_some(error));
+        failures.extend(asked.contains(&place).then_some(error));
     }
     recipes
 }
@@ -309,6 +384,9 @@ fn ensure_no_circle(recipes: &BTreeMap<Place, Recipe>) -> Result<()> {
 struct Planner<'a> {
     /// How secrets are made; none of them from itself.
     recipes: &'a BTreeMap<Place, Recipe>,
+    /// What is made also if it is there.
+    renewed: BTreeSet<Place>,
+    files: Files,
     presence: &'a dyn Fn(&Place) -> Presence,
     /// Whether what is missing can be made, for those that were looked at.
     outcomes: BTreeMap<&'a Place, bool>,
@@ -316,6 +394,23 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
+    /// Returns whether something is at `place` that can stay.
+    fn presence(&self, place: &Place) -> Presence {
+        match (self.presence)(place) {
+            Presence::There if self.renewed.contains(place) => {
+                // The other values of the file stay.
+                let is_closed = place.key.is_some() && self.files == Files::Closed;
+                if is_closed { Presence::Unknown } else { Presence::Missing }
+            }
+            presence => presence,
+        }
+    }
+
+    /// Returns whether something at `place` will be replaced.
+    fn is_replaced(&self, place: &Place) -> bool {
+        self.renewed.contains(place) && (self.presence)(place) != Presence::Missing
+    }
+
     /// Adds what is missing at `place`, and what it is made from; returns whether it will be there.
     fn add_missing(&mut self, place: &Place) -> bool {
         let Some(recipe) = self.recipes.get(place) else { return false };
@@ -324,12 +419,17 @@ impl<'a> Planner<'a> {
         }
         let failure = self.obstacle(recipe);
         let outcome = failure.is_none();
-        if (self.presence)(place) == Presence::Unknown {
+        if self.presence(place) == Presence::Unknown {
             self.plan.unknown.insert(place.clone());
         }
         match failure {
             Some(error) => self.plan.failures.push(error),
-            None => self.plan.make.push(recipe.clone()),
+            None => {
+                if self.is_replaced(place) {
+                    self.plan.replaced.insert(place.clone());
+                }
+                self.plan.make.push(recipe.clone());
+            }
         }
         self.outcomes.insert(&recipe.place, outcome);
         outcome
@@ -338,7 +438,7 @@ impl<'a> Planner<'a> {
     /// Returns why `recipe` cannot be followed; plans to make what it needs.
     fn obstacle(&mut self, recipe: &'a Recipe) -> Option<Error> {
         let error = |reason: String| cannot_generate(Status::NoInput, &recipe.id).because(reason);
-        let is_unknown = (self.presence)(&recipe.place) == Presence::Unknown;
+        let is_unknown = self.presence(&recipe.place) == Presence::Unknown;
         if recipe.place.path.starts_with(origin::STORE) && !is_unknown {
             let error = error(format!("{} is in the Nix store", recipe.place));
             return Some(match origin::find(&recipe.place.path) {
@@ -347,7 +447,8 @@ impl<'a> Planner<'a> {
                     .fix(format!("set vaultix.secrets.{}.file to a path of this flake", recipe.id)),
             });
         }
-        if recipe.generator.has_public_key() && self.has_public_key(recipe) && !is_unknown {
+        let is_free = is_unknown || self.is_replaced(&recipe.place);
+        if recipe.generator.has_public_key() && self.has_public_key(recipe) && !is_free {
             let public_key = recipe.public_key();
             return Some(
                 error(format!(
@@ -379,7 +480,7 @@ impl<'a> Planner<'a> {
         let (mut is_made, mut is_complete) = (false, true);
         for maker in makers(recipes, &input.place) {
             is_made = true;
-            is_complete &= match (self.presence)(&maker.place) {
+            is_complete &= match self.presence(&maker.place) {
                 Presence::There | Presence::Unreadable => true,
                 Presence::Missing | Presence::Unknown => self.add_missing(&maker.place),
             };
@@ -388,7 +489,7 @@ impl<'a> Planner<'a> {
             return (!is_complete).then_some(Missing::NotMade);
         }
         let file = Place { path: input.place.path.clone(), key: None };
-        ((self.presence)(&file) == Presence::Missing).then_some(Missing::NoFile)
+        (self.presence(&file) == Presence::Missing).then_some(Missing::NoFile)
     }
 
     /// Returns whether there is a file for the public key of `recipe`.

@@ -37,6 +37,8 @@ pub struct Run<'a> {
     pub known: BTreeMap<PathBuf, Plaintext>,
     /// Files that get more values, as they are in the repository.
     pub before: BTreeMap<PathBuf, Secret>,
+    /// What is there, and is replaced.
+    replaced: BTreeSet<&'a Place>,
     /// Files with new values that are not written yet.
     unwritten: BTreeMap<PathBuf, Vec<Added<'a>>>,
     /// Files that could not be written.
@@ -51,9 +53,10 @@ struct Added<'a> {
     public_key: Option<(PathBuf, String)>,
 }
 
-/// Reads the files of `plan` that are there and may get more values.
+/// Reads the files of `plan` that are there and are replaced, or may get more values.
 pub fn before(plan: &Plan) -> BTreeMap<PathBuf, Secret> {
-    let paths: BTreeSet<&Path> = plan.unknown.iter().map(|place| &*place.path).collect();
+    let places = plan.unknown.iter().chain(&plan.replaced);
+    let paths: BTreeSet<&Path> = places.map(|place| &*place.path).collect();
     // What cannot be read cannot be opened either, which is said then.
     let read = |path: &Path| Some((path.to_owned(), Secret::read(path).ok()??));
     paths.into_iter().filter_map(read).collect()
@@ -67,8 +70,8 @@ impl<'a> Run<'a> {
         before: BTreeMap<PathBuf, Secret>,
         report: &'a Report,
     ) -> Self {
-        let (inputs, unwritten, lost) = Default::default();
-        Self { context, recipients, inputs, known, before, unwritten, lost, report }
+        let (inputs, replaced, unwritten, lost) = Default::default();
+        Self { context, recipients, inputs, known, before, replaced, unwritten, lost, report }
     }
 
     /// Makes what `plan` says.
@@ -79,6 +82,7 @@ impl<'a> Run<'a> {
     pub fn work(mut self, plan: &'a Plan, done: &mut Outcome) -> Result<()> {
         let inputs = plan.make.iter().flat_map(|recipe| &recipe.inputs);
         self.inputs = inputs.map(|input| &*input.place.path).collect();
+        self.replaced = plan.replaced.iter().collect();
         for recipe in &plan.make {
             self.write_inputs(recipe, done);
             let outcome = match &recipe.place.key {
@@ -109,7 +113,9 @@ impl<'a> Run<'a> {
         let plaintext = self.plaintext(recipe)?;
         let path = &recipe.place.path;
         let recipients = self.recipients.of(path);
-        let ciphertext = secret::encrypt(path, &plaintext, recipients, &Format::Binary)?;
+        let before = self.before.get(path).filter(|_| self.replaced.contains(&recipe.place));
+        let format = before.map_or(&Format::Binary, |before| &before.format);
+        let ciphertext = secret::encrypt(path, &plaintext, recipients, format)?;
         let public_key = recipe.generator.has_public_key().then(|| public_key(recipe, &plaintext));
         let public_key = public_key.transpose()?;
 
@@ -118,7 +124,15 @@ impl<'a> Run<'a> {
         let public = public.transpose()?;
         // The private key first: if that is all that ever happens, the next run finds the other from it. A
         // public key alone would belong to nothing.
-        self.persist(private, path, "generated", done)?;
+        match before {
+            None => self.persist(private, path, "generated", done)?,
+            Some(before) => {
+                self.put(&private, before, public.iter().map(|(public, _)| public))?;
+                self.report.line(format_args!("{}: generated again", path.display()));
+                self.warn_of_lost(path, before);
+                done.files.insert(path.clone());
+            }
+        }
         done.count += 1;
         if let Some((replacement, path)) = public {
             self.persist(replacement, &path, "written", done)?;
@@ -195,14 +209,20 @@ impl<'a> Run<'a> {
         match before {
             None => replacement.persist_noclobber()?,
             Some(before) => {
-                replacement.persist_if_unchanged(Some(&before.digest), "vaultix generate")?;
+                let replaced = added.iter().filter(|one| self.replaced.contains(&one.recipe.place));
+                let old: BTreeSet<&Path> = replaced
+                    .filter_map(|one| one.public_key.as_ref().map(|(path, _)| path.as_path()))
+                    .collect();
+                let old = public_keys.iter().filter(|(_, path)| old.contains(path));
+                self.put(&replacement, before, old.map(|(public, _)| public))?;
                 self.warn_of_lost(path, before);
             }
         }
         for Added { recipe, .. } in added {
             let pointer = recipe.place.key.as_ref().map(|key| key.pointer.as_str());
             let pointer = pointer.unwrap_or_default();
-            self.report.line(format_args!("{}: generated {pointer}", path.display()));
+            let again = if self.replaced.contains(&recipe.place) { " again" } else { "" };
+            self.report.line(format_args!("{}: generated {pointer}{again}", path.display()));
         }
         done.count += added.len();
         done.files.insert(path.to_owned());
@@ -215,6 +235,23 @@ impl<'a> Run<'a> {
             None => drop(self.before.remove(path)),
         }
         Ok(())
+    }
+
+    /// Puts `private` in the place of the file that is as it was `before`, and removes the files that `public_keys` are for.
+    ///
+    /// These go first: the next run makes what is missing, but it would not notice a public key that belongs to the old private
+    /// one.
+    fn put<'b>(
+        &self,
+        private: &Replacement,
+        before: &Secret,
+        public_keys: impl Iterator<Item = &'b Replacement>,
+    ) -> Result<()> {
+        private.ensure_same(Some(&before.digest), "vaultix generate")?;
+        for public_key in public_keys {
+            public_key.remove_old()?;
+        }
+        private.persist_if_unchanged(Some(&before.digest), "vaultix generate")
     }
 
     /// Warns where fewer can read the file `path` than `before`.

@@ -14,7 +14,7 @@ const MAX_NAMED: usize = 4;
 
 /// Warns once for each secret of `plan` that is new, and declared by several hosts.
 pub(super) fn warn(plan: &Plan, profiles: &[Profile], report: &Report) {
-    for recipe in &plan.make {
+    for recipe in plan.make.iter().filter(|recipe| !plan.replaced.contains(&recipe.place)) {
         let hosts = hosts(&recipe.place, profiles);
         if hosts.len() > 1 {
             report.warning(format_args!(
@@ -24,6 +24,20 @@ pub(super) fn warn(plan: &Plan, profiles: &[Profile], report: &Report) {
                 recipe.place,
                 listed(&hosts)
             ));
+        }
+    }
+}
+
+/// Says which other hosts than `asked` get new values.
+pub(super) fn tell_of_others(plan: &Plan, profiles: &[Profile], asked: &[String], report: &Report) {
+    if asked.is_empty() {
+        return;
+    }
+    for place in &plan.replaced {
+        let mut others = hosts(place, profiles);
+        others.retain(|host| !asked.iter().any(|one| one == host));
+        if !others.is_empty() {
+            report.warning(format_args!("{place} is also for {}", listed(&others)));
         }
     }
 }
@@ -47,6 +61,7 @@ fn listed(hosts: &BTreeSet<&str>) -> String {
         [start @ .., last] if !start.is_empty() => {
             format!("the hosts {} and {last}", start.join(", "))
         }
+        [host] => format!("the host {host}"),
         names => names.concat(),
     }
 }

@@ -23,7 +23,19 @@ fn profile(host: &str, secrets: &[(&str, Option<&[&str]>)]) -> Profile {
 
 /// Plans, where the files of `present` are there.
 fn planned(profiles: &[Profile], asked: &[&str], present: &[&str]) -> Result<Plan> {
-    let asked: Vec<String> = asked.iter().map(|&id| id.to_owned()).collect();
+    select(profiles, (asked, &[]), Existing::Kept, Files::Closed, present)
+}
+
+/// Plans for ids and hosts, where the files of `present` are there.
+fn select(
+    profiles: &[Profile],
+    (ids, hosts): (&[&str], &[&str]),
+    existing: Existing,
+    files: Files,
+    present: &[&str],
+) -> Result<Plan> {
+    let own = |list: &[&str]| list.iter().map(|&one| one.to_owned()).collect::<Vec<String>>();
+    let (ids, hosts) = (own(ids), own(hosts));
     let presence = |place: &Place| {
         let is_there = present.iter().any(|name| place.path == Path::new(name));
         let what = place.key.as_ref().map(|key| format!("{}{}", place.path.display(), key.pointer));
@@ -34,7 +46,7 @@ fn planned(profiles: &[Profile], asked: &[&str], present: &[&str]) -> Result<Pla
             _ => Presence::There,
         }
     };
-    plan(profiles, &asked, &presence)
+    plan(profiles, &Selection { ids: &ids, hosts: &hosts, existing }, files, &presence)
 }
 
 fn ids(plan: &Plan) -> Vec<&str> {
@@ -140,6 +152,45 @@ fn a_secret_may_be_made_from_those_of_other_hosts() {
         format!("{error:#}").contains("it is made from itself: \"b\" from \"a\" from \"b\""),
         "{error:#}"
     );
+}
+
+#[test]
+fn what_is_made_from_a_renewed_secret_is_renewed() {
+    let web = across("web", &[("a", Some(&["db/b"])), ("x", Some(&[])), ("y", None)]);
+    let db =
+        across("db", &[("b", Some(&["c"])), ("c", Some(&["d"])), ("d", None), ("z", Some(&["d"]))]);
+    let both = [web, db];
+    let all =
+        ["web-a.age", "web-x.age", "web-y.age", "db-b.age", "db-c.age", "db-d.age", "db-z.age"];
+    let renew = |ids: &[&str], hosts: &[&str], present: &[&str]| {
+        select(&both, (ids, hosts), Existing::Renewed, Files::Closed, present).unwrap()
+    };
+    let some = renew(&["c"], &[], &all);
+    assert_eq!((ids(&some), some.replaced.len(), some.there), (vec!["c", "b", "a"], 3, 0));
+    assert_eq!(some.sources(), [Path::new("db-d.age")].into());
+    // Of a host: also what other hosts make from it.
+    assert_eq!(ids(&renew(&[], &["web"], &all)), ["a", "x"]);
+    assert_eq!(ids(&renew(&[], &["db"], &all)), ["c", "b", "z", "a"]);
+    // What is missing is no replacement, and what it is made from stays.
+    let missing = renew(&["a"], &[], &["db-c.age", "db-d.age"]);
+    assert_eq!((ids(&missing), missing.replaced.len()), (vec!["b", "a"], 0));
+    let nothing =
+        select(&both, (&[], &["web"]), Existing::Kept, Files::Closed, &["db-b.age"]).unwrap();
+    assert_eq!((ids(&nothing), nothing.replaced.len()), (vec!["a", "x"], 0));
+}
+
+#[test]
+fn a_renewed_value_needs_its_file_and_a_renewed_key_takes_its_public_key_along() {
+    let (hex, age) = (r#"{"kind":"hex"}"#, r#"{"kind":"age"}"#);
+    let web = [values(&[("a", Some("/a"), age), ("z", Some("/z"), hex)])];
+    let there = ["mail.yaml.age", "mail.yaml.age/a", "mail.yaml.age/z", "mail.a.pub"];
+    let renew = |files| select(&web, (&["a"], &[]), Existing::Renewed, files, &there).unwrap();
+    let closed = renew(Files::Closed);
+    assert_eq!((closed.unknown.len(), closed.replaced.len()), (1, 1));
+    assert_eq!(closed.sources(), [Path::new("mail.yaml.age")].into());
+    let opened = renew(Files::Opened);
+    assert_eq!((ids(&opened), opened.unknown.len(), opened.replaced.len()), (vec!["a"], 0, 1));
+    assert_eq!(failures(&opened).len(), 0);
 }
 
 #[test]
