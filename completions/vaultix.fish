@@ -37,6 +37,7 @@ complete -c vaultix -n __fish_use_subcommand -a init -d 'create an identity, a f
 complete -c vaultix -n '__fish_seen_subcommand_from init' -s h -l help -d 'display usage information'
 complete -c vaultix -n '__fish_seen_subcommand_from init' -s i -l identity -r -F -d 'the identity'\''s file; default ~/.config/vaultix/identity.txt'
 complete -c vaultix -n '__fish_seen_subcommand_from init' -l passphrase -d 'ask for a passphrase, and protect a new identity with it'
+complete -c vaultix -n '__fish_seen_subcommand_from init' -l pq -d 'make a post-quantum identity; hosts need identities of their own then, see docs/host-keys.md'
 complete -c vaultix -n '__fish_seen_subcommand_from init' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
 complete -c vaultix -n '__fish_seen_subcommand_from init' -a '(__fish_complete_directories)'
 complete -c vaultix -n __fish_use_subcommand -a generate -d 'create the secrets that have a generator and do not exist yet'

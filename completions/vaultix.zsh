@@ -67,6 +67,7 @@ rest) case $line[1] in
     '*'{-h,--help}'[display usage information]' \
     '*'{-i,--identity=}'[the identity'\''s file; default ~/.config/vaultix/identity.txt]:file:_files' \
     '*'--passphrase'[ask for a passphrase, and protect a new identity with it]' \
+    '*'--pq'[make a post-quantum identity; hosts need identities of their own then, see docs/host-keys.md]' \
     '*'{-v,--verbose}'[print each step\: what is read, run, decrypted and created]' \
     '1:directory:_files -/' ;;
   generate) _arguments \

@@ -241,6 +241,10 @@ pub struct Init {
     #[argh(switch)]
     pub passphrase: bool,
 
+    /// make a post-quantum identity; hosts need identities of their own then, see docs/host-keys.md
+    #[argh(switch)]
+    pub pq: bool,
+
     /// print each step: what is read, run, decrypted and created
     #[argh(switch, short = 'v')]
     pub verbose: bool,

@@ -52,7 +52,8 @@ pub fn hide(text: &str) -> Cow<'_, str> {
 }
 
 /// Returns `text`, which should have been a public key, in a form that is safe in a message: in quotes if it is short or
-/// begins like one, otherwise only its length. A key that has lost its beginning cannot be recognized.
+/// begins like one, otherwise only its length. A key that has lost its beginning cannot be recognized. Of a post-quantum
+/// one, only the beginning is shown.
 ///
 /// ```
 /// use vaultix_generator::private::shown;
@@ -62,11 +63,16 @@ pub fn hide(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn shown(text: &str) -> String {
     const SHORT: usize = 20;
+    /// Longer than an X25519 recipient; a post-quantum one would fill a screen.
+    const LONG: usize = 80;
     let is_public = ["age1", "ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"]
         .iter()
         .any(|start| text.starts_with(start))
         && !is_private(text);
-    if is_public || text.len() < SHORT {
+    if is_public && text.starts_with("age1") && text.len() > LONG {
+        let start: String = text.chars().take(SHORT).collect();
+        format!("\"{start}\u{2026}\"")
+    } else if is_public || text.len() < SHORT {
         format!("\"{text}\"")
     } else {
         format!("what was given, {} bytes that are not shown,", text.len())

@@ -13,7 +13,7 @@ const TAG: u64 = 16;
 /// Returns what the header of a copy for the public key `key` of a host has to name.
 pub fn recipient(key: &str) -> Recipient {
     let x25519 = || Recipient { kind: "X25519".to_owned(), tag: None };
-    stanza::parse_ssh_key(key).unwrap_or_else(x25519)
+    stanza::of(key).unwrap_or_else(x25519)
 }
 
 /// Returns how long the payload of the whole ciphertext `bytes` is; `None` where it has none.

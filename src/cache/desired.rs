@@ -65,7 +65,7 @@ impl Comparison {
         for host in &found.desired.keyless {
             report.warning(format_args!(
                 "host {host} has no key yet, and is left out; set vaultix.settings.hostPubkey to what \
-                 `cat /etc/ssh/ssh_host_ed25519_key.pub` prints there, or to what `ssh-keyscan -t ed25519 {}` \
+                 `cat /etc/ssh/ssh_host_ed25519_key.pub` or `vaultix-decrypt enroll` prints there, or to what `ssh-keyscan -t ed25519 {}` \
                  prints here after its name",
                 escape::shell(host)
             ));

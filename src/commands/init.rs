@@ -56,13 +56,17 @@ pub fn run(args: &Init) -> Result<Exit> {
     let prompt = Prompt::new(&interrupt, &report);
 
     let mut scaffold = Scaffold { report: &report, new: Vec::new(), there: 0 };
-    let recipient = scaffold.identity(&identity, args.passphrase, &prompt)?;
+    let kind = identity::Kind { is_locked: args.passphrase, is_post_quantum: args.pq };
+    let recipient = scaffold.identity(&identity, kind, &prompt)?;
     let is_new = recipient.is_some();
     let public = recipient.as_ref().map(ParsedRecipient::text).or_else(|| {
         let found = Content::read(&identity)?.recipients;
         found.into_iter().next().flatten()
     });
     let public = public.as_deref();
+    if args.pq {
+        warn_post_quantum(&identity, is_new, public, &report);
+    }
     let secret = directory.join("secrets/example.age");
     scaffold.secret(&secret, &directory, &identity, recipient, &prompt)?;
     scaffold.attributes(&directory.join(attributes::FILE), &attribute_lines(&directory))?;
@@ -91,6 +95,24 @@ pub fn run(args: &Init) -> Result<Exit> {
     }
     snippet::next_steps(&report, is_new.then_some(&identity), &secret, flake);
     Ok(error::common_exit(&failures))
+}
+
+/// Says what an identity that should be post-quantum excludes, or that it is not.
+fn warn_post_quantum(identity: &Path, is_new: bool, public: Option<&str>, report: &Report) {
+    if is_new {
+        report.warning(
+            "a secret for a post-quantum identity cannot also be for ssh keys, X25519 or a YubiKey, and age needs version 1.3 \
+             to open it",
+        );
+        report.warning(
+            "the weakest recipient counts: each host needs an identity of its own as well, on it: vaultix-decrypt enroll",
+        );
+    } else if !public.is_some_and(|public| public.starts_with("age1pq1")) {
+        report.warning(format_args!(
+            "{} was there before, and may not be post-quantum; for a new one: vaultix init --pq --identity FILE",
+            identity.display()
+        ));
+    }
 }
 
 /// Returns where the identity is, unless the user says otherwise: in their folder of settings, where no repository is.
@@ -189,16 +211,15 @@ impl Scaffold<'_> {
     fn identity(
         &mut self,
         path: &Path,
-        locked: bool,
+        kind: identity::Kind,
         prompt: &Prompt,
     ) -> Result<Option<ParsedRecipient>> {
         if !self.is_missing(path) {
             return Ok(None);
         }
-        let recipient = identity::make(path, locked, prompt)?;
+        let recipient = identity::make(path, kind, prompt)?;
         self.made(path);
-        let text = recipient.to_string();
-        Ok(Some(ParsedRecipient::BuiltIn(Box::new(recipient), text)))
+        Ok(Some(recipient))
     }
 
     /// Makes a first secret, for the identity in the file `identity`, whose `recipient` may be known.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use vaultix_generator::profile::Key;
 use vaultix_generator::{escape, private};
+use vaultix_units::stanza;
 
 use crate::cache::desired::Comparison;
 use crate::cache::plan::Entry;
@@ -51,7 +52,12 @@ struct Row {
 struct HostUse {
     secret: String,
     cached: bool,
+    /// Whether the file and the host's copy are both safe from quantum computers.
+    post_quantum: bool,
 }
+
+/// What follows a host that no quantum computer can decrypt a secret of.
+const POST_QUANTUM: &str = " (post-quantum)";
 
 /// A source, or one value in it.
 type Place<'a> = (&'a Path, Option<&'a Key>);
@@ -147,19 +153,29 @@ fn row(
     };
     for one in uses {
         let (id, host) = (hide(&one.secret.id), hide(one.host()));
+        let post_quantum = is_post_quantum(&row.recipients, &one.profile.settings.host_pubkey);
         let mark = match one.state {
+            State::Ready(_) if post_quantum => POST_QUANTUM,
             State::Ready(_) => "",
             State::Missing(_) | State::Unusable => " (missing)",
             State::Keyless => " (no key)",
         };
         row.users.push((id.clone(), host.clone(), mark));
         let cached = one.is_ready();
-        row.hosts.entry(host).or_insert(HostUse { secret: id, cached });
+        row.hosts.entry(host).or_insert(HostUse { secret: id, cached, post_quantum });
     }
     // A host with several configurations has what one of them has.
     row.users.sort();
     row.users.dedup();
     row
+}
+
+/// Returns whether a file with these kinds of `recipients` and its copy for the key `host` are both safe from quantum
+/// computers: the weakest counts.
+fn is_post_quantum(recipients: &[String], host: &str) -> bool {
+    let host = stanza::of(host).is_some_and(|host| stanza::is_post_quantum(&host.kind));
+    host && !recipients.is_empty()
+        && recipients.iter().all(|kind| stanza::is_post_quantum(kind))
 }
 
 /// Writes `rows` in two groups: what can be made again, and what has to be changed by hand.

@@ -4,6 +4,8 @@ use std::iter::once;
 
 use age::{DecryptError, Identity, plugin, ssh, x25519};
 use age_core::secrecy::{ExposeSecret, SecretString};
+use rand::RngCore as _;
+use rand::rngs::OsRng;
 use vaultix_units::plaintext::Plaintext;
 use vaultix_units::ssh::parse_ssh;
 use vaultix_units::{decrypt, stack};
@@ -58,7 +60,7 @@ impl Key {
     pub fn recipient(&self) -> Option<ParsedRecipient> {
         match self {
             Self::Native(key) => Some(built_in(key.to_public())),
-            Self::PostQuantum(key) => Some(built_in(key.to_public())),
+            Self::PostQuantum(key) => Some(built_in(pq::Recipient::from(key.to_public()))),
             Self::Ssh(key) => ssh::Recipient::try_from((**key).clone()).ok().map(built_in),
             Self::LockedSsh(_, public) => Some(built_in((**public).clone())),
             Self::LockedFile(_) | Self::Plugin(_) => None,
@@ -87,7 +89,9 @@ impl Key {
 }
 
 /// Wraps a recipient whose text is known.
-fn built_in(recipient: impl age::Recipient + ToString + Send + Sync + 'static) -> ParsedRecipient {
+pub fn built_in(
+    recipient: impl age::Recipient + ToString + Send + Sync + 'static,
+) -> ParsedRecipient {
     let text = recipient.to_string();
     ParsedRecipient::BuiltIn(Box::new(recipient), text)
 }
@@ -277,6 +281,16 @@ pub fn generate() -> (Plaintext, x25519::Recipient) {
     let identity = x25519::Identity::generate();
     let recipient = identity.to_public();
     let text = format!("# public key: {recipient}\n{}\n", identity.to_string().expose_secret());
+    (Plaintext::new(text.into_bytes()), recipient)
+}
+
+/// The same for a post-quantum one.
+pub fn generate_post_quantum() -> (Plaintext, pq::Recipient) {
+    let mut seed = Zeroizing::new([0; 32]);
+    OsRng.fill_bytes(&mut *seed);
+    let identity = pq::Identity::from_seed(&seed);
+    let recipient = pq::Recipient::from(identity.to_public());
+    let text = format!("# public key: {recipient}\n{}\n", *identity.to_text());
     (Plaintext::new(text.into_bytes()), recipient)
 }
 

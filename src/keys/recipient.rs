@@ -119,7 +119,13 @@ pub fn parse_for_host(recipient: &str) -> Result<SharedRecipient, String> {
 /// Reads the recipient of a host, of which `text` is all.
 fn for_host(text: &str) -> Result<SharedRecipient, String> {
     if text.starts_with(POST_QUANTUM) {
-        return Err(format!("\"{text}\" is post-quantum, which hosts cannot decrypt"));
+        return match text.parse::<pq::Recipient>() {
+            Ok(key) => Ok(Box::new(key)),
+            Err(reason) => {
+                let shown = private::shown(text);
+                Err(format!("{shown} is not a complete post-quantum recipient: {reason}"))
+            }
+        };
     }
     if text.starts_with("age1") {
         return match text.parse::<age::x25519::Recipient>() {
@@ -250,12 +256,6 @@ fn parse_one(text: &str) -> Result<ParsedRecipient, String> {
     }
     if let Ok(tagged) = text.parse::<age::tagpq::Recipient>() {
         return Ok(built_in(Box::new(tagged)));
-    }
-    if text.starts_with(POST_QUANTUM) {
-        return match text.parse::<pq::Recipient>() {
-            Ok(key) => Ok(built_in(Box::new(key))),
-            Err(reason) => Err(format!("\"{text}\" is not a post-quantum age recipient: {reason}")),
-        };
     }
     for_host(text).map(built_in).or_else(|reason| {
         text.parse::<age::plugin::Recipient>().map(ParsedRecipient::Plugin).map_err(|_| reason)

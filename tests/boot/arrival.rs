@@ -206,7 +206,7 @@ fn hashed_unit(id: &str) -> String {
 
 /// All three kinds of host keys open what was made for them, and a second key is tried.
 pub fn every_kind_of_host_key(system: System) {
-    for kind in ["ed25519", "rsa", "age"] {
+    for kind in ["ed25519", "rsa", "age", "age-pq"] {
         let mut host = Scenario::new(system, kind);
         let path = format!("/etc/keys/{kind}");
         host.key(&path, kind);

@@ -241,3 +241,11 @@ pub fn memory_is_wiped_at_the_end() {
     assert_eq!(found, ["secret: profile", "switch: profile"], "and not only their arguments");
     place.remove();
 }
+
+/// The same with a post-quantum key, which is expanded to much more than a seed, on a deeper stack.
+pub fn memory_is_wiped_of_post_quantum_keys() {
+    let place = Place::new("memory-pq");
+    let run = place.run("secret", Fault::Memory);
+    assert_eq!(run.remembered, ["profile"], "and not only their arguments");
+    place.remove();
+}

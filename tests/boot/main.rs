@@ -224,6 +224,7 @@ macro_rules! faults {
 faults! {
     systemd_cannot_be_reached,
     memory_is_wiped_at_the_end,
+    memory_is_wiped_of_post_quantum_keys,
     first_secret,
     whole_boot,
     whole_early_boot,

@@ -13,7 +13,7 @@ mod scenario;
 mod traces;
 
 pub use boot::Boot;
-pub use keys::{encrypt, ssh_key};
+pub use keys::{encrypt, pq_key, ssh_key};
 pub use scenario::Scenario;
 
 /// Runs `scenario` on `system`, or says why it cannot.

@@ -43,7 +43,7 @@ enum Means {
     Native,
     /// A passphrase.
     Passphrase,
-    /// Post-quantum identities, which only the desk supports.
+    /// Post-quantum identities.
     PostQuantum,
 }
 
@@ -171,20 +171,20 @@ fn on_host(workspace: &Workspace, vector: &Vector) -> Outcome {
 #[test]
 fn a_host_opens_what_it_should_and_nothing_else() {
     let Some(vectors) = vectors() else { return };
-    let (armored, binary): (Vec<&Vector>, Vec<&Vector>) = split(&vectors, Means::Native)
-        .0
-        .into_iter()
-        .partition(|vector| vector.get("armored").is_some());
     let workspace = Workspace::new("conformance-host");
-    for vector in &binary {
-        vector.check("the host", on_host(&workspace, vector));
+    for (means, what) in [(Means::Native, "on a host"), (Means::PostQuantum, "post-quantum")] {
+        let (armored, binary): (Vec<&Vector>, Vec<&Vector>) =
+            split(&vectors, means).0.into_iter().partition(|one| one.get("armored").is_some());
+        for vector in &binary {
+            vector.check("the host", on_host(&workspace, vector));
+        }
+        report(what, &binary);
+        // The cache is binary: a host refuses even valid armor.
+        for vector in &armored {
+            assert_eq!(on_host(&workspace, vector), Outcome::Damaged, "{}", vector.name);
+        }
+        report("on a host, refused for their armor", &armored);
     }
-    report("on a host", &binary);
-    // The cache is binary: a host refuses even valid armor.
-    for vector in &armored {
-        assert_eq!(on_host(&workspace, vector), Outcome::Damaged, "{}", vector.name);
-    }
-    report("on a host, refused for their armor", &armored);
 }
 
 /// Opens the vector with `vaultix view`.

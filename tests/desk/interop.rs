@@ -1,10 +1,12 @@
 //! our files → decrypted by age and rage; theirs → decrypted by us; for every kind of key that all
 //! support.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use pretty_assertions::assert_eq;
+use serde_json::json;
 use xtask::canary::{marked, marker, plain};
 
 use crate::pty::Pty;
@@ -186,4 +188,50 @@ fn other_clients_decrypt_copies_for_every_kind_of_host_key() {
             assert_eq!(open(&workspace, &client, &copy, identity), "wifi text");
         }
     }
+}
+
+/// Runs the implementation in JavaScript, or says why it cannot.
+fn typage(workspace: &Workspace, verb: &str, key: &str, input: &[u8]) -> Option<Vec<u8>> {
+    let folder = xtask::typage::folder().unwrap();
+    if !folder.is_dir() {
+        assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "{}", folder.display());
+        eprintln!("SKIPPED: age-encryption is not there; cargo xtask test fetches it");
+        return None;
+    }
+    let mut node = workspace.command("node");
+    node.current_dir(folder).args([xtask::typage::script(), verb, key]);
+    let mut child = node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "node {verb}: {}", output.status);
+    Some(output.stdout)
+}
+
+/// An implementation that shares no code with ours opens the copies of a post-quantum host, and a host opens what it makes.
+#[test]
+fn post_quantum_copies_are_exchangeable() {
+    let workspace = Workspace::new("interop-pq");
+    let key = workspace.key("other-pq.txt");
+    let secret = key.lines().last().unwrap();
+    let public = key.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
+    let edit = "edit secrets/wifi.age -i keys/me-pq.txt --stdin";
+    feed_as_is(&mut workspace.vaultix_command(edit), &text(200_000)).exits(0);
+    workspace.profile_with("web1", public, &[("wifi", "wifi")], |_| {});
+    workspace.vaultix("-p web1.json renc -i keys/me-pq.txt").exits(0);
+    let copies = workspace.tree("secrets/cache/web1");
+    let copy = format!("secrets/cache/web1/{}", copies[0].0);
+    let Some(found) = typage(&workspace, "decrypt", secret, &workspace.read(&copy)) else { return };
+    assert!(found == text(200_000));
+
+    let theirs = typage(&workspace, "encrypt", public, &text(65_537)).unwrap();
+    workspace.write("theirs.age", &theirs);
+    assert!(view(&workspace, "theirs.age", "other-pq.txt").as_bytes() == plain(&text(65_537)));
+    let profile = json!({
+        "version": 1,
+        "settings": { "hostIdentifier": "web1", "hostPubkey": public,
+            "hostKeys": [{ "path": workspace.path("keys/other-pq.txt"), "type": "age" }] },
+        "secrets": { "wifi": { "cipher": workspace.path("theirs.age") } },
+    });
+    workspace.write("host.json", profile.to_string());
+    run(workspace.command("vaultix-decrypt").args(["check", "--profile", "host.json"])).exits(0);
 }

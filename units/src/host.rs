@@ -17,7 +17,7 @@ use crate::bounded;
 use crate::decrypt::{self, decrypt};
 use crate::encoding::Encoded;
 use crate::failure::{Failure, Level, log};
-use crate::identity::{self, HostIdentities, Reason};
+use crate::identity::{self, Content, HostIdentities, KeyFile, Reason};
 use crate::parallel::{self, Limits, Outcome, Running};
 use crate::path::FarFile;
 use crate::plaintext::{Plaintext, Plaintexts};
@@ -189,22 +189,27 @@ impl Keys {
             };
             return refused(format!("{}{early}", self.no_key(identities)));
         }
-        let host = stanza::parse_ssh_key(&self.settings.host_pubkey);
-        let ours = host.as_ref().filter(|host| recipients.contains(host));
-        let tried = identities.tried.iter().map(|(path, recipient)| match recipient {
-            Some(recipient) => {
-                format!(
-                    "{} is {}",
-                    path.display(),
-                    stanza::describe(std::slice::from_ref(recipient))
-                )
-            }
-            None => format!("{} contains other keys", path.display()),
-        });
+        let public = &self.settings.host_pubkey;
+        // Stanzas of age's own kinds name no key.
+        let ours = stanza::parse_ssh_key(public).filter(|host| recipients.contains(host));
+        let word = public.split_ascii_whitespace().next().unwrap_or_default();
+        let has_ours = |file: &&KeyFile| match &file.content {
+            Content::Ssh(..) => false,
+            Content::Age(identities) => identities.iter().any(|one| one.recipient() == word),
+        };
+        let right = identities.tried.iter().find(has_ours);
+        let tried = identities.tried.iter().map(describe);
         let keys: Vec<String> =
             tried.chain(identities.failures.iter().map(ToString::to_string)).collect();
         let keys = keys.join(", ");
         let (path, recipients) = (secret.ciphertext.display(), stanza::describe(recipients));
+        if let Some(file) = right {
+            return refused(format!(
+                "{path} is encrypted to another key: {recipients}, although {} contains the key in settings.hostPubkey; \
+                 remove that file from the cache, and run: vaultix renc",
+                file.path.display()
+            ));
+        }
         refused(match ours {
             Some(_) => format!(
                 "{path} is encrypted to the key in settings.hostPubkey ({recipients}), but this host has other keys: \
@@ -247,6 +252,21 @@ impl Keys {
         }
         let reasons: Vec<String> = identities.failures.iter().map(explain).collect();
         format!("no host key can be read: {}", reasons.join(", "))
+    }
+}
+
+/// Describes a file with identities: for whom they decrypt.
+fn describe(file: &KeyFile) -> String {
+    let path = file.path.display();
+    match &file.content {
+        Content::Ssh(_, stanza) => {
+            format!("{path} is {}", stanza::describe(std::slice::from_ref(stanza)))
+        }
+        Content::Age(identities) => {
+            let recipients: Vec<String> =
+                identities.iter().map(|one| private::shown(&one.recipient())).collect();
+            format!("{path} contains the key of {}", recipients.join(" and "))
+        }
     }
 }
 

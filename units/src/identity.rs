@@ -11,6 +11,7 @@ use vaultix_generator::profile::{HostKey, HostKeyKind, Settings, fitting_keys};
 use crate::bounded;
 use crate::parallel::{self, Limits, Outcome};
 use crate::path::FarFile;
+use crate::pq;
 use crate::ssh::parse_ssh;
 use crate::stack;
 use crate::stanza::{self, Recipient};
@@ -25,12 +26,63 @@ const LIMITS: Limits = Limits {
 
 /// The host's identities that could be read, and why others could not.
 pub struct HostIdentities {
-    /// In the order of the profile.
-    identities: Vec<Box<dyn Identity + Send + Sync>>,
-    /// Their files, each with the stanza that identifies the key if it is an ssh key.
-    pub tried: Vec<(PathBuf, Option<Recipient>)>,
+    /// The files that contain them, in the order of the profile.
+    pub tried: Vec<KeyFile>,
     /// The files that could not be used.
     pub failures: Vec<Failure>,
+}
+
+/// A file with identities of the host.
+pub struct KeyFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it contains.
+    pub content: Content,
+}
+
+/// What a file with identities contains.
+pub enum Content {
+    /// An ssh key, and the stanza that identifies it.
+    Ssh(Box<age::ssh::Identity>, Recipient),
+    /// Identities of age, one or more.
+    Age(Vec<AgeIdentity>),
+}
+
+/// An identity of age.
+pub enum AgeIdentity {
+    /// Without protection against quantum computers.
+    X25519(age::x25519::Identity),
+    /// A post-quantum one.
+    PostQuantum(pq::Identity),
+}
+
+impl AgeIdentity {
+    /// Returns its recipient.
+    #[must_use]
+    pub fn recipient(&self) -> String {
+        match self {
+            Self::X25519(identity) => identity.to_public().to_string(),
+            Self::PostQuantum(identity) => identity.to_public().to_string(),
+        }
+    }
+
+    fn as_identity(&self) -> &dyn Identity {
+        match self {
+            Self::X25519(identity) => identity,
+            Self::PostQuantum(identity) => identity,
+        }
+    }
+}
+
+impl Content {
+    /// Returns the identities in the order in which they are to be tried.
+    fn iter(&self) -> impl Iterator<Item = &dyn Identity> {
+        let (ssh, age) = match self {
+            Self::Ssh(identity, _) => (Some(&**identity as &dyn Identity), &[][..]),
+            Self::Age(identities) => (None, &identities[..]),
+        };
+        ssh.into_iter().chain(age.iter().map(AgeIdentity::as_identity))
+    }
 }
 
 /// Why a file with an identity of the host cannot be used.
@@ -90,16 +142,13 @@ impl HostIdentities {
     /// Never fails as a whole: keys that could not be read are in [`HostIdentities::failures`].
     #[must_use]
     pub fn read(settings: &Settings) -> Self {
-        let mut all = Self { identities: Vec::new(), tried: Vec::new(), failures: Vec::new() };
+        let mut all = Self { tried: Vec::new(), failures: Vec::new() };
         let keys: Vec<HostKey> = fitting_keys(settings).cloned().collect();
         let paths: Vec<PathBuf> = keys.iter().map(|key| key.path.clone()).collect();
         let outcomes = parallel::each(keys.len(), LIMITS, move |at| keys.get(at).map(read));
         for (path, outcome) in paths.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Done(Some(Ok((identities, recipient)))) => {
-                    all.identities.extend(identities);
-                    all.tried.push((path, recipient));
-                }
+                Outcome::Done(Some(Ok(content))) => all.tried.push(KeyFile { path, content }),
                 Outcome::Done(Some(Err(reason))) => all.failures.push(Failure { path, reason }),
                 Outcome::Done(None) | Outcome::Slow | Outcome::Late => {
                     all.failures.push(Failure { path, reason: Reason::TimedOut });
@@ -111,24 +160,21 @@ impl HostIdentities {
 
     /// Returns the identities in the order in which they are to be tried.
     pub fn iter(&self) -> impl Iterator<Item = &dyn Identity> {
-        self.identities.iter().map(|identity| &**identity as &dyn Identity)
+        self.tried.iter().flat_map(|file| file.content.iter())
     }
 }
 
-/// Identities of one file, and the stanza that identifies the key if it is an ssh key.
-type Identities = (Vec<Box<dyn Identity + Send + Sync>>, Option<Recipient>);
-
-fn read(key: &HostKey) -> Result<Identities, Reason> {
+fn read(key: &HostKey) -> Result<Content, Reason> {
     let text = FarFile::new(&key.path).read(bounded::MAX_IDENTITY).map_err(Reason::Read)?;
     stack::wiped(|| match key.kind {
         HostKeyKind::Ed25519 => ssh("ssh-ed25519", &text),
         HostKeyKind::Rsa => ssh("ssh-rsa", &text),
-        HostKeyKind::Age => native(&text),
+        HostKeyKind::Age => native(&text).map(Content::Age),
     })
 }
 
 /// Reads an OpenSSH private key of the type `kind`.
-fn ssh(kind: &'static str, text: &[u8]) -> Result<Identities, Reason> {
+fn ssh(kind: &'static str, text: &[u8]) -> Result<Content, Reason> {
     use age::ssh::Identity;
     match parse_ssh(text) {
         Ok(Identity::Encrypted(_)) => Err(Reason::Passphrase),
@@ -138,7 +184,7 @@ fn ssh(kind: &'static str, text: &[u8]) -> Result<Identities, Reason> {
             let public = age::ssh::Recipient::try_from(identity.clone()).ok();
             match public.and_then(|public| stanza::parse_ssh_key(&public.to_string())) {
                 Some(recipient) if recipient.kind == kind => {
-                    Ok((vec![Box::new(identity)], Some(recipient)))
+                    Ok(Content::Ssh(Box::new(identity), recipient))
                 }
                 _ => Err(Reason::WrongType(kind)),
             }
@@ -147,16 +193,27 @@ fn ssh(kind: &'static str, text: &[u8]) -> Result<Identities, Reason> {
     }
 }
 
-/// Reads native age identities, one per line; empty lines and comments are ignored.
-fn native(text: &[u8]) -> Result<Identities, Reason> {
-    let mut identities: Vec<Box<dyn Identity + Send + Sync>> = Vec::new();
+/// How a post-quantum identity begins.
+const POST_QUANTUM: &str = "AGE-SECRET-KEY-PQ-1";
+
+/// Reads identities of age, one per line; empty lines and comments are ignored.
+///
+/// # Errors
+///
+/// [`Reason::Line`] or [`Reason::Empty`].
+pub fn native(text: &[u8]) -> Result<Vec<AgeIdentity>, Reason> {
+    let mut identities = Vec::new();
     for (i, line) in text.split(|byte| *byte == b'\n').enumerate() {
-        let line = str::from_utf8(line).map_err(|_| Reason::Line(i + 1))?.trim();
+        let wrong = || Reason::Line(i + 1);
+        let line = str::from_utf8(line).map_err(|_| wrong())?.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let identity: age::x25519::Identity = line.parse().map_err(|_| Reason::Line(i + 1))?;
-        identities.push(Box::new(identity));
+        identities.push(if line.starts_with(POST_QUANTUM) {
+            AgeIdentity::PostQuantum(line.parse().map_err(|_| wrong())?)
+        } else {
+            AgeIdentity::X25519(line.parse().map_err(|_| wrong())?)
+        });
     }
-    if identities.is_empty() { Err(Reason::Empty) } else { Ok((identities, None)) }
+    if identities.is_empty() { Err(Reason::Empty) } else { Ok(identities) }
 }

@@ -6,6 +6,7 @@ pub mod bounded;
 pub mod decrypt;
 pub mod failure;
 pub mod plaintext;
+pub mod pq;
 pub mod ssh;
 pub mod stack;
 pub mod stanza;

@@ -6,6 +6,8 @@ use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape;
 
+use crate::pq;
+
 /// One recipient stanza: what a header reveals about who can decrypt the file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Recipient {
@@ -49,6 +51,32 @@ pub fn parse_ssh_key(recipient: &str) -> Option<Recipient> {
     let digest = Sha256::digest(key);
     let tag = BASE64_STANDARD_NO_PAD.encode(digest.get(..4)?);
     Some(Recipient { kind: kind.to_owned(), tag: Some(tag) })
+}
+
+/// Returns the stanza that a file has for `recipient`, an ssh public key or a recipient of age of its own; `None` for any
+/// other, such as one of a plugin.
+///
+/// ```
+/// assert_eq!(vaultix_units::stanza::of("age1pq1xyz").unwrap().kind, "mlkem768x25519");
+/// ```
+#[must_use]
+pub fn of(recipient: &str) -> Option<Recipient> {
+    let of_age = || {
+        let kind = match recipient {
+            _ if recipient.starts_with("age1pq1") => pq::TAG,
+            _ if recipient.parse::<age::x25519::Recipient>().is_ok() => "X25519",
+            _ => return None,
+        };
+        Some(Recipient { kind: kind.to_owned(), tag: None })
+    };
+    parse_ssh_key(recipient).or_else(of_age)
+}
+
+/// Returns whether no quantum computer can decrypt stanzas of the type `kind`, as far as is known.
+#[must_use]
+pub fn is_post_quantum(kind: &str) -> bool {
+    // The second one is that of hardware keys.
+    [pq::TAG, "mlkem768p256tag"].contains(&kind)
 }
 
 /// How many recipients are listed (5).

@@ -85,12 +85,12 @@ impl<'a> ExpectedRecipients<'a> {
         let texts = self.rules.recipients(file).iter().map(|text| canonical(text));
         let named: BTreeSet<String> = texts.collect();
         let stanzas =
-            |texts: &BTreeSet<String>| texts.iter().filter_map(|text| stanza(text)).collect();
+            |texts: &BTreeSet<String>| texts.iter().filter_map(|text| stanza::of(text)).collect();
         let texts: BTreeSet<String> = self.own.union(&named).cloned().collect();
         Expected {
             rule: self.rules.rule(file).map(|rule| rule.path.as_str()),
             names_own: self.own.iter().any(|own| named.contains(own)),
-            of_plugins: texts.iter().filter(|text| stanza(text).is_none()).count(),
+            of_plugins: texts.iter().filter(|text| stanza::of(text).is_none()).count(),
             named: stanzas(&named),
             own: stanzas(&self.own.difference(&named).cloned().collect()),
             texts,
@@ -127,7 +127,7 @@ impl<'a> ExpectedRecipients<'a> {
 
     /// Returns whether an identity may decrypt a file with a header that contains `found`.
     fn may_open(&self, found: &[Recipient]) -> bool {
-        let mut own = self.own.iter().filter_map(|own| stanza(own));
+        let mut own = self.own.iter().filter_map(|own| stanza::of(own));
         self.own.is_empty() || own.any(|own| found.contains(&own))
     }
 
@@ -244,7 +244,7 @@ impl Expected<'_> {
         let of_kind = |kind: &Recipient| {
             let count = |all: &[Recipient]| all.iter().filter(|one| *one == kind).count();
             let (wanted, missing, found) = (count(&self.required()), count(missing), count(found));
-            let named = self.texts.iter().filter(|text| stanza(text).as_ref() == Some(kind));
+            let named = self.texts.iter().filter(|text| stanza::of(text).as_ref() == Some(kind));
             // A post-quantum one has two thousand letters.
             let short = |text: &String| match text.get(..64) {
                 Some(begin) if text.len() > 80 => format!("{begin}\u{2026}"),
@@ -303,21 +303,6 @@ fn without(wanted: &[Recipient], found: &[Recipient]) -> Vec<Recipient> {
 /// Returns the public keys of an identity file, `None` for each that is not known without asking.
 fn public_keys(path: &Path) -> Vec<Option<String>> {
     Content::read(path).map_or_else(|| vec![None], |content| content.recipients)
-}
-
-/// Returns what a header contains of `recipient`; `None` for one of a plugin, whose stanzas only it knows.
-fn stanza(recipient: &str) -> Option<Recipient> {
-    let of_age = || {
-        let kind = if recipient.parse::<age::x25519::Recipient>().is_ok() {
-            "X25519"
-        } else if recipient.starts_with("age1pq1") {
-            "mlkem768x25519"
-        } else {
-            return None;
-        };
-        Some(Recipient { kind: kind.to_owned(), tag: None })
-    };
-    stanza::parse_ssh_key(recipient).or_else(of_age)
 }
 
 #[cfg(test)]

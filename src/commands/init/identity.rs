@@ -5,7 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use age::armor::Format;
-use age::{scrypt, x25519};
+use age::scrypt;
 use age_core::secrecy::SecretString;
 use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
@@ -14,6 +14,7 @@ use crate::error::{Error, Result, Status};
 use crate::files::replace::Replacement;
 use crate::files::secret;
 use crate::keys::identity;
+use crate::keys::recipient::ParsedRecipient;
 use crate::terminal::prompt::{Answer, Prompt, Question};
 
 /// How much work a passphrase costs whoever tries one, as a power of two: a second, and what age(1) chooses. The `age`
@@ -23,15 +24,29 @@ const WORK_FACTOR: u8 = 18;
 /// How often two passphrases may differ.
 const ATTEMPTS: usize = 3;
 
-/// Makes the file `path` with a new identity, which only the user may read; `locked` by a passphrase that is asked for.
-/// Returns its recipient.
+/// What kind of identity is made.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// Whether a passphrase is asked for, which locks it.
+    pub is_locked: bool,
+    /// Whether it is post-quantum.
+    pub is_post_quantum: bool,
+}
+
+/// Makes the file `path` with a new identity, which only the user may read. Returns its recipient.
 ///
 /// # Errors
 ///
 /// When there is no passphrase, or the file cannot be written. There is none then.
-pub fn make(path: &Path, locked: bool, prompt: &Prompt) -> Result<x25519::Recipient> {
-    let (text, recipient) = identity::generate();
-    let locked = if locked { Some(lock(&text, path, prompt)?) } else { None };
+pub fn make(path: &Path, kind: Kind, prompt: &Prompt) -> Result<ParsedRecipient> {
+    let (text, recipient) = if kind.is_post_quantum {
+        let (text, recipient) = identity::generate_post_quantum();
+        (text, identity::built_in(recipient))
+    } else {
+        let (text, recipient) = identity::generate();
+        (text, identity::built_in(recipient))
+    };
+    let locked = if kind.is_locked { Some(lock(&text, path, prompt)?) } else { None };
     let cannot = |reason: String| {
         Error::new(Status::CantCreat, format!("cannot write {}", path.display())).because(reason)
     };

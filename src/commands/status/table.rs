@@ -1,6 +1,6 @@
 //! rows → lines that fit the terminal; everywhere else, all of them whole.
 
-use super::Row;
+use super::{POST_QUANTUM, Row};
 use crate::report;
 
 /// How many recipients of a source a table names (32): what its header says is as long as whoever made it wants.
@@ -73,8 +73,9 @@ fn hosts(row: &Row, room: Option<usize>) -> String {
             return format!("{id} on {whole}");
         };
         // What is wrong comes first, so that it is seen.
-        hosts.sort_by_key(|(_, mark)| mark.is_empty());
-        let wrong = hosts.iter().filter(|(_, mark)| !mark.is_empty()).count();
+        let is_wrong = |mark: &str| !mark.is_empty() && mark != POST_QUANTUM;
+        hosts.sort_by_key(|(_, mark)| !is_wrong(mark));
+        let wrong = hosts.iter().filter(|(_, mark)| is_wrong(mark)).count();
         let hidden = |shown: usize| match wrong.saturating_sub(shown) {
             0 => String::new(),
             wrong => format!(" ({wrong} missing)"),

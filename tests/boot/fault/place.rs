@@ -23,7 +23,7 @@ use xtask::{triple, workspace};
 use super::helper::{Fault, Helper};
 use super::look::{FOLDER, Look, RECORD};
 use super::story::story;
-use crate::support::{encrypt, placeholder, secret_unit, ssh_key, template_unit};
+use crate::support::{encrypt, placeholder, pq_key, secret_unit, ssh_key, template_unit};
 
 /// A place with an old profile and a new one.
 pub struct Place {
@@ -75,7 +75,10 @@ impl Place {
         // Shows at the end that the search for plaintexts finds one.
         fs::write(work.join("search"), format!("{}\n", marker())).unwrap();
         fs::hard_link(systemctl(), work.join("systemctl")).unwrap();
-        let recipient = ssh_key(&work.join("host-key"), "ed25519");
+        let key = work.join("host-key");
+        let is_quantum = name.ends_with("-pq");
+        let recipient = if is_quantum { pq_key(&key) } else { ssh_key(&key, "ed25519") };
+        let kind = if is_quantum { "age" } else { "ed25519" };
         let cipher = |name: &str, text: &str| {
             let path = work.join(name);
             fs::write(&path, encrypt(&recipient, text.as_bytes())).unwrap();
@@ -87,7 +90,7 @@ impl Place {
         let mut profile = json!({
             "version": 1,
             "settings": { "hostIdentifier": "tester", "hostPubkey": recipient,
-                "hostKeys": [{ "path": work.join("host-key"), "type": "ed25519" }],
+                "hostKeys": [{ "path": key, "type": kind }],
                 "decryptedMountPoint": work.join("ramfs"), "decryptedDir": run.join("vaultix"),
                 "decryptedDirForUser": run.join("early"), "systemctl": work.join("systemctl") },
             "secrets": {

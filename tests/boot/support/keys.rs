@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use xtask::canary::marked;
+
+use crate::prefix::prefix;
 
 /// Makes an OpenSSH key pair at `path` and `path.pub` and returns the public half without its comment.
 pub fn ssh_key(path: &Path, kind: &str) -> String {
@@ -33,8 +36,48 @@ pub fn age_key(path: &Path) -> String {
     said.trim().strip_prefix("Public key: ").unwrap().to_owned()
 }
 
-/// Encrypts with the real age, with the marker in the plaintext.
+/// Returns the path of a post-quantum identity that age 1.3 has made, and its recipient.
+fn post_quantum(name: &str) -> (PathBuf, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(name);
+    let text = fs::read_to_string(&path).unwrap();
+    let recipient = text.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap();
+    (path, recipient.to_owned())
+}
+
+/// Puts a post-quantum identity at `path` and returns its recipient. It is always the same one: Debian's age makes none.
+pub fn pq_key(path: &Path) -> String {
+    let (key, recipient) = post_quantum(POST_QUANTUM);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::copy(key, path).unwrap();
+    recipient
+}
+
+/// The identity of hosts that are post-quantum.
+const POST_QUANTUM: &str = "other-pq.txt";
+
+/// Encrypts with the program under test to the identity of [`pq_key`].
+fn encrypt_to_pq(plaintext: &[u8]) -> Vec<u8> {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("pq-{}-{number}.age", std::process::id());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let mut vaultix = Command::new(prefix().join("bin/vaultix"));
+    vaultix.arg("edit").arg(&path).arg("--stdin").arg("-i").arg(post_quantum(POST_QUANTUM).0);
+    let mut child = vaultix.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&marked(plaintext)).unwrap();
+    assert!(child.wait().unwrap().success(), "{vaultix:?}");
+    let ciphertext = fs::read(&path).unwrap();
+    fs::remove_file(path).unwrap();
+    ciphertext
+}
+
+/// Encrypts with the real age, with the marker in the plaintext; to a post-quantum key, which Debian's does not know, with
+/// the program under test.
 pub fn encrypt(recipient: &str, plaintext: &[u8]) -> Vec<u8> {
+    if recipient.starts_with("age1pq1") {
+        assert_eq!(recipient, post_quantum(POST_QUANTUM).1);
+        return encrypt_to_pq(plaintext);
+    }
     let mut age = Command::new("age")
         .args(["-r", recipient])
         .stdin(Stdio::piped())

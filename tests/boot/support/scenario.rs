@@ -11,7 +11,7 @@ use xtask::container::Container;
 use xtask::system::System;
 
 use super::boot::Boot;
-use super::keys::{self, age_key, encrypt, ssh_key};
+use super::keys::{self, age_key, encrypt, pq_key, ssh_key};
 use super::traces;
 use crate::prefix::prefix;
 
@@ -93,7 +93,12 @@ impl Scenario {
     /// Makes a key of this kind at `path` the only host key; secrets added from now on are for it.
     pub fn key(&mut self, path: &str, kind: &str) {
         let place = self.container.layer(path);
-        self.recipient = if kind == "age" { age_key(&place) } else { ssh_key(&place, kind) };
+        self.recipient = match kind {
+            "age" => age_key(&place),
+            "age-pq" => pq_key(&place),
+            _ => ssh_key(&place, kind),
+        };
+        let kind = kind.strip_suffix("-pq").unwrap_or(kind);
         self.profile["settings"]["hostPubkey"] = self.recipient.clone().into();
         self.profile["settings"]["hostKeys"] = json!([{ "path": path, "type": kind }]);
     }

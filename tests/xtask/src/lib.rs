@@ -9,5 +9,6 @@ pub mod product;
 pub mod rage;
 pub mod system;
 pub mod triple;
+pub mod typage;
 pub mod vectors;
 pub mod workspace;

@@ -8,7 +8,7 @@ use std::thread;
 use argh::FromArgs;
 use xshell::cmd;
 use xtask::workspace::{self, Result};
-use xtask::{packages, rage, system, vectors};
+use xtask::{packages, rage, system, typage, vectors};
 
 use crate::install;
 use crate::traces::Search;
@@ -51,6 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             made.map_err(|error| error.to_string())
         });
         vectors::make(&sh)?;
+        typage::make(&sh)?;
         rage::ensure(&sh)?;
         install::into(&prefix)?;
         Ok::<_, Box<dyn Error>>(other.join().map_err(|_| "making a system has panicked")??)

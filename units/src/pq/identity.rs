@@ -4,16 +4,16 @@ use std::str::FromStr;
 
 use age::DecryptError;
 use age_core::format::{FileKey, Stanza};
-use age_core::primitives::hpke_open;
+use age_core::primitives::{bech32_encode, hpke_open};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use bech32::Hrp;
 use hpke::{Deserializable, HpkeError, Kem};
 use zeroize::Zeroizing;
 
-use super::recipient::Recipient;
 use super::xwing::{Encapsulated, PrivateKey, XWing};
-use super::{INFO, TAG, decode};
+use super::{INFO, PublicKey, TAG, decode};
+use crate::stack;
 
 /// How the text begins, before its `1`.
 const PREFIX: Hrp = Hrp::parse_unchecked("age-secret-key-pq-");
@@ -21,11 +21,29 @@ const PREFIX: Hrp = Hrp::parse_unchecked("age-secret-key-pq-");
 /// Length of a body in bytes: a file key and its authentication tag.
 const BODY: usize = 16 + 16;
 
+/// An identity: what decrypts what is encrypted to its public key.
+#[derive(Clone)]
 pub struct Identity(PrivateKey);
 
 impl Identity {
-    pub fn to_public(&self) -> Recipient {
-        Recipient(XWing::sk_to_pk(&self.0))
+    /// Makes the identity of 32 random bytes.
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(stack::deeply_wiped(|| PrivateKey::new(Zeroizing::new(*seed))))
+    }
+
+    /// Returns its text.
+    #[must_use]
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(bech32_encode(PREFIX, &*self.0.seed()));
+        text.make_ascii_uppercase();
+        text
+    }
+
+    /// Returns the public key.
+    #[must_use]
+    pub fn to_public(&self) -> PublicKey {
+        PublicKey(XWing::sk_to_pk(&self.0))
     }
 }
 
@@ -33,8 +51,10 @@ impl FromStr for Identity {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let key = PrivateKey::from_bytes(&decode(text, PREFIX)?);
-        key.map(Self).map_err(|_| "it contains no key")
+        stack::deeply_wiped(|| {
+            let key = PrivateKey::from_bytes(&decode(text, PREFIX)?);
+            key.map(Self).map_err(|_| "it contains no key")
+        })
     }
 }
 
@@ -44,7 +64,8 @@ impl age::Identity for Identity {
             return None;
         }
         let Some(sent) = sent(stanza) else { return Some(Err(DecryptError::InvalidHeader)) };
-        match hpke_open::<XWing>(&sent, &self.0, INFO, &stanza.body).map(Zeroizing::new) {
+        let open = || hpke_open::<XWing>(&sent, &self.0, INFO, &stanza.body).map(Zeroizing::new);
+        match stack::deeply_wiped(open) {
             // Made for another recipient: decapsulating with the wrong key gives a different
             // secret, not an error.
             Err(HpkeError::OpenError) => None,

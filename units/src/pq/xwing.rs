@@ -27,14 +27,27 @@ type EncapsulationKey = <MlKem768 as KemCore>::EncapsulationKey;
 type DecapsulationKey = <MlKem768 as KemCore>::DecapsulationKey;
 
 /// The key encapsulation.
-pub(super) struct XWing;
+pub struct XWing;
 
-/// A private key: the seed from which its parts are derived.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct PrivateKey(Zeroizing<[u8; 32]>);
+/// A private key: the seed, and what is derived from it, once for all that it decrypts.
+#[derive(Clone)]
+pub struct PrivateKey {
+    seed: Zeroizing<[u8; 32]>,
+    /// On the heap, where it is wiped: a copy on the stack would stay there.
+    parts: Box<Parts>,
+}
 
+/// The parts of a private key.
+#[derive(Clone)]
+struct Parts {
+    lattice: DecapsulationKey,
+    secret: StaticSecret,
+    point: Point,
+}
+
+/// A public key.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct PublicKey {
+pub struct PublicKey {
     lattice: EncapsulationKey,
     point: Point,
 }
@@ -43,38 +56,53 @@ impl Eq for PublicKey {}
 
 /// An encapsulated key, which the sender puts into the stanza.
 #[derive(Clone)]
-pub(super) struct Encapsulated {
+pub struct Encapsulated {
     lattice: Ciphertext<MlKem768>,
     point: Point,
 }
 
 impl PrivateKey {
     /// Derives the parts from the seed.
-    fn expand(&self) -> (DecapsulationKey, EncapsulationKey, StaticSecret) {
-        let mut reader = Shake256::default().chain(*self.0).finalize_xof();
+    pub(super) fn new(seed: Zeroizing<[u8; 32]>) -> Self {
+        let mut reader = Shake256::default().chain(*seed).finalize_xof();
         let mut next = || {
             let mut part = Zeroizing::new([0; 32]);
             reader.read(&mut *part);
             part
         };
         let (d, z, scalar) = (next(), next(), next());
-        let (private, public) = MlKem768::generate_deterministic(&(*d).into(), &(*z).into());
-        (private, public, StaticSecret::from(*scalar))
+        let (lattice, _) = MlKem768::generate_deterministic(&(*d).into(), &(*z).into());
+        let secret = StaticSecret::from(*scalar);
+        let point = Point::from(&secret);
+        Self { seed, parts: Box::new(Parts { lattice, secret, point }) }
+    }
+
+    /// Returns the seed.
+    pub(super) fn seed(&self) -> &[u8; 32] {
+        &self.seed
     }
 }
+
+impl PartialEq for PrivateKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.seed == other.seed
+    }
+}
+
+impl Eq for PrivateKey {}
 
 impl Serializable for PrivateKey {
     type OutputSize = U32;
 
     fn write_exact(&self, bytes: &mut [u8]) {
-        bytes.copy_from_slice(&*self.0);
+        bytes.copy_from_slice(&*self.seed);
     }
 }
 
 impl Deserializable for PrivateKey {
     fn from_bytes(bytes: &[u8]) -> Result<Self, HpkeError> {
         let seed = bytes.try_into().map_err(|_| HpkeError::ValidationError)?;
-        Ok(Self(Zeroizing::new(seed)))
+        Ok(Self::new(Zeroizing::new(seed)))
     }
 }
 
@@ -164,15 +192,15 @@ impl hpke::Kem for XWing {
     const KEM_ID: u16 = 0x647a;
 
     fn sk_to_pk(private: &PrivateKey) -> PublicKey {
-        let (_, lattice, secret) = private.expand();
-        PublicKey { lattice, point: Point::from(&secret) }
+        let parts = &private.parts;
+        PublicKey { lattice: parts.lattice.encapsulation_key().clone(), point: parts.point }
     }
 
     /// Required by the trait, but unused: age's keys are the seeds themselves.
     fn derive_keypair(material: &[u8]) -> (PrivateKey, PublicKey) {
         let mut seed = Zeroizing::new([0; 32]);
         Shake256::default().chain(material).finalize_xof().read(&mut *seed);
-        let private = PrivateKey(seed);
+        let private = PrivateKey::new(seed);
         let public = Self::sk_to_pk(&private);
         (private, public)
     }
@@ -182,11 +210,9 @@ impl hpke::Kem for XWing {
         sender: Option<&PublicKey>,
         sent: &Encapsulated,
     ) -> Result<SharedSecret<Self>, HpkeError> {
-        let (decapsulation, _, secret) = private.expand();
-        let lattice =
-            decapsulation.decapsulate(&sent.lattice).map_err(|()| HpkeError::DecapError)?;
-        let public = Point::from(&secret);
-        combine(&lattice, &secret, &sent.point, &sent.point, &public)
+        let Parts { lattice, secret, point } = &*private.parts;
+        let shared = lattice.decapsulate(&sent.lattice).map_err(|()| HpkeError::DecapError)?;
+        combine(&shared, secret, &sent.point, &sent.point, point)
             .filter(|_| sender.is_none()) // Authenticated modes are not supported.
             .ok_or(HpkeError::DecapError)
     }
