@@ -40,6 +40,7 @@ let
   inherit (import ./types.nix { inherit lib; }) isRecipient;
 
   cfg = config.vaultix;
+  enroll = import ./enroll.nix { inherit lib cfg; };
   host = cfg.settings.hostIdentifier;
   hasItems = cfg.secrets != { } || cfg.templates != { };
   isGenerated = id: cfg.secrets.${id}.generator != null;
@@ -157,6 +158,35 @@ let
     && keyType != "age"
     && !config.services.openssh.enable
     && import ./ssh-keys.nix config == [ ];
+  # What is mounted last counts, and that is the longest path.
+  isForgotten =
+    path:
+    let
+      longest = lib.sort (
+        one: other: lib.stringLength one.mountPoint > lib.stringLength other.mountPoint
+      ) (holders path);
+    in
+    builtins.any (fileSystem: builtins.elem fileSystem.fsType [ "ramfs" "tmpfs" ]) (lib.take 1 longest);
+  enrolled = [
+    (ensure (!cfg.settings.enroll || enroll.places != [ ] || keyType != "age")
+      "cannot make an identity for host ${host}"
+      "vaultix.settings.hostKeys has no key of type \"age\""
+      "remove vaultix.settings.hostKeys, or add the file that is to contain it: { path = \"/PATH/ON/THE/HOST\"; type = \"age\"; }"
+    )
+  ]
+  ++ map (
+    path:
+    ensure false "cannot make an identity for host ${host} at ${path}"
+      "the file system that ${path} is on is in memory, and does not survive a reboot"
+      "set vaultix.settings.hostKeys = [ { path = \"/PATH/ON/A/DISK/host.age\"; type = \"age\"; } ]"
+  ) (filter isForgotten enroll.places);
+  waiting = lib.optional (enroll.isWaiting && hasItems) (failure {
+    what = "host ${host} gets no secrets yet";
+    because = "vaultix.settings.hostPubkey is not set, and vaultix-enroll.service makes the identity for it";
+    fix = "switch to this configuration, set hostPubkey to what this prints, and run vaultix renc: ssh root@${host} vaultix-decrypt enroll${
+      lib.concatMapStrings (path: " --path ${path}") (lib.remove enroll.path (lib.take 1 enroll.places))
+    }";
+  });
   hasPublicPaths = !lib.any ({ path, ... }: isPrivate (toString path)) cfg.settings.hostKeys;
   placesWhere =
     test:
@@ -177,7 +207,7 @@ let
       assertion = !isPrivate key;
       message = message "vaultix.settings.hostPubkey of host ${host}" public;
     }
-    (ensure (key != "" || !hasItems) "cannot decrypt the secrets of host ${host}"
+    (ensure (key != "" || !hasItems || enroll.isWaiting) "cannot decrypt the secrets of host ${host}"
       "vaultix.settings.hostPubkey is not set"
       "set it to the output of this command on the host: cat /etc/ssh/ssh_host_ed25519_key.pub; or, from elsewhere, of this one without the name in front: ssh-keyscan -t ed25519 ${host}"
     )
@@ -245,7 +275,7 @@ in
     cache
     ++ users
     ++ publicKeys
-    ++ lib.optionals hasPublicPaths keys
+    ++ lib.optionals hasPublicPaths (keys ++ enrolled)
     ++ directories
     ++ early
     ++ readers.assertions
@@ -259,5 +289,5 @@ in
     }
     ++ (import ./homes.nix { inherit config lib; }).assertions { inherit ensure shown; }
     ++ lib.optionals hasPublicPaths (import ./before.nix { inherit config lib ensure late; });
-  warnings = readers.warnings ++ import ./owners.nix { inherit config lib; };
+  warnings = readers.warnings ++ waiting ++ import ./owners.nix { inherit config lib; };
 }

@@ -15,6 +15,8 @@ let
       or null;
   inputs = args.inputs or config._module.args.inputs or self.inputs or { };
 
+  enroll = import ./enroll.nix { inherit lib cfg; };
+
   helper = "${cfg.package}/bin/vaultix-decrypt";
   generator = "${cfg.package}/lib/systemd/system-generators/vaultix-generator";
 
@@ -24,7 +26,7 @@ let
   # whose units do not have the names in `config.vaultix.secrets.<name>.unit`. Skipped if this machine
   # cannot run the host's programs.
   units = map (item: item.unit) (
-    lib.attrValues (import ./placed.nix cfg.secrets) ++ lib.attrValues cfg.templates
+    lib.attrValues (import ./placed.nix enroll.host.secrets) ++ lib.attrValues enroll.host.templates
   );
   check = pkgs.runCommand "vaultix-profile-check" { } ''
     mkdir normal early late
@@ -35,17 +37,18 @@ let
     touch $out
   '';
 
-  # The same text that other systems install; units/*.in explains it. Nothing pulls
-  # these in at boot, and nothing restarts them: they run at every switch, when
-  # switch-to-configuration restarts sysinit-reactivation.target, and determine what has changed.
-  unit = name: {
+  # The same text that other systems install; units/*.in explains it.
+  unit = name: install: {
     ${name} = {
       text = builtins.replaceStrings [ "@BINDIR@" ] [ "${cfg.package}/bin" ] (
         builtins.readFile (../units + "/${name}.in")
       );
-      requiredBy = [ "sysinit-reactivation.target" ];
-    };
+    }
+    // install;
   };
+  # Nothing pulls these in at boot, and nothing restarts them: they run at every switch, when
+  # switch-to-configuration restarts sysinit-reactivation.target, and determine what has changed.
+  atSwitch.requiredBy = [ "sysinit-reactivation.target" ];
 in
 {
   # Whether the host is active depends on these.
@@ -81,7 +84,12 @@ in
 
     systemd = {
       generators.vaultix-generator = generator;
-      units = unit "vaultix-switch-early.service" // unit "vaultix-switch.service";
+      units =
+        unit "vaultix-switch-early.service" atSwitch
+        // unit "vaultix-switch.service" atSwitch
+        // lib.optionalAttrs enroll.isWaiting (
+          unit "vaultix-enroll.service" { wantedBy = [ "multi-user.target" ]; }
+        );
     };
 
     system = {

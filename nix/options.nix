@@ -22,6 +22,7 @@ let
   inherit (import ./message.nix) failure;
   inherit (import ./private.nix { inherit lib; }) orPrivate;
   inherit (import ./root.nix { inherit lib cfg; }) flakeOutput defaultFile recipientKeyType;
+  enroll = import ./enroll.nix { inherit lib cfg; };
 
   cfg = config.vaultix;
   inherit (config.users) users;
@@ -57,7 +58,7 @@ let
           "age"
         ];
         description = ''
-          What the file contains: an OpenSSH private key of this type, or age identities.
+          What the file contains: an OpenSSH private key of this type, or age identities, X25519 or post-quantum.
 
           Keys whose type does not match {option}`vaultix.settings.hostPubkey` are not tried.
         '';
@@ -89,18 +90,32 @@ in
           Empty while the host has no key yet: `vaultix` names such a host and goes on with the others.
 
           `vaultix renc` encrypts this host's secrets to it. `ssh-keyscan -t ed25519 HOST` prints it after the
-          name of the host; on the host it is in {file}`/etc/ssh/ssh_host_ed25519_key.pub`.
+          name of the host; on the host it is in {file}`/etc/ssh/ssh_host_ed25519_key.pub`. For a post-quantum one,
+          `vaultix-decrypt enroll` on the host makes an identity and prints it.
         '';
       };
 
       hostKeys = mkOption {
         type = types.listOf hostKey;
-        default = map (key: { inherit (key) path type; }) (
-          builtins.filter (
-            key: key.type or null == recipientKeyType cfg.settings.hostPubkey
-          ) (import ./ssh-keys.nix config)
-        );
-        defaultText = literalMD "those of {option}`services.openssh.hostKeys` that have the type of `hostPubkey`, if something makes them";
+        default =
+          let
+            type = recipientKeyType cfg.settings.hostPubkey;
+          in
+          if cfg.settings.enroll && type == "age" then
+            [
+              {
+                inherit (enroll) path;
+                inherit type;
+              }
+            ]
+          else
+            map (key: { inherit (key) path type; }) (
+              builtins.filter (key: key.type or null == type) (import ./ssh-keys.nix config)
+            );
+        defaultText = literalMD ''
+          those of {option}`services.openssh.hostKeys` that have the type of `hostPubkey`, if something makes them;
+          with {option}`vaultix.settings.enroll`, {file}`/var/lib/vaultix/host.age`
+        '';
         example = literalExpression ''
           [
             {
@@ -115,6 +130,19 @@ in
           NixOS makes the keys of sshd only where {option}`services.openssh.enable` is set. Where it is not, name the keys here.
 
           Set the real path of a key, not one that is linked or bind-mounted to it late in boot.
+        '';
+      };
+
+      enroll = mkOption {
+        type = types.bool;
+        default = false;
+        description = ''
+          Whether the host makes an identity for itself, a post-quantum one that no other program uses.
+
+          As long as {option}`vaultix.settings.hostPubkey` is empty, the host has no secrets, and
+          {file}`vaultix-enroll.service` makes the identity at the next boot or switch, where
+          {option}`vaultix.settings.hostKeys` has its path. Then it fails with a message that contains the recipient: set
+          `hostPubkey` to it, run `vaultix renc`, and switch.
         '';
       };
 
@@ -316,6 +344,7 @@ in
       # Also without secrets: the last ones have to be removed from a running host.
       default =
         options.vaultix.settings.hostPubkey.highestPrio < (lib.mkOptionDefault null).priority
+        || cfg.settings.enroll
         || cfg.secrets != { }
         || cfg.templates != { };
       defaultText = literalMD "whether a key or an item is set";
@@ -326,7 +355,7 @@ in
   options.vaultix-debug = mkOption {
     type = types.raw;
     readOnly = true;
-    default = (import ./profile.nix).host (import ./ciphertext.nix { inherit lib cfg; }).cipher cfg;
+    default = (import ./profile.nix).host (import ./ciphertext.nix { inherit lib cfg; }).cipher enroll.host;
     defaultText = literalMD "the profile";
     description = ''
       The profile of this host, as written to {file}`/etc/vaultix/profile.json`.

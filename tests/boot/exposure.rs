@@ -10,7 +10,7 @@ use xtask::system::System;
 use crate::support::{Scenario, placeholder};
 
 /// The most that each unit may be exposed, from 0 to 10, on the systemd that counts more. A new unit gets its line here.
-const MOST: [(&str, f32); 15] = [
+const MOST: [(&str, f32); 16] = [
     ("vaultix-boot", 6.0),
     ("vaultix-boot-early", 6.0),
     ("vaultix-boot-failed", 2.8),
@@ -23,6 +23,7 @@ const MOST: [(&str, f32); 15] = [
     ("vaultix-switch-early", 3.1),
     ("vaultix-switch", 3.1),
     ("vaultix-convert", 3.7),
+    ("vaultix-enroll", 3.2),
     ("vaultix-late-key", 2.8),
     ("vaultix-profile", 2.8),
     ("vaultix-notify@", 2.4),

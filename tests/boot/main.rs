@@ -28,6 +28,9 @@ mod again;
 /// What is on a disk from an earlier boot.
 mod earlier;
 
+/// An identity that a host makes for itself, and what becomes of it.
+mod enroll;
+
 /// How much each unit may do.
 mod exposure;
 
@@ -132,6 +135,8 @@ on_both! {
     early::a_key_on_a_late_mount,
     key::each_key_is_tried,
     key::a_key_that_is_a_mount_point,
+    enroll::a_fresh_host,
+    enroll::a_key_is_replaced,
     template::templates_are_rendered,
     switch::every_kind_of_change,
     switch::first_activation,
@@ -207,6 +212,19 @@ mod controls {
     #[test]
     fn a_boot_with_a_leak_fails() {
         crate::support::run_on(System::Bookworm, crate::canary::a_boot_with_a_leak_fails);
+    }
+}
+
+/// What needs root, but no other system.
+mod enrolment {
+    #[test]
+    fn never_two_nor_half_an_identity() {
+        crate::support::run_as_root(crate::enroll::never_two_nor_half_an_identity);
+    }
+
+    #[test]
+    fn places_that_are_refused() {
+        crate::support::run_as_root(crate::enroll::places_that_are_refused);
     }
 }
 

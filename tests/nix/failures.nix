@@ -97,6 +97,38 @@ in
 
   home-source = home { secrets.mail = { }; };
 
+  # The root is in memory, and only /persist is not.
+  enroll-memory = {
+    fileSystems."/".fsType = "tmpfs";
+    fileSystems."/persist" = {
+      fsType = "ext4";
+      neededForBoot = true;
+    };
+    vaultix.settings.enroll = true;
+    vaultix.settings.hostPubkey = lib.mkForce "";
+    vaultix.settings.hostKeys = [
+      {
+        path = "/persist/host.age";
+        type = "age";
+      }
+      {
+        path = "/var/lib/vaultix/host.age";
+        type = "age";
+      }
+    ];
+  };
+
+  enroll-place = {
+    vaultix.settings.enroll = true;
+    vaultix.settings.hostPubkey = lib.mkForce "";
+    vaultix.settings.hostKeys = [
+      {
+        path = "/etc/ssh/ssh_host_ed25519_key";
+        type = "ed25519";
+      }
+    ];
+  };
+
   # `hello` is one of the host.
   home-template = home { templates.x.file = ./flake/app.conf; };
 

@@ -350,6 +350,49 @@ let
         keyless = host [ { vaultix.settings.hostPubkey = lib.mkForce ""; } ];
       in
       (desk { nodes.x = node keyless; }).profiles.machine.settings.hostPubkey == "" && failed keyless != [ ];
+    "a host that makes its own identity has no items until its recipient is known, and a unit that makes it" =
+      let
+        waiting = host [
+          {
+            vaultix.settings.enroll = true;
+            vaultix.settings.hostPubkey = lib.mkForce "";
+          }
+        ];
+        profile = waiting.vaultix-debug;
+        unit = waiting.systemd.units."vaultix-enroll.service";
+      in
+      failed waiting == [ ]
+      && builtins.length waiting.warnings == 1
+      && lib.hasInfix "ssh root@machine vaultix-decrypt enroll" (lib.head waiting.warnings)
+      && profile.secrets == { }
+      && profile.templates == { }
+      && profile.placeholder == { }
+      && profile.beforeUserborn == [ ]
+      && profile.settings.hostKeys == [
+        {
+          path = "/var/lib/vaultix/host.age";
+          type = "age";
+        }
+      ]
+      && unit.wantedBy == [ "multi-user.target" ]
+      && lib.hasInfix "/bin/vaultix-decrypt enroll --unit\n" unit.text
+      && (desk { nodes.x = node waiting; }).profiles.machine.secrets != { }
+      && !(good.systemd.units ? "vaultix-enroll.service");
+    "once it is known, all is as on any other host" =
+      let
+        enrolled = host [
+          {
+            vaultix.settings.enroll = true;
+            vaultix.settings.hostPubkey = lib.mkForce "age1pq1xyz";
+          }
+        ];
+      in
+      # But for the copies, which nobody has made.
+      builtins.length (failed enrolled) == 1
+      && lib.hasInfix "vaultix renc" (lib.head (failed enrolled))
+      && enrolled.vaultix-debug.secrets != { }
+      && (lib.head enrolled.vaultix-debug.settings.hostKeys).path == "/var/lib/vaultix/host.age"
+      && !(enrolled.systemd.units ? "vaultix-enroll.service");
     "who waits for another tool that is there draws no warning" =
       (host [
         {

@@ -16,6 +16,7 @@ usage: vaultix-decrypt secret [--profile FILE] -- ID
        vaultix-decrypt boot [--early] [--profile FILE]
        vaultix-decrypt switch [--early] [--dry-run] [--profile FILE]
        vaultix-decrypt check [--profile FILE]
+       vaultix-decrypt enroll [--x25519] [--path FILE] [--root DIR]
        vaultix-decrypt retry [--profile FILE]
 The units run it; by hand: systemctl restart vaultix-secret@ID. See vaultix-decrypt(8).";
 
@@ -48,6 +49,8 @@ pub enum Verb {
     },
     /// Check that every item can be decrypted, and write nothing.
     Check,
+    /// Make an identity for this host.
+    Enroll(Enroll),
     /// Try again what failed for want of a host key.
     Retry,
     /// Fail, for this reason: the generator cannot say it itself.
@@ -71,6 +74,19 @@ pub enum Verb {
     Version,
 }
 
+/// Options of [`Verb::Enroll`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Enroll {
+    /// Whether to make an X25519 identity, and not a post-quantum one.
+    pub is_small: bool,
+    /// Where, if it is said.
+    pub path: Option<PathBuf>,
+    /// The root directory of the host, if it is not this one's.
+    pub root: Option<PathBuf>,
+    /// Whether the unit runs it, which waits for the configuration: it names the place, and the unit fails.
+    pub is_unit: bool,
+}
+
 /// Reads the command line, without the program's name: the verb and the profile's path.
 ///
 /// Returns `None` when it is wrong.
@@ -83,12 +99,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
     let mut is_dry = false;
     let mut mount = None;
     let mut id = None;
+    let mut enroll = Enroll::default();
     while let Some(arg) = args.next() {
         match arg.to_str()? {
             "--profile" => profile = args.next()?.into(),
             "--early" if verb == "switch" || verb == "boot" => phase = Phase::Early,
             "--dry-run" if verb == "switch" => is_dry = true,
             "--mount" if verb == "paths" => mount = Some(args.next()?.into()),
+            "--x25519" if verb == "enroll" => enroll.is_small = true,
+            "--path" if verb == "enroll" => enroll.path = Some(args.next()?.into()),
+            "--root" if verb == "enroll" => enroll.root = Some(args.next()?.into()),
+            "--unit" if verb == "enroll" => enroll.is_unit = true,
             // The next argument is the id, or the reason, even if it looks like an option.
             "--" => {
                 id = Some(args.next()?.into_string().ok()?);
@@ -108,6 +129,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
         ("switch", None) if is_dry => Verb::Preview { phase },
         ("switch", None) => Verb::Switch { phase },
         ("check", None) => Verb::Check,
+        ("enroll", None) => Verb::Enroll(enroll),
         ("retry", None) => Verb::Retry,
         ("fail", Some(reason)) => Verb::Fail(reason),
         ("link", Some(path)) => Verb::Link { path: path.into(), remove: false },
@@ -162,6 +184,16 @@ mod tests {
             (&["rest"], Verb::Rest),
             (&["check"], Verb::Check),
             (&["retry"], Verb::Retry),
+            (&["enroll"], Verb::Enroll(Enroll::default())),
+            (
+                &["enroll", "--x25519", "--path", "/p", "--root", "/mnt"],
+                Verb::Enroll(Enroll {
+                    is_small: true,
+                    path: Some("/p".into()),
+                    root: Some("/mnt".into()),
+                    is_unit: false,
+                }),
+            ),
             (&["fail", "--", "-b"], Verb::Fail("-b".to_owned())),
             (&["link", "--", "/a"], Verb::Link { path: "/a".into(), remove: false }),
             (&["unlink", "--", "/a"], Verb::Link { path: "/a".into(), remove: true }),

@@ -28,6 +28,8 @@ pub mod earlier;
 #[cfg(target_os = "linux")]
 pub mod encoding;
 #[cfg(target_os = "linux")]
+pub mod enroll;
+#[cfg(target_os = "linux")]
 pub mod generation;
 #[cfg(target_os = "linux")]
 pub mod harden;

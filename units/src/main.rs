@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use dlmalloc::GlobalDlmalloc;
-use vaultix_generator::profile::{Profile, Side};
+use vaultix_generator::profile::{HostKeyKind, Profile, Side};
 use vaultix_generator::status::Status;
-use vaultix_units::args::{self, Verb};
+use vaultix_units::args::{self, Enroll, Verb};
 use vaultix_units::boot::fresh::{self, stamp};
 use vaultix_units::boot::{place_all, put_at_paths, start_rest};
 use vaultix_units::check::check;
 use vaultix_units::earlier::Earlier;
+use vaultix_units::enroll::{self, Place};
 use vaultix_units::failure::{Failure, Level, log};
 use vaultix_units::harden::harden;
 use vaultix_units::item::describe_task;
@@ -118,6 +119,7 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             log(Level::Error, &format!("cannot hide the ramfs: {}", failure.reason));
             failure.status
         }),
+        Verb::Enroll(options) => enroll(options, path),
         Verb::Retry => retry(&read(path)?.settings).map_err(|failure| {
             log(Level::Error, &format!("cannot try again: {}", failure.reason));
             failure.status
@@ -155,6 +157,44 @@ fn switch_to(path: &Path, phase: Phase) -> Result<(), Status> {
             return report(&outcome.failures);
         }
     }
+}
+
+/// Makes an identity for this host, and says what the configuration has to say of it.
+fn enroll(options: &Enroll, profile: &Path) -> Result<(), Status> {
+    let default = || Path::new(enroll::DEFAULT_PATH).to_owned();
+    let path = match &options.path {
+        Some(path) => path.clone(),
+        None if options.is_unit => {
+            let keys = read(profile)?.settings.host_keys;
+            let key = keys.into_iter().find(|key| key.kind == HostKeyKind::Age);
+            key.map_or_else(default, |key| key.path)
+        }
+        None => default(),
+    };
+    let root = options.root.as_deref().unwrap_or(Path::new("/"));
+    let place = Place { path: &path, root, is_small: options.is_small };
+    let enrolled = place.enroll().map_err(|failure| gone("enroll this host", &failure))?;
+    let shown = path.display();
+    if options.is_unit {
+        let [line, _] = enroll::configuration(&enrolled.recipient, &path);
+        log(
+            Level::Error,
+            &format!(
+                "this host has an identity, {shown}, but no secrets: nothing is encrypted to it yet; where its configuration \
+                 is, set {line} then run: vaultix renc"
+            ),
+        );
+        return Err(Status::Config);
+    }
+    let what = if enrolled.is_new { "created" } else { "was there already" };
+    let steps = "to encrypt secrets to it, set in the configuration of this host:";
+    log(Level::Info, &format!("{shown} {what}; {steps}"));
+    // To be copied, so without the name of this program in front.
+    for line in enroll::configuration(&enrolled.recipient, &path) {
+        let _ = writeln!(std::io::stderr(), "  {line}");
+    }
+    print(&enrolled.recipient);
+    Ok(())
 }
 
 /// Reports that `what` failed, and returns the exit status.

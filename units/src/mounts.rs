@@ -24,9 +24,9 @@ use crate::failure::{Failure, Level, log};
 use crate::replace::DIRECTORY;
 
 /// A ramfs in statfs(2), from linux/magic.h.
-const RAMFS_MAGIC: u64 = 0x8584_58f6;
+pub(crate) const RAMFS_MAGIC: u64 = 0x8584_58f6;
 /// A tmpfs in statfs(2), from linux/magic.h.
-const TMPFS_MAGIC: u64 = 0x0102_1994;
+pub(crate) const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// Mode of the directory around the ramfs.
 const PRIVATE: Mode = Mode::from_raw_mode(0o700);
@@ -228,7 +228,7 @@ fn is_listed(table: &[u8], point: &Path) -> bool {
 }
 
 /// Returns the bytes of a field of the table of mounts, in which white space and backslashes are three octal digits.
-fn unescaped(field: &[u8]) -> Vec<u8> {
+pub(crate) fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {

@@ -83,7 +83,8 @@ pub fn program(built: &Path, name: &str, place: &str) -> Result<File> {
 /// An unknown placeholder.
 pub fn units(root: &Path, prefix: &Path) -> Result<Vec<File>> {
     let mut files = Vec::new();
-    for name in ["vaultix-switch-early.service", "vaultix-switch.service"] {
+    let names = ["vaultix-enroll", "vaultix-switch-early", "vaultix-switch"];
+    for name in names.map(|name| format!("{name}.service")) {
         let source = root.join("units").join(format!("{name}.in"));
         if !source.exists() {
             continue;
@@ -94,7 +95,7 @@ pub fn units(root: &Path, prefix: &Path) -> Result<Vec<File>> {
         if let Some(line) = text.lines().find(is_open) {
             return Err(format!("{} has a line nobody fills in: {line}", source.display()).into());
         }
-        let place = Path::new("lib/systemd/system").join(name);
+        let place = Path::new("lib/systemd/system").join(&name);
         files.push(File { place, bytes: text.into_bytes(), mode: 0o644 });
     }
     Ok(files)

@@ -1,0 +1,378 @@
+//! a host without a key → an identity of its own, and secrets for it; later on, for another one.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use pretty_assertions::assert_eq;
+use serde_json::json;
+use vaultix_units::identity::{AgeIdentity, native};
+use xtask::system::System;
+
+use crate::prefix::prefix;
+use crate::support::Scenario;
+
+/// Where the identity comes.
+const PATH: &str = "/var/lib/vaultix/host.age";
+
+/// What a desk does, in the same container: encrypts the secret once to its own post-quantum identity, and for each host of
+/// /next/NAME to the host's key. The only thing that has been carried over is the recipient.
+const DESK: &str = r#"
+export PATH=$PATH:/opt/vaultix/bin
+desk() { (cd /desk && PINENTRY_PROGRAM= HOME=/desk vaultix "$@"); }
+secret() { printf %s "$1" | desk edit token.age --stdin -i master.txt; }
+# host NAME RECIPIENT...: fills the recipients into /next/NAME/profile.json, and makes the copy.
+host() {
+    sed "s|RECIPIENT|$2|" /next/template/profile.json >/desk/host.json
+    desk -p host.json renc -i master.txt --cache cache
+    local copy=$(echo /desk/cache/tester/*)
+    mkdir -p "/next/$1" && cp "$copy" "/next/$1/token"
+    sed "s|RECIPIENT|$2|; s|\"file\": .*|\"cipher\": \"/next/$1/token\"|; s|\"hostKeys\": .*|\"hostKeys\": $3,|" \
+        /next/template/profile.json >"/next/$1/profile.json"
+}
+key() { echo "{\"path\":\"$1\",\"type\":\"${2-age}\"}"; }
+"#;
+
+/// Prepares a host, and a desk in it.
+fn prepare(system: System, name: &str) -> Scenario {
+    let host = Scenario::new(system, name);
+    host.nixos();
+    host.file("/etc/users", "");
+    let master = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys/me-pq.txt");
+    host.file("/desk/master.txt", fs::read(master).unwrap());
+    // Line by line, for sed.
+    host.file(
+        "/next/template/profile.json",
+        "{\"version\": 1, \"settings\": { \"hostIdentifier\": \"tester\",\n\"hostPubkey\": \"RECIPIENT\",\n\
+         \"hostKeys\": [],\n\"keepGenerations\": 1 }, \"secrets\": { \"token\": {\n\
+         \"file\": \"/desk/token.age\"\n} } }\n",
+    );
+    host
+}
+
+/// The unit makes an identity, fails, and says what to do. Once that is done, the host has its secrets, and nothing that was
+/// committed can be read by who breaks keys of ssh and X25519.
+pub fn a_fresh_host(system: System) {
+    let mut host = prepare(system, "fresh");
+    host.profile()["settings"]["hostPubkey"] = "".into();
+    host.profile()["settings"]["hostKeys"] = json!([{ "path": PATH, "type": "age" }]);
+    let boot = host.run(&format!(
+        r#"{DESK}
+        note started systemctl start vaultix-enroll.service
+        snapshot first
+        note file stat --format='%a %U %F' {PATH}
+        note directory stat --format='%a %U' /var/lib/vaultix
+        cp {PATH} /run/first
+        recipient=$(vaultix-decrypt enroll 2>/out/said)
+        echo "$recipient" >/out/recipient
+        note again systemctl start vaultix-enroll.service
+        note same cmp {PATH} /run/first
+        note one ls -A /var/lib/vaultix
+        secret hunter2
+        host enrolled "$recipient" "[$(key {PATH})]"
+        switch enrolled
+        note token cat /run/vaultix/token
+        note old grep -raE -e '-> (X25519|ssh-)' /desk/token.age /desk/cache /next
+        note quantum grep -racE -e '-> mlkem768x25519' /desk/token.age /next/enrolled/token
+        # All goes, and comes again as at the next boot.
+        systemctl stop run-vaultix.d.mount
+        note gone ls /run/vaultix/
+        rm /etc/ssh/ssh_host_*
+        systemctl start vaultix.target
+        note booted cat /run/vaultix/token
+        "#
+    ));
+    let unit = boot.unit_at("first", "vaultix-enroll.service");
+    assert_eq!((&*unit["ActiveState"], &*unit["ExecMainStatus"]), ("failed", "78"), "{unit:?}");
+    assert_eq!(boot.failed("first"), ["vaultix-enroll.service"], "and nothing else");
+    let recipient = boot.text("recipient");
+    assert!(recipient.starts_with("age1pq1") && recipient.len() == 1959, "{recipient}");
+    let line = format!("vaultix.settings.hostPubkey = \"{recipient}\";");
+    boot.assert_error("vaultix-enroll.service", &[PATH, &line, "vaultix renc"]);
+    let keys =
+        format!("  vaultix.settings.hostKeys = [ {{ path = \"{PATH}\"; type = \"age\"; }} ];");
+    let said = boot.text("said");
+    assert!(said.lines().any(|said| said == format!("  {line}")), "{said}");
+    assert!(said.lines().any(|said| said == keys) && said.contains("was there already"), "{said}");
+    assert_eq!(
+        (boot.text("file"), boot.text("directory")),
+        ("400 root regular file".into(), "700 root".into())
+    );
+    assert_eq!((boot.status("again"), boot.status("same")), (1, 0));
+    assert_eq!(boot.text("one"), "host.age");
+    assert_eq!(boot.status("enrolled.switch"), 0, "{}", boot.text("enrolled.switch"));
+    assert_eq!(boot.text("token"), "hunter2");
+    assert_eq!((boot.text("old"), boot.status("old")), (String::new(), 1));
+    assert_eq!(boot.text("quantum"), "/desk/token.age:1\n/next/enrolled/token:1");
+    assert_ne!(boot.status("gone"), 0);
+    assert_eq!(boot.text("booted"), "hunter2", "with no ssh key anywhere");
+}
+
+/// From an ssh key to a post-quantum one, from that to another, and back: at no moment does the host lack its secrets, or
+/// could not decrypt what the profile before has.
+pub fn a_key_is_replaced(system: System) {
+    const SSH: &str = "/etc/ssh/ssh_host_ed25519_key";
+    let mut host = prepare(system, "replaced");
+    host.secret("token", "v0");
+    let ssh = host.recipient().to_owned();
+    // It does much, at the desk as well.
+    host.limit(Duration::from_secs(180));
+    let boot = host.run(&format!(
+        r#"{DESK}
+        mkdir -p /next/before && cp /etc/vaultix/profile.json /next/before
+        ssh=$(key {SSH} ed25519) first=$(key {PATH}) second=$(key /var/lib/vaultix/second.age)
+        # each NAME OLD: what can be decrypted by the host as it is now.
+        each() {{
+            note "$1.token" cat /run/vaultix/token
+            note "$1.check" vaultix-decrypt check
+            note "$1.old" vaultix-decrypt check --profile "/next/$2/profile.json"
+        }}
+        secret v1
+        one=$(vaultix-decrypt enroll)
+        host both "$one" "[$ssh,$first]"
+        switch both
+        each both before
+        # A host that lists a key that it does not need any more is warned of nothing.
+        secret v2
+        host only "$one" "[$first]"
+        switch only
+        each only both
+        two=$(vaultix-decrypt enroll --path /var/lib/vaultix/second.age)
+        secret v3
+        host next "$two" "[$first,$second]"
+        switch next
+        each next only
+        rm {PATH}
+        secret v4
+        host alone "$two" "[$second]"
+        switch alone
+        each alone next
+        secret v5
+        host back "{ssh}" "[$ssh,$second]"
+        switch back
+        each back alone
+        echo "$one $two" >/out/recipients
+        "#
+    ));
+    for (name, text) in
+        [("both", "v1"), ("only", "v2"), ("next", "v3"), ("alone", "v4"), ("back", "v5")]
+    {
+        let said = boot.text(&format!("{name}.switch"));
+        assert_eq!(boot.status(&format!("{name}.switch")), 0, "{name}: {said}");
+        assert_eq!(boot.text(&format!("{name}.token")), text, "{name}");
+        assert_eq!(
+            (boot.text(&format!("{name}.check")), boot.status(&format!("{name}.check"))),
+            (String::new(), 0),
+            "{name}"
+        );
+        assert_eq!(boot.status(&format!("{name}.old")), 0, "{name}: the way back");
+    }
+    // The first identity has been removed, and the profile that lists both goes on without it; with a warning.
+    assert!(boot.text("alone.old").contains(PATH), "{}", boot.text("alone.old"));
+    let recipients = boot.text("recipients");
+    assert_eq!(recipients.split(' ').collect::<BTreeSet<_>>().len(), 2);
+}
+
+/// A directory on a disk.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("enroll-{name}"));
+        let _ = fs::remove_dir_all(&path); // It may not be there.
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// Runs `enroll` with `options`, with this directory as the root, under strace if there are options for it.
+    fn enroll(&self, strace: &[&str], options: &[&str]) -> Output {
+        let helper = prefix().join("bin/vaultix-decrypt");
+        let mut command = if strace.is_empty() {
+            Command::new(helper)
+        } else {
+            let mut command = Command::new("strace");
+            command.args(["-f", "-qq"]).args(strace).arg(helper);
+            command
+        };
+        command.args(["enroll", "--root"]).arg(&self.0).args(options).output().unwrap()
+    }
+
+    /// Returns the names in the directory of the identity.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.join("var/lib/vaultix")).into_iter().flatten();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Returns the recipient of the identity, if there is one, and makes sure that it is complete and private.
+    fn recipient(&self) -> Option<String> {
+        let path = self.0.join("var/lib/vaultix/host.age");
+        let text = fs::read(&path).ok()?;
+        let of = fs::metadata(&path).unwrap();
+        assert_eq!((of.permissions().mode() & 0o7777, of.uid()), (0o400, 0));
+        let identities = native(&text).unwrap();
+        assert_eq!(identities.len(), 1);
+        let recipient = identities.first().map(AgeIdentity::recipient).unwrap();
+        let comment = String::from_utf8(text).unwrap();
+        assert!(comment.starts_with(&format!("# public key: {recipient}\n")));
+        Some(recipient)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+}
+
+/// Whatever fails, and wherever it is killed: there is no identity, or a whole one, and the next run completes it. Who was
+/// told a recipient can rely on it.
+pub fn never_two_nor_half_an_identity() {
+    let folder = Folder::new("faults");
+    let trace = folder.0.join("trace");
+    let clean = folder.enroll(&["-o", trace.to_str().unwrap()], &[]);
+    assert!(clean.status.success(), "{}", String::from_utf8_lossy(&clean.stderr));
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    for line in fs::read_to_string(&trace).unwrap().lines() {
+        let name = line.split_once(' ').unwrap().1.trim_start().split('(').next().unwrap();
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            *counts.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    assert!(
+        ["linkat", "fsync", "flock", "openat2"].iter().all(|name| counts.contains_key(*name)),
+        "{counts:?}"
+    );
+    drop(folder);
+    let (mut tried, mut killed) = (0, 0);
+    for (name, count) in counts {
+        // Memory and the end of the process are not what this is about.
+        if ["execve", "exit_group", "brk", "mmap", "munmap", "madvise"].contains(&&*name) {
+            continue;
+        }
+        for when in 1..=count {
+            for fault in ["error=EIO", "error=ENOSPC", "signal=KILL"] {
+                if name == "close" && fault != "signal=KILL" {
+                    continue; // One that fails has closed all the same.
+                }
+                let folder = Folder::new("faults");
+                let (only, inject) =
+                    (format!("trace={name}"), format!("inject={name}:{fault}:when={when}"));
+                let done = folder.enroll(&["-o", "/dev/null", "-e", &only, "-e", &inject], &[]);
+                let what = format!("{inject}: {}", String::from_utf8_lossy(&done.stderr));
+                tried += 1;
+                killed += usize::from(done.status.code().is_none());
+                let told = String::from_utf8(done.stdout).unwrap();
+                let there = folder.recipient();
+                if !told.is_empty() {
+                    assert_eq!(Some(told.trim()), there.as_deref(), "{what}");
+                }
+                assert!(!done.status.success() || there.is_some(), "{what}");
+                let again = folder.enroll(&[], &[]);
+                let found = folder.recipient();
+                assert!(again.status.success() && found.is_some(), "{what}");
+                assert!(there.is_none() || there == found, "{what}: another one");
+                assert_eq!(folder.names(), ["host.age"], "{what}");
+            }
+        }
+    }
+    assert!(tried > 60 && killed > 20, "{tried} faults, {killed} kills");
+}
+
+/// What does not survive a reboot is refused, and so is a place where others could exchange it; what is there stays.
+pub fn places_that_are_refused() {
+    let folder = Folder::new("places");
+    let refused = |options: &[&str], words: &str| {
+        let before = folder.names();
+        let done = folder.enroll(&[], options);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(73), "{options:?}: {said}");
+        assert!(said.contains(words), "{options:?}: {said}");
+        assert!(done.stdout.is_empty());
+        assert_eq!(folder.names(), before);
+    };
+    // The same once more, and of another kind.
+    let first = folder.enroll(&[], &[]);
+    assert!(first.status.success(), "{first:?}");
+    let recipient = folder.recipient().unwrap();
+    assert_eq!(String::from_utf8(folder.enroll(&[], &[]).stdout).unwrap().trim(), recipient);
+    refused(&["--x25519"], "has a post-quantum identity already, which stays");
+    assert_eq!(folder.recipient().unwrap(), recipient);
+    let small = folder.enroll(&[], &["--x25519", "--path", "/var/lib/vaultix/small.age"]);
+    let small = String::from_utf8(small.stdout).unwrap();
+    assert!(small.starts_with("age1") && small.trim().len() == 62, "{small}");
+    refused(&["--path", "/var/lib/vaultix/small.age"], "has an X25519 identity already");
+
+    let inside = |path: &str| folder.0.join(path);
+    let write = |path: &str, text: &str, mode: u32| {
+        fs::write(inside(path), text).unwrap();
+        fs::set_permissions(inside(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write("var/lib/vaultix/open.age", "AGE-SECRET-KEY-PQ-1", 0o644);
+    refused(&["--path", "/var/lib/vaultix/open.age"], "nobody else can read");
+    write("var/lib/vaultix/empty.age", "# nothing\n", 0o400);
+    refused(&["--path", "/var/lib/vaultix/empty.age"], "contains no identity");
+    write("var/lib/vaultix/other.age", "hunter2\n", 0o400);
+    refused(&["--path", "/var/lib/vaultix/other.age"], "is not a file with identities");
+    symlink("host.age", inside("var/lib/vaultix/link.age")).unwrap();
+    refused(&["--path", "/var/lib/vaultix/link.age"], "is a link");
+    for path in ["host.age", "/", "/var/../host.age"] {
+        refused(&["--path", path], "is not an absolute path");
+    }
+    fs::create_dir(inside("shared")).unwrap();
+    fs::set_permissions(inside("shared"), fs::Permissions::from_mode(0o1777)).unwrap();
+    refused(&["--path", "/shared/host.age"], "others can make files in its directory");
+    fs::create_dir(inside("theirs")).unwrap();
+    std::os::unix::fs::chown(inside("theirs"), Some(65534), None).unwrap();
+    refused(
+        &["--path", "/theirs/sub/host.age"],
+        "others than root can exchange a directory above it",
+    );
+    assert!(!inside("theirs/sub").exists());
+    // An absolute link leads to where it does on that host.
+    fs::create_dir(inside("persist")).unwrap();
+    symlink("/persist", inside("kept")).unwrap();
+    assert!(folder.enroll(&[], &["--path", "/kept/host.age"]).status.success());
+    assert!(inside("persist/host.age").exists() && !Path::new("/persist/host.age").exists());
+    drop(folder);
+
+    // In a mount namespace of its own, with what is in memory, or on it, or full, or read-only.
+    let folder = Folder::new("mounts");
+    let script = r#"
+        set -eu
+        cd "$1"; helper=$2
+        mkdir memory over lower upper work only
+        mount -t tmpfs memory memory; mkdir memory/upper memory/work
+        mount -t overlay over -o "lowerdir=lower,upperdir=$1/memory/upper,workdir=$1/memory/work" over
+        mount --bind -o ro lower only; mount -o remount,bind,ro only
+        mkdir good; mount -t overlay over -o "lowerdir=lower,upperdir=$1/upper,workdir=$1/work" good
+        for place in memory over only good; do
+            "$helper" enroll --path "$1/$place/d/host.age" >"$1/$place.out" 2>"$1/$place.err" || true
+            ls -A "$place/d" >>"$1/$place.out" 2>&1 || true
+        done
+        "$helper" enroll --root "$1/memory" >"$1/root.out" 2>"$1/root.err" || true
+        [ "$(ls "$1/memory")" = "$(printf 'upper\nwork')" ]
+    "#;
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(&folder.0)
+        .arg(prefix().join("bin/vaultix-decrypt"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = |name: &str| fs::read_to_string(folder.0.join(name)).unwrap();
+    for place in ["memory", "over", "root"] {
+        let said = text(&format!("{place}.err"));
+        assert!(said.contains("is in memory, and would not survive a reboot"), "{place}: {said}");
+        assert!(!text(&format!("{place}.out")).contains("host.age\n"), "{place}");
+    }
+    assert!(text("only.err").contains("Read-only file system"), "{}", text("only.err"));
+    assert!(text("good.out").ends_with("\nhost.age\n"), "{}", text("good.err"));
+}
