@@ -174,8 +174,7 @@ fn row(
 /// computers: the weakest counts.
 fn is_post_quantum(recipients: &[String], host: &str) -> bool {
     let host = stanza::of(host).is_some_and(|host| stanza::is_post_quantum(&host.kind));
-    host && !recipients.is_empty()
-        && recipients.iter().all(|kind| stanza::is_post_quantum(kind))
+    host && !recipients.is_empty() && recipients.iter().all(|kind| stanza::is_post_quantum(kind))
 }
 
 /// Writes `rows` in two groups: what can be made again, and what has to be changed by hand.
