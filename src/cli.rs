@@ -109,6 +109,7 @@ pub enum Verb {
     error_code(0, "every host has every secret"),
     error_code(1, "some secrets or hosts failed; each of them is named")
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Renc {
     /// read a host's profile from this file; repeat for several hosts
     #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]
@@ -261,6 +262,7 @@ pub struct Init {
     error_code(0, "every secret that has a generator exists"),
     error_code(1, "some secrets failed; each of them is named")
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Generate {
     /// read a host's profile from this file; repeat for several hosts
     #[argh(option, short = 'p', long = "profile", arg_name = "file", from_str_fn(argument::path))]

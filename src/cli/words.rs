@@ -18,6 +18,7 @@ pub enum Role {
 }
 
 /// Returns what each of `args` is, the program's name left out. Those of an unknown verb are arguments as well.
+#[must_use]
 pub fn roles(args: &[&str]) -> Vec<Role> {
     let all = Cli::get_args_info();
     let (mut flags, mut has_verb, mut are_options_over) = (all.flags, false, false);

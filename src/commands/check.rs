@@ -271,16 +271,12 @@ fn lacking(source: &Path, target: &Target) -> Vec<Group> {
 /// Says that a file of a host is there without need, as others are.
 fn among_others(kind: Kind, root: &Path, entry: &Entry) -> Group {
     let directory = origin::shown(&root.join(&entry.host));
-    match kind {
+    if kind == Kind::Stale {
         // Nobody knows the names of copies.
-        Kind::Stale => {
-            Group::new("", format!(" files in {directory} are not used by its host"), "")
-        }
-        _ => {
-            let end = format!(" files in {directory} are not part of the cache");
-            Group::new("", end, entry.name.as_str())
-        }
+        return Group::new("", format!(" files in {directory} are not used by its host"), "");
     }
+    let end = format!(" files in {directory} are not part of the cache");
+    Group::new("", end, entry.name.as_str())
 }
 
 /// Says that the cache has copies for `host`, which no host is called.

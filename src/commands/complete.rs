@@ -46,7 +46,7 @@ fn whole(words: &[String]) -> Vec<String> {
 fn names(kinds: &[String], words: &[&str]) -> String {
     let roles = cli::roles(words);
     let mut given = words.iter().zip(&roles);
-    let flake = given.clone().filter(|(_, role)| **role == Role::Value("--flake")).last();
+    let flake = given.clone().rfind(|(_, role)| **role == Role::Value("--flake"));
     if let Some((directory, _)) = flake {
         nix::use_flake(Path::new(directory));
     }

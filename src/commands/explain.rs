@@ -194,7 +194,7 @@ fn explanation(
         exists: path.symlink_metadata().is_ok(),
         recipients: uses::recipients(path).unwrap_or_default(),
         rule: workspace.rules.rule(path).map(|rule| rule.path.clone()),
-        generator: generator.map(|generator| generator.kind()),
+        generator: generator.map(vaultix_generator::profile::Generator::kind),
         dependencies: generator
             .iter()
             .flat_map(|one| one.dependencies())

@@ -67,7 +67,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let mut master = Master::read(&workspace.identities, &interrupt)?;
     master.read_old(&args.old, &interrupt)?;
     // Before anything is asked for, and again once what was locked is known.
-    old::ensure_left(&workspace, paths.values().copied(), &given, &master)?;
+    old::ensure_left(&workspace, &paths.values().copied(), &given, &master)?;
 
     let mut failures = Vec::new();
     let mut secrets = Vec::new();
@@ -80,7 +80,7 @@ pub fn run(args: &Rekey, cli: &Cli) -> Result<Exit> {
     let headers =
         secrets.iter().filter_map(|(_, secret)| decrypt::stanzas(&secret.ciphertext).ok());
     let session = master.open(&headers.collect::<Vec<_>>(), &prompt)?;
-    old::ensure_left(&workspace, paths.values().copied(), &given, &master)?;
+    old::ensure_left(&workspace, &paths.values().copied(), &given, &master)?;
     let recipients = recipients.with(&mut master, &prompt)?;
 
     let opened: Vec<_> = secrets

@@ -179,8 +179,9 @@ fn is_post_quantum(recipients: &[String], host: &str) -> bool {
 
 /// Writes `rows` in two groups: what can be made again, and what has to be changed by hand.
 fn by_renewal(rows: Vec<Row>, hosts: &[String]) -> Vec<String> {
-    let hosts: String =
+    let hosts: Vec<String> =
         hosts.iter().map(|host| format!(" --host {}", escape::shell(host))).collect();
+    let hosts = hosts.concat();
     let has_values = rows.iter().any(|row| row.generator.is_none() && row.key.is_some());
     let by_hand = if has_values {
         "to be changed by hand, with vaultix edit FILE, or vaultix set FILE KEY:"
@@ -191,7 +192,7 @@ fn by_renewal(rows: Vec<Row>, hosts: &[String]) -> Vec<String> {
     let (made, typed): (Vec<&Row>, Vec<&Row>) = all.iter().partition(|row| row.generator.is_some());
     let group = |heading: String, rows: Vec<&Row>| {
         let lines = table::lines(rows.iter().copied(), &all);
-        (!rows.is_empty()).then(|| [vec![heading], lines].concat()).unwrap_or_default()
+        if rows.is_empty() { Vec::new() } else { [vec![heading], lines].concat() }
     };
     let heading = format!("made again by vaultix generate --renew{hosts}:");
     [group(heading, made), group(by_hand.to_owned(), typed)].concat()

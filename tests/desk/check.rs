@@ -138,7 +138,10 @@ fn findings_with_one_cause_have_a_line_for_each_secret_or_host() {
     // Of one host alone, whoever the others are.
     let one = workspace.vaultix(&format!("{profiles} check --host h11")).exits(1);
     one.says(&["host h11 has no copies of 3 secrets", "0 up to date, 6 problems\n"]);
-    workspace.vaultix(&format!("{profiles} check --host h9")).exits(64).says(&["cannot find host \"h9\""]);
+    workspace
+        .vaultix(&format!("{profiles} check --host h9"))
+        .exits(64)
+        .says(&["cannot find host \"h9\""]);
     // A single one is said as it is.
     workspace.vaultix(&format!("{profiles} renc -i keys/me.txt")).exits(0);
     workspace.write("secrets/cache/h10/README", "mine");

@@ -183,8 +183,9 @@ fn manual() -> String {
 
 /// Writes `entries` as a list for roff, each a term and what it means.
 fn list(entries: &[(&str, &str)]) -> String {
-    let entries = entries.iter();
-    entries.map(|(term, text)| format!(".TP\n\\fB{}\\fR\n{}\n", roff(term), roff(text))).collect()
+    let entry =
+        |(term, text): &(&str, &str)| format!(".TP\n\\fB{}\\fR\n{}\n", roff(term), roff(text));
+    entries.iter().map(entry).collect::<Vec<_>>().concat()
 }
 
 /// Returns the text about what a flake and git's configuration say.
@@ -311,7 +312,9 @@ fn every_field_of_an_answer_is_described() {
     ensure(&answer, &CHECK);
     let findings = answer["findings"].as_array().unwrap();
     assert!(!findings.is_empty(), "there are no copies yet");
-    findings.iter().for_each(|finding| ensure(finding, &FINDING));
+    for finding in findings {
+        ensure(finding, &FINDING);
+    }
     let rows = ask("status");
     assert!(!rows.as_array().unwrap().is_empty());
     for row in rows.as_array().unwrap() {

@@ -62,7 +62,9 @@ fn walk(value: &Value, path: &str, fields: &BTreeMap<String, Field>, seen: &mut 
     }
     match value {
         Value::Array(all) => {
-            all.iter().for_each(|one| walk(one, &format!("{path}[]"), fields, seen));
+            for one in all {
+                walk(one, &format!("{path}[]"), fields, seen);
+            }
         }
         Value::Object(all) => {
             let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };

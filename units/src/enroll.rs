@@ -248,7 +248,7 @@ fn directory_flags() -> OFlags {
 fn is_private(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
         && stat.st_uid == 0
-        && stat.st_mode & 0o077 == 0
+        && !Mode::from_raw_mode(stat.st_mode).intersects(Mode::RWXG | Mode::RWXO)
 }
 
 /// Returns the text of a new identity, as age-keygen writes it, and its recipient.

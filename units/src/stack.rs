@@ -32,7 +32,6 @@ fn below<T>(work: impl FnOnce() -> T) -> T {
 
 /// Overwrites the stack below the caller.
 #[inline(never)]
-#[expect(clippy::large_stack_arrays, reason = "it is the stack that is wiped")]
 fn wipe<const WORDS: usize>() {
     let mut space = [0_u64; WORDS];
     space.zeroize();

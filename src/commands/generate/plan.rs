@@ -422,14 +422,13 @@ impl<'a> Planner<'a> {
         if self.presence(place) == Presence::Unknown {
             self.plan.unknown.insert(place.clone());
         }
-        match failure {
-            Some(error) => self.plan.failures.push(error),
-            None => {
-                if self.is_replaced(place) {
-                    self.plan.replaced.insert(place.clone());
-                }
-                self.plan.make.push(recipe.clone());
+        if let Some(error) = failure {
+            self.plan.failures.push(error);
+        } else {
+            if self.is_replaced(place) {
+                self.plan.replaced.insert(place.clone());
             }
+            self.plan.make.push(recipe.clone());
         }
         self.outcomes.insert(&recipe.place, outcome);
         outcome

@@ -127,7 +127,7 @@ impl<'a> Run<'a> {
         match before {
             None => self.persist(private, path, "generated", done)?,
             Some(before) => {
-                self.put(&private, before, public.iter().map(|(public, _)| public))?;
+                Self::put(&private, before, public.iter().map(|(public, _)| public))?;
                 self.report.line(format_args!("{}: generated again", path.display()));
                 self.warn_of_lost(path, before);
                 done.files.insert(path.clone());
@@ -214,7 +214,7 @@ impl<'a> Run<'a> {
                     .filter_map(|one| one.public_key.as_ref().map(|(path, _)| path.as_path()))
                     .collect();
                 let old = public_keys.iter().filter(|(_, path)| old.contains(path));
-                self.put(&replacement, before, old.map(|(public, _)| public))?;
+                Self::put(&replacement, before, old.map(|(public, _)| public))?;
                 self.warn_of_lost(path, before);
             }
         }
@@ -242,7 +242,6 @@ impl<'a> Run<'a> {
     /// These go first: the next run makes what is missing, but it would not notice a public key that belongs to the old private
     /// one.
     fn put<'b>(
-        &self,
         private: &Replacement,
         before: &Secret,
         public_keys: impl Iterator<Item = &'b Replacement>,

@@ -124,7 +124,9 @@ impl LegacyFile {
         }
         let declared = values.into_iter().map(|(id, key)| {
             let mut declared = names.of_value(&self.path, id);
-            declared.iter_mut().for_each(|one| one.key.clone_from(&key));
+            for one in &mut declared {
+                one.key.clone_from(&key);
+            }
             declared
         });
         if is_kept {

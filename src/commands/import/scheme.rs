@@ -111,7 +111,9 @@ fn files(
                     .because("it is not a file that sops encrypted")
             };
             let mut legacy = LegacyFile::sops(source, is_kept, names)?.ok_or_else(none);
-            legacy.iter_mut().for_each(|legacy| legacy.declare_values(names, report));
+            if let Ok(legacy) = &mut legacy {
+                legacy.declare_values(names, report);
+            }
             Ok(vec![legacy])
         }
     }

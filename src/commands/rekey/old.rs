@@ -23,7 +23,7 @@ use crate::system::origin;
 /// Says who does.
 pub(super) fn ensure_left<'a>(
     workspace: &Workspace,
-    files: impl Iterator<Item = &'a Path> + Clone,
+    files: &(impl Iterator<Item = &'a Path> + Clone),
     given: &[String],
     master: &Master,
 ) -> Result<()> {

@@ -35,7 +35,7 @@ impl Identity {
     /// Returns its text.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(bech32_encode(PREFIX, &*self.0.seed()));
+        let mut text = Zeroizing::new(bech32_encode(PREFIX, self.0.seed()));
         text.make_ascii_uppercase();
         text
     }

@@ -95,7 +95,9 @@ fn comments(text: &str, leaves: &[Leaf], key: &DataKey) -> Result<Vec<Change>, S
         let sealed = text.get(at + 1..end).unwrap_or_default();
         let around = order.get(next).into_iter().chain(before).copied();
         let maps = maps(around);
-        maps.iter().for_each(|map| names.add(map));
+        for map in &maps {
+            names.add(map);
+        }
         names.ensure_bounded()?;
         let opened = maps.into_iter().find_map(|map| key.open(sealed, map).ok());
         let mut new = Zeroizing::new(b"#".to_vec());

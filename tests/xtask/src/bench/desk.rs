@@ -25,14 +25,14 @@ impl Bench {
             secrets.push(format!(r#""secret-{i}": {{ "file": "{}" }}"#, file.display()));
         }
         // The same as values of one file.
-        let (mut lines, mut values) = (String::new(), Vec::new());
+        let (mut lines, mut values) = (Vec::new(), Vec::new());
         let all = desk.join("secrets/all.yaml.age");
         for i in 0..100 {
-            lines += &format!("value-{i}: plaintext {i}\n");
+            lines.push(format!("value-{i}: plaintext {i}\n"));
             let file = all.display();
             values.push(format!(r#""value-{i}": {{ "file": "{file}", "key": "/value-{i}" }}"#));
         }
-        fs::write(&all, encrypt(&self.sh, &recipient, &lines)?)?;
+        fs::write(&all, encrypt(&self.sh, &recipient, &lines.concat())?)?;
         let mut keys = Vec::new();
         for host in 0..10 {
             keys.push(ssh_key(&self.sh, &desk.join(format!("host-{host}")))?);
