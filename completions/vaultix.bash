@@ -47,13 +47,13 @@ _vaultix() {
     case $word in renc | edit | init | generate | rekey | deploy | check | status | explain | view | get | set | unset | textconv | recipient | import) verb=$word; break ;; esac
   done
   case $verb in
-    renc) words='-h --help -p --profile -i --identity --cache --host --secret --dry-run -q --quiet -v --verbose' ;;
+    renc) words='-h --help -p --profile -i --identity --cache --host --secret --dry-run --no-wait -q --quiet -v --verbose' ;;
     edit) words='-h --help -p --profile -i --identity -r --recipient -R --recipients-file --stdin --from --as-is --new -v --verbose' ;;
-    init) words='-h --help -i --identity --passphrase -v --verbose' ;;
+    init) words='-h --help -i --identity --passphrase --pq -v --verbose' ;;
     generate) words='-h --help -p --profile -i --identity -r --recipient -R --recipients-file --secret --host --renew --dry-run -q --quiet -v --verbose' ;;
     rekey) words='-h --help -p --profile -i --identity --old -r --recipient -R --recipients-file -v --verbose' ;;
     deploy) words='-h --help -p --profile --early -v --verbose' ;;
-    check) words='-h --help -p --profile --cache --json -v --verbose' ;;
+    check) words='-h --help -p --profile --cache --host --json -v --verbose' ;;
     status) words='-h --help -p --profile --cache --host --secret --json -v --verbose' ;;
     explain) words='-h --help -p --profile --cache --json -v --verbose' ;;
     view) words='-h --help -p --profile -i --identity -v --verbose' ;;

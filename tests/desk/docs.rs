@@ -275,7 +275,7 @@ const ROW: [(&str, &str); 8] = [
     ("generator", "The kind of its generator, if it has one."),
     (
         "hosts",
-        "The hosts that use it, each with secret, its id there, and cached, whether there is a copy for the host.",
+        "The hosts that use it, each with secret, its id there, cached, whether there is a copy for the host, and post_quantum, whether no quantum computer can decrypt the file or the copy.",
     ),
 ];
 
@@ -320,7 +320,7 @@ fn every_field_of_an_answer_is_described() {
     for row in rows.as_array().unwrap() {
         ensure(row, &ROW);
         for (_, host) in row["hosts"].as_object().unwrap() {
-            ensure(host, &[("secret", ""), ("cached", "")]);
+            ensure(host, &[("secret", ""), ("cached", ""), ("post_quantum", "")]);
         }
     }
 }
