@@ -294,7 +294,7 @@ mod tests {
             ("*.age -diff -text\n*.age merge=ours", SECRETS, None),
             ("*.age binary", SECRETS, None),
             ("*.age binary text=auto", SECRETS, Some("*.age -text")),
-            ("*.age -text\n*.age text", SECRETS, Some("*.age -text")),
+            ("*.age -text\n*.age text", SECRETS, Some(SECRETS)),
             ("# *.age -text -merge diff=vaultix\nx.age -text\n", SECRETS, Some(SECRETS)),
             ("secrets/cache/** binary", &copies, Some("/secrets/cache/** linguist-generated")),
             ("\"*.age\" -text \"", SECRETS, Some(SECRETS)),
