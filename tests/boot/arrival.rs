@@ -96,7 +96,8 @@ pub fn every_secret_arrives(system: System) {
     let units = boot.text("static");
     let mut units: Vec<_> = units.lines().collect();
     units.sort_unstable();
-    let expected = ["vaultix-switch-early.service", "vaultix-switch.service"];
+    let expected =
+        ["vaultix-enroll.service", "vaultix-switch-early.service", "vaultix-switch.service"];
     assert_eq!(units, expected, "all others would be restarted when the package's path changes");
     boot.assert_no_cycle();
     assert_eq!(boot.text("leaks"), "", "the plaintext is in the ramfs and nowhere else");

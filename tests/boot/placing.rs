@@ -216,7 +216,7 @@ pub fn units_start_once_the_boot_is_over(system: System) {
     );
     host.file(
         "/etc/systemd/system/hold.service",
-        "[Service]\nType=oneshot\nExecStart=/bin/bash -c 'mkfifo /run/hold; read -r _ </run/hold'\n",
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/bash -c 'mkfifo /run/hold; read -r _ </run/hold'\n",
     );
     host.link("/etc/systemd/system/multi-user.target.wants/hold.service", "../hold.service");
     let boot = host.run(

@@ -126,7 +126,7 @@ pub fn every_kind_of_change(system: System) {
     for unit in ["vaultix-switch-early.service", "vaultix-switch.service"] {
         assert_eq!(boot.unit_at("boot", unit)["InvocationID"], "", "nothing switches at boot");
     }
-    let said = "9 secrets can be decrypted, 2 templates can be rendered\n";
+    let said = "9 secrets can be decrypted, 2 templates can be rendered";
     assert_eq!(boot.text("change.check"), said, "the check before a switch says that all is well");
     assert_eq!(boot.status("bad.check"), 1, "and says beforehand what would fail");
     assert!(boot.text("bad.check").contains("change"), "{}", boot.text("bad.check"));

@@ -63,6 +63,8 @@ fn encrypt_to_pq(plaintext: &[u8]) -> Vec<u8> {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let mut vaultix = Command::new(prefix().join("bin/vaultix"));
     vaultix.arg("edit").arg(&path).arg("--stdin").arg("-i").arg(post_quantum(POST_QUANTUM).0);
+    // Outside of any flake, which would have a say.
+    vaultix.current_dir("/");
     let mut child = vaultix.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(&marked(plaintext)).unwrap();
     assert!(child.wait().unwrap().success(), "{vaultix:?}");
