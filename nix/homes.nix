@@ -50,6 +50,7 @@ let
         key
         format
         intermediary
+        rotate
         allowDisk
         insert
         cleanPlaceholder

@@ -105,7 +105,8 @@ let
       file = toString item.file;
     }
     // (if item.key == null then { } else value item)
-    // (if item.generator == null then { } else { generator = generator item.generator; });
+    // (if item.generator == null then { } else { generator = generator item.generator; })
+    // unless null { inherit (item) rotate; };
 
   # Where it would be placed is not looked at: nowhere.
   intermediary =

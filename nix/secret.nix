@@ -226,6 +226,18 @@ types.submodule (
         '';
       };
 
+      rotate = mkOption {
+        type = types.nullOr (types.strMatching "[1-9][0-9]{0,3}[dwy]");
+        default = null;
+        example = "90d";
+        description = ''
+          How long the secret may stay as it is, in days, weeks or years: `90d`, `12w`, `1y`.
+
+          When its file has not changed for longer, `vaultix check` warns, and fails with `--strict`. Not part of a host's
+          profile.
+        '';
+      };
+
       allowDisk = mkOption {
         type = types.bool;
         default = false;

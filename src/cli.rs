@@ -433,6 +433,10 @@ pub struct Check {
     #[argh(option, long = "host", arg_name = "name", from_str_fn(argument::text))]
     pub hosts: Vec<String>,
 
+    /// fail where a secret is older than its rotate allows, instead of a warning
+    #[argh(switch)]
+    pub strict: bool,
+
     /// print the problems as JSON
     #[argh(switch)]
     pub json: bool,

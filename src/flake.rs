@@ -9,5 +9,6 @@ pub mod nix;
 pub mod path;
 pub mod profiles;
 pub mod repository;
+pub mod rotation;
 pub mod rules;
 pub mod workspace;

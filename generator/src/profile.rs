@@ -192,6 +192,8 @@ pub struct Secret {
     pub key: Option<Key>,
     /// How `vaultix generate` makes it if it does not exist; always `None` on a host.
     pub generator: Option<Generator>,
+    /// After how many days it should be replaced, if at all; always `None` on a host.
+    pub rotate_days: Option<u32>,
     /// Whether only other secrets are generated from it, and no host gets it; always `false` on a host.
     pub intermediary: bool,
     /// Plain text that replaces placeholders with these hashes.

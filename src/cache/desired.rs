@@ -142,6 +142,8 @@ pub struct Desired {
     pub hosts: BTreeMap<String, Option<SharedRecipient>>,
     /// The files that the hosts need in the cache, and what each is made from.
     pub wanted: BTreeMap<Entry, Wanted>,
+    /// Of `wanted`, the values that `vaultix generate` adds to their files.
+    pub generated: BTreeSet<Entry>,
     /// SHA-256 of each source.
     pub digests: BTreeMap<PathBuf, String>,
     /// How long the payload of each source is, as far as it has one.
@@ -252,6 +254,9 @@ impl Desired {
                     key: secret.key.clone(),
                     secret: id.clone(),
                 };
+                if secret.generator.is_some() {
+                    self.generated.insert(entry.clone());
+                }
                 self.wanted.entry(entry).or_insert(wanted);
             }
         }

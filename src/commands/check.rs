@@ -2,6 +2,7 @@
 
 mod groups;
 mod hosts;
+mod rotation;
 mod rules;
 mod sources;
 mod unknown;
@@ -127,6 +128,12 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
 
     repository::warn_newer(&desired.digests, &report);
     failures.errors.extend(exposure::faults(&workspace.identities, &workspace.root));
+    let due = rotation::due(&workspace.profiles);
+    if args.strict {
+        failures.errors.extend(due);
+    } else {
+        due.iter().for_each(|error| report.warning_of(error));
+    }
     let mut findings = plan_findings(&workspace.cache, &plan, &damaged);
     findings.extend(gone.iter().map(|host| gone_finding(&workspace.cache, host)));
     findings.extend(unfit_findings(&workspace.cache, &desired, &damaged));

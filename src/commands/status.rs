@@ -16,6 +16,7 @@ use crate::cache::uses::{self, State, Use};
 use crate::cli::{Cli, Status};
 use crate::error::{self, Exit, Result};
 use crate::flake::repository;
+use crate::flake::rotation;
 use crate::flake::workspace::Workspace;
 use crate::report::{self, Report, Verbosity};
 use crate::system::origin;
@@ -40,11 +41,23 @@ struct Row {
     /// The kind of the generator that makes it, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     generator: Option<&'static str>,
+    /// How old it is, if it has a `rotate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation: Option<Rotation>,
     /// The hosts that use it.
     hosts: BTreeMap<String, HostUse>,
     /// All that use it: the id, the host, and what is wrong there.
     #[serde(skip)]
     users: Vec<(String, String, &'static str)>,
+}
+
+/// How old a source is.
+#[derive(Serialize)]
+struct Rotation {
+    /// Days since its file changed.
+    age: u64,
+    /// Days that it may have.
+    allowed: u32,
 }
 
 /// How one host uses a source.
@@ -96,8 +109,14 @@ pub fn run(args: &Status, cli: &Cli) -> Result<Exit> {
         is_known && uses.iter().any(|one| is_asked(one))
     });
     let mut headers = BTreeMap::new();
-    let rows: Vec<Row> =
-        places.iter().map(|(place, uses)| row(*place, uses, &workspace, &mut headers)).collect();
+    let ages = rotation::ages(&workspace.profiles);
+    let mut rows = Vec::new();
+    for ((path, key), uses) in &places {
+        let mut row = row((path, *key), uses, &workspace, &mut headers);
+        let age = ages.get(&(*path, key.map(|key| key.pointer.as_str())));
+        row.rotation = age.map(|age| Rotation { age: age.days, allowed: age.allowed });
+        rows.push(row);
+    }
     if args.json {
         report::answer_json(&rows)?;
     } else if args.hosts.is_empty() {

@@ -55,6 +55,8 @@ pub fn cannot_parse(path: &Path, format: impl Display, reason: impl Display) -> 
 pub struct Values<'a> {
     whole: &'a Plaintext,
     parts: BTreeMap<&'a Key, Result<Plaintext>>,
+    /// Those that the file does not have.
+    missing: BTreeSet<&'a Key>,
 }
 
 impl<'a> Values<'a> {
@@ -66,19 +68,28 @@ impl<'a> Values<'a> {
     ) -> Self {
         let mut documents = BTreeMap::new();
         let keys: BTreeSet<&Key> = keys.into_iter().collect();
+        let mut lacking = BTreeSet::new();
         let read = |key: &'a Key| {
             let document =
                 documents.entry(key.format.as_str()).or_insert_with(|| parse(path, whole, key));
             let value = document.as_ref().map_err(Clone::clone).and_then(|document| {
                 let pointer = Pointer::from_user(&key.pointer)
                     .map_err(|reason| missing(path, key, &reason))?;
-                let mut value =
-                    document.get(&pointer).map_err(|reason| missing(path, key, &reason))?;
+                let mut value = document.get(&pointer).map_err(|reason| {
+                    lacking.insert(key);
+                    missing(path, key, &reason)
+                })?;
                 Ok(Plaintext::new(std::mem::take(&mut *value)))
             });
             (key, value)
         };
-        Self { whole, parts: keys.into_iter().map(read).collect() }
+        let parts = keys.into_iter().map(read).collect();
+        Self { whole, parts, missing: lacking }
+    }
+
+    /// Returns whether the file, which can be read, has nothing at `key`.
+    pub fn lacks(&self, key: Option<&Key>) -> bool {
+        key.is_some_and(|key| self.missing.contains(key))
     }
 
     /// Returns the value at one of the keys; the whole file for `None`.

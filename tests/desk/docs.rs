@@ -265,7 +265,7 @@ const FINDING: [(&str, &str); 8] = [
 ];
 
 /// What `status --json` answers, for each secret.
-const ROW: [(&str, &str); 8] = [
+const ROW: [(&str, &str); 9] = [
     ("file", "The file of the secret."),
     ("key", "The pointer to the value, if the file has many."),
     ("source", "The name of the file, if it is in an input."),
@@ -273,6 +273,10 @@ const ROW: [(&str, &str); 8] = [
     ("recipients", "What decrypts it, as its header says."),
     ("rule", "The path of the rule for its recipients, if there is one."),
     ("generator", "The kind of its generator, if it has one."),
+    (
+        "rotation",
+        "If it has a rotate: age, days since its file changed, and allowed, days that it may have.",
+    ),
     (
         "hosts",
         "The hosts that use it, each with secret, its id there, cached, whether there is a copy for the host, and post_quantum, whether no quantum computer can decrypt the file or the copy.",

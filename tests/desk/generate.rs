@@ -504,6 +504,11 @@ fn a_renewed_value_leaves_the_others_of_its_file() {
     age.args(["--encrypt", "--output", "secrets/all.yaml.age", "-i", "keys/me.txt"]);
     feed_as_is(&mut age, format!("# mine\nother: {}x # y\n", marker()).as_bytes()).exits(0);
     let renc = "-p web1.json renc -i keys/me.txt";
+    // Without the value, renc says what makes it.
+    workspace
+        .vaultix(renc)
+        .exits(65)
+        .says(&["cannot find /b in secrets/all.yaml.age", "to fix: vaultix generate\n"]);
     generate(&workspace).exits(0);
     workspace.vaultix(renc).exits(0);
     let text = open(&workspace, "all.yaml");
@@ -527,6 +532,61 @@ fn a_renewed_value_leaves_the_others_of_its_file() {
     workspace
         .sh("umask 077; vaultix get secrets/all.yaml.age keys/a -i keys/me.txt >id && age-keygen -y id | cmp - secrets/all.keys.a.pub")
         .exits(0);
+}
+
+#[test]
+fn a_secret_that_is_older_than_it_may_be_is_said() {
+    let workspace = workspace(
+        "generate-rotate",
+        &json!({ "made": { "kind": "hex" }, "typed": null, "young": null, "free": null }),
+    );
+    let mut web: Value = serde_json::from_slice(&workspace.read("web1.json")).unwrap();
+    for (id, rotate) in [("made", "90d"), ("typed", "1y"), ("young", "2y")] {
+        web["secrets"][id]["rotate"] = json!(rotate);
+    }
+    workspace.write("web1.json", web.to_string());
+    for id in ["typed", "young", "free"] {
+        workspace.secret(&format!("secrets/{id}.age"), id);
+    }
+    generate(&workspace).exits(0);
+    workspace.vaultix("-p web1.json renc -i keys/me.txt").exits(0);
+    // Without git, the files say it.
+    workspace.sh("touch -d '400 days ago' secrets/*.age").exits(0);
+    let check = "-p web1.json check";
+    let done = workspace.vaultix(check).exits(0).says(&[
+        "cannot keep secrets/made.age any longer: its file was last changed or rekeyed 400 days ago, and rotate of \"made\" is 90 days",
+        "vaultix generate --renew --secret made && vaultix renc",
+        "cannot keep secrets/typed.age any longer",
+        "vaultix edit secrets/typed.age && vaultix renc",
+        "4 up to date, 0 problems",
+    ]);
+    assert!(!done.stderr.contains("young") && !done.stderr.contains("free"), "{}", done.stderr);
+    workspace.vaultix(&format!("{check} --strict")).exits(1).says(&["4 up to date, 2 problems"]);
+    let shown = workspace.vaultix("-p web1.json status").exits(0).stdout;
+    assert!(shown.contains(" (400 of 90 days old)  made on web1"), "{shown}");
+    assert_eq!(shown.matches("days old").count(), 3, "{shown}");
+    // With it, its commits do, whatever the time of the file.
+    let commit = |days: u32| {
+        let line = format!(
+            "git add secrets && GIT_COMMITTER_DATE=\"$(date -d '{days} days ago' -R)\" git -c user.name=x -c user.email=x@y commit -qm x"
+        );
+        workspace.sh(&line).exits(0);
+    };
+    workspace.sh("git init -q && touch secrets/*.age").exits(0);
+    workspace.vaultix(&format!("{check} --strict")).exits(0);
+    commit(100);
+    workspace.vaultix(&format!("{check} --strict")).exits(1).says(&["100 days ago", "1 problem"]);
+    let renew = "-p web1.json generate --renew --secret made -i keys/me.txt";
+    workspace.vaultix(renew).exits(0);
+    workspace.vaultix("-p web1.json renc -i keys/me.txt").exits(0);
+    workspace.vaultix(&format!("{check} --strict")).exits(0);
+    commit(91);
+    workspace.vaultix(&format!("{check} --strict")).exits(1).says(&["91 days ago"]);
+    // A clone without history does not know.
+    workspace.sh("git clone -q --depth 1 \"file://$PWD\" clone && cp web1.json clone/").exits(0);
+    let mut shallow = workspace.vaultix_command(&format!("{check} --strict"));
+    shallow.current_dir(workspace.path("clone"));
+    run(&mut shallow).exits(0);
 }
 
 #[test]

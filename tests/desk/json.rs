@@ -111,6 +111,7 @@ fn every_field_of_every_answer_is_documented_and_there() {
         profile["secrets"]["post"] = json!({ "file": "secrets/post.yaml.age", "key": "/a" });
         let wifi = &mut profile["secrets"]["wifi"];
         units(wifi);
+        wifi["rotate"] = json!("90d");
         wifi["generator"] = json!({ "kind": "htpasswd", "user": "me", "dependencies": ["ssh"] });
         profile["placeholder"] = json!({ "wifi": format!("{{{{ {hash} }}}}") });
         let mut template = json!({ "content": format!("{{{{ {hash} }}}}") });

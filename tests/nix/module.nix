@@ -552,6 +552,7 @@ let
                 "format"
                 "generator"
                 "key"
+                "rotate"
               ]
             ) profile.secrets;
           };

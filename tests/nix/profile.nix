@@ -44,6 +44,7 @@ let
       };
       cleanPlaceholder = false;
       intermediary = false;
+      rotate = "90d";
       generator = {
         kind = "alnum";
         length = 63;
@@ -63,6 +64,7 @@ let
       file = "/nix/store/xyz-source/secrets/root.age";
       key = null;
       intermediary = true;
+      rotate = null;
       path = throw "the path of a secret that is nowhere was looked at";
       generator = {
         kind = "command";

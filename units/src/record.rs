@@ -141,6 +141,7 @@ pub(crate) fn stamped_inputs(secret: &Secret, stamp: &[u8]) -> [u8; 32] {
         id: _,
         key: _,
         generator: _,
+        rotate_days: _,
         intermediary: _,
         placement: _,
     } = secret;

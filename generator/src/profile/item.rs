@@ -10,7 +10,7 @@ use super::check::{
     ensure_absolute, ensure_account, ensure_consumer, ensure_encodings, ensure_id, ensure_name,
     ensure_path, ensure_user_unit,
 };
-use super::fields::{Entries, Fields, Invalid, join};
+use super::fields::{Entries, Fields, Invalid, join, without_position};
 use super::{Generator, Key, Kind, Mode, Placement, Secret, Settings, Side, Template, UserUnits};
 use crate::placeholder;
 
@@ -25,7 +25,7 @@ pub(super) struct Context<'a> {
 }
 
 /// The fields of a secret, for either side, besides those of [`PLACEMENT`].
-const SECRET: [&str; 10] = [
+const SECRET: [&str; 11] = [
     "allowDisk",
     "cipher",
     "cleanPlaceholder",
@@ -36,6 +36,7 @@ const SECRET: [&str; 10] = [
     "insert",
     "intermediary",
     "key",
+    "rotate",
 ];
 
 /// The fields of a template, besides those of [`PLACEMENT`].
@@ -142,6 +143,9 @@ pub(super) fn secret(
     let id = id(&mut fields, key)?;
     let cipher: Option<PathBuf> = fields.optional("cipher")?;
     let file: Option<PathBuf> = fields.optional("file")?;
+    let rotate = fields.raw("rotate").filter(|_| context.side == Side::Workspace);
+    let rotate_days = rotate.map(|text| rotation(text)).transpose();
+    let rotate_days = fields.check("rotate", rotate_days)?;
     let intermediary = fields.optional("intermediary")?.unwrap_or(false);
     let (name, ciphertext) = match context.side {
         // It has none, and is left out in the end.
@@ -176,10 +180,29 @@ pub(super) fn secret(
         ciphertext,
         key,
         generator,
+        rotate_days,
         intermediary,
         insert,
         clean_placeholder,
         placement,
+    })
+}
+
+/// Reads how long a secret may stay as it is, in days: a number, and `d`, `w` or `y`.
+fn rotation(text: &RawValue) -> Result<u32, Invalid> {
+    let text: String = serde_json::from_str(text.get())
+        .map_err(|error| Invalid::here(without_position(&error)))?;
+    let units = [("d", 1), ("w", 7), ("y", 365)];
+    let days = units.into_iter().find_map(|(unit, days)| {
+        let digits = text.strip_suffix(unit)?;
+        let is_number = (1..=4).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && !digits.starts_with('0');
+        digits.parse().ok().filter(|_| is_number).map(|count: u32| count * days)
+    });
+    days.ok_or_else(|| {
+        Invalid::here(format!("\"{text}\" is not a number of days, weeks or years"))
+            .fix("write it like \"90d\", \"12w\" or \"1y\"")
     })
 }
 

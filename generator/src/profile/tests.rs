@@ -378,6 +378,7 @@ fn missing_fields_take_their_defaults() {
         ciphertext: "/c".into(),
         key: None,
         generator: None,
+        rotate_days: None,
         intermediary: false,
         insert: BTreeMap::new(),
         clean_placeholder: false,
@@ -439,6 +440,28 @@ fn what_only_others_are_generated_from_is_the_desks_alone() {
             profile.secrets["x"].as_ref().unwrap_err().to_string(),
             "beforeUserborn: only other secrets are generated from \"x\""
         );
+    }
+}
+
+#[test]
+fn how_long_a_secret_may_stay_is_the_desks_alone() {
+    let read = |rotate: &str, side| {
+        let text =
+            with_secrets(&format!(r#"{{"x":{{"file":"x","cipher":"/x","rotate":{rotate}}}}}"#));
+        let secret = Profile::parse(&text, side).unwrap().secrets.remove("x").unwrap();
+        secret.map(|secret| secret.rotate_days).map_err(|invalid| invalid.to_string())
+    };
+    for (rotate, days) in
+        [("\"90d\"", 90), ("\"12w\"", 84), ("\"1y\"", 365), ("\"9999y\"", 3_649_635)]
+    {
+        assert_eq!(read(rotate, Side::Workspace), Ok(Some(days)), "{rotate}");
+        assert_eq!(read(rotate, Side::Host), Ok(None), "{rotate}");
+    }
+    for rotate in
+        ["\"\"", "\"d\"", "\"0d\"", "\"090d\"", "\"10000d\"", "\"+1d\"", "\"90\"", "\"3m\"", "90"]
+    {
+        let reason = read(rotate, Side::Workspace).unwrap_err();
+        assert!(reason.starts_with("secrets.x.rotate: "), "{reason}");
     }
 }
 

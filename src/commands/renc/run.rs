@@ -208,7 +208,11 @@ impl Run<'_> {
         if self.interrupt.is_set() {
             return Err(self.interrupt.error());
         }
-        let plaintext = values.get(target.key.as_ref())?;
+        let key = target.key.as_ref();
+        let plaintext = values.get(key).map_err(|error| {
+            let is_made = values.lacks(key) && self.desired.generated.contains(&target.entry);
+            if is_made { error.fix("vaultix generate") } else { error }
+        })?;
         let failed = |reason: &str| Error::new(Status::Config, "cannot encrypt").because(reason);
         let recipient = self.desired.hosts.get(&target.entry.host).and_then(Option::as_ref);
         let recipient = recipient.ok_or_else(|| failed("the host has no recipient"))?;

@@ -9,7 +9,7 @@ const MAX_SHOWN: usize = 32;
 /// Least room for recipients, and for hosts, in columns (16): a line that does not fit is better than one that says nothing.
 const LEAST: usize = 16;
 
-/// Writes a line for each of `rows`, as wide as `all` need it: the file and the key, its recipients and their rule, and its
+/// Writes a line for each of `rows`, as wide as `all` need it: the file and the key, its recipients, their rule and its age, and its
 /// hosts by ids, with a mark on what is missing.
 pub(super) fn lines<'a>(
     rows: impl IntoIterator<Item = &'a Row>,
@@ -28,12 +28,14 @@ fn name(row: &Row) -> String {
 /// Writes one line, in so many `columns` if there is a limit.
 fn line(row: &Row, width: usize, columns: Option<usize>) -> String {
     let rule = row.rule.as_ref().map(|path| format!(" (rule {path})")).unwrap_or_default();
-    // What is always there: the name, the rule, and twice two spaces.
-    let room = columns.map(|columns| columns.saturating_sub(width + rule.chars().count() + 4));
+    let age = row.rotation.as_ref().map(|it| format!(" ({} of {} days old)", it.age, it.allowed));
+    let notes = rule + &age.unwrap_or_default();
+    // What is always there: the name, the notes, and twice two spaces.
+    let room = columns.map(|columns| columns.saturating_sub(width + notes.chars().count() + 4));
     let half = room.map(|room| (room / 2).saturating_sub("for ".len()).max(LEAST));
     let recipients = recipients(row, half);
     let left = room.map(|room| room.saturating_sub(recipients.chars().count()).max(LEAST));
-    format!("{:width$}  {recipients}{rule}  {}", name(row), hosts(row, left))
+    format!("{:width$}  {recipients}{notes}  {}", name(row), hosts(row, left))
 }
 
 fn recipients(row: &Row, room: Option<usize>) -> String {

@@ -1,9 +1,13 @@
 //! a file → its last change, as git has it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::{LITERAL, run, top};
+use crate::system::input;
+use crate::system::program::MAX_ANSWER;
 
 /// The last commit that changed a file.
 pub struct Change {
@@ -58,4 +62,60 @@ pub fn of(path: &Path) -> Option<History> {
 fn is_shallow(directory: &Path) -> bool {
     let args = ["rev-parse", "--is-shallow-repository"].map(OsStr::new);
     run(directory, &args, &[]).is_ok_and(|output| output.stdout.trim_ascii_end() == b"true")
+}
+
+/// Returns when a commit last changed each of `paths`, which are below `top` and relative to it, in seconds since 1970; `None`
+/// where only the oldest commit of a clone without the rest of its history has it. Those that no commit has, or that differ from
+/// the last one, are left out.
+pub fn last_changes(top: &Path, paths: &BTreeSet<PathBuf>) -> BTreeMap<PathBuf, Option<u64>> {
+    /// How many are asked for at once: a command line has an end.
+    const AT_ONCE: usize = 500;
+    const HEADER: &[u8] = b"commit:";
+    let name = |piece: &[u8]| PathBuf::from(OsStr::from_bytes(piece));
+    let mut found = BTreeMap::new();
+    let oldest: BTreeSet<Vec<u8>> = shallow(top);
+    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    for some in paths.chunks(AT_ONCE) {
+        let ask = |words: &[&str]| {
+            let mut args = vec![OsStr::new(LITERAL)];
+            args.extend(words.iter().map(OsStr::new));
+            args.push(OsStr::new("--"));
+            args.extend(some.iter().map(|path| path.as_os_str()));
+            let output = run(top, &args, &[]).ok().filter(|output| output.status.success());
+            output.map(|output| output.stdout).unwrap_or_default()
+        };
+        let log = ask(&[
+            "log",
+            "--no-show-signature",
+            "--no-renames",
+            "--name-only",
+            "-z",
+            "--format=commit:%ct:%H",
+        ]);
+        let mut time = None;
+        for piece in log.split(|byte| *byte == 0) {
+            let piece = piece.strip_prefix(b"\n").unwrap_or(piece);
+            if let Some(header) = piece.strip_prefix(HEADER) {
+                let header = String::from_utf8_lossy(header);
+                let (seconds, commit) = header.split_once(':').unwrap_or_default();
+                time = seconds.parse().ok().filter(|_| !oldest.contains(commit.as_bytes()));
+            } else if !piece.is_empty() {
+                found.entry(name(piece)).or_insert(time);
+            }
+        }
+        let changed = ask(&["diff", "--name-only", "--no-ext-diff", "--no-textconv", "-z", "HEAD"]);
+        for piece in changed.split(|byte| *byte == 0) {
+            found.remove(&name(piece));
+        }
+    }
+    found
+}
+
+/// Returns the commits of `top` whose parents are not there.
+fn shallow(top: &Path) -> BTreeSet<Vec<u8>> {
+    let args = ["rev-parse", "--path-format=absolute", "--git-path", "shallow"].map(OsStr::new);
+    let output = run(top, &args, &[]).map(|output| output.stdout).unwrap_or_default();
+    let path = Path::new(OsStr::from_bytes(output.trim_ascii_end()));
+    let text = input::file(path, MAX_ANSWER, None).unwrap_or_default();
+    text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
 }
