@@ -53,7 +53,7 @@ _vaultix() {
     generate) words='-h --help -p --profile -i --identity -r --recipient -R --recipients-file --secret --host --renew --dry-run -q --quiet -v --verbose' ;;
     rekey) words='-h --help -p --profile -i --identity --old -r --recipient -R --recipients-file -v --verbose' ;;
     deploy) words='-h --help -p --profile --early -v --verbose' ;;
-    check) words='-h --help -p --profile --cache --host --json -v --verbose' ;;
+    check) words='-h --help -p --profile --cache --host --strict --json -v --verbose' ;;
     status) words='-h --help -p --profile --cache --host --secret --json -v --verbose' ;;
     explain) words='-h --help -p --profile --cache --json -v --verbose' ;;
     view) words='-h --help -p --profile -i --identity -v --verbose' ;;

@@ -72,6 +72,7 @@ complete -c vaultix -n '__fish_seen_subcommand_from check' -s h -l help -d 'disp
 complete -c vaultix -n '__fish_seen_subcommand_from check' -s p -l profile -r -F -d 'read a host'\''s profile from this file; repeat for several hosts'
 complete -c vaultix -n '__fish_seen_subcommand_from check' -l cache -x -a '(__fish_complete_directories)' -d 'directory of the copies for hosts; default secrets/cache'
 complete -c vaultix -n '__fish_seen_subcommand_from check' -l host -x -a '(__vaultix_names hosts)' -d 'check only what this host has; repeat for several'
+complete -c vaultix -n '__fish_seen_subcommand_from check' -l strict -d 'fail where a secret is older than its rotate allows, instead of a warning'
 complete -c vaultix -n '__fish_seen_subcommand_from check' -l json -d 'print the problems as JSON'
 complete -c vaultix -n '__fish_seen_subcommand_from check' -s v -l verbose -d 'print each step: what is read, run, decrypted and created'
 complete -c vaultix -n __fish_use_subcommand -a status -d 'show every secret, who can decrypt it, and on which hosts it is ready'

@@ -101,6 +101,7 @@ rest) case $line[1] in
     '*'{-p,--profile=}'[read a host'\''s profile from this file; repeat for several hosts]:file:_files' \
     '*'--cache='[directory of the copies for hosts; default secrets/cache]:directory:_files -/' \
     '*'--host='[check only what this host has; repeat for several]:name: _vaultix_names hosts' \
+    '*'--strict'[fail where a secret is older than its rotate allows, instead of a warning]' \
     '*'--json'[print the problems as JSON]' \
     '*'{-v,--verbose}'[print each step\: what is read, run, decrypted and created]' ;;
   status) _arguments \

@@ -199,13 +199,16 @@ fn a_host_is_one_directory_of_the_cache() {
 #[test]
 fn gits_own_directory_is_no_part_of_it() {
     let Some(mut branch) = Branch::new("git-host") else { return };
-    for (host, cache, exit) in
-        [(".git", ".", 73), ("web1", ".git", 78), ("web1", ".GIT/x/../y", 78)]
-    {
+    for (host, cache, line, exit) in [
+        (".git", "secrets/cache", "renc --cache .", 73),
+        (".git", ".", "renc", 78),
+        ("web1", ".git", "renc", 78),
+        ("web1", ".GIT/x/../y", "renc", 78),
+    ] {
         branch.flake.host = host.to_owned();
         branch.flake.settings = format!("cache = \"{cache}\";");
         branch.commit();
-        run(&mut branch.vaultix("renc")).exits(exit);
+        run(&mut branch.vaultix(line)).exits(exit);
         let digits = |name: &str| name.len() == 64;
         assert!(
             !branch.workspace.tree("repo/.git").iter().any(|(name, _)| digits(name)),

@@ -45,7 +45,8 @@ fn a_secret_without_a_file_and_a_host_without_a_key_have_their_place() {
     let rows: Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!((&rows[0]["exists"], &rows[1]["exists"]), (&false.into(), &true.into()));
     assert_eq!(rows[0]["hosts"]["db1"]["cached"], false);
-    assert_eq!(rows[3]["hosts"]["new1"], serde_json::json!({ "secret": "psk", "cached": false }));
+    let of_new1 = serde_json::json!({ "secret": "psk", "cached": false, "post_quantum": false });
+    assert_eq!(rows[3]["hosts"]["new1"], of_new1);
 }
 
 #[test]
