@@ -181,7 +181,7 @@ fn a_new_secret_needs_no_identity_where_the_flake_names_the_recipient() {
     assert_eq!(desk.0.open("secrets/other.age", "me.txt"), "text");
     let said = ["cannot decrypt secrets/wifi.age", "nowhere.txt: it does not exist"];
     desk.run("view secrets/wifi.age", "").exits(77).says(&said);
-    desk.run("check", "").exits(66).says(&["no copy of secret \"wifi\""]);
+    desk.run("check", "").exits(66).says(&["host web1 has no copies of 2 secrets", "\"wifi\""]);
 }
 
 #[test]
@@ -244,8 +244,9 @@ fn a_key_that_stays_is_a_finding() {
     ] {
         set(identity, &format!("extraRecipients = [ \"{ed25519}\" ];"));
         let said = [
-            "secrets/wifi.age is also encrypted to ",
+            "2 secrets are also encrypted to ",
             more,
+            ": secrets/made.age, secrets/wifi.age; ",
             "to fix: vaultix rekey",
             "2 problems\n",
         ];

@@ -113,7 +113,7 @@ fn a_damaged_copy_stays_until_there_is_another() {
     workspace.vaultix("-p web1.json renc -i keys/other.txt").exits(77).says(&said);
     assert_eq!(workspace.read(&file), before);
     let status = workspace.vaultix("-p web1.json status").exits(0);
-    assert!(status.stdout.contains("on web1/tls (missing)"), "{}", status.stdout);
+    assert!(status.stdout.contains("tls on web1 (missing)\n"), "{}", status.stdout);
     // Nobody asks for it.
     let done = workspace.vaultix("-p web1.json renc -i keys/me.txt --secret wifi").exits(0);
     assert!(!done.stderr.contains("cannot decrypt"), "{}", done.stderr);
@@ -409,7 +409,7 @@ fn an_unusable_directory_stops_its_host_alone() {
         let done = workspace.vaultix(&format!("{all} check")).exits(73);
         done.says(&[&said, "2 up to date, 1 problem"]);
         let done = workspace.vaultix(&format!("{all} status")).exits(73).says(&[&said]);
-        assert!(done.stdout.contains("on db1/wifi\n"), "{}", done.stdout);
+        assert!(done.stdout.contains("wifi on db1, web1 (missing)\n"), "{}", done.stdout);
         workspace.vaultix(&format!("{all} renc --host db1")).exits(0);
         workspace.sh(&fix).exits(0);
         workspace.renc().exits(0).says(&["3 re-encrypted, 2 up to date, 0 removed\n"]);

@@ -203,7 +203,8 @@ fn everybody_reads_what_rules_say_and_nothing_else() {
     let said = [
         "vaultix: the rule for \"secrets/ops\" in vaultix.rules is for no secret, since it is a directory; write \"secrets/ops/\"\n",
         "vaultix: the rule for \"secrets/ops/gone/\" in vaultix.rules is for no secret\n",
-        "secrets/ops/db.age is not encrypted to 1 of 2 X25519 recipients (",
+        "2 secrets are not encrypted to 1 of 2 X25519 recipients (",
+        ": secrets/ops/db.age, secrets/ops/root.age; ",
     ];
     team.run("bob", "check").exits(65).says(&said);
 }
