@@ -13,12 +13,14 @@ use vaultix_generator::placeholder::Encoding;
 use vaultix_generator::profile::{Generator, Key, Profile, Side, USERS};
 
 /// Invalid configurations with a valid profile, and what the profile does not show.
-const ONLY_NIX: [(&str, &str); 48] = [
+const ONLY_NIX: [(&str, &str); 50] = [
     ("before-disk", "file systems"),
     ("before-user", "units of users"),
     ("cache-input", "the cache"),
     ("cache-missing", "the cache"),
     ("cache-stale", "the cache"),
+    ("enroll-memory", "file systems"),
+    ("enroll-place", "who makes a key"),
     ("flake-unknown", "the flake"),
     ("home-outside", "homes"),
     ("home-placeholder", "rendering reports it"),

@@ -252,7 +252,7 @@ fn keys_are_shown_wherever_secrets_are() {
         .map(|row| (row["file"].as_str().unwrap(), row["key"].as_str().unwrap(), &row["hosts"]))
         .collect();
     let file = "secrets/mail.yaml.age";
-    let on = |host: &str, id: &str| json!({ host: { "secret": id, "cached": true } });
+    let on = |host: &str, id: &str| json!({ host: { "secret": id, "cached": true, "post_quantum": false } });
     assert_eq!(
         rows,
         [

@@ -43,7 +43,7 @@ fn every_verb_prints_its_steps() {
         workspace.vaultix(&format!("{all} renc -v -i keys/me.txt")),
         &[
             read,
-            "read 3 sources for 2 hosts, and listed secrets/cache: 0 copies up to date, 5 missing, 0 stale",
+            "read 3 sources for 2 hosts, and listed secrets/cache: 0 copies up to date, 5 missing or damaged, 0 stale",
             "read keys/me.txt for identities: 1",
             "3 of 3 secrets are decrypted",
             "decrypting secrets/tls.age",
