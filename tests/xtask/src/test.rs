@@ -44,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Err("booting a container takes root; without it: cargo test".into());
     }
     let prefix = workspace::target()?.join("stage");
+    let cargo = &env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     thread::scope(|scope| {
         // This mostly waits, for the network and for dpkg's disk, and building does not.
         let other = scope.spawn(|| {
@@ -52,11 +53,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         });
         vectors::make(&sh)?;
         typage::make(&sh)?;
+        // What is built for users is optimized as a whole, which keeps one processor busy.
+        let tests = scope.spawn(|| {
+            let compile = || -> Result<()> {
+                let sh = workspace::shell()?;
+                Ok(cmd!(sh, "{cargo} test --quiet --workspace --locked --no-run").run()?)
+            };
+            compile().map_err(|error| error.to_string())
+        });
         rage::ensure(&sh)?;
         install::into(&prefix)?;
+        tests.join().map_err(|_| "building the tests has panicked")??;
         Ok::<_, Box<dyn Error>>(other.join().map_err(|_| "making a system has panicked")??)
     })?;
-    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let filter = args.filter.as_slice();
     let color = if io::stdout().is_terminal() { "always" } else { "auto" };
     let options = ["--color", color];
