@@ -1,4 +1,4 @@
-//! [`Profile`] → the units that place all items at boot, in a process for each phase, and those that follow them.
+//! profile → the units that place all items at boot, in a process for each phase, and those that follow them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
