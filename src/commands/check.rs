@@ -132,7 +132,9 @@ pub fn run(args: &Check, cli: &Cli) -> Result<Exit> {
     if args.strict {
         failures.errors.extend(due);
     } else {
-        due.iter().for_each(|error| report.warning_of(error));
+        for error in &due {
+            report.warning_of(error);
+        }
     }
     let mut findings = plan_findings(&workspace.cache, &plan, &damaged);
     findings.extend(gone.iter().map(|host| gone_finding(&workspace.cache, host)));

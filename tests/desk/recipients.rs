@@ -231,7 +231,7 @@ fn a_key_that_stays_is_a_finding() {
     for (identity, more) in [
         (
             "keys/me.txt",
-            "ssh-rsa (tag 6sOZwg) and 1 of 2 X25519 recipients, which the flake does not name; ",
+            "ssh-rsa (tag 6sOZwg) and 1 of 2 X25519 recipients, which the flake does not name",
         ),
         (
             "~/nowhere.txt",

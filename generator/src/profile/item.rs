@@ -144,7 +144,7 @@ pub(super) fn secret(
     let cipher: Option<PathBuf> = fields.optional("cipher")?;
     let file: Option<PathBuf> = fields.optional("file")?;
     let rotate = fields.raw("rotate").filter(|_| context.side == Side::Workspace);
-    let rotate_days = rotate.map(|text| rotation(text)).transpose();
+    let rotate_days = rotate.map(rotation).transpose();
     let rotate_days = fields.check("rotate", rotate_days)?;
     let intermediary = fields.optional("intermediary")?.unwrap_or(false);
     let (name, ciphertext) = match context.side {
