@@ -149,7 +149,11 @@ fn attribute_lines(directory: &Path) -> Vec<String> {
     // Nix takes its time, and a flake that does not name us has nothing to say.
     let names_us = |text: &[u8]| text.windows(7).any(|word| word == b"vaultix");
     let flake = fence::read(&file(&root), bounded::MAX_IDENTITY);
-    let settings = flake.is_ok_and(|text| names_us(&text)).then(|| nix::settings(root).ok());
+    let is_ours = || {
+        nix::foreign_owner(root, &["flake.nix", "flake.lock"]).is_ok_and(|owner| owner.is_none())
+    };
+    let is_asked = flake.is_ok_and(|text| names_us(&text)) && is_ours();
+    let settings = is_asked.then(|| nix::settings(root).ok());
     let cache = settings.flatten().and_then(|settings| settings.cache(root).ok().flatten());
     let cache = cache.unwrap_or_else(|| root.join(workspace::DEFAULT_CACHE));
     let below = std::path::absolute(cache).ok();

@@ -26,7 +26,7 @@ fn workspace(name: &str) -> Option<Workspace> {
         .sh("mkdir -p home shared/mine && chmod 1777 shared && touch shared/flake.nix")
         .exits(0);
     let text = format!(
-        "{{ outputs = _: {{ vaultix.settings.extraRecipients = [ \"{}\" ]; }}; }}\n",
+        "{{ outputs = _: {{ vaultix.settings = {{ extraRecipients = [ \"{}\" ]; cache = \"mine/new/planted\"; }}; }}; }}\n",
         workspace.key("ssh-rsa.pub").trim()
     );
     workspace.write("shared/flake.nix", text);
@@ -83,6 +83,20 @@ fn a_planted_flake_is_refused() {
     // With profiles, the flake has no say.
     workspace.profile("web1", "host-web1.pub", &[]);
     run(&mut vaultix(&workspace, "-p ../../web1.json check")).exits(0);
+}
+
+#[test]
+fn a_planted_flake_does_not_say_what_git_ignores_in_a_new_directory() {
+    let Some(workspace) = workspace("attributes") else { return };
+    let attributes = || {
+        workspace.sh("rm -rf shared/mine/new && mkdir shared/mine/new").exits(0);
+        run(&mut vaultix(&workspace, "init new -i ../../keys/me.txt")).exits(0);
+        String::from_utf8(workspace.read("shared/mine/new/.gitattributes")).unwrap()
+    };
+    // The control: one of the user's own does.
+    assert!(attributes().contains("/planted/**"), "{}", attributes());
+    give(&workspace, "shared/flake.nix");
+    assert!(!attributes().contains("planted"), "{}", attributes());
 }
 
 #[test]
