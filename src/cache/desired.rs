@@ -166,7 +166,7 @@ impl Desired {
             .filter(|(id, _)| is_asked(ids, id))
             .filter_map(|(_, secret)| secret.as_ref().ok())
             // What others were generated from may be gone: no host needs it.
-            .filter(|secret| !secret.intermediary || secret.ciphertext.exists())
+            .filter(|secret| !secret.intermediary || !source::is_absent(&secret.ciphertext))
             .map(|secret| &secret.ciphertext)
             .collect();
         let read: Vec<_> =

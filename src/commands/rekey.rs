@@ -159,7 +159,8 @@ fn allow_open_files() {
 fn paths<'a>(workspace: &'a Workspace, files: &'a [PathBuf]) -> BTreeMap<PathBuf, &'a Path> {
     let declared = workspace.profiles.iter().flat_map(|profile| profile.secrets.values().flatten());
     // What others were generated from may be gone.
-    let all = declared.filter(|secret| !secret.intermediary || secret.ciphertext.exists());
+    let all =
+        declared.filter(|secret| !secret.intermediary || !source::is_absent(&secret.ciphertext));
     let all = all.map(|secret| &secret.ciphertext).chain(files);
     all.map(|path| (whole(path), path.as_path())).collect()
 }

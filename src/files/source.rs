@@ -11,6 +11,12 @@ use crate::error::{Error, Exit, Result, Status};
 use crate::system::fence;
 use crate::system::origin;
 
+/// Returns whether there is no file `path`: one that may not be looked at is there, and reading it says why. It is read by name
+/// afterwards, so this decides only whether it is missed.
+pub fn is_absent(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
 /// Returns the SHA-256 of the file's bytes, in lower-case hex.
 ///
 /// # Errors

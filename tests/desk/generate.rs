@@ -383,6 +383,10 @@ fn no_host_gets_what_only_others_are_generated_from() {
     for line in ["check", "status", "renc -i keys/me.txt", "rekey -i keys/me.txt"] {
         workspace.vaultix(&format!("{hosts} {line}")).exits(0);
     }
+    // One that only cannot be reached is not gone: its old recipients would stay, and nobody would be told.
+    workspace.sh("ln -s nowhere secrets/seed.age").exits(0);
+    workspace.vaultix(&format!("{hosts} rekey {identity}")).exits(66).says(&["secrets/seed.age"]);
+    fs::remove_file(workspace.path("secrets/seed.age")).unwrap();
 
     // A host that is given the desk's profile has no unit for it.
     web["secrets"]["login"]["cipher"] = json!("/c");
