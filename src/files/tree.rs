@@ -140,6 +140,7 @@ impl Walk {
                 continue;
             }
             let path = directory.path.join(name);
+            // What stands there when it is read is opened below the fence, whatever it is now.
             if is_directory(&open, name) {
                 directories.push(Directory { path, jumps: directory.jumps.clone() });
             } else if !root.join(&path).is_dir() {

@@ -93,6 +93,16 @@ impl Workspace {
         workspace
     }
 
+    /// Returns whether there is a nix. Where everything is to be tested, there has to be one.
+    pub fn has_nix(&self) -> bool {
+        let is_there = self.sh("command -v nix").exit == 0;
+        if !is_there {
+            assert_ne!(std::env::var("VAULTIX_TESTS").as_deref(), Ok("all"), "nix is missing");
+            eprintln!("SKIPPED: there is no nix here");
+        }
+        is_there
+    }
+
     /// Returns the path of `name` in this workspace.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)

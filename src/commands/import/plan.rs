@@ -160,6 +160,7 @@ impl Fate {
         }
         // Not the old file itself, where new ones are to go among the old.
         let is_old = path.canonicalize().ok() == Path::new(first).canonicalize().ok();
+        // Only to say so: what is there is neither read nor replaced.
         if path.is_file() && !is_old {
             return Self::Present;
         }
