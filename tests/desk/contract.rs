@@ -121,8 +121,13 @@ fn files_begin_with_what_they_do() {
 #[test]
 fn a_clock_that_is_set_back_changes_nothing() {
     // Code that does not read the clock does not depend on it. `Instant` cannot go back; the times
-    // of a file are only compared with its earlier times, like its inode.
+    // of a file are only compared with its earlier times, like its inode. How long ago a value was
+    // changed is the one question that takes a clock; `check` and `status` tell it, and nothing is
+    // made or removed because of it.
     for path in sources(&["src", "generator/src", "units/src"]) {
+        if path == "src/flake/rotation.rs" {
+            continue;
+        }
         let text = text(&path);
         for asked in ["SystemTime", ".modified()"] {
             assert!(!text.contains(asked), "{path} uses {asked}");
