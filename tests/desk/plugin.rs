@@ -14,16 +14,15 @@ use crate::support::{Workspace, feed, run};
 fn plugin() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("plugin");
+        // All of the workspace at once takes what the tests are linked with.
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["build", "--quiet", "--locked", "-p", "age-plugin-counting", "--target-dir"])
-            .arg(&target)
+            .args(["build", "--quiet", "--locked", "--workspace", "--bin", "age-plugin-counting"])
             .status()
             .unwrap();
-        assert!(status.success(), "cargo build -p age-plugin-counting: {status}");
-        target.join("debug")
+        assert!(status.success(), "cargo build --bin age-plugin-counting: {status}");
+        Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("debug")
     })
 }
 

@@ -8,15 +8,11 @@ use std::sync::Mutex;
 
 use xshell::{Shell, cmd};
 
-use crate::product;
 use crate::workspace::{self, Result};
+use crate::{product, triple};
 
 /// The commit that hosts may still run when they switch to this work tree's product.
 pub const PREVIOUS: &str = "378d4062ce69ca29befc9c3c8e151a22fa5c2417";
-
-/// Makes the build faster; the size and speed of these programs do not matter.
-const QUICK: [&str; 4] =
-    ["--config", "profile.release.lto=false", "--config", "profile.release.codegen-units=16"];
 
 /// Returns the prefix where generator, helper and static units of `commit` are installed, as
 /// [`product`] does for the work tree. The first call builds them; then they are in
@@ -51,13 +47,15 @@ fn build(sh: &Shell, commit: &str, work: &Path, prefix: &Path) -> Result<()> {
                 .into(),
         );
     }
-    eprintln!("xtask: building the boot side of {commit}, once, about two minutes");
+    eprintln!("xtask: building the boot side of {commit}, once, about a minute");
     let (tree, archive, done) = (work.join("tree"), work.join("tree.tar"), work.join("prefix"));
     fs::create_dir_all(&tree)?;
     cmd!(sh, "git archive --output={archive} {commit}").quiet().run()?;
     cmd!(sh, "tar --extract --file={archive} --directory={tree}").quiet().run()?;
     let inside = sh.push_dir(&tree);
-    let mut files = product::boot_side(sh, &work.join("target"), &QUICK)?;
+    let built = work.join("target");
+    reuse_crates(sh, &built)?;
+    let mut files = product::boot_side(sh, &built, &[])?;
     drop(inside);
     files.extend(product::units(&tree, prefix)?);
     product::write(&done, &files)?;
@@ -66,4 +64,16 @@ fn build(sh: &Shell, commit: &str, work: &Path, prefix: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
         moved => Ok(moved?),
     }
+}
+
+/// Copies what the work tree's boot side was built from to `built`: most crates are the same.
+fn reuse_crates(sh: &Shell, built: &Path) -> Result<()> {
+    fs::create_dir_all(built)?;
+    for name in [triple::boot_side(sh)?, "release".to_owned()] {
+        let own = workspace::target()?.join(name);
+        if own.is_dir() {
+            cmd!(sh, "cp --archive {own} {built}").quiet().run()?;
+        }
+    }
+    Ok(())
 }
