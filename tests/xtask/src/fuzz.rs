@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// how long to search with each target; default 60
     #[argh(option, default = "60")]
     seconds: u64,
+    /// build the targets, and search nothing
+    #[argh(switch)]
+    build: bool,
     /// search with this target alone; escape, header, plan, profile, template or unit
     #[argh(positional)]
     target: Option<String>,
@@ -52,6 +55,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     // All at once, or the single target: building one after the other leaves processors idle.
     cargo_fuzz(&sh, "build", args.target.as_slice())?.run()?;
+    if args.build {
+        return Ok(());
+    }
     let next = AtomicUsize::new(0);
     let searches = || -> Vec<String> {
         let one = || chosen.get(next.fetch_add(1, Ordering::Relaxed));

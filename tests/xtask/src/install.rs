@@ -35,16 +35,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Err(format!("--prefix must be absolute: {}", args.prefix.display()).into());
     }
     let sh = workspace::shell()?;
-    let mut files = build(&sh)?;
-    files.extend(product::units(&workspace::root()?, &args.prefix)?);
-    files.extend(documentation()?);
-    let below = below(args);
-    product::write(&below, &files)?;
-    eprintln!("xtask: {} files installed in {}", files.len(), below.display());
-    Ok(())
+    let mut files = product::boot_side(&sh, &workspace::target()?, &[])?;
+    files.push(desk(&sh)?);
+    write(files, &args.prefix, &below(args))
 }
 
-/// Installs into `prefix`, where tests run the programs; with musl, if it is available.
+/// Installs into `prefix`, where the programs are measured; with musl, if it is available.
 ///
 /// # Errors
 ///
@@ -52,6 +48,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) fn into(prefix: &Path) -> Result<()> {
     triple::ensure_musl(&workspace::shell()?)?;
     run(&Args { prefix: prefix.to_owned(), destdir: None })
+}
+
+/// Installs into `prefix`, where tests run the programs: the boot side as [`into`] does, and `desk`.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) fn with(desk: File, boot_side: Vec<File>, prefix: &Path) -> Result<()> {
+    let mut files = boot_side;
+    files.push(desk);
+    write(files, prefix, prefix)
+}
+
+/// Installs `files`, the static units and the documentation of a product that will run from `prefix`
+/// below the folder `below`.
+fn write(mut files: Vec<File>, prefix: &Path, below: &Path) -> Result<()> {
+    files.extend(product::units(&workspace::root()?, prefix)?);
+    files.extend(documentation()?);
+    product::write(below, &files)?;
+    eprintln!("xtask: {} files installed in {}", files.len(), below.display());
+    Ok(())
 }
 
 /// Returns the folder to write to: the prefix, below the staging folder if there is one.
@@ -62,14 +79,11 @@ fn below(args: &Args) -> PathBuf {
     }
 }
 
-/// Builds the three programs.
-fn build(sh: &Shell) -> Result<Vec<File>> {
-    let built = workspace::target()?;
-    let mut files = product::boot_side(sh, &built, &[])?;
+/// Builds the desk's program.
+fn desk(sh: &Shell) -> Result<File> {
     let cargo = product::cargo();
     cmd!(sh, "{cargo} build --quiet --release --locked -p vaultix").run()?;
-    files.push(product::program(&built.join("release"), "vaultix", "bin")?);
-    Ok(files)
+    product::program(&workspace::target()?.join("release"), "vaultix", "bin")
 }
 
 /// Returns the manual pages of `docs/man` and the completions of `completions`.
