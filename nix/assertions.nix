@@ -167,24 +167,41 @@ let
       ) (holders path);
     in
     builtins.any (fileSystem: builtins.elem fileSystem.fsType [ "ramfs" "tmpfs" ]) (lib.take 1 longest);
-  enrolled = [
+  enrolled =
+    map
+      (
+        path:
+        ensure false "cannot use the host key ${path} on host ${host}"
+          "its path contains a space, a quote or a backslash, and systemd loads no credential from there"
+          "move the file, and set vaultix.settings.hostKeys"
+      )
+      (
+        filter (path: builtins.match ".*[[:space:]\"'\\].*" path != null) (
+          map (key: toString key.path) (filter enroll.isSealed cfg.settings.hostKeys)
+        )
+      )
+    ++ [
     (ensure (!cfg.settings.enroll || enroll.places != [ ] || keyType != "age")
       "cannot make an identity for host ${host}"
-      "vaultix.settings.hostKeys has no key of type \"age\""
+      "vaultix.settings.hostKeys has no key of type \"age\" or \"credential\""
       "remove vaultix.settings.hostKeys, or add the file that is to contain it: { path = \"/PATH/ON/THE/HOST\"; type = \"age\"; }"
     )
   ]
   ++ map (
-    path:
+    { path, type }:
     ensure false "cannot make an identity for host ${host} at ${path}"
       "the file system that ${path} is on is in memory, and does not survive a reboot"
-      "set vaultix.settings.hostKeys = [ { path = \"/PATH/ON/A/DISK/host.age\"; type = \"age\"; } ]"
-  ) (filter isForgotten enroll.places);
+      "set vaultix.settings.hostKeys = [ { path = \"/PATH/ON/A/DISK/${baseNameOf path}\"; type = ${quote type}; } ]"
+  ) (filter (key: isForgotten key.path) enroll.keys);
   waiting = lib.optional (enroll.isWaiting && hasItems) (failure {
     what = "host ${host} gets no secrets yet";
     because = "vaultix.settings.hostPubkey is not set, and vaultix-enroll.service makes the identity for it";
     fix = "switch to this configuration, set hostPubkey to what this prints, and run vaultix renc: ssh root@${host} vaultix-decrypt enroll${
-      lib.concatMapStrings (path: " --path ${path}") (lib.remove enroll.path (lib.take 1 enroll.places))
+      lib.concatMapStrings (
+        key:
+        lib.optionalString (enroll.isSealed key) " --seal"
+        + lib.optionalString (key.path != enroll.path) " --path ${key.path}"
+      ) (lib.take 1 enroll.keys)
     }";
   });
   hasPublicPaths = !lib.any ({ path, ... }: isPrivate (toString path)) cfg.settings.hostKeys;
@@ -196,7 +213,7 @@ let
         inherit fileSystem;
         inherit (key) path;
       }) (filter test (late key.path))
-    ) cfg.settings.hostKeys;
+    ) enroll.files;
   keyType = recipientKeyType cfg.settings.hostPubkey;
 
   # Neither is shown: a text that has lost its beginning may still be most of a private key.
@@ -231,7 +248,9 @@ let
         "set it to the file on the host that contains the key, as a text";
   }) (filter (key: isNoText (toString key.path)) cfg.settings.hostKeys)
   ;
-  fitting = filter (key: key.type == keyType) cfg.settings.hostKeys;
+  fitting = filter (
+    key: key.type == keyType || keyType == "age" && enroll.isSealed key
+  ) cfg.settings.hostKeys;
 
   readers = import ./readers.nix { inherit config lib ensure; };
 

@@ -16,8 +16,8 @@ let
   inherit (import ./message.nix) quote;
 
   cfg = config.vaultix;
-  inherit (cfg.settings) decryptedMountPoint hostKeys lateMounts;
-  keys = map (key: toString key.path) hostKeys;
+  inherit (cfg.settings) decryptedMountPoint lateMounts;
+  keys = map (key: toString key.path) (import ./enroll.nix { inherit lib cfg; }).files;
 
   mountUnit = path: "${escape (lib.removePrefix "/" path)}.mount";
   # "/a/b" → "/a/b" and "/a"

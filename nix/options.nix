@@ -56,9 +56,11 @@ let
           "ed25519"
           "rsa"
           "age"
+          "credential"
         ];
         description = ''
-          What the file contains: an OpenSSH private key of this type, or age identities, X25519 or post-quantum.
+          What the file contains: an OpenSSH private key of this type, or age identities, X25519 or post-quantum; for
+          `credential`, such identities that `vaultix-decrypt enroll --seal` has sealed to this machine.
 
           Keys whose type does not match {option}`vaultix.settings.hostPubkey` are not tried.
         '';
@@ -142,7 +144,7 @@ in
           As long as {option}`vaultix.settings.hostPubkey` is empty, the host has no secrets, and
           {file}`vaultix-enroll.service` makes the identity at the next boot or switch, where
           {option}`vaultix.settings.hostKeys` has its path. Then it fails with a message that contains the recipient: set
-          `hostPubkey` to it, run `vaultix renc`, and switch.
+          `hostPubkey` to it, run `vaultix renc`, and switch. If the key in `hostKeys` has the type `credential`, it seals it.
         '';
       };
 
@@ -222,7 +224,7 @@ in
         type = types.listOf absolutePath;
         default = (import ./file-systems.nix { inherit lib; }).lateMounts {
           isNeededForBoot = utils.fsNeededForBoot;
-          inherit (cfg.settings) hostKeys;
+          hostKeys = enroll.files;
         } config.fileSystems;
         defaultText = literalMD "those of {option}`fileSystems` with `nofail`, `noauto`, `_netdev` or `x-systemd.automount`, or from the network";
         example = [ "/home" ];

@@ -40,6 +40,16 @@ pub const PRIVATE_DIR: &str = "/run/vaultix.private";
 /// Where the ramfs is mounted, in [`PRIVATE_DIR`]. Users see it at [`Settings::decrypted_mount_point`].
 pub const RAMFS_PATH: &str = "/run/vaultix.private/ramfs";
 
+/// Where unsealed identities of the host are, in [`PRIVATE_DIR`]: on another ramfs, since who has bound the view of that one into
+/// a container has no need for them.
+pub const IDENTITIES_PATH: &str = "/run/vaultix.private/identities";
+
+/// The name of the credential that a sealed identity is: systemd seals it as well, and takes no other one.
+pub const CREDENTIAL_NAME: &str = "vaultix-host";
+
+/// The key of systemd itself, with which it seals unless there is only a TPM. Also in `nix/enroll.nix`.
+pub const HOST_SECRET: &str = "/var/lib/systemd/credential.secret";
+
 /// The two kinds of items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -179,6 +189,8 @@ pub enum HostKeyKind {
     Rsa,
     /// Native age identities, one per line.
     Age,
+    /// The same, sealed by `systemd-creds`.
+    Credential,
 }
 
 /// One secret: a ciphertext, and where its plaintext goes.

@@ -3,14 +3,16 @@
 //! The texts are in `units/*.in`, next to the reasons for their lines.
 
 mod boot;
+mod unseal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::escape;
 pub use crate::profile::Kind;
-use crate::profile::{self, Placement, Profile, RAMFS_PATH, Settings, USERS};
+use crate::profile::{self, HostKeyKind, Placement, Profile, RAMFS_PATH, Settings, USERS};
 pub use boot::{ITEMS_UNIT, PATHS_UNIT};
+pub use unseal::unseal_unit;
 
 const ITEM: &str = include_str!("../../units/vaultix-item@.service.in");
 const TARGET: &str = include_str!("../../units/vaultix.target.in");
@@ -78,12 +80,18 @@ pub fn render(profile: &Profile, programs: &Programs) -> Vec<UnitFile> {
     let settings = &profile.settings;
     let items = items(profile);
     let view = escape::path_unit(&settings.decrypted_mount_point.to_string_lossy(), "mount");
-    let mounts = format!("{view} {CONVERT_UNIT}");
+    let sealed = unseal::sealed(profile);
+    // What all that decrypts wants and comes after.
+    let mut mounts = format!("{view} {CONVERT_UNIT}");
+    for unit in sealed.units() {
+        mounts.extend([" ", unit]);
+    }
     let source = escape::value(&programs.profile.to_string_lossy());
     let mut files = mount(&view, settings, programs).to_vec();
     files.push(unit_file(TARGET_UNIT, TARGET, &[("PROFILE", &source)]));
     files.push(wants_link("sysinit.target", TARGET_UNIT));
     files.extend(late_key(settings, &source, programs));
+    files.extend(sealed.render(&source, programs));
 
     let key_mounts = key_mounts(settings);
     files.extend(switch(&items, &mounts, &key_mounts));
@@ -257,19 +265,24 @@ fn items(profile: &Profile) -> Vec<ItemUnit<'_>> {
     secrets.chain(templates).collect()
 }
 
-/// Returns the names of the mounts that may contain a host key.
+/// Returns the names of the mounts that may contain a host key. A sealed one is read by a unit of its own, which waits for them.
+fn key_mounts(settings: &Settings) -> String {
+    let keys = settings.host_keys.iter().filter(|key| key.kind != HostKeyKind::Credential);
+    mounts_of(settings, keys.map(|key| &*key.path))
+}
+
+/// Returns the names of the mounts that may contain one of `files`.
 ///
 /// Every directory on the way to a key may be a mount point, and so may the key itself, so there is one name for each; names
 /// that do not exist are ignored. `WantsMountsFor=` does the same since systemd 256. `RequiresMountsFor=` does not: an
 /// item whose mount failed would not run, and would not be shown as failed.
-fn key_mounts(settings: &Settings) -> String {
+fn mounts_of<'a>(settings: &Settings, files: impl Iterator<Item = &'a Path>) -> String {
     let mut mounts = BTreeSet::new();
-    for key in &settings.host_keys {
+    for file in files {
         mounts.extend(
-            key.path
-                .ancestors()
+            file.ancestors()
                 .filter(|path| *path != Path::new("/"))
-                // A late one comes after the network, perhaps: the key is waited for in another way.
+                // A late one comes after the network, perhaps: the file is waited for in another way.
                 .filter(|path| !settings.late_mounts.iter().any(|mount| mount == path))
                 .map(|path| escape::path_unit(&path.to_string_lossy(), "mount"))
                 // systemd has no units with longer names, and warns about them.

@@ -13,7 +13,7 @@ use vaultix_generator::placeholder::Encoding;
 use vaultix_generator::profile::{Generator, Key, Profile, Side, USERS};
 
 /// Invalid configurations with a valid profile, and what the profile does not show.
-const ONLY_NIX: [(&str, &str); 50] = [
+const ONLY_NIX: [(&str, &str); 52] = [
     ("before-disk", "file systems"),
     ("before-user", "units of users"),
     ("cache-input", "the cache"),
@@ -21,6 +21,7 @@ const ONLY_NIX: [(&str, &str); 50] = [
     ("cache-stale", "the cache"),
     ("enroll-memory", "file systems"),
     ("enroll-place", "who makes a key"),
+    ("enroll-sealed", "file systems"),
     ("flake-unknown", "the flake"),
     ("home-outside", "homes"),
     ("home-placeholder", "rendering reports it"),
@@ -39,6 +40,7 @@ const ONLY_NIX: [(&str, &str); 50] = [
     ("key-private-comment", "comments are left out of a profile"),
     ("key-private-plugin", "the helper hides and reports it"),
     ("key-private-spoilt", "the helper hides and reports it"),
+    ("key-sealed", "file systems"),
     ("key-type", "no key fits, which the helper reports"),
     ("key-unmade", "no key fits, which the helper reports"),
     ("owner-unknown", "users"),

@@ -13,7 +13,7 @@ use vaultix_units::identity::{AgeIdentity, native};
 use xtask::system::System;
 
 use crate::prefix::prefix;
-use crate::support::Scenario;
+use crate::support::{Scenario, secret_unit};
 
 /// Where the identity comes.
 const PATH: &str = "/var/lib/vaultix/host.age";
@@ -174,6 +174,219 @@ pub fn a_key_is_replaced(system: System) {
     assert!(boot.text("alone.old").contains(PATH), "{}", boot.text("alone.old"));
     let recipients = boot.text("recipients");
     assert_eq!(recipients.split(' ').collect::<BTreeSet<_>>().len(), 2);
+}
+
+/// The most that a unit that unseals may be exposed, from 0 to 10.
+const MOST_EXPOSED: f32 = 5.0;
+
+/// A host whose only key is sealed, from its boot on: each secret is there, early ones too, and the identity nowhere but in memory.
+/// What cannot be unsealed is named, with its unit and the way back in; other keys are tried, and the way back works.
+pub fn a_sealed_host(system: System) {
+    const CRED: &str = "/var/lib/vaultix/host.cred";
+    const UNIT: &str = "vaultix-unseal@var-lib-vaultix-host.cred.service";
+    let mut host = prepare(system, "sealed");
+    // With what a unit file would take for something else.
+    const ODD: &str = "/var/lib/vaultix/a%n:$c.cred";
+    host.sealed_key(CRED);
+    host.secret("token", "hunter2");
+    host.secret("password", "early");
+    host.profile()["beforeUserborn"] = json!(["password"]);
+    let base = host.profile().clone();
+    let with = |paths: &[&str]| {
+        let mut profile = base.clone();
+        let keys = paths.iter().map(|path| json!({ "path": path, "type": "credential" }));
+        profile["settings"]["hostKeys"] = keys.collect();
+        profile["beforeUserborn"] = json!([]);
+        profile
+    };
+    let identity = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys/other-pq.txt");
+    let identity = fs::read(identity).unwrap();
+    host.foreign_credential("/bad/machine", "vaultix-host", &identity);
+    host.credential(ODD, "vaultix-host", &identity);
+    host.credential("/bad/name", "another", &identity);
+    host.credential("/bad/text", "vaultix-host", b"hunter2\n");
+    host.credential("/bad/cut", "vaultix-host", &identity);
+    let bad = ["machine", "name", "cut", "text", "missing"];
+    for name in bad {
+        host.next(name, &with(&[&format!("/bad/{name}")]));
+    }
+    host.next("others", &with(&["/bad/machine", ODD]));
+    host.next("again", &with(&[CRED]));
+    host.limit(Duration::from_secs(180));
+    let boot = host.run(&format!(
+        r#"{DESK}
+        note ssh find /etc/ssh -name 'ssh_host_*_key'
+        note token cat /run/vaultix/token
+        note password cat /run/vaultix-for-user/password
+        copy=/run/vaultix.private/identities/{UNIT}
+        note copy stat --format='%a %U %F' $copy
+        note kind stat --file-system --format=%T $copy
+        note theirs setpriv --reuid=nobody --clear-groups cat $copy
+        note seen find /run/vaultix.d -name '*unseal*'
+        grep -c ^AGE-SECRET-KEY-PQ-1 $copy >/out/control
+        note leaked find /etc /desk /fixtures /next /run /tmp /dev/shm /var/lib/vaultix /var/lib/systemd /var/tmp -xdev \
+            -type f -exec grep -la ^AGE-SECRET-KEY-PQ-1 {{}} +
+        note check vaultix-decrypt check
+        note began systemctl show --property=ExecMainStartTimestampMonotonic {UNIT}
+        systemctl restart vaultix-secret@token.service
+        note once systemctl show --property=ExecMainStartTimestampMonotonic {UNIT}
+        note outside vaultix-decrypt unseal -- {CRED}
+        note exposure systemd-analyze security --no-pager {UNIT}
+
+        truncate --size=-100 /bad/cut
+        for it in {bad}; do
+            note $it.check vaultix-decrypt check --profile /next/$it/profile.json
+            cp /next/$it/profile.json /etc/vaultix/profile.json
+            systemctl daemon-reload
+            note $it systemctl restart vaultix-secret@token.service
+            note $it.code systemctl show --property=ExecMainStatus --value vaultix-secret@token.service
+            note $it.unit systemctl show --property=ExecMainStatus --value vaultix-unseal@bad-$it.service
+            note $it.waits systemctl is-active vaultix-late-key.path
+            systemctl stop 'vaultix-late-key*'
+        done
+        note kept cat /run/vaultix/token
+        switch others
+        note others.odd systemctl list-units --no-legend --plain --state=active 'vaultix-unseal@*c.cred.service'
+
+        # The machine has lost its key, and is enrolled anew.
+        switch again
+        rm /var/lib/systemd/credential.secret
+        systemctl stop run-vaultix.private-identities.mount
+        note lost.left ls /run/vaultix.private/identities
+        note lost systemctl restart vaultix-secret@token.service
+        note lost.path systemctl is-active vaultix-late-key.path
+        mv '{CRED}' '{CRED}.old'
+        chmod 400 {CRED}.old
+        recipient=$(vaultix-decrypt enroll --seal --path '{CRED}' 2>/out/said)
+        echo "$recipient" >/out/recipient
+        note file stat --format='%a %U' {CRED}
+        note second vaultix-decrypt enroll --seal
+        note plain.age vaultix-decrypt enroll --path {CRED}
+        note small vaultix-decrypt enroll --seal --x25519
+        note stays vaultix-decrypt enroll --seal --path {CRED}.old
+        note root vaultix-decrypt enroll --seal --root /fixtures
+        note tpm vaultix-decrypt enroll --seal-with tpm2 --path /var/lib/vaultix/tpm.cred
+        secret back
+        host back "$recipient" "[$(key {CRED} credential)]"
+        switch back
+        note back.token cat /run/vaultix/token
+
+        # What was unsealed stays for this boot, so another file there is not looked at until its unit is restarted.
+        rm {CRED}
+        third=$(vaultix-decrypt enroll --seal-with host)
+        secret third
+        host third "$third" "[$(key {CRED} credential)]"
+        note stale vaultix-decrypt check --profile /next/third/profile.json
+        systemctl restart {UNIT}
+        switch third
+        note third.token cat /run/vaultix/token
+
+        mount -t tmpfs none /var/lib/systemd
+        note volatile vaultix-decrypt enroll --seal --path /var/lib/vaultix/memory.cred
+        note made ls -A /var/lib/systemd /var/lib/vaultix
+        umount /var/lib/systemd
+        # By the unit, with its few rights.
+        rm /var/lib/vaultix/host.cred
+        sed -i 's/"hostPubkey": .*/"hostPubkey": "",/' /etc/vaultix/profile.json
+        note by.unit systemctl start vaultix-enroll.service
+        note by.hand vaultix-decrypt enroll --seal
+        "#,
+        bad = bad.join(" "),
+    ));
+    let state = |name: &str| boot.unit_at("boot", name)["ActiveState"].clone();
+    assert_eq!((boot.text("ssh"), boot.failed("boot")), (String::new(), Vec::new()));
+    assert_eq!(
+        (boot.text("token"), boot.text("password")),
+        ("hunter2".to_owned(), "early".to_owned()),
+        "with no ssh key anywhere"
+    );
+    assert_eq!(state(UNIT), "active");
+    boot.assert_no_cycle();
+    assert_eq!(
+        (boot.text("copy"), boot.text("kind"), boot.text("control")),
+        ("400 root regular file".into(), "ramfs".into(), "1".into())
+    );
+    assert!(boot.text("theirs").contains("Permission denied"), "{}", boot.text("theirs"));
+    assert_eq!(boot.text("seen"), "");
+    assert_eq!(boot.text("leaked"), "/desk/master.txt", "the desk's own alone");
+    assert_eq!(boot.text("check"), "2 secrets can be decrypted");
+    assert_eq!(boot.text("began"), boot.text("once"), "it is unsealed once");
+    assert!(boot.text("outside").contains(&format!("systemctl restart '{UNIT}'")));
+
+    let exposure = boot.text("exposure");
+    let exposure = exposure.lines().find_map(|line| line.split_once("Overall exposure level for "));
+    let exposure = exposure.and_then(|(_, line)| line.split_ascii_whitespace().nth(1)).unwrap();
+    assert!(exposure.parse::<f32>().unwrap() <= MOST_EXPOSED, "{exposure}");
+
+    let token = secret_unit("token");
+    for name in bad {
+        assert_eq!((boot.status(name), &*boot.text(&format!("{name}.code"))), (1, "77"), "{name}");
+        let path = format!("/bad/{name}");
+        let unit = format!("vaultix-unseal@bad-{name}.service");
+        let way = format!("vaultix-decrypt enroll --seal --path '{path}'");
+        let (words, waits, code) = match name {
+            // It may come.
+            "missing" => (vec![format!("{path}: No such file")], "active", "243"),
+            "text" => (vec![path, unit.clone(), way], "inactive", "65"),
+            _ => (vec![path, unit.clone(), way, "vaultix renc".into()], "inactive", "243"),
+        };
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        boot.assert_error(&token, &words);
+        assert_eq!(boot.text(&format!("{name}.waits")), waits, "{name}");
+        assert_eq!(boot.text(&format!("{name}.unit")), code, "{name}");
+        assert_eq!(boot.status(&format!("{name}.check")), 1, "{name}");
+        if name == "text" {
+            boot.assert_error(&unit, &["line 1 is not an age identity"]);
+        }
+    }
+    assert_eq!(boot.text("kept"), "hunter2", "whatever fails, the old one stays");
+    // The switch is well, and says that a unit of the system has failed.
+    assert_eq!(boot.status("others.check"), 0, "{}", boot.text("others.check"));
+    assert!(boot.text("others.check").contains("cannot use the host key /bad/machine: sealed"));
+    assert!(boot.text("others.odd").contains("vaultix-unseal@"), "{}", boot.text("others.odd"));
+    assert_eq!(boot.unit_at("others", "vaultix-switch.service")["Result"], "success");
+
+    assert_eq!(boot.status("again.switch"), 0, "{}", boot.text("again.switch"));
+    assert_eq!((boot.text("lost.left"), boot.status("lost")), (String::new(), 1));
+    boot.assert_error(&token, &[CRED, UNIT, "mv '/var/lib/vaultix/host.cred'", "vaultix renc"]);
+    assert_eq!(boot.text("lost.path"), "inactive");
+    let recipient = boot.text("recipient");
+    assert!(recipient.starts_with("age1pq1"), "{recipient} {}", boot.text("said"));
+    let line = format!("hostKeys = [ {{ path = \"{CRED}\"; type = \"credential\"; }} ];");
+    assert!(boot.text("said").contains(&line), "{}", boot.text("said"));
+    assert_eq!(boot.text("file"), "400 root");
+    let second = boot.text("second");
+    assert!(second.contains("was there already") && second.contains(&recipient), "{second}");
+    for (name, words) in [
+        ("plain.age", "is not a file with identities"),
+        ("small", "has a post-quantum identity already"),
+        ("stays", "is there, and stays, but cannot be unsealed"),
+        ("root", "not the one in /fixtures"),
+        ("tpm", "cannot seal it"),
+        ("volatile", "credential.secret, which systemd seals with, is in memory"),
+    ] {
+        assert!(boot.text(name).contains(words), "{name}: {}", boot.text(name));
+        assert_eq!(boot.status(name), 73, "{name}");
+    }
+    let made = boot.text("made");
+    assert!(
+        !made.contains("memory") && !made.contains("secret") && !made.contains("tpm"),
+        "{made}"
+    );
+    assert_eq!(
+        (boot.status("back.check"), boot.status("back.switch"), &*boot.text("back.token")),
+        (0, 0, "back"),
+        "{}",
+        boot.text("back.switch")
+    );
+    let stale = boot.text("stale");
+    assert!(stale.contains(&format!("systemctl restart '{UNIT}'")), "{stale}");
+    assert_eq!((boot.status("third.switch"), &*boot.text("third.token")), (0, "third"));
+    assert_eq!(boot.status("by.unit"), 1);
+    let by_hand = boot.text("by.hand");
+    let made = by_hand.lines().find(|line| line.starts_with("age1pq1")).unwrap();
+    boot.assert_error("vaultix-enroll.service", &[made, CRED]);
+    assert!(by_hand.contains("was there already"), "{by_hand}");
 }
 
 /// A directory on a disk.

@@ -137,6 +137,7 @@ on_both! {
     key::a_key_that_is_a_mount_point,
     enroll::a_fresh_host,
     enroll::a_key_is_replaced,
+    enroll::a_sealed_host,
     template::templates_are_rendered,
     switch::every_kind_of_change,
     switch::first_activation,

@@ -156,7 +156,7 @@ fn on_host(workspace: &Workspace, vector: &Vector) -> Outcome {
     let mut settings = Profile::parse(text, Side::Host).unwrap().settings;
     workspace.write("key", vector.identity());
     settings.host_keys = vec![HostKey { path: workspace.path("key"), kind: HostKeyKind::Age }];
-    let identities = HostIdentities::read(&settings);
+    let identities = HostIdentities::read(&settings, None);
     assert!(identities.failures.is_empty(), "{:?}", identities.failures);
     match decrypt(&vector.file, identities.iter()) {
         Ok(plaintext) => {

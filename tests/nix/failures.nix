@@ -129,6 +129,18 @@ in
     ];
   };
 
+  enroll-sealed = {
+    fileSystems."/".fsType = "tmpfs";
+    vaultix.settings.enroll = true;
+    vaultix.settings.hostPubkey = lib.mkForce "";
+    vaultix.settings.hostKeys = [
+      {
+        path = "/var/lib/vaultix/host.cred";
+        type = "credential";
+      }
+    ];
+  };
+
   # `hello` is one of the host.
   home-template = home { templates.x.file = ./flake/app.conf; };
 
@@ -173,6 +185,32 @@ in
       {
         path = "/persist/ssh/host_key";
         type = "ed25519";
+      }
+    ];
+  };
+
+  key-words.vaultix.settings.hostKeys = [
+    {
+      path = "/etc/ssh/ssh_host_ed25519_key";
+      type = "ed25519";
+    }
+    {
+      path = "/var/lib/vaultix/my host.cred";
+      type = "credential";
+    }
+  ];
+
+  # A sealed key takes another file.
+  key-sealed = {
+    fileSystems."/var/lib/systemd".fsType = "ext4";
+    vaultix.settings.hostKeys = [
+      {
+        path = "/etc/ssh/ssh_host_ed25519_key";
+        type = "ed25519";
+      }
+      {
+        path = "/var/lib/vaultix/host.cred";
+        type = "credential";
       }
     ];
   };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use vaultix_generator::profile::DEFAULT_PATH;
 use vaultix_generator::unit::Kind;
 
+use crate::creds::Key;
 use crate::path::queue::VERB;
 use crate::switch::Phase;
 
@@ -17,6 +18,7 @@ usage: vaultix-decrypt secret [--profile FILE] -- ID
        vaultix-decrypt switch [--early] [--dry-run] [--profile FILE]
        vaultix-decrypt check [--profile FILE]
        vaultix-decrypt enroll [--x25519] [--path FILE] [--root DIR]
+       vaultix-decrypt enroll --seal [--seal-with KEY] [--pcrs LIST] [--x25519] [--path FILE]
        vaultix-decrypt retry [--profile FILE]
 The units run it; by hand: systemctl restart vaultix-secret@ID. See vaultix-decrypt(8).";
 
@@ -51,6 +53,8 @@ pub enum Verb {
     Check,
     /// Make an identity for this host.
     Enroll(Enroll),
+    /// Copy the identity that systemd has unsealed from this file.
+    Unseal(PathBuf),
     /// Try again what failed for want of a host key.
     Retry,
     /// Fail, for this reason: the generator cannot say it itself.
@@ -79,6 +83,10 @@ pub enum Verb {
 pub struct Enroll {
     /// Whether to make an X25519 identity, and not a post-quantum one.
     pub is_small: bool,
+    /// What seals it, if it is to be sealed.
+    pub seal: Option<Key>,
+    /// The registers of the TPM that it is bound to as well.
+    pub pcrs: Option<String>,
     /// Where, if it is said.
     pub path: Option<PathBuf>,
     /// The root directory of the host, if it is not this one's.
@@ -107,6 +115,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
             "--dry-run" if verb == "switch" => is_dry = true,
             "--mount" if verb == "paths" => mount = Some(args.next()?.into()),
             "--x25519" if verb == "enroll" => enroll.is_small = true,
+            "--seal" if verb == "enroll" => enroll.seal = enroll.seal.or(Some(Key::Auto)),
+            "--seal-with" if verb == "enroll" => {
+                enroll.seal = Some(Key::named(args.next()?.to_str()?)?);
+            }
+            "--pcrs" if verb == "enroll" => enroll.pcrs = Some(args.next()?.into_string().ok()?),
             "--path" if verb == "enroll" => enroll.path = Some(args.next()?.into()),
             "--root" if verb == "enroll" => enroll.root = Some(args.next()?.into()),
             "--unit" if verb == "enroll" => enroll.is_unit = true,
@@ -129,7 +142,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
         ("switch", None) if is_dry => Verb::Preview { phase },
         ("switch", None) => Verb::Switch { phase },
         ("check", None) => Verb::Check,
+        // systemd-creds ignores them where no TPM takes part.
+        ("enroll", None) if enroll.pcrs.is_some() && !enroll.seal.is_some_and(Key::has_tpm) => {
+            return None;
+        }
         ("enroll", None) => Verb::Enroll(enroll),
+        ("unseal", Some(path)) => Verb::Unseal(path.into()),
         ("retry", None) => Verb::Retry,
         ("fail", Some(reason)) => Verb::Fail(reason),
         ("link", Some(path)) => Verb::Link { path: path.into(), remove: false },
@@ -191,9 +209,22 @@ mod tests {
                     is_small: true,
                     path: Some("/p".into()),
                     root: Some("/mnt".into()),
-                    is_unit: false,
+                    ..Enroll::default()
                 }),
             ),
+            (
+                &["enroll", "--seal"],
+                Verb::Enroll(Enroll { seal: Some(Key::Auto), ..Enroll::default() }),
+            ),
+            (
+                &["enroll", "--seal-with", "host+tpm2", "--pcrs", "7+11", "--seal"],
+                Verb::Enroll(Enroll {
+                    seal: Some(Key::Both),
+                    pcrs: Some("7+11".to_owned()),
+                    ..Enroll::default()
+                }),
+            ),
+            (&["unseal", "--", "/a"], Verb::Unseal("/a".into())),
             (&["fail", "--", "-b"], Verb::Fail("-b".to_owned())),
             (&["link", "--", "/a"], Verb::Link { path: "/a".into(), remove: false }),
             (&["unlink", "--", "/a"], Verb::Link { path: "/a".into(), remove: true }),
@@ -228,6 +259,11 @@ mod tests {
             &["paths", "--mount"],
             &["check", "--profile"],
             &["retry", "--", "a"],
+            &["enroll", "--seal-with", "null"],
+            &["enroll", "--pcrs", "7"],
+            &["enroll", "--seal", "--pcrs", "7"],
+            &["enroll", "--seal-with", "host", "--pcrs", "7"],
+            &["unseal"],
             &["fail"],
             &["fail", "a"],
             &["decrypt"],

@@ -55,7 +55,7 @@ pub fn check(profile: &Profile) -> Checked {
             Err(invalid) => failures.push((describe_task(Kind::Secret, id), invalid.into())),
         }
     }
-    let host = Host::new(&profile.settings);
+    let host = Host::unsealing(&profile.settings);
     let mut missing: BTreeSet<&str> = BTreeSet::new();
     let decrypted = decrypt_all(&host, &secrets);
     for (secret, result) in secrets.iter().zip(&decrypted) {

@@ -15,11 +15,13 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
+use vaultix_generator::profile::HOST_SECRET;
 use vaultix_generator::status::Status;
 use zeroize::Zeroizing;
 
 use crate::acl;
 use crate::bounded;
+use crate::creds::{Creds, Key};
 use crate::failure::{Failure, Level, log};
 use crate::identity::{AgeIdentity, Reason, native};
 use crate::mounts::{self, RAMFS_MAGIC, TMPFS_MAGIC};
@@ -28,6 +30,8 @@ use crate::stack;
 
 /// Where the identity is unless another place is named. Also in `nix/enroll.nix`.
 pub const DEFAULT_PATH: &str = "/var/lib/vaultix/host.age";
+/// The same for a sealed one.
+pub const DEFAULT_SEALED_PATH: &str = "/var/lib/vaultix/host.cred";
 
 /// Mode of its directory, if that is made.
 const PRIVATE: Mode = Mode::from_raw_mode(0o700);
@@ -54,6 +58,18 @@ pub struct Place<'a> {
     pub root: &'a Path,
     /// Whether it is an X25519 identity, and not a post-quantum one.
     pub is_small: bool,
+    /// How it is sealed, if it is.
+    pub seal: Option<Seal>,
+}
+
+/// How an identity is sealed.
+pub struct Seal {
+    /// The program that does it.
+    pub creds: Creds,
+    /// With what.
+    pub key: Key,
+    /// The registers of the TPM that it is bound to as well.
+    pub pcrs: Option<String>,
 }
 
 /// The identity of the host.
@@ -82,6 +98,13 @@ impl Place<'_> {
         else {
             return Err(self.failed("is not an absolute path of a file, without \"..\""));
         };
+        if self.seal.is_some() && self.root != Path::new("/") {
+            return Err(self.failed(format!(
+                "systemd seals for the system that runs, which is not the one in {}; run it there, without --root: at its \
+                 first boot, or in nixos-enter",
+                self.root.display()
+            )));
+        }
         let root = fs::open(self.root, directory_flags(), Mode::empty())
             .map_err(|error| Failure::path(Status::CantCreat, "open", self.root, error))?;
         let directory = self.directory(&root, above, PRIVATE)?;
@@ -150,10 +173,28 @@ impl Place<'_> {
                 "is in memory, and would not survive a reboot; name a place on a disk with --path",
             )),
             Ok(None) => {
-                let path = self.path.display();
-                let text =
-                    format!("cannot tell whether {path} survives a reboot: it is on an overlay");
-                log(Level::Warning, &text);
+                unsure(self.path);
+                Ok(())
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Makes sure that the key of systemd is still there after a reboot, or its directory if there is none yet.
+    fn ensure_unsealable(&self) -> Result<(), Failure> {
+        let secret = Path::new(HOST_SECRET);
+        let table = || bounded::read(Path::new("/proc/self/mountinfo"), MAX_TABLE);
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let held = secret.ancestors().find_map(|path| fs::open(path, flags, Mode::empty()).ok());
+        let Some(held) = held else { return Err(self.failed("cannot open /")) };
+        match is_lasting(held, 0, &table) {
+            Ok(Some(true)) => Ok(()),
+            Ok(Some(false)) => Err(self.failed(format!(
+                "cannot seal it: {HOST_SECRET}, which systemd seals with, is in memory, and would not survive a reboot; \
+                 keep /var/lib/systemd on a disk, or seal with the TPM alone: --seal-with tpm2"
+            ))),
+            Ok(None) => {
+                unsure(secret);
                 Ok(())
             }
             Err(error) => Err(self.failed(error)),
@@ -189,8 +230,16 @@ impl Place<'_> {
                  read, make a new one with --path",
             ));
         }
-        let text =
+        let mut text =
             bounded::read_file(file, bounded::MAX_IDENTITY).map_err(|error| self.failed(error))?;
+        if let Some(seal) = &self.seal {
+            text = seal.creds.unseal(&text).map_err(|why| {
+                self.failed(format!(
+                    "is there, and stays, but cannot be unsealed: {why}; to make another one, move it away or name another \
+                     place with --path"
+                ))
+            })?;
+        }
         let identities = stack::wiped(|| native(&text));
         let identity = identities.map(|all| all.into_iter().next());
         match (identity, self.is_small) {
@@ -216,13 +265,16 @@ impl Place<'_> {
     /// Makes a new identity: the file `new`, and then its name, unless something else has it by then.
     fn make(&self, directory: &OwnedFd, new: &OsStr, name: &OsStr) -> Result<Enrolled, Failure> {
         let (text, recipient) = generate(self.is_small).map_err(|error| self.failed(error))?;
+        let sealed =
+            self.seal.as_ref().map(|seal| self.sealed(seal, text.as_bytes())).transpose()?;
+        let text = sealed.as_deref().unwrap_or(text.as_bytes());
         let write = || -> io::Result<()> {
             let flags =
                 OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let mut file = File::from(fs::openat(directory, new, flags, SECRET)?);
             acl::take_away(&file)?;
             fs::fchmod(&file, SECRET)?;
-            file.write_all(text.as_bytes())?;
+            file.write_all(text)?;
             file.sync_all()?;
             // Not a rename, which could replace something.
             fs::linkat(directory, new, directory, name, AtFlags::empty())?;
@@ -235,9 +287,32 @@ impl Place<'_> {
         Ok(Enrolled { recipient, is_new: true })
     }
 
+    /// Returns `text` sealed, which can be unsealed on this system.
+    fn sealed(&self, seal: &Seal, text: &[u8]) -> Result<Vec<u8>, Failure> {
+        if seal.key != Key::Tpm2 {
+            self.ensure_unsealable()?;
+        }
+        let cannot = |why| self.failed(format!("cannot seal it: {why}"));
+        let sealed = seal.creds.seal(text, seal.key, seal.pcrs.as_deref()).map_err(cannot)?;
+        let unsealed = seal.creds.unseal(&sealed).map_err(cannot)?;
+        if *unsealed != text {
+            return Err(cannot("what systemd-creds unseals is not what it has sealed".to_owned()));
+        }
+        Ok(sealed)
+    }
+
     fn failed(&self, why: impl std::fmt::Display) -> Failure {
         Failure::new(Status::CantCreat, format!("{}: {why}", self.path.display()))
     }
+}
+
+/// Warns that `path` may not survive a reboot.
+fn unsure(path: &Path) {
+    let path = path.display();
+    log(
+        Level::Warning,
+        &format!("cannot tell whether {path} survives a reboot: it is on an overlay"),
+    );
 }
 
 fn directory_flags() -> OFlags {
@@ -313,12 +388,13 @@ fn upper_layer(table: &[u8], mount: u64) -> Option<PathBuf> {
 
 /// Returns the lines of a NixOS configuration that make this identity the host's.
 #[must_use]
-pub fn configuration(recipient: &str, path: &Path) -> [String; 2] {
+pub fn configuration(recipient: &str, path: &Path, is_sealed: bool) -> [String; 2] {
+    let kind = if is_sealed { "credential" } else { "age" };
     let path = path.display().to_string();
     let path = path.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${");
     [
         format!("vaultix.settings.hostPubkey = \"{recipient}\";"),
-        format!("vaultix.settings.hostKeys = [ {{ path = \"{path}\"; type = \"age\"; }} ];"),
+        format!("vaultix.settings.hostKeys = [ {{ path = \"{path}\"; type = \"{kind}\"; }} ];"),
     ]
 }
 
@@ -348,7 +424,7 @@ mod tests {
 
     #[test]
     fn a_path_stays_one_text_of_nix() {
-        let [_, line] = configuration("age1x", Path::new("/a\"${b}\\c"));
+        let [_, line] = configuration("age1x", Path::new("/a\"${b}\\c"), false);
         assert!(line.contains(r#"path = "/a\"\${b}\\c";"#), "{line}");
     }
 }

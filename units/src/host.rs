@@ -7,13 +7,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use vaultix_generator::placeholder::Encoding;
-use vaultix_generator::profile::{Secret, Settings};
+use vaultix_generator::profile::{HostKeyKind, Secret, Settings};
 use vaultix_generator::status::Status;
-use vaultix_generator::unit::Kind;
+use vaultix_generator::unit::{Kind, unseal_unit};
 use vaultix_generator::{escape, private};
 use zeroize::Zeroizing;
 
 use crate::bounded;
+use crate::creds::Creds;
 use crate::decrypt::{self, decrypt};
 use crate::encoding::Encoded;
 use crate::failure::{Failure, Level, log};
@@ -47,6 +48,8 @@ pub struct Host(Arc<Keys>);
 /// What threads that are left behind may continue to use.
 struct Keys {
     settings: Settings,
+    /// What unseals keys that no unit has unsealed, if anything may.
+    creds: Option<Creds>,
     identities: OnceLock<HostIdentities>,
     /// How many bytes of ciphertexts may be read.
     total: u64,
@@ -70,8 +73,19 @@ impl Host {
     /// Returns the host with these settings, for which ciphertexts of `total` bytes are read.
     #[must_use]
     pub fn with_total(settings: &Settings, total: u64) -> Self {
+        Self::with(settings, total, None)
+    }
+
+    /// Returns the host with these settings, for who only looks: also with sealed keys that no unit has unsealed yet.
+    #[must_use]
+    pub fn unsealing(settings: &Settings) -> Self {
+        Self::with(settings, MAX_TOTAL_CIPHERTEXTS, Some(Creds::beside(&settings.systemctl)))
+    }
+
+    fn with(settings: &Settings, total: u64, creds: Option<Creds>) -> Self {
         Self(Arc::new(Keys {
             settings: settings.clone(),
+            creds,
             identities: OnceLock::new(),
             total,
             budget: AtomicU64::new(total),
@@ -162,7 +176,7 @@ impl Keys {
     /// Returns the host's identities, and warns about those that could not be read if others could.
     fn identities(&self) -> &HostIdentities {
         self.identities.get_or_init(|| {
-            let identities = HostIdentities::read(&self.settings);
+            let identities = HostIdentities::read(&self.settings, self.creds.as_ref());
             if !identities.tried.is_empty() {
                 for failure in &identities.failures {
                     log(Level::Warning, &format!("cannot use the host key {failure}"));
@@ -210,15 +224,28 @@ impl Keys {
                 file.path.display()
             ));
         }
+        let older = self.unsealed_before(identities);
         refused(match ours {
             Some(_) => format!(
                 "{path} is encrypted to the key in settings.hostPubkey ({recipients}), but this host has other keys: \
-                 {keys}; install the right key, or set hostPubkey to this host's and run: vaultix renc"
+                 {keys}; install the right key, or set hostPubkey to this host's and run: vaultix renc{older}"
             ),
             None => format!(
                 "{path} is encrypted to another key: {recipients}, but {keys}; set hostPubkey to this host's and run: \
-                 vaultix renc"
+                 vaultix renc{older}"
             ),
+        })
+    }
+
+    /// Explains that a sealed file may have been replaced since.
+    fn unsealed_before(&self, identities: &HostIdentities) -> String {
+        let sealed = self.settings.host_keys.iter().find(|key| {
+            key.kind == HostKeyKind::Credential
+                && identities.tried.iter().any(|file| file.path == key.path)
+        });
+        sealed.map_or_else(String::new, |key| {
+            let (path, unit) = (key.path.display(), unseal_unit(&key.path));
+            format!("; or if {path} is a new one: systemctl restart '{unit}'")
         })
     }
 
@@ -251,7 +278,12 @@ impl Keys {
             );
         }
         let reasons: Vec<String> = identities.failures.iter().map(explain).collect();
-        format!("no host key can be read: {}", reasons.join(", "))
+        let sealed = identities
+            .failures
+            .iter()
+            .find(|failure| matches!(failure.reason, Reason::Sealed | Reason::Unseal(_)));
+        let again = sealed.map_or_else(String::new, |failure| way_back(&failure.path));
+        format!("no host key can be read: {}{again}", reasons.join(", "))
     }
 }
 
@@ -297,6 +329,15 @@ fn explain(failure: &identity::Failure) -> String {
         ),
         _ => failure.to_string(),
     }
+}
+
+/// Explains what to do if the sealed file `path` can never be unsealed again: another machine, a new TPM, a lost key of systemd.
+fn way_back(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "; if it never can be again, enroll this host anew: mv '{path}' '{path}.old'; vaultix-decrypt enroll --seal --path \
+         '{path}'; then set hostPubkey to what this prints, and run: vaultix renc"
+    )
 }
 
 /// Returns whether the file does not exist.

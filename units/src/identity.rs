@@ -2,19 +2,23 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use age::Identity;
 use vaultix_generator::profile::{HostKey, HostKeyKind, Settings, fitting_keys};
+use vaultix_generator::unit::unseal_unit;
+use zeroize::Zeroizing;
 
 use crate::bounded;
+use crate::creds::{self, Creds};
 use crate::parallel::{self, Limits, Outcome};
 use crate::path::FarFile;
 use crate::pq;
 use crate::ssh::parse_ssh;
 use crate::stack;
 use crate::stanza::{self, Recipient};
+use crate::unseal;
 
 /// How long reading host keys may take: 5 seconds for all of them together. If one takes longer,
 /// its file system does not respond.
@@ -114,6 +118,10 @@ pub enum Reason {
     Line(usize),
     /// It contains no identity.
     Empty,
+    /// It is sealed, and its unit has not unsealed it.
+    Sealed,
+    /// It is sealed, and cannot be unsealed; why.
+    Unseal(String),
 }
 
 impl fmt::Display for Failure {
@@ -132,6 +140,11 @@ impl fmt::Display for Failure {
             Reason::WrongType(kind) => write!(f, "an ssh key, but not of type {kind}"),
             Reason::Line(number) => write!(f, "line {number} is not an age identity"),
             Reason::Empty => f.write_str("contains no identity"),
+            Reason::Sealed => {
+                let unit = unseal_unit(&self.path);
+                write!(f, "sealed, and {unit} has not unsealed it, see: systemctl status '{unit}'")
+            }
+            Reason::Unseal(why) => write!(f, "sealed, and cannot be unsealed: {why}"),
         }
     }
 }
@@ -140,12 +153,18 @@ impl HostIdentities {
     /// Reads every host key of `settings` whose type matches the host's recipient.
     ///
     /// Never fails as a whole: keys that could not be read are in [`HostIdentities::failures`].
+    ///
+    /// A sealed key is read where its unit has put it, and nowhere else. With `creds`, it is unsealed where that has not
+    /// happened: a check of a profile comes before its units.
     #[must_use]
-    pub fn read(settings: &Settings) -> Self {
+    pub fn read(settings: &Settings, creds: Option<&Creds>) -> Self {
+        let creds = creds.cloned();
         let mut all = Self { tried: Vec::new(), failures: Vec::new() };
         let keys: Vec<HostKey> = fitting_keys(settings).cloned().collect();
         let paths: Vec<PathBuf> = keys.iter().map(|key| key.path.clone()).collect();
-        let outcomes = parallel::each(keys.len(), LIMITS, move |at| keys.get(at).map(read));
+        let outcomes = parallel::each(keys.len(), LIMITS, move |at| {
+            keys.get(at).map(|key| read(key, creds.as_ref()))
+        });
         for (path, outcome) in paths.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Done(Some(Ok(content))) => all.tried.push(KeyFile { path, content }),
@@ -164,13 +183,28 @@ impl HostIdentities {
     }
 }
 
-fn read(key: &HostKey) -> Result<Content, Reason> {
-    let text = FarFile::new(&key.path).read(bounded::MAX_IDENTITY).map_err(Reason::Read)?;
+fn read(key: &HostKey, creds: Option<&Creds>) -> Result<Content, Reason> {
+    let text = match key.kind {
+        HostKeyKind::Credential => unsealed(&key.path, creds)?,
+        _ => FarFile::new(&key.path).read(bounded::MAX_IDENTITY).map_err(Reason::Read)?,
+    };
     stack::wiped(|| match key.kind {
         HostKeyKind::Ed25519 => ssh("ssh-ed25519", &text),
         HostKeyKind::Rsa => ssh("ssh-rsa", &text),
-        HostKeyKind::Age => native(&text).map(Content::Age),
+        HostKeyKind::Age | HostKeyKind::Credential => native(&text).map(Content::Age),
     })
+}
+
+/// Returns the identity that is sealed in the file `path`.
+fn unsealed(path: &Path, creds: Option<&Creds>) -> Result<Zeroizing<Vec<u8>>, Reason> {
+    match bounded::read(&unseal::copy_of(path), bounded::MAX_IDENTITY) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        result => return result.map_err(Reason::Read),
+    }
+    // A file that is missing may come later on; one that is there has been tried.
+    FarFile::new(path).look().map_err(Reason::Read)?;
+    let Some(creds) = creds else { return Err(Reason::Sealed) };
+    creds::unseal_file(creds, path).map_err(Reason::Unseal)
 }
 
 /// Reads an OpenSSH private key of the type `kind`.

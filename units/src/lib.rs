@@ -22,6 +22,8 @@ pub mod boot;
 #[cfg(target_os = "linux")]
 pub mod check;
 #[cfg(target_os = "linux")]
+pub mod creds;
+#[cfg(target_os = "linux")]
 pub mod disk_record;
 #[cfg(target_os = "linux")]
 pub mod earlier;
@@ -69,5 +71,7 @@ pub mod switch;
 pub mod systemctl;
 #[cfg(target_os = "linux")]
 pub mod template;
+#[cfg(target_os = "linux")]
+pub mod unseal;
 #[cfg(target_os = "linux")]
 pub mod users;

@@ -11,8 +11,9 @@ use vaultix_units::args::{self, Enroll, Verb};
 use vaultix_units::boot::fresh::{self, stamp};
 use vaultix_units::boot::{place_all, put_at_paths, start_rest};
 use vaultix_units::check::check;
+use vaultix_units::creds::{Creds, Key};
 use vaultix_units::earlier::Earlier;
-use vaultix_units::enroll::{self, Place};
+use vaultix_units::enroll::{self, Place, Seal};
 use vaultix_units::failure::{Failure, Level, log};
 use vaultix_units::harden::harden;
 use vaultix_units::item::describe_task;
@@ -22,6 +23,7 @@ use vaultix_units::path::queue;
 use vaultix_units::place;
 use vaultix_units::retry::retry;
 use vaultix_units::switch::{Jobs, Phase, preview, switch};
+use vaultix_units::unseal::unseal;
 use vaultix_units::users;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -120,6 +122,10 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             failure.status
         }),
         Verb::Enroll(options) => enroll(options, path),
+        Verb::Unseal(path) => unseal(path).map_err(|failure| {
+            let shown = path.display();
+            gone(&format!("unseal the host key {shown}"), &failure)
+        }),
         Verb::Retry => retry(&read(path)?.settings).map_err(|failure| {
             log(Level::Error, &format!("cannot try again: {}", failure.reason));
             failure.status
@@ -161,22 +167,28 @@ fn switch_to(path: &Path, phase: Phase) -> Result<(), Status> {
 
 /// Makes an identity for this host, and says what the configuration has to say of it.
 fn enroll(options: &Enroll, profile: &Path) -> Result<(), Status> {
-    let default = || Path::new(enroll::DEFAULT_PATH).to_owned();
-    let path = match &options.path {
-        Some(path) => path.clone(),
-        None if options.is_unit => {
-            let keys = read(profile)?.settings.host_keys;
-            let key = keys.into_iter().find(|key| key.kind == HostKeyKind::Age);
-            key.map_or_else(default, |key| key.path)
+    let mut systemctl = Path::new("systemctl").to_owned();
+    let (mut path, mut key) = (options.path.clone(), options.seal);
+    if options.is_unit {
+        let settings = read(profile)?.settings;
+        let kinds = [HostKeyKind::Age, HostKeyKind::Credential];
+        if let Some(of) = settings.host_keys.into_iter().find(|key| kinds.contains(&key.kind)) {
+            path = Some(of.path);
+            key = (of.kind == HostKeyKind::Credential).then_some(Key::Auto);
         }
-        None => default(),
-    };
+        systemctl = settings.systemctl;
+    }
+    let default = if key.is_some() { enroll::DEFAULT_SEALED_PATH } else { enroll::DEFAULT_PATH };
+    let path = path.unwrap_or_else(|| Path::new(default).to_owned());
     let root = options.root.as_deref().unwrap_or(Path::new("/"));
-    let place = Place { path: &path, root, is_small: options.is_small };
+    let creds = Creds::beside(&systemctl);
+    let seal = key.map(|key| Seal { creds, key, pcrs: options.pcrs.clone() });
+    let is_sealed = seal.is_some();
+    let place = Place { path: &path, root, is_small: options.is_small, seal };
     let enrolled = place.enroll().map_err(|failure| gone("enroll this host", &failure))?;
     let shown = path.display();
     if options.is_unit {
-        let [line, _] = enroll::configuration(&enrolled.recipient, &path);
+        let [line, _] = enroll::configuration(&enrolled.recipient, &path, is_sealed);
         log(
             Level::Error,
             &format!(
@@ -190,7 +202,7 @@ fn enroll(options: &Enroll, profile: &Path) -> Result<(), Status> {
     let steps = "to encrypt secrets to it, set in the configuration of this host:";
     log(Level::Info, &format!("{shown} {what}; {steps}"));
     // To be copied, so without the name of this program in front.
-    for line in enroll::configuration(&enrolled.recipient, &path) {
+    for line in enroll::configuration(&enrolled.recipient, &path, is_sealed) {
         let _ = writeln!(std::io::stderr(), "  {line}");
     }
     print(&enrolled.recipient);

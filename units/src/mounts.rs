@@ -252,7 +252,7 @@ fn is_read_only(directory: &OwnedFd) -> bool {
 }
 
 /// Returns whether the file system of `directory` is one of `magics`.
-fn is_magic(directory: &OwnedFd, magics: &[u64]) -> bool {
+pub(crate) fn is_magic(directory: &OwnedFd, magics: &[u64]) -> bool {
     fs::fstatfs(directory)
         .is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| magics.contains(&kind)))
 }

@@ -57,7 +57,11 @@ pub fn switch(profile: &Profile, phase: Phase, jobs: Jobs) -> Result<Outcome, Fa
         return Ok(Outcome::default());
     }
     // Before the lock, which must not be held while waiting for a file system that may not respond.
-    let host = Host::new(&profile.settings);
+    let host = match jobs {
+        Jobs::Queue => Host::new(&profile.settings),
+        // No unit has unsealed anything for it.
+        Jobs::Skip => Host::unsealing(&profile.settings),
+    };
     let inputs = plan::inputs(profile, phase, &host);
     let ramfs = Ramfs::open(&profile.settings)?;
     make_way(profile)?;

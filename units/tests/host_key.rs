@@ -45,7 +45,7 @@ fn settings(recipient: &str, keys: &[(&Path, HostKeyKind)]) -> Settings {
 
 /// Returns how many identities were read, and what is wrong with the other files, without their directory.
 fn read(recipient: &str, keys: &[(&Path, HostKeyKind)]) -> (usize, Vec<String>) {
-    let identities = HostIdentities::read(&settings(recipient, keys));
+    let identities = HostIdentities::read(&settings(recipient, keys), None);
     let failures = identities.failures.iter().map(|failure| {
         let directory = failure.path.parent().unwrap();
         failure.to_string().replace(&format!("{}/", directory.display()), "")

@@ -53,9 +53,16 @@ pub fn profile(draw: &mut Draw) -> Value {
 
 /// Draws the settings of a host.
 fn settings(draw: &mut Draw) -> Value {
-    let kinds = ["ed25519", "ed25519", "rsa", "age"];
+    let kinds = ["ed25519", "ed25519", "rsa", "age", "credential"];
     let keys: Vec<Value> = (0..draw.below(4))
-        .map(|_| json!({ "path": draw.path(), "type": draw.pick(&kinds) }))
+        .map(|_| {
+            let (mut path, kind) = (draw.path(), *draw.pick(&kinds));
+            if kind == "credential" {
+                // systemd loads no credential from such a path, so the profile would be invalid.
+                path.retain(|one| !" \t\"'\\".contains(one));
+            }
+            json!({ "path": path, "type": kind })
+        })
         .collect();
     let pubkey = *draw.pick(&["ssh-ed25519 AAAA", "ssh-rsa AAAA me", "age1x"]);
     let mut settings = json!({ "hostIdentifier": "h", "hostPubkey": pubkey, "hostKeys": keys });

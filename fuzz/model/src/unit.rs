@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use vaultix_generator::profile::{Placement, Profile, Settings, Side};
+use vaultix_generator::profile::{HostKey, Placement, Profile, Settings, Side};
 use vaultix_generator::unit::{Content, Programs, UnitFile, render, render_bad_profile};
 
 use crate::draw::Draw;
@@ -53,6 +53,11 @@ fn text_of(file: &UnitFile) -> &str {
     }
 }
 
+/// Returns whether a host key is sealed.
+fn is_sealed(key: &HostKey) -> bool {
+    format!("{:?}", key.kind) == "Credential"
+}
+
 /// Where the ramfs is mounted, which only root may enter.
 const RAMFS: &str = "/run/vaultix.private/ramfs";
 /// The unit that hides the ramfs of an earlier release.
@@ -91,6 +96,7 @@ impl<'a> Expected<'a> {
         }
         self.compare_target(&mut take);
         self.compare_keys(&mut take);
+        self.compare_sealed(&mut take);
         for item in self.items() {
             self.compare_item(&mut take, &item);
         }
@@ -139,9 +145,62 @@ impl<'a> Expected<'a> {
         mount_of(&self.profile.settings.decrypted_mount_point)
     }
 
-    /// Returns the names of the units that mount the ramfs and its view.
-    fn mounts(&self) -> [String; 2] {
-        [self.mount(), CONVERT.to_owned()]
+    /// Returns the names of the units that mount the ramfs and its view, and of those that unseal host keys.
+    fn mounts(&self) -> BTreeSet<String> {
+        let mounts = [self.mount(), CONVERT.to_owned()].into_iter();
+        mounts.chain(self.sealed().into_keys()).collect()
+    }
+
+    /// Returns the sealed host keys that could decrypt something, by the units that unseal them.
+    fn sealed(&self) -> BTreeMap<String, &'a Path> {
+        let settings = &self.profile.settings;
+        let is_age = settings.host_pubkey.starts_with("age1");
+        let keys = settings.host_keys.iter().filter(|key| is_age && is_sealed(key));
+        let unit_of = |path: &Path| unit("unseal", path.to_str().unwrap().trim_matches('/'));
+        keys.map(|key| (unit_of(&key.path), &*key.path)).collect()
+    }
+
+    /// Compares the units that unseal host keys, and the mount of what they find.
+    fn compare_sealed(&self, take: &mut impl FnMut(&str) -> &'a UnitFile) {
+        const WHERE: &str = "/run/vaultix.private/identities";
+        let sealed = self.sealed();
+        if sealed.is_empty() {
+            return;
+        }
+        let mount = mount_of(WHERE);
+        let fields = [
+            self.source(),
+            ("!@WHERE@", Meaning::Path(format!("!{WHERE}"))),
+            ("@WHERE@", Meaning::Path(WHERE.to_owned())),
+        ];
+        let template = include_str!("../../../units/vaultix-identities.mount.in");
+        compare(text_of(take(&mount)), template, &fields, &[]);
+        for (unit, path) in sealed {
+            let path = path.to_str().unwrap();
+            let mut wants = BTreeSet::from([mount.clone()]);
+            let mut after = wants.clone();
+            if self.profile.early.is_empty() {
+                let files = [Path::new(path), Path::new("/var/lib/systemd/credential.secret")];
+                wants.extend(self.mounts_of(files.into_iter()));
+                after.clone_from(&wants);
+                after.insert("tpm2.target".to_owned());
+            }
+            let words = [self.helper, "unseal", "--", path].map(str::to_owned);
+            let fields = [
+                self.source(),
+                (
+                    "Vaultix unseals the host key @PATH@",
+                    Meaning::Text(format!("Vaultix unseals the host key {path}")),
+                ),
+                ("@WANTS@", Meaning::Names(wants)),
+                ("@AFTER@", Meaning::Names(after)),
+                ("@MOUNT@", names([&*mount])),
+                ("@NAME@:@PATH@", Meaning::Text(format!("vaultix-host:{path}"))),
+                ("@EXEC@", Meaning::Command(words.to_vec())),
+            ];
+            let template = include_str!("../../../units/vaultix-unseal@.service.in");
+            compare(text_of(take(&unit)), template, &fields, &[]);
+        }
     }
 
     /// Returns the command line of the helper with the verb `words`, up to the profile.
@@ -157,7 +216,12 @@ impl<'a> Expected<'a> {
     /// Returns the names of all mounts that a host key may be on.
     fn key_mounts(&self) -> BTreeSet<String> {
         let keys = self.profile.settings.host_keys.iter();
-        let way = keys.flat_map(|key| key.path.ancestors());
+        self.mounts_of(keys.filter(|key| !is_sealed(key)).map(|key| &*key.path))
+    }
+
+    /// Returns the names of all mounts that one of `files` may be on.
+    fn mounts_of<'b>(&self, files: impl Iterator<Item = &'b Path>) -> BTreeSet<String> {
+        let way = files.flat_map(Path::ancestors);
         let late = &self.profile.settings.late_mounts;
         let names = way.filter(|path| path.parent().is_some());
         let names = names.filter(|path| late.iter().all(|mount| mount != path)).map(mount_of);
@@ -210,11 +274,12 @@ impl<'a> Expected<'a> {
     fn compare_keys(&self, take: &mut impl FnMut(&str) -> &'a UnitFile) {
         let settings = &self.profile.settings;
         let kind = match settings.host_pubkey.split_whitespace().next().unwrap() {
-            "ssh-ed25519" => "Ed25519",
-            "ssh-rsa" => "Rsa",
-            _ => "Age",
+            "ssh-ed25519" => &["Ed25519"][..],
+            "ssh-rsa" => &["Rsa"],
+            _ => &["Age", "Credential"],
         };
-        let keys = settings.host_keys.iter().filter(|key| format!("{:?}", key.kind) == kind);
+        let fits = |key: &&HostKey| kind.contains(&&*format!("{:?}", key.kind));
+        let keys = settings.host_keys.iter().filter(fits);
         let mut seen = BTreeSet::new();
         for (at, key) in (1..).zip(keys) {
             if !seen.insert(&key.path) {
@@ -255,7 +320,7 @@ impl<'a> Expected<'a> {
             &[
                 self.source(),
                 ("Vaultix @KIND@ @ID@", Meaning::Text(format!("Vaultix {kind} {id}"))),
-                ("@MOUNTS@", Meaning::Names(self.mounts().into())),
+                ("@MOUNTS@", Meaning::Names(self.mounts())),
                 ("@VIEW@", Meaning::Names(BTreeSet::from([self.mount()]))),
                 ("@EXEC@", exec()),
             ],
@@ -446,7 +511,7 @@ impl<'a> Expected<'a> {
         let fields = [
             self.source(),
             ("Vaultix places @WHAT@", Meaning::Text(what.to_owned())),
-            ("@MOUNTS@", Meaning::Names(self.mounts().into())),
+            ("@MOUNTS@", Meaning::Names(self.mounts())),
             ("@VIEW@ vaultix.target", names([&*self.mount(), "vaultix.target"])),
             ("@FAILED@", names([failed])),
             ("@EXEC@", Meaning::Command(self.words(words))),

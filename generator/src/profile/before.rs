@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::check::{ensure_user_unit, mount_unit};
 use super::fields::Invalid;
-use super::{RAMFS_PATH, Settings, USERS};
+use super::{HOST_SECRET, HostKeyKind, RAMFS_PATH, Settings, USERS};
 
 /// Units that only users' managers have, from systemd.special(7). Others have the same names as units of the system.
 const OF_USERS: [&str; 6] = [
@@ -79,7 +79,9 @@ fn obstacle(unit: &str, early: bool, settings: &Settings) -> Option<(String, &'s
             earlier,
         ));
     }
-    let key = settings.host_keys.iter().map(|key| &*key.path);
+    let is_sealed = settings.host_keys.iter().any(|key| key.kind == HostKeyKind::Credential);
+    let secret = is_sealed.then_some(Path::new(HOST_SECRET));
+    let key = settings.host_keys.iter().map(|key| &*key.path).chain(secret);
     if let Some(key) = key.clone().find(|key| is_mount_of(unit, key, settings)) {
         return Some((cycle(&format!("the host key {} may be on it", key.display())), earlier));
     }

@@ -121,6 +121,18 @@ fn ensure_late_mount(mount: &Path) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// Makes sure that systemd can load a credential from `path`: 257 divides what it passes to its executor into words.
+fn ensure_credential_path(path: &Path) -> Result<(), Invalid> {
+    let shown = path.to_string_lossy();
+    if shown.contains([' ', '\t', '"', '\'', '\\']) {
+        let reason = format!(
+            "\"{shown}\" contains a space, a quote or a backslash, and systemd loads no credential from there"
+        );
+        return Err(Invalid::here(reason).fix("move the file"));
+    }
+    Ok(())
+}
+
 fn host_keys(location: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Invalid> {
     list.iter()
         .enumerate()
@@ -133,13 +145,19 @@ fn host_keys(location: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Inv
                 "ed25519" => HostKeyKind::Ed25519,
                 "rsa" => HostKeyKind::Rsa,
                 "age" => HostKeyKind::Age,
+                "credential" => HostKeyKind::Credential,
                 other => {
                     return Err(Invalid::new(
                         fields.location_of("type"),
-                        format!("\"{other}\" is not one of \"ed25519\", \"rsa\", \"age\""),
+                        format!(
+                            "\"{other}\" is not one of \"ed25519\", \"rsa\", \"age\", \"credential\""
+                        ),
                     ));
                 }
             };
+            if kind == HostKeyKind::Credential {
+                fields.check("path", ensure_credential_path(&path))?;
+            }
             fields.finish()?;
             Ok(HostKey { path, kind })
         })
@@ -149,11 +167,11 @@ fn host_keys(location: &str, list: &[Box<RawValue>]) -> Result<Vec<HostKey>, Inv
 /// Returns the host keys whose type matches the host's recipient.
 pub fn fitting_keys(settings: &Settings) -> impl Iterator<Item = &HostKey> {
     let word = settings.host_pubkey.split_ascii_whitespace().next().unwrap_or_default();
-    let kind = match word {
-        "ssh-ed25519" => Some(HostKeyKind::Ed25519),
-        "ssh-rsa" => Some(HostKeyKind::Rsa),
-        age if age.starts_with("age1") => Some(HostKeyKind::Age),
-        _ => None,
+    let kinds: &[HostKeyKind] = match word {
+        "ssh-ed25519" => &[HostKeyKind::Ed25519],
+        "ssh-rsa" => &[HostKeyKind::Rsa],
+        age if age.starts_with("age1") => &[HostKeyKind::Age, HostKeyKind::Credential],
+        _ => &[],
     };
-    settings.host_keys.iter().filter(move |key| Some(key.kind) == kind)
+    settings.host_keys.iter().filter(move |key| kinds.contains(&key.kind))
 }

@@ -115,7 +115,13 @@ fn errors_outside_the_items_refuse_the_profile() {
         (
             r#"{"version":1,"settings":{"hostIdentifier":"a","hostPubkey":"k","hostKeys":[{"path":"/k","type":"dsa"}]}}"#
                 .to_owned(),
-            "settings.hostKeys.0.type: \"dsa\" is not one of \"ed25519\", \"rsa\", \"age\"",
+            "settings.hostKeys.0.type: \"dsa\" is not one of \"ed25519\", \"rsa\", \"age\", \"credential\"",
+        ),
+        (
+            r#"{"version":1,"settings":{"hostIdentifier":"a","hostPubkey":"k","hostKeys":[{"path":"/a b","type":"credential"}]}}"#
+                .to_owned(),
+            "settings.hostKeys.0.path: \"/a b\" contains a space, a quote or a backslash, and systemd loads no credential from there; \
+             move the file",
         ),
         (
             r#"{"version":1,"settings":{"hostIdentifier":"a","hostPubkey":"k","hostKeys":[{"path":"/k","type":"age","mode":1}]}}"#

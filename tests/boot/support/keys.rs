@@ -95,6 +95,29 @@ pub fn encrypt(recipient: &str, plaintext: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
+/// Seals `text` as systemd-creds does on the host whose root directory is `root`: with its machine id, and with its key, which is
+/// made if need be. The credential is called `name`.
+pub fn seal(root: &Path, name: &str, text: &[u8]) -> Vec<u8> {
+    const SCRIPT: &str = r#"
+        mount --bind "$1" /etc/machine-id
+        export SYSTEMD_CREDENTIAL_SECRET="$2"
+        exec systemd-creds encrypt --with-key=host --name="$3" - -
+    "#;
+    let (id, state) = (root.join("etc/machine-id"), root.join("var/lib/systemd"));
+    fs::create_dir_all(&state).unwrap();
+    let mut child = Command::new("unshare")
+        .args(["--mount", "sh", "-ec", SCRIPT, "sh"])
+        .args([id, state.join("credential.secret"), name.into()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "systemd-creds: {}", output.status);
+    output.stdout
+}
+
 /// Gives the ssh key at `path` a passphrase.
 pub fn lock(path: &Path) {
     let status = Command::new("ssh-keygen")

@@ -103,6 +103,31 @@ impl Scenario {
         self.profile["settings"]["hostKeys"] = json!([{ "path": path, "type": kind }]);
     }
 
+    /// Makes a post-quantum identity that is sealed at `path` the only host key, and leaves no other one on the host.
+    pub fn sealed_key(&mut self, path: &str) {
+        const PLAIN: &str = "/fixtures/keys/plain";
+        self.key(PLAIN, "age-pq");
+        let text = fs::read(self.container.layer(PLAIN)).unwrap();
+        self.credential(path, "vaultix-host", &text);
+        for name in [PLAIN, "/etc/ssh/ssh_host_ed25519_key"] {
+            fs::remove_file(self.container.layer(name)).unwrap();
+        }
+        self.profile["settings"]["hostKeys"] = json!([{ "path": path, "type": "credential" }]);
+    }
+
+    /// Seals `text` as the credential `name` of this host, and puts it at `path`.
+    pub fn credential(&self, path: &str, name: &str, text: &[u8]) {
+        self.file(path, keys::seal(&self.container.layer("/"), name, text));
+    }
+
+    /// The same on another host.
+    pub fn foreign_credential(&self, path: &str, name: &str, text: &[u8]) {
+        self.file("/fixtures/elsewhere/etc/machine-id", "8e1c1ae19f9c4d2a93a1e0f2f3b1c55d\n");
+        let elsewhere = self.container.layer("/fixtures/elsewhere");
+        self.file(path, keys::seal(&elsewhere, name, text));
+        fs::remove_dir_all(elsewhere).unwrap();
+    }
+
     /// Returns the profile, to change what the other functions do not cover.
     pub fn profile(&mut self) -> &mut Value {
         &mut self.profile

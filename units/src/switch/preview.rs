@@ -54,7 +54,7 @@ enum Change {
 /// When the current generation cannot be read.
 pub fn preview(profile: &Profile, last: Phase) -> Result<Preview, Failure> {
     let settings = &profile.settings;
-    let host = Host::new(settings);
+    let host = Host::unsealing(settings);
     let mut inputs = Vec::new();
     for phase in [Phase::Early, Phase::Normal] {
         if last == Phase::Normal || phase == Phase::Early {

@@ -295,7 +295,7 @@ fn a_component_of_a_name_has_255_bytes_at_most() {
 #[test]
 fn keys_fit_a_recipient_of_their_own_type() {
     let kinds = |pubkey: &str| -> Vec<HostKeyKind> {
-        let keys = ["ed25519", "rsa", "age"]
+        let keys = ["ed25519", "rsa", "age", "credential"]
             .map(|kind| format!(r#"{{"path":"/{kind}","type":"{kind}"}}"#))
             .join(",");
         let text = format!(
@@ -306,6 +306,6 @@ fn keys_fit_a_recipient_of_their_own_type() {
     };
     assert_eq!(kinds("ssh-ed25519 AAAA me"), [HostKeyKind::Ed25519]);
     assert_eq!(kinds("ssh-rsa AAAA"), [HostKeyKind::Rsa]);
-    assert_eq!(kinds("age1abc"), [HostKeyKind::Age]);
+    assert_eq!(kinds("age1abc"), [HostKeyKind::Age, HostKeyKind::Credential]);
     assert_eq!(kinds("ecdsa-sha2-nistp256 AAAA"), []);
 }
