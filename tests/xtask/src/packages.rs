@@ -18,6 +18,7 @@ pub const BOOT: &[Program] = &[
     ("age", "age"),
     ("ssh-keygen", "openssh-client"),
     ("unshare", "util-linux"),
+    ("systemd-creds", "systemd"),
     ("strace", "strace"),
     ("bindfs", "bindfs"),
     ("fusermount3", "fuse3"),
