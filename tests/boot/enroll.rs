@@ -184,9 +184,9 @@ const MOST_EXPOSED: f32 = 5.0;
 pub fn a_sealed_host(system: System) {
     const CRED: &str = "/var/lib/vaultix/host.cred";
     const UNIT: &str = "vaultix-unseal@var-lib-vaultix-host.cred.service";
-    let mut host = prepare(system, "sealed");
     // With what a unit file would take for something else.
     const ODD: &str = "/var/lib/vaultix/a%n:$c.cred";
+    let mut host = prepare(system, "sealed");
     host.sealed_key(CRED);
     host.secret("token", "hunter2");
     host.secret("password", "early");
@@ -265,6 +265,7 @@ pub fn a_sealed_host(system: System) {
         note small vaultix-decrypt enroll --seal --x25519
         note stays vaultix-decrypt enroll --seal --path {CRED}.old
         note root vaultix-decrypt enroll --seal --root /fixtures
+        note program env PATH=/nowhere /opt/vaultix/bin/vaultix-decrypt enroll --seal --path /var/lib/vaultix/tpm.cred
         note tpm vaultix-decrypt enroll --seal-with tpm2 --path /var/lib/vaultix/tpm.cred
         secret back
         host back "$recipient" "[$(key {CRED} credential)]"
@@ -363,6 +364,7 @@ pub fn a_sealed_host(system: System) {
         ("stays", "is there, and stays, but cannot be unsealed"),
         ("root", "not the one in /fixtures"),
         ("tpm", "cannot seal it"),
+        ("program", "cannot seal it: cannot run systemd-creds: No such file"),
         ("volatile", "credential.secret, which systemd seals with, is in memory"),
     ] {
         assert!(boot.text(name).contains(words), "{name}: {}", boot.text(name));
@@ -379,8 +381,8 @@ pub fn a_sealed_host(system: System) {
         "{}",
         boot.text("back.switch")
     );
-    let stale = boot.text("stale");
-    assert!(stale.contains(&format!("systemctl restart '{UNIT}'")), "{stale}");
+    let older = boot.text("stale");
+    assert!(older.contains(&format!("systemctl restart '{UNIT}'")), "{older}");
     assert_eq!((boot.status("third.switch"), &*boot.text("third.token")), (0, "third"));
     assert_eq!(boot.status("by.unit"), 1);
     let by_hand = boot.text("by.hand");

@@ -7,8 +7,6 @@ use std::process::{Command, Stdio};
 use vaultix_generator::profile::CREDENTIAL_NAME;
 use zeroize::Zeroizing;
 
-use crate::bounded;
-
 /// What seals an identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Key {
@@ -109,14 +107,4 @@ impl Creds {
         let said = said.trim().replace('\n', "; ");
         Err(format!("{program} {verb} failed ({}): {said}", output.status))
     }
-}
-
-/// Unseals the credential `path`, for who runs in no unit.
-///
-/// # Errors
-///
-/// Why it cannot be unsealed.
-pub fn unseal_file(creds: &Creds, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let sealed = bounded::read(path, bounded::MAX_IDENTITY).map_err(|error| error.to_string())?;
-    creds.unseal(&sealed)
 }

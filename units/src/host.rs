@@ -76,7 +76,7 @@ impl Host {
         Self::with(settings, total, None)
     }
 
-    /// Returns the host with these settings, for who only looks: also with sealed keys that no unit has unsealed yet.
+    /// Returns the host with these settings, for who runs in no unit: also with sealed keys that no unit has unsealed.
     #[must_use]
     pub fn unsealing(settings: &Settings) -> Self {
         Self::with(settings, MAX_TOTAL_CIPHERTEXTS, Some(Creds::beside(&settings.systemctl)))

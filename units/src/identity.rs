@@ -11,14 +11,14 @@ use vaultix_generator::unit::unseal_unit;
 use zeroize::Zeroizing;
 
 use crate::bounded;
-use crate::creds::{self, Creds};
+use crate::creds::Creds;
 use crate::parallel::{self, Limits, Outcome};
 use crate::path::FarFile;
 use crate::pq;
 use crate::ssh::parse_ssh;
 use crate::stack;
 use crate::stanza::{self, Recipient};
-use crate::unseal;
+use crate::unseal::copy_of;
 
 /// How long reading host keys may take: 5 seconds for all of them together. If one takes longer,
 /// its file system does not respond.
@@ -158,20 +158,20 @@ impl HostIdentities {
     /// happened: a check of a profile comes before its units.
     #[must_use]
     pub fn read(settings: &Settings, creds: Option<&Creds>) -> Self {
-        let creds = creds.cloned();
         let mut all = Self { tried: Vec::new(), failures: Vec::new() };
         let keys: Vec<HostKey> = fitting_keys(settings).cloned().collect();
         let paths: Vec<PathBuf> = keys.iter().map(|key| key.path.clone()).collect();
-        let outcomes = parallel::each(keys.len(), LIMITS, move |at| {
-            keys.get(at).map(|key| read(key, creds.as_ref()))
-        });
+        let outcomes = parallel::each(keys.len(), LIMITS, move |at| keys.get(at).map(read));
         for (path, outcome) in paths.into_iter().zip(outcomes) {
-            match outcome {
-                Outcome::Done(Some(Ok(content))) => all.tried.push(KeyFile { path, content }),
-                Outcome::Done(Some(Err(reason))) => all.failures.push(Failure { path, reason }),
-                Outcome::Done(None) | Outcome::Slow | Outcome::Late => {
-                    all.failures.push(Failure { path, reason: Reason::TimedOut });
-                }
+            let read = match (outcome, creds) {
+                // Not limited: a TPM may take longer than any file system.
+                (Outcome::Done(Some(Err(Reason::Sealed))), Some(creds)) => unseal(creds, &path),
+                (Outcome::Done(Some(read)), _) => read,
+                (Outcome::Done(None) | Outcome::Slow | Outcome::Late, _) => Err(Reason::TimedOut),
+            };
+            match read {
+                Ok(content) => all.tried.push(KeyFile { path, content }),
+                Err(reason) => all.failures.push(Failure { path, reason }),
             }
         }
         all
@@ -183,9 +183,9 @@ impl HostIdentities {
     }
 }
 
-fn read(key: &HostKey, creds: Option<&Creds>) -> Result<Content, Reason> {
+fn read(key: &HostKey) -> Result<Content, Reason> {
     let text = match key.kind {
-        HostKeyKind::Credential => unsealed(&key.path, creds)?,
+        HostKeyKind::Credential => unsealed(&key.path)?,
         _ => FarFile::new(&key.path).read(bounded::MAX_IDENTITY).map_err(Reason::Read)?,
     };
     stack::wiped(|| match key.kind {
@@ -195,16 +195,22 @@ fn read(key: &HostKey, creds: Option<&Creds>) -> Result<Content, Reason> {
     })
 }
 
-/// Returns the identity that is sealed in the file `path`.
-fn unsealed(path: &Path, creds: Option<&Creds>) -> Result<Zeroizing<Vec<u8>>, Reason> {
-    match bounded::read(&unseal::copy_of(path), bounded::MAX_IDENTITY) {
+/// Returns the identity that was sealed in the file `path`, and that its unit has unsealed.
+fn unsealed(path: &Path) -> Result<Zeroizing<Vec<u8>>, Reason> {
+    match bounded::read(&copy_of(path), bounded::MAX_IDENTITY) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         result => return result.map_err(Reason::Read),
     }
     // A file that is missing may come later on; one that is there has been tried.
     FarFile::new(path).look().map_err(Reason::Read)?;
-    let Some(creds) = creds else { return Err(Reason::Sealed) };
-    creds::unseal_file(creds, path).map_err(Reason::Unseal)
+    Err(Reason::Sealed)
+}
+
+/// Returns the identities that are sealed in the file `path`, for who runs in no unit.
+fn unseal(creds: &Creds, path: &Path) -> Result<Content, Reason> {
+    let sealed = FarFile::new(path).read(bounded::MAX_IDENTITY).map_err(Reason::Read)?;
+    let text = creds.unseal(&sealed).map_err(Reason::Unseal)?;
+    stack::wiped(|| native(&text)).map(Content::Age)
 }
 
 /// Reads an OpenSSH private key of the type `kind`.

@@ -110,11 +110,13 @@ pub fn seal(root: &Path, name: &str, text: &[u8]) -> Vec<u8> {
         .args([id, state.join("credential.secret"), name.into()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(text).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "systemd-creds: {}", output.status);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "systemd-creds: {}: {said}", output.status);
     output.stdout
 }
 
