@@ -167,20 +167,15 @@ let
       ) (holders path);
     in
     builtins.any (fileSystem: builtins.elem fileSystem.fsType [ "ramfs" "tmpfs" ]) (lib.take 1 longest);
-  enrolled =
-    map
-      (
-        path:
-        ensure false "cannot use the host key ${path} on host ${host}"
-          "its path contains a space, a quote or a backslash, and systemd loads no credential from there"
-          "move the file, and set vaultix.settings.hostKeys"
-      )
-      (
-        filter (path: builtins.match ".*[[:space:]\"'\\].*" path != null) (
-          map (key: toString key.path) (filter enroll.isSealed cfg.settings.hostKeys)
-        )
-      )
-    ++ [
+  # systemd passes the path on in a line of words.
+  words = map (
+    path:
+    ensure false "cannot use the host key ${path} on host ${host}"
+      "its path contains a space, a quote or a backslash, and systemd loads no credential from there"
+      "move the file, and set vaultix.settings.hostKeys"
+  ) (filter (path: builtins.match ".*[[:space:]\"'\\].*" path != null) sealedPaths);
+  sealedPaths = map (key: toString key.path) (filter enroll.isSealed cfg.settings.hostKeys);
+  enrolled = [
     (ensure (!cfg.settings.enroll || enroll.places != [ ] || keyType != "age")
       "cannot make an identity for host ${host}"
       "vaultix.settings.hostKeys has no key of type \"age\" or \"credential\""
@@ -294,7 +289,7 @@ in
     cache
     ++ users
     ++ publicKeys
-    ++ lib.optionals hasPublicPaths (keys ++ enrolled)
+    ++ lib.optionals hasPublicPaths (keys ++ words ++ enrolled)
     ++ directories
     ++ early
     ++ readers.assertions
