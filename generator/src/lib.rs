@@ -41,6 +41,33 @@ pub fn generate(profile: &Path, helper: &Path, directory: &Path) -> Result<(), (
     write(directory, &unit::render(&read, &programs))
 }
 
+/// Makes the units of the manager of a user with the profile `profile`, in `directory`. They name the profile by where it will be
+/// in the user's home.
+///
+/// # Errors
+///
+/// As [`generate`], also without a profile: the configuration that they are a part of is not built then.
+pub fn generate_user(
+    profile: &Path,
+    helper: &Path,
+    directory: &Path,
+) -> Result<(), (Status, String)> {
+    let refused = |reason: &str| {
+        let reason = format!("cannot use the profile {}: {reason}", profile.display());
+        Err((Status::Config, escape::message(&reason)))
+    };
+    match read_profile(profile, Side::Host) {
+        Ok(None) => refused("it does not exist"),
+        Ok(Some(read)) if !read.early.is_empty() => {
+            refused("beforeUserborn: a user has nothing that is needed before users exist")
+        }
+        Ok(Some(read)) => {
+            write(directory, &unit::render_user(&read, &Programs { helper, profile }))
+        }
+        Err(reason) => refused(&reason),
+    }
+}
+
 /// Reads the profile `path`; `None` if there is none.
 ///
 /// # Errors

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use dlmalloc::GlobalDlmalloc;
-use vaultix_generator::profile::DEFAULT_PATH;
+use vaultix_generator::profile::{DEFAULT_PATH, Manager};
 use vaultix_generator::status::Status;
 
 /// What is printed for a wrong command line.
-const USAGE: &str = "usage: vaultix-generator [--profile FILE] NORMAL_DIR [EARLY_DIR LATE_DIR]";
+const USAGE: &str = "usage: vaultix-generator [--profile FILE] NORMAL_DIR [EARLY_DIR LATE_DIR]
+       vaultix-generator --user --profile FILE DIR";
 
 /// Makes fewer system calls than musl's own allocator.
 #[global_allocator]
@@ -35,32 +36,45 @@ fn main() -> ExitCode {
 
 /// Runs the generator for this command line.
 fn run(args: impl Iterator<Item = OsString>) -> Result<(), (Status, String)> {
-    let (profile, directory) = parse(args).ok_or((Status::Usage, USAGE.to_owned()))?;
-    if is_initrd() || is_off(&kernel_command_line()) {
+    let (manager, profile, directory) = parse(args).ok_or((Status::Usage, USAGE.to_owned()))?;
+    let is_system = manager == Manager::System;
+    if is_system && (is_initrd() || is_off(&kernel_command_line())) {
         return Ok(());
     }
     let helper = helper().ok_or((Status::Software, "cannot find its own path".to_owned()))?;
-    vaultix_generator::generate(&profile, &helper, &directory)
+    let work = if is_system {
+        vaultix_generator::generate
+    } else {
+        // Run when a configuration is built: what this machine was started with does not matter.
+        vaultix_generator::generate_user
+    };
+    work(&profile, &helper, &directory)
 }
 
-/// Reads the command line: the profile and the normal directory.
-fn parse(mut args: impl Iterator<Item = OsString>) -> Option<(PathBuf, PathBuf)> {
-    let mut profile = PathBuf::from(DEFAULT_PATH);
+/// Reads the command line: whose units they are, the profile and the normal directory.
+fn parse(mut args: impl Iterator<Item = OsString>) -> Option<(Manager, PathBuf, PathBuf)> {
+    let mut profile = None;
+    let mut manager = Manager::System;
     let mut directories = Vec::new();
     while let Some(arg) = args.next() {
         if arg == "--profile" {
             // It is written to units, which have another working directory.
-            profile = std::path::absolute(args.next()?).ok()?;
+            profile = Some(std::path::absolute(args.next()?).ok()?);
+        } else if arg == "--user" {
+            manager = Manager::User;
         } else if arg.as_encoded_bytes().starts_with(b"-") {
             return None;
         } else {
             directories.push(PathBuf::from(arg));
         }
     }
-    match directories.len() {
-        1 | 3 => directories.into_iter().next().map(|normal| (profile, normal)),
-        _ => None,
-    }
+    let profile = match (manager, directories.len()) {
+        (Manager::System, 1 | 3) => profile.unwrap_or_else(|| DEFAULT_PATH.into()),
+        // Which one is not known by default: it is not where it will be yet.
+        (Manager::User, 1) => profile?,
+        _ => return None,
+    };
+    directories.into_iter().next().map(|normal| (manager, profile, normal))
 }
 
 /// Returns the helper that was installed with this program: `../../../bin/vaultix-decrypt` relative to its own
@@ -109,9 +123,14 @@ mod tests {
     #[test]
     fn one_or_three_directories_are_taken() {
         let parse = |args: &[&str]| parse(args.iter().map(OsString::from));
-        assert_eq!(parse(&["/n"]), Some((DEFAULT_PATH.into(), "/n".into())));
-        assert_eq!(parse(&["/n", "/e", "/l"]), Some((DEFAULT_PATH.into(), "/n".into())));
-        assert_eq!(parse(&["--profile", "/p", "/n"]), Some(("/p".into(), "/n".into())));
+        let (host, user) = (Manager::System, Manager::User);
+        assert_eq!(parse(&["/n"]), Some((host, DEFAULT_PATH.into(), "/n".into())));
+        assert_eq!(parse(&["/n", "/e", "/l"]), Some((host, DEFAULT_PATH.into(), "/n".into())));
+        assert_eq!(parse(&["--profile", "/p", "/n"]), Some((host, "/p".into(), "/n".into())));
+        let of_user = Some((user, "/p".into(), "/n".into()));
+        assert_eq!(parse(&["--user", "--profile", "/p", "/n"]), of_user);
+        assert_eq!(parse(&["--user", "/n"]), None, "no profile is the default");
+        assert_eq!(parse(&["--user", "--profile", "/p", "/n", "/e", "/l"]), None);
         assert_eq!(parse(&["/n", "/e"]), None);
         assert_eq!(parse(&[]), None);
         assert_eq!(parse(&["--help"]), None);

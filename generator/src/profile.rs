@@ -139,7 +139,58 @@ pub struct Settings {
     /// Mount points that boot does not wait for, absolute: a `path` below one is made when it is mounted.
     pub late_mounts: Vec<PathBuf>,
     /// The program `systemctl`; by default found through `PATH`.
-    pub systemctl: PathBuf,
+    pub systemctl: Systemctl,
+    /// Who places the items; always the host in a profile that was only read.
+    pub layout: Layout,
+}
+
+/// The program `systemctl`, and the manager that it talks to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Systemctl {
+    /// Its path, or its name if it is found through `PATH`.
+    pub program: PathBuf,
+    /// Whose manager has the units.
+    pub manager: Manager,
+}
+
+impl Systemctl {
+    /// Returns what to type to talk to that manager.
+    #[must_use]
+    pub fn words(&self) -> &'static str {
+        match self.manager {
+            Manager::System => "systemctl",
+            Manager::User => "systemctl --user",
+        }
+    }
+}
+
+/// Whose manager has the units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manager {
+    /// That of the system.
+    System,
+    /// That of the user who runs the program.
+    User,
+}
+
+/// Who places the items, and so where they are. A profile does not say it: the command line of a program does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Root, on a ramfs, for all users.
+    Host,
+    /// The user with this number, below their runtime directory, for themselves.
+    User(u32),
+}
+
+impl Layout {
+    /// Returns the number of the user who alone controls where the items are.
+    #[must_use]
+    pub fn owner(self) -> u32 {
+        match self {
+            Self::Host => 0,
+            Self::User(uid) => uid,
+        }
+    }
 }
 
 impl Settings {

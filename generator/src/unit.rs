@@ -4,15 +4,17 @@
 
 mod boot;
 mod unseal;
+mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::escape;
 pub use crate::profile::Kind;
-use crate::profile::{self, HostKeyKind, Placement, Profile, RAMFS_PATH, Settings, USERS};
+use crate::profile::{self, HostKeyKind, Layout, Placement, Profile, RAMFS_PATH, Settings, USERS};
 pub use boot::{ITEMS_UNIT, PATHS_UNIT};
 pub use unseal::unseal_unit;
+pub use user::render as render_user;
 
 const ITEM: &str = include_str!("../../units/vaultix-item@.service.in");
 const TARGET: &str = include_str!("../../units/vaultix.target.in");
@@ -40,6 +42,17 @@ const SWITCH: &str = include_str!("../../units/switch.conf.in");
 pub const TARGET_UNIT: &str = "vaultix.target";
 /// Names of the static units that switch: the early items, then all others.
 pub const SWITCH_UNITS: [&str; 2] = ["vaultix-switch-early.service", "vaultix-switch.service"];
+/// Returns the names of those that there are.
+#[must_use]
+pub fn switch_units(layout: Layout) -> &'static [&'static str] {
+    match layout {
+        Layout::Host => &SWITCH_UNITS,
+        Layout::User(_) => &USER_SWITCH_UNITS,
+    }
+}
+
+/// The one that a user's manager has.
+const USER_SWITCH_UNITS: [&str; 1] = ["vaultix-switch.service"];
 /// Name of the unit that fails for an invalid profile.
 pub const PROFILE_UNIT: &str = "vaultix-profile.service";
 /// Name of the unit that hides the ramfs of an earlier release.

@@ -45,7 +45,13 @@ fn generate(case: &Path) -> PathBuf {
     // no relative path.
     std::env::set_current_dir(case).unwrap();
     let helper = Path::new("/usr/bin/vaultix-decrypt");
-    let result = vaultix_generator::generate(Path::new("profile.json"), helper, &output);
+    // The units of a user are made in another way.
+    let work = if name.ends_with("-user") {
+        vaultix_generator::generate_user
+    } else {
+        vaultix_generator::generate
+    };
+    let result = work(Path::new("profile.json"), helper, &output);
     let status = result.err().map(|(status, _)| status as u8).unwrap_or_default();
     fs::write(output.join("STATUS"), format!("{status}\n")).unwrap();
     output
@@ -81,7 +87,7 @@ fn every_profile_gives_its_tree() {
 fn no_unit_needs_a_shell() {
     // Of the whole text, so that a comment or another way to name one is looked at as well.
     let mut units: Vec<PathBuf> = Vec::new();
-    for folder in ["units", "nix"] {
+    for folder in ["units", "units/user", "nix"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
         units.extend(fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
     }

@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use vaultix_generator::profile::DEFAULT_PATH;
+use vaultix_generator::profile::{DEFAULT_PATH, Manager};
 use vaultix_generator::unit::Kind;
 
 use crate::creds::Key;
 use crate::path::queue::VERB;
 use crate::switch::Phase;
+use crate::user::default_profile;
 
 /// Printed for a wrong command line.
 pub const USAGE: &str = "\
@@ -20,6 +21,7 @@ usage: vaultix-decrypt secret [--profile FILE] -- ID
        vaultix-decrypt enroll [--x25519] [--path FILE] [--root DIR]
        vaultix-decrypt enroll --seal [--seal-with KEY] [--pcrs LIST] [--x25519] [--path FILE]
        vaultix-decrypt retry [--profile FILE]
+With --user: your own secrets (secret, template, switch, check, enroll, retry).
 The units run it; by hand: systemctl restart vaultix-secret@ID. See vaultix-decrypt(8).";
 
 /// What the helper should do.
@@ -78,6 +80,20 @@ pub enum Verb {
     Version,
 }
 
+impl Verb {
+    /// Returns whether a user can do it for themselves.
+    fn is_of_users(&self) -> bool {
+        match self {
+            Self::Item(..) | Self::Check | Self::Retry => true,
+            Self::Switch { phase } | Self::Preview { phase } => *phase == Phase::Normal,
+            Self::Enroll(options) => {
+                options.root.is_none() && options.seal.is_none() && !options.is_unit
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Options of [`Verb::Enroll`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Enroll {
@@ -95,14 +111,26 @@ pub struct Enroll {
     pub is_unit: bool,
 }
 
-/// Reads the command line, without the program's name: the verb and the profile's path.
+/// A command line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// What to do.
+    pub verb: Verb,
+    /// The profile's path.
+    pub profile: PathBuf,
+    /// Whether it is about the host, or the user who runs this program.
+    pub manager: Manager,
+}
+
+/// Reads the command line, without the program's name.
 ///
 /// Returns `None` when it is wrong.
 #[must_use]
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)> {
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<Invocation> {
     let mut args = args.into_iter();
     let verb = args.next()?;
-    let mut profile = PathBuf::from(DEFAULT_PATH);
+    let mut profile = None;
+    let mut manager = Manager::System;
     let mut phase = Phase::Normal;
     let mut is_dry = false;
     let mut mount = None;
@@ -110,7 +138,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
     let mut enroll = Enroll::default();
     while let Some(arg) = args.next() {
         match arg.to_str()? {
-            "--profile" => profile = args.next()?.into(),
+            "--profile" => profile = Some(args.next()?.into()),
+            "--user" => manager = Manager::User,
             "--early" if verb == "switch" || verb == "boot" => phase = Phase::Early,
             "--dry-run" if verb == "switch" => is_dry = true,
             "--mount" if verb == "paths" => mount = Some(args.next()?.into()),
@@ -159,7 +188,15 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Option<(Verb, PathBuf)
         ("version" | "--version" | "-V", None) => Verb::Version,
         _ => return None,
     };
-    Some((verb, profile))
+    let default = || match manager {
+        Manager::System => DEFAULT_PATH.into(),
+        Manager::User => default_profile(),
+    };
+    (manager == Manager::System || verb.is_of_users()).then(|| Invocation {
+        verb,
+        profile: profile.unwrap_or_else(default),
+        manager,
+    })
 }
 
 #[cfg(test)]
@@ -168,7 +205,51 @@ mod tests {
     use pretty_assertions::assert_eq;
 
     fn parsed(words: &[&str]) -> Option<(Verb, PathBuf)> {
+        let parsed = whole(words)?;
+        assert_eq!(parsed.manager, Manager::System, "{words:?}");
+        Some((parsed.verb, parsed.profile))
+    }
+
+    fn whole(words: &[&str]) -> Option<Invocation> {
         parse(words.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn a_user_can_do_some_of_it() {
+        for words in [
+            &["switch"][..],
+            &["switch", "--dry-run"],
+            &["check"],
+            &["retry"],
+            &["enroll", "--path", "/p"],
+            &["secret", "--", "--user"],
+            &["template", "--", "a"],
+        ] {
+            let (verb, rest) = words.split_first().unwrap();
+            let of_user = [&[*verb, "--user", "--profile", "/p"], rest].concat();
+            let (of_user, of_host) = (whole(&of_user).unwrap(), whole(words).unwrap());
+            assert_eq!((of_user.verb, of_user.profile), (of_host.verb, "/p".into()), "{words:?}");
+            assert_eq!((of_user.manager, of_host.manager), (Manager::User, Manager::System));
+        }
+        for words in [
+            &["boot"][..],
+            &["paths"],
+            &["rest"],
+            &["switch", "--early"],
+            &["switch", "--early", "--dry-run"],
+            &["enroll", "--root", "/mnt"],
+            &["enroll", "--unit"],
+            &["enroll", "--seal"],
+            &["link", "--", "/a"],
+            &["notify"],
+            &["convert"],
+            &["path-jobs"],
+            &["--version"],
+        ] {
+            let (verb, rest) = words.split_first().unwrap();
+            assert!(whole(words).is_some(), "{words:?}");
+            assert_eq!(whole(&[&[*verb, "--user"], rest].concat()), None, "{words:?}");
+        }
     }
 
     #[test]

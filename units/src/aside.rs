@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, RenameFlags};
 use rustix::io::Errno;
-use vaultix_generator::profile::Profile;
+use vaultix_generator::profile::{Layout, Profile};
 
 use crate::failure::{Failure, Level, log};
 use crate::item::Item;
@@ -32,7 +32,7 @@ pub(crate) fn make_way(profile: &Profile) -> Result<(), Failure> {
     for link in [&settings.decrypted_dir, &settings.decrypted_dir_for_user] {
         // The usual case takes one system call.
         let is_directory = std::fs::symlink_metadata(link).is_ok_and(|it| it.is_dir());
-        if is_directory && let Some(aside) = move_aside(link, &names(profile))? {
+        if is_directory && let Some(aside) = move_aside(link, settings.layout, &names(profile))? {
             let (link, aside) = (link.display(), aside.display());
             log(
                 Level::Warning,
@@ -54,9 +54,13 @@ fn names(profile: &Profile) -> BTreeSet<&str> {
 }
 
 /// Moves the directory `link` aside; `None` if it may contain something else than files with these `names`.
-fn move_aside(link: &Path, names: &BTreeSet<&str>) -> Result<Option<PathBuf>, Failure> {
+fn move_aside(
+    link: &Path,
+    layout: Layout,
+    names: &BTreeSet<&str>,
+) -> Result<Option<PathBuf>, Failure> {
     // Held open; only root can write to it or to a directory on the way, so that its names cannot be exchanged.
-    let (parent, name) = open_trusted_parent(link, Missing::Fail)?;
+    let (parent, name) = open_trusted_parent(link, layout, Missing::Fail)?;
     let failed = |error: Errno| Failure::write(link, error);
     let directory = fs::openat(&parent, &name, DIRECTORY, Mode::empty()).map_err(failed)?;
     let stat = fs::fstat(&directory).map_err(failed)?;

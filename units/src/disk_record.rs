@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
-use vaultix_generator::profile::{Profile, Settings};
+use vaultix_generator::profile::{Layout, Profile, Settings};
 use vaultix_generator::status::Status;
 use vaultix_generator::unit::Kind;
 use zeroize::Zeroizing;
@@ -29,8 +29,10 @@ use crate::path::{Earlier, Job, Missing, Outcome, PathContent, Stamp, Task, open
 
 /// The directory of the record.
 const FOLDER: &str = "/var/lib/vaultix";
+/// What follows the name of the link to a user's items in the name of the directory of their record.
+const USER_FOLDER: &str = ".record";
 /// The record.
-const RECORD: &str = "/var/lib/vaultix/placed";
+const RECORD: &str = "placed";
 /// A new one on its way.
 const NEW: &str = ".placed";
 /// What it begins with.
@@ -98,19 +100,19 @@ impl Changes {
         if (self.placed.is_empty() && self.gone.is_empty()) || !is_there(settings) {
             return;
         }
-        if let Err(failure) = self.write_into_record() {
+        if let Err(failure) = self.write_into_record(settings) {
             let what = "what stands at paths of items is not written down, so that a later boot may not know it";
             log(Level::Warning, &format!("{what}: {}", failure.reason));
         }
     }
 
-    fn write_into_record(self) -> Result<(), Failure> {
+    fn write_into_record(self, settings: &Settings) -> Result<(), Failure> {
         // One that is damaged is replaced. One that cannot be read stays, since it may say more than this run knows.
-        let old = read_text()?.and_then(|text| DiskRecord::parse(&text));
+        let old = read_text(settings)?.and_then(|text| DiskRecord::parse(&text));
         let mut new = old.clone().unwrap_or_default();
         new.0.retain(|path, _| !self.gone.contains(path));
         new.0.extend(self.placed);
-        if new == old.unwrap_or_default() { Ok(()) } else { replace(&new) }
+        if new == old.unwrap_or_default() { Ok(()) } else { replace(&new, settings) }
     }
 }
 
@@ -118,10 +120,12 @@ impl DiskRecord {
     /// Reads it. One that cannot be used is as good as none.
     #[must_use]
     pub fn read(settings: &Settings) -> Self {
-        let text = if is_there(settings) { read_text() } else { Ok(None) };
+        let text = if is_there(settings) { read_text(settings) } else { Ok(None) };
         let record = text.and_then(|text| match text {
             None => Ok(Self::default()),
-            Some(text) => Self::parse(&text).ok_or_else(|| unusable("it is damaged")),
+            Some(text) => {
+                Self::parse(&text).ok_or_else(|| unusable(&path_of(settings), "it is damaged"))
+            }
         });
         record.unwrap_or_else(|failure| {
             let what = "what an earlier boot has put at paths of items is not known";
@@ -244,9 +248,26 @@ pub fn note_removal(
     Ok(())
 }
 
+/// Returns the directory of the record.
+fn folder(settings: &Settings) -> PathBuf {
+    match settings.layout {
+        Layout::Host => FOLDER.into(),
+        Layout::User(_) => {
+            let mut path = settings.decrypted_dir.clone().into_os_string();
+            path.push(USER_FOLDER);
+            path.into()
+        }
+    }
+}
+
+/// Returns the path of the record.
+fn path_of(settings: &Settings) -> PathBuf {
+    folder(settings).join(RECORD)
+}
+
 /// Returns whether the file system of the record is mounted.
 fn is_there(settings: &Settings) -> bool {
-    settings.late_mount_of(Path::new(RECORD)).is_none_or(is_mounted)
+    settings.late_mount_of(&path_of(settings)).is_none_or(is_mounted)
 }
 
 /// Returns whether `path` is absolute, and leads where it says.
@@ -256,9 +277,12 @@ fn is_plain(path: &Path) -> bool {
 }
 
 /// Reads the text of the record, `None` if there is none.
-fn read_text() -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
-    let path = Path::new(RECORD);
-    let Some((parent, name)) = open_private_parent(path, Missing::Fail)? else { return Ok(None) };
+fn read_text(settings: &Settings) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+    let (path, layout) = (&path_of(settings), settings.layout);
+    let unusable = |error: Errno| unusable(path, error);
+    let Some((parent, name)) = open_private_parent(path, layout, Missing::Fail)? else {
+        return Ok(None);
+    };
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match fs::openat(&parent, &name, flags, Mode::empty()) {
         Ok(file) => File::from(file),
@@ -266,36 +290,36 @@ fn read_text() -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
         Err(error) => return Err(unusable(error)),
     };
     let stat = fs::fstat(&file).map_err(unusable)?;
-    if (stat.st_uid, stat.st_nlink, stat.st_mode & 0o022) != (0, 1, 0) {
-        let why = "others than root can write to it, or it has another name";
-        return Err(unusable(format!("{why}; remove it: rm {RECORD}")));
+    if (stat.st_uid, stat.st_nlink, stat.st_mode & 0o022) != (layout.owner(), 1, 0) {
+        let who = if layout == Layout::Host { "root" } else { "you" };
+        let why = format!("others than {who} can write to it, or it has another name");
+        return Err(self::unusable(path, format!("{why}; remove it: rm {}", path.display())));
     }
-    bounded::read_file(file, MAX).map(Some).map_err(unusable)
+    bounded::read_file(file, MAX).map(Some).map_err(|error| self::unusable(path, error))
 }
 
 /// Returns the failure that the record cannot be used.
-fn unusable(why: impl std::fmt::Display) -> Failure {
-    Failure::path(Status::CantCreat, "use", RECORD, why)
+fn unusable(path: &Path, why: impl std::fmt::Display) -> Failure {
+    Failure::path(Status::CantCreat, "use", path, why)
 }
 
 /// Replaces the record, in one step.
-fn replace(record: &DiskRecord) -> Result<(), Failure> {
+fn replace(record: &DiskRecord, settings: &Settings) -> Result<(), Failure> {
+    let (folder, path, layout) = (&folder(settings), &path_of(settings), settings.layout);
     let text = record.to_text();
     if text.len() as u64 > MAX {
         return Err(Failure::write(
-            RECORD,
+            path,
             format!("it would have {} bytes, limit {MAX}", text.len()),
         ));
     }
-    let missing = || Failure::write(RECORD, Errno::NOENT);
-    let (above, name) =
-        open_private_parent(Path::new(FOLDER), Missing::Make)?.ok_or_else(missing)?;
+    let missing = || Failure::write(path, Errno::NOENT);
+    let (above, name) = open_private_parent(folder, layout, Missing::Make)?.ok_or_else(missing)?;
     match fs::mkdirat(&above, &name, Mode::from_raw_mode(0o700)) {
         Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(Failure::write(FOLDER, error)),
+        Err(error) => return Err(Failure::write(folder, error)),
     }
-    let (parent, name) =
-        open_private_parent(Path::new(RECORD), Missing::Fail)?.ok_or_else(missing)?;
+    let (parent, name) = open_private_parent(path, layout, Missing::Fail)?.ok_or_else(missing)?;
     let write = || -> io::Result<()> {
         match fs::unlinkat(&parent, NEW, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
@@ -313,7 +337,7 @@ fn replace(record: &DiskRecord) -> Result<(), Failure> {
     };
     write().map_err(|error| {
         remove_new(&parent);
-        Failure::write(RECORD, error)
+        Failure::write(path, error)
     })
 }
 

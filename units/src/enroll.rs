@@ -16,6 +16,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use vaultix_generator::profile::HOST_SECRET;
+use vaultix_generator::profile::Layout;
 use vaultix_generator::status::Status;
 use zeroize::Zeroizing;
 
@@ -56,6 +57,8 @@ pub struct Place<'a> {
     pub path: &'a Path,
     /// The root directory of that host.
     pub root: &'a Path,
+    /// Who alone can read it: root, or the user who runs this program.
+    pub owner: u32,
     /// Whether it is an X25519 identity, and not a post-quantum one.
     pub is_small: bool,
     /// How it is sealed, if it is.
@@ -87,7 +90,7 @@ impl Place<'_> {
     ///
     /// The place does not survive a reboot, others can write there, or something else is there; then nothing has changed.
     pub fn enroll(&self) -> Result<Enrolled, Failure> {
-        if !rustix::process::geteuid().is_root() {
+        if rustix::process::geteuid().as_raw() != self.owner {
             let reason = "only root can make it; run: sudo vaultix-decrypt enroll";
             return Err(Failure::new(Status::NoPerm, reason));
         }
@@ -201,14 +204,18 @@ impl Place<'_> {
         }
     }
 
-    /// Makes sure that only root can exchange `directory`, or what root has in it.
+    /// Makes sure that only root and the owner can exchange `directory`, or what they have in it.
     fn ensure_safe(&self, directory: &OwnedFd) -> Result<(), Failure> {
         let stat = |held: &OwnedFd| fs::fstat(held).map_err(|error| self.failed(error));
         let mut held = directory.try_clone().map_err(|error| self.failed(error))?;
         let mut here = stat(&held)?;
         loop {
-            if here.st_uid != 0 || here.st_mode & SHARED != 0 && here.st_mode & 0o1000 == 0 {
-                return Err(self.failed("others than root can exchange a directory above it"));
+            let is_of_others = here.st_uid != 0 && here.st_uid != self.owner;
+            if is_of_others || here.st_mode & SHARED != 0 && here.st_mode & 0o1000 == 0 {
+                let who = if self.owner == 0 { "root" } else { "you" };
+                return Err(
+                    self.failed(format!("others than {who} can exchange a directory above it"))
+                );
             }
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             held = fs::openat(&held, "..", flags, Mode::empty())
@@ -224,11 +231,12 @@ impl Place<'_> {
     /// Takes the identity that is there already.
     fn existing(&self, file: File) -> Result<Enrolled, Failure> {
         let stat = fs::fstat(&file).map_err(|error| self.failed(error))?;
-        if !is_private(&stat) {
-            return Err(self.failed(
-                "is there, but not a file of root's that nobody else can read; if it is an identity that others may have \
-                 read, make a new one with --path",
-            ));
+        if !is_private(&stat, self.owner) {
+            let whose = if self.owner == 0 { "root's" } else { "yours" };
+            return Err(self.failed(format!(
+                "is there, but not a file of {whose} that nobody else can read; if it is an identity that others may have \
+                 read, make a new one with --path"
+            )));
         }
         let mut text =
             bounded::read_file(file, bounded::MAX_IDENTITY).map_err(|error| self.failed(error))?;
@@ -319,10 +327,10 @@ fn directory_flags() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC
 }
 
-/// Returns whether nobody but root can read or change it.
-fn is_private(stat: &Stat) -> bool {
+/// Returns whether nobody but `owner` can read or change it.
+fn is_private(stat: &Stat, owner: u32) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-        && stat.st_uid == 0
+        && stat.st_uid == owner
         && !Mode::from_raw_mode(stat.st_mode).intersects(Mode::RWXG | Mode::RWXO)
 }
 
@@ -386,12 +394,18 @@ fn upper_layer(table: &[u8], mount: u64) -> Option<PathBuf> {
     Some(PathBuf::from(String::from_utf8(path).ok()?))
 }
 
-/// Returns the lines of a NixOS configuration that make this identity the host's.
+/// Returns the lines of a configuration that make this identity the host's, or a user's.
 #[must_use]
-pub fn configuration(recipient: &str, path: &Path, is_sealed: bool) -> [String; 2] {
+pub fn configuration(recipient: &str, path: &Path, layout: Layout, is_sealed: bool) -> [String; 2] {
     let kind = if is_sealed { "credential" } else { "age" };
     let path = path.display().to_string();
     let path = path.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${");
+    if let Layout::User(_) = layout {
+        return [
+            format!("vaultix.settings.recipient = \"{recipient}\";"),
+            format!("vaultix.settings.identities = [ \"{path}\" ];"),
+        ];
+    }
     [
         format!("vaultix.settings.hostPubkey = \"{recipient}\";"),
         format!("vaultix.settings.hostKeys = [ {{ path = \"{path}\"; type = \"{kind}\"; }} ];"),
@@ -424,7 +438,7 @@ mod tests {
 
     #[test]
     fn a_path_stays_one_text_of_nix() {
-        let [_, line] = configuration("age1x", Path::new("/a\"${b}\\c"), false);
+        let [_, line] = configuration("age1x", Path::new("/a\"${b}\\c"), Layout::Host, false);
         assert!(line.contains(r#"path = "/a\"\${b}\\c";"#), "{line}");
     }
 }

@@ -79,7 +79,11 @@ impl Host {
     /// Returns the host with these settings, for who runs in no unit: also with sealed keys that no unit has unsealed.
     #[must_use]
     pub fn unsealing(settings: &Settings) -> Self {
-        Self::with(settings, MAX_TOTAL_CIPHERTEXTS, Some(Creds::beside(&settings.systemctl)))
+        Self::with(
+            settings,
+            MAX_TOTAL_CIPHERTEXTS,
+            Some(Creds::beside(&settings.systemctl.program)),
+        )
     }
 
     fn with(settings: &Settings, total: u64, creds: Option<Creds>) -> Self {

@@ -106,7 +106,7 @@ pub enum Reason {
     Read(io::Error),
     /// It was not read in time.
     TimedOut,
-    /// It is an ssh key with a passphrase, which cannot be entered at boot.
+    /// It has a passphrase, which cannot be entered at boot.
     Passphrase,
     /// It is an ssh key of a type that age does not support.
     Unsupported,
@@ -236,12 +236,18 @@ fn ssh(kind: &'static str, text: &[u8]) -> Result<Content, Reason> {
 /// How a post-quantum identity begins.
 const POST_QUANTUM: &str = "AGE-SECRET-KEY-PQ-1";
 
+/// How a file with identities begins that is encrypted itself, as `age --passphrase` does.
+const ENCRYPTED: [&[u8]; 2] = [b"age-encryption.org/", b"-----BEGIN AGE ENCRYPTED FILE-----"];
+
 /// Reads identities of age, one per line; empty lines and comments are ignored.
 ///
 /// # Errors
 ///
-/// [`Reason::Line`] or [`Reason::Empty`].
+/// [`Reason::Passphrase`], [`Reason::Line`] or [`Reason::Empty`].
 pub fn native(text: &[u8]) -> Result<Vec<AgeIdentity>, Reason> {
+    if ENCRYPTED.iter().any(|first| text.starts_with(first)) {
+        return Err(Reason::Passphrase);
+    }
     let mut identities = Vec::new();
     for (i, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let wrong = || Reason::Line(i + 1);

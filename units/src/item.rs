@@ -28,10 +28,10 @@ impl<'a> Item<'a> {
                 profile.templates.get(id).map(|item| item.as_ref().map(Self::Template))
             }
         };
-        let kind = kind.name();
+        let (kind, systemctl) = (kind.name(), profile.settings.systemctl.words());
         let missing = || {
             let reason = format!(
-                "the profile has no {kind} with this id; to list them: systemctl list-units \"vaultix-{kind}@*\""
+                "the profile has no {kind} with this id; to list them: {systemctl} list-units \"vaultix-{kind}@*\""
             );
             Failure::new(Status::Config, reason)
         };

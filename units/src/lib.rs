@@ -74,4 +74,6 @@ pub mod template;
 #[cfg(target_os = "linux")]
 pub mod unseal;
 #[cfg(target_os = "linux")]
+pub mod user;
+#[cfg(target_os = "linux")]
 pub mod users;

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use dlmalloc::GlobalDlmalloc;
-use vaultix_generator::profile::{HostKeyKind, Profile, Side};
+use vaultix_generator::profile::{HostKeyKind, Layout, Manager, Profile, Side};
 use vaultix_generator::status::Status;
-use vaultix_units::args::{self, Enroll, Verb};
+use vaultix_units::args::{self, Enroll, Invocation, Verb};
 use vaultix_units::boot::fresh::{self, stamp};
 use vaultix_units::boot::{place_all, put_at_paths, start_rest};
 use vaultix_units::check::check;
@@ -24,7 +24,7 @@ use vaultix_units::place;
 use vaultix_units::retry::retry;
 use vaultix_units::switch::{Jobs, Phase, preview, switch};
 use vaultix_units::unseal::unseal;
-use vaultix_units::users;
+use vaultix_units::{user, users};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes all freed memory: age leaves copies of the plaintext and of the key's text on the heap.
@@ -41,18 +41,37 @@ fn main() -> ExitCode {
         log(Level::Error, "internal error: this is a bug in vaultix-decrypt");
         std::process::exit(Status::Software as i32);
     }));
-    let Some((verb, profile)) = args::parse(std::env::args_os().skip(1)) else {
+    let Some(invocation) = args::parse(std::env::args_os().skip(1)) else {
         let _ = writeln!(std::io::stderr(), "{}", args::USAGE);
         return Status::Usage.into();
     };
-    match run(&verb, &profile) {
+    match source_of(&invocation).and_then(|source| run(&invocation.verb, source)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(status) => status.into(),
     }
 }
 
+/// The profile, and whose it is.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    path: &'a Path,
+    layout: Layout,
+}
+
+/// Returns the profile of `invocation`. Whether this program may be run for a user is known before anything is read.
+fn source_of(invocation: &Invocation) -> Result<Source<'_>, Status> {
+    let layout = match invocation.manager {
+        Manager::System => Layout::Host,
+        Manager::User => {
+            Layout::User(user::runner().map_err(|failure| gone("use --user", &failure))?)
+        }
+    };
+    Ok(Source { path: &invocation.profile, layout })
+}
+
 /// Runs the verb, and reports each failure.
-fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
+fn run(verb: &Verb, source: Source) -> Result<(), Status> {
+    let Source { path, layout } = source;
     match verb {
         Verb::Help => {
             print(args::USAGE);
@@ -62,11 +81,13 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             print(concat!("vaultix-decrypt ", env!("CARGO_PKG_VERSION")));
             Ok(())
         }
-        Verb::Item(kind, id) if fresh::take(path, &kind.unit(id)) => Ok(()),
+        Verb::Item(kind, id) if layout == Layout::Host && fresh::take(path, &kind.unit(id)) => {
+            Ok(())
+        }
         Verb::Item(kind, id) => {
             let before = stamp(path);
             let is_current = || stamp(path) == before;
-            place::place_item(&read(path)?, *kind, id, is_current).map_err(|failure| {
+            place::place_item(&read(source)?, *kind, id, is_current).map_err(|failure| {
                 log(
                     Level::Error,
                     &format!("cannot {}: {}", describe_task(*kind, id), failure.reason),
@@ -76,7 +97,7 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
         }
         Verb::Boot { phase } => {
             let before = stamp(path);
-            let count = place_all(&read(path)?, *phase, before, &|| stamp(path));
+            let count = place_all(&read(source)?, *phase, before, &|| stamp(path));
             let count = count.map_err(|failure| gone("place all items", &failure))?;
             log(Level::Info, &format!("{count} placed"));
             Ok(())
@@ -84,49 +105,49 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
         Verb::Paths { mount } => {
             let before = stamp(path);
             let is_current = || stamp(path) == before;
-            let count = put_at_paths(&read(path)?, mount.as_deref(), &is_current);
+            let count = put_at_paths(&read(source)?, mount.as_deref(), &is_current);
             let count = count.map_err(|failure| gone("put items at their paths", &failure))?;
             log(Level::Info, &format!("{count} put at paths of their own"));
             Ok(())
         }
-        Verb::Rest => start_rest(&read(path)?)
+        Verb::Rest => start_rest(&read(source)?)
             .map_err(|failure| gone("start the units of all items", &failure)),
         Verb::Switch { phase } => {
-            let earlier = Earlier::read(*phase);
-            let result = switch_to(path, *phase);
+            let earlier = if layout == Layout::Host { Earlier::read(*phase) } else { None };
+            let result = switch_to(source, *phase);
             if let Some(earlier) = earlier {
                 earlier.repeat();
             }
             result
         }
         Verb::Preview { phase } => {
-            let preview = preview(&read(path)?, *phase)
+            let preview = preview(&read(source)?, *phase)
                 .map_err(|failure| gone("preview the switch", &failure))?;
             print(&preview.to_string());
             if preview.has_failures() { Err(Status::SomeFailed) } else { Ok(()) }
         }
         Verb::Link { path: link, remove } => {
-            let settings = read(path)?.settings;
+            let settings = read(source)?.settings;
             let work = if *remove { other_link::remove } else { other_link::make };
             work(&settings, link).map_err(|failure| {
                 log(Level::Error, &format!("cannot link {}: {}", link.display(), failure.reason));
                 failure.status
             })
         }
-        Verb::Notify => users::pass_on(&read(path)?.settings).map_err(|failure| {
+        Verb::Notify => users::pass_on(&read(source)?.settings).map_err(|failure| {
             log(Level::Error, &format!("cannot notify units: {}", failure.reason));
             failure.status
         }),
-        Verb::Convert => mounts::convert(&read(path)?.settings).map_err(|failure| {
+        Verb::Convert => mounts::convert(&read(source)?.settings).map_err(|failure| {
             log(Level::Error, &format!("cannot hide the ramfs: {}", failure.reason));
             failure.status
         }),
-        Verb::Enroll(options) => enroll(options, path),
+        Verb::Enroll(options) => enroll(options, source),
         Verb::Unseal(path) => unseal(path).map_err(|failure| {
             let shown = path.display();
             gone(&format!("unseal the host key {shown}"), &failure)
         }),
-        Verb::Retry => retry(&read(path)?.settings).map_err(|failure| {
+        Verb::Retry => retry(&read(source)?.settings).map_err(|failure| {
             log(Level::Error, &format!("cannot try again: {}", failure.reason));
             failure.status
         }),
@@ -135,7 +156,7 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
             Err(Status::Config)
         }
         Verb::Check => {
-            let checked = check(&read(path)?);
+            let checked = check(&read(source)?);
             report(&checked.failures)?;
             print(&checked.to_string());
             Ok(())
@@ -148,10 +169,10 @@ fn run(verb: &Verb, path: &Path) -> Result<(), Status> {
 }
 
 /// Switches the items of `phase` to the profile `path`, and reports each failure.
-fn switch_to(path: &Path, phase: Phase) -> Result<(), Status> {
+fn switch_to(source: Source, phase: Phase) -> Result<(), Status> {
     loop {
-        let before = stamp(path);
-        let outcome = switch(&read(path)?, phase, Jobs::Queue).map_err(|failure| {
+        let before = stamp(source.path);
+        let outcome = switch(&read(source)?, phase, Jobs::Queue).map_err(|failure| {
             log(Level::Error, &format!("cannot switch: {}", failure.reason));
             failure.status
         })?;
@@ -159,36 +180,42 @@ fn switch_to(path: &Path, phase: Phase) -> Result<(), Status> {
             log(Level::Info, &outcome.to_string());
         }
         // If the profile is replaced while this runs, no other switch is started: systemd merges the two jobs.
-        if stamp(path) == before {
+        if stamp(source.path) == before {
             return report(&outcome.failures);
         }
     }
 }
 
-/// Makes an identity for this host, and says what the configuration has to say of it.
-fn enroll(options: &Enroll, profile: &Path) -> Result<(), Status> {
+/// Makes an identity for this host, or for a user, and says what the configuration has to say of it.
+fn enroll(options: &Enroll, source: Source) -> Result<(), Status> {
     let mut systemctl = Path::new("systemctl").to_owned();
     let (mut path, mut key) = (options.path.clone(), options.seal);
     if options.is_unit {
-        let settings = read(profile)?.settings;
+        let settings = read(source)?.settings;
         let kinds = [HostKeyKind::Age, HostKeyKind::Credential];
         if let Some(of) = settings.host_keys.into_iter().find(|key| kinds.contains(&key.kind)) {
             path = Some(of.path);
             key = (of.kind == HostKeyKind::Credential).then_some(Key::Auto);
         }
-        systemctl = settings.systemctl;
+        systemctl = settings.systemctl.program;
     }
-    let default = if key.is_some() { enroll::DEFAULT_SEALED_PATH } else { enroll::DEFAULT_PATH };
-    let path = path.unwrap_or_else(|| Path::new(default).to_owned());
+    let (default, whose) = match source.layout {
+        Layout::Host if key.is_some() => (enroll::DEFAULT_SEALED_PATH.into(), "this host"),
+        Layout::Host => (enroll::DEFAULT_PATH.into(), "this host"),
+        Layout::User(_) => (user::default_identity(), "this user"),
+    };
+    let path = path.unwrap_or(default);
     let root = options.root.as_deref().unwrap_or(Path::new("/"));
     let creds = Creds::beside(&systemctl);
     let seal = key.map(|key| Seal { creds, key, pcrs: options.pcrs.clone() });
     let is_sealed = seal.is_some();
-    let place = Place { path: &path, root, is_small: options.is_small, seal };
-    let enrolled = place.enroll().map_err(|failure| gone("enroll this host", &failure))?;
+    let owner = source.layout.owner();
+    let place = Place { path: &path, root, owner, is_small: options.is_small, seal };
+    let enrolled = place.enroll().map_err(|failure| gone(&format!("enroll {whose}"), &failure))?;
     let shown = path.display();
+    let lines = enroll::configuration(&enrolled.recipient, &path, source.layout, is_sealed);
     if options.is_unit {
-        let [line, _] = enroll::configuration(&enrolled.recipient, &path, is_sealed);
+        let [line, _] = lines;
         log(
             Level::Error,
             &format!(
@@ -199,10 +226,10 @@ fn enroll(options: &Enroll, profile: &Path) -> Result<(), Status> {
         return Err(Status::Config);
     }
     let what = if enrolled.is_new { "created" } else { "was there already" };
-    let steps = "to encrypt secrets to it, set in the configuration of this host:";
+    let steps = format!("to encrypt secrets to it, set in the configuration of {whose}:");
     log(Level::Info, &format!("{shown} {what}; {steps}"));
     // To be copied, so without the name of this program in front.
-    for line in enroll::configuration(&enrolled.recipient, &path, is_sealed) {
+    for line in lines {
         let _ = writeln!(std::io::stderr(), "  {line}");
     }
     print(&enrolled.recipient);
@@ -229,9 +256,15 @@ fn print(text: &str) {
 }
 
 /// Reads the profile, and reports why it cannot be used.
-fn read(path: &Path) -> Result<Profile, Status> {
+fn read(Source { path, layout }: Source) -> Result<Profile, Status> {
     let reason = match vaultix_generator::read_profile(path, Side::Host) {
-        Ok(Some(profile)) => return Ok(profile),
+        Ok(Some(mut profile)) => match layout {
+            Layout::Host => return Ok(profile),
+            Layout::User(uid) => match user::adopt(&mut profile, uid) {
+                Ok(()) => return Ok(profile),
+                Err(failure) => failure.reason,
+            },
+        },
         Ok(None) => "it does not exist".to_owned(),
         Err(reason) => reason,
     };

@@ -16,12 +16,13 @@ use rustix::fs::{self, Mode, StatVfsMountFlags};
 use rustix::io::Errno;
 use rustix::mount::{self, MountFlags};
 use vaultix_generator::escape;
-use vaultix_generator::profile::{PRIVATE_DIR, RAMFS_PATH, Settings};
+use vaultix_generator::profile::{Layout, PRIVATE_DIR, RAMFS_PATH, Settings};
 use vaultix_generator::status::Status;
 
 use crate::bounded;
 use crate::failure::{Failure, Level, log};
 use crate::replace::DIRECTORY;
+use crate::user;
 
 /// A ramfs in statfs(2), from linux/magic.h.
 pub(crate) const RAMFS_MAGIC: u64 = 0x8584_58f6;
@@ -45,7 +46,7 @@ pub struct Mounts {
 }
 
 impl Mounts {
-    /// Opens both mounts of `settings`, and checks that they are safe to use.
+    /// Opens both mounts of `settings`, and checks that they are safe to use. A user has one directory instead.
     ///
     /// The checks are made on the descriptors that are returned. Both mounts are in `/run`, where
     /// only root can replace anything.
@@ -56,6 +57,9 @@ impl Mounts {
     /// could be swapped out or written to a disk; or the view is not a read-only view of the ramfs,
     /// so that users would see nothing or could write.
     pub fn open(settings: &Settings) -> Result<Self, Failure> {
+        if let Layout::User(uid) = settings.layout {
+            return user::open(&settings.decrypted_mount_point, uid);
+        }
         let view = &settings.decrypted_mount_point;
         let unit = escape::path_unit(&view.to_string_lossy(), "mount");
         let wrong = |why: &str| {
@@ -244,6 +248,11 @@ pub(crate) fn unescaped(field: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn is_in_memory(directory: &OwnedFd) -> bool {
     is_magic(directory, &[RAMFS_MAGIC, TMPFS_MAGIC])
+}
+
+/// Returns whether `directory` is on a tmpfs.
+pub(crate) fn is_tmpfs(directory: &OwnedFd) -> bool {
+    is_magic(directory, &[TMPFS_MAGIC])
 }
 
 /// Returns whether `directory` was opened through a read-only mount.

@@ -19,7 +19,7 @@ use crate::replace::replace_link;
 ///
 /// [`Status::CantCreat`](vaultix_generator::status::Status::CantCreat), with the path.
 pub fn make(settings: &Settings, path: &Path) -> Result<(), Failure> {
-    let (parent, name) = open_trusted_parent(path, Missing::Make)?;
+    let (parent, name) = open_trusted_parent(path, settings.layout, Missing::Make)?;
     let target = &settings.decrypted_dir;
     match fs::readlinkat(&parent, &name, Vec::new()) {
         Ok(old) if leads_to(&old, target) => return Ok(()),
@@ -47,7 +47,9 @@ pub fn make(settings: &Settings, path: &Path) -> Result<(), Failure> {
 ///
 /// As [`make`].
 pub fn remove(settings: &Settings, path: &Path) -> Result<(), Failure> {
-    let Ok((parent, name)) = open_trusted_parent(path, Missing::Fail) else { return Ok(()) };
+    let Ok((parent, name)) = open_trusted_parent(path, settings.layout, Missing::Fail) else {
+        return Ok(());
+    };
     let is_ours = fs::readlinkat(&parent, &name, Vec::new())
         .is_ok_and(|target| leads_to(&target, &settings.decrypted_dir));
     if !is_ours {

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use rustix::process::{getegid, geteuid};
 use vaultix_generator::profile::{Placement, USERS};
 use vaultix_generator::status::Status;
 
@@ -20,6 +21,15 @@ pub struct Ownership {
     pub gid: u32,
     /// Permission bits.
     pub mode: u32,
+}
+
+impl Ownership {
+    /// Returns that of the user who runs this program: root, on a host.
+    #[must_use]
+    pub fn own(mode: u32) -> Self {
+        let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+        Self { uid, gid, mode }
+    }
 }
 
 /// The accounts of this host; each file is read once, when it is first needed.

@@ -27,7 +27,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use vaultix_generator::escape::hex;
-use vaultix_generator::profile::{PRIVATE_DIR, Placement, RAMFS_PATH, Settings};
+use vaultix_generator::profile::{Layout, PRIVATE_DIR, Placement, RAMFS_PATH, Settings};
 use zeroize::Zeroizing;
 
 use crate::acl;
@@ -41,7 +41,7 @@ use crate::replace::replace_and_hold;
 pub(crate) use far::FarFile;
 pub use stamp::Stamp;
 pub(crate) use walk::Missing;
-use walk::{End, HOLD, Node, Obstacle, Parent, Reach, end_of, open_parent};
+use walk::{End, HOLD, Node, Obstacle, Parent, Reach, end_of, open_parent, own_user};
 
 /// Largest file that is read to check that it is still what was put there, in bytes (1 MiB). Its owner can make it as
 /// large as they like; a larger one is compared with the plaintext, which costs no more than decrypting it.
@@ -504,13 +504,13 @@ impl Destination {
 
     /// Holds the new link `fresh`; `None` if it is another one.
     ///
-    /// The owner of the directory can exchange names there, so that only what is held counts: a link of root's to this target
-    /// that has no other name.
+    /// The owner of the directory can exchange names there, so that only what is held counts: a link of this process to this
+    /// target that has no other name.
     fn hold_link(&self, fresh: &str, target: &Path) -> Result<Option<OwnedFd>, Errno> {
         let held = fs::openat(&self.parent.node.held, fresh, HOLD, Mode::empty())?;
         let stat = fs::fstat(&held)?;
         let is_new = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
-            && (stat.st_uid, stat.st_nlink) == (0, 1)
+            && (stat.st_uid, stat.st_nlink) == (own_user(), 1)
             && fs::readlinkat(&held, "", Vec::new())?.to_bytes() == target.as_os_str().as_bytes();
         Ok(is_new.then_some(held))
     }
@@ -518,7 +518,8 @@ impl Destination {
     /// Gives the new link to the item's owner, where the directory is the owner's.
     fn give_link_to_owner(&self, held: &OwnedFd) -> Result<(), Errno> {
         let node = &self.parent.node;
-        let Some(owner) = self.parent.owner.filter(|owner| *owner != 0 && *owner == node.uid)
+        let Some(owner) =
+            self.parent.owner.filter(|owner| *owner != own_user() && *owner == node.uid)
         else {
             return Ok(());
         };
@@ -608,13 +609,15 @@ fn digest(file: File, limit: u64) -> io::Result<Option<[u8; 32]>> {
     Ok((size <= limit).then(|| hash.finalize().into()))
 }
 
-/// Opens the parent directory of `path`, if only root controls the way to it, and returns it with the last component.
-/// The descriptor can be used to look up names, but not to list the directory.
+/// Opens the parent directory of `path`, if only root and whoever has this `layout` control the way to it, and returns it with
+/// the last component. The descriptor can be used to look up names, but not to list the directory.
 pub(crate) fn open_trusted_parent(
     path: &Path,
+    layout: Layout,
     missing: Missing,
 ) -> Result<(OwnedFd, OsString), Failure> {
-    let parent = open_parent(path, Some(0), missing, Reach::Everywhere).map_err(Failure::from)?;
+    let owner = Some(layout.owner());
+    let parent = open_parent(path, owner, missing, Reach::Everywhere).map_err(Failure::from)?;
     Ok((parent.node.held, parent.name))
 }
 
@@ -622,16 +625,22 @@ pub(crate) fn open_trusted_parent(
 /// directory on the way does not exist.
 pub(crate) fn open_private_parent(
     path: &Path,
+    layout: Layout,
     missing: Missing,
 ) -> Result<Option<(OwnedFd, OsString)>, Failure> {
-    match open_parent(path, Some(0), missing, Reach::RootOnly) {
+    // A user's own directories hold up nobody else.
+    let reach = if layout == Layout::Host { Reach::RootOnly } else { Reach::Near };
+    match open_parent(path, Some(layout.owner()), missing, reach) {
         Ok(parent) if parent.node.is_shared() => {
             Err(Failure::write(path, "others can make files in its directory"))
         }
         Ok(parent) => Ok(Some((parent.node.held, parent.name))),
         Err(Obstacle::Missing(_)) if missing == Missing::Fail => Ok(None),
         Err(Obstacle::OutOfReach) => {
-            let reason = "its directory is not one of root's on a local file system";
+            let reason = match layout {
+                Layout::Host => "its directory is not one of root's on a local file system",
+                Layout::User(_) => "its directory is not on a local file system",
+            };
             Err(Failure::write(path, reason))
         }
         Err(obstacle) => Err(obstacle.into()),

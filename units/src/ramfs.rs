@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, Dir, FileType, FlockOperation, Mode};
 use rustix::io::Errno;
-use vaultix_generator::profile::{PRIVATE_DIR, Settings};
+use vaultix_generator::profile::{Layout, PRIVATE_DIR, Settings};
 use vaultix_generator::status::Status;
 
 use crate::failure::Failure;
@@ -50,6 +50,7 @@ pub struct Ramfs {
     view: PathBuf,
     /// The link under which users find early items.
     early: PathBuf,
+    layout: Layout,
 }
 
 impl Ramfs {
@@ -67,6 +68,7 @@ impl Ramfs {
             lock: private,
             view: settings.decrypted_mount_point.clone(),
             early: settings.decrypted_dir_for_user.clone(),
+            layout: settings.layout,
         })
     }
 
@@ -172,8 +174,8 @@ impl Ramfs {
     pub fn set_link(&self, link: &Path, number: u32) -> Result<(), Failure> {
         let inner = self.inner_link(link);
         let target = self.view.join(inner);
-        // The directory is held open, and only root can write to it or to one on the way: its names cannot be exchanged.
-        let (parent, name) = open_trusted_parent(link, Missing::Make)?;
+        // The directory is held open, and nobody else can write to it or to one on the way: its names cannot be exchanged.
+        let (parent, name) = open_trusted_parent(link, self.layout, Missing::Make)?;
         let leads_there = match fs::readlinkat(&parent, &name, Vec::new()) {
             Ok(old) => old.to_bytes() == target.as_os_str().as_bytes(),
             Err(Errno::NOENT) => false,
@@ -215,7 +217,9 @@ impl Ramfs {
     /// [`Status::CantCreat`], with the path.
     pub fn remove_link(&self, link: &Path) -> Result<(), Failure> {
         // As in `set_link`. Without the directory there is no such link.
-        let Ok((parent, name)) = open_trusted_parent(link, Missing::Fail) else { return Ok(()) };
+        let Ok((parent, name)) = open_trusted_parent(link, self.layout, Missing::Fail) else {
+            return Ok(());
+        };
         let target = fs::readlinkat(&parent, &name, Vec::new());
         let ours = target.is_ok_and(|target| {
             Path::new(OsStr::from_bytes(target.to_bytes())).starts_with(&self.view)

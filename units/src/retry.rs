@@ -1,7 +1,7 @@
 //! a host key that came late → what failed without it is tried again.
 
 use vaultix_generator::profile::Settings;
-use vaultix_generator::unit::{ITEMS_UNIT, SWITCH_UNITS, late_key_timer, late_key_units};
+use vaultix_generator::unit::{ITEMS_UNIT, late_key_timer, late_key_units, switch_units};
 
 use crate::failure::Failure;
 use crate::systemctl::{self, Job};
@@ -19,7 +19,8 @@ pub fn retry(settings: &Settings) -> Result<(), Failure> {
     let waiting: Vec<String> = timers.chain(paths.iter().cloned()).collect();
     let stopped = systemctl::stop(systemctl, &waiting);
     // A switch that failed because of the key: its items are active, with their old files.
-    let switches = SWITCH_UNITS.map(str::to_owned);
+    let switches: Vec<String> =
+        switch_units(settings.layout).iter().map(|&unit| unit.to_owned()).collect();
     let again = systemctl::has_failed(systemctl, &switches).and_then(|has_failed| {
         let switches: &[String] = if has_failed { &switches } else { &[] };
         systemctl::queue(systemctl, Job::Start, switches)

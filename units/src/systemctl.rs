@@ -1,11 +1,10 @@
 //! units to notify of a change → jobs in systemd's queue.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 pub use vaultix_generator::profile::USERBORN;
-use vaultix_generator::profile::{Placement, Settings};
+use vaultix_generator::profile::{Manager, Placement, Settings, Systemctl};
 use vaultix_generator::status::Status;
 
 use crate::failure::{Failure, Level, log};
@@ -48,24 +47,11 @@ impl Job {
 /// # Errors
 ///
 /// [`Status::Software`] when the program cannot be run, or does not reach systemd.
-pub fn queue(systemctl: &Path, job: Job, units: &[String]) -> Result<(), Failure> {
+pub fn queue(systemctl: &Systemctl, job: Job, units: &[String]) -> Result<(), Failure> {
     if units.is_empty() {
         return Ok(());
     }
     request(systemctl, job, units).map(warn)
-}
-
-/// As [`queue`], at the manager of the user who runs this program.
-///
-/// # Errors
-///
-/// As [`queue`].
-pub fn queue_of_user(systemctl: &Path, job: Job, units: &[String]) -> Result<(), Failure> {
-    if units.is_empty() {
-        return Ok(());
-    }
-    let args = [OF_USER, "--no-block", "--no-ask-password", job.verb(), "--"];
-    ask(systemctl, &args, units).map(warn)
 }
 
 /// Stops `units`, and waits until they are stopped. Only for units that no job is ordered after.
@@ -73,7 +59,7 @@ pub fn queue_of_user(systemctl: &Path, job: Job, units: &[String]) -> Result<(),
 /// # Errors
 ///
 /// As [`queue`].
-pub fn stop(systemctl: &Path, units: &[String]) -> Result<(), Failure> {
+pub fn stop(systemctl: &Systemctl, units: &[String]) -> Result<(), Failure> {
     if units.is_empty() {
         return Ok(());
     }
@@ -85,7 +71,7 @@ pub fn stop(systemctl: &Path, units: &[String]) -> Result<(), Failure> {
 /// # Errors
 ///
 /// As [`queue`].
-pub fn reset_failed(systemctl: &Path, patterns: &[String]) -> Result<(), Failure> {
+pub fn reset_failed(systemctl: &Systemctl, patterns: &[String]) -> Result<(), Failure> {
     ask(systemctl, &["--no-ask-password", "reset-failed", "--"], patterns).map(warn)
 }
 
@@ -94,7 +80,7 @@ pub fn reset_failed(systemctl: &Path, patterns: &[String]) -> Result<(), Failure
 /// # Errors
 ///
 /// [`Status::Software`] when the program cannot be run.
-pub fn has_failed(systemctl: &Path, units: &[String]) -> Result<bool, Failure> {
+pub fn has_failed(systemctl: &Systemctl, units: &[String]) -> Result<bool, Failure> {
     let args = ["is-failed", "--quiet", "--"].into_iter();
     let output = run(systemctl, args.chain(units.iter().map(String::as_str)))?;
     Ok(output.status.success())
@@ -105,7 +91,7 @@ pub fn has_failed(systemctl: &Path, units: &[String]) -> Result<bool, Failure> {
 /// # Errors
 ///
 /// [`Status::Software`] when the program cannot be run.
-pub fn has_job(systemctl: &Path, unit: &str) -> Result<bool, Failure> {
+pub fn has_job(systemctl: &Systemctl, unit: &str) -> Result<bool, Failure> {
     Ok(property(systemctl, "Job", unit)?.is_some_and(|job| !matches!(&*job, "" | "0")))
 }
 
@@ -114,14 +100,14 @@ pub fn has_job(systemctl: &Path, unit: &str) -> Result<bool, Failure> {
 /// # Errors
 ///
 /// [`Status::Software`] when the program cannot be run.
-pub fn is_idle(systemctl: &Path, unit: &str) -> Result<bool, Failure> {
+pub fn is_idle(systemctl: &Systemctl, unit: &str) -> Result<bool, Failure> {
     let state = property(systemctl, "ActiveState", unit)?;
     let is_down = state.is_some_and(|state| matches!(&*state, "inactive" | "failed"));
     Ok(is_down && !has_job(systemctl, unit)?)
 }
 
 /// Returns a property of `unit`; `None` if systemd does not answer. Of a job, the number; `0` or nothing if there is none.
-fn property(systemctl: &Path, name: &str, unit: &str) -> Result<Option<String>, Failure> {
+fn property(systemctl: &Systemctl, name: &str, unit: &str) -> Result<Option<String>, Failure> {
     let output = run(systemctl, ["show", "--property", name, "--value", "--", unit])?;
     let value = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     Ok(output.status.success().then_some(value))
@@ -132,7 +118,7 @@ fn property(systemctl: &Path, name: &str, unit: &str) -> Result<Option<String>, 
 /// # Errors
 ///
 /// As [`queue`].
-pub fn start_alone(systemctl: &Path, unit: &str) -> Result<(), Failure> {
+pub fn start_alone(systemctl: &Systemctl, unit: &str) -> Result<(), Failure> {
     let args =
         ["--no-block", "--no-ask-password", "--job-mode=ignore-requirements", "start", "--", unit];
     let output = run(systemctl, args)?;
@@ -148,7 +134,7 @@ pub fn start_alone(systemctl: &Path, unit: &str) -> Result<(), Failure> {
 /// # Errors
 ///
 /// As [`queue`].
-pub fn items_in(systemctl: &Path, states: &str) -> Result<BTreeSet<String>, Failure> {
+pub fn items_in(systemctl: &Systemctl, states: &str) -> Result<BTreeSet<String>, Failure> {
     let state = format!("--state={states}");
     let words = ["list-units", "--all", "--plain", "--full", "--no-legend", "--no-pager", &*state];
     let output =
@@ -170,14 +156,14 @@ pub fn items_in(systemctl: &Path, states: &str) -> Result<BTreeSet<String>, Fail
 /// # Errors
 ///
 /// [`Status::Software`] when it cannot be run.
-pub(crate) fn wait_for_boot(systemctl: &Path) -> Result<Child, Failure> {
-    Command::new(systemctl)
+pub(crate) fn wait_for_boot(systemctl: &Systemctl) -> Result<Child, Failure> {
+    command(systemctl)
         .args(["is-system-running", "--wait", "--quiet"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(|error| Failure::path(Status::Software, "run", systemctl, error))
+        .map_err(|error| Failure::path(Status::Software, "run", &systemctl.program, error))
 }
 
 /// Notifies the consumers of items that have changed, each once: a unit that is restarted is not reloaded as well.
@@ -216,7 +202,7 @@ pub fn restart_userborn(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Requests `job` for each of `units` from systemd; returns why one was refused, if one was.
-fn request(systemctl: &Path, job: Job, units: &[String]) -> Result<Option<String>, Failure> {
+fn request(systemctl: &Systemctl, job: Job, units: &[String]) -> Result<Option<String>, Failure> {
     ask(systemctl, &["--no-block", "--no-ask-password", job.verb(), "--"], units)
 }
 
@@ -228,7 +214,7 @@ fn warn(refusal: Option<String>) {
 }
 
 /// Runs the program with `args`, the last but one of which is the verb, for `units`; returns why it refused, if it did.
-fn ask(systemctl: &Path, args: &[&str], units: &[String]) -> Result<Option<String>, Failure> {
+fn ask(systemctl: &Systemctl, args: &[&str], units: &[String]) -> Result<Option<String>, Failure> {
     let output = run(systemctl, args.iter().copied().chain(units.iter().map(String::as_str)))?;
     if output.status.success() {
         return Ok(None);
@@ -236,7 +222,7 @@ fn ask(systemctl: &Path, args: &[&str], units: &[String]) -> Result<Option<Strin
     let said = String::from_utf8_lossy(&output.stderr);
     let verb = args.iter().rev().nth(1).copied().unwrap_or_default();
     let refusal = format!("cannot {verb} {}: {}", units.join(" "), said.trim());
-    if output.status.code().is_some() && is_reachable(systemctl, args.contains(&OF_USER))? {
+    if output.status.code().is_some() && is_reachable(systemctl)? {
         return Ok(Some(refusal));
     }
     Err(Failure::new(Status::Software, refusal))
@@ -244,16 +230,27 @@ fn ask(systemctl: &Path, args: &[&str], units: &[String]) -> Result<Option<Strin
 
 /// Returns whether systemd responds. The exit status of a job that was not queued does not show that: it is 1 both for a unit
 /// that is masked and if systemd is not running.
-fn is_reachable(systemctl: &Path, of_user: bool) -> Result<bool, Failure> {
-    let option = of_user.then_some(OF_USER);
-    let output = run(systemctl, option.into_iter().chain(["show", "--property=Version"]))?;
+fn is_reachable(systemctl: &Systemctl) -> Result<bool, Failure> {
+    let output = run(systemctl, ["show", "--property=Version"])?;
     Ok(output.status.success())
 }
 
-fn run<'a>(systemctl: &Path, args: impl IntoIterator<Item = &'a str>) -> Result<Output, Failure> {
-    Command::new(systemctl)
+fn run<'a>(
+    systemctl: &Systemctl,
+    args: impl IntoIterator<Item = &'a str>,
+) -> Result<Output, Failure> {
+    command(systemctl)
         .args(args)
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| Failure::path(Status::Software, "run", systemctl, error))
+        .map_err(|error| Failure::path(Status::Software, "run", &systemctl.program, error))
+}
+
+/// Returns the program, told which manager to talk to.
+fn command(systemctl: &Systemctl) -> Command {
+    let mut command = Command::new(&systemctl.program);
+    if systemctl.manager == Manager::User {
+        command.arg(OF_USER);
+    }
+    command
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use vaultix_generator::profile::{Placement, Settings};
+use vaultix_generator::profile::{Manager, Placement, Settings, Systemctl};
 use vaultix_generator::status::Status;
 use vaultix_generator::unit::notify_unit;
 
@@ -116,8 +116,10 @@ pub fn pass_on(settings: &Settings) -> Result<(), Failure> {
     let Notice { restart, mut reload } = Notice::parse(&String::from_utf8_lossy(&text));
     reload.retain(|unit| !restart.contains(unit));
     let units = |units: BTreeSet<String>| units.into_iter().collect::<Vec<_>>();
-    systemctl::queue_of_user(&settings.systemctl, Job::TryRestart, &units(restart))?;
-    systemctl::queue_of_user(&settings.systemctl, Job::TryReload, &units(reload))
+    let systemctl =
+        Systemctl { manager: Manager::User, program: settings.systemctl.program.clone() };
+    systemctl::queue(&systemctl, Job::TryRestart, &units(restart))?;
+    systemctl::queue(&systemctl, Job::TryReload, &units(reload))
 }
 
 #[cfg(test)]

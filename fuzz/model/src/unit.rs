@@ -526,7 +526,7 @@ impl<'a> Expected<'a> {
         (after, before, early): (&str, &[&str], bool),
         units: &[String],
     ) {
-        let systemctl = self.profile.settings.systemctl.to_str().unwrap().to_owned();
+        let systemctl = self.profile.settings.systemctl.program.to_str().unwrap().to_owned();
         let words = ["--no-block", "start", "--"].map(str::to_owned);
         let words = [systemctl].into_iter().chain(words).chain(units.iter().cloned()).collect();
         let before = before.iter().chain(&["shutdown.target"]).map(|&unit| unit.to_owned());

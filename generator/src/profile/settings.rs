@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::check::{ensure_program, ensure_unit_path, mount_unit};
 use super::fields::{Fields, Invalid};
-use super::{HostKey, HostKeyKind, PRIVATE_DIR, Settings};
+use super::{HostKey, HostKeyKind, Layout, Manager, PRIVATE_DIR, Settings, Systemctl};
 use crate::escape;
 
 const SETTINGS: [&str; 10] = [
@@ -104,7 +104,8 @@ pub(super) fn settings(text: &RawValue) -> Result<Settings, Invalid> {
         keep_generations,
         before_network,
         late_mounts,
-        systemctl,
+        systemctl: Systemctl { program: systemctl, manager: Manager::System },
+        layout: Layout::Host,
     })
 }
 

@@ -418,7 +418,7 @@ fn missing_fields_take_their_defaults() {
     assert_eq!(settings.decrypted_dir_for_user, Path::new("/run/vaultix-for-user"));
     assert_eq!(settings.decrypted_mount_point, Path::new("/run/vaultix.d"));
     assert_eq!(settings.keep_generations, 1);
-    assert_eq!(settings.systemctl, Path::new("systemctl"));
+    assert_eq!(settings.systemctl.program, Path::new("systemctl"));
 }
 
 #[test]

@@ -154,7 +154,7 @@ impl Units<'_> {
 
     /// Renders the unit that starts `units` after and before others.
     fn failed(&self, unit: &str, (after, before): (&str, &str), units: &[String]) -> UnitFile {
-        let systemctl = escape::program(&self.settings.systemctl.to_string_lossy());
+        let systemctl = escape::program(&self.settings.systemctl.program.to_string_lossy());
         let commands: Vec<String> = units
             .chunks(MAX_NAMES)
             .map(|names| {

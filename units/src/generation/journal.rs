@@ -122,7 +122,7 @@ impl Generation {
     ///
     /// [`Status::CantCreat`], with the path.
     pub fn write_entry(&self, list: List, key: &str, text: &Plaintext) -> Result<(), Failure> {
-        let ownership = Ownership { uid: 0, gid: 0, mode: 0o600 };
+        let ownership = Ownership::own(0o600);
         let path = format!("{}/{key}", list.name());
         ensure_directory(&self.record, list.name(), PRIVATE)
             .and_then(|()| {

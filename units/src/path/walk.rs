@@ -431,8 +431,10 @@ impl<'a> Walk<'a> {
     /// In a directory of root, nobody else can exchange it before it is looked up; in a sticky one, another user may
     /// have made it first, and then it belongs to that user.
     fn make(&self, component: &OsStr) -> Result<(), Obstacle> {
-        // The owner's where the directory that it is made in is the owner's, so that the owner can use it; otherwise root's.
-        let made = match self.owner.filter(|owner| *owner != 0 && *owner == self.here.uid) {
+        // The owner's where the directory that it is made in is the owner's, so that the owner can use it; otherwise root's, or
+        // that of the user who runs this.
+        let is_another = |owner: &u32| *owner != own_user() && *owner == self.here.uid;
+        let made = match self.owner.filter(is_another) {
             Some(owner) => self.make_with_retries(component, owner),
             None => fs::mkdirat(&self.here.held, component, PARENT).map_err(LookupError::from),
         };
@@ -587,6 +589,11 @@ impl<'a> Walk<'a> {
     fn failure(&self, verb: &str, component: &OsStr, error: impl Display) -> Failure {
         Failure::path(Status::CantCreat, verb, self.shown.join(component), error)
     }
+}
+
+/// Returns the number of the user who runs this program: root, on a host.
+pub(super) fn own_user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// Opens the root directory, on the way to `path`.
