@@ -15,6 +15,7 @@
   modules = [
     (import ./flake-options.nix {
       defaultNodes = localFlake.nixosConfigurations or { };
+      defaultHomes = localFlake.homeConfigurations or { };
       systems = lib.genAttrs systems (system: {
         pkgs = pkgsFor.${system};
         inherit (packagesOf pkgsFor.${system}) vaultix;

@@ -80,7 +80,7 @@ in
   + "\n"
   +
     section "Of a home"
-      "From `homeModules.default`, in a home of home-manager on a NixOS host: [home-manager.md](home-manager.md)."
+      "From `homeModules.default`, in a home of home-manager, on a NixOS host or alone: [home-manager.md](home-manager.md)."
       home
   + "\n"
   +

@@ -20,6 +20,7 @@ let
         type = types.submodule (
           import ./flake-options.nix {
             defaultNodes = self.nixosConfigurations or { };
+            defaultHomes = self.homeConfigurations or { };
             systems = builtins.mapAttrs (_: system: {
               inherit (system.vaultix) pkgs;
               inherit (packagesOf system.vaultix.pkgs) vaultix;

@@ -4,6 +4,8 @@
 {
   # Value of `nodes` where none is given.
   defaultNodes,
+  # The same of `homes`.
+  defaultHomes ? { },
   # system → { pkgs, vaultix }
   systems,
 }:
@@ -52,7 +54,16 @@ let
 
   # Hosts without the module have no secrets; a node that is not a NixOS host does not have the option.
   isHost = node: node.config.vaultix.active or false;
-  hosts = lib.filterAttrs (_: isHost) config.nodes;
+  # A home that is no part of a host is like one.
+  homes = lib.mapAttrs' (name: cfg: {
+    name = if config.nodes ? ${name} then "home ${name}" else name;
+    value.config.vaultix = cfg // {
+      active = true;
+    };
+  }) (lib.filterAttrs (_: cfg: cfg != null) (builtins.mapAttrs (_: asHost) config.homes));
+  asHost = home: home.config.vaultix.asHost or null;
+  nodes = config.nodes // homes;
+  hosts = lib.filterAttrs (_: isHost) nodes;
   byIdentifier = builtins.groupBy (name: hosts.${name}.config.vaultix.settings.hostIdentifier) (
     builtins.attrNames hosts
   );
@@ -78,6 +89,17 @@ in
         The hosts: attributes with a `.config`.
 
         Those that do not import the module are skipped.
+      '';
+    };
+
+    homes = mkOption {
+      type = types.lazyAttrsOf types.raw;
+      default = defaultHomes;
+      defaultText = literalExpression "self.homeConfigurations";
+      description = ''
+        The homes of home-manager that belong to no NixOS host: attributes with a `.config`. `vaultix` treats each as a host.
+
+        Those that do not import the module, or declare nothing, are skipped.
       '';
     };
 
@@ -300,7 +322,7 @@ in
           }
         else
           null
-      ) config.nodes;
+      ) nodes;
       defaultText = literalExpression "<node>.{ identifier, profile, cache, variants }";
       description = ''
         What {option}`profiles`, {option}`caches` and {option}`variants` are made from, by the names of {option}`nodes`; `null` for those without the module.

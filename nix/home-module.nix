@@ -1,47 +1,85 @@
-# what `homeModules.default` is: secrets of a user, declared in home-manager and placed by the host.
+# what `homeModules.default` is: secrets of a user, declared in home-manager.
 #
-# The host's module takes them from `home-manager.users` (homes.nix). So all that is here are options, and what refuses a
-# home that no host looks at.
+# Below a NixOS host with our module, the host places them: its module takes them from `home-manager.users` (homes.nix). A
+# home of no host has a profile and units of its own (home-alone.nix).
 let
   module =
     {
       config,
       lib,
+      pkgs,
       ...
     }@args:
     let
-      inherit (lib) literalExpression mkOption types;
+      inherit (lib)
+        literalExpression
+        literalMD
+        mkOption
+        types
+        ;
       inherit (import ./message.nix) failure;
       inherit (import ./root.nix { inherit lib; cfg = host; }) defaultFile;
 
       cfg = config.vaultix;
       user = config.home.username;
-      idOf = name: "${user}/${name}";
+      idOf = name: if isAlone then name else "${user}/${name}";
+
+      # As in options.nix.
+      self =
+        args.self or args.inputs.self or config._module.args.self or config._module.args.inputs.self
+          or null;
 
       # Not in the arguments of an old home-manager on its own, and null in those of a new one.
       osConfig = args.osConfig or config._module.args.osConfig or null;
       hasHost = (osConfig.vaultix or null) != null;
-      # What stands for it lets an assertion be the first that is heard of it.
-      host =
-        osConfig.vaultix or {
-          settings = {
-            flake = null;
-            defaultSecretDirectory = "./secrets";
-            decryptedDir = "/run/vaultix";
-          };
-        };
+      # Below a host without our module, somebody has to say so.
+      isAlone = !hasHost && (osConfig == null || cfg.settings.recipient != "");
+      hasItems = cfg.secrets != { } || cfg.templates != { };
+      # Also without items: the last ones have to be removed.
+      isActive = isAlone && (hasItems || cfg.settings.recipient != "");
+      host = osConfig.vaultix or cfg;
+      alone = import ./home-alone.nix {
+        inherit
+          config
+          lib
+          pkgs
+          self
+          ;
+      };
 
       words = (import ./words.nix { inherit lib; }).home;
       placement = import ./placement.nix {
         inherit lib words;
         cfg = {
           beforeUserborn = [ ];
-          settings.decryptedDir = "${host.settings.decryptedDir}/${user}";
+          settings.decryptedDir =
+            if hasHost then "${host.settings.decryptedDir}/${user}" else cfg.settings.decryptedDir;
         };
       };
     in
     {
       options.vaultix = {
+        package = mkOption {
+          type = types.package;
+          default = (import ./package.nix { inherit pkgs; }).vaultix-boot;
+          defaultText = literalMD "`vaultix-boot`, built with the packages of the home";
+          description = ''
+            The program that the units run, and what makes the units.
+
+            Used only in a home of no host, as is all of {option}`vaultix.settings`.
+          '';
+        };
+
+        settings = import ./home-settings.nix { inherit config lib self; };
+
+        asHost = mkOption {
+          type = types.raw;
+          readOnly = true;
+          internal = true;
+          default = if isActive then alone.asHost else null;
+          description = "What the desk has to know of a home of no host.";
+        };
+
         secrets = mkOption {
           type = types.attrsOf (
             import ./secret.nix {
@@ -49,9 +87,10 @@ let
                 lib
                 words
                 placement
-                defaultFile
                 idOf
                 ;
+              # The same in both cases, so that a home may be used in both.
+              defaultFile = id: defaultFile (if isAlone then "${user}/${id}" else id);
             }
           );
           default = { };
@@ -67,9 +106,9 @@ let
           description = ''
             Secrets of this user, by name.
 
-            The host decrypts each with its own key, before anybody logs in, into
-            {option}`vaultix.secrets.<name>.path`, which only this user can read, unless `mode` says otherwise. There, `mail` of alice is the secret
-            `alice/mail`.
+            Each is decrypted into {option}`vaultix.secrets.<name>.path`, which only this user can read, unless `mode` says
+            otherwise. A NixOS host does so with its own key, before anybody logs in; there, `mail` of alice is the secret
+            `alice/mail`. Otherwise, the user's own manager does, with the user's own identity.
           '';
         };
 
@@ -84,7 +123,7 @@ let
           description = ''
             Texts with placeholders for the values of secrets, by name.
 
-            The host renders each after the secrets it uses.
+            Each is rendered after the secrets it uses.
           '';
         };
 
@@ -95,26 +134,25 @@ let
         vaultix.placeholder = builtins.mapAttrs (
           _: secret:
           lib.mkDefault (
-            host.placeholder.${secret.id} or (import ./placeholder.nix secret.id)
+            osConfig.vaultix.placeholder.${secret.id} or (import ./placeholder.nix secret.id)
           )
         ) cfg.secrets;
 
-        assertions = lib.optional (!hasHost && (cfg.secrets != { } || cfg.templates != { })) {
-          assertion = false;
-          message = failure {
-            what = "cannot place the secrets and templates in the home of ${user}";
-            because =
-              if osConfig == null then
-                "the home belongs to no NixOS host, and home-manager on its own is not supported yet"
-              else
-                "the host does not import the NixOS module of Vaultix";
-            fix =
-              if osConfig == null then
-                "in the configuration of a host, import home-manager.nixosModules.home-manager and vaultix.nixosModules.default, and set home-manager.users.${user}"
-              else
-                "import vaultix.nixosModules.default in the configuration of the host, which has to be a NixOS";
+        assertions =
+          lib.optionals isActive alone.assertions
+          ++ lib.optional (!hasHost && !isAlone && hasItems) {
+            assertion = false;
+            message = failure {
+              what = "cannot place the secrets and templates in the home of ${user}";
+              because = "the host does not import the NixOS module of Vaultix, and vaultix.settings.recipient is not set";
+              fix = "import vaultix.nixosModules.default in the configuration of the host, which has to be a NixOS; or, for an identity of the user, set vaultix.settings.recipient";
+            };
           };
-        };
+
+        xdg.configFile = lib.mkIf isActive alone.files;
+        home.activation = lib.mkIf isActive alone.activation;
+        # For `vaultix-decrypt enroll --user` and `check --user`, and the manual pages.
+        home.packages = lib.mkIf isActive [ cfg.package ];
       };
     };
 in

@@ -92,7 +92,7 @@ let
       hostPubkey = withoutComment cfg.settings.hostPubkey;
       hostKeys = map hostKey cfg.settings.hostKeys;
       # A link that outlives updates of systemd, and so leaves the profile as it is.
-      systemctl = "/run/current-system/systemd/bin/systemctl";
+      systemctl = cfg.settings.systemctl or "/run/current-system/systemd/bin/systemctl";
     };
     inherit secrets;
     templates = mapAttrs template cfg.templates;

@@ -20,15 +20,15 @@ in
 
   home = {
     called = "name";
-    id = literalMD "the user's name, a slash and the name of the secret: `alice/mail`";
+    id = literalMD "on a host, the user's name, a slash and the name of the secret: `alice/mail`; otherwise the name";
     file = literalExpression ''"''${self}/''${defaultSecretDirectory}/''${config.home.username}/<name>.age"'';
-    directory = "the user's own directory, such as {file}`/run/vaultix/alice`";
-    path = literalExpression ''"''${osConfig.vaultix.settings.decryptedDir}/''${config.home.username}/''${name}"'';
+    directory = "the user's own directory, such as {file}`/run/vaultix/alice` or {file}`~/.local/state/vaultix`";
+    path = literalMD "on a host `/run/vaultix/<user>/<name>`, otherwise `~/.local/state/vaultix/<name>`";
     examplePath = "/home/alice/.config/mail/password";
     early = "";
     units = "Units of the user's own manager (`systemctl --user`)";
     exampleUnit = "mail.service";
     order = "Only a manager that is running is notified; one that starts later finds the file.";
-    dependencies = "Names of secrets of this home that this secret is made from; any other name is the id of a secret of the host.";
+    dependencies = "Names of secrets of this home that this secret is made from; on a host, any other name is the id of a secret of that.";
   };
 }

@@ -105,3 +105,17 @@ fn a_table_fits_its_terminal_and_is_whole_elsewhere() {
     assert_eq!(row.trim_end(), expected);
     assert!(expected.len() <= 80);
 }
+
+#[test]
+fn a_home_is_a_host_with_a_user_in_its_name() {
+    let workspace = Workspace::with_secrets("status-home");
+    workspace.profile("alice@laptop", "host-web1.pub", &[("mail", "mail")]);
+    let both = "-p db1.json -p alice@laptop.json";
+    workspace.vaultix(&format!("{both} renc -i keys/me.txt --host alice@laptop")).exits(0);
+    assert_eq!(workspace.cached("alice@laptop", "host-web1", "mail text").len(), 64);
+    let done = workspace.vaultix(&format!("{both} status")).exits(0);
+    assert!(done.stdout.contains("mail on alice@laptop, db1 (missing)"), "{}", done.stdout);
+    let done = workspace.vaultix(&format!("{both} check")).exits(66);
+    assert!(!done.stderr.contains("alice@laptop"), "{}", done.stderr);
+    workspace.vaultix(&format!("{both} check --host alice@laptop")).exits(0);
+}

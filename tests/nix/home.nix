@@ -6,7 +6,20 @@
 let
   inherit (lib) mkOption types;
 
-  base = {
+  package = name: {
+    type = "derivation";
+    inherit name;
+    outPath = "/nix/store/00000000000000000000000000000000-${name}";
+  };
+  pkgs = {
+    writeText = name: text: package name // { inherit text; };
+    runCommand =
+      name: _: script:
+      package name // { inherit script; };
+    callPackage = path: _: package (lib.removeSuffix ".nix" (baseNameOf path));
+  };
+
+  base = { config, ... }: {
     options = {
       assertions = mkOption {
         type = types.listOf types.unspecified;
@@ -14,11 +27,33 @@ let
       };
       home.username = mkOption { type = types.str; };
       home.homeDirectory = mkOption { type = types.path; };
+      home.packages = mkOption {
+        type = types.listOf types.package;
+        default = [ ];
+      };
+      # A DAG: each entry has `after`, `before` and `data`, see modules/lib/dag.nix.
+      home.activation = mkOption {
+        type = types.attrsOf types.anything;
+        default = { };
+      };
+      systemd.user.systemctlPath = mkOption {
+        type = types.str;
+        default = "/usr/bin/systemctl";
+      };
+      xdg.configHome = mkOption {
+        type = types.str;
+        default = "${config.home.homeDirectory}/.config";
+      };
+      xdg.stateHome = mkOption {
+        type = types.str;
+        default = "${config.home.homeDirectory}/.local/state";
+      };
       xdg.configFile = mkOption {
         type = types.attrsOf types.anything;
         default = { };
       };
     };
+    config._module.args.pkgs = pkgs;
     config._module.args = {
       osConfig = lib.mkDefault null;
       nixosConfig = lib.mkDefault null;

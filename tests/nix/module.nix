@@ -92,6 +92,45 @@ let
       ../../nix/home-module.nix
       module
     ]).config.assertions);
+  # A home of no host that has all it needs; its key is that of the flake's host, and so are its ciphertexts.
+  aloneWith =
+    modules:
+    (homes.alone (
+      [
+        ../../nix/home-module.nix
+        {
+          vaultix.settings = {
+            flake = ./flake;
+            identifier = "machine";
+            recipient = good.vaultix.settings.hostPubkey;
+          };
+        }
+      ]
+      ++ modules
+    )).config;
+  ofAlice = aloneWith [
+    (
+      { config, ... }:
+      {
+        vaultix.secrets = {
+          mail = {
+            file = ./flake/secrets/hello.age;
+            restartUnits = [ "mail.service" ];
+          };
+          token = {
+            file = ./flake/secrets/hello.age;
+            path = "${config.xdg.configHome}/app/token";
+          };
+        };
+        vaultix.templates.netrc.content = "login ${config.vaultix.placeholder.mail}";
+      }
+    )
+  ];
+  profileOf =
+    home:
+    builtins.fromJSON (
+      builtins.unsafeDiscardStringContext home.xdg.configFile."vaultix/profile.json".source.text
+    );
   unplaced = {
     vaultix.secrets.mail.file = ./flake/secrets/hello.age;
     vaultix.templates.netrc.content = "x";
@@ -152,6 +191,31 @@ let
   # name → the message of a flake, or of a home
   flakeFailures = {
     home-alone = strange unplaced;
+    home-alone-cache = strange {
+      vaultix.settings = {
+        flake = ./flake;
+        identifier = "alice@laptop";
+        recipient = good.vaultix.settings.hostPubkey;
+      };
+      vaultix.secrets = {
+        mail.file = ./flake/secrets/hello.age;
+        missing = { };
+        elsewhere = {
+          file = ./flake/secrets/hello.age;
+          path = "/etc/token";
+        };
+      };
+    };
+    home-alone-private = strange {
+      imports = [ unplaced ];
+      vaultix.settings = {
+        flake = ./flake;
+        identifier = "alice@laptop";
+        # From the documentation of the age crate.
+        recipient = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+        identities = [ "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33" ];
+      };
+    };
     home-without-module = strange {
       imports = [ unplaced ];
       _module.args.osConfig.networking.hostName = "machine";
@@ -1152,11 +1216,78 @@ let
       in
       (of { mail = { }; }).vaultix.active && !(of { }).vaultix.active && failed (of { }) == [ ];
     "the module in a home of no host is silent as long as nothing is declared" = strange { } == "";
-    "what no host places has a path nevertheless, so that the reason is what is heard of it" =
+    "a home of no host has a path for each of its items, known at evaluation" =
       (homes.alone [
         ../../nix/home-module.nix
         unplaced
-      ]).config.vaultix.secrets.mail.path == "/run/vaultix/alice/mail";
+      ]).config.vaultix.secrets.mail.path == "/home/alice/.local/state/vaultix/mail";
+    "a home of no host has a profile, units and a step before its services are started" =
+      failed ofAlice == [ ]
+      && ofAlice.xdg.configFile."systemd/user".recursive
+      && lib.hasInfix "--user --profile" ofAlice.xdg.configFile."systemd/user".source.script
+      && ofAlice.home.activation.vaultixSwitch.before == [ "reloadSystemd" ]
+      && ofAlice.home.activation.vaultixSwitch.after == [ "linkGeneration" ]
+      && ofAlice.home.activation.vaultixCheck.before == [ "writeBoundary" ]
+      && lib.hasInfix "systemctl --user start vaultix-switch.service" (
+        builtins.replaceStrings [ "'" ] [ "" ] ofAlice.home.activation.vaultixSwitch.data
+      );
+    "the profile of a home of no host is that of its user" =
+      let
+        profile = profileOf ofAlice;
+      in
+      profile.settings.hostIdentifier == "machine"
+      && profile.settings.decryptedDir == "/home/alice/.local/state/vaultix"
+      && profile.settings.systemctl == "/usr/bin/systemctl"
+      &&
+        profile.settings.hostKeys == [
+          {
+            path = "/home/alice/.config/vaultix/home.age";
+            type = "ed25519";
+          }
+        ]
+      && profile.beforeUserborn == [ ]
+      && profile.secrets.mail.restartUnits == [ "mail.service" ]
+      && profile.secrets.token.path == "/home/alice/.config/app/token"
+      && lib.hasPrefix builtins.storeDir profile.secrets.mail.cipher
+      && !(profile.secrets.mail ? file)
+      && profile.templates.netrc.content == "login {{ ${builtins.hashString "sha256" "mail"} }}";
+    "a file of a home is where a host would look for it" =
+      (aloneWith [ { vaultix.secrets.mail = { }; } ]).vaultix.secrets.mail.file
+      == "${toString ./flake}/secrets/alice/mail.age";
+    "the desk treats homes of no host as hosts, and others as none" =
+      let
+        found = desk {
+          nodes.alice = node good;
+          homes = {
+            alice.config = aloneWith [
+              {
+                vaultix.settings.identifier = lib.mkForce "alice@laptop";
+                vaultix.secrets.mail.file = ./flake/secrets/hello.age;
+              }
+            ];
+            idle.config = (homes.alone [ ../../nix/home-module.nix ]).config;
+            foreign.config = { };
+          };
+        };
+      in
+      builtins.attrNames found.profiles == [
+        "alice@laptop"
+        "machine"
+      ]
+      && found.profiles."alice@laptop".secrets.mail.file == toString ./flake/secrets/hello.age
+      && found.caches."alice@laptop" == "${toString ./flake}/secrets/cache"
+      && found.variants."alice@laptop" == { }
+      && builtins.attrNames found.hosts == [
+        "alice"
+        "home alice"
+      ];
+    "homes are those of the flake, if it says nothing else" =
+      builtins.attrNames
+        (desk {
+          localFlake.homeConfigurations.alice.config = ofAlice;
+        }).profiles == [ "machine" ];
+    "a home of no host that has no item any more still has a profile, which removes the last" =
+      (profileOf (aloneWith [ ])).secrets == { };
     "no home may choose an owner, a group, or units of the system" =
       lib.all
         (
