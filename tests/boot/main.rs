@@ -49,6 +49,9 @@ mod tamper;
 /// Host keys, right and wrong.
 mod key;
 
+/// Users who place their own secrets.
+mod home;
+
 /// What a host goes through later on.
 mod life;
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use xtask::system::System;
 
+use crate::home;
 use crate::support::{Boot, Scenario, placeholder, secret_unit, template_unit};
 
 /// Names of the three kinds of consumers: named in `restartUnits`, in `reloadUnits`, and nowhere.
@@ -140,7 +141,7 @@ fn home_of_alice(host: &mut Scenario) {
 pub fn units_of_users_are_notified(system: System) {
     let mut host = Scenario::new(system, "ofusers");
     host.nixos();
-    host.file("/etc/users", "alice 1500\nbob 1501\n");
+    host.file("/etc/users", "alice 1500\nbob 1501\ncarol 1502\ndave 1503\n");
     home_of_alice(&mut host);
     let units = |unit: &str| json!({ "alice": [unit], "1501": [unit], "nobody-here": [unit] });
     let fields = json!({
@@ -175,8 +176,8 @@ pub fn units_of_users_are_notified(system: System) {
          ExecStartPre=+/bin/mkdir -p /run/user/%i\nExecStartPre=+/bin/chown %i /run/user/%i\n\
          ExecStart=/lib/systemd/systemd --user\nExecStopPost=+/bin/rm -r /run/user/%i\n",
     );
-    let boot = host.run(
-        r#"
+    home::add(&host);
+    let script = r#"
         mkdir -m 0777 /out/users
         # Nobody has logged in.
         await /home/alice/.config/app/token
@@ -209,9 +210,10 @@ pub fn units_of_users_are_notified(system: System) {
         note three systemctl restart vaultix-secret@token.service
         settle
         note three.state systemctl show --property=ActiveState --property=ConditionResult manager@1500.service vaultix-notify@1500.service
-        "#,
-    );
+        "#;
+    let boot = host.run(&format!("{script}{}", home::SCRIPT));
     assert_eq!(boot.text("script.errors"), "");
+    home::check(&boot);
     assert_eq!(boot.status("two.switch"), 0, "{}", boot.text("two.switch"));
     let files = "mail alice users 400\napp/token alice users 600\nnetrc alice users 400\n\
         /home/alice/.config alice users 755\n/home/alice/.config/app alice users 755";

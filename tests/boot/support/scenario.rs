@@ -180,6 +180,16 @@ impl Scenario {
         self.file(path, encrypt(&self.recipient, plaintext.as_ref()));
     }
 
+    /// Makes an identity of age at `path`, and returns its recipient.
+    pub fn identity(&self, path: &str) -> String {
+        age_key(&self.container.layer(path))
+    }
+
+    /// Puts a ciphertext of this plaintext for `recipient` at the absolute `path`.
+    pub fn encrypted_to(&self, recipient: &str, path: &str, plaintext: impl AsRef<[u8]>) {
+        self.file(path, encrypt(recipient, plaintext.as_ref()));
+    }
+
     /// Adds a profile that the script can switch to by `name`.
     pub fn next(&self, name: &str, profile: &Value) {
         let text = serde_json::to_string_pretty(profile).unwrap();
