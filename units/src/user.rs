@@ -59,7 +59,8 @@ pub fn default_identity() -> PathBuf {
 /// Returns the user's directory for configurations, as in the XDG base directory specification.
 fn configuration() -> PathBuf {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|it| it.is_absolute());
-    let home = || absolute("HOME").unwrap_or_default().join(".config");
+    // Never below the directory where somebody else has led this program.
+    let home = || absolute("HOME").unwrap_or_else(|| "/".into()).join(".config");
     absolute("XDG_CONFIG_HOME").unwrap_or_else(home)
 }
 
