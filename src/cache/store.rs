@@ -164,7 +164,8 @@ pub fn directories<'a>(
 /// Returns the beginning of the file `name` of `size` bytes in `directory`: all that [`copy::problem`] needs.
 pub fn head(directory: &OwnedFd, name: &str, size: u64) -> io::Result<Vec<u8>> {
     let file = File::from(openat(directory, name, FILE, Mode::empty())?);
-    let mut head = Vec::new();
+    // All at once: without room for it, the vector would grow in steps, with a call to the system for each.
+    let mut head = Vec::with_capacity(usize::try_from(size.min(HEAD)).unwrap_or_default());
     (&file).take(size.min(HEAD)).read_to_end(&mut head)?;
     if size > HEAD && !copy::is_enough(&head) {
         (&file).take(size.min(LONGEST_HEAD) - HEAD).read_to_end(&mut head)?;

@@ -95,7 +95,9 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let changed = done.encrypted + done.removed > 0;
     let copies = desired.copies();
     let content = if changed { Content::Compared } else { Content::Unseen };
-    let add = index::hand_over(&root, &copies, desired.digests.keys(), content, &report);
+    // What is damaged was said, and is nothing to add.
+    let whole = desired.digests.keys().filter(|path| desired.payloads.contains_key(*path));
+    let add = index::hand_over(&root, &copies, whole, content, &report);
     let add = add.unwrap_or_else(|error| {
         failures.errors.push(error);
         None

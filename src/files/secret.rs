@@ -52,9 +52,9 @@ impl Secret {
         report::detail(format_args!("read {}: {} bytes", origin::shown(path), bytes.len()));
         let digest = escape::hex(&Sha256::digest(&bytes));
         let format = if armor::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
-        let ciphertext = armor::dearmor(bytes).map_err(|reason| damaged(path, reason))?;
+        let ciphertext = armor::dearmor(bytes).map_err(|reason| source::damaged(path, &reason))?;
         let stanzas =
-            decrypt::recipients(&ciphertext).map_err(|error| damaged(path, error.to_string()))?;
+            decrypt::recipients(&ciphertext).map_err(|error| source::damaged(path, &error.to_string()))?;
         Ok(Some(Self { digest, ciphertext, format, recipients: stanzas.len() }))
     }
 
@@ -78,14 +78,6 @@ impl Secret {
         decrypt::decrypt(&self.ciphertext, identities)
             .map_err(|error| source::cannot_open(path, &error, &session.skipped))
     }
-}
-
-/// Returns the error for the secret `path`, which nobody can decrypt because of `reason`.
-pub fn damaged(path: &Path, reason: String) -> Error {
-    let can_choose = reason == armor::MERGED && origin::find(path).is_none();
-    let what = format!("cannot decrypt {}", origin::shown(path));
-    let error = Error::new(Status::DataErr, what).because(reason);
-    if can_choose { error.fix(armor::choose_version(path)) } else { error }
 }
 
 /// Decrypts the secrets `paths`, all in one session. Asks for nothing if there are none.

@@ -8,6 +8,7 @@ use vaultix_generator::escape;
 use vaultix_units::{bounded, decrypt, stanza};
 
 use crate::error::{Error, Exit, Result, Status};
+use crate::flake::git::restore;
 use crate::system::fence;
 use crate::system::origin;
 
@@ -57,8 +58,15 @@ pub fn cannot_open(path: &Path, error: &decrypt::Error, skipped: &[Error]) -> Er
         decrypt::Error::NoMatch(recipients) => {
             no_match(what, &stanza::describe(recipients), skipped)
         }
-        other => Error::new(Status::DataErr, what).because(other),
+        other => damaged(path, &other.to_string()),
     }
+}
+
+/// Returns the error for the secret `path`, which nobody can decrypt because of `reason`, with what brings it back.
+pub fn damaged(path: &Path, reason: &str) -> Error {
+    let what = format!("cannot decrypt {}", origin::shown(path));
+    let error = Error::new(Status::DataErr, what).because(reason);
+    restore::command(path).into_iter().fold(error, Error::fix)
 }
 
 /// Returns the error `what` for something that is encrypted to `recipients`, none of which is ours.

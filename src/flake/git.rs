@@ -4,6 +4,7 @@ pub mod history;
 
 pub mod attributes;
 pub mod index;
+pub mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;

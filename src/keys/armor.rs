@@ -1,10 +1,8 @@
 //! an age file, in armor or without ↔ its binary form.
 
 use std::io::Read;
-use std::path::Path;
 
 use age::armor::ArmoredReader;
-use vaultix_generator::escape;
 
 /// How an armored file begins; the `age` crate checks the rest.
 const ARMOR: &[u8] = b"-----BEGIN ";
@@ -15,7 +13,7 @@ pub fn is_armored(bytes: &[u8]) -> bool {
 }
 
 /// Why nobody can decrypt a file that git has merged, as if it were text.
-pub const MERGED: &str = "git has put two versions of it into one file, with conflict markers";
+const MERGED: &str = "git has put two versions of it into one file, with conflict markers";
 
 /// Returns whether there is a conflict marker in `bytes`. By chance, no ciphertext has one.
 pub fn is_merged(bytes: &[u8]) -> bool {
@@ -24,16 +22,11 @@ pub fn is_merged(bytes: &[u8]) -> bool {
     lines.any(|line| MARKERS.iter().any(|marker| line.starts_with(marker)))
 }
 
-/// Returns the commands that choose one of the versions of the file `path`, which git has merged.
-pub fn choose_version(path: &Path) -> String {
-    format!("git checkout --theirs {} && vaultix renc # or --ours", escape::shell_path(path))
-}
-
 /// Returns `bytes` as a binary age file, without armor.
 ///
 /// # Errors
 ///
-/// What is wrong with the armor, or [`MERGED`].
+/// What is wrong with the armor, or that git has merged it.
 pub fn dearmor(bytes: Vec<u8>) -> std::result::Result<Vec<u8>, String> {
     if is_merged(&bytes) {
         return Err(MERGED.to_owned());

@@ -1,6 +1,9 @@
 //! secrets and copies in git → kept byte for byte, merged never, and what is left to add is named. renc in git hooks → copies in
 //! the index of the repository that contains the cache, and in no other.
 
+use pretty_assertions::assert_eq;
+use serde_json::json;
+
 use crate::support::{Done, Workspace, feed, run};
 
 /// Makes a workspace in git, with the hook `script` that runs before each commit.
@@ -165,6 +168,82 @@ fn git_merges_no_ciphertexts() {
     assert_eq!(workspace.sh("git status --porcelain").stdout, "");
     let done = of_web1(&workspace, "renc").exits(0);
     assert_eq!(done.stderr, "0 re-encrypted, 3 up to date, 0 removed\n");
+}
+
+/// Returns what `done` says is to be done.
+fn fix(done: &Done) -> Option<&str> {
+    let mut lines = done.stderr.lines().filter(|line| line.contains("decrypt"));
+    lines.find_map(|line| line.split_once("; to fix: ")).map(|(_, fix)| fix)
+}
+
+#[test]
+fn a_damaged_secret_is_brought_back_from_git() {
+    let workspace = workspace("git-damaged", "true");
+    let name = "secrets/wifi.age";
+    let whole = workspace.read(name);
+    workspace.secret("secrets/values.yaml.age", "name: value");
+    workspace.profile_with("made", workspace.key("host-web1.pub").trim(), &[("wifi", "wifi")], |one| {
+        let command = json!({ "kind": "command", "command": ["cat"], "dependencies": ["wifi"] });
+        one["secrets"]["new"] = json!({ "file": "secrets/new.age", "generator": command });
+    });
+    workspace.sh("git add . && git commit -qm more").exits(0);
+    let damages: [&[u8]; 4] = [b"text", b"<<<<<<< HEAD\n", &whole[..60], &whole[..whole.len() - 1]];
+    for damage in damages {
+        let lines = [
+            "view secrets/wifi.age -i keys/me.txt",
+            "edit secrets/wifi.age -i keys/me.txt",
+            "get secrets/wifi.age /name --format yaml -i keys/me.txt",
+            "set secrets/wifi.age /name --format yaml -i keys/me.txt",
+            "unset secrets/wifi.age /name --format yaml -i keys/me.txt",
+            "-p web1.json renc -i keys/me.txt",
+            "-p web1.json rekey -i keys/me.txt",
+            "-p made.json generate -i keys/me.txt",
+            "-p web1.json check",
+        ];
+        for line in lines {
+            // Without its key, nobody knows of a header what is behind it.
+            if line.ends_with("check") && damage == damages[3] {
+                continue;
+            }
+            workspace.write(name, damage);
+            let done = workspace.vaultix(line);
+            let said = fix(&done).unwrap_or_else(|| panic!("{line}: {}", done.stderr));
+            let (said, other) = said.split_once(" # ").unwrap_or((said, ""));
+            assert_eq!(said, format!("git checkout -- {name}"), "{line}");
+            assert_eq!(other.is_empty(), !line.ends_with("check"), "{line}: {other}");
+            workspace.sh(said).exits(0);
+            assert!(workspace.read(name) == whole, "{line}");
+        }
+    }
+
+    let view = |line: &str| workspace.vaultix(&format!("{line} -i keys/me.txt")).exits(65);
+    let of_view = || view("view secrets/wifi.age");
+    // Staged as it is.
+    workspace.write(name, "text");
+    workspace.sh(&format!("git add {name}")).exits(0);
+    assert_eq!(fix(&of_view()), Some("git checkout HEAD -- secrets/wifi.age"));
+    // From elsewhere.
+    let mut elsewhere = workspace.vaultix_command("view wifi.age -i ../keys/me.txt");
+    let done = run(elsewhere.current_dir(workspace.path("secrets"))).exits(65);
+    assert_eq!(fix(&done), Some("git checkout HEAD -- wifi.age"));
+    let line = format!("view {} -i {}", workspace.path(name).display(), workspace.path("keys/me.txt").display());
+    let done = run(workspace.vaultix_command(&line).current_dir("/")).exits(65);
+    let top = workspace.root.display();
+    assert_eq!(fix(&done), Some(&*format!("git -C {top} checkout HEAD -- {name}")));
+    workspace.sh(fix(&done).unwrap()).exits(0);
+    assert!(workspace.read(name) == whole);
+
+    // Where git has nothing else, it is not named: as it was committed, new, or not tracked.
+    workspace.write(name, "text");
+    workspace.sh(&format!("git commit -qm damaged {name}")).exits(0);
+    assert_eq!(fix(&of_view()), None);
+    let done = of_web1(&workspace, "check");
+    assert_eq!(fix(&done), Some("rm secrets/wifi.age && vaultix edit secrets/wifi.age"));
+    for known in ["true", "git add --intent-to-add", "git add"] {
+        workspace.write("secrets/new.age", "text");
+        workspace.sh(&format!("{known} secrets/new.age")).exits(0);
+        assert_eq!(fix(&view("view secrets/new.age")), None, "{known}");
+    }
 }
 
 #[test]

@@ -10,11 +10,12 @@ use crate::support::run;
 
 /// The folders and files of `src`, from the top down. Those in the same row do not import each
 /// other.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["main", "lib"],
     &["commands"],
     &["cache"],
-    &["files", "flake"],
+    &["files"],
+    &["flake"],
     &["keys"],
     &["terminal", "structured"],
     &["report", "system"],
@@ -122,7 +123,7 @@ fn an_import_from_above_is_found() {
     check("keys/pq/identity.rs", "use crate::terminal::prompt;\nuse super::xwing;\n", &none);
     check("keys/pq.rs", "use crate::keys::armor; /// [`crate::cache`]\n", &none);
     check("keys/pq.rs", "use crate::files::source;", &["keys/pq.rs imports files::source"]);
-    check("files/tree.rs", "crate::flake::nix::root()", &["files/tree.rs imports flake::nix"]);
+    check("flake/nix.rs", "crate::files::tree::find()", &["flake/nix.rs imports files::tree"]);
     check(
         "report.rs",
         "use crate::{error, cache::{\n    plan::Plan, store},\n};",

@@ -9,6 +9,7 @@ use vaultix_units::decrypt;
 use vaultix_units::stanza::{self, Recipient};
 
 use crate::files::source;
+use crate::flake::git::restore;
 use crate::flake::rules::Rules;
 use crate::flake::workspace::Workspace;
 use crate::keys::armor;
@@ -201,10 +202,13 @@ fn damaged(file: &Path, reason: &str) -> Problem {
     let word = escape::shell_path(origin::shown(file));
     let fix = if origin::in_input(file).is_some() {
         format!("vaultix edit {word}")
-    } else if reason == armor::MERGED {
-        armor::choose_version(file)
     } else {
-        format!("git checkout -- {word} # or: rm {word} && vaultix edit {word}")
+        let new = format!("rm {word} && vaultix edit {word}");
+        match restore::command(file) {
+            Some(command) if command.contains(" # ") => command,
+            Some(command) => format!("{command} # or: {new}"),
+            None => new,
+        }
     };
     Problem { what: format!("cannot be decrypted by anyone: {reason}"), fix }
 }

@@ -16,7 +16,7 @@ use crate::cache::plan::{Entry, Plan, Target};
 use crate::cache::store::{Cache, Staged};
 use crate::error::{Error, Result, Status};
 use crate::files::values::Values;
-use crate::files::{secret, source};
+use crate::files::source;
 use crate::keys::identity_files::IdentityFiles;
 use crate::keys::master::{Master, Session};
 use crate::keys::unwrapped::Unwrapped;
@@ -191,7 +191,7 @@ impl Run<'_> {
                 .because("it was changed in the meantime")
                 .fix("vaultix renc"));
         }
-        armor::dearmor(bytes).map_err(|reason| secret::damaged(path, reason))
+        armor::dearmor(bytes).map_err(|reason| source::damaged(path, &reason))
     }
 
     fn decrypt(&self, job: &Job, session: &Session) -> Result<Plaintext> {

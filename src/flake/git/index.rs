@@ -228,7 +228,11 @@ fn add<'a>(top: &Path, option: &str, names: impl IntoIterator<Item = &'a Path>) 
 }
 
 /// Returns the command of git for `names` in the work tree `top`, as it is typed from here.
-fn git_command<'a>(top: &Path, words: &str, names: impl IntoIterator<Item = &'a Path>) -> String {
+pub(super) fn git_command<'a>(
+    top: &Path,
+    words: &str,
+    names: impl IntoIterator<Item = &'a Path>,
+) -> String {
     let is_here = env::current_dir().is_ok_and(|here| here.starts_with(top));
     let name = |name: &Path| {
         let name = if is_here { report::relative(&top.join(name)) } else { name.to_owned() };
