@@ -1,6 +1,6 @@
 //! profiles + cache → what hosts should have, what is missing or stale, and what failed. Needs no key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -147,7 +147,7 @@ pub struct Desired {
     /// SHA-256 of each source.
     pub digests: BTreeMap<PathBuf, String>,
     /// How long the payload of each source is, as far as it has one.
-    pub payloads: BTreeMap<PathBuf, u64>,
+    pub payloads: HashMap<PathBuf, u64>,
     /// What the header of a copy for each host has to name.
     pub stanzas: BTreeMap<String, Recipient>,
     /// Hosts of which every file is known: any other file in their directories is stale.

@@ -97,12 +97,17 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
     let content = if changed { Content::Compared } else { Content::Unseen };
     // What is damaged was said, and is nothing to add.
     let whole = desired.digests.keys().filter(|path| desired.payloads.contains_key(*path));
-    let add = index::hand_over(&root, &copies, whole, content, &report);
+    // At the same time, since each waits for git.
+    let (add, warnings) = std::thread::scope(|scope| {
+        let warnings = scope.spawn(|| attributes::changed(desired.digests.keys(), &root, &copies));
+        let add = index::hand_over(&root, &copies, whole, content, &report);
+        (add, warnings.join().unwrap_or_default())
+    });
     let add = add.unwrap_or_else(|error| {
         failures.errors.push(error);
         None
     });
-    attributes::warn_changed(desired.digests.keys(), &root, &copies, &report);
+    warnings.iter().for_each(|warning| report.warning_of(warning));
     let steps = place.steps();
     let add = add.filter(|_| steps.is_none());
     let next = steps.filter(|_| changed).map(|steps| format!("; now run: {steps}"));

@@ -211,10 +211,13 @@ pub fn without_repository_programs(command: &mut Command) -> io::Result<&mut Com
     Ok(configure(command, &settings))
 }
 
+fn harmless() -> Vec<(String, &'static str)> {
+    HARMLESS.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect()
+}
+
 /// Returns the settings that have git in `directory` run nothing that the repository names.
 fn safe_settings(directory: &Path) -> io::Result<Vec<(String, &'static str)>> {
-    let mut settings: Vec<(String, &str)> =
-        HARMLESS.iter().map(|(key, value)| ((*key).to_owned(), *value)).collect();
+    let mut settings = harmless();
     settings.extend(overridden(configuration(directory)?.own_keys));
     Ok(settings)
 }
@@ -398,20 +401,22 @@ const INDEX: &str = "GIT_INDEX_FILE";
 /// Prepares to run git in `directory`, on the repository there.
 fn command(directory: &Path) -> io::Result<Command> {
     let settings = safe_settings(directory)?;
-    let plain = || {
-        let mut command = pinned(directory);
-        configure(&mut command, &settings);
-        // Nothing that is done here needs another machine.
-        command.env("GIT_ALLOW_PROTOCOL", "");
-        command
-    };
-    let mut command = plain();
-    if let Some(index) =
-        env::var_os(INDEX).and_then(|index| commit_index(plain(), Path::new(&index)))
-    {
+    let mut command = plain(directory, &settings);
+    let index = env::var_os(INDEX)
+        .and_then(|index| commit_index(plain(directory, &settings), Path::new(&index)));
+    if let Some(index) = index {
         command.env(INDEX, index);
     }
     Ok(command)
+}
+
+/// Prepares the same with `settings`, where no commit is made.
+fn plain(directory: &Path, settings: &[(String, &str)]) -> Command {
+    let mut command = pinned(directory);
+    configure(&mut command, settings);
+    // Nothing that is done here needs another machine.
+    command.env("GIT_ALLOW_PROTOCOL", "");
+    command
 }
 
 /// Returns the path of `index`, if it is one of the repository in which `git` runs: while a commit is made, what goes
@@ -427,6 +432,45 @@ fn commit_index(mut git: Command, index: &Path) -> Option<PathBuf> {
 
 /// Has git take names of files as they are. `check-ignore` does so without it, and fails with it.
 const LITERAL: &str = "--literal-pathspecs";
+
+/// How long it may take to list what it knows of some folders.
+const LISTING: Duration = Duration::from_secs(30);
+
+/// Runs a command of git in `directory` that lists something and runs no filter: so what the repository says of those need not
+/// be asked before.
+fn list_within(
+    time: Duration,
+    directory: &Path,
+    args: &[&OsStr],
+    input: &[u8],
+) -> io::Result<Output> {
+    if env::var_os(INDEX).is_some() {
+        return run_within(time, directory, args, input);
+    }
+    let mut git = plain(directory, &harmless());
+    program::output_within(time, git.args(args), Some(input), MAX_ANSWER)
+}
+
+/// The same, where git sees neither files of the work tree nor what is staged.
+fn list_alone(
+    time: Duration,
+    directory: &Path,
+    args: &[&OsStr],
+    input: &[u8],
+) -> io::Result<Output> {
+    /// A directory where nobody can make a file.
+    const EMPTY: &str = "/dev/fd";
+    let mut git = Command::new("git");
+    git.arg("-C").arg(directory).arg("--git-dir").arg(directory.join(".git"));
+    git.args(["--work-tree", EMPTY]);
+    for name in LOCAL {
+        git.env_remove(name);
+    }
+    git.env(INDEX, Path::new(EMPTY).join("none"));
+    configure(&mut git, &harmless());
+    git.env("GIT_ALLOW_PROTOCOL", "");
+    program::output_within(time, git.args(args), Some(input), MAX_ANSWER)
+}
 
 /// Runs git in `directory` with `input`, whatever comes of it.
 fn run(directory: &Path, args: &[&OsStr], input: &[u8]) -> io::Result<Output> {
@@ -452,6 +496,16 @@ fn git(directory: &Path, args: &[&str], input: &[u8]) -> Result<Output> {
 
 /// Runs git in `directory` with `input`, to add the new files in `shown`.
 fn git_for(shown: &Path, directory: &Path, args: &[&OsStr], input: &[u8]) -> Result<Output> {
+    answered(shown, directory, args, || run(directory, args, input))
+}
+
+/// Does what `run` does, which is to run git with `args` in `directory`, to add the new files in `shown`.
+fn answered(
+    shown: &Path,
+    directory: &Path,
+    args: &[&OsStr],
+    run: impl FnOnce() -> io::Result<Output>,
+) -> Result<Output> {
     let what = || {
         Error::new(
             Status::CantCreat,
@@ -461,8 +515,7 @@ fn git_for(shown: &Path, directory: &Path, args: &[&OsStr], input: &[u8]) -> Res
     };
     let words: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
     report::detail(format_args!("running git {} in {}", words.join(" "), directory.display()));
-    let output =
-        run(directory, args, input).map_err(|error| what().because(format!("git: {error}")))?;
+    let output = run().map_err(|error| what().because(format!("git: {error}")))?;
     if output.status.success() {
         Ok(output)
     } else {

@@ -182,10 +182,16 @@ fn a_damaged_secret_is_brought_back_from_git() {
     let name = "secrets/wifi.age";
     let whole = workspace.read(name);
     workspace.secret("secrets/values.yaml.age", "name: value");
-    workspace.profile_with("made", workspace.key("host-web1.pub").trim(), &[("wifi", "wifi")], |one| {
-        let command = json!({ "kind": "command", "command": ["cat"], "dependencies": ["wifi"] });
-        one["secrets"]["new"] = json!({ "file": "secrets/new.age", "generator": command });
-    });
+    workspace.profile_with(
+        "made",
+        workspace.key("host-web1.pub").trim(),
+        &[("wifi", "wifi")],
+        |one| {
+            let command =
+                json!({ "kind": "command", "command": ["cat"], "dependencies": ["wifi"] });
+            one["secrets"]["new"] = json!({ "file": "secrets/new.age", "generator": command });
+        },
+    );
     workspace.sh("git add . && git commit -qm more").exits(0);
     let damages: [&[u8]; 4] = [b"text", b"<<<<<<< HEAD\n", &whole[..60], &whole[..whole.len() - 1]];
     for damage in damages {
@@ -226,7 +232,11 @@ fn a_damaged_secret_is_brought_back_from_git() {
     let mut elsewhere = workspace.vaultix_command("view wifi.age -i ../keys/me.txt");
     let done = run(elsewhere.current_dir(workspace.path("secrets"))).exits(65);
     assert_eq!(fix(&done), Some("git checkout HEAD -- wifi.age"));
-    let line = format!("view {} -i {}", workspace.path(name).display(), workspace.path("keys/me.txt").display());
+    let line = format!(
+        "view {} -i {}",
+        workspace.path(name).display(),
+        workspace.path("keys/me.txt").display()
+    );
     let done = run(workspace.vaultix_command(&line).current_dir("/")).exits(65);
     let top = workspace.root.display();
     assert_eq!(fix(&done), Some(&*format!("git -C {top} checkout HEAD -- {name}")));
@@ -255,8 +265,20 @@ fn git_keeps_ciphertexts_byte_for_byte() {
         ("echo '* eol=lf' >secrets/.gitattributes", "eol is lf", "secrets/.gitattributes"),
         (
             "git config filter.z.clean 'tr -d \\r' && echo '*.age filter=z' >.git/info/attributes",
-            "it has the filter z for it",
-            "",
+            "it has the filter z for it: .git/info/attributes says so",
+            ".git/info/attributes",
+        ),
+        (
+            "echo '*.age -text' >.gitattributes && echo 'secrets/** !text' >.git/info/attributes &&
+                git config core.autocrlf true",
+            "core.autocrlf is true: .git/info/attributes says so",
+            ".git/info/attributes",
+        ),
+        // Counts less than a line in the repository.
+        (
+            "echo '*.age text' >mine && git config core.attributesFile mine",
+            "the attribute text is set; to fix: ",
+            ".gitattributes",
         ),
     ] {
         let workspace = workspace("git-bytes", "true");
@@ -272,14 +294,15 @@ fn git_keeps_ciphertexts_byte_for_byte() {
         workspace.sh(&format!("sed -i 's/\\r*$/\\r/' {name}")).exits(0);
         // The control: it does not keep them.
         workspace.sh(&as_it_is).exits(1);
-        if file.is_empty() {
-            // What counts most, only the user can change.
-            workspace.sh("rm .git/info/attributes").exits(0);
-        } else {
-            let fix = behind(&done, "; to fix: ");
-            assert!(fix.ends_with(&format!(" >>{file}")), "{fix}");
-            workspace.sh(&fix).exits(0);
+        let fix = behind(&done, "; to fix: ");
+        assert!(fix.ends_with(&format!(" >>{file}")), "{fix}");
+        if file.starts_with(".git/") {
+            // The control: elsewhere, the same line does not help.
+            let elsewhere = format!("{} >>.gitattributes", fix.rsplit_once(" >>").unwrap().0);
+            workspace.sh(&elsewhere).exits(0);
+            workspace.sh(&as_it_is).exits(1);
         }
+        workspace.sh(&fix).exits(0);
         workspace.sh(&format!("git rm -qf --cached {name} && {as_it_is}")).exits(0);
         for line in ["renc -i keys/me.txt", "check"] {
             let done = of_web1(&workspace, line).exits(0);

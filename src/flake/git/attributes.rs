@@ -11,7 +11,7 @@ use vaultix_generator::escape;
 use vaultix_units::bounded;
 
 use super::index::Trees;
-use super::{QUICK, configuration, run_within};
+use super::{QUICK, configuration, list_alone, list_within};
 use crate::error::{Error, Status};
 use crate::report::{self, Report};
 use crate::system::fence;
@@ -132,14 +132,23 @@ struct Change {
     attribute: Option<&'static str>,
 }
 
-/// Warns where git would not keep the bytes of `secrets`, or of the `copies` in the directory `cache`, relative to it: once for
-/// each work tree, with the lines that have it keep them.
+/// Warns of what [`changed`] finds.
 pub fn warn_changed<'a>(
     secrets: impl IntoIterator<Item = &'a PathBuf>,
     cache: &Path,
     copies: &'a BTreeSet<PathBuf>,
     report: &Report,
 ) {
+    changed(secrets, cache, copies).iter().for_each(|warning| report.warning_of(warning));
+}
+
+/// Returns where git would not keep the bytes of `secrets`, or of the `copies` in the directory `cache`, relative to it: once
+/// for each work tree, with the lines that have it keep them.
+pub fn changed<'a>(
+    secrets: impl IntoIterator<Item = &'a PathBuf>,
+    cache: &Path,
+    copies: &'a BTreeSet<PathBuf>,
+) -> Vec<Error> {
     let mut trees = Trees::default();
     let mut items: BTreeMap<PathBuf, Vec<Item>> = BTreeMap::new();
     for shown in secrets {
@@ -158,11 +167,7 @@ pub fn warn_changed<'a>(
         });
         items.entry(top).or_default().extend(copies);
     }
-    for (top, items) in items {
-        if let Some(warning) = warning(&top, &items, cache) {
-            report.warning_of(&warning);
-        }
-    }
+    items.into_iter().filter_map(|(top, items)| warning(&top, &items, cache)).collect()
 }
 
 /// Returns the warning for the `items` in the work tree `top`.
@@ -171,13 +176,23 @@ fn warning(top: &Path, items: &[Item], cache: &Path) -> Option<Error> {
     let changed: Vec<(&Item, &Change)> =
         items.iter().filter_map(|item| Some((item, found.get(&item.name)?))).collect();
     let (_, first) = changed.first()?;
+    let own = OwnLines::find(top, changed.iter().map(|(item, _)| item.name.as_path()));
     let mut names: BTreeSet<String> = BTreeSet::new();
     // By the file that they belong into.
     let mut lines: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
     for (item, change) in &changed {
         let below = if item.is_copy { cache_in(&item.name) } else { item.name.clone() };
-        let file = attributes_of(top, &below, item.is_copy);
-        let place = below.strip_prefix(file.parent().unwrap_or(Path::new(""))).unwrap_or(&below);
+        let own = own.as_ref().filter(|own| own.names.contains(&item.name));
+        // What is not in the work tree is for all of it.
+        let (file, base) = match own {
+            Some(own) => (own.file.clone(), Path::new("").to_owned()),
+            None => {
+                let file = attributes_of(top, &below, item.is_copy);
+                let base = file.parent().unwrap_or(Path::new("")).to_owned();
+                (file, base)
+            }
+        };
+        let place = below.strip_prefix(base).unwrap_or(&below);
         let line = match item.name.extension() {
             _ if item.is_copy => of_cache(place),
             Some(suffix) if suffix == "age" => SECRETS.to_owned(),
@@ -192,7 +207,43 @@ fn warning(top: &Path, items: &[Item], cache: &Path) -> Option<Error> {
     let commands: Vec<String> =
         lines.iter().map(|(file, lines)| append(top, file, lines)).collect();
     let what = format!("git would not keep the bytes of {}", report::list(&names));
-    Some(Error::new(Status::DataErr, what).because(&first.reason).fix(commands.join(" && ")))
+    let warning = Error::new(Status::DataErr, what).because(&first.reason);
+    let said = own.map(|own| {
+        let file = report::relative(&top.join(own.file));
+        format!("{} says so, and counts more than any {FILE}", file.display())
+    });
+    Some(said.into_iter().fold(warning, Error::because).fix(commands.join(" && ")))
+}
+
+/// The file with the user's own lines for a repository, which count most, where these change files.
+struct OwnLines {
+    /// Its path, perhaps relative to the top of the work tree.
+    file: PathBuf,
+    /// The files that they change, whatever is said elsewhere.
+    names: BTreeSet<PathBuf>,
+}
+
+impl OwnLines {
+    /// Looks for it in the repository of the work tree `top`, for the files `names`.
+    fn find<'a>(top: &Path, names: impl Iterator<Item = &'a Path>) -> Option<Self> {
+        /// What [`warning`] would have said elsewhere, for all files.
+        const BEST: &[u8] = b"* -text -filter -ident !working-tree-encoding\n";
+        /// More than that are not passed.
+        const MANY: usize = 1000;
+        // In place of the file of the user, which counts least.
+        let args = ["-c", "core.attributesFile=/dev/stdin", "check-attr", "-z"];
+        let args = args.into_iter().chain(CHANGING).chain(["--"]).map(OsStr::new);
+        let args: Vec<&OsStr> = args.chain(names.map(Path::as_os_str).take(MANY)).collect();
+        let output = list_alone(QUICK, top, &args, BEST).ok()?;
+        let names: BTreeSet<PathBuf> = read_changes(top, &output.stdout)?.into_keys().collect();
+        if names.is_empty() {
+            return None;
+        }
+        let args = ["rev-parse", "--git-path", "info/attributes"].map(OsStr::new);
+        let output = list_within(QUICK, top, &args, &[]).ok()?;
+        let file = Path::new(OsStr::from_bytes(output.stdout.trim_ascii_end())).to_owned();
+        output.status.success().then_some(Self { file, names })
+    }
 }
 
 /// Returns the directory of the cache, of the path of a copy in it.
@@ -224,20 +275,30 @@ fn append(top: &Path, file: &Path, lines: &BTreeSet<String>) -> String {
 
 /// Returns why git would change those of `items` in the work tree `top` that it would; `None` where it cannot say.
 fn changes(top: &Path, items: &[Item]) -> Option<BTreeMap<PathBuf, Change>> {
-    let autocrlf = configuration(top).ok()?.autocrlf.filter(|value| is_on(value));
     let names = items.iter().flat_map(|item| item.name.as_os_str().as_bytes().iter().chain(&[0]));
     let names: Vec<u8> = names.copied().collect();
     let args = ["check-attr", "--stdin", "-z"].into_iter().chain(CHANGING);
     let args: Vec<&OsStr> = args.map(OsStr::new).collect();
-    let output = run_within(QUICK, top, &args, &names).ok()?;
+    read_changes(top, &list_within(QUICK, top, &args, &names).ok()?.stdout)
+}
+
+/// Reads what git says of attributes of files in the work tree `top`.
+fn read_changes(top: &Path, answer: &[u8]) -> Option<BTreeMap<PathBuf, Change>> {
     let mut found: BTreeMap<PathBuf, BTreeMap<String, String>> = BTreeMap::new();
-    let mut fields = output.stdout.split(|byte| *byte == 0);
+    let mut fields = answer.split(|byte| *byte == 0);
     while let (Some(path), Some(name), Some(value)) = (fields.next(), fields.next(), fields.next())
     {
         let values = found.entry(Path::new(OsStr::from_bytes(path)).to_owned()).or_default();
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         values.insert(text(name), text(value));
     }
+    // Most often, attributes decide alone.
+    let is_open = |values| change(values, None).is_none() && change(values, Some("")).is_some();
+    let autocrlf = if found.values().any(is_open) {
+        configuration(top).ok()?.autocrlf.filter(|value| is_on(value))
+    } else {
+        None
+    };
     let change = |(path, values)| Some((path, change(&values, autocrlf.as_deref())?));
     Some(found.into_iter().filter_map(change).collect())
 }

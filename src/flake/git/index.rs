@@ -1,6 +1,6 @@
 //! files of work trees → those that git does not know, has not merged, or has only an older version of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::env;
 use std::ffi::OsStr;
 use std::io;
@@ -11,7 +11,8 @@ use vaultix_generator::escape;
 use vaultix_units::bounded;
 
 use super::{
-    LITERAL, Tracked, cannot_determine, git_for, introduce, run, top, track, warn_ignored,
+    LISTING, LITERAL, Tracked, answered, cannot_determine, introduce, list_within, run, top, track,
+    warn_ignored,
 };
 use crate::error::Result;
 use crate::flake::nix;
@@ -19,6 +20,7 @@ use crate::keys::armor;
 use crate::report::{self, Report};
 use crate::system::fence;
 use crate::system::origin;
+use crate::system::program::Output;
 
 /// Work trees by the folders that are in them.
 #[derive(Default)]
@@ -55,7 +57,7 @@ impl Trees {
 /// What git has of some folders of a work tree, by the names there.
 #[derive(Default)]
 struct Index {
-    known: BTreeSet<PathBuf>,
+    known: HashSet<PathBuf>,
     /// Those of which it has another version, or none: they are not what is committed next.
     unstaged: BTreeSet<PathBuf>,
     /// Those of which it has several versions, since a merge is not finished.
@@ -136,7 +138,8 @@ pub fn hand_over<'a>(
         return Ok(index.and_then(|index| index.next(&own, &secrets, None, report)));
     };
     folders.insert(&place);
-    let answer = git_for(cache, &own, &Index::arguments(&folders, content), &[])?;
+    let args = Index::arguments(&folders, content);
+    let answer = answered(cache, &own, &args, || list_content(&own, &args, content))?;
     let index = Index::parse(&answer.stdout);
     let unknown = copies.iter().filter(|copy| !index.known.contains(&place.join(copy)));
     let unknown: Vec<&Path> =
@@ -203,9 +206,17 @@ fn below<'a>(
     found.filter(|((other, _), _)| other == top).map(|((_, name), file)| (name, file)).collect()
 }
 
+/// Runs git with `args` in the work tree `top`: only to compare content, it may run filters.
+fn list_content(top: &Path, args: &[&OsStr], content: Content) -> io::Result<Output> {
+    match content {
+        Content::Compared => run(top, args, &[]),
+        Content::Unseen => list_within(LISTING, top, args, &[]),
+    }
+}
+
 /// Returns what git has of `folders` in the work tree `top`; `None` where it does not say.
 fn read(top: &Path, folders: &BTreeSet<&Path>, content: Content) -> Option<Index> {
-    let output = run(top, &Index::arguments(folders, content), &[]).ok()?;
+    let output = list_content(top, &Index::arguments(folders, content), content).ok()?;
     output.status.success().then(|| Index::parse(&output.stdout))
 }
 
@@ -314,7 +325,7 @@ mod tests {
         let names = |set: &BTreeSet<PathBuf>| {
             set.iter().map(|name| name.display().to_string()).collect::<Vec<_>>().join(",")
         };
-        assert_eq!(names(&index.known), "a,b c,d,e");
+        assert_eq!(names(&index.known.into_iter().collect()), "a,b c,d,e");
         assert_eq!(names(&index.unstaged), "b c,d,e");
         assert_eq!(names(&index.unmerged), "d");
         assert!(Index::parse(b"").known.is_empty());
