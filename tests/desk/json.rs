@@ -1,13 +1,14 @@
-//! `docs/json.md` → every field of every answer of `--json`, with its type, and no other.
+//! `docs/json.md` → every field of every answer of `--json`, with its type, and no other; and the JSON Schema that is made of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use pretty_assertions::assert_eq;
 use serde_json::{Value, json};
 
-use crate::support::Workspace;
+use crate::support::{Workspace, feed_as_is};
 
 /// What the page says of a field.
 struct Field {
@@ -87,7 +88,156 @@ pub fn ensure_documented(verb: &str, answer: &str) -> BTreeSet<String> {
     let answer: Value = serde_json::from_str(answer).unwrap();
     let mut seen = BTreeSet::new();
     walk(&answer, "", &documented(verb), &mut seen);
+    assert_eq!(schema_errors(&schema(), verb, &answer), "", "{answer}");
     seen
+}
+
+/// The verbs that answer programs.
+const VERBS: [&str; 3] = ["check", "status", "explain"];
+
+/// Returns the JSON Schema of the answers of all verbs, as the page says it.
+fn schema() -> Value {
+    let answers = VERBS.map(|verb| {
+        let fields = documented(verb);
+        let mut answer = answer_at("", &fields);
+        answer["title"] = json!(format!("vaultix {verb} --json"));
+        (verb.to_owned(), answer)
+    });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Answers for programs",
+        "description": "What vaultix prints with --json. Made from json.md, which says the same to people. It allows \
+            no other fields than those of this version; later ones may add some.",
+        "anyOf": VERBS.map(|verb| json!({ "$ref": format!("#/$defs/{verb}") })),
+        "$defs": Value::Object(answers.into_iter().collect()),
+    })
+}
+
+/// Returns the schema of what is at `path`, of which the page may have a row.
+fn answer_at(path: &str, fields: &BTreeMap<String, Field>) -> Value {
+    let mut found = json!({});
+    let row = fields.get(path);
+    let below = |begin: &str| fields.keys().any(|field| field.starts_with(begin));
+    let of_json = |name: &String| match name.as_str() {
+        "text" => "string",
+        "number" => "integer",
+        "list" => "array",
+        "boolean" | "object" | "null" => name.clone().leak(),
+        other => panic!("{path} is of no type of JSON: {other}"),
+    };
+    let of_item = if below(&format!("{path}[]")) { "array" } else { "object" };
+    let types = row.map_or_else(|| vec![of_item], |row| row.types.iter().map(of_json).collect());
+    if types.contains(&"integer") {
+        found["minimum"] = json!(0);
+    }
+    if types.contains(&"array") {
+        found["items"] = answer_at(&format!("{path}[]"), fields);
+    }
+    if types.contains(&"object") {
+        describe_members(&mut found, path, fields);
+    }
+    found["type"] = if types.len() == 1 { json!(types[0]) } else { json!(types) };
+    if let Some(row) = row {
+        found["description"] = json!(row.meaning.trim_start_matches("optional: "));
+        let words = words(&row.meaning);
+        if !words.is_empty() {
+            found["enum"] = json!(words);
+        }
+    }
+    found
+}
+
+/// Adds to `found`, the schema of the object at `path`, what it says of the members.
+fn describe_members(found: &mut Value, path: &str, fields: &BTreeMap<String, Field>) {
+    let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
+    let names: BTreeSet<&str> = fields
+        .keys()
+        .filter_map(|field| field.strip_prefix(&prefix))
+        .map(|rest| rest.split(['.', '[']).next().unwrap())
+        .collect();
+    assert!(!names.is_empty(), "{path} has no members");
+    let member = |name: &str| answer_at(&format!("{prefix}{name}"), fields);
+    // A word in capitals is any key.
+    if names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_uppercase())) {
+        let [any] = names.into_iter().collect::<Vec<_>>()[..] else { panic!("{path}") };
+        found["additionalProperties"] = member(any);
+        return;
+    }
+    let is_optional = |name: &&&str| {
+        fields
+            .get(&format!("{prefix}{name}"))
+            .is_some_and(|one| one.meaning.starts_with("optional: "))
+    };
+    found["required"] = json!(names.iter().filter(|name| !is_optional(name)).collect::<Vec<_>>());
+    let members = names.iter().map(|name| ((*name).to_owned(), member(name)));
+    found["properties"] = Value::Object(members.collect());
+    found["additionalProperties"] = json!(false);
+}
+
+/// Returns the words of ours that a field has, which `meaning` lists.
+fn words(meaning: &str) -> Vec<&str> {
+    if !meaning.starts_with('`') {
+        return Vec::new();
+    }
+    let word = |part| Some(str::strip_prefix(part, '`')?.split_once("`: ")?.0);
+    meaning.split("; ").filter_map(word).collect()
+}
+
+/// Returns what a real validator has against `answer` of `verb`, by `schema`; nothing where it has nothing.
+fn schema_errors(schema: &Value, verb: &str, answer: &Value) -> String {
+    /// The root says what any of them is: an empty list is of two.
+    const VALIDATE: &str = "import json, sys
+from jsonschema import Draft202012Validator as Validator
+schema, verb, answer = json.load(sys.stdin)
+Validator.check_schema(schema)
+for one in schema, {**schema, 'anyOf': [{'$ref': '#/$defs/' + verb}]}:
+    for error in Validator(one).iter_errors(answer):
+        print(error.json_path, error.message)
+";
+    let mut python = Command::new("python3");
+    let input = json!([schema, verb, answer]).to_string();
+    feed_as_is(python.args(["-c", VALIDATE]), input.as_bytes()).exits(0).stdout
+}
+
+#[test]
+fn the_schema_is_made_from_the_page() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/json-schema.json");
+    let made = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, &made).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, made, "{}; BLESS=1 writes it", path.display());
+    // Each field, and each answer, says what it is.
+    let kinds =
+        &schema()["$defs"]["check"]["properties"]["findings"]["items"]["properties"]["kind"];
+    assert_eq!(kinds["enum"], json!(["fault", "foreign", "missing", "secret", "stale", "unfit"]));
+    assert_eq!(found.matches("\"additionalProperties\": false").count(), 9, "{found}");
+}
+
+#[test]
+fn an_answer_that_the_schema_does_not_allow_is_found() {
+    let finding = json!({ "kind": "stale", "host": "web1", "secret": null, "file": null, "problem": "x", "fix": null });
+    let of = |change: fn(&mut Value)| {
+        let mut answer = json!({ "ok": false, "upToDate": 5, "findings": [finding] });
+        change(&mut answer);
+        schema_errors(&schema(), "check", &answer)
+    };
+    assert_eq!(of(|_| {}), "");
+    let changes: [fn(&mut Value); 7] = [
+        |answer| answer["more"] = json!(1),
+        |answer| answer["findings"][0]["more"] = json!(1),
+        |answer| answer["findings"][0]["kind"] = json!("odd"),
+        |answer| answer["findings"][0]["problem"] = Value::Null,
+        |answer| drop(answer["findings"][0].as_object_mut().unwrap().remove("fix")),
+        |answer| answer["upToDate"] = json!(-1),
+        |answer| answer["ok"] = json!("yes"),
+    ];
+    for change in changes {
+        assert_ne!(of(change), "");
+    }
+    assert_ne!(schema_errors(&schema(), "check", &json!([])), "");
+    assert_eq!(schema_errors(&schema(), "status", &json!([])), "");
 }
 
 #[test]
