@@ -59,6 +59,8 @@ pub const DESK: &[Program] = &[
     // Python reads what `get` reads; this brings its YAML.
     ("python3", "python3"),
     ("yamllint", "yamllint"),
+    // This brings Python's JSON Schema.
+    ("jsonschema", "python3-jsonschema"),
 ];
 
 /// What fetching age's test vectors needs.
