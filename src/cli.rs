@@ -225,7 +225,7 @@ pub struct Edit {
     subcommand,
     name = "init",
     example = "{command_name}\n{command_name} --passphrase\n{command_name} ~/infrastructure --identity ~/keys/me.txt",
-    note = "Replaces nothing. If there is no flake, it creates one; if there is, it prints what to add to it.",
+    note = "Replaces nothing. If there is no flake, it creates one; if there is, it prints what to add to it, unless it is set up already. Where there are secrets, or a flake that is set up, it creates no example.",
     error_code(0, "all of it exists"),
     error_code(73, "something cannot be written")
 )]

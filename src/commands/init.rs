@@ -10,15 +10,17 @@ use std::path::{Path, PathBuf};
 
 use age::armor::Format;
 use vaultix_generator::escape;
-use vaultix_units::bounded;
 use vaultix_units::plaintext::Plaintext;
+use vaultix_units::{bounded, decrypt};
 
 use crate::cli::Init;
 use crate::error::{self, Error, Exit, Result, Status};
 use crate::files::replace::Replacement;
-use crate::files::secret;
+use crate::files::{secret, source, tree};
 use crate::flake::git::{self, attributes};
-use crate::flake::{nix, workspace};
+use crate::flake::nix::{self, Settings};
+use crate::flake::workspace;
+use crate::keys::armor;
 use crate::keys::identity_files::{Content, IdentityFiles};
 use crate::keys::master::Master;
 use crate::keys::recipient::{self, ParsedRecipient};
@@ -67,10 +69,20 @@ pub fn run(args: &Init) -> Result<Exit> {
     if args.pq {
         warn_post_quantum(&identity, is_new, public, &report);
     }
+    let around = FlakeAround::find(&directory);
+    let is_set_up = around.as_ref().is_some_and(|flake| flake.settings.is_some());
     let secret = directory.join("secrets/example.age");
-    scaffold.secret(&secret, &directory, &identity, recipient, &prompt)?;
-    scaffold.attributes(&directory.join(attributes::FILE), &attribute_lines(&directory))?;
-    let flake = scaffold.flake(&directory, &identity, public)?;
+    let needless = needless(&directory, &secret, is_set_up);
+    match &needless {
+        Some(reason) => report.line(format_args!("{}: not created: {reason}", secret.display())),
+        None => scaffold.secret(&secret, &directory, &identity, recipient, &prompt)?,
+    }
+    let lines = attribute_lines(around.as_ref());
+    scaffold.attributes(&directory.join(attributes::FILE), &lines)?;
+    let flake = match scaffold.flake(&directory, &identity, public)? {
+        Flake::Theirs if is_set_up => Flake::SetUp,
+        flake => flake,
+    };
 
     let files = scaffold.new.iter().filter(|path| **path != identity);
     let failures = git::track_all(files, &report);
@@ -93,7 +105,8 @@ pub fn run(args: &Init) -> Result<Exit> {
             "{identity} is in the repository: git would share it with everyone"
         ));
     }
-    snippet::next_steps(&report, is_new.then_some(&identity), &secret, flake);
+    let secret = needless.is_none().then_some(secret.as_path());
+    snippet::next_steps(&report, is_new.then_some(&identity), secret, flake);
     Ok(error::common_exit(&failures))
 }
 
@@ -139,22 +152,62 @@ fn named_by_flake(directory: &Path, identity: &Path) -> Vec<String> {
     settings.recipient.0.iter().flat_map(|text| recipient::lines(text)).collect()
 }
 
-/// Returns the lines for git in `directory`: for secrets, and for the copies of them, where they are below it.
-fn attribute_lines(directory: &Path) -> Vec<String> {
+/// Returns why a first secret in the file `secret` would be of no use in `directory`, as a clause: nobody needs it who has others,
+/// or a flake that is set up.
+fn needless(directory: &Path, secret: &Path, is_set_up: bool) -> Option<String> {
+    if secret.symlink_metadata().is_ok() {
+        return None;
+    }
+    let found = tree::secrets(directory).into_iter().find(|path| is_secret(path));
+    let of_flake = || is_set_up.then(|| "the flake is set up already".to_owned());
+    found
+        .map(|path| format!("there are secrets already, such as {}", path.display()))
+        .or_else(of_flake)
+}
+
+/// Returns whether the file `path` is encrypted to somebody: what only has a passphrase is an identity.
+fn is_secret(path: &Path) -> bool {
+    let bytes = source::read(path).ok().and_then(|bytes| armor::dearmor(bytes).ok());
+    let found = bytes.and_then(|bytes| decrypt::recipients(&bytes).ok());
+    found.is_some_and(|found| found.iter().any(|one| one.kind != "scrypt"))
+}
+
+/// A flake that may be there around a directory.
+struct FlakeAround {
+    /// The directory, as an absolute path.
+    directory: PathBuf,
+    /// Where the flake is, or would be.
+    root: PathBuf,
+    /// What it says of Vaultix, if it does.
+    settings: Option<Settings>,
+}
+
+impl FlakeAround {
+    fn find(directory: &Path) -> Option<Self> {
+        let file = std::path::absolute(directory.join(attributes::FILE)).ok()?;
+        let directory = file.parent().unwrap_or(Path::new("/"));
+        let file = |folder: &&Path| folder.join("flake.nix");
+        let root = directory.ancestors().find(|folder| file(folder).is_file());
+        let root = root.unwrap_or(directory);
+        // Nix takes its time, and a flake that does not name us has nothing to say.
+        let names_us = |text: &[u8]| text.windows(7).any(|word| word == b"vaultix");
+        let flake = fence::read(&file(&root), bounded::MAX_IDENTITY);
+        let is_ours = || {
+            let owner = nix::foreign_owner(root, &["flake.nix", "flake.lock"]);
+            owner.is_ok_and(|owner| owner.is_none())
+        };
+        let is_asked = flake.is_ok_and(|text| names_us(&text)) && is_ours();
+        let settings = is_asked.then(|| nix::settings(root).ok()).flatten();
+        Some(Self { directory: directory.to_owned(), root: root.to_owned(), settings })
+    }
+}
+
+/// Returns the lines for git in a directory with the `flake` around it: for secrets, and for the copies of them, where they are
+/// below it.
+fn attribute_lines(flake: Option<&FlakeAround>) -> Vec<String> {
     let mut lines = vec![attributes::SECRETS.to_owned()];
-    let Ok(directory) = std::path::absolute(directory.join(attributes::FILE)) else { return lines };
-    let directory = directory.parent().unwrap_or(Path::new("/"));
-    let file = |folder: &&Path| folder.join("flake.nix");
-    let root = directory.ancestors().find(|folder| file(folder).is_file()).unwrap_or(directory);
-    // Nix takes its time, and a flake that does not name us has nothing to say.
-    let names_us = |text: &[u8]| text.windows(7).any(|word| word == b"vaultix");
-    let flake = fence::read(&file(&root), bounded::MAX_IDENTITY);
-    let is_ours = || {
-        nix::foreign_owner(root, &["flake.nix", "flake.lock"]).is_ok_and(|owner| owner.is_none())
-    };
-    let is_asked = flake.is_ok_and(|text| names_us(&text)) && is_ours();
-    let settings = is_asked.then(|| nix::settings(root).ok());
-    let cache = settings.flatten().and_then(|settings| settings.cache(root).ok().flatten());
+    let Some(FlakeAround { directory, root, settings }) = flake else { return lines };
+    let cache = settings.as_ref().and_then(|settings| settings.cache(root).ok().flatten());
     let cache = cache.unwrap_or_else(|| root.join(workspace::DEFAULT_CACHE));
     let below = std::path::absolute(cache).ok();
     let below = below.as_ref().and_then(|cache| cache.strip_prefix(directory).ok());
@@ -173,6 +226,8 @@ fn is_inside(path: &Path, directory: &Path) -> bool {
 enum Flake {
     /// The user's, which is not touched.
     Theirs,
+    /// The same, and it has all that it needs.
+    SetUp,
     /// The one that was made just now.
     Ours,
 }

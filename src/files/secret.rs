@@ -53,8 +53,8 @@ impl Secret {
         let digest = escape::hex(&Sha256::digest(&bytes));
         let format = if armor::is_armored(&bytes) { Format::AsciiArmor } else { Format::Binary };
         let ciphertext = armor::dearmor(bytes).map_err(|reason| source::damaged(path, &reason))?;
-        let stanzas =
-            decrypt::recipients(&ciphertext).map_err(|error| source::damaged(path, &error.to_string()))?;
+        let stanzas = decrypt::recipients(&ciphertext)
+            .map_err(|error| source::damaged(path, &error.to_string()))?;
         Ok(Some(Self { digest, ciphertext, format, recipients: stanzas.len() }))
     }
 

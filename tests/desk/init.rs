@@ -172,6 +172,50 @@ fn for_an_existing_flake_init_prints_what_to_add() {
 }
 
 #[test]
+fn where_there_are_secrets_init_makes_no_example() {
+    let workspace = workspace("init-again");
+    // Only with a passphrase, so it is an identity.
+    let copy = |key: &str, name: &str| {
+        workspace.sh(&format!("mkdir -p work/hosts && cp keys/{key} work/{name}")).exits(0);
+    };
+    copy("me-passphrase.age", "hosts/me.age");
+    workspace.write("work/flake.nix", "{ outputs = _: { }; }\n");
+    run(&mut command(&workspace, "init")).exits(0).says(&["secrets/example.age: created\n"]);
+    fs::remove_file(workspace.path("work/secrets/example.age")).unwrap();
+
+    // A colleague, who has no identity yet.
+    fs::remove_file(workspace.path(IDENTITY)).unwrap();
+    workspace.secret("work/hosts/mail.age", "mail text");
+    let identity = workspace.path(IDENTITY).display().to_string();
+    let recipient = format!("vaultix recipient --identity {identity}\n");
+    let done = run(&mut command(&workspace, "init")).exits(0).says(&[
+        "identity.txt: created\n",
+        "secrets/example.age: not created: there are secrets already, such as hosts/mail.age\n",
+        "1 created, 2 already there\n",
+        &recipient,
+        "- add to your flake what is printed here and not in it yet\n- nix flake lock\n",
+    ]);
+    assert!(!workspace.path("work/secrets/example.age").exists());
+    assert!(!done.stderr.contains("vaultix edit"), "{}", done.stderr);
+    workspace.sh(recipient.trim()).exits(0);
+
+    // A flake that is set up, with secrets in another repository.
+    workspace.sh("rm work/hosts/*.age && git -C work add -A").exits(0);
+    let flake =
+        "{ outputs = _: { vaultix.settings.identity = \"~/.config/vaultix/identity.txt\"; }; }";
+    workspace.write("work/flake.nix", flake);
+    if eval(&workspace, "1").is_none() {
+        return;
+    }
+    let done = run(&mut command(&workspace, "init")).exits(0).says(&[
+        "secrets/example.age: not created: the flake is set up already\n",
+        "nothing was changed: everything is already there\n",
+    ]);
+    assert_eq!((done.stdout.as_str(), done.stderr.contains("nix flake lock")), ("", false));
+    assert!(!workspace.path("work/secrets/example.age").exists());
+}
+
+#[test]
 fn an_existing_identity_is_kept() {
     let workspace = workspace("init-kept");
     let keys = workspace.path("keys").canonicalize().unwrap();

@@ -62,23 +62,46 @@ vaultix.nixosModules.default
     )
 }
 
-/// Says what to do now: with the `identity`, if it is new, with the first `secret`, and with the flake.
-pub fn next_steps(report: &Report, identity: Option<&PathBuf>, secret: &Path, flake: Flake) {
+/// Says what to do now: with the `identity`, if it is new, with the first `secret`, if there is one, and with the flake.
+pub fn next_steps(
+    report: &Report,
+    identity: Option<&PathBuf>,
+    secret: Option<&Path>,
+    flake: Flake,
+) {
     report.line("Next:");
     if let Some(identity) = identity {
-        let identity = identity.display();
         report.line(format_args!(
-            "- keep a copy of {identity} elsewhere: nothing else can decrypt your secrets"
+            "- keep a copy of {} elsewhere: nothing else can decrypt your secrets",
+            identity.display()
         ));
     }
-    report.line(match flake {
-        Flake::Theirs => "- add to your flake what is printed here and not in it yet",
-        Flake::Ours => "- in flake.nix and example.nix, replace what their comments name",
-    });
-    report.line("- nix flake lock");
-    report.line(format_args!("- vaultix edit {}", escape::shell_path(secret)));
+    if let Some(identity) = identity.filter(|_| secret.is_none()) {
+        report.line(format_args!(
+            "- send what this prints to somebody who can decrypt the secrets that are there: vaultix recipient --identity {}",
+            escape::shell_path(identity)
+        ));
+    }
+    let of_flake = match flake {
+        Flake::Theirs => Some("- add to your flake what is printed here and not in it yet"),
+        Flake::Ours => Some("- in flake.nix and example.nix, replace what their comments name"),
+        Flake::SetUp => None,
+    };
+    if let Some(of_flake) = of_flake {
+        report.line(of_flake);
+        report.line("- nix flake lock");
+    }
+    if let Some(secret) = secret {
+        report.line(format_args!("- vaultix edit {}", escape::shell_path(secret)));
+    }
     report.line("- git config diff.vaultix.textconv 'vaultix textconv'");
-    report.line("- declare the secret in a host, then: vaultix renc && git add secrets");
+    match secret {
+        Some(_) => {
+            report.line("- declare the secret in a host, then: vaultix renc && git add secrets");
+        }
+        None if flake == Flake::SetUp => {}
+        None => report.line("- declare secrets in a host, then: vaultix renc && git add secrets"),
+    }
 }
 
 /// Writes `path` as a string of Nix: from the home directory, so that it fits each who has one there.
