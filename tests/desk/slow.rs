@@ -379,6 +379,48 @@ fn directories_are_listed_once() {
     }
 }
 
+/// Runs an idle `renc` for the hosts whose profiles are named. Returns how often the system was called about files, and how many
+/// programs were run.
+fn calls(workspace: &Workspace, profiles: &str) -> (usize, usize) {
+    let names = "openat,open,read,close,fstat,newfstatat,statx,lseek,execve";
+    let line = format!(
+        "strace -f -qq -o calls -e signal=none -e trace={names} vaultix {profiles} renc -i keys/me.txt"
+    );
+    let done = workspace.sh(&line).exits(0);
+    assert!(done.stderr.starts_with("0 re-encrypted"), "{}", done.stderr);
+    let text = String::from_utf8(workspace.read("calls")).unwrap();
+    // A call that another thread interrupts has two lines.
+    let calls = text.lines().filter(|line| !line.contains(" resumed>"));
+    let is_run = |line: &&str| line.contains("execve") && line.ends_with(" = 0");
+    (calls.count(), text.lines().filter(is_run).count())
+}
+
+#[test]
+fn an_idle_renc_reads_each_copy_once_and_waits_for_git_twice() {
+    const COUNT: usize = 40;
+    let workspace = Workspace::new("slow-idle");
+    let ids: Vec<String> = (0..COUNT).map(|i| format!("s{i}")).collect();
+    ids.iter().for_each(|id| workspace.secret(&format!("secrets/{id}.age"), id));
+    let pairs: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), id.as_str())).collect();
+    for host in ["web1", "db1", "old1"] {
+        workspace.profile(host, &format!("host-{host}.pub"), &pairs);
+    }
+    let (one, all) = ("-p web1.json", "-p web1.json -p db1.json -p old1.json");
+    workspace.sh("git init -q && printf '* -text\n' >.gitattributes").exits(0);
+    workspace.vaultix(&format!("{all} renc -i keys/me.txt")).exits(0);
+    workspace.sh("git add secrets .gitattributes").exits(0);
+
+    let [(few, _), (many, programs)] = [one, all].map(|profiles| calls(&workspace, profiles));
+    // Its size, and it is opened, read and closed; beside that, there is what each host takes.
+    let of_copy = (many - few) as f64 / (2 * COUNT) as f64;
+    assert!(of_copy < 5.0, "{of_copy} calls for each copy");
+    // Besides ours, git for what it knows, and for what it would change.
+    assert_eq!(programs, 3);
+    // The control: without attributes, it has to say what else it is told.
+    workspace.write(".gitattributes", "");
+    assert_eq!(calls(&workspace, all).1, 4);
+}
+
 #[test]
 fn attributes_of_git_are_read_once() {
     let workspace = Workspace::new("slow-attributes");
