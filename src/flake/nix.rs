@@ -28,6 +28,7 @@ use crate::report;
 use crate::system::fence::{self, Extent};
 use crate::system::memory::Directory;
 use crate::system::origin;
+use crate::system::program;
 pub use answer::hush;
 use answer::{NixFailure, run_json};
 pub use arguments::give as give_arguments;
@@ -132,6 +133,11 @@ const EVALUATING: &str = "VAULTIX_EVALUATING";
 
 /// The settings of the flake of this run, once they are known.
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
+
+/// Returns whether there is a nix to ask.
+pub fn is_installed() -> bool {
+    ["nix", "nix-instantiate"].iter().all(|name| program::find(name).is_some())
+}
 
 /// Asks the flake at `root` for its settings; evaluates no host.
 ///

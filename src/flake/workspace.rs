@@ -246,6 +246,10 @@ pub fn settings(optional: bool, report: &Report) -> Result<(PathBuf, Settings)> 
     let Some(root) = nix::root()? else { return Ok((PathBuf::new(), Settings::default())) };
     match nix::settings(&root) {
         Ok(settings) => Ok((root, settings)),
+        // Who names an identity needs no nix.
+        Err(error) if !optional && !nix::is_installed() => {
+            Err(error.fix("install nix, or pass an identity with --identity FILE"))
+        }
         Err(error) if !optional => Err(error),
         Err(error) => {
             report.warning_of(&error.context("extraRecipients and rules are unknown"));

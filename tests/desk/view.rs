@@ -16,6 +16,28 @@ fn view_prints_a_secret() {
 }
 
 #[test]
+fn without_nix_an_identity_is_enough() {
+    let workspace = Workspace::with_secrets("view-no-nix");
+    workspace.write("flake.nix", "{ outputs = _: { }; }\n");
+    workspace
+        .sh("mkdir bin && ln -s \"$(command -v vaultix)\" \"$(command -v git)\" bin/")
+        .exits(0);
+    let without = |line: &str| workspace.sh(&format!("PATH=$PWD/bin; {line}"));
+    for line in [
+        "vaultix view secrets/wifi.age",
+        "echo new | vaultix edit secrets/wifi.age",
+        "vaultix recipient",
+    ] {
+        without(line)
+            .exits(78)
+            .says(&["; to fix: install nix, or pass an identity with --identity FILE\n"]);
+        let line = format!("{line} -i keys/me.txt");
+        without(&line).exits(0);
+    }
+    without("vaultix renc").exits(78).says(&["; to fix: pass the profiles with --profile FILE\n"]);
+}
+
+#[test]
 fn a_pager_shows_a_secret_on_a_terminal() {
     let workspace = Workspace::with_secrets("pager");
     let long: Vec<String> = (1..200).map(|i| format!("line {i}")).collect();
