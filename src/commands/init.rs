@@ -75,7 +75,7 @@ pub fn run(args: &Init) -> Result<Exit> {
     let needless = needless(&directory, &secret, is_set_up);
     match &needless {
         Some(reason) => report.line(format_args!("{}: not created: {reason}", secret.display())),
-        None => scaffold.secret(&secret, &directory, &identity, recipient, &prompt)?,
+        None => scaffold.secret(&secret, &identity, recipient, &prompt)?,
     }
     let lines = attribute_lines(around.as_ref());
     scaffold.attributes(&directory.join(attributes::FILE), &lines)?;
@@ -138,18 +138,6 @@ fn default_identity() -> Result<PathBuf> {
             .because("neither HOME nor XDG_CONFIG_HOME is set")
             .fix("vaultix init --identity FILE")
     })
-}
-
-/// Returns what the flake in `directory` says are the recipients of its identity, if those in the file `identity` are not
-/// known without asking.
-fn named_by_flake(directory: &Path, identity: &Path) -> Vec<String> {
-    let is_known = |content: Content| content.recipients.iter().all(Option::is_some);
-    let Ok(root) = std::path::absolute(directory.join("flake.nix")) else { return Vec::new() };
-    if Content::read(identity).is_none_or(is_known) || !root.is_file() {
-        return Vec::new();
-    }
-    let settings = root.parent().map(nix::settings).and_then(Result::ok).unwrap_or_default();
-    settings.recipient.0.iter().flat_map(|text| recipient::lines(text)).collect()
 }
 
 /// Returns why a first secret in the file `secret` would be of no use in `directory`, as a clause: nobody needs it who has others,
@@ -285,7 +273,6 @@ impl Scaffold<'_> {
     fn secret(
         &mut self,
         path: &Path,
-        directory: &Path,
         identity: &Path,
         recipient: Option<ParsedRecipient>,
         prompt: &Prompt,
@@ -296,9 +283,7 @@ impl Scaffold<'_> {
         let recipients = if let Some(recipient) = recipient {
             vec![recipient]
         } else {
-            let mut files = IdentityFiles::given(vec![identity.to_owned()]);
-            files.recipients = named_by_flake(directory, identity);
-            files.is_given = files.recipients.is_empty();
+            let files = IdentityFiles::given(vec![identity.to_owned()]);
             Master::read(&files, prompt.interrupt)?.recipients(Vec::new(), prompt)?
         };
         let text =

@@ -107,7 +107,9 @@ pub fn run(args: &Renc, cli: &Cli) -> Result<Exit> {
         failures.errors.push(error);
         None
     });
-    warnings.iter().for_each(|warning| report.warning_of(warning));
+    for warning in &warnings {
+        report.warning_of(warning);
+    }
     let steps = place.steps();
     let add = add.filter(|_| steps.is_none());
     let next = steps.filter(|_| changed).map(|steps| format!("; now run: {steps}"));

@@ -139,7 +139,9 @@ pub fn warn_changed<'a>(
     copies: &'a BTreeSet<PathBuf>,
     report: &Report,
 ) {
-    changed(secrets, cache, copies).iter().for_each(|warning| report.warning_of(warning));
+    for warning in &changed(secrets, cache, copies) {
+        report.warning_of(warning);
+    }
 }
 
 /// Returns where git would not keep the bytes of `secrets`, or of the `copies` in the directory `cache`, relative to it: once
@@ -184,13 +186,12 @@ fn warning(top: &Path, items: &[Item], cache: &Path) -> Option<Error> {
         let below = if item.is_copy { cache_in(&item.name) } else { item.name.clone() };
         let own = own.as_ref().filter(|own| own.names.contains(&item.name));
         // What is not in the work tree is for all of it.
-        let (file, base) = match own {
-            Some(own) => (own.file.clone(), Path::new("").to_owned()),
-            None => {
-                let file = attributes_of(top, &below, item.is_copy);
-                let base = file.parent().unwrap_or(Path::new("")).to_owned();
-                (file, base)
-            }
+        let (file, base) = if let Some(own) = own {
+            (own.file.clone(), PathBuf::new())
+        } else {
+            let file = attributes_of(top, &below, item.is_copy);
+            let base = file.parent().map(Path::to_owned).unwrap_or_default();
+            (file, base)
         };
         let place = below.strip_prefix(base).unwrap_or(&below);
         let line = match item.name.extension() {
