@@ -1,11 +1,14 @@
 //! text of an identity file → its keys, of all kinds; and new identities.
 
+use std::fmt::{self, Display, Formatter};
 use std::iter::once;
+use std::path::Path;
 
 use age::{DecryptError, Identity, plugin, ssh, x25519};
 use age_core::secrecy::{ExposeSecret, SecretString};
 use rand::RngCore as _;
 use rand::rngs::OsRng;
+use vaultix_generator::escape;
 use vaultix_units::plaintext::Plaintext;
 use vaultix_units::ssh::parse_ssh;
 use vaultix_units::{decrypt, stack};
@@ -119,6 +122,35 @@ fn unlock_file(ciphertext: &[u8], passphrase: SecretString) -> Result<Identities
         .map_err(|reason| UnlockError::Unusable(format!("its content: {reason}")))
 }
 
+/// Why a text holds no identities.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// What is wrong, with the line number.
+    reason: String,
+    /// The command that makes a key of another program usable; `FILE` stands for the file.
+    convert: Option<&'static str>,
+}
+
+impl Unreadable {
+    /// Returns the command that makes the key in the file `path` usable, if there is one.
+    #[must_use]
+    pub fn fix(&self, path: &Path) -> Option<String> {
+        Some(self.convert?.replace("FILE", &escape::shell_path(path)))
+    }
+}
+
+impl From<String> for Unreadable {
+    fn from(reason: String) -> Self {
+        Self { reason, convert: None }
+    }
+}
+
+impl Display for Unreadable {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
 /// What an identity file contains.
 #[derive(Default)]
 pub struct Identities {
@@ -141,7 +173,7 @@ const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 /// # Errors
 ///
 /// What is wrong, with the line number, never the line itself.
-pub fn parse(text: &[u8]) -> Result<Identities, String> {
+pub fn parse(text: &[u8]) -> Result<Identities, Unreadable> {
     // Some editors put a byte order mark in front.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let trimmed = text.trim_ascii_start();
@@ -171,7 +203,10 @@ pub fn parse(text: &[u8]) -> Result<Identities, String> {
             other => found.keys.push(native(other, number)?),
         }
     }
-    if found.keys.is_empty() { Err("it contains no identity".to_owned()) } else { Ok(found) }
+    if found.keys.is_empty() {
+        return Err("it contains no identity".to_owned().into());
+    }
+    Ok(found)
 }
 
 /// Joins lines, without leading and trailing white space.
@@ -187,49 +222,58 @@ fn joined(lines: &[&str]) -> Zeroizing<String> {
 }
 
 /// Reads one line that is not a comment.
-fn native(line: &str, number: usize) -> Result<Key, String> {
+fn native(line: &str, number: usize) -> Result<Key, Unreadable> {
+    let incomplete = |reason: &dyn Display| {
+        format!("line {number} is not a complete age identity: {reason}").into()
+    };
     if line.starts_with("AGE-SECRET-KEY-1") {
         return match line.parse() {
             Ok(key) => Ok(Key::Native(key)),
-            Err(reason) => Err(format!("line {number} is not a complete age identity: {reason}")),
+            Err(reason) => Err(incomplete(&reason)),
         };
     }
     if line.starts_with("AGE-SECRET-KEY-PQ-1") {
         return match line.parse() {
             Ok(key) => Ok(Key::PostQuantum(Box::new(key))),
-            Err(reason) => Err(format!("line {number} is not a complete age identity: {reason}")),
+            Err(reason) => Err(incomplete(&reason)),
         };
     }
     if line.starts_with("AGE-SECRET-KEY-") {
-        return Err(format!("line {number} is an age identity of an unknown kind"));
+        return Err(format!("line {number} is an age identity of an unknown kind").into());
     }
     if let Ok(identity) = line.parse() {
         return Ok(Key::Plugin(identity));
     }
     if line.starts_with("age1") || line.starts_with("ssh-") {
-        return Err(format!("line {number} is a public key; use the file with the private key"));
+        let reason = format!("line {number} is a public key; use the file with the private key");
+        return Err(reason.into());
     }
     if line.starts_with("PuTTY-User-Key-File-") {
-        return Err(format!(
-            "line {number} begins a key of PuTTY; puttygen FILE -O private-openssh -o NEW_FILE converts it"
-        ));
+        return Err(Unreadable {
+            reason: format!("line {number} begins a key of PuTTY"),
+            convert: Some("puttygen FILE -O private-openssh -o FILE.openssh"),
+        });
     }
-    Err(format!("line {number} is not an identity"))
+    Err(format!("line {number} is not an identity").into())
 }
 
 /// Reads the ssh private key `block`, which begins at line `number` of the file.
-fn private_key(block: &str, number: usize) -> Result<Key, String> {
-    let incomplete = || format!("line {number} begins an ssh private key that is not complete");
-    let convert = "which ssh-keygen -p -f FILE converts";
+fn private_key(block: &str, number: usize) -> Result<Key, Unreadable> {
+    let incomplete = || {
+        let reason = format!("line {number} begins an ssh private key that is not complete");
+        Unreadable::from(reason)
+    };
+    let foreign = |kind: &str| Unreadable {
+        reason: format!("line {number} begins {kind}"),
+        convert: Some("ssh-keygen -p -f FILE"),
+    };
     if block.starts_with(pkcs8::BEGIN_LOCKED) {
-        return Err(format!("line {number} begins a key in PKCS#8 with a passphrase, {convert}"));
+        return Err(foreign("a key in PKCS#8 with a passphrase"));
     }
     if block.starts_with(pkcs8::BEGIN) {
         return match pkcs8::read(block).ok_or_else(incomplete)? {
             pkcs8::Content::Rsa(block) => private_key(&block, number),
-            pkcs8::Content::Other => {
-                Err(format!("line {number} begins a key in PKCS#8 that is not rsa, {convert}"))
-            }
+            pkcs8::Content::Other => Err(foreign("a key in PKCS#8 that is not rsa")),
         };
     }
     let identity = parse_ssh(block.as_bytes()).map_err(|_| incomplete())?;
@@ -237,20 +281,21 @@ fn private_key(block: &str, number: usize) -> Result<Key, String> {
         ssh::Identity::Unencrypted(_) => Ok(Key::Ssh(Box::new(identity))),
         ssh::Identity::Encrypted(ref key) => match ssh::Recipient::try_from(identity.clone()) {
             Ok(public) => Ok(Key::LockedSsh(Box::new(key.clone()), Box::new(public))),
-            Err(_) => Err(format!("line {number} begins an ssh key of a type that age cannot use")),
+            Err(_) => {
+                Err(format!("line {number} begins an ssh key of a type that age cannot use").into())
+            }
         },
         ssh::Identity::Unsupported(reason) => {
             use ssh::UnsupportedKey as Reason;
             let kind = match reason {
                 Reason::EncryptedPem => {
-                    "with a passphrase in the old format; ssh-keygen -p -f FILE converts it"
-                        .to_owned()
+                    return Err(foreign("an ssh key with a passphrase in the old format"));
                 }
                 Reason::EncryptedSsh(cipher) => format!("encrypted with the cipher {cipher}"),
                 Reason::Hardware(kind) => format!("of type {kind}, which stays in its device"),
                 Reason::Type(kind) => format!("of type {kind}"),
             };
-            Err(format!("line {number} begins an ssh key that age cannot use: {kind}"))
+            Err(format!("line {number} begins an ssh key that age cannot use: {kind}").into())
         }
     }
 }
@@ -303,7 +348,7 @@ mod tests {
 
     /// Returns why `text` is refused.
     fn refused(text: &str) -> String {
-        parse(text.as_bytes()).err().unwrap()
+        parse(text.as_bytes()).err().unwrap().to_string()
     }
 
     #[test]
@@ -332,19 +377,21 @@ mod tests {
     fn a_key_of_another_program_is_named_with_what_converts_it() {
         let found = parse(format!("\u{feff}{KEY}\n").as_bytes()).unwrap();
         assert_eq!(found.keys.len(), 1);
-        assert!(
-            refused("PuTTY-User-Key-File-3: ssh-ed25519\n")
-                .contains("puttygen FILE -O private-openssh")
-        );
+        let fix = |text: &str| {
+            let refused = parse(text.as_bytes()).err().unwrap();
+            refused.fix(Path::new("my key")).unwrap_or_default()
+        };
+        let putty = "PuTTY-User-Key-File-3: ssh-ed25519\n";
+        assert_eq!(refused(putty), "line 1 begins a key of PuTTY");
+        assert_eq!(fix(putty), "puttygen 'my key' -O private-openssh -o 'my key'.openssh");
         let locked =
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
-        assert!(
-            refused(locked)
-                .contains("PKCS#8 with a passphrase, which ssh-keygen -p -f FILE converts")
-        );
+        assert_eq!(refused(locked), "line 1 begins a key in PKCS#8 with a passphrase");
+        assert_eq!(fix(locked), "ssh-keygen -p -f 'my key'");
         // An ed25519 key of zeros, as openssl writes it.
         let ed25519 = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n-----END PRIVATE KEY-----\n";
-        assert!(refused(ed25519).contains("PKCS#8 that is not rsa, which ssh-keygen"));
+        assert_eq!(refused(ed25519), "line 1 begins a key in PKCS#8 that is not rsa");
+        assert_eq!(fix("ssh-rsa\n"), "");
     }
 
     #[test]

@@ -131,7 +131,10 @@ impl Master {
             _ => what().because(error),
         })?;
         let found = stack::wiped(|| identity::parse(&text));
-        let found = found.map_err(|reason| what().because(reason))?;
+        let found = found.map_err(|why| match why.fix(path) {
+            Some(convert) => what().because(why).fix(convert),
+            None => what().because(why),
+        })?;
         let count = found.keys.len();
         report::detail(format_args!("read {} for identities: {count}", path.display()));
         self.add(path, found, self.entries.len());

@@ -59,7 +59,8 @@ pub fn comment(id: &str) -> String {
 
 /// Returns the public key of what age and ssh call a private key.
 fn identity_public_key(private: &Plaintext) -> Result<String, String> {
-    let keys = identity::parse(private.expose())?.keys;
+    let found = identity::parse(private.expose()).map_err(|why| why.to_string())?;
+    let keys = found.keys;
     let public_key = keys.first().and_then(|key| Some(key.recipient()?.text()));
     public_key.ok_or_else(|| "it contains no key whose public key is known".to_owned())
 }
