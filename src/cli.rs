@@ -18,7 +18,7 @@ use std::str::FromStr;
 use argh::{ArgsInfo, FromArgs};
 
 pub use help::wrap;
-pub use near::{did_you_mean, near};
+pub use near::{did_you_mean, is_slip, near};
 pub use words::{Role, roles};
 
 /// keep secrets in git, encrypted to you, and re-encrypt them for each host

@@ -41,6 +41,33 @@ pub fn did_you_mean(near: &[&str]) -> Option<String> {
     }
 }
 
+/// Returns whether `typed` looks like `word` with one slip of the fingers: two neighbouring letters exchanged, or one left out
+/// or added inside. What differs at its start or end, or in a figure, is called like that on purpose.
+///
+/// ```
+/// use vaultix::cli::is_slip;
+/// assert!(is_slip("secrets/wfi.age", "secrets/wifi.age"));
+/// assert!(!is_slip("secrets/web2.age", "secrets/web1.age"));
+/// ```
+#[must_use]
+pub fn is_slip(typed: &str, word: &str) -> bool {
+    let (typed, word) = where_they_differ(typed, word);
+    let [typed, word] = [typed, word].map(|text| text.chars().collect::<Vec<char>>());
+    let count = |same: &mut dyn Iterator<Item = bool>| same.take_while(|same| *same).count();
+    let start = count(&mut typed.iter().zip(&word).map(|(a, b)| a == b));
+    let shorter = typed.len().min(word.len()) - start;
+    let end =
+        count(&mut typed.iter().rev().zip(word.iter().rev()).map(|(a, b)| a == b).take(shorter));
+    let middle = |text: &[char]| text.get(start..text.len() - end).unwrap_or_default().to_vec();
+    match (&*middle(&typed), &*middle(&word)) {
+        ([a, b], [c, d]) => a == d && b == c && a.is_alphabetic() && b.is_alphabetic(),
+        ([letter], []) | ([], [letter]) => {
+            letter.is_alphabetic() && start > 0 && end > 0 && start + end >= MIN_PART
+        }
+        _ => false,
+    }
+}
+
 /// Returns how far `word` is from `wanted`; `None` if it is nothing like it.
 fn rank(wanted: &str, word: &str) -> Option<usize> {
     let (wanted, word) = where_they_differ(wanted, word);
@@ -132,6 +159,29 @@ mod tests {
             assert_eq!(near(wanted, words), expected, "{wanted}");
         }
         assert!(near("wifi", ["wifi"]).is_empty(), "what was typed is no suggestion");
+    }
+
+    #[test]
+    fn a_slip_is_inside_a_word() {
+        for (typed, word, expected) in [
+            ("wfi", "wifi", true),
+            ("wiifi", "wifi", true),
+            ("mial", "mail", true),
+            ("amil", "mail", true),
+            ("pasword", "password", true),
+            ("wifi", "wifi", false),
+            ("mail-a", "mail-b", false),
+            ("main", "mail", false),
+            ("later", "late", false),
+            ("web12", "web2", false),
+            ("web21", "web12", false),
+            ("ab", "acb", false),
+            ("", "a", false),
+            ("é1", "1é", false),
+        ] {
+            assert_eq!(is_slip(typed, word), expected, "{typed} {word}");
+            assert_eq!(is_slip(word, typed), expected, "{word} {typed}");
+        }
     }
 
     #[test]

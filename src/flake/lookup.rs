@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use vaultix_generator::escape;
 use vaultix_generator::profile::{Key, Profile};
 
-use crate::cli::{did_you_mean, near};
+use crate::cli::{did_you_mean, is_slip, near};
 use crate::error::{Error, Result, Status};
 use crate::flake::workspace::{self, DEFAULT_SECRETS};
 use crate::flake::{nix, profiles};
@@ -38,6 +38,8 @@ enum Doubt {
     Undeclared(Vec<String>),
     /// It is not known what hosts declare.
     Unknown(Error),
+    /// It is among the flake's secrets, where files are often made before they are declared; but it looks like a slip.
+    Misspelt(String),
 }
 
 impl Found {
@@ -49,7 +51,15 @@ impl Found {
         Self { doubt: Some(doubt), ..Self::file(path) }
     }
 
-    /// Makes sure that the user wants a new file there if no host declares it. `again` returns the command line for a file.
+    /// A new file that is among the flake's secrets.
+    fn among_secrets(path: &Path) -> Self {
+        let names = files_beside(path);
+        let meant =
+            names.into_iter().find(|name| path.to_str().is_some_and(|it| is_slip(it, name)));
+        Self { doubt: meant.map(Doubt::Misspelt), ..Self::file(path) }
+    }
+
+    /// Makes sure that the user wants a new file there if no host declares it, or warns of a likely slip. `again` returns the command line for a file.
     ///
     /// # Errors
     ///
@@ -60,23 +70,36 @@ impl Found {
         let reason = match doubt {
             Doubt::Undeclared(_) => "no host declares it",
             Doubt::Unknown(_) => "it is not known whether a host declares it",
+            Doubt::Misspelt(_) => "another secret is called nearly the same",
         };
         let near: Vec<&str> = match doubt {
             Doubt::Undeclared(near) => near.iter().map(String::as_str).collect(),
+            Doubt::Misspelt(meant) => vec![meant],
             Doubt::Unknown(_) => Vec::new(),
         };
         let hint = did_you_mean(&near);
         let aside = hint.as_ref().map(|hint| format!("; {}", escape::line(hint)));
         let what = format!("{shown} does not exist, and {reason}{}", aside.unwrap_or_default());
         let question = Question { what: &what, purpose: "", complaint: None };
-        if prompt.confirm(&question, "create it", Some("stop"))? == Some(true) {
-            return Ok(());
+        match (prompt.confirm(&question, "create it", Some("stop"))?, doubt) {
+            (Some(true), _) => return Ok(()),
+            // A script that names its files is right more often than this guess.
+            (None, Doubt::Misspelt(meant)) => {
+                prompt.warn(&Error::new(
+                    Status::Usage,
+                    format!("{shown} is new, and {reason}: {meant}"),
+                ));
+                return Ok(());
+            }
+            (Some(false) | None, _) => {}
         }
         let error = Error::new(Status::Usage, format!("cannot create {}", self.path.display()));
         let error = error.because(reason);
         let error = match doubt {
             Doubt::Unknown(reason) => error.because_of(reason.clone().without_fix()),
-            Doubt::Undeclared(_) => hint.into_iter().fold(error, Error::because),
+            Doubt::Undeclared(_) | Doubt::Misspelt(_) => {
+                hint.into_iter().fold(error, Error::because)
+            }
         };
         let create = format!("{} --new", again(&self.path));
         Err(error.fix(match near.first() {
@@ -145,21 +168,23 @@ pub fn existing_or_new(typed: &Path, named: &[PathBuf], is_new: bool) -> Result<
     let is_inside = place.starts_with(&root) || resolved(&place).starts_with(&root);
     let is_same_from_root = whole(&root.join(typed)) == place;
     // No host has files elsewhere; and one among the flake's secrets is often made before it is declared.
-    if !is_inside || is_same_from_root && is_among_secrets(typed, &root) {
+    if !is_inside {
         return Ok(Found::file(typed));
+    }
+    if is_same_from_root && is_among_secrets(typed, &root) {
+        return Ok(Found::among_secrets(typed));
     }
     let profiles = match nix::profiles(&root) {
         Ok(profiles) => profiles,
-        Err(error) if has_no_hosts(&error) || is_among_secrets(typed, &root) => {
-            return Ok(Found::file(typed));
-        }
+        Err(_) if is_among_secrets(typed, &root) => return Ok(Found::among_secrets(typed)),
+        Err(error) if has_no_hosts(&error) => return Ok(Found::file(typed)),
         Err(error) => return Ok(Found::doubted(typed, Doubt::Unknown(error))),
     };
     if let Some(found) = declared(typed, Some(&root), &profiles)? {
         return Ok(found);
     }
     if is_among_secrets(typed, &root) {
-        return Ok(Found::file(typed));
+        return Ok(Found::among_secrets(typed));
     }
     let near = names_near(typed, Some(&root), &profiles);
     Ok(Found::doubted(typed, Doubt::Undeclared(near)))
@@ -238,12 +263,17 @@ fn names_near(typed: &Path, root: Option<&Path>, profiles: &[Profile]) -> Vec<St
         names.insert(origin::shown(path));
         names.extend(from_root.map(|path| path.display().to_string()));
     }
+    names.extend(files_beside(typed));
+    near(text, names.iter().map(String::as_str)).into_iter().map(str::to_owned).collect()
+}
+
+/// Returns the files of secrets in the directory of `typed`, as the user would type them.
+fn files_beside(typed: &Path) -> BTreeSet<String> {
     let parent = typed.parent().unwrap_or(Path::new(""));
     let directory = if parent == Path::new("") { Path::new(".") } else { parent };
     let files = fs::read_dir(directory).into_iter().flatten().flatten().take(MAX_FILES);
     let files = files.map(|file| parent.join(file.file_name())).filter(|path| is_age(path));
-    names.extend(files.filter_map(|path| path.to_str().map(str::to_owned)));
-    near(text, names.iter().map(String::as_str)).into_iter().map(str::to_owned).collect()
+    files.filter_map(|path| path.to_str().map(str::to_owned)).collect()
 }
 
 /// Returns whether `typed` is called as a file of a secret, and not as an id.

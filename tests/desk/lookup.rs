@@ -156,6 +156,14 @@ fn a_new_file_that_no_host_declares_is_made_on_demand() {
     let done = flake.edit(".", "secrets/later.age", "x").exits(0).says(&["created"]);
     assert!(!done.stderr.contains(EVALUATED), "{}", done.stderr);
     flake.edit("secrets", "later2.age", "x").exits(0).says(&["created"]);
+    // A slip of the fingers is warned of; a figure or an ending is none.
+    let slip = [
+        "secrets/wfi.age is new, and another secret is called nearly the same: secrets/wifi.age",
+        "created",
+    ];
+    flake.edit(".", "secrets/wfi.age", "x").exits(0).says(&slip);
+    let done = flake.edit(".", "secrets/wifi2.age", "x").exits(0);
+    assert!(!done.stderr.contains("nearly"), "{}", done.stderr);
     // And elsewhere, no host would.
     let done = flake.edit(".", "../outside.age", "x").exits(0).says(&["created"]);
     assert!(!done.stderr.contains(EVALUATED), "{}", done.stderr);
@@ -169,6 +177,14 @@ fn a_new_file_that_no_host_declares_is_made_on_demand() {
         pty.send(answer);
         pty.end()
     };
+    let mut command = flake.command(".", "edit secrets/mial.yaml.age");
+    let mut pty = Pty::start(command.env("EDITOR", "false"));
+    pty.expect("nearly the same; did you mean secrets/mail.yaml.age?");
+    pty.expect(" [y: create it, n: stop] ");
+    pty.send("n\r");
+    let (exit, shown) = pty.end();
+    assert_eq!(exit, 64, "{shown}");
+    assert!(shown.contains("vaultix edit secrets/mail.yaml.age  # or"), "{shown}");
     let (exit, shown) = ask("n\r");
     assert_eq!(exit, 64, "{shown}");
     assert!(!flake.has("hosts/asked.age"));
