@@ -13,7 +13,7 @@ pub mod size;
 pub mod status;
 pub mod unit;
 
-use profile::{Profile, Side};
+use profile::{HostKey, Profile, Side};
 use status::Status;
 use unit::Programs;
 
@@ -61,6 +61,9 @@ pub fn generate_user(
         Ok(Some(read)) if !read.early.is_empty() => {
             refused("beforeUserborn: a user has nothing that is needed before users exist")
         }
+        Ok(Some(read)) if read.settings.host_keys.iter().any(HostKey::is_sealed) => {
+            refused("settings.hostKeys: a user cannot have a key that is sealed to the machine")
+        }
         Ok(Some(read)) => {
             write(directory, &unit::render_user(&read, &Programs { helper, profile }))
         }
@@ -74,7 +77,23 @@ pub fn generate_user(
 ///
 /// Why it cannot be used, without its path.
 pub fn read_profile(path: &Path, side: Side) -> Result<Option<Profile>, String> {
-    let text = match read_text(path) {
+    read_profile_from(path, side, || {
+        // Checked before it is opened, since opening a FIFO would block.
+        if fs::metadata(path)?.is_file() { File::open(path) } else { Err(no_file()) }
+    })
+}
+
+/// As [`read_profile`], where `open` opens it, and never blocks.
+///
+/// # Errors
+///
+/// As [`read_profile`], and those of `open`.
+pub fn read_profile_from(
+    path: &Path,
+    side: Side,
+    open: impl FnOnce() -> io::Result<File>,
+) -> Result<Option<Profile>, String> {
+    let text = match open().and_then(read_text) {
         Ok(text) => text,
         // A dangling link is not the same as no profile.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -88,17 +107,17 @@ pub fn read_profile(path: &Path, side: Side) -> Result<Option<Profile>, String> 
     Profile::parse(&text, side).map(Some).map_err(|error| error.to_string())
 }
 
-/// Reads the regular file `path`, up to the limit of a profile.
-fn read_text(path: &Path) -> io::Result<String> {
-    // Checked before it is opened, since opening a FIFO would block.
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
+/// Returns the error that it is a directory, or anything else that has no text.
+fn no_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")
+}
+
+/// Reads `file`, up to the limit of a profile.
+fn read_text(file: File) -> io::Result<String> {
     let limit = profile::MAX_BYTES;
-    let expected = metadata.len().min(limit);
+    let expected = file.metadata()?.len().min(limit);
     let mut text = String::with_capacity(usize::try_from(expected).unwrap_or_default() + 1);
-    let read = File::open(path)?.take(limit + 1).read_to_string(&mut text)?;
+    let read = file.take(limit + 1).read_to_string(&mut text)?;
     if read as u64 > limit {
         let text = format!("it has more than {}", size::shown(limit));
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));

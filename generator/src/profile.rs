@@ -231,6 +231,14 @@ pub struct HostKey {
     pub kind: HostKeyKind,
 }
 
+impl HostKey {
+    /// Returns whether it is sealed to the machine, and only the system's manager can unseal it.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.kind == HostKeyKind::Credential
+    }
+}
+
 /// What a host key file contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostKeyKind {

@@ -72,6 +72,8 @@ pub mod systemctl;
 #[cfg(target_os = "linux")]
 pub mod template;
 #[cfg(target_os = "linux")]
+pub mod trusted;
+#[cfg(target_os = "linux")]
 pub mod unseal;
 #[cfg(target_os = "linux")]
 pub mod user;

@@ -24,7 +24,7 @@ use vaultix_units::place;
 use vaultix_units::retry::retry;
 use vaultix_units::switch::{Jobs, Phase, preview, switch};
 use vaultix_units::unseal::unseal;
-use vaultix_units::{user, users};
+use vaultix_units::{trusted, user, users};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Wipes all freed memory: age leaves copies of the plaintext and of the key's text on the heap.
@@ -257,7 +257,13 @@ fn print(text: &str) {
 
 /// Reads the profile, and reports why it cannot be used.
 fn read(Source { path, layout }: Source) -> Result<Profile, Status> {
-    let reason = match vaultix_generator::read_profile(path, Side::Host) {
+    let read = match layout {
+        Layout::Host => vaultix_generator::read_profile(path, Side::Host),
+        Layout::User(uid) => {
+            vaultix_generator::read_profile_from(path, Side::Host, || trusted::open(path, uid))
+        }
+    };
+    let reason = match read {
         Ok(Some(mut profile)) => match layout {
             Layout::Host => return Ok(profile),
             Layout::User(uid) => match user::adopt(&mut profile, uid) {

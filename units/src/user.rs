@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, Mode, Stat};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid, getgid, getuid};
-use vaultix_generator::profile::{Layout, Manager, Placement, Profile};
+use vaultix_generator::profile::{HostKey, Layout, Manager, Placement, Profile};
 use vaultix_generator::status::Status;
 
 use crate::failure::Failure;
@@ -74,6 +74,10 @@ pub fn adopt(profile: &mut Profile, uid: u32) -> Result<(), Failure> {
     if !profile.early.is_empty() {
         let reason =
             "beforeUserborn is not empty, and a user has nothing that is needed before users exist";
+        return Err(Failure::new(Status::Config, reason));
+    }
+    if profile.settings.host_keys.iter().any(HostKey::is_sealed) {
+        let reason = "settings.hostKeys: a user cannot have a key that is sealed to the machine";
         return Err(Failure::new(Status::Config, reason));
     }
     let runtime = std::env::var_os(RUNTIME).map(PathBuf::from).unwrap_or_default();

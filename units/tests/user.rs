@@ -266,3 +266,123 @@ fn a_passphrase_is_named() {
         assert!(said.contains("protected by a passphrase"), "{said}");
     }
 }
+
+#[test]
+fn a_profile_that_somebody_else_could_change_is_refused() {
+    let Some(home) = Home::new("profile") else { return };
+    // What a profile can do: have a program run.
+    let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vaultix-test-home-tools");
+    fs::create_dir_all(&tools).unwrap();
+    let (tool, marker) = (tools.join("systemctl"), home.at("run/marker"));
+    fs::write(&tool, format!("#!/bin/sh\n: >'{}'\n", marker.display())).unwrap();
+    fs::set_permissions(&tool, PermissionsExt::from_mode(0o755)).unwrap();
+    let text = fs::read_to_string(home.at("home/profile.json")).unwrap();
+    let text = text.replace("/bin/true", tool.to_str().unwrap());
+    let has_run = |user: u32, above: &Path| {
+        let mut command = Command::new(&home.program);
+        command.env_clear().uid(user).gid(user).current_dir("/");
+        command.env("HOME", above).env("XDG_RUNTIME_DIR", home.at("run"));
+        let output = command.args(["retry", "--user"]).output().unwrap();
+        let ran = fs::remove_file(&marker).is_ok();
+        assert_eq!(output.status.code(), Some(if ran { 0 } else { 78 }));
+        (ran, String::from_utf8(output.stderr).unwrap())
+    };
+    // As in a Nix store: everybody can put a file of root's there.
+    home.make("store", 0, 0o1777);
+    let stored = home.at("store/profile.json");
+    fs::write(&stored, &text).unwrap();
+    let make = |name: &str, owner: u32, link: bool| {
+        for part in ["", "/.config", "/.config/vaultix"] {
+            home.make(&format!("{name}{part}"), owner, 0o755);
+        }
+        let path = home.at(name).join(".config/vaultix/profile.json");
+        if link {
+            symlink(&stored, &path).unwrap();
+            lchown(&path, Some(owner), Some(owner)).unwrap();
+        } else {
+            fs::write(&path, &text).unwrap();
+            chown(&path, Some(owner), Some(owner)).unwrap();
+        }
+        path
+    };
+    let own = make("mine", USER, true);
+    let refused = |above: &str, why: &str| {
+        let (ran, said) = has_run(USER, &home.at(above));
+        assert!(!ran && said.contains(why), "{above}: {said}");
+    };
+    // The controls: a link of one's own, a file of one's own, and of the other user for themselves.
+    assert!(has_run(USER, &home.at("mine")).0);
+    make("plain", USER, false);
+    assert!(has_run(USER, &home.at("plain")).0);
+    // HOME is what `su` has left.
+    for link in [true, false] {
+        let name = if link { "linked" } else { "written" };
+        make(name, OTHER, link);
+        assert!(fs::read_to_string(home.at(name).join(".config/vaultix/profile.json")).is_ok());
+        refused(name, "belongs to user 12349, who could have you run anything");
+    }
+    // A link of somebody else's, planted where everybody can write; a file there; a directory that is open to all.
+    home.make("sticky", USER, 0o1777);
+    home.make("sticky/.config", OTHER, 0o755);
+    refused("sticky", "belongs to user 12349");
+    fs::remove_file(&own).unwrap();
+    let planted = home.at("store/planted.json");
+    fs::write(&planted, &text).unwrap();
+    chown(&planted, Some(OTHER), Some(OTHER)).unwrap();
+    symlink(&planted, &own).unwrap();
+    refused("mine", "belongs to user 12349");
+    chown(&planted, Some(0), Some(USER)).unwrap();
+    assert!(has_run(USER, &home.at("mine")).0);
+    fs::set_permissions(&planted, PermissionsExt::from_mode(0o664)).unwrap();
+    refused("mine", "others can write to");
+    fs::set_permissions(&planted, PermissionsExt::from_mode(0o644)).unwrap();
+    home.make("mine/.config", USER, 0o775);
+    refused("mine", "chmod go-w");
+    home.make("mine/.config", USER, 0o755);
+    // Something that is no file, which is not waited for.
+    fs::remove_file(&own).unwrap();
+    assert!(Command::new("mkfifo").arg(&own).status().unwrap().success());
+    lchown(&own, Some(USER), Some(USER)).unwrap();
+    refused("mine", "it is not a regular file");
+    fs::remove_file(&own).unwrap();
+    symlink(&own, &own).unwrap();
+    refused("mine", "");
+    fs::remove_file(&own).unwrap();
+    symlink("/nowhere/at/all", &own).unwrap();
+    refused("mine", "it is a link to a file that does not exist");
+    fs::remove_dir_all(&tools).unwrap();
+}
+
+#[test]
+fn an_identity_is_made_in_no_home_of_somebody_else() {
+    let Some(home) = Home::new("enroll-other") else { return };
+    let disk = Path::new(env!("CARGO_TARGET_TMPDIR")).join("vaultix-test-home-enroll-other");
+    let _ = fs::remove_dir_all(&disk);
+    fs::create_dir_all(disk.join(".config/vaultix")).unwrap();
+    let enroll = |user: u32| {
+        let mut command = Command::new(&home.program);
+        command.env_clear().uid(user).gid(user).current_dir("/").env("HOME", &disk);
+        command.args(["enroll", "--user"]).output().unwrap()
+    };
+    for (path, mode) in [("", 0o755), (".config", 0o755), (".config/vaultix", 0o777)] {
+        let path = disk.join(path);
+        chown(&path, Some(OTHER), Some(OTHER)).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let said = String::from_utf8(enroll(USER).stderr).unwrap();
+    assert!(said.contains("others than you can exchange a directory above it"), "{said}");
+    assert_eq!(fs::read_dir(disk.join(".config/vaultix")).unwrap().count(), 0);
+    fs::set_permissions(disk.join(".config/vaultix"), PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(enroll(OTHER).status.code(), Some(0));
+    fs::remove_dir_all(&disk).unwrap();
+}
+
+#[test]
+fn a_user_has_no_sealed_key() {
+    let Some(home) = Home::new("sealed") else { return };
+    let text = fs::read_to_string(home.at("home/profile.json")).unwrap();
+    home.file("home/profile.json", text.replace("\"type\":\"age\"", "\"type\":\"credential\""));
+    let (status, said) = home.run(USER, None, "check");
+    assert_eq!(status, Some(78), "{said}");
+    assert!(said.contains("a user cannot have a key that is sealed to the machine"), "{said}");
+}
