@@ -84,7 +84,7 @@ fn check_template(
         let Piece::Placeholder { hash, .. } = piece else { continue };
         let secret = profile.placeholders.get(hash);
         let Some(id) = secret.filter(|id| profile.secrets.contains_key(*id)) else {
-            return Err(unknown_placeholder(hash, secret.map(String::as_str)));
+            return Err(unknown_placeholder(profile, hash, secret.map(String::as_str)));
         };
         if missing.contains(id.as_str()) {
             let reason = format!("it uses the secret \"{id}\", which cannot be decrypted");

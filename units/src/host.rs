@@ -25,6 +25,7 @@ use crate::plaintext::{Plaintext, Plaintexts};
 use crate::record::{secret_inputs, stamp_of, stamped_inputs};
 use crate::stanza::{self, Recipient};
 use crate::template::{Value, fill};
+use crate::wording::Wording;
 
 /// How long decryption may take: 50 milliseconds until others no longer wait for an item, 10 seconds for each item, a minute
 /// for all of them.
@@ -105,7 +106,7 @@ impl Host {
     /// [`Status::NoPerm`] when no key of the host can decrypt it.
     pub fn decrypt(&self, secret: &Secret) -> Result<Plaintext, Failure> {
         let only = decrypt_all(self, &[secret]).pop();
-        only.unwrap_or_else(|| Err(no_time_left(secret))).map(|(plaintext, _)| plaintext)
+        only.unwrap_or_else(|| Err(self.0.no_time_left(secret))).map(|(plaintext, _)| plaintext)
     }
 
     /// Returns the keys that could decrypt the host's secrets but do not exist.
@@ -137,10 +138,11 @@ impl Keys {
             let left = |left: u64| left.checked_sub(size);
             if self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_err() {
                 let reason = format!(
-                    "with the {size} bytes of {1}, the ciphertexts of this host are larger than {0} MiB together; keep \
+                    "with the {size} bytes of {1}, the ciphertexts of {2} are larger than {0} MiB together; keep \
                      large data elsewhere, and only its key here",
                     self.total >> 20,
-                    path.display()
+                    path.display(),
+                    self.words().owner()
                 );
                 return Err(Failure::new(Status::DataErr, reason));
             }
@@ -183,7 +185,8 @@ impl Keys {
             let identities = HostIdentities::read(&self.settings, self.creds.as_ref());
             if !identities.tried.is_empty() {
                 for failure in &identities.failures {
-                    log(Level::Warning, &format!("cannot use the host key {failure}"));
+                    let words = self.words();
+                    log(Level::Warning, &words.one_unreadable(&words.explain(failure)));
                 }
             }
             identities
@@ -221,24 +224,31 @@ impl Keys {
             tried.chain(identities.failures.iter().map(ToString::to_string)).collect();
         let keys = keys.join(", ");
         let (path, recipients) = (secret.ciphertext.display(), stanza::describe(recipients));
+        let words = self.words();
         if let Some(file) = right {
-            return refused(format!(
-                "{path} is encrypted to another key: {recipients}, although {} contains the key in settings.hostPubkey; \
-                 remove that file from the cache, and run: vaultix renc",
-                file.path.display()
-            ));
+            return refused(words.another_copy(&path, &recipients, &file.path.display()));
         }
-        let older = self.unsealed_before(identities);
-        refused(match ours {
-            Some(_) => format!(
-                "{path} is encrypted to the key in settings.hostPubkey ({recipients}), but this host has other keys: \
-                 {keys}; install the right key, or set hostPubkey to this host's and run: vaultix renc{older}"
-            ),
-            None => format!(
-                "{path} is encrypted to another key: {recipients}, but {keys}; set hostPubkey to this host's and run: \
-                 vaultix renc{older}"
-            ),
-        })
+        let reason = match ours {
+            Some(_) => words.other_keys(&path, &recipients, &keys),
+            None => words.another_key(&path, &recipients, &keys),
+        };
+        refused(reason + &self.unsealed_before(identities))
+    }
+
+    /// Returns the failure of a secret for which no time was left.
+    fn no_time_left(&self, secret: &Secret) -> Failure {
+        let (limit, systemctl) = (LIMITS.all.as_secs(), self.settings.systemctl.words());
+        let reason = format!(
+            "no time was left for it: others took all of the {limit} seconds for decryption; try again: {systemctl} \
+             restart '{}'",
+            Kind::Secret.unit(&secret.id)
+        );
+        Failure::new(Status::NoInput, reason)
+    }
+
+    /// Returns what its keys are called.
+    fn words(&self) -> Wording {
+        Wording(self.settings.layout)
     }
 
     /// Explains that a sealed file may have been replaced since.
@@ -262,32 +272,25 @@ impl Keys {
 
     /// Explains why there is no identity at all.
     fn no_key(&self, identities: &HostIdentities) -> String {
-        let public = &self.settings.host_pubkey;
+        let (public, words) = (&self.settings.host_pubkey, self.words());
         if private::is_private(public) {
-            let hint = private::PUBLIC_KEY_HINT;
-            return format!(
-                "settings.hostPubkey is or contains a private key, which is not shown; set it to the public key: {hint}"
-            );
+            return words.private_public_key();
         }
         let kind = public.split_ascii_whitespace().next().unwrap_or_default();
         if kind.is_empty() {
-            return "settings.hostPubkey is empty; set it to the public key of this host, and run: vaultix renc".to_owned();
+            return words.no_public_key();
         }
         if identities.failures.is_empty() {
-            return format!(
-                "none of settings.hostKeys ({}) has the type of settings.hostPubkey, {}; add the key that \
-                 belongs to it",
-                self.key_paths(),
-                private::shown(kind)
-            );
+            return words.no_such_type(&self.key_paths(), &private::shown(kind));
         }
+        let explain = |failure: &identity::Failure| explain(failure, words);
         let reasons: Vec<String> = identities.failures.iter().map(explain).collect();
         let sealed = identities
             .failures
             .iter()
             .find(|failure| matches!(failure.reason, Reason::Sealed | Reason::Unseal(_)));
         let again = sealed.map_or_else(String::new, |failure| way_back(&failure.path));
-        format!("no host key can be read: {}{again}", reasons.join(", "))
+        words.all_unreadable(&(reasons.join(", ") + &again))
     }
 }
 
@@ -325,13 +328,13 @@ fn inserted<'a>(text: &'a str, encoding: Option<&str>) -> Result<Value<'a>, Fail
 }
 
 /// Explains why a host key cannot be read, and where to look.
-fn explain(failure: &identity::Failure) -> String {
+fn explain(failure: &identity::Failure, words: Wording) -> String {
     match unmounted(&failure.path) {
         Some((directory, unit)) if is_missing(&failure.reason) => format!(
             "{failure} ({} is not mounted, see: systemctl status '{unit}')",
             directory.display()
         ),
-        _ => failure.to_string(),
+        _ => words.explain(failure),
     }
 }
 
@@ -413,7 +416,7 @@ pub fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
         }
     }
     let result = |(secret, result): (&&Secret, Option<_>)| {
-        result.unwrap_or_else(|| Err(no_time_left(secret)))
+        result.unwrap_or_else(|| Err(host.0.no_time_left(secret)))
     };
     secrets.iter().zip(results).map(result).collect()
 }
@@ -421,6 +424,7 @@ pub fn decrypt_all(host: &Host, secrets: &[&Secret]) -> Vec<Decrypted> {
 /// Secrets that are being decrypted on all processors.
 pub struct Decrypting<'a> {
     secrets: Vec<&'a Secret>,
+    keys: Arc<Keys>,
     running: Running<Option<Stamped>>,
 }
 
@@ -454,7 +458,7 @@ impl<'a> Decrypting<'a> {
             Some((keys.decrypt(secret).map(|plaintext| (plaintext, inputs)), stamp))
         };
         let running = Running::start(secrets.len(), host.0.limits(), one);
-        Self { secrets: secrets.to_vec(), running }
+        Self { secrets: secrets.to_vec(), keys: Arc::clone(&host.0), running }
     }
 
     /// Waits for results, for `patience` at most, and returns those that have come since; `None` once all have been returned.
@@ -465,7 +469,9 @@ impl<'a> Decrypting<'a> {
             let (result, stamp) = match outcome {
                 Outcome::Done(Some(done)) => done,
                 Outcome::Slow => (Err(too_slow(secret)), Vec::new()),
-                Outcome::Done(None) | Outcome::Late => (Err(no_time_left(secret)), Vec::new()),
+                Outcome::Done(None) | Outcome::Late => {
+                    (Err(self.keys.no_time_left(secret)), Vec::new())
+                }
             };
             Some(Ended { at, result, stamp })
         };
@@ -482,7 +488,7 @@ pub fn inputs_of_secrets(host: &Host, secrets: &[&Secret]) -> Vec<Result<[u8; 32
     let result = |(secret, outcome): (&&Secret, Outcome<Option<[u8; 32]>>)| match outcome {
         Outcome::Done(Some(inputs)) => Ok(inputs),
         Outcome::Slow => Err(too_slow(secret)),
-        Outcome::Done(None) | Outcome::Late => Err(no_time_left(secret)),
+        Outcome::Done(None) | Outcome::Late => Err(host.0.no_time_left(secret)),
     };
     secrets.iter().zip(outcomes).map(result).collect()
 }
@@ -492,17 +498,6 @@ fn too_slow(secret: &Secret) -> Failure {
     let (path, limit) = (secret.ciphertext.display(), LIMITS.each.as_secs());
     let reason = format!(
         "{path} was not read and decrypted within {limit} seconds; check that its file system responds: stat '{path}'"
-    );
-    Failure::new(Status::NoInput, reason)
-}
-
-/// Returns the failure of a secret for which no time was left.
-fn no_time_left(secret: &Secret) -> Failure {
-    let limit = LIMITS.all.as_secs();
-    let reason = format!(
-        "no time was left for it: others took all of the {limit} seconds for decryption; try again: systemctl restart \
-         '{}'",
-        Kind::Secret.unit(&secret.id)
     );
     Failure::new(Status::NoInput, reason)
 }

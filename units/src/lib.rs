@@ -79,3 +79,5 @@ pub mod unseal;
 pub mod user;
 #[cfg(target_os = "linux")]
 pub mod users;
+#[cfg(target_os = "linux")]
+mod wording;

@@ -153,7 +153,7 @@ fn place_in_current_generation(
     let place = item.placement();
     let ramfs = Ramfs::open(settings)?;
     if !is_current() {
-        return Err(replaced_meanwhile(&key));
+        return Err(replaced_meanwhile(settings, &key));
     }
     make_way(profile)?;
     let generation =
@@ -172,9 +172,11 @@ fn place_in_current_generation(
 }
 
 /// Returns the failure that another run has placed the item `key`, or switched, in the meantime.
-pub(crate) fn replaced_meanwhile(key: &str) -> Failure {
-    let reason = "the profile was replaced in the meantime; try again: systemctl restart";
-    Failure::new(Status::Config, format!("{reason} '{key}'"))
+pub(crate) fn replaced_meanwhile(settings: &Settings, key: &str) -> Failure {
+    let systemctl = settings.systemctl.words();
+    let reason =
+        format!("the profile was replaced in the meantime; try again: {systemctl} restart '{key}'");
+    Failure::new(Status::Config, reason)
 }
 
 /// Does `job` at the path of an item that is in `generation`, without the lock.
@@ -193,7 +195,7 @@ fn put_at_path(
     // A newer plaintext may have been put at the path before this one.
     let number = current_number(ramfs, settings.link_of(item.placement()), settings)?;
     if number != generation.number || generation.record(&key)? != placed {
-        return Err(replaced_meanwhile(&key));
+        return Err(replaced_meanwhile(settings, &key));
     }
     match done {
         Some(Err(failure)) => {

@@ -13,6 +13,7 @@ use crate::host::{Host, decrypt_all, plaintexts};
 use crate::plaintext::{Plaintext, Plaintexts};
 use crate::record::template_inputs;
 use crate::template::{Value, fill};
+use crate::wording::Wording;
 
 /// Returns the ids of the templates that use the secret `secret`.
 pub fn templates_using<'a>(profile: &'a Profile, secret: &str) -> impl Iterator<Item = &'a str> {
@@ -51,9 +52,9 @@ pub fn render(
     let mut values = BTreeMap::new();
     for (hash, id) in profile.placeholders.iter().filter(|(_, id)| used.contains(id.as_str())) {
         if !profile.secrets.contains_key(id) {
-            return Err(unknown_placeholder(hash, Some(id)));
+            return Err(unknown_placeholder(profile, hash, Some(id)));
         }
-        let plaintext = *plaintexts.get(id.as_str()).ok_or_else(|| missing(id))?;
+        let plaintext = *plaintexts.get(id.as_str()).ok_or_else(|| missing(profile, id))?;
         // Once for each value, however many placeholders it has.
         let bytes = plaintext.expose();
         let bytes = if template.trim { bytes.trim_ascii() } else { bytes };
@@ -61,7 +62,7 @@ pub fn render(
     }
     let rendered = fill(template.content.as_bytes(), |hash, encoding| match values.get(hash) {
         Some((id, _, bytes)) => encoded(bytes, encoding, id),
-        None => Err(unknown_placeholder(hash, None)),
+        None => Err(unknown_placeholder(profile, hash, None)),
     })?;
     let digests = values.iter().map(|(hash, (_, plaintext, _))| (*hash, Some(plaintext.digest())));
     Ok((rendered, template_inputs(template, digests)))
@@ -94,19 +95,21 @@ pub fn decrypt_and_render(
     render(profile, template, &plaintexts(&secrets, &decrypted))
 }
 
-/// Returns the failure for a placeholder of no secret of this host; `id` is its secret according to the profile.
-pub(crate) fn unknown_placeholder(hash: &str, id: Option<&str>) -> Failure {
+/// Returns the failure for a placeholder of no secret of this host, or home; `id` is its secret according to the profile.
+pub(crate) fn unknown_placeholder(profile: &Profile, hash: &str, id: Option<&str>) -> Failure {
+    let [not_one, none] = Wording(profile.settings.layout).no_secret();
     let of = match id {
-        Some(id) => format!("belongs to \"{id}\", which is not a secret of this host"),
-        None => "belongs to no secret of this host; see placeholder in the profile".to_owned(),
+        Some(id) => format!("belongs to \"{id}\", {not_one}"),
+        None => format!("{none}; see placeholder in the profile"),
     };
     let reason = format!("the placeholder {{{{ {hash} }}}} in its content {of}");
     Failure::new(Status::DataErr, reason)
 }
 
 /// Returns the failure for a secret without a plaintext.
-fn missing(id: &str) -> Failure {
-    let unit = Kind::Secret.unit(id);
-    let reason = format!("the secret \"{id}\" cannot be decrypted; see: systemctl status '{unit}'");
+fn missing(profile: &Profile, id: &str) -> Failure {
+    let (unit, systemctl) = (Kind::Secret.unit(id), profile.settings.systemctl.words());
+    let reason =
+        format!("the secret \"{id}\" cannot be decrypted; see: {systemctl} status '{unit}'");
     Failure::new(Status::NoInput, reason)
 }

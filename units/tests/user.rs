@@ -263,7 +263,9 @@ fn a_passphrase_is_named() {
         home.file("home/identity.txt", fs::read(Path::new(keys).join(name)).unwrap());
         let (status, said) = home.run(USER, None, "check");
         assert_eq!(status, Some(1), "{said}");
-        assert!(said.contains("protected by a passphrase"), "{said}");
+        let why = "protected by a passphrase, which nobody is there to enter; make an identity without one: \
+                   vaultix-decrypt enroll --user";
+        assert!(said.contains(why), "{said}");
     }
 }
 
@@ -385,4 +387,47 @@ fn a_user_has_no_sealed_key() {
     let (status, said) = home.run(USER, None, "check");
     assert_eq!(status, Some(78), "{said}");
     assert!(said.contains("a user cannot have a key that is sealed to the machine"), "{said}");
+}
+
+#[test]
+fn messages_name_what_a_user_has() {
+    let Some(home) = Home::new("words") else { return };
+    let text = fs::read_to_string(home.at("home/profile.json")).unwrap();
+    let key = fs::read_to_string(home.at("home/identity.txt")).unwrap();
+    let recipient = key.trim().parse::<age::x25519::Identity>().unwrap().to_public().to_string();
+    let another = age::x25519::Identity::generate();
+    let says = |text: &str, why: &str| {
+        home.file("home/profile.json", text);
+        let (status, said) = home.run(USER, None, "check");
+        assert_eq!(status, Some(1), "{said}");
+        assert!(said.contains(why), "{why}: {said}");
+        // No option of a host, and no host at all.
+        assert!(!said.contains("host") && !said.contains(" systemctl "), "{said}");
+    };
+    says(
+        &text.replace(&recipient, ""),
+        "settings.recipient is empty; set it to what this prints, and run vaultix renc: vaultix-decrypt enroll --user",
+    );
+    says(&text.replace(&recipient, key.trim()), "settings.recipient is or contains a private key");
+    says(
+        &text.replace(&recipient, "ssh-ed25519 AAAA"),
+        "has the type of settings.recipient, \"ssh-ed25519\"; add the identity that belongs to it",
+    );
+    let id = "0".repeat(64);
+    let template =
+        format!("\"templates\":{{\"t\":{{\"content\":\"{{{{ {id} }}}}\"}}}},\"secrets\"");
+    says(&text.replace("\"secrets\"", &template), "belongs to no secret of this home");
+    home.file("home/cipher", age::encrypt(&another.to_public(), b"hunter2").unwrap());
+    says(&text, "contains the key in settings.recipient; remove that file from the cache");
+    home.file("home/identity.txt", another.to_string().expose_secret());
+    home.file(
+        "home/cipher",
+        age::encrypt(&age::x25519::Identity::generate().to_public(), b"hunter2").unwrap(),
+    );
+    says(&text, "set recipient to that of one of settings.identities and run: vaultix renc");
+    fs::remove_file(home.at("home/identity.txt")).unwrap();
+    says(&text, "no identity can be read: ");
+    home.file("home/identity.txt", another.to_string().expose_secret());
+    fs::remove_file(home.at("home/cipher")).unwrap();
+    says(&text, "does not exist; make it: vaultix renc");
 }

@@ -198,7 +198,7 @@ impl<'a> Run<'a> {
     /// Makes sure that the profile is still the host's, and determines the current generation again.
     fn look_again(&self, at: &mut Place) -> Result<(), Failure> {
         if (self.stamp)() != self.begun {
-            return Err(replaced_meanwhile("vaultix.target"));
+            return Err(replaced_meanwhile(&self.profile.settings, "vaultix.target"));
         }
         let number = current_number(&at.ramfs, self.link(), &self.profile.settings)?;
         if number != at.generation.number {

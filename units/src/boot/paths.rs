@@ -127,7 +127,9 @@ fn put(
     for (one, done) in placed.iter().zip(done) {
         let key = one.item.key();
         let same = is_same && generation.record(&key)?.as_ref() == Some(&one.record);
-        match done.and_then(|it| if same { Ok(it) } else { Err(replaced_meanwhile(&key)) }) {
+        match done
+            .and_then(|it| if same { Ok(it) } else { Err(replaced_meanwhile(settings, &key)) })
+        {
             Ok(outcome) => {
                 changes.put(one.item, settings, &outcome);
                 generation.clear(List::PutAtPath, &key)?;
@@ -193,7 +195,7 @@ fn run(
             if text.digest() == one.record.digest {
                 Ok(text)
             } else {
-                Err(replaced_meanwhile(&one.item.key()))
+                Err(replaced_meanwhile(&profile.settings, &one.item.key()))
             }
         });
         match (unchanged, done.get_mut(at)) {
@@ -234,7 +236,7 @@ fn remake(profile: &Profile, items: &[Item]) -> Vec<Result<Plaintext, Failure>> 
         Item::Template(template) => Ok(render(profile, template, &known)?.0),
         Item::Secret(secret) => match known.get(&*secret.id) {
             Some(text) => Ok(Plaintext::new(text.expose().to_vec())),
-            None => Err(replaced_meanwhile(&item.key())),
+            None => Err(replaced_meanwhile(&profile.settings, &item.key())),
         },
     };
     items.iter().map(make).collect()

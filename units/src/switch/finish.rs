@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use vaultix_generator::profile::Secret;
+use vaultix_generator::profile::{Secret, Settings};
 use vaultix_generator::status::Status;
 use vaultix_generator::unit::{ITEMS_UNIT, TARGET_UNIT};
 
@@ -125,7 +125,9 @@ impl Switch<'_> {
                         changes.put(item, self.settings, done);
                     }
                     let done = done.and_then(|_| {
-                        ensure_unchanged(task, generation).filter(|_| is_current).unwrap_or(Ok(()))
+                        ensure_unchanged(task, generation, self.settings)
+                            .filter(|_| is_current)
+                            .unwrap_or(Ok(()))
                     });
                     if is_current && recorded.is_ok() {
                         recorded = record_path_result(task, generation, done.is_ok());
@@ -383,7 +385,11 @@ fn record_path_result(task: &Task, generation: &Generation, is_there: bool) -> R
 
 /// Makes sure that no other run has placed an item while its path was updated: the older plaintext may have been put there
 /// last. `None` if that does not matter.
-fn ensure_unchanged(task: &Task, generation: &Generation) -> Option<Result<(), Failure>> {
+fn ensure_unchanged(
+    task: &Task,
+    generation: &Generation,
+    settings: &Settings,
+) -> Option<Result<(), Failure>> {
     let place = task.item?.0.placement();
     let State::Made(plaintext, _) = &task.state else { return None };
     let is_same = match generation.record(&task.key) {
@@ -391,8 +397,9 @@ fn ensure_unchanged(task: &Task, generation: &Generation) -> Option<Result<(), F
         Err(failure) => return Some(Err(failure)),
     };
     (!place.symlink && !is_same).then(|| {
+        let systemctl = settings.systemctl.words();
         let reason = format!(
-            "it was placed again in the meantime; to fix: systemctl restart '{}'",
+            "it was placed again in the meantime; to fix: {systemctl} restart '{}'",
             task.key
         );
         Err(Failure::write(&place.path, reason))
