@@ -71,8 +71,11 @@ let
 
   helper = "${cfg.package}/bin/vaultix-decrypt";
   generator = "${cfg.package}/lib/systemd/system-generators/vaultix-generator";
+  # home-manager removes all of its files then, and our units with them.
+  isUninstalled = config.uninstall or false;
+  declared = if isUninstalled then asHost // { secrets = { }; templates = { }; placeholder = { }; } else asHost;
   profile = pkgs.writeText "vaultix-profile.json" (
-    builtins.toJSON ((import ./profile.nix).host cipher asHost)
+    builtins.toJSON ((import ./profile.nix).host cipher declared)
   );
   # A profile that the generator refuses cannot be built.
   units = pkgs.runCommand "vaultix-user-units" { } ''
@@ -102,6 +105,10 @@ let
   hasName = cfg.settings.identifier != "";
 
   settings = [
+    (ensure pkgs.stdenv.hostPlatform.isLinux "cannot place the secrets of ${home}"
+      "only systemd's user manager does, and ${pkgs.stdenv.hostPlatform.system} has none"
+      "declare them only in homes on Linux: lib.mkIf pkgs.stdenv.hostPlatform.isLinux { … }"
+    )
     {
       assertion = cfg.settings.identifier != "";
       message = unnamed;
@@ -195,7 +202,8 @@ in
       after = [ ];
       before = [ "writeBoundary" ];
       data = ''
-        if ! ${helper} check --user --profile ${profile}; then
+        # NixOS activates homes at each boot, where the identity may not be there yet.
+        if [[ ! -v oldGenPath || $oldGenPath != "$newGenPath" ]] && ! ${helper} check --user --profile ${profile}; then
           echo "vaultix: nothing has been changed" >&2
           exit 1
         fi
@@ -209,16 +217,24 @@ in
         if [[ -v DRY_RUN ]]; then
           echo "Vaultix, if this were a switch:"
           ${environment} ${helper} switch --user --dry-run --profile ${profile} || true
-        else
-          case "$(${systemctl} is-system-running 2>/dev/null || true)" in
-            running | degraded)
-              ${systemctl} daemon-reload
-              ${systemctl} start vaultix-switch.service ||
-                echo "vaultix: not all secrets were switched; see: systemctl --user status vaultix-switch.service" >&2
-              ;;
-            *) echo "vaultix: your manager does not run, so that secrets are placed when you log in" ;;
-          esac
-        fi
+        ${lib.optionalString isUninstalled ''
+          else
+            # Not as a unit, which is gone by now.
+            ${environment} ${helper} switch --user --profile ${profile} ||
+              echo "vaultix: not all secrets were removed, see above" >&2
+          fi
+        ''}${lib.optionalString (!isUninstalled) ''
+          else
+            case "$(${systemctl} is-system-running 2>/dev/null || true)" in
+              running | degraded)
+                ${systemctl} daemon-reload
+                ${systemctl} start vaultix-switch.service ||
+                  echo "vaultix: not all secrets were switched; see: systemctl --user status vaultix-switch.service" >&2
+                ;;
+              *) echo "vaultix: your manager does not run, so that secrets are placed when you log in" ;;
+            esac
+          fi
+        ''}
       '';
     };
   };

@@ -2,7 +2,7 @@
 #
 # As in nixos/common.nix and modules/misc/submodule-support.nix of nix-community/home-manager. An option that is missing here
 # is an error, so this file also says what our module touches.
-{ lib }:
+{ lib, system ? "x86_64-linux" }:
 let
   inherit (lib) mkOption types;
 
@@ -16,6 +16,7 @@ let
     runCommand =
       name: _: script:
       package name // { inherit script; };
+    stdenv.hostPlatform = lib.systems.elaborate system;
     callPackage = path: _: package (lib.removeSuffix ".nix" (baseNameOf path));
   };
 
@@ -31,10 +32,23 @@ let
         type = types.listOf types.package;
         default = [ ];
       };
-      # A DAG: each entry has `after`, `before` and `data`, see modules/lib/dag.nix.
+      # A DAG, see modules/lib/types-dag.nix; a text would become such an entry.
       home.activation = mkOption {
-        type = types.attrsOf types.anything;
+        type = types.attrsOf (
+          types.submodule {
+            options = {
+              data = mkOption { type = types.str; };
+              after = mkOption { type = types.listOf types.str; };
+              before = mkOption { type = types.listOf types.str; };
+            };
+          }
+        );
         default = { };
+      };
+      # modules/misc/uninstall.nix; all files are gone then.
+      uninstall = mkOption {
+        type = types.bool;
+        default = false;
       };
       systemd.user.systemctlPath = mkOption {
         type = types.str;
@@ -48,8 +62,23 @@ let
         type = types.str;
         default = "${config.home.homeDirectory}/.local/state";
       };
+      # See modules/lib/file-type.nix.
       xdg.configFile = mkOption {
-        type = types.attrsOf types.anything;
+        type = types.attrsOf (
+          types.submodule {
+            options = {
+              text = mkOption {
+                type = types.nullOr types.lines;
+                default = null;
+              };
+              source = mkOption { type = types.path; };
+              recursive = mkOption {
+                type = types.bool;
+                default = false;
+              };
+            };
+          }
+        );
         default = { };
       };
     };
@@ -88,7 +117,7 @@ in
                     imports = [ base ] ++ config.home-manager.sharedModules;
                     config.home = {
                       username = config.users.users.${name}.name;
-                      homeDirectory = "/home/${name}";
+                      homeDirectory = config.users.users.${name}.home;
                     };
                   }
                 )

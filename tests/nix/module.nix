@@ -86,12 +86,17 @@ let
     }
   ];
   # A home of a host without our module, and a home of no host.
-  strange =
-    module:
-    lib.concatMapStringsSep "\n" (a: a.message) (builtins.filter (a: !a.assertion) (homes.alone [
-      ../../nix/home-module.nix
-      module
-    ]).config.assertions);
+  strange = strangeOn "x86_64-linux";
+  strangeOn =
+    system: module:
+    let
+      inherit (import ./home.nix { inherit lib system; }) alone;
+      home = alone [
+        ../../nix/home-module.nix
+        module
+      ];
+    in
+    lib.concatMapStringsSep "\n" (a: a.message) (builtins.filter (a: !a.assertion) home.config.assertions);
   # A home of no host that has all it needs; its key is that of the flake's host, and so are its ciphertexts.
   aloneWith =
     modules:
@@ -215,6 +220,15 @@ let
         recipient = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
         identities = [ "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33" ];
       };
+    };
+    home-alone-darwin = strangeOn "aarch64-darwin" {
+      imports = [ unplaced ];
+      vaultix.settings = {
+        flake = ./flake;
+        identifier = "alice@mac";
+        recipient = good.vaultix.settings.hostPubkey;
+      };
+      vaultix.secrets = lib.mkForce { };
     };
     home-without-module = strange {
       imports = [ unplaced ];

@@ -14,6 +14,7 @@ let
     {
       options = {
         name = option types.str name;
+        home = option types.path "/home/${name}";
         enable = option types.bool true;
         group = option types.str "";
         hashedPasswordFile = option (types.nullOr types.str) null;
