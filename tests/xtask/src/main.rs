@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod foreign;
 mod fuzz;
 mod install;
 mod load;
@@ -32,6 +33,8 @@ enum Command {
     Bench(bench::Args),
     /// `cargo xtask demo`.
     Demo(demo::Args),
+    /// `cargo xtask foreign`.
+    Foreign(foreign::Args),
     /// `cargo xtask fuzz`.
     Fuzz(fuzz::Args),
     /// `cargo xtask install`.
@@ -70,6 +73,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Foreign(args) => foreign::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Load(args) => load::run(&args),

@@ -1,11 +1,11 @@
 //! needed programs → their Debian packages, installed.
 
 use std::env;
-use std::path::Path;
+use std::path::PathBuf;
 
 use xshell::{Shell, cmd};
 
-use crate::workspace::Result;
+use crate::workspace::{self, Result};
 
 /// A program, and the Debian package that contains it.
 pub type Program = (&'static str, &'static str);
@@ -63,6 +63,15 @@ pub const DESK: &[Program] = &[
     ("jsonschema", "python3-jsonschema"),
 ];
 
+/// What tests of the boot side on another processor need.
+pub const FOREIGN: &[Program] = &[
+    ("qemu-aarch64", "qemu-user"),
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("ssh-keygen", "openssh-client"),
+    ("python3", "python3"),
+];
+
 /// What fetching age's test vectors needs.
 pub const VECTORS: &[Program] = &[("npm", "npm"), ("node", "nodejs")];
 
@@ -88,8 +97,10 @@ pub fn ensure(sh: &Shell, programs: &[Program]) -> Result<()> {
     }
     eprintln!("xtask: {wish}");
     let _env = sh.push_env("DEBIAN_FRONTEND", "noninteractive");
-    cmd!(sh, "apt-get -qq update").run()?;
-    cmd!(sh, "apt-get -qq install --no-install-recommends --yes {wanted...}")
+    // Two commands of ours may run at the same time; apt-get would not wait.
+    let lock = workspace::target()?.join("packages.lock");
+    cmd!(sh, "flock {lock} apt-get -qq update").run()?;
+    cmd!(sh, "flock {lock} apt-get -qq install --no-install-recommends --yes {wanted...}")
         .ignore_stdout()
         .run()?;
     match missing(programs).first() {
@@ -119,8 +130,13 @@ pub fn is_root(sh: &Shell) -> Result<bool> {
 /// `PATH`.
 #[must_use]
 pub fn is_there(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Returns where `program` is, as [`is_there`] looks for it.
+#[must_use]
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .any(|dir: std::path::PathBuf| Path::new(&dir).join(program).is_file())
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
