@@ -102,3 +102,29 @@ fn no_unit_needs_a_shell() {
         assert!(!text.contains("/bin/sh"), "{}: a host need not have /bin/sh", path.display());
     }
 }
+
+#[test]
+fn a_user_has_nothing_that_only_a_host_can_have() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("host-for-user");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.join("units")).unwrap();
+    let (profile, units) = (folder.join("profile.json"), folder.join("units"));
+    let generate = |key: &str, early: &str| {
+        let text = format!(
+            r#"{{"version":1,"settings":{{"hostIdentifier":"a","hostPubkey":"age1x",
+            "hostKeys":[{{"path":"/k","type":"{key}"}}]}},
+            "secrets":{{"x":{{"cipher":"/c"}}}},"beforeUserborn":[{early}]}}"#
+        );
+        fs::write(&profile, text).unwrap();
+        vaultix_generator::generate_user(&profile, Path::new("/helper"), &units)
+    };
+    for (key, early, why) in
+        [("credential", "", "sealed to the machine"), ("age", "\"x\"", "before users exist")]
+    {
+        let (status, reason) = generate(key, early).unwrap_err();
+        assert_eq!(status as u8, 78, "{reason}");
+        assert!(reason.contains(why), "{reason}");
+        assert_eq!(fs::read_dir(&units).unwrap().count(), 0, "{why}");
+    }
+    assert_eq!(generate("age", ""), Ok(()));
+}
