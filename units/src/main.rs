@@ -225,7 +225,14 @@ fn enroll(options: &Enroll, source: Source) -> Result<(), Status> {
         );
         return Err(Status::Config);
     }
-    let what = if enrolled.is_new { "created" } else { "was there already" };
+    let is_chosen = key.is_some_and(|key| key != Key::Auto) || options.pcrs.is_some();
+    let what = match (enrolled.is_new, is_chosen) {
+        (true, _) => "created",
+        (false, false) => "was there already",
+        (false, true) => {
+            "was there already, and is sealed as before: --seal-with and --pcrs are for a new one"
+        }
+    };
     let steps = format!("to encrypt secrets to it, set in the configuration of {whose}:");
     log(Level::Info, &format!("{shown} {what}; {steps}"));
     // To be copied, so without the name of this program in front.
