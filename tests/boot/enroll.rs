@@ -1,6 +1,6 @@
 //! a host without a key → an identity of its own, and secrets for it; later on, for another one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,21 @@ use crate::support::{Scenario, secret_unit};
 
 /// Where the identity comes.
 const PATH: &str = "/var/lib/vaultix/host.age";
+
+/// Where a sealed one comes, below a directory.
+const SEALED: &str = "var/lib/vaultix/host.cred";
+
+/// System calls that faults are not about: of memory, and the beginning and the end of a process.
+const NOT_MEANT: &str = "execve exit exit_group brk mmap munmap madvise";
+
+/// System calls that change nothing which is still there when the process is gone. A kill before one of them leaves what a
+/// kill before the next other call does.
+const LOOKS: &str = "fcntl fgetxattr flistxattr fstat fstatfs getdents64 geteuid getpid getrandom gettid ioctl lseek lstat \
+    mprotect newfstatat poll prlimit64 read readlink rt_sigaction rt_sigprocmask sched_getaffinity sigaltstack stat statx";
+
+/// Calls of the C library for its own threads and signals, with arguments that the kernel never refuses.
+const NEVER_FAIL: &str = "arch_prctl geteuid getpid gettid mprotect rt_sigaction rt_sigprocmask sched_getaffinity \
+    set_tid_address sigaltstack";
 
 /// What a desk does, in the same container: encrypts the secret once to its own post-quantum identity, and for each host of
 /// /next/NAME to the host's key. The only thing that has been carried over is the recipient.
@@ -430,6 +445,40 @@ impl Folder {
     }
 }
 
+/// A machine id, and a key of systemd for the machine that has it.
+struct Machine(Folder);
+
+impl Machine {
+    fn new(name: &str) -> Self {
+        let folder = Folder::new(name);
+        fs::write(folder.0.join("machine-id"), "5d1219c7c4c5404aaa1f6d2a48adfda4\n").unwrap();
+        Self(folder)
+    }
+
+    /// Runs `command` on this machine.
+    fn run(&self, command: &[&str]) -> Output {
+        const SCRIPT: &str = r#"mount --bind "$1/machine-id" /etc/machine-id; shift; exec "$@""#;
+        let mut run = Command::new("unshare");
+        run.args(["--mount", "sh", "-ec", SCRIPT, "sh"]).arg(&self.0.0).args(command);
+        run.env("SYSTEMD_CREDENTIAL_SECRET", self.0.0.join("credential.secret"));
+        run.output().unwrap()
+    }
+
+    /// Makes a sealed identity in `folder`, under strace if there are options for it, which follows no other program.
+    fn enroll(&self, folder: &Folder, strace: &[&str]) -> Output {
+        let (helper, path) = (prefix().join("bin/vaultix-decrypt"), folder.0.join(SEALED));
+        let mut command = Vec::new();
+        if !strace.is_empty() {
+            command.extend(["timeout", "--signal=KILL", "60"]);
+            command.extend(["strace", "--detach-on=execve", "-f", "-qq"].iter().chain(strace));
+        }
+        let options = ["enroll", "--seal-with", "host", "--path"];
+        command.push(helper.to_str().unwrap());
+        command.extend(options.iter().chain(&[path.to_str().unwrap()]));
+        self.run(&command)
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         if !std::thread::panicking() {
@@ -445,13 +494,7 @@ pub fn never_two_nor_half_an_identity() {
     let trace = folder.0.join("trace");
     let clean = folder.enroll(&["-o", trace.to_str().unwrap()], &[]);
     assert!(clean.status.success(), "{}", String::from_utf8_lossy(&clean.stderr));
-    let mut counts = std::collections::BTreeMap::<String, usize>::new();
-    for line in fs::read_to_string(&trace).unwrap().lines() {
-        let name = line.split_once(' ').unwrap().1.trim_start().split('(').next().unwrap();
-        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            *counts.entry(name.to_owned()).or_default() += 1;
-        }
-    }
+    let counts = counts(&trace);
     assert!(
         ["linkat", "fsync", "flock", "openat2"].iter().all(|name| counts.contains_key(*name)),
         "{counts:?}"
@@ -459,8 +502,7 @@ pub fn never_two_nor_half_an_identity() {
     drop(folder);
     let (mut tried, mut killed) = (0, 0);
     for (name, count) in counts {
-        // Memory and the end of the process are not what this is about.
-        if ["execve", "exit_group", "brk", "mmap", "munmap", "madvise"].contains(&&*name) {
+        if is_in(NOT_MEANT, &name) {
             continue;
         }
         for when in 1..=count {
@@ -490,6 +532,94 @@ pub fn never_two_nor_half_an_identity() {
         }
     }
     assert!(tried > 60 && killed > 20, "{tried} faults, {killed} kills");
+}
+
+/// The same for one that is sealed; and nothing that is left, wherever it was killed, contains it in clear.
+pub fn never_two_nor_half_a_sealed_identity() {
+    let machine = Machine::new("machine");
+    let folder = Folder::new("sealed-faults");
+    let trace = machine.0.0.join("trace");
+    let clean = machine.enroll(&folder, &["-o", trace.to_str().unwrap()]);
+    assert!(clean.status.success(), "{}", String::from_utf8_lossy(&clean.stderr));
+    let recipient = String::from_utf8(clean.stdout).unwrap();
+    let path = folder.0.join(SEALED);
+    let command = ["systemd-creds", "decrypt", "--name=vaultix-host", path.to_str().unwrap(), "-"];
+    let unsealed = machine.run(&command).stdout;
+    let identities = native(&unsealed).unwrap();
+    let recipients: Vec<String> = identities.iter().map(AgeIdentity::recipient).collect();
+    assert_eq!(recipients, [recipient.trim()]);
+    drop(folder);
+    let counts = counts(&trace);
+    assert!(
+        ["linkat", "fsync", "pipe2", "wait4"].iter().all(|name| counts.contains_key(*name)),
+        "{counts:?}"
+    );
+    let (mut tried, mut killed) = (0, 0);
+    let calls = counts.iter().flat_map(|(name, count)| (1..=*count).map(move |when| (name, when)));
+    for (i, (name, when)) in calls.filter(|(name, _)| !is_in(NOT_MEANT, name)).enumerate() {
+        let can_fail = name != "close" && !is_in(NEVER_FAIL, name);
+        let error = can_fail.then_some(["error=EIO", "error=ENOSPC"][i % 2]);
+        let kill = (!is_in(LOOKS, name)).then_some("signal=KILL");
+        for fault in error.into_iter().chain(kill) {
+            let folder = Folder::new("sealed-faults");
+            let inject = format!("{name}:{fault}:when={when}");
+            let (only, inject) = (format!("trace={name}"), format!("inject={inject}"));
+            let done = machine.enroll(&folder, &["-o", "/dev/null", "-e", &only, "-e", &inject]);
+            let what = format!("{inject}: {}", String::from_utf8_lossy(&done.stderr));
+            tried += 1;
+            killed += usize::from(done.status.code().is_none());
+            let path = folder.0.join(SEALED);
+            let there = fs::read(&path).ok();
+            if there.is_some() {
+                let of = fs::metadata(&path).unwrap();
+                assert_eq!((of.permissions().mode() & 0o7777, of.uid()), (0o400, 0), "{what}");
+            }
+            for name in folder.names() {
+                let left = fs::read(path.with_file_name(name)).unwrap();
+                assert!(!left.windows(14).any(|it| it == b"AGE-SECRET-KEY"), "{what}: in clear");
+            }
+            assert!(there.is_some() || done.stdout.is_empty(), "{what}: told of nothing");
+            assert!(there.is_some() || !done.status.success(), "{what}");
+            // It unseals what is there, so that is whole.
+            let again = machine.enroll(&folder, &[]);
+            let said = String::from_utf8_lossy(&again.stderr);
+            assert!(again.status.success(), "{what}: then {said}");
+            let told = done.stdout.trim_ascii_end();
+            assert!(
+                told.is_empty() || told == again.stdout.trim_ascii_end(),
+                "{what}: another one"
+            );
+            let found = fs::read(&path).unwrap();
+            assert!(there.is_none_or(|there| there == found), "{what}: another one");
+            assert_eq!(folder.names(), ["host.cred"], "{what}");
+        }
+    }
+    assert!(tried > 60 && killed > 20, "{tried} faults, {killed} kills");
+}
+
+/// Returns how often each system call is in the `trace` of strace, of whichever thread has it most often: that is how strace
+/// counts them.
+fn counts(trace: &Path) -> BTreeMap<String, usize> {
+    let trace = fs::read_to_string(trace).unwrap();
+    let mut threads = BTreeMap::<(&str, &str), usize>::new();
+    for line in trace.lines() {
+        let (thread, call) = line.split_once(' ').unwrap();
+        let name = call.trim_start().split('(').next().unwrap();
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            *threads.entry((thread, name)).or_default() += 1;
+        }
+    }
+    let mut counts = BTreeMap::new();
+    for ((_, name), count) in threads {
+        let most: &mut usize = counts.entry(name.to_owned()).or_default();
+        *most = count.max(*most);
+    }
+    counts
+}
+
+/// Returns whether `name` is one of the words of `list`.
+fn is_in(list: &str, name: &str) -> bool {
+    list.split_ascii_whitespace().any(|one| one == name)
 }
 
 /// What does not survive a reboot is refused, and so is a place where others could exchange it; what is there stays.

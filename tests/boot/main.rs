@@ -227,6 +227,11 @@ mod enrolment {
     }
 
     #[test]
+    fn never_two_nor_half_a_sealed_identity() {
+        crate::support::run_as_root(crate::enroll::never_two_nor_half_a_sealed_identity);
+    }
+
+    #[test]
     fn places_that_are_refused() {
         crate::support::run_as_root(crate::enroll::places_that_are_refused);
     }
