@@ -198,7 +198,12 @@ pub fn a_sealed_host(system: System) {
     const UNIT: &str = "vaultix-unseal@var-lib-vaultix-host.cred.service";
     // With what a unit file would take for something else.
     const ODD: &str = "/var/lib/vaultix/a%n:$c.cred";
+    /// An emulated TPM, as systemd and systemd-creds find it.
+    const TPM: &str = "swtpm:host=127.0.0.1,port=2321";
+    const CHIP: &str = "/var/lib/vaultix/chip.cred";
+    const BOUND: &str = "/var/lib/vaultix/bound.cred";
     let mut host = prepare(system, "sealed");
+    host.nspawn(&format!("--setenv=SYSTEMD_TPM2_DEVICE={TPM}"));
     host.sealed_key(CRED);
     host.secret("token", "hunter2");
     host.secret("password", "early");
@@ -293,12 +298,68 @@ pub fn a_sealed_host(system: System) {
         switch third
         note third.token cat /run/vaultix/token
 
+        note chosen vaultix-decrypt enroll --seal-with host
+
+        # A TPM, which is emulated; then the same after it has measured something, and another one.
+        export SYSTEMD_TPM2_DEVICE={TPM}
+        tpm() {{
+            mkdir -p /run/tpm/$1
+            systemctl stop 'tpm-*'
+            systemd-run --quiet --unit=tpm-$1 --property=Type=forking \
+                swtpm socket --daemon --tpm2 --tpmstate dir=/run/tpm/$1 --server type=tcp,port=2321 \
+                --ctrl type=tcp,port=2322 --flags not-need-init,startup-clear
+        }}
+        # TPM2_FlushContext of the three sessions that there can be, of either kind, and of the three objects: systemd 252
+        # leaves them to the kernel, which is not in between here.
+        flush() {{
+            exec 3<>/dev/tcp/127.0.0.1/2321
+            for it in '\2\0\0'{{'\0','\1','\2'}} '\3\0\0'{{'\0','\1','\2'}} '\200\0\0'{{'\0','\1','\2'}}; do
+                printf '\200\1\0\0\0\16\0\0\1\145'$it >&3
+                head --bytes=10 <&3 >/dev/null
+            done
+            exec 3>&-
+        }}
+        # TPM2_PCR_Extend of register 16 in the bank of SHA-256, with a digest of 32 letters.
+        extend() {{
+            exec 3<>/dev/tcp/127.0.0.1/2321
+            local it='\200\2\0\0\0\101\0\0\1\202\0\0\0\20\0\0\0\11\100\0\0\11\0\0\0\0\0\0\0\0\1\0\13'
+            # At once: the TPM reads only once.
+            printf "$it%s" aaaabbbbccccddddeeeeffffgggghhhh >&3
+            head --bytes=10 <&3 | od -A n -t x1
+            exec 3>&-
+        }}
+        note tpm.one tpm one
+        chip=$(vaultix-decrypt enroll --seal-with tpm2 --path {CHIP} 2>/out/chip.said)
+        flush
+        extend >/dev/null
+        bound=$(vaultix-decrypt enroll --seal-with tpm2 --pcrs 16 --path {BOUND} 2>/out/bound.said)
+        flush
+        secret chip
+        host chip "$chip" "[$(key {CHIP} credential)]"
+        host bound "$bound" "[$(key {BOUND} credential)]"
+        switch chip
+        note chip.token cat /run/vaultix/token
+        flush
+        note bound vaultix-decrypt check --profile /next/bound/profile.json
+        flush
+        note extended extend
+        note changed vaultix-decrypt check --profile /next/bound/profile.json
+        flush
+        systemctl stop run-vaultix.private-identities.mount
+        note chip.again systemctl restart vaultix-secret@token.service
+        note tpm.two tpm two
+        systemctl stop run-vaultix.private-identities.mount
+        note chip.other systemctl restart vaultix-secret@token.service
+        systemctl stop 'tpm-*'
+        unset SYSTEMD_TPM2_DEVICE
+
         mount -t tmpfs none /var/lib/systemd
         note volatile vaultix-decrypt enroll --seal --path /var/lib/vaultix/memory.cred
         note made ls -A /var/lib/systemd /var/lib/vaultix
         umount /var/lib/systemd
         # By the unit, with its few rights.
         rm /var/lib/vaultix/host.cred
+        cp /next/third/profile.json /etc/vaultix/profile.json
         sed -i 's/"hostPubkey": .*/"hostPubkey": "",/' /etc/vaultix/profile.json
         note by.unit systemctl start vaultix-enroll.service
         note by.hand vaultix-decrypt enroll --seal
@@ -390,6 +451,23 @@ pub fn a_sealed_host(system: System) {
     let older = boot.text("stale");
     assert!(older.contains(&format!("systemctl restart '{UNIT}'")), "{older}");
     assert_eq!((boot.status("third.switch"), &*boot.text("third.token")), (0, "third"));
+    let chosen = boot.text("chosen");
+    assert!(chosen.contains("is sealed as before") && chosen.contains("age1pq1"), "{chosen}");
+
+    let said = |name: &str| boot.text(&format!("{name}.said"));
+    for name in ["tpm.one", "tpm.two", "chip.switch", "bound", "chip.again"] {
+        let said = [&*boot.text(name), &*said("chip"), &*said("bound")].join("\n");
+        assert_eq!(boot.status(name), 0, "{name}: {said}");
+    }
+    assert_eq!(boot.text("chip.token"), "chip", "{}", said("chip"));
+    assert_eq!(boot.text("extended").split_whitespace().collect::<String>()[12..], *"00000000");
+    let changed = boot.text("changed");
+    assert_eq!(boot.status("changed"), 1, "{changed}");
+    assert!(changed.contains(&format!("{BOUND}: sealed, and cannot be unsealed")), "{changed}");
+    assert_eq!(boot.status("chip.other"), 1, "another TPM");
+    let way = format!("vaultix-decrypt enroll --seal --path '{CHIP}'");
+    let unit = "vaultix-unseal@var-lib-vaultix-chip.cred.service";
+    boot.assert_error(&token, &[CHIP, unit, &way, "vaultix renc"]);
     assert_eq!(boot.status("by.unit"), 1);
     let by_hand = boot.text("by.hand");
     let made = by_hand.lines().find(|line| line.starts_with("age1pq1")).unwrap();

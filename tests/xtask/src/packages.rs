@@ -19,6 +19,9 @@ pub const BOOT: &[Program] = &[
     ("ssh-keygen", "openssh-client"),
     ("unshare", "util-linux"),
     ("systemd-creds", "systemd"),
+    ("swtpm", "swtpm"),
+    // This brings what systemd speaks to a TPM with.
+    ("tpm2", "tpm2-tools"),
     ("strace", "strace"),
     ("bindfs", "bindfs"),
     ("fusermount3", "fuse3"),

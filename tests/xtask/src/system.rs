@@ -21,6 +21,11 @@ pub enum System {
     Trixie,
 }
 
+/// What is in the root directory of Debian trixie beside the smallest system: also a TPM, and how systemd speaks to it.
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,openssh-client,util-linux,swtpm,libtss2-esys-3.0.2-0t64,libtss2-rc0t64";
+/// The latest addition to them, which older root directories lack.
+const LATEST: &str = "usr/bin/swtpm";
+
 impl System {
     /// Returns the root directory, which is used under an overlay and never written to.
     ///
@@ -32,11 +37,14 @@ impl System {
             Self::Bookworm => Ok(PathBuf::from("/")),
             Self::Trixie => {
                 let root = trixie()?;
-                if root.is_dir() {
+                if root.join(LATEST).is_file() {
                     Ok(root)
                 } else {
-                    Err(format!("{} is not there; cargo xtask test makes it", root.display())
-                        .into())
+                    Err(format!(
+                        "{0}/{LATEST} is not there; cargo xtask test makes {0}",
+                        root.display()
+                    )
+                    .into())
                 }
             }
         }
@@ -59,21 +67,28 @@ impl System {
 /// Those of debootstrap or of the file system.
 pub fn make(sh: &Shell) -> Result<()> {
     let root = trixie()?;
-    if root.is_dir() {
+    if root.join(LATEST).is_file() {
         return Ok(());
+    }
+    if root.is_dir() && env::var_os(TRIXIE).is_some() {
+        let reason = format!(
+            "{0} has no {LATEST}; remove it, or: chroot {0} apt-get install {1}",
+            root.display(),
+            PACKAGES.replace(',', " ")
+        );
+        return Err(reason.into());
     }
     let folder = root.parent().ok_or("a root directory needs a parent")?;
     fs::create_dir_all(folder)?;
     remove_unfinished(folder)?;
     let beside = folder.join(format!(".trixie-{}", process::id()));
     eprintln!("xtask: making {} with debootstrap, once, about two minutes", root.display());
-    let packages = "systemd,systemd-sysv,dbus,openssh-client,util-linux";
     let mirror = "http://deb.debian.org/debian";
     let _path = sh.push_env("PATH", format!("{}:/usr/sbin:/sbin", sh.var("PATH")?));
     // In its own mount namespace: it mounts /proc, and would leave that behind when interrupted.
     let made = cmd!(
         sh,
-        "unshare --mount debootstrap --variant=minbase --include={packages} trixie {beside} {mirror}"
+        "unshare --mount debootstrap --variant=minbase --include={PACKAGES} trixie {beside} {mirror}"
     )
     .ignore_stdout()
     .run();
@@ -83,6 +98,9 @@ pub fn make(sh: &Shell) -> Result<()> {
             beside.display()
         )
         .into());
+    }
+    if root.is_dir() {
+        fs::remove_dir_all(&root)?;
     }
     Ok(fs::rename(&beside, &root)?)
 }
