@@ -92,8 +92,8 @@ pub fn a_fresh_host(system: System) {
         note token cat /run/vaultix/token
         note old grep -raE -e '-> (X25519|ssh-)' /desk/token.age /desk/cache /next
         note quantum grep -racE -e '-> mlkem768x25519' /desk/token.age /next/enrolled/token
-        # All goes, and comes again as at the next boot.
-        systemctl stop run-vaultix.d.mount
+        # All goes, and comes again as at the next boot. The ramfs is the last to go, so this waits for all of it.
+        systemctl stop run-vaultix.private-ramfs.mount
         note gone ls /run/vaultix/
         rm /etc/ssh/ssh_host_*
         systemctl start vaultix.target

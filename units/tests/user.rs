@@ -46,7 +46,11 @@ impl Home {
         // Where its own bits count.
         let program =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("vaultix-decrypt-{name}"));
-        fs::copy(env!("CARGO_BIN_EXE_vaultix-decrypt"), &program).unwrap();
+        // Not by this process: another thread that starts a program would hold the copy open for writing, which stops it
+        // from being run.
+        let mut copy = Command::new("cp");
+        let copied = copy.arg(env!("CARGO_BIN_EXE_vaultix-decrypt")).arg(&program).status();
+        assert!(copied.unwrap().success());
         let home = Self { path, program };
         home.make("run", USER, 0o700);
         home.make("home", USER, 0o755);
