@@ -8,15 +8,18 @@
 let
   inherit (lib)
     literalExpression
-    literalMD
     mkOption
     types
     ;
-  inherit (import ./types.nix { inherit lib; }) absolutePath belowFlake recipient;
+  inherit (import ./types.nix { inherit lib; }) absolutePath recipient;
   inherit (import ./private.nix { inherit lib; }) orPrivate;
-  inherit (import ./root.nix { inherit lib; cfg = config.vaultix; }) flakeOutput;
 in
-{
+import ./common-settings.nix {
+  inherit lib self;
+  cfg = config.vaultix;
+  words = (import ./words.nix { inherit lib; }).home;
+}
+// {
   identifier = mkOption {
     type = types.strMatching "([A-Za-z0-9_@-][A-Za-z0-9_.@-]*)?";
     default = "";
@@ -60,56 +63,6 @@ in
       Where programs find secrets and templates.
 
       A symlink to the current generation, in the runtime directory of the user.
-    '';
-  };
-
-  keepGenerations = mkOption {
-    type = types.ints.unsigned;
-    default = 1;
-    description = ''
-      How many generations of plaintexts are kept, including the current one; 0 keeps all.
-
-      Keep more if programs keep a directory of an older one open.
-    '';
-  };
-
-  flake = mkOption {
-    type = types.nullOr (
-      types.addCheck types.raw (value: builtins.isPath value || lib.isStringLike value)
-      // {
-        description = "flake or path";
-      }
-    );
-    default = self;
-    defaultText = literalMD "`self` or `inputs.self` from `extraSpecialArgs` or `_module.args`";
-    example = literalExpression "self";
-    description = ''
-      The flake that this home belongs to, or the folder that contains the cache.
-
-      Used only during evaluation: it does not become part of the home.
-    '';
-  };
-
-  cache = mkOption {
-    type = belowFlake;
-    default = flakeOutput.cache or "./secrets/cache";
-    defaultText = literalMD "`vaultix.cache` of the flake, or `\"./secrets/cache\"`";
-    description = ''
-      Where `vaultix renc` puts the ciphertexts, relative to {option}`vaultix.settings.flake`.
-
-      Set it in the flake, for all hosts and homes at once.
-    '';
-  };
-
-  defaultSecretDirectory = mkOption {
-    type = belowFlake;
-    default = flakeOutput.defaultSecretDirectory or "./secrets";
-    defaultText = literalMD "`vaultix.defaultSecretDirectory` of the flake, or `\"./secrets\"`";
-    description = ''
-      Where the directory with the files of this user is that secrets without `file` have, relative to
-      {option}`vaultix.settings.flake`.
-
-      Set it in the flake, for all hosts and homes at once.
     '';
   };
 }

@@ -16,12 +16,11 @@ let
     ;
   inherit (import ./types.nix { inherit lib; })
     absolutePath
-    belowFlake
     recipient
     ;
   inherit (import ./message.nix) failure;
   inherit (import ./private.nix { inherit lib; }) orPrivate;
-  inherit (import ./root.nix { inherit lib cfg; }) flakeOutput defaultFile recipientKeyType;
+  inherit (import ./root.nix { inherit lib cfg; }) defaultFile recipientKeyType;
   enroll = import ./enroll.nix { inherit lib cfg; };
 
   cfg = config.vaultix;
@@ -81,200 +80,156 @@ in
       '';
     };
 
-    settings = {
-      hostPubkey = mkOption {
-        type = recipient;
-        default = "";
-        example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA… root@web1";
-        description = ''
-          Public key of the host, as text or as a file of the flake.
+    settings =
+      import ./common-settings.nix {
+        inherit lib cfg words;
+        self = flake;
+      }
+      // {
+        hostPubkey = mkOption {
+          type = recipient;
+          default = "";
+          example = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA… root@web1";
+          description = ''
+            Public key of the host, as text or as a file of the flake.
 
-          Empty while the host has no key yet: `vaultix` names such a host and goes on with the others.
+            Empty while the host has no key yet: `vaultix` names such a host and goes on with the others.
 
-          `vaultix renc` encrypts this host's secrets to it. `ssh-keyscan -t ed25519 HOST` prints it after the
-          name of the host; on the host it is in {file}`/etc/ssh/ssh_host_ed25519_key.pub`. For a post-quantum one,
-          `vaultix-decrypt enroll` on the host makes an identity and prints it.
-        '';
-      };
+            `vaultix renc` encrypts this host's secrets to it. `ssh-keyscan -t ed25519 HOST` prints it after the
+            name of the host; on the host it is in {file}`/etc/ssh/ssh_host_ed25519_key.pub`. For a post-quantum one,
+            `vaultix-decrypt enroll` on the host makes an identity and prints it.
+          '';
+        };
 
-      hostKeys = mkOption {
-        type = types.listOf hostKey;
-        default =
-          let
-            type = recipientKeyType cfg.settings.hostPubkey;
-          in
-          if cfg.settings.enroll && type == "age" then
+        hostKeys = mkOption {
+          type = types.listOf hostKey;
+          default =
+            let
+              type = recipientKeyType cfg.settings.hostPubkey;
+            in
+            if cfg.settings.enroll && type == "age" then
+              [
+                {
+                  inherit (enroll) path;
+                  inherit type;
+                }
+              ]
+            else
+              map (key: { inherit (key) path type; }) (
+                builtins.filter (key: key.type or null == type) (import ./ssh-keys.nix config)
+              );
+          defaultText = literalMD ''
+            those of {option}`services.openssh.hostKeys` that have the type of `hostPubkey`, if something makes them;
+            with {option}`vaultix.settings.enroll`, {file}`/var/lib/vaultix/host.age`
+          '';
+          example = literalExpression ''
             [
               {
-                inherit (enroll) path;
-                inherit type;
+                path = "/persist/etc/ssh/ssh_host_ed25519_key";
+                type = "ed25519";
               }
             ]
-          else
-            map (key: { inherit (key) path type; }) (
-              builtins.filter (key: key.type or null == type) (import ./ssh-keys.nix config)
-            );
-        defaultText = literalMD ''
-          those of {option}`services.openssh.hostKeys` that have the type of `hostPubkey`, if something makes them;
-          with {option}`vaultix.settings.enroll`, {file}`/var/lib/vaultix/host.age`
-        '';
-        example = literalExpression ''
-          [
-            {
-              path = "/persist/etc/ssh/ssh_host_ed25519_key";
-              type = "ed25519";
-            }
-          ]
-        '';
-        description = ''
-          Private keys of the host, in the order in which they are tried.
+          '';
+          description = ''
+            Private keys of the host, in the order in which they are tried.
 
-          NixOS makes the keys of sshd only where {option}`services.openssh.enable` is set. Where it is not, name the keys here.
+            NixOS makes the keys of sshd only where {option}`services.openssh.enable` is set. Where it is not, name the keys here.
 
-          Set the real path of a key, not one that is linked or bind-mounted to it late in boot.
-        '';
+            Set the real path of a key, not one that is linked or bind-mounted to it late in boot.
+          '';
+        };
+
+        enroll = mkOption {
+          type = types.bool;
+          default = false;
+          description = ''
+            Whether the host makes an identity for itself, a post-quantum one that no other program uses.
+
+            As long as {option}`vaultix.settings.hostPubkey` is empty, the host has no secrets, and
+            {file}`vaultix-enroll.service` makes the identity at the next boot or switch, where
+            {option}`vaultix.settings.hostKeys` has its path. Then it fails with a message that contains the recipient: set
+            `hostPubkey` to it, run `vaultix renc`, and switch. If the key in `hostKeys` has the type `credential`, it seals it.
+          '';
+        };
+
+        hostIdentifier = mkOption {
+          type = types.strMatching "[A-Za-z0-9_-][A-Za-z0-9_.-]*";
+          default =
+            if config.networking.hostName != "" then
+              config.networking.hostName
+            else
+              throw (failure {
+                what = "cannot name a host's directory in the cache";
+                because = "networking.hostName is empty, and vaultix.settings.hostIdentifier is not set";
+                fix = "set one of them to a name that no other host has";
+              });
+          defaultText = literalExpression "config.networking.hostName";
+          description = ''
+            Name of the host's directory in the cache; no two hosts may have the same.
+
+            After a change, run `vaultix renc`.
+          '';
+        };
+
+        decryptedDir = mkOption {
+          type = absolutePath;
+          default = "/run/vaultix";
+          description = ''
+            Where programs find secrets and templates.
+
+            A symlink to the current generation below {option}`vaultix.settings.decryptedMountPoint`.
+          '';
+        };
+
+        decryptedDirForUser = mkOption {
+          type = absolutePath;
+          default = "/run/vaultix-for-user";
+          description = ''
+            The same for items in {option}`vaultix.beforeUserborn`.
+
+            Also a symlink.
+          '';
+        };
+
+        decryptedMountPoint = mkOption {
+          type = absolutePath;
+          default = "/run/vaultix.d";
+          description = ''
+            Where the file system in memory with the plaintexts is visible, read-only.
+
+            It is a ramfs, which is never swapped out; it is mounted below `/run/vaultix.private`, where only root has access.
+
+            Changing this takes a reboot: until then the old plaintexts stay where they are.
+          '';
+        };
+
+        beforeNetwork = mkOption {
+          type = types.bool;
+          default = true;
+          description = ''
+            Whether secrets are placed before the network is configured (`network-pre.target`).
+
+            The programs that configure it may need them: a key for WireGuard, a password for wireless LAN. Set it to
+            `false` if secrets on this host can only be decrypted once the network is up.
+          '';
+        };
+
+        lateMounts = mkOption {
+          type = types.listOf absolutePath;
+          default = (import ./file-systems.nix { inherit lib; }).lateMounts {
+            isNeededForBoot = utils.fsNeededForBoot;
+            hostKeys = enroll.files;
+          } config.fileSystems;
+          defaultText = literalMD "those of {option}`fileSystems` with `nofail`, `noauto`, `_netdev` or `x-systemd.automount`, or from the network";
+          example = [ "/home" ];
+          description = ''
+            Mount points that boot does not wait for.
+
+            What has a `path` below one is put there when it is mounted, and holds up nothing until then. A host key below
+            one is not waited for; so a local file system with a host key is not among the default.
+          '';
+        };
       };
-
-      enroll = mkOption {
-        type = types.bool;
-        default = false;
-        description = ''
-          Whether the host makes an identity for itself, a post-quantum one that no other program uses.
-
-          As long as {option}`vaultix.settings.hostPubkey` is empty, the host has no secrets, and
-          {file}`vaultix-enroll.service` makes the identity at the next boot or switch, where
-          {option}`vaultix.settings.hostKeys` has its path. Then it fails with a message that contains the recipient: set
-          `hostPubkey` to it, run `vaultix renc`, and switch. If the key in `hostKeys` has the type `credential`, it seals it.
-        '';
-      };
-
-      hostIdentifier = mkOption {
-        type = types.strMatching "[A-Za-z0-9_-][A-Za-z0-9_.-]*";
-        default =
-          if config.networking.hostName != "" then
-            config.networking.hostName
-          else
-            throw (failure {
-              what = "cannot name a host's directory in the cache";
-              because = "networking.hostName is empty, and vaultix.settings.hostIdentifier is not set";
-              fix = "set one of them to a name that no other host has";
-            });
-        defaultText = literalExpression "config.networking.hostName";
-        description = ''
-          Name of the host's directory in the cache; no two hosts may have the same.
-
-          After a change, run `vaultix renc`.
-        '';
-      };
-
-      decryptedDir = mkOption {
-        type = absolutePath;
-        default = "/run/vaultix";
-        description = ''
-          Where programs find secrets and templates.
-
-          A symlink to the current generation below {option}`vaultix.settings.decryptedMountPoint`.
-        '';
-      };
-
-      decryptedDirForUser = mkOption {
-        type = absolutePath;
-        default = "/run/vaultix-for-user";
-        description = ''
-          The same for items in {option}`vaultix.beforeUserborn`.
-
-          Also a symlink.
-        '';
-      };
-
-      decryptedMountPoint = mkOption {
-        type = absolutePath;
-        default = "/run/vaultix.d";
-        description = ''
-          Where the file system in memory with the plaintexts is visible, read-only.
-
-          It is a ramfs, which is never swapped out; it is mounted below `/run/vaultix.private`, where only root has access.
-
-          Changing this takes a reboot: until then the old plaintexts stay where they are.
-        '';
-      };
-
-      keepGenerations = mkOption {
-        type = types.ints.unsigned;
-        default = 1;
-        description = ''
-          How many generations of plaintexts are kept, including the current one; 0 keeps all.
-
-          Keep more if programs keep a directory of an older one open.
-        '';
-      };
-
-      beforeNetwork = mkOption {
-        type = types.bool;
-        default = true;
-        description = ''
-          Whether secrets are placed before the network is configured (`network-pre.target`).
-
-          The programs that configure it may need them: a key for WireGuard, a password for wireless LAN. Set it to
-          `false` if secrets on this host can only be decrypted once the network is up.
-        '';
-      };
-
-      lateMounts = mkOption {
-        type = types.listOf absolutePath;
-        default = (import ./file-systems.nix { inherit lib; }).lateMounts {
-          isNeededForBoot = utils.fsNeededForBoot;
-          hostKeys = enroll.files;
-        } config.fileSystems;
-        defaultText = literalMD "those of {option}`fileSystems` with `nofail`, `noauto`, `_netdev` or `x-systemd.automount`, or from the network";
-        example = [ "/home" ];
-        description = ''
-          Mount points that boot does not wait for.
-
-          What has a `path` below one is put there when it is mounted, and holds up nothing until then. A host key below
-          one is not waited for; so a local file system with a host key is not among the default.
-        '';
-      };
-
-      flake = mkOption {
-        type = types.nullOr (
-          types.addCheck types.raw (value: builtins.isPath value || lib.isStringLike value)
-          // {
-            description = "flake or path";
-          }
-        );
-        default = flake;
-        defaultText = literalMD "`self` or `inputs.self` from `specialArgs` or `_module.args`";
-        example = literalExpression "self";
-        description = ''
-          The flake that this host belongs to, or the folder that contains the cache.
-
-          Used only during evaluation: it does not become part of the host.
-        '';
-      };
-
-      cache = mkOption {
-        type = belowFlake;
-        default = flakeOutput.cache or "./secrets/cache";
-        defaultText = literalMD "`vaultix.cache` of the flake, or `\"./secrets/cache\"`";
-        description = ''
-          Where `vaultix renc` puts the ciphertexts for hosts, relative to {option}`vaultix.settings.flake`.
-
-          Set it in the flake, for all hosts at once.
-        '';
-      };
-
-      defaultSecretDirectory = mkOption {
-        type = belowFlake;
-        default = flakeOutput.defaultSecretDirectory or "./secrets";
-        defaultText = literalMD "`vaultix.defaultSecretDirectory` of the flake, or `\"./secrets\"`";
-        description = ''
-          Where the files of secrets without `file` are, relative to {option}`vaultix.settings.flake`.
-
-          Set it in the flake, for all hosts at once.
-        '';
-      };
-    };
 
     secrets = mkOption {
       type = types.attrsOf (

@@ -16,6 +16,11 @@ in
     exampleUnit = "nginx.service";
     order = "They also start after this item, if both start.";
     dependencies = "Ids of secrets of this host that this secret is made from.";
+    machine = "host";
+    arguments = "`specialArgs`";
+    forWhom = " for hosts";
+    everywhere = "all hosts";
+    defaultFiles = "Where the files of secrets without `file` are, relative to {option}`vaultix.settings.flake`.";
   };
 
   home = {
@@ -30,5 +35,10 @@ in
     exampleUnit = "mail.service";
     order = "Only a manager that is running is notified; one that starts later finds the file.";
     dependencies = "Names of secrets of this home that this secret is made from; on a host, any other name is the id of a secret of that.";
+    machine = "home";
+    arguments = "`extraSpecialArgs`";
+    forWhom = "";
+    everywhere = "all hosts and homes";
+    defaultFiles = "Where the directory with the files of this user is that secrets without `file` have, relative to\n{option}`vaultix.settings.flake`.";
   };
 }
